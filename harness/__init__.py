@@ -1,0 +1,71 @@
+"""A benchmarking harness for knowledge distillation of text models.
+
+``import harness`` gives plugin authors all that they write against; nothing heavy is imported.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from annotated_types import Ge, Gt, Interval, Le, Lt, MinLen
+
+from harness.api import (
+    Augmenter,
+    Batch,
+    Component,
+    Context,
+    Examples,
+    HarnessError,
+    Loss,
+    Model,
+    Parameters,
+    Source,
+    Student,
+    Task,
+    Teacher,
+    Unavailable,
+    Unsupported,
+)
+
+if TYPE_CHECKING:
+    from harness.hookspecs import hookimpl as hookimpl
+    from harness.nn import TorchStudent as TorchStudent
+
+__version__ = "0.1.0"
+
+_LAZY = {"hookimpl": "harness.hookspecs", "TorchStudent": "harness.nn"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        from importlib import import_module
+
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'harness' has no attribute {name!r}")
+
+
+__all__ = [
+    "Augmenter",
+    "Batch",
+    "Component",
+    "Context",
+    "Examples",
+    "Ge",
+    "Gt",
+    "HarnessError",
+    "Interval",
+    "Le",
+    "Loss",
+    "Lt",
+    "MinLen",
+    "Model",
+    "Parameters",
+    "Source",
+    "Student",
+    "Task",
+    "Teacher",
+    "TorchStudent",
+    "Unavailable",
+    "Unsupported",
+    "hookimpl",
+]

@@ -1,0 +1,282 @@
+"""What a plugin author writes (five kinds of component) and the values that components exchange.
+
+This module imports nothing of ours and no torch, so that a plan costs no start-up. A component is a
+frozen dataclass: its fields are the suite's parameters, its ``repr`` is its identity, and
+``__init__`` only stores. Types and ranges come from the annotations (``Annotated[int, Gt(0)]``), and
+are checked where a suite is read; what no annotation can say goes into :meth:`Component.check`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+Precision = Literal["fp32", "bf16"]
+SPLITS = ("train", "validation", "test")
+
+
+class HarnessError(Exception):
+    """A mistake that the user can mend: one lower-case sentence, shown without a traceback."""
+
+
+class Unavailable(HarnessError):
+    """Something that a component needs is absent here, such as a hub model without a network."""
+
+
+class Unsupported(HarnessError):
+    """A component cannot do what was asked of it, such as an export that it has no form for."""
+
+
+# -- values -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Texts to learn from or to score, with what is known of each.
+
+    ``texts`` may be a lazy, memory-mapped sequence; index it, slice it or iterate over it.
+    """
+
+    texts: Sequence[str]  # N
+    classes: tuple[str, ...]  # C names; column c of `logits` and label c mean classes[c]
+    labels: NDArray[np.int64] | None = None  # (N,), -1 where a text has no gold label
+    logits: NDArray[np.float32] | None = None  # (N, C), the teacher's, where there is one
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """How many numbers a model holds."""
+
+    total: int
+    trainable: int
+    embedding: int
+
+
+class Context(Protocol):
+    """What the harness lends to a component while it works."""
+
+    seed: int
+    device: str  # a torch device: "cpu", "cuda:0"
+    threads: int  # how many CPU threads the step may use
+    precision: Precision
+    scratch: Path  # a folder that is emptied after the step
+
+    def progress(self, done: int, total: int, **scalars: float) -> None:
+        """Report that `done` of `total` units are behind us, with what was measured on the way."""
+
+    def warn(self, message: str) -> None:
+        """Say something that the user should read; it is kept with the step's artefact."""
+
+
+class Model(ABC):
+    """A fitted teacher or student."""
+
+    @abstractmethod
+    def predict(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Logits, or log-probabilities, of shape (N, C), in the order of the texts."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write all that :meth:`load` of the component needs: safetensors, Arrow or JSON; no pickle."""
+
+    @abstractmethod
+    def parameters(self) -> Parameters:
+        """Count the model's parameters."""
+
+    def export(self, folder: Path) -> None:
+        """Write ``model.onnx`` and what turns a text into its inputs (see :mod:`harness.onnx`)."""
+        raise Unsupported(f"{type(self).__name__} has no ONNX form")
+
+
+class Batch:
+    """What a loss may look at beside the two models' logits.
+
+    ``labels`` is (B,) and holds -1 where a row has no gold label; ``hidden`` pairs are
+    (student's, teacher's) hidden states where both models give them.
+    """
+
+    __slots__ = ("hidden", "labels", "size")
+
+    def __init__(
+        self, labels: Tensor | None, size: int, hidden: tuple[Tensor, Tensor] | None = None
+    ) -> None:
+        self.labels = labels
+        self.size = size
+        self.hidden = hidden
+
+
+# -- components -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Component:
+    """What the five kinds share. Subclasses are frozen dataclasses with a docstring and a name."""
+
+    kind: ClassVar[str] = ""
+    name: ClassVar[str] = ""  # kebab-case, as suites write it
+    version: ClassVar[int] = 1  # raise it when results would change
+
+    def check(self) -> None:
+        """Raise ValueError, in one sentence, where fields contradict each other."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a task's data came from, known before any of it is read into memory."""
+
+    name: Literal["local", "hub", "sample"]
+    fingerprint: str  # changes when a byte of the data would
+    origin: str  # a folder, a data set id with its revision, or the generator's name
+
+
+@dataclass(frozen=True)
+class Task(Component):
+    """Labelled texts in three splits, and how a model is scored on them."""
+
+    kind: ClassVar[str] = "task"
+    task_type: ClassVar[str] = "classification"  # or "tagging", "language-modelling"
+    headline: ClassVar[str] = "accuracy"  # the metric that leaderboards sort by
+
+    def resolve(self, source: str) -> Source:
+        """The source to use: "local", "hub", "sample", or the first that answers for "auto".
+
+        Runs while planning, so it must be quick. Raises Unavailable where the source has no data here.
+        """
+        raise NotImplementedError
+
+    def read(self, source: Source) -> Mapping[str, pa.Table]:
+        """Arrow tables for train, validation and test.
+
+        Classification: columns ``text`` and ``label``, both strings. A table ``unlabelled`` with a
+        column ``text`` may stand beside them.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Teacher(Component):
+    """Anything that gives outputs for texts."""
+
+    kind: ClassVar[str] = "teacher"
+    gives: ClassVar[frozenset[str]] = frozenset({"logits"})  # what a loss may ask for
+
+    def fit(self, train: Examples, validation: Examples, context: Context) -> Model:
+        """Train on gold labels, or just load what needs no training."""
+        raise NotImplementedError
+
+    def load(self, folder: Path, context: Context) -> Model:
+        """The model that ``Model.save(folder)`` wrote."""
+        raise NotImplementedError
+
+    def base(self) -> str:
+        """The pretrained weights it starts from, with their revision: part of the fit's key.
+
+        Runs while planning. Raises Unavailable where they cannot be had here.
+        """
+        return ""
+
+
+@dataclass(frozen=True)
+class Loss(Component):
+    """How far a student's outputs are from what it should learn."""
+
+    kind: ClassVar[str] = "loss"
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Of "logits", "hidden", "labels", "mlm": what must be there for this loss."""
+        return frozenset({"logits"})
+
+    def __call__(self, student: Tensor, teacher: Tensor | None, batch: Batch) -> Tensor:
+        """Logits (B, C) of the student and (B, C) of the teacher to a mean loss, ()."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Student(Component):
+    """A small model that learns a transfer set."""
+
+    kind: ClassVar[str] = "student"
+    learns_from: ClassVar[frozenset[str]] = frozenset({"labels", "logits"})
+
+    def fit(self, transfer: Examples, validation: Examples, loss: Loss, context: Context) -> Model:
+        """Train on the transfer set under the loss."""
+        raise NotImplementedError
+
+    def load(self, folder: Path, context: Context) -> Model:
+        """The model that ``Model.save(folder)`` wrote."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Augmenter(Component):
+    """New texts from the training texts."""
+
+    kind: ClassVar[str] = "augmenter"
+
+    def __call__(
+        self, texts: Sequence[str], generator: np.random.Generator
+    ) -> Iterator[tuple[int, str]]:
+        """Yield (row of the text it was made from, new text), any number of times a row."""
+        raise NotImplementedError
+
+
+KINDS: Mapping[str, type[Component]] = {
+    "task": Task,
+    "teacher": Teacher,
+    "student": Student,
+    "augmenter": Augmenter,
+    "loss": Loss,
+}
+
+
+def parameters_of(component: Component) -> dict[str, Any]:
+    """A component's parameters as plain JSON values; nested components carry their name as `use`."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Component):
+            return {"use": value.name, **parameters_of(value)}
+        if isinstance(value, tuple | list):
+            return [plain(item) for item in value]
+        if isinstance(value, Mapping):
+            return {str(key): plain(item) for key, item in value.items()}
+        if isinstance(value, frozenset | set):
+            return sorted(plain(item) for item in value)
+        return value
+
+    return {name: plain(getattr(component, name)) for name in component.__dataclass_fields__}
+
+
+__all__ = [
+    "KINDS",
+    "SPLITS",
+    "Augmenter",
+    "Batch",
+    "Component",
+    "Context",
+    "Examples",
+    "HarnessError",
+    "Loss",
+    "Model",
+    "Parameters",
+    "Precision",
+    "Source",
+    "Student",
+    "Task",
+    "Teacher",
+    "Unavailable",
+    "Unsupported",
+    "parameters_of",
+]
