@@ -1,0 +1,269 @@
+"""Records → tables of numbers: which configuration keeps how much of its teacher, and at what cost.
+
+Reads records only. One table for each task, parameters, data source and fingerprint; one row for each
+configuration, over its seeds. :mod:`harness.leaderboard` shows them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+from harness.metrics import LOWER_IS_BETTER
+from harness.record import DISTRIBUTION, Record
+
+PARTS = ("teacher", "student", "augmenter", "loss")
+ROLES = ("teacher", "baseline", "distilled")
+SOURCES = ("local", "hub", "sample")
+_HEADLINES = {"classification": "accuracy", "tagging": "f1", "language-modelling": "perplexity"}
+
+
+@dataclass(frozen=True)
+class Stat:
+    """A number over seeds: its mean, its sample standard deviation (None for one seed), how many."""
+
+    mean: float
+    std: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """One configuration. ``stats`` are over the seeds that are ok; ``problems`` tell of the others."""
+
+    role: str
+    parts: Mapping[str, Mapping[str, Any] | None]  # by PARTS: {name, params, plugin, version}
+    labels: Mapping[str, str]  # by PARTS: the name and what tells it from others of that name
+    seeds: tuple[int, ...]
+    stats: Mapping[str, Stat]
+    problems: tuple[tuple[str, str, tuple[int, ...]], ...] = ()  # (status, reason, seeds)
+    rank: int | None = None
+    gain: float | None = None  # over the student's own baseline; above 0 is better
+
+    @property
+    def status(self) -> str:
+        """Ok where any seed is."""
+        return "ok" if self.seeds else self.problems[0][0]
+
+
+@dataclass(frozen=True)
+class Table:
+    """The configurations that were measured on the very same data, best first."""
+
+    task: Mapping[str, Any]
+    label: str
+    headline: str
+    rows: tuple[Row, ...]
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """All tables, and what made them."""
+
+    tables: tuple[Table, ...]
+    suites: tuple[str, ...]
+    versions: tuple[str, ...]  # of the harness
+    machines: tuple[str, ...]
+    records: int
+
+
+def build(records: Iterable[Record]) -> Leaderboard:
+    """The leaderboard of these records; their order changes nothing."""
+    records = list(records)
+    label = _labeller(records)
+    groups: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        task = record["task"]
+        data = [task.get("version"), task.get("source"), task.get("fingerprint")]
+        groups[_canonical([task["name"], task["params"], data])].append(record)
+    tables = [_table(group, label) for group in groups.values()]
+    made = [record.get("provenance") or {} for record in records]
+    return Leaderboard(
+        tables=tuple(sorted(tables, key=_place)),
+        suites=_distinct(record["suite"] for record in records),
+        versions=_distinct(where.get("packages", {}).get(DISTRIBUTION, "") for where in made),
+        machines=_distinct(", ".join([where.get("cpu", ""), *(where.get("gpu") or [])]) for where in made),
+        records=len(records),
+    )
+
+
+def _place(table: Table) -> tuple[Any, ...]:
+    source = table.task.get("source") or ""
+    order = SOURCES.index(source) if source in SOURCES else len(SOURCES)
+    return table.label, order, source, table.task.get("fingerprint") or "", _canonical(table.task["params"])
+
+
+def _distinct(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(values) - {""}))
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+def _table(records: list[Record], label: Callable[[str, Any], str]) -> Table:
+    groups: dict[str, dict[int, Record]] = defaultdict(dict)
+    for record in records:
+        fields: Mapping[str, Any] = record
+        configuration = _canonical([record["role"], [_identity(fields.get(part)) for part in PARTS]])
+        groups[configuration][record["seed"]] = record  # a seed counts once, as it was last recorded
+    task: Mapping[str, Any] = min((record["task"] for record in records), key=_canonical)
+    rows = [_row([by_seed[seed] for seed in sorted(by_seed)], label) for by_seed in groups.values()]
+    headline = task.get("headline") or _HEADLINES.get(task.get("type", "")) or _guess(rows)
+    references = _references(rows, headline)
+    rows = [_compared(row, references, headline) for row in rows]
+    sign = 1 if headline in LOWER_IS_BETTER else -1
+
+    def best_first(row: Row) -> tuple[Any, ...]:
+        score = sign * row.stats[headline].mean if headline in row.stats else math.inf
+        role = ROLES.index(row.role)
+        return not row.seeds, score, role, *(row.labels[part] for part in PARTS), _canonical(row.parts)
+
+    rows.sort(key=best_first)
+    ranked = (replace(row, rank=i) if headline in row.stats else row for i, row in enumerate(rows, 1))
+    seeds = tuple(sorted({record["seed"] for record in records}))
+    return Table(task, label("task", task), headline, tuple(ranked), seeds)
+
+
+def _guess(rows: Sequence[Row]) -> str:
+    """The headline of a task that names none: tagging has accuracies too, but no other task an "f1"."""
+    known = {name for row in rows for name in row.stats}
+    return next((name for name in ("perplexity", "f1") if name in known), "accuracy")
+
+
+def _identity(component: Mapping[str, Any] | None) -> list[Any] | None:
+    if component is None:
+        return None
+    return [component["name"], component["params"], component.get("plugin"), component.get("version")]
+
+
+def _row(records: list[Record], label: Callable[[str, Any], str]) -> Row:
+    first = records[0]
+    parts: dict[str, Any] = {part: first.get(part) for part in PARTS}
+    numbers: dict[str, list[float]] = defaultdict(list)
+    ok, problems = [], defaultdict(list)
+    for record in records:
+        if record["status"] == "ok":
+            ok.append(record["seed"])
+            for name, value in _numbers(record):
+                numbers[name].append(value)
+        else:
+            problems[record["status"], record.get("reason") or "no reason given"].append(record["seed"])
+    return Row(
+        role=first["role"],
+        parts=parts,
+        labels={part: label(part, parts[part]) if parts[part] else "" for part in PARTS},
+        seeds=tuple(ok),
+        stats={name: _stat(values) for name, values in numbers.items()},
+        problems=tuple((status, reason, tuple(seeds)) for (status, reason), seeds in problems.items()),
+    )
+
+
+def _numbers(record: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Every number of a record that has a mean over seeds, under one flat name."""
+    groups = {
+        "": record.get("metrics"),
+        "validation_": record.get("validation"),
+        "parameters_": record.get("parameters"),
+        "cost_": record.get("cost"),
+        "size_": {f"{form}_bytes": size for form, size in (record.get("size_bytes") or {}).items()},
+    }
+    # One text at a time is what the tables compare; of several thread counts the smallest.
+    runs = sorted(
+        (run for run in record.get("latency") or [] if run["batch"] == 1), key=lambda r: r["threads"]
+    )
+    for run in reversed(runs):
+        groups[f"latency_{run['backend']}_{run['device'].partition(':')[0]}_"] = {
+            name: value for name, value in run.items() if name.endswith("_ms")
+        }
+    for prefix, group in groups.items():
+        for name, value in (group or {}).items():
+            if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+                yield prefix + name, value
+
+
+def _stat(values: Sequence[float]) -> Stat:
+    if min(values) == max(values):  # exactly, where the rounding of a mean would show
+        return Stat(values[0], 0.0 if len(values) > 1 else None, len(values))
+    mean = math.fsum(values) / len(values)
+    return Stat(mean, math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1)), len(values))
+
+
+def _references(rows: Sequence[Row], headline: str) -> dict[tuple[str, str], list[float]]:
+    """What distilled rows are held against: the means of each teacher, and of each student on its own."""
+    found: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for row in rows:
+        part = {"teacher": "teacher", "baseline": "student"}.get(row.role)
+        augmented = row.labels["augmenter"] and row.parts["augmenter"]["name"] != "none"  # type: ignore[index]
+        if part and headline in row.stats and not augmented:
+            found[part, _canonical(_identity(row.parts[part]))].append(row.stats[headline].mean)
+    return found
+
+
+def _compared(row: Row, references: Mapping[tuple[str, str], list[float]], headline: str) -> Row:
+    """A distilled row with its gain over its baseline, and the teacher's share where none was recorded."""
+    if row.role != "distilled" or headline not in row.stats:
+        return row
+    score, lower = row.stats[headline], headline in LOWER_IS_BETTER
+    teacher, baseline = (
+        (min if lower else max)(references.get((part, _canonical(_identity(row.parts[part]))), [math.nan]))
+        for part in ("teacher", "student")
+    )
+    stats = dict(row.stats)
+    if "teacher_share" not in stats and teacher > 0 and score.mean > 0:
+        stats["teacher_share"] = Stat(teacher / score.mean if lower else score.mean / teacher, None, score.n)
+    gain = None if math.isnan(baseline) else (baseline - score.mean) * (1 if lower else -1)
+    return replace(row, stats=stats, gain=gain)
+
+
+def _labeller(records: Sequence[Record]) -> Callable[[str, Any], str]:
+    """A function from (kind, component) to its name and those parameters in which its namesakes differ."""
+    namesakes: dict[tuple[str, str], dict[str, dict[str, Any]]] = defaultdict(dict)
+    for record in records:
+        fields: Mapping[str, Any] = record
+        for kind in ("task", *PARTS):
+            if component := fields.get(kind):
+                namesakes[kind, component["name"]].setdefault(
+                    _canonical(_identity(component)), _traits(component)
+                )
+
+    @cache
+    def shown(kind: str, name: str, identity: str) -> str:
+        every = namesakes[kind, name].values()
+        own = namesakes[kind, name][identity]
+        return _call(
+            name,
+            {key: value for key, value in own.items() if any(_differs(other, key, value) for other in every)},
+        )
+
+    return lambda kind, component: shown(kind, component["name"], _canonical(_identity(component)))
+
+
+def _differs(other: Mapping[str, Any], key: str, value: Any) -> bool:
+    return key not in other or other[key] != value
+
+
+def _traits(component: Mapping[str, Any]) -> dict[str, Any]:
+    """What may tell two components of one name apart: mostly parameters."""
+    where = {key: component[key] for key in ("version", "plugin") if component.get(key) is not None}
+    return {**where, **component["params"]}
+
+
+def _call(name: str, params: Mapping[str, Any]) -> str:
+    inside = ", ".join(f"{key}={_shown(value)}" for key, value in params.items())
+    return f"{name}({inside})" if inside else name
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        rest = {key: item for key, item in value.items() if key != "use"}
+        return _call(str(value.get("use", "")), rest) or "{}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_shown, value))}]"
+    return value if isinstance(value, str) else json.dumps(value)
