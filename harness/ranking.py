@@ -113,7 +113,9 @@ def _table(records: list[Record], label: Callable[[str, Any], str]) -> Table:
         fields: Mapping[str, Any] = record
         configuration = _canonical([record["role"], [_identity(fields.get(part)) for part in PARTS]])
         groups[configuration][record["seed"]] = record  # a seed counts once, as it was last recorded
-    task: Mapping[str, Any] = min((record["task"] for record in records), key=_canonical)
+    tasks: Iterable[Mapping[str, Any]] = (record["task"] for record in records)
+    # A cell that never ran may not know how many rows its data has.
+    task = min(tasks, key=lambda task: (-sum(value is not None for value in task.values()), _canonical(task)))
     rows = [_row([by_seed[seed] for seed in sorted(by_seed)], label) for by_seed in groups.values()]
     headline = task.get("headline") or _HEADLINES.get(task.get("type", "")) or _guess(rows)
     references = _references(rows, headline)

@@ -326,6 +326,14 @@ def test_a_task_without_data_is_a_table_of_reasons() -> None:
     assert "no data" in terminal(records, 80)
 
 
+@pytest.mark.parametrize("counts", [{}, {"train": None, "validation": None, "test": None}])
+def test_the_heading_is_from_a_cell_that_knows_its_data(counts: dict[str, None]) -> None:
+    never_ran = make("distilled", status="incompatible")
+    task: Any = {key: value for key, value in never_ran["task"].items() if key not in TASK}
+    never_ran["task"] = task | counts
+    assert "16,000 train" in to_markdown(build([never_ran, make("teacher", 0.9)]))
+
+
 def test_numbers_are_fit_to_read() -> None:
     def model(name: str, parameters: int, size: int, seconds: float, *runs: Any) -> Record:
         return make(
