@@ -1,0 +1,337 @@
+"""Installed plugins → named components, with where each came from.
+
+A plugin is an entry point of the group ``harness``; ours come in by the same door. Each is loaded by
+itself, so that one that cannot be used is a :class:`Failure` to show and never stops the others.
+"""
+
+from __future__ import annotations
+
+import inspect
+import linecache
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields
+from functools import cached_property
+from importlib import metadata
+from types import SimpleNamespace
+from typing import Any
+
+import pluggy
+
+from harness import hookspecs
+from harness.api import KINDS, Component, HarnessError
+from harness.parameters import (
+    ParameterErrors,
+    article,
+    brief,
+    choices,
+    describe,
+    read,
+    shown,
+    types_of,
+    unsuitable,
+)
+
+DISTRIBUTION = "distil-harness"  # ours, whose components come first
+DISABLE = "HARNESS_DISABLE_PLUGINS"  # comma-separated distributions or entry points to leave out
+HOOKS: Mapping[str, str] = {  # hook → the kind of component that it registers
+    f"register_{'losses' if kind == 'loss' else f'{kind}s'}": kind for kind in KINDS
+}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of a component, in words."""
+
+    name: str
+    type: str  # "integer greater than 0"
+    default: str | None  # as a suite would write it; None where a suite must give it
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered component."""
+
+    kind: str
+    name: str
+    component: type[Component]
+    plugin: str  # the entry point's name
+    package: str  # the distribution
+    package_version: str
+    file: str
+    line: int
+
+    @property
+    def summary(self) -> str:
+        """The first line of its docstring."""
+        return inspect.cleandoc(self.component.__doc__ or "").partition("\n")[0]
+
+    def parameters(self) -> list[Parameter]:
+        """What a suite can set."""
+        defaults = {
+            field.name: field.default if field.default_factory is MISSING else field.default_factory()
+            for field in fields(self.component)
+        }
+        return [
+            Parameter(
+                name,
+                re.sub(r"^an? ", "", describe(annotation)),
+                None if defaults[name] is MISSING else shown(defaults[name]),
+            )
+            for name, annotation in types_of(self.component).items()
+        ]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A plugin, or one of its registrations, that could not be used."""
+
+    plugin: str
+    package: str
+    reason: str
+    traceback: str
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Every component that is installed, by kind and name, and the plugins that failed."""
+
+    entries: Mapping[tuple[str, str], Entry]
+    failures: tuple[Failure, ...] = ()
+
+    def names(self, kind: str) -> list[str]:
+        """The names of a kind's components, sorted."""
+        return sorted(name for of, name in self.entries if of == kind)
+
+    def get(self, kind: str, name: str) -> Entry:
+        """The component of that kind and name. Raises HarnessError where there is none."""
+        if entry := self.entries.get((kind, name)):
+            return entry
+        message = f"unknown {kind} '{name}'{choices(name, self.names(kind))}"
+        if others := [of for of, other in self.entries if other == name]:
+            message += f"; '{name}' is {article(others[0])}"
+        if self.failures:
+            failed = ", ".join(sorted({failure.plugin for failure in self.failures}))
+            message += f"; not all plugins could be loaded ({failed}): see `harness plugins`"
+        raise HarnessError(message)
+
+    def build(self, kind: str, table: Mapping[str, Any]) -> Component:
+        """The component that a table describes: its name in `use`, its parameters beside it.
+
+        Raises ParameterErrors with every mistake in the table, those of nested components included.
+        """
+        allowed = ", ".join(self.names(kind)) or "none"
+        if "use" not in table:
+            raise ParameterErrors([((), f"{article(kind)} needs `use`, its name (allowed: {allowed})")])
+        name = table["use"]
+        if not isinstance(name, str):
+            message = f"`use` must be the name of {article(kind)}, got {brief(name)} (allowed: {allowed})"
+            raise ParameterErrors([(("use",), message)])
+        try:
+            entry = self.get(kind, name)
+        except HarnessError as error:
+            raise ParameterErrors([(("use",), str(error))]) from None
+        parameters = {key: value for key, value in table.items() if key != "use"}
+        values = read(entry.component, parameters, self.build, owner=f"{kind} '{name}'")
+        try:
+            component = entry.component(**values)
+            component.check()
+        except (ValueError, HarnessError) as error:
+            raise ParameterErrors([((), str(error))]) from error
+        return component
+
+    def entry_of(self, component: Component) -> Entry:
+        """Where a component came from."""
+        try:
+            return self._by_class[type(component)]
+        except KeyError:
+            raise HarnessError(f"{type(component).__name__} is not registered by any plugin") from None
+
+    def package_of(self, component: Component) -> str:
+        """The distribution and version that a component comes from."""
+        entry = self.entry_of(component)
+        return f"{entry.package} {entry.package_version}"
+
+    @cached_property
+    def _by_class(self) -> dict[type[Component], Entry]:
+        return {entry.component: entry for entry in self.entries.values()}
+
+
+def load(*, group: str = "harness") -> Catalog:
+    """Load every plugin that is installed as an entry point of the group."""
+    loader = _Loader()
+    for point in sorted(loader.find(group), key=lambda point: point.order):
+        loader.load(point)
+    return Catalog(loader.entries, tuple(loader.failures))
+
+
+def vet(kind: str, component: Any) -> None:
+    """Raise TypeError, with what to do about it, unless this is a fit class for a component of the kind."""
+    base = KINDS[kind]
+    if not isinstance(component, type):
+        raise TypeError(f"register a class that derives from harness.{base.__name__}, not {component!r}")
+    title = component.__name__
+    if not issubclass(component, base):
+        hooks = [hook for hook, other in HOOKS.items() if issubclass(component, KINDS[other])]
+        hint = f"; register it in {hooks[0]}" if hooks else ""
+        raise TypeError(f"{title} does not derive from harness.{base.__name__}{hint}")
+    options = vars(component).get("__dataclass_params__")
+    if options is None or not (options.frozen and options.eq and options.repr):
+        raise TypeError(f"{title} must be decorated with @dataclass(frozen=True)")
+    if component.__hash__ is None:
+        raise TypeError(f"{title} must be hashable")
+    for field in fields(component):
+        if hasattr(base, field.name):
+            note = f"; write `{field.name} = ...` without a type" if field.name in vars(Component) else ""
+            raise TypeError(f"the parameter '{field.name}' of {title} hides {base.__name__}'s own{note}")
+        if field.name in ("use", "sweep"):
+            raise TypeError(f"the parameter '{field.name}' of {title} has a name that suites reserve")
+        default = field.default if field.default_factory is MISSING else field.default_factory()
+        if not getattr(default, "__hash__", None):
+            raise TypeError(f"the default of the parameter '{field.name}' of {title} must be hashable")
+    if not (isinstance(component.name, str) and re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", component.name)):
+        raise TypeError(f"{title} needs a kebab-case `name`, such as 'my-{kind}', got {component.name!r}")
+    if isinstance(component.version, bool) or not isinstance(component.version, int) or component.version < 1:
+        raise TypeError(f"the `version` of {title} must be a whole number from 1, got {component.version!r}")
+    doc = vars(component).get("__doc__") or ""
+    if not doc.strip() or doc.startswith(f"{title}("):  # the latter is what dataclass makes up
+        raise TypeError(f"{title} needs a docstring; its first line is shown by `harness plugins`")
+    for name, annotation in types_of(component).items():
+        if reason := unsuitable(annotation):
+            raise TypeError(f"the type of the parameter '{name}' of {title} cannot be used: {reason}")
+
+
+class _Loader:
+    def __init__(self) -> None:
+        self.entries: dict[tuple[str, str], Entry] = {}
+        self.failures: list[Failure] = []
+
+    def find(self, group: str) -> Iterator[_Point]:
+        """The group's entry points that are not disabled, a distribution's once."""
+        disabled = {_normal(name) for name in os.environ.get(DISABLE, "").split(",") if name.strip()}
+        seen = set(disabled)
+        for distribution in metadata.distributions():
+            package = "unknown"
+            try:
+                # Reading the names of all distributions would take longer than all else here.
+                if group not in (distribution.read_text("entry_points.txt") or ""):
+                    continue
+                package = distribution.metadata["Name"] or package
+                # The same distribution may be on the path twice, as where its source folder is.
+                if _normal(package) in seen:
+                    continue
+                seen.add(_normal(package))
+                version = distribution.version
+                points = distribution.entry_points.select(group=group)
+            except Exception as error:
+                self.fail("entry_points.txt", package, "cannot be read", error)
+                continue
+            yield from (_Point(p, package, version) for p in points if _normal(p.name) not in disabled)
+
+    def load(self, point: _Point) -> None:
+        """Load one plugin and call its hooks."""
+        name, package = point.entry.name, point.package
+        try:
+            plugin = point.entry.load()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit and panics of compiled modules too
+            self.fail(name, package, "cannot be imported", error)
+            return
+        manager = pluggy.PluginManager(hookspecs.PROJECT)
+        manager.add_hookspecs(hookspecs)
+        sound, mistakes = _hooks(plugin, manager)
+        self.failures += (Failure(name, package, reason, place) for reason, place in mistakes)
+        manager.register(SimpleNamespace(**sound), name)
+        for hook, kind in HOOKS.items():
+            try:
+                getattr(manager.hook, hook)(register=self.registrar(kind, point))
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                self.fail(name, package, f"{hook} failed", error)
+
+    def registrar(self, kind: str, point: _Point) -> hookspecs.Register:
+        """What the hook for a kind is called with."""
+
+        def register(component: type[Component]) -> None:
+            vet(kind, component)
+            name, owner = component.name, f"plugin '{point.entry.name}' of {point.package}"
+            file, line = _source(component)
+            entry = Entry(kind, name, component, point.entry.name, point.package, point.version, file, line)
+            first = self.entries.setdefault((kind, name), entry)
+            if first is not entry:
+                # No mistake of the author's, who may not know the other: what comes next is registered.
+                reason = (
+                    f"{kind} '{name}' of {owner} is left out: "
+                    f"plugin '{first.plugin}' of {first.package} has registered that name"
+                )
+                caller = "".join(traceback.format_stack(sys._getframe(1), limit=1))
+                self.failures.append(Failure(point.entry.name, point.package, reason, caller))
+
+        return register
+
+    def fail(self, plugin: str, package: str, reason: str, error: BaseException) -> None:
+        """Keep an exception as a failure."""
+        lines = traceback.format_exception(error)
+        self.failures.append(Failure(plugin, package, f"{reason}: {lines[-1].strip()}", "".join(lines)))
+
+
+@dataclass(frozen=True)
+class _Point:
+    entry: metadata.EntryPoint
+    package: str
+    version: str
+
+    @property
+    def order(self) -> tuple[bool, str, str]:
+        """Ours, then by name: which of two plugins comes first must not depend on `sys.path`."""
+        return _normal(self.package) != DISTRIBUTION, _normal(self.package), self.entry.name
+
+
+def _hooks(
+    plugin: Any, manager: pluggy.PluginManager
+) -> tuple[dict[str, Callable[..., None]], list[tuple[str, str]]]:
+    """A plugin's sound hooks, and of the others what is wrong and where."""
+    sound, mistakes = {}, []
+    for name in dir(plugin):
+        options = manager.parse_hookimpl_opts(plugin, name)
+        if options is None and name not in HOOKS:
+            continue
+        function = getattr(plugin, name)
+        hook = (options and options.get("specname")) or name
+        if options is None:
+            reason = f"{name} is no hook without the decorator @harness.hookimpl"
+        elif hook not in HOOKS:
+            reason = f"unknown hook '{hook}'{choices(hook, HOOKS)}"
+        elif (takes := _arguments(function)) != ["register"]:
+            reason = f"hook '{hook}' takes one argument, 'register', got ({', '.join(takes)})"
+        else:
+            sound[name] = function
+            continue
+        code = getattr(function, "__code__", None)
+        place = f'  File "{code.co_filename}", line {code.co_firstlineno}, in {name}\n' if code else ""
+        mistakes.append((reason, place))
+    if not sound and not mistakes:
+        mistakes.append((f"has no hook (allowed: {', '.join(HOOKS)})", ""))
+    return sound, mistakes
+
+
+def _arguments(function: Callable[..., Any]) -> list[str]:
+    parameters = inspect.signature(function).parameters.values()
+    return [p.name for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
+
+
+def _source(component: type[Component]) -> tuple[str, int]:
+    """The file and line of a class. (`inspect` would parse the whole file for each.)"""
+    file = getattr(sys.modules.get(component.__module__), "__file__", None) or ""
+    statement = re.compile(rf"\s*class\s+{re.escape(component.__name__)}\b")
+    lines = linecache.getlines(file) if file else []
+    return file, next((number for number, line in enumerate(lines, 1) if statement.match(line)), 0)
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name.strip()).lower()
