@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
@@ -109,9 +109,7 @@ class Batch:
 
     __slots__ = ("hidden", "labels", "size")
 
-    def __init__(
-        self, labels: Tensor | None, size: int, hidden: tuple[Tensor, Tensor] | None = None
-    ) -> None:
+    def __init__(self, labels: Tensor | None, size: int, hidden: tuple[Tensor, Tensor] | None = None) -> None:
         self.labels = labels
         self.size = size
         self.hidden = hidden
@@ -127,6 +125,8 @@ class Component:
     kind: ClassVar[str] = ""
     name: ClassVar[str] = ""  # kebab-case, as suites write it
     version: ClassVar[int] = 1  # raise it when results would change
+    accelerated: ClassVar[bool] = False  # a GPU speeds it up
+    mixed_precision: ClassVar[bool] = False  # its context may ask for bf16
 
     def check(self) -> None:
         """Raise ValueError, in one sentence, where fields contradict each other."""
@@ -171,6 +171,7 @@ class Teacher(Component):
 
     kind: ClassVar[str] = "teacher"
     gives: ClassVar[frozenset[str]] = frozenset({"logits"})  # what a loss may ask for
+    exports: ClassVar[bool] = False  # its models can export()
 
     def fit(self, train: Examples, validation: Examples, context: Context) -> Model:
         """Train on gold labels, or just load what needs no training."""
@@ -210,6 +211,7 @@ class Student(Component):
 
     kind: ClassVar[str] = "student"
     learns_from: ClassVar[frozenset[str]] = frozenset({"labels", "logits"})
+    exports: ClassVar[bool] = False  # its models can export()
 
     def fit(self, transfer: Examples, validation: Examples, loss: Loss, context: Context) -> Model:
         """Train on the transfer set under the loss."""
@@ -226,9 +228,7 @@ class Augmenter(Component):
 
     kind: ClassVar[str] = "augmenter"
 
-    def __call__(
-        self, texts: Sequence[str], generator: np.random.Generator
-    ) -> Iterator[tuple[int, str]]:
+    def __call__(self, texts: Sequence[str], generator: np.random.Generator) -> Iterator[tuple[int, str]]:
         """Yield (row of the text it was made from, new text), any number of times a row."""
         raise NotImplementedError
 
@@ -256,7 +256,7 @@ def parameters_of(component: Component) -> dict[str, Any]:
             return sorted(plain(item) for item in value)
         return value
 
-    return {name: plain(getattr(component, name)) for name in component.__dataclass_fields__}
+    return {field.name: plain(getattr(component, field.name)) for field in fields(component)}
 
 
 __all__ = [

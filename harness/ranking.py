@@ -76,7 +76,7 @@ class Leaderboard:
 def build(records: Iterable[Record]) -> Leaderboard:
     """The leaderboard of these records; their order changes nothing."""
     records = list(records)
-    label = _labeller(records)
+    label = labeller(records)
     groups: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         task = record["task"]
@@ -224,11 +224,10 @@ def _compared(row: Row, references: Mapping[tuple[str, str], list[float]], headl
     return replace(row, stats=stats, gain=gain)
 
 
-def _labeller(records: Sequence[Record]) -> Callable[[str, Any], str]:
+def labeller(records: Sequence[Mapping[str, Any]]) -> Callable[[str, Any], str]:
     """A function from (kind, component) to its name and those parameters in which its namesakes differ."""
     namesakes: dict[tuple[str, str], dict[str, dict[str, Any]]] = defaultdict(dict)
-    for record in records:
-        fields: Mapping[str, Any] = record
+    for fields in records:
         for kind in ("task", *PARTS):
             if component := fields.get(kind):
                 namesakes[kind, component["name"]].setdefault(

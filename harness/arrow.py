@@ -1,0 +1,74 @@
+"""Arrow files: written in chunks, read memory-mapped, so that size costs disk and not memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_CHUNK = 8192
+
+
+class Texts(Sequence[str]):
+    """A memory-mapped column of strings."""
+
+    def __init__(self, column: pa.ChunkedArray) -> None:
+        self.column = column
+
+    def __len__(self) -> int:
+        return len(self.column)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            start, stop, step = index.indices(len(self))
+            if step == 1:
+                return self.column.slice(start, max(0, stop - start)).to_pylist()  # type: ignore[no-any-return]
+            return [self[i] for i in range(start, stop, step)]
+        return self.column[index].as_py()  # type: ignore[no-any-return]
+
+    def __iter__(self) -> Iterator[str]:
+        for start in range(0, len(self), _CHUNK):
+            yield from self[start : start + _CHUNK]
+
+
+def write(path: Path, schema: pa.Schema, rows: Iterable[dict[str, Any]]) -> int:
+    """Write rows as one Arrow IPC file, a chunk at a time; returns how many."""
+    count = 0
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        chunk: list[dict[str, Any]] = []
+        for row in rows:
+            chunk.append(row)
+            if len(chunk) == _CHUNK:
+                writer.write_batch(pa.RecordBatch.from_pylist(chunk, schema=schema))
+                count += len(chunk)
+                chunk = []
+        if chunk:
+            writer.write_batch(pa.RecordBatch.from_pylist(chunk, schema=schema))
+            count += len(chunk)
+    return count
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a whole table as one Arrow IPC file."""
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table, max_chunksize=_CHUNK)
+
+
+def read(path: Path) -> pa.Table:
+    """The table of an Arrow IPC file, memory-mapped."""
+    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+
+
+def integers(column: pa.ChunkedArray) -> NDArray[np.int64]:
+    """A column of integers as an array."""
+    return np.asarray(column.to_numpy(), dtype=np.int64)

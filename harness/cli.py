@@ -1,0 +1,280 @@
+"""The command ``harness``. Each command imports what it needs when it runs: ``--help`` is instant."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from harness import HarnessError, __version__
+
+if TYPE_CHECKING:
+    from harness.catalog import Catalog
+    from harness.plan import Plan
+    from harness.schedule import Outcome
+    from harness.suite import Suite
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+OK, SOME_FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+SUITE = click.argument("suite", type=click.Path(path_type=Path))
+
+
+def _together(*options: Callable[[F], F]) -> Callable[[F], F]:
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+WHICH = _together(
+    click.option(
+        "--only", multiple=True, metavar="KIND=NAME", help="Only cells with this component or role."
+    ),
+    click.option("--seeds", metavar="N,…", help="Only these of the suite's seeds."),
+    click.option(
+        "--source", type=click.Choice(["auto", "local", "hub", "sample"]), default="auto", help="Data source."
+    ),
+    click.option(
+        "--store",
+        type=click.Path(path_type=Path),
+        default=Path(".harness/store"),
+        envvar="HARNESS_STORE",
+        show_default=True,
+        help="Where artefacts are kept.",
+    ),
+    click.option(
+        "--devices", default="auto", show_default=True, help="auto, cpu, cpu:<workers>, cuda, cuda:<index>,…"
+    ),
+)
+RESULTS = click.option(
+    "--results",
+    type=click.Path(path_type=Path),
+    default=Path("results"),
+    show_default=True,
+    help="Where tables go.",
+)
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+
+
+def _reported(function: F) -> F:
+    """Turn our errors into one line on stderr and the right exit status."""
+
+    @wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> None:
+        try:
+            sys.exit(function(*args, **kwargs) or OK)
+        except HarnessError as error:
+            for line in str(error).splitlines():
+                click.echo(f"error: {line}", err=True)
+            sys.exit(BAD_USAGE)
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            sys.exit(INTERRUPTED)
+        except BrokenPipeError:
+            # `harness leaderboard … | head`: whoever reads has read enough.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(OK)
+
+    return wrapper  # type: ignore[return-value]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="harness")
+def main() -> None:
+    """Benchmark knowledge distillation of text models: teachers × students × augmenters × losses × tasks."""
+
+
+@main.command()
+@SUITE
+@WHICH
+@RESULTS
+@click.option("--executor", type=click.Choice(["local"]), default="local", help="What runs the steps.")
+@click.option("--fresh", is_flag=True, help="Do the selected steps again, though they are stored.")
+@click.option("--strict", is_flag=True, help="A cell that is unavailable counts as failed.")
+@AS_JSON
+@_reported
+def bench(
+    suite: Path,
+    only: tuple[str, ...],
+    seeds: str | None,
+    source: str,
+    store: Path,
+    devices: str,
+    results: Path,
+    executor: str,
+    fresh: bool,
+    strict: bool,
+    as_json: bool,
+) -> int:
+    """Run what is missing of SUITE and write results/<suite>/."""
+    import signal
+
+    from harness import leaderboard
+    from harness.collect import collect
+    from harness.devices import slots
+    from harness.display import display
+    from harness.executors.local import LocalExecutor
+    from harness.runner import prepare, run
+    from harness.store import Store
+
+    catalog = _catalog()
+    loaded = _suite(suite, catalog)
+    places = slots(devices)
+    plan = _plan(loaded, catalog, source, places)
+    chosen = _select(plan, only, seeds)
+    folder = results / loaded.name
+    _check_writable(folder)
+    kept = Store(store)
+    if fresh:
+        for step in chosen.steps.values():
+            kept.remove(step.kind, step.key)
+    interrupted = False
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    with display(as_json, plan=chosen, slots=len(places)) as show:
+        try:
+            schedule = run(chosen, kept, LocalExecutor(store, places), show, loaded.time_limit)
+        except KeyboardInterrupt:
+            interrupted = True
+            schedule = prepare(chosen, kept)
+    # Cells that this call was not asked for stand in the tables too, where they are stored.
+    whole = schedule if chosen is plan else prepare(plan, kept)
+
+    def outcome(key: str) -> Outcome:
+        return (schedule if key in schedule.states else whole).outcome(key)
+
+    records = list(collect(plan, outcome, kept, catalog))
+    leaderboard.write(records, folder)
+    asked = {cell.key for cell in chosen.cells}
+    mine = [record for record in records if record["cell"] in asked]
+    counts = {
+        status: sum(r["status"] == status for r in mine)
+        for status in ("ok", "failed", "unavailable", "incompatible")
+    }
+    show.finish(records, counts, folder, interrupted)
+    if interrupted:
+        return INTERRUPTED
+    return SOME_FAILED if counts["failed"] or (strict and counts["unavailable"]) else OK
+
+
+@main.command()
+@SUITE
+@WHICH
+@AS_JSON
+@_reported
+def plan(
+    suite: Path,
+    only: tuple[str, ...],
+    seeds: str | None,
+    source: str,
+    store: Path,
+    devices: str,
+    as_json: bool,
+) -> None:
+    """Show what bench would do: cells, shared steps, what is stored, what cannot run, expected time."""
+    from harness.devices import slots
+    from harness.display import show_plan
+    from harness.runner import prepare
+    from harness.store import Store
+
+    catalog = _catalog()
+    places = slots(devices)
+    chosen = _select(_plan(_suite(suite, catalog), catalog, source, places), only, seeds)
+    show_plan(chosen, prepare(chosen, Store(store)), len(places), as_json)
+
+
+@main.command()
+@AS_JSON
+@_reported
+def plugins(as_json: bool) -> None:
+    """List components by kind, with where they come from, and plugins that failed."""
+    from harness.catalog import load
+    from harness.display import show_plugins
+
+    show_plugins(load(), as_json)
+
+
+@main.command()
+@SUITE
+@RESULTS
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["terminal", "markdown", "csv", "json"]),
+    default="terminal",
+    help="How to print the table.",
+)
+@_reported
+def leaderboard(suite: Path, results: Path, form: str) -> None:
+    """Print the table of SUITE: a suite's file, its name, or a folder of results."""
+    from harness.display import show_leaderboard
+    from harness.record import read
+
+    for folder in (suite, results / suite.name, results / suite.stem):
+        if (folder / "records.jsonl").is_file():
+            show_leaderboard(read(folder / "records.jsonl"), form)
+            return
+    raise HarnessError(f"there are no results of '{suite}' in {results}/; run: harness bench {suite}")
+
+
+# -- what commands share -----------------------------------------------------------------------------------
+
+
+def _catalog() -> Catalog:
+    from harness.catalog import load
+
+    catalog = load()
+    for failure in catalog.failures:
+        click.echo(
+            f"warning: plugin '{failure.plugin}' of {failure.package}: {failure.reason} (see: harness plugins)",
+            err=True,
+        )
+    return catalog
+
+
+def _suite(path: Path, catalog: Catalog) -> Suite:
+    from harness.suite import load
+
+    return load(path, catalog)
+
+
+def _plan(suite: Suite, catalog: Catalog, source: str, slots: Any) -> Plan:
+    from harness.devices import precision
+    from harness.plan import build
+
+    return build(suite, catalog, source=source, precision=precision(suite.precision, slots))
+
+
+def _select(plan: Plan, only: tuple[str, ...], seeds: str | None) -> Plan:
+    """The part of a plan that ``--only`` and ``--seeds`` name."""
+    from harness.select import select
+
+    return select(plan, only, seeds)
+
+
+def _check_writable(folder: Path) -> None:
+    """Better to learn now than after hours that the results have no place."""
+    import tempfile
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise HarnessError(f"cannot write results to {str(folder)!r}: {error.strerror or error}") from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Plan, outcomes and store → one Record a cell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from harness.api import Component, parameters_of
+from harness.plan import Cell, Plan, Status
+from harness.record import SCHEMA, Record, environment
+from harness.schedule import Outcome
+from harness.store import Artefact, Damaged, Store
+
+if TYPE_CHECKING:
+    from harness.catalog import Catalog
+
+# What stays of a metric's dictionary in the record's own: not the speed, which is a cost.
+_COSTS = ("texts_per_s",)
+
+
+def collect(
+    plan: Plan, outcome: Callable[[str], Outcome], store: Store, catalog: Catalog
+) -> Iterator[Record]:
+    """The records of all cells that ended, well or not; cells still open are left out."""
+    described: dict[int, dict[str, Any]] = {}  # components are shared by thousands of cells
+    shared = environment()
+
+    def describe(component: Component | None) -> dict[str, Any] | None:
+        if component is None:
+            return None
+        if id(component) not in described:
+            described[id(component)] = {
+                "name": component.name,
+                "params": parameters_of(component),
+                "plugin": catalog.package_of(component),
+                "version": component.version,
+            }
+        return described[id(component)]
+
+    for cell in plan.cells:
+        status, reason = verdict(cell, outcome)
+        if status is None:
+            continue
+        artefacts = {} if cell.status != "ok" else _artefacts(cell, store)
+        if status == "ok" and any(plan.steps[key].kind not in artefacts for key in cell.goals):
+            continue  # damaged while we looked: the next run makes it again
+        source = cell.source
+        data = artefacts["data"].result if "data" in artefacts else {}
+        record: dict[str, Any] = {
+            "schema": SCHEMA,
+            "suite": plan.suite.name,
+            "cell": cell.key,
+            "status": status,
+            "reason": reason,
+            "role": cell.role,
+            "task": {
+                **(describe(cell.task) or {}),
+                "type": cell.task.task_type,
+                "headline": cell.task.headline,
+                "source": source.name if source else None,
+                "origin": source.origin if source else None,
+                "fingerprint": source.fingerprint if source else None,
+                **data.get("rows", {}),
+            },
+            **{kind: describe(getattr(cell, kind)) for kind in ("teacher", "student", "augmenter", "loss")},
+            "seed": cell.seed,
+        }
+        record |= _measured(cell, artefacts)
+        if cell.role == "distilled" and status == "ok":
+            record["metrics"]["teacher_share"] = _share(plan, cell, artefacts["evaluation"], store)
+        made = [artefact.made for artefact in artefacts.values()]
+        record["provenance"] = {
+            **shared,
+            "started": min((m["started"] for m in made), default=None),
+            "finished": max((m["finished"] for m in made), default=None),
+        }
+        yield record  # type: ignore[misc]
+
+
+def verdict(cell: Cell, outcome: Callable[[str], Outcome]) -> tuple[Status | None, str]:
+    """A cell's status and reason; None while some step of it is still open."""
+    if cell.status != "ok":
+        return cell.status, cell.reason
+    found = [outcome(key) for key in cell.goals]
+    for state in ("failed", "unavailable"):
+        for one in found:
+            if one.state == state:
+                return state, one.reason  # type: ignore[return-value]
+    return ("ok", "") if all(one.state == "done" for one in found) else (None, "")
+
+
+def _artefacts(cell: Cell, store: Store) -> dict[str, Artefact]:
+    found: dict[str, Artefact] = {}
+    for kind, key in cell.steps.items():
+        try:
+            artefact = store.find(kind, key)
+        except Damaged:
+            continue
+        if artefact is not None:
+            found[kind] = artefact
+    return found
+
+
+def _share(plan: Plan, cell: Cell, evaluation: Artefact, store: Store) -> float | None:
+    """The share of the teacher's headline metric that a student keeps."""
+    teacher = store.find("evaluation", plan.steps[evaluation.key].needs["teacher"])
+    if teacher is None:
+        return None
+    of_teacher: float = teacher.result["test"][cell.task.headline]
+    of_student: float = evaluation.result["test"][cell.task.headline]
+    return of_student / of_teacher if of_teacher else None
+
+
+def _measured(cell: Cell, artefacts: dict[str, Artefact]) -> dict[str, Any]:
+    """What the steps of a cell found out."""
+    fields: dict[str, Any] = {}
+    fitted = artefacts.get("teacher" if cell.role == "teacher" else "student")
+    if fitted is not None:
+        seconds = fitted.made["seconds"]
+        examples = fitted.result["examples"]
+        fields["parameters"] = fitted.result["parameters"]
+        fields["size_bytes"] = {"model": fitted.size_bytes}
+        fields["cost"] = {
+            "train_s": seconds,
+            "examples": examples,
+            "peak_rss_bytes": fitted.made["peak_rss_bytes"],
+            "precision": fitted.made["precision"],
+            "device": fitted.made["device"],
+        }
+        if "targets" in artefacts:
+            fields["cost"]["labelling_s"] = artefacts["targets"].made["seconds"]
+        if "history" in fitted.result:
+            fields["history"] = fitted.result["history"]
+    if "transfer" in artefacts:
+        fields["transfer"] = artefacts["transfer"].result
+    if "evaluation" in artefacts:
+        scores = artefacts["evaluation"].result
+        for field, split in (("metrics", "test"), ("validation", "validation")):
+            fields[field] = {name: value for name, value in scores[split].items() if name not in _COSTS}
+        fields.setdefault("cost", {})["texts_per_s"] = scores["test"]["texts_per_s"]
+    if (exported := artefacts.get("export")) is not None:
+        fields["export"] = exported.result
+        if exported.result["exported"]:
+            fields["size_bytes"]["onnx"] = exported.size_bytes
+    if "latency" in artefacts:
+        fields["latency"] = artefacts["latency"].result["latency"]
+        fields["load"] = artefacts["latency"].result["load"]
+    return fields

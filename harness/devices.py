@@ -1,0 +1,110 @@
+"""What this machine has to work with, found without importing torch."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+from harness.api import HarnessError, Precision
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place where one step at a time can run."""
+
+    device: str  # "cpu" or "cuda:<index>"
+    threads: int = 1
+
+    @property
+    def is_gpu(self) -> bool:
+        """Whether the slot is a GPU."""
+        return self.device != "cpu"
+
+
+@cache
+def cpu_count() -> int:
+    """The cores that this process may use, not those that the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def cpu_info() -> tuple[str, frozenset[str]]:
+    """The CPU's model name and its feature flags."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
+    except OSError:
+        return platform.processor() or platform.machine(), frozenset()
+    fields = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    flags = fields.get("flags", fields.get("Features", ""))
+    return fields.get("model name", platform.machine()), frozenset(flags.split())
+
+
+@cache
+def gpus() -> tuple[str, ...]:
+    """The names of the NVIDIA GPUs that torch could use here."""
+    if not shutil.which("nvidia-smi") or metadata.version("torch").endswith("+cpu"):
+        return ()
+    query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        found = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    names = [line.strip() for line in found.splitlines() if line.strip()]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return tuple(names)
+    return tuple(names[int(i)] for i in visible.split(",") if i.strip().isdigit() and int(i) < len(names))
+
+
+def slots(devices: str = "auto") -> tuple[Slot, ...]:
+    """The slots for ``--devices``: "auto", "cpu", "cpu:4" (four workers), "cuda", "cuda:0,cuda:1".
+
+    A GPU takes one step at a time, pinned. The cores that are left take one single-threaded step each.
+    """
+    if devices == "auto":
+        cards: Sequence[int] = range(len(gpus()))
+        workers = max(1, cpu_count() - len(cards))
+    elif devices.startswith("cpu"):
+        cards = ()
+        count = devices.partition(":")[2] or str(cpu_count())
+        if not count.isdigit() or int(count) < 1:
+            raise HarnessError(
+                f"--devices {devices!r} must be auto, cpu, cpu:<workers>, cuda or cuda:<index>,…"
+            )
+        workers = int(count)
+    elif devices.startswith("cuda"):
+        names = [name.strip() for name in devices.split(",")]
+        if names == ["cuda"]:
+            names = [f"cuda:{index}" for index in range(len(gpus()))] or ["cuda:0"]
+        wrong = [name for name in names if name not in {f"cuda:{i}" for i in range(len(gpus()))}]
+        if wrong:
+            raise HarnessError(
+                f"--devices names {wrong[0]!r}, but this machine has {len(gpus())} usable GPUs"
+            )
+        cards = [int(name.partition(":")[2]) for name in names]
+        workers = 1
+    else:
+        raise HarnessError(f"--devices {devices!r} must be auto, cpu, cpu:<workers>, cuda or cuda:<index>,…")
+    return tuple(Slot(f"cuda:{card}") for card in cards) + (Slot("cpu"),) * workers
+
+
+def precision(wanted: str, available: Sequence[Slot]) -> Precision:
+    """The precision for components that can use bf16: "auto" takes it where the hardware has it."""
+    if wanted in ("fp32", "bf16"):
+        return wanted  # type: ignore[return-value]
+    if any(slot.is_gpu for slot in available):
+        return "bf16"  # every GPU that current torch supports for training has it
+    return "bf16" if cpu_info()[1] & {"avx512_bf16", "amx_bf16", "bf16"} else "fp32"
+
+
+@cache
+def machine() -> str:
+    """The identity of the hardware that latencies are measured on."""
+    return "; ".join([cpu_info()[0], f"{cpu_count()} cores", *gpus()])

@@ -1,0 +1,226 @@
+"""Steps in worker processes on this machine: a worker that dies costs its step, and nothing else."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from harness.api import HarnessError, Unavailable
+from harness.devices import Slot
+from harness.executors import Event
+from harness.plan import Step
+from harness.store import Damaged, Store
+
+_LOG_TAIL = 4000  # characters of a failed step's output that are kept
+_ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
+
+
+class LocalExecutor:
+    """One worker process a slot, started when first needed and kept for the steps that follow."""
+
+    def __init__(self, store: Path, slots: Sequence[Slot]) -> None:
+        self.slots = tuple(slots)
+        self._store = store
+        self._workers: list[_Worker | None] = [None] * len(self.slots)
+        self._logs = tempfile.TemporaryDirectory(prefix="harness-logs-")
+
+    def free(self) -> list[int]:
+        """See :class:`harness.executors.Executor`."""
+        return [index for index, worker in enumerate(self._workers) if worker is None or worker.step is None]
+
+    def submit(self, slot: int, step: Step) -> None:
+        """See :class:`harness.executors.Executor`."""
+        worker = self._workers[slot]
+        if worker is None or not worker.process.is_alive():
+            log = Path(self._logs.name) / f"{slot}-{time.time_ns()}.log"
+            worker = self._workers[slot] = _Worker(self._store, self.slots[slot], log)
+        worker.submit(step)
+
+    def wait(self, timeout: float) -> list[Event]:
+        """See :class:`harness.executors.Executor`."""
+        busy = {worker.connection: worker for worker in self._workers if worker and worker.step}
+        ended = {worker.process.sentinel: worker for worker in busy.values()}
+        events: list[Event] = []
+        for ready in wait([*busy, *ended], timeout):
+            if isinstance(ready, Connection):
+                events += busy[ready].receive()
+            elif (worker := ended[ready]).step is not None:  # type: ignore[index]
+                events += worker.receive()  # what it said before it died
+                if worker.step is not None:
+                    events.append(worker.died())
+        for index, worker in enumerate(self._workers):
+            if worker is not None and not worker.process.is_alive():
+                self._workers[index] = None
+        return events
+
+    def stop(self, key: str, reason: str) -> Event:
+        """See :class:`harness.executors.Executor`."""
+        (index,) = (i for i, w in enumerate(self._workers) if w and w.step and w.step.key == key)
+        worker = self._workers[index]
+        assert worker is not None
+        self._workers[index] = None
+        worker.kill()
+        return worker.died(reason)
+
+    def close(self) -> None:
+        """See :class:`harness.executors.Executor`."""
+        for worker in self._workers:
+            if worker is not None:
+                worker.kill() if worker.step else worker.end()
+        self._workers = [None] * len(self.slots)
+        self._logs.cleanup()
+
+
+class _Worker:
+    """The parent's end of one worker process."""
+
+    def __init__(self, store: Path, slot: Slot, log: Path) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.log = log
+        self.step: Step | None = None
+        with _environment(slot):
+            self.process = context.Process(target=_work, args=(theirs, store, slot, log), daemon=True)
+            self.process.start()
+        theirs.close()
+
+    def submit(self, step: Step) -> None:
+        self.step = step
+        try:
+            self.connection.send(step)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # the worker is dead: its sentinel tells, and the step is reported as failed
+
+    def receive(self) -> list[Event]:
+        events = []
+        try:
+            while self.connection.poll():
+                event: Event = self.connection.recv()
+                if event.type not in ("progress", "warning"):
+                    self.step = None
+                events.append(event)
+        except (EOFError, OSError):
+            pass  # the sentinel tells the rest
+        return events
+
+    def died(self, reason: str = "") -> Event:
+        """The event for a step whose worker is gone."""
+        assert self.step is not None
+        key, self.step = self.step.key, None
+        self.process.join(5)
+        code = self.process.exitcode
+        if not reason and code is not None and code < 0:
+            name = signal.Signals(-code).name
+            hint = ", as when memory runs out" if -code == signal.SIGKILL else ""
+            reason = f"its worker was ended by {name}{hint}"
+        return Event(
+            "failed", key, {"reason": reason or f"its worker ended with status {code}", "log": self.tail()}
+        )
+
+    def tail(self) -> str:
+        try:
+            return self.log.read_text(encoding="utf-8", errors="replace")[-_LOG_TAIL:]
+        except OSError:
+            return ""
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.join(5)
+        self.connection.close()
+
+    def end(self) -> None:
+        self.connection.close()  # an idle worker ends when nobody can send it a step any more
+        self.process.join(2)
+        if self.process.is_alive():
+            self.kill()
+
+
+@contextmanager
+def _environment(slot: Slot) -> Iterator[None]:
+    """Set what libraries read when they are loaded, for the child that is started within."""
+    wanted = dict.fromkeys(_ONE_THREAD, str(slot.threads))
+    wanted |= {"TOKENIZERS_PARALLELISM": "false", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+    wanted["CUDA_VISIBLE_DEVICES"] = ""
+    if slot.is_gpu:  # a slot counts the cards that this process sees
+        index = slot.device.partition(":")[2]
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        wanted["CUDA_VISIBLE_DEVICES"] = visible.split(",")[int(index)] if visible else index
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+# -- in the worker ------------------------------------------------------------------------------------------
+
+
+def _work(connection: Connection, root: Path, slot: Slot, log: Path) -> None:
+    """A worker's life: steps in, events out, until the parent hangs up."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    stream = log.open("w", buffering=1, encoding="utf-8", errors="replace")
+    os.dup2(stream.fileno(), 1)
+    os.dup2(stream.fileno(), 2)
+    sys.stdout = sys.stderr = stream
+    store = Store(root)
+    while True:
+        try:
+            step: Step = connection.recv()
+        except (EOFError, OSError):
+            return
+        stream.seek(0)
+        stream.truncate()
+        connection.send(_perform(step, store, slot, connection, log))
+
+
+def _perform(step: Step, store: Store, slot: Slot, connection: Connection, log: Path) -> Event:
+    from harness.steps import perform
+
+    def emit(kind: str, details: dict[str, Any]) -> None:
+        connection.send(Event(kind, step.key, details))  # type: ignore[arg-type]
+
+    try:
+        artefact = perform(step, store, slot, emit)
+        return Event("done", step.key, {"seconds": artefact.made["seconds"]})
+    except Damaged as error:
+        return Event("damaged", step.key, {"kind": error.kind, "damaged": error.key, "reason": str(error)})
+    except Unavailable as error:
+        return Event("unavailable", step.key, {"reason": str(error)})
+    except HarnessError as error:
+        return Event("failed", step.key, {"reason": str(error), "log": ""})
+    except OSError as error:
+        reason = f"{error.strerror or error}" + (f": '{error.filename}'" if error.filename else "")
+        return Event("failed", step.key, {"reason": reason, "log": traceback.format_exc()[-_LOG_TAIL:]})
+    except MemoryError:
+        return Event(
+            "failed", step.key, {"reason": "out of memory", "log": traceback.format_exc()[-_LOG_TAIL:]}
+        )
+    except Exception as error:
+        told = log.read_text(encoding="utf-8", errors="replace")
+        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}"
+        tail = (told + traceback.format_exc())[-_LOG_TAIL:]
+        return Event("failed", step.key, {"reason": reason, "log": tail})
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,197 @@
+"""Texts → integer ids, without torch: what a model and its exported form share."""
+
+from __future__ import annotations
+
+import json
+import re
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from harness.api import HarnessError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from tokenizers import Tokenizer
+
+PADDING, UNKNOWN = 0, 1
+FILE = "featuriser.json"
+_CHUNK = 4096
+_IN_MEMORY = 20_000_000  # ids; a longer table lies on disk
+
+
+class Tokens:
+    """The ids of N texts, end to end in one array, so that 10⁷ texts can be memory-mapped."""
+
+    def __init__(self, ids: NDArray[np.int32], offsets: NDArray[np.int64], padding: int = PADDING) -> None:
+        self.ids = ids  # (sum of lengths,)
+        self.offsets = offsets  # (N + 1,)
+        self.padding = padding
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @cached_property
+    def lengths(self) -> NDArray[np.int64]:
+        """(N,): how many ids each text has; at least 1."""
+        return np.diff(self.offsets)
+
+    def batch(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The ids of some rows, (B, L), padded to the longest of them."""
+        starts, lengths = self.offsets[rows], self.lengths[rows]
+        width = int(lengths.max())
+        columns = np.arange(width)
+        positions = np.minimum(starts[:, None] + columns, len(self.ids) - 1)
+        padded = self.ids[positions].astype(np.int64)
+        padded[columns >= lengths[:, None]] = self.padding
+        return padded  # (B, L)
+
+
+class Featuriser(ABC):
+    """Turns texts into ids. Saved as JSON; loaded by its `type`, never by a path from the file."""
+
+    type: ClassVar[str]
+    size: int  # ids are below this
+    padding: int = PADDING
+    _types: ClassVar[dict[str, type[Featuriser]]] = {}
+
+    def __init_subclass__(cls) -> None:
+        Featuriser._types[cls.type] = cls
+
+    @abstractmethod
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each text; at least one each."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """All that :meth:`restore` needs, as JSON values."""
+
+    @classmethod
+    @abstractmethod
+    def restore(cls, state: dict[str, Any]) -> Featuriser:
+        """The featuriser whose `state` this is."""
+
+    def tokens(self, texts: Sequence[str], scratch: Path | None = None) -> Tokens:
+        """Encode any number of texts; past some millions of ids the table lies in `scratch`."""
+        lengths = np.zeros(len(texts) + 1, dtype=np.int64)
+        blocks: list[NDArray[np.int32]] = []
+        held = 0
+        spilled: Path | None = None
+        for start in range(0, len(texts), _CHUNK):
+            encoded = self.encode(texts[start : start + _CHUNK])
+            lengths[start + 1 : start + 1 + len(encoded)] = [len(ids) for ids in encoded]
+            blocks.append(np.fromiter((i for ids in encoded for i in ids), dtype=np.int32))
+            held += len(blocks[-1])
+            if held > _IN_MEMORY and scratch is not None:
+                spilled = scratch / f"tokens-{id(texts)}.bin"
+                with spilled.open("ab") as stream:
+                    stream.writelines(block.tobytes() for block in blocks)
+                blocks, held = [], 0
+        if spilled is not None:
+            with spilled.open("ab") as stream:
+                stream.writelines(block.tobytes() for block in blocks)
+            ids: NDArray[np.int32] = np.memmap(spilled, dtype=np.int32, mode="r")
+        else:
+            ids = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.int32)
+        return Tokens(ids, np.cumsum(lengths), self.padding)
+
+    def save(self, folder: Path) -> None:
+        """Write ``featuriser.json``."""
+        state = {"type": self.type, **self.state()}
+        (folder / FILE).write_text(json.dumps(state, ensure_ascii=False), encoding="utf-8")
+
+    @staticmethod
+    def load(folder: Path) -> Featuriser:
+        """Read ``featuriser.json``."""
+        state = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        known = Featuriser._types.get(state.get("type"))
+        if known is None:
+            raise HarnessError(
+                f"{FILE} is of type {state.get('type')!r}; known: {', '.join(sorted(Featuriser._types))}"
+            )
+        return known.restore(state)
+
+
+class Words(Featuriser):
+    """Lower-cased words, and punctuation marks, of a vocabulary: the most frequent of some texts."""
+
+    type = "words"
+    # A mask stands for a word that must not be known; it is one token, and unknown.
+    _split = re.compile(r"\[mask\]|\w+(?:['’]\w+)*|[^\w\s]").findall
+
+    def __init__(self, vocabulary: Sequence[str], longest: int) -> None:
+        self.vocabulary = list(vocabulary)
+        self.longest = longest
+        self.size = len(self.vocabulary) + 2
+        self._ids = {word: number for number, word in enumerate(self.vocabulary, start=2)}
+
+    @classmethod
+    def fit(cls, texts: Iterable[str], size: int, longest: int = 128) -> Words:
+        """The vocabulary of at most `size` ids, two of them for padding and for unknown words."""
+        counts: Counter[str] = Counter()
+        for text in texts:
+            counts.update(cls._split(text.lower()))
+        counts.pop("[mask]", None)
+        ranked = sorted(counts, key=lambda word: (-counts[word], word))
+        return cls(ranked[: size - 2], longest)
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """See :class:`Featuriser`."""
+        known, split, longest = self._ids.get, self._split, self.longest
+        return [
+            [known(word, UNKNOWN) for word in split(text.lower())[:longest]] or [UNKNOWN] for text in texts
+        ]
+
+    def state(self) -> dict[str, Any]:
+        """See :class:`Featuriser`."""
+        return {"vocabulary": self.vocabulary, "longest": self.longest}
+
+    @classmethod
+    def restore(cls, state: dict[str, Any]) -> Words:
+        """See :class:`Featuriser`."""
+        return cls(state["vocabulary"], state["longest"])
+
+
+class Subwords(Featuriser):
+    """A Hugging Face fast tokenizer."""
+
+    type = "subwords"
+
+    def __init__(self, tokenizer: Tokenizer, longest: int, padding: int) -> None:
+        self.tokenizer = tokenizer
+        self.tokenizer.no_padding()
+        self.tokenizer.enable_truncation(max_length=longest)
+        self.longest = longest
+        self.padding = padding
+        self.size = tokenizer.get_vocab_size(with_added_tokens=True)
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """See :class:`Featuriser`."""
+        encoded = self.tokenizer.encode_batch_fast(list(texts))
+        return [encoding.ids or [self.padding] for encoding in encoded]
+
+    def state(self) -> dict[str, Any]:
+        """See :class:`Featuriser`."""
+        return {"tokenizer": self.tokenizer.to_str(), "longest": self.longest, "padding": self.padding}
+
+    @classmethod
+    def restore(cls, state: dict[str, Any]) -> Subwords:
+        """See :class:`Featuriser`."""
+        from tokenizers import Tokenizer
+
+        return cls(Tokenizer.from_str(state["tokenizer"]), state["longest"], state["padding"])
+
+
+def batches_by_length(tokens: Tokens, budget: int) -> Iterator[NDArray[np.int64]]:
+    """Rows, longest first, in batches of at most `budget` ids with their padding: for scoring."""
+    order = np.argsort(-tokens.lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        count = max(1, budget // int(tokens.lengths[order[start]]))
+        yield order[start : start + count]
+        start += count

@@ -1,0 +1,150 @@
+"""Torch models: what a student's author inherits to write only a module and its featuriser."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from annotated_types import Ge, Gt, Interval
+
+from harness.api import Context, Examples, HarnessError, Loss, Model, Parameters, Student
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from harness.featurise import Featuriser
+    from harness.training import Training
+
+Schedule = Literal["one-cycle", "linear", "cosine", "constant"]
+
+WEIGHTS, SETTINGS = "model.safetensors", "model.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TorchStudent(Student):
+    """A student whose author gives a featuriser and a module; training, saving and export come from here."""
+
+    accelerated: ClassVar[bool] = True
+    exports: ClassVar[bool] = True
+
+    epochs: Annotated[int, Gt(0)] = 6
+    batch_size: Annotated[int, Gt(0)] = 128
+    learning_rate: Annotated[float, Gt(0)] = 5e-3  # the peak of a one-cycle schedule
+    warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.2  # share of the steps before the peak
+    weight_decay: Annotated[float, Ge(0)] = 0.0
+    smallest_run: Annotated[int, Ge(0)] = 0  # rows to train on at least: small sets get more epochs
+
+    def featuriser(self, texts: Sequence[str]) -> Featuriser:
+        """What turns texts into ids, fitted on the transfer set's texts."""
+        raise NotImplementedError
+
+    def module(self, size: int, classes: int) -> torch.nn.Module:
+        """A fresh module from ids (B, L), 0 for padding, below `size`, to logits (B, classes)."""
+        raise NotImplementedError
+
+    def fit(self, transfer: Examples, validation: Examples, loss: Loss, context: Context) -> Model:
+        """See :class:`harness.api.Student`."""
+        import torch
+
+        from harness.training import train
+
+        featuriser = self.featuriser(transfer.texts)
+        torch.manual_seed(context.seed)
+        module = self.module(featuriser.size, len(transfer.classes))
+        held_out = (featuriser.tokens(validation.texts), validation)
+        tokens = featuriser.tokens(transfer.texts, context.scratch)
+        train(module, tokens, transfer, loss, training_of(self), context, held_out)
+        return TorchModel(module, featuriser, transfer.classes, context)
+
+    def load(self, folder: Path, context: Context) -> Model:
+        """See :class:`harness.api.Student`."""
+        return TorchModel.load(folder, context, self.module)
+
+
+def training_of(component: Any) -> Training:
+    """The training settings among a component's parameters."""
+    from harness.training import Training
+
+    return Training(
+        **{f.name: getattr(component, f.name) for f in fields(Training) if hasattr(component, f.name)}
+    )
+
+
+class TorchModel(Model):
+    """A module, what featurises its texts, and the names of its classes."""
+
+    def __init__(
+        self, module: torch.nn.Module, featuriser: Featuriser, classes: Sequence[str], context: Context
+    ) -> None:
+        self.module = module.to(context.device).eval()
+        self.featuriser = featuriser
+        self.classes = tuple(classes)
+        self.context = context
+
+    def predict(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """See :class:`harness.api.Model`."""
+        from harness.training import predict
+
+        return predict(self.module, self.featuriser.tokens(texts), self.context)
+
+    def save(self, folder: Path) -> None:
+        """Weights as safetensors, the featuriser and the classes as JSON."""
+        from safetensors.torch import save_model
+
+        save_model(self.module, str(folder / WEIGHTS))
+        self.featuriser.save(folder)
+        settings = {"classes": self.classes, "size": self.featuriser.size}
+        (folder / SETTINGS).write_text(json.dumps(settings, ensure_ascii=False), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path, context: Context, build: Any) -> TorchModel:
+        """Read what :meth:`save` wrote; `build(size, classes)` gives the bare module."""
+        from safetensors.torch import load_model
+
+        from harness.featurise import Featuriser
+
+        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        module = build(settings["size"], len(settings["classes"]))
+        load_model(module, str(folder / WEIGHTS), device=context.device)
+        return cls(module, Featuriser.load(folder), settings["classes"], context)
+
+    def parameters(self) -> Parameters:
+        """See :class:`harness.api.Model`; tied weights count once."""
+        return count_parameters(self.module)
+
+    def export(self, folder: Path) -> None:
+        """See :class:`harness.api.Model`."""
+        from harness.onnx import export_module
+
+        export_module(self.module, self.featuriser, self.classes, folder)
+
+
+def count_parameters(module: torch.nn.Module) -> Parameters:
+    """Parameters of a module, those that train, and those of its embedding tables."""
+    from torch import nn
+
+    tables = {
+        id(p): p.numel()
+        for layer in module.modules()
+        if isinstance(layer, nn.Embedding | nn.EmbeddingBag)
+        for p in layer.parameters()
+    }
+    every = list(module.parameters())  # torch lists shared ones once
+    return Parameters(
+        total=sum(p.numel() for p in every),
+        trainable=sum(p.numel() for p in every if p.requires_grad),
+        embedding=sum(tables.values()),
+    )
+
+
+def check_finite(values: NDArray[np.float32], who: str) -> None:
+    """Raise HarnessError where a model's outputs are not finite."""
+    import numpy as np
+
+    if not np.isfinite(values).all():
+        raise HarnessError(f"{who} gave outputs that are not finite")

@@ -1,0 +1,207 @@
+"""Which step may run next: the order of a plan's graph, longest path first. Pure bookkeeping."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from statistics import median
+from typing import Literal
+
+from harness.plan import Plan, Step
+
+State = Literal["waiting", "ready", "running", "done", "failed", "unavailable"]
+_OPEN = ("waiting", "ready", "running")
+
+# Seconds for kinds of step that this store has never timed: an order of magnitude, for the first plan.
+FIRST_GUESS = {
+    "data": 1.0,
+    "teacher": 300.0,
+    "transfer": 3.0,
+    "targets": 120.0,
+    "student": 40.0,
+    "evaluation": 2.0,
+    "export": 2.0,
+    "latency": 4.0,
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a step: done, or why not."""
+
+    state: State
+    reason: str = ""
+
+
+class Estimates:
+    """Expected seconds of steps, from what like steps took before."""
+
+    def __init__(self, timings: Mapping[str, list[float]]) -> None:
+        self._timings = timings
+        self._medians: dict[str, float] = {}
+
+    @property
+    def known(self) -> bool:
+        """Whether there is anything to go by but first guesses."""
+        return bool(self._timings)
+
+    def seconds(self, step: Step) -> float:
+        """The median of the same work, else of the same kind and component, else a first guess."""
+        for name in (step.work, step.family):
+            if name in self._timings:
+                if name not in self._medians:
+                    self._medians[name] = median(self._timings[name])
+                return self._medians[name]
+        return FIRST_GUESS[step.kind]
+
+    def total(self, steps: Iterable[Step], slots: int) -> float:
+        """Expected wall seconds for steps on a number of slots, were they to pack perfectly."""
+        shared, alone, longest = 0.0, 0.0, 0.0
+        for step in steps:
+            seconds = self.seconds(step)
+            if step.exclusive:
+                alone += seconds
+            else:
+                shared += seconds
+                longest = max(longest, seconds)
+        return max(shared / slots, longest) + alone
+
+
+class Schedule:
+    """The states of the steps that a run must do; what is stored and what nobody asks for is left out."""
+
+    def __init__(self, plan: Plan, stored: Callable[[Step], bool], estimates: Estimates) -> None:
+        self.plan = plan
+        self.estimates = estimates
+        self.states: dict[str, State] = {}
+        self.reasons: dict[str, str] = {}
+        self.running: set[str] = set()
+        self.remaining_s = 0.0  # expected seconds of one-slot work that is not finished
+        self._stored = stored
+        self._waits: dict[str, set[str]] = {}
+        self._feeds: defaultdict[str, set[str]] = defaultdict(set)
+        self._open = 0
+        self._ranks: dict[str, float] = {}
+        # Heaps of (-rank, key) by (gpu, exclusive); entries that are not ready any more are skipped.
+        self._ready: defaultdict[tuple[bool, bool], list[tuple[float, str]]] = defaultdict(list)
+        for cell in plan.cells:
+            for key in cell.goals:
+                self._demand(key)
+        self._rank()
+
+    # -- asking ---------------------------------------------------------------------------------------
+
+    def next(self, gpu: bool, gpus: bool) -> Step | None:
+        """The step that a free slot should take; `gpus`: whether the executor has GPU slots at all.
+
+        A GPU takes what it speeds up. An exclusive step waits until nothing else runs or could.
+        """
+        kinds = (gpu,) if gpus else (True, False)
+        if step := self._first([(kind, False) for kind in kinds]):
+            return step
+        if self.running or self._first([(True, False), (False, False)]):
+            return None
+        return self._first([(kind, True) for kind in kinds])
+
+    @property
+    def unfinished(self) -> int:
+        """How many steps wait, could run, or run."""
+        return self._open
+
+    def todo(self) -> list[Step]:
+        """The steps that wait, could run, or run."""
+        return [self.plan.steps[key] for key, state in self.states.items() if state in _OPEN]
+
+    def outcome(self, key: str) -> Outcome:
+        """What became of a step; a stored one is done."""
+        return Outcome(self.states.get(key, "done"), self.reasons.get(key, ""))
+
+    # -- telling --------------------------------------------------------------------------------------
+
+    def started(self, key: str) -> None:
+        """A slot took the step."""
+        self._set(key, "running")
+
+    def done(self, key: str) -> None:
+        """The step's artefact is there: what waited for it may be ready."""
+        self._set(key, "done")
+        for other in self._feeds[key]:
+            self._waits[other].discard(key)
+            if self.states[other] == "waiting" and not self._waits[other]:
+                self._set(other, "ready")
+
+    def failed(self, key: str, reason: str, state: State = "failed") -> None:
+        """The step will not be done in this run, and neither will what waits for it."""
+        self._set(key, state)
+        self.reasons[key] = reason
+        for other in self._feeds[key]:
+            if self.states[other] in ("waiting", "ready"):
+                step = self.plan.steps[key]
+                chained = reason.startswith("step '")
+                self.failed(other, reason if chained else f"step '{step.label}': {reason}", state)
+
+    def lost(self, key: str, consumer: str) -> None:
+        """A stored artefact turned out damaged when `consumer` read it: both go back to the queue."""
+        self._set(consumer, "waiting")
+        self._waits[consumer].add(key)
+        self._feeds[key].add(consumer)
+        if self.states.get(key) not in _OPEN:
+            self.states.pop(key, None)
+            self._demand(key)
+            self._rank()
+
+    # -- inside ---------------------------------------------------------------------------------------
+
+    def _demand(self, key: str) -> bool:
+        """Enter a step that is not stored, and what it needs; whether it is still to do."""
+        known = self.states.get(key)
+        if known is not None:
+            return known != "done"
+        step = self.plan.steps[key]
+        if self._stored(step):
+            return False
+        waits = {needed for needed in step.needs.values() if self._demand(needed)}
+        self._waits[key] = waits
+        for needed in waits:
+            self._feeds[needed].add(key)
+        self._set(key, "waiting" if waits else "ready")
+        return True
+
+    def _set(self, key: str, state: State) -> None:
+        step = self.plan.steps[key]
+        was_open = self.states.get(key) in _OPEN
+        self.states[key] = state
+        if (state in _OPEN) != was_open:
+            sign = 1 if state in _OPEN else -1
+            self._open += sign
+            self.remaining_s += sign * self.estimates.seconds(step)
+        if state == "running":
+            self.running.add(key)
+        else:
+            self.running.discard(key)
+        if state == "ready":
+            heappush(self._ready[step.gpu, step.exclusive], (-self._ranks.get(key, 0.0), key))
+
+    def _first(self, heaps: Iterable[tuple[bool, bool]]) -> Step | None:
+        """The ready step of the highest rank on some heaps; it stays there until it is started."""
+        best: tuple[float, str] | None = None
+        for name in heaps:
+            heap = self._ready[name]
+            while heap and self.states.get(heap[0][1]) != "ready":
+                heappop(heap)
+            if heap and (best is None or heap[0] < best):
+                best = heap[0]
+        return self.plan.steps[best[1]] if best else None
+
+    def _rank(self) -> None:
+        """Upward rank (Topcuoglu et al., 2002): seconds to the end of the longest path through a step."""
+        for key in reversed(list(self.plan.steps)):
+            if self.states.get(key) in _OPEN:
+                after = max((self._ranks.get(other, 0.0) for other in self._feeds[key]), default=0.0)
+                self._ranks[key] = self.estimates.seconds(self.plan.steps[key]) + after
+        self._ready.clear()
+        for key, state in self.states.items():
+            if state == "ready":
+                self._set(key, "ready")

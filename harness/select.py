@@ -1,0 +1,92 @@
+"""The part of a plan that ``--only`` and ``--seeds`` ask for."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from difflib import get_close_matches
+
+from harness.api import KINDS, HarnessError
+from harness.plan import Cell, Plan, Step
+
+ROLES = ("teacher", "baseline", "distilled")
+_KINDS = (*KINDS, "role")
+
+
+def select(plan: Plan, only: tuple[str, ...], seeds: str | None) -> Plan:
+    """Cells that have one of the names given for each kind given, with the rows of their teachers.
+
+    `only` holds "kind=name" or "kind=name,name"; `seeds` is "0,1". Raises HarnessError for what the
+    suite does not have.
+    """
+    if not only and seeds is None:
+        return plan
+    wanted: defaultdict[str, set[str]] = defaultdict(set)
+    for expression in only:
+        kind, equals, names = expression.partition("=")
+        if not equals or kind not in _KINDS:
+            raise HarnessError(
+                f"--only {expression!r} must be <kind>=<name>, with a kind of: {', '.join(_KINDS)}"
+                + _nearest(kind, _KINDS)
+            )
+        known = {_name(cell, kind) for cell in plan.cells} - {""}
+        for name in names.split(","):
+            if name not in known:
+                raise HarnessError(
+                    f"--only {expression!r}: the suite has no {kind} {name!r}; "
+                    f"it has: {', '.join(sorted(known))}" + _nearest(name, known)
+                )
+            wanted[kind].add(name)
+    numbers = _seeds(plan, seeds)
+    cells = [
+        cell
+        for cell in plan.cells
+        if all(_name(cell, kind) in names for kind, names in wanted.items()) and cell.seed in numbers
+    ]
+    asked = {cell.key for cell in cells}
+    teaching = {cell.steps.get("teacher") for cell in cells} - {None}
+    kept = tuple(
+        cell
+        for cell in plan.cells
+        if cell.key in asked or (cell.role == "teacher" and cell.steps.get("teacher") in teaching)
+    )
+    if not kept:
+        raise HarnessError(f"no cell of suite '{plan.suite.name}' has all of: {', '.join(only)}")
+    return replace(plan, cells=kept, steps=_reachable(plan, kept))
+
+
+def _reachable(plan: Plan, cells: tuple[Cell, ...]) -> dict[str, Step]:
+    """The steps that some cells need, in the plan's order."""
+    keys = {key for cell in cells for key in cell.steps.values()}
+    waiting = list(keys)
+    while waiting:
+        for needed in plan.steps[waiting.pop()].needs.values():
+            if needed not in keys:
+                keys.add(needed)
+                waiting.append(needed)
+    return {key: step for key, step in plan.steps.items() if key in keys}
+
+
+def _name(cell: Cell, kind: str) -> str:
+    if kind == "role":
+        return cell.role
+    component = getattr(cell, kind)
+    return component.name if component is not None else ""
+
+
+def _seeds(plan: Plan, seeds: str | None) -> set[int]:
+    if seeds is None:
+        return set(plan.suite.seeds)
+    try:
+        numbers = {int(seed) for seed in seeds.split(",")}
+    except ValueError:
+        raise HarnessError(f"--seeds {seeds!r} must be numbers with commas between, such as 0,1") from None
+    if unknown := numbers - set(plan.suite.seeds):
+        listed = ", ".join(map(str, plan.suite.seeds))
+        raise HarnessError(f"--seeds: the suite has no seed {min(unknown)}; it has: {listed}")
+    return numbers
+
+
+def _nearest(name: str, known: object) -> str:
+    close = get_close_matches(name, list(known), 1)  # type: ignore[call-overload]
+    return f"; did you mean '{close[0]}'?" if close else ""

@@ -1,0 +1,174 @@
+"""Where a task's data comes from: local files, the hub, or a corpus that the task generates.
+
+:class:`DatasetTask` is the base of tasks that have such sources. What it is made of serves other
+components too: :func:`find_splits` and :func:`read_table` for files, :func:`hub_answers` to learn quickly
+whether there is a network. Nothing here imports pyarrow, datasets or torch before data is read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from harness.api import SPLITS, HarnessError, Source, Task, Unavailable
+from harness.sources.files import (
+    FORMATS,
+    UNLABELLED,
+    find_splits,
+    fingerprint,
+    format_of,
+    read_table,
+    suggest,
+)
+from harness.sources.hub import (
+    HubSet,
+    datasets_cache,
+    endpoint,
+    hub_answers,
+    offline,
+    prepared_folder,
+    read_hub,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+SOURCES = ("local", "hub", "sample")  # in the order in which "auto" asks them
+
+
+@dataclass(frozen=True)
+class DatasetTask(Task):
+    """A task whose data is local, on the hub, or generated: whichever answers first for "auto".
+
+    - ``local``: ``$HARNESS_DATA/<folder>/{train,validation,test}`` with one of the extensions FORMATS,
+      and ``unlabelled`` beside them if you like.
+    - ``hub``: the pinned data set `hub`.
+    - ``sample``: what :meth:`sample` generates.
+    """
+
+    folder: ClassVar[str] = ""  # under $HARNESS_DATA; the task's name where empty
+    text_column: ClassVar[str] = "text"
+    label_column: ClassVar[str] = "label"
+    class_names: ClassVar[tuple[str, ...]] = ()  # of integer labels 0, 1, ...
+    hub: ClassVar[HubSet | None] = None
+    sample_version: ClassVar[int] = 1  # raise it when the generated corpus changes
+
+    def sample(self, generator: np.random.Generator) -> Mapping[str, pa.Table]:
+        """Generate a small corpus: tables train, validation, test and, if you like, unlabelled."""
+        raise NotImplementedError
+
+    def resolve(self, source: str) -> Source:
+        """The source to use, without reading more of the data than its fingerprint takes."""
+        if source == "auto":
+            reasons = []
+            for name in SOURCES:
+                try:
+                    return self.resolve(name)
+                except Unavailable as reason:
+                    reasons.append(str(reason))
+            raise Unavailable("; ".join(reasons))
+        match source:
+            case "local":
+                return self._local()
+            case "hub":
+                return self._hub()
+            case "sample":
+                return self._sample()
+        raise HarnessError(f"unknown source {source!r}{suggest(source, ('auto', *SOURCES))}")
+
+    def read(self, source: Source) -> Mapping[str, pa.Table]:
+        """Arrow tables with the string columns ``text`` and ``label``, by split."""
+        match source.name:
+            case "local":
+                return self._read_local(source)
+            case "hub":
+                return self._read_hub()
+            case _:
+                import numpy as np
+
+                return self.sample(np.random.default_rng(0))
+
+    # -- local
+
+    def _local(self) -> Source:
+        folder = self.folder or self.name
+        layout = f"{folder}/{{{','.join(SPLITS)}}}.jsonl.gz, .csv or another of its formats"
+        root = os.environ.get("HARNESS_DATA")
+        if not root:
+            raise Unavailable(
+                f"task {self.name!r} has no local data: HARNESS_DATA is not set; "
+                f"set it to a folder that holds {layout}"
+            )
+        path = Path(root).expanduser() / folder
+        if not path.is_dir():
+            raise Unavailable(
+                f"task {self.name!r} has no local data: {path} does not exist; "
+                f"set HARNESS_DATA to a folder that holds {layout}"
+            )
+        return Source("local", fingerprint(find_splits(path)), str(path))
+
+    def _read_local(self, source: Source) -> Mapping[str, pa.Table]:
+        files = find_splits(Path(source.origin))
+        if fingerprint(files) != source.fingerprint:
+            # What is made of the data is stored under the fingerprint that was planned.
+            raise HarnessError(f"{source.origin} has changed since this run was planned; start it again")
+        return {
+            split: read_table(
+                path,
+                text=self.text_column,
+                label=None if split == UNLABELLED else self.label_column,
+                class_names=self.class_names,
+                shown=f"{path.parent.name}/{path.name}",
+            )
+            for split, path in files.items()
+        }
+
+    # -- hub
+
+    def _hub(self) -> Source:
+        if self.hub is None:
+            raise Unavailable(f"task {self.name!r} has no data set on the hub")
+        if prepared_folder(self.hub) is None:
+            absent = f"task {self.name!r} has no cached copy of {self.hub} in {datasets_cache()}"
+            if offline():
+                raise Unavailable(f"{absent}, and HF_HUB_OFFLINE is set")
+            if not hub_answers():
+                raise Unavailable(f"{absent}, and {endpoint()} does not answer")
+        return Source("hub", f"hub:{self.hub}", str(self.hub))
+
+    def _read_hub(self) -> Mapping[str, pa.Table]:
+        if self.hub is None:
+            raise Unavailable(f"task {self.name!r} has no data set on the hub")
+        return read_hub(self.hub, self.class_names)
+
+    # -- sample
+
+    def _sample(self) -> Source:
+        if type(self).sample is DatasetTask.sample:
+            raise Unavailable(f"task {self.name!r} has no sample corpus")
+        return Source(
+            "sample", f"sample:{self.name}@{self.sample_version}", f"generated by task {self.name!r}"
+        )
+
+
+__all__ = [
+    "FORMATS",
+    "SOURCES",
+    "UNLABELLED",
+    "DatasetTask",
+    "HubSet",
+    "endpoint",
+    "find_splits",
+    "fingerprint",
+    "format_of",
+    "hub_answers",
+    "offline",
+    "prepared_folder",
+    "read_hub",
+    "read_table",
+    "suggest",
+]

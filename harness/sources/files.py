@@ -1,0 +1,296 @@
+"""Reading a split's file: JSON lines, CSV, TSV or Parquet, into the two string columns that tasks give."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import difflib
+import gzip
+import hashlib
+import io
+import json
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from harness.api import SPLITS, HarnessError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FORMATS = (".jsonl.gz", ".jsonl", ".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.gz")
+UNLABELLED = "unlabelled"
+
+
+def find_splits(folder: Path) -> dict[str, Path]:
+    """The file of each split in a folder, and of ``unlabelled`` where there is one."""
+    present = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    files = {}
+    for split in (*SPLITS, UNLABELLED):
+        found = [name for name in present if name.lower() in {split + suffix for suffix in FORMATS}]
+        if len(found) > 1:
+            raise HarnessError(f"{folder} has more than one {split} split: {', '.join(found)}; keep one")
+        if found:
+            files[split] = folder / found[0]
+            if is_empty(files[split]):
+                raise HarnessError(f"{folder.name}/{found[0]} is empty")
+        elif split != UNLABELLED:
+            raise HarnessError(
+                f"{folder} has no {split} split: found {', '.join(present) or 'nothing'}; "
+                f"expected {split} with one of {', '.join(FORMATS)}"
+            )
+    return files
+
+
+def is_empty(path: Path) -> bool:
+    """Whether a file, unpacked where it is packed, has no byte."""
+    try:
+        with _open(path) as stream:
+            return not stream.read(1)
+    except (OSError, EOFError, zlib.error):
+        return False  # a damaged file is not an empty one; reading it says what is wrong
+
+
+def fingerprint(files: Mapping[str, Path]) -> str:
+    """A hash of what the files hold; it does not depend on where they are."""
+    total = hashlib.sha256()
+    for split, path in sorted(files.items()):
+        status = path.stat()
+        total.update(f"{split}\0{_digest(path.absolute(), status.st_size, status.st_mtime_ns)}\n".encode())
+    return f"sha256:{total.hexdigest()}"
+
+
+@lru_cache(maxsize=1024)
+def _digest(path: Path, size: int, mtime_ns: int) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def read_table(
+    path: Path,
+    *,
+    text: str = "text",
+    label: str | None = "label",
+    class_names: Sequence[str] = (),
+    shown: str = "",
+) -> pa.Table:
+    """A file as a table of the string columns ``text`` and, unless `label` is None, ``label``.
+
+    A missing text becomes "", a missing label null. Labels that are numbers of classes become the names
+    of these classes, where they are known. TSV is read without quoting: a quote is a character there.
+
+    `shown` is what errors call the file. Raises HarnessError for a file that is damaged, is not UTF-8,
+    has no rows or lacks a column.
+    """
+    import pyarrow as pa
+
+    shown = shown or str(path)
+    reader = _reader(path)
+    columns = [text] if label is None else [text, label]
+    try:
+        table = reader(path, columns, shown)
+    except UnicodeDecodeError:
+        raise _not_utf8(path, shown) from None
+    except (OSError, EOFError, zlib.error, csv.Error, pa.ArrowException) as error:
+        if "invalid UTF8" in str(error):
+            raise _not_utf8(path, shown) from None
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        raise HarnessError(f"{shown} cannot be read: {reason}") from error
+    if table.num_rows == 0:
+        raise HarnessError(f"{shown} has no rows")
+    tidy = {"text": texts_of(table.column(0), shown, text)}
+    if label is not None:
+        tidy["label"] = labels_of(table.column(1), class_names, shown, label)
+    return pa.table(tidy)
+
+
+Reader = Callable[[Path, Sequence[str], str], "pa.Table"]
+
+
+def format_of(path: Path) -> str | None:
+    """Which of FORMATS a file's name ends in."""
+    return next((suffix for suffix in FORMATS if path.name.lower().endswith(suffix)), None)
+
+
+def _reader(path: Path) -> Reader:
+    match (format_of(path) or "").removesuffix(".gz"):
+        case ".jsonl":
+            return _read_jsonl
+        case ".csv" | ".tsv":
+            return _read_delimited
+        case ".parquet":
+            return _read_parquet
+    raise HarnessError(f"{path} has no known format: expected a name that ends in {', '.join(FORMATS)}")
+
+
+def _open(path: Path) -> IO[bytes]:
+    return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")  # type: ignore[return-value]
+
+
+def need(wanted: Iterable[str], found: Iterable[str], shown: str) -> None:
+    """Raise HarnessError unless each wanted column is among those found, once."""
+    found = list(found)
+    for name in wanted:
+        if name not in found:
+            listed = ", ".join(map(repr, found))
+            raise HarnessError(f"{shown} has no column {name!r}; found: {listed}{suggest(name, found)}")
+        if found.count(name) > 1:
+            raise HarnessError(f"{shown} has more than one column {name!r}")
+
+
+def _read_jsonl(path: Path, columns: Sequence[str], shown: str) -> pa.Table:
+    # Python's parser rather than Arrow's: that one takes texts which look like dates for dates, and
+    # cannot say in which line it stumbled.
+    import pyarrow as pa
+
+    values: dict[str, list[Any]] = {name: [] for name in columns}
+    found: dict[str, None] = {}
+    number = 0
+    with _open(path) as stream:
+        for number, line in enumerate(stream, 1):
+            if line.isspace():
+                continue
+            try:
+                row = json.loads(line.removeprefix(codecs.BOM_UTF8).decode())
+            except UnicodeDecodeError:
+                raise
+            except (ValueError, RecursionError) as error:
+                raise HarnessError(f"{shown} line {number} is not JSON: {error}") from None
+            if not isinstance(row, dict):
+                raise HarnessError(f"{shown} line {number} is not a JSON object")
+            found.update(dict.fromkeys(row))
+            for name, cells in values.items():
+                value = row.get(name)
+                if isinstance(value, dict | list):
+                    raise HarnessError(f"{shown} line {number} has no plain value in column {name!r}")
+                cells.append(value)
+    if found:
+        need(columns, found, shown)
+
+    def column(cells: list[Any]) -> pa.Array:
+        try:
+            return pa.array(cells)
+        except (pa.ArrowException, UnicodeError, OverflowError):  # mixed types, or half a surrogate pair
+            return pa.array([None if cell is None else _whole(str(cell)) for cell in cells])
+
+    return pa.table([column(cells) for cells in values.values()], names=list(columns))
+
+
+def _whole(text: str) -> str:
+    """The text with halves of surrogate pairs replaced: JSON can hold them, UTF-8 cannot."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _read_delimited(path: Path, columns: Sequence[str], shown: str) -> pa.Table:
+    import pyarrow as pa
+    from pyarrow import csv as pacsv
+
+    tsv = ".tsv" in str(format_of(path))
+    delimiter = "\t" if tsv else ","
+    with _open(path) as stream:
+        lines = io.TextIOWrapper(stream, "utf-8-sig", newline="")
+        header = next(
+            csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE if tsv else csv.QUOTE_MINIMAL), None
+        )
+    if header is None:
+        raise HarnessError(f"{shown} is empty")
+    need(columns, header, shown)
+
+    def ragged(row: Any) -> str:
+        place = f"row {row.number}" if row.number else f"the row {row.text[:40]!r}"
+        raise HarnessError(
+            f"{shown}: {place} has {row.actual_columns} columns, where the header has {row.expected_columns}"
+        )
+
+    with pa.input_stream(str(path), compression="detect") as stream:
+        return pacsv.read_csv(
+            stream,
+            read_options=pacsv.ReadOptions(use_threads=False, block_size=1 << 24),  # threads lose row numbers
+            parse_options=pacsv.ParseOptions(
+                delimiter=delimiter,
+                quote_char=False if tsv else '"',
+                newlines_in_values=not tsv,
+                invalid_row_handler=ragged,
+            ),
+            convert_options=pacsv.ConvertOptions(
+                include_columns=list(columns),
+                column_types=dict.fromkeys(columns, pa.string()),
+                null_values=[""],
+                strings_can_be_null=True,
+            ),
+        )
+
+
+def _read_parquet(path: Path, columns: Sequence[str], shown: str) -> pa.Table:
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(path) as file:
+        need(columns, file.schema_arrow.names, shown)
+        return file.read(columns=list(columns)).select(list(columns))
+
+
+def _not_utf8(path: Path, shown: str) -> HarnessError:
+    with _open(path) as stream:
+        for number, line in enumerate(stream, 1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError:
+                return HarnessError(f"{shown} line {number} is not UTF-8; save the file as UTF-8")
+    return HarnessError(f"{shown} is not UTF-8; save the file as UTF-8")
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    import pyarrow as pa
+
+    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+
+
+def _strings(column: pa.ChunkedArray, shown: str, name: str) -> pa.ChunkedArray:
+    import pyarrow as pa
+
+    try:
+        return _plain(column).cast(pa.string())
+    except pa.ArrowException:
+        raise HarnessError(f"{shown} has {column.type}, not strings, in column {name!r}") from None
+
+
+def texts_of(column: pa.ChunkedArray, shown: str, name: str) -> pa.ChunkedArray:
+    """A column as strings, "" where it has none."""
+    return _strings(column, shown, name).fill_null("")
+
+
+def labels_of(column: pa.ChunkedArray, class_names: Sequence[str], shown: str, name: str) -> pa.ChunkedArray:
+    """A column as strings, null where it has none; numbers of classes as the classes' names."""
+    import pyarrow as pa
+    from pyarrow import compute as pc
+
+    column = _plain(column)
+    if pa.types.is_floating(column.type):  # integers with gaps, as pandas writes them
+        column = pc.if_else(pc.is_nan(column), None, column)
+        if pc.all(pc.equal(column, pc.floor(column))).as_py() is not False:
+            column = column.cast(pa.int64())
+    if not pa.types.is_integer(column.type):
+        column = pc.utf8_trim_whitespace(_strings(column, shown, name))
+        column = pc.if_else(pc.equal(column, ""), None, column)
+        numbers = pc.all(pc.match_substring_regex(column, r"^-?\d{1,9}$")).as_py()
+        if class_names and numbers and not pc.any(pc.is_in(column, pa.array(class_names))).as_py():
+            column = column.cast(pa.int64())
+    if not class_names or not pa.types.is_integer(column.type):
+        return column.cast(pa.string())
+    column = pc.if_else(pc.equal(column, -1), None, column)  # the hub's mark of a withheld label
+    span = pc.min_max(column).as_py()
+    for end in span.values():
+        if end is not None and not 0 <= end < len(class_names):
+            raise HarnessError(
+                f"{shown} has the label {end} in column {name!r}; "
+                f"expected 0 to {len(class_names) - 1} ({', '.join(class_names)})"
+            )
+    return pa.chunked_array([pa.array(class_names, pa.string())]).take(column)
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """The end of an error about an unknown name: a question with the nearest known one, or nothing."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,135 @@
+"""The hub: whether it answers, which of its data sets are cached, and reading one at a pinned revision."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.api import SPLITS, HarnessError, Unavailable
+from harness.sources.files import UNLABELLED, labels_of, need, texts_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PROBE_SECONDS = 2.5
+
+
+@dataclass(frozen=True)
+class HubSet:
+    """A data set of the hub, pinned, and where in it to look."""
+
+    id: str
+    revision: str  # a commit's sha
+    config: str = "default"
+    text: str = "text"
+    label: str = "label"
+    splits: Mapping[str, str] = field(default_factory=lambda: {split: split for split in SPLITS})
+
+    def __str__(self) -> str:
+        return f"{self.id}@{self.revision}" + ("" if self.config == "default" else f"/{self.config}")
+
+
+def offline() -> bool:
+    """Whether HF_HUB_OFFLINE forbids the network."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
+
+
+def endpoint() -> str:
+    """The hub's address."""
+    return os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
+
+
+def hub_answers() -> bool:
+    """Whether the hub can be reached, decided within PROBE_SECONDS and remembered by this process."""
+    return not offline() and _answers(endpoint())
+
+
+@lru_cache(maxsize=8)
+def _answers(address: str) -> bool:
+    answers = threading.Event()
+
+    def probe() -> None:
+        from http.client import HTTPException
+        from urllib.error import HTTPError
+        from urllib.request import Request, urlopen
+
+        try:
+            with urlopen(Request(address, method="HEAD"), timeout=PROBE_SECONDS):
+                answers.set()
+        except HTTPError as error:  # someone answers, if only with a refusal of this very address
+            if error.code < 500 and error.code != 407:
+                answers.set()
+        except (OSError, ValueError, HTTPException):
+            pass
+        finally:
+            done.set()
+
+    # A thread, because no timeout of a socket covers a name server that hangs.
+    done = threading.Event()
+    threading.Thread(target=probe, name="hub-probe", daemon=True).start()
+    done.wait(PROBE_SECONDS)
+    return answers.is_set()
+
+
+def datasets_cache() -> Path:
+    """Where the `datasets` library keeps what it has prepared."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
+    home = Path(os.environ.get("HF_HOME") or cache)
+    return Path(os.environ.get("HF_DATASETS_CACHE") or home / "datasets").expanduser()
+
+
+def prepared_folder(hub: HubSet) -> Path | None:
+    """The folder in which `datasets` has prepared exactly this revision, if it has."""
+    *owner, name = hub.id.split("/")
+    name = re.sub(r"(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+    base = datasets_cache() / "___".join((*owner, name)) / hub.config
+    return next((info.parent for info in base.glob(f"*/{hub.revision}/dataset_info.json")), None)
+
+
+def read_hub(hub: HubSet, class_names: Sequence[str] = ()) -> dict[str, pa.Table]:
+    """The data set's splits as tables of the string columns ``text`` and ``label``; downloads if need be."""
+    import pyarrow as pa
+
+    folder = prepared_folder(hub) or _prepare(hub)
+    features = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))["features"]
+    names = features.get(hub.label, {}).get("names") or class_names
+    tables = {}
+    for split, theirs in hub.splits.items():
+        shown = f"{hub.id} ({theirs})"
+        label = None if split == UNLABELLED else hub.label
+        shards = sorted((*folder.glob(f"*-{theirs}.arrow"), *folder.glob(f"*-{theirs}-*-of-*.arrow")))
+        if not shards:
+            raise HarnessError(f"{hub} has no split {theirs!r}")
+        table = pa.concat_tables([pa.ipc.open_stream(pa.memory_map(str(s))).read_all() for s in shards])
+        if table.num_rows == 0:
+            raise HarnessError(f"{shown} has no rows")
+        need([hub.text] if label is None else [hub.text, label], table.column_names, shown)
+        tidy = {"text": texts_of(table[hub.text], shown, hub.text)}
+        if label is not None:
+            tidy["label"] = labels_of(table[label], names, shown, label)
+        tables[split] = pa.table(tidy)
+    return tables
+
+
+def _prepare(hub: HubSet) -> Path:
+    import datasets
+
+    try:
+        builder = datasets.load_dataset_builder(hub.id, hub.config, revision=hub.revision)
+        # Where the hub fails it, `datasets` takes whatever revision is cached, and only logs that.
+        if builder.hash != hub.revision:
+            raise Unavailable(f"{hub} cannot be had: only revision {builder.hash} is cached")
+        builder.download_and_prepare()
+    except Unavailable:
+        raise
+    except Exception as error:  # of a dozen kinds: requests', fsspec's, the hub's and the data set's own
+        reason = str(error).partition("\n")[0]
+        raise Unavailable(f"{hub} cannot be had: {type(error).__name__}: {reason}") from error
+    return Path(builder.cache_dir)

@@ -1,0 +1,90 @@
+"""Read a task's splits, check them and keep them as Arrow files with integer labels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from harness import arrow
+from harness.api import SPLITS, Examples, HarnessError, Source, Task
+
+if TYPE_CHECKING:
+    from harness.steps import Job
+    from harness.store import Artefact
+
+SCHEMA = pa.schema([("text", pa.string()), ("label", pa.int32())])
+
+
+def run(job: Job) -> dict[str, Any]:
+    """Result: `classes`, `rows` by split, `dropped` by split and reason, `shared` texts between splits."""
+    task: Task = job.component("task")
+    settings = job.step.settings
+    tables = task.read(Source(settings["source"], settings["fingerprint"], job.step.notes["origin"]))
+    if missing := [split for split in SPLITS if split not in tables]:
+        raise HarnessError(f"task '{task.name}' has no split '{missing[0]}'; found: {', '.join(tables)}")
+    read = {split: _clean(tables[split]) for split in SPLITS}
+    dropped = {split: reasons for split, (_, _, reasons) in read.items() if reasons}
+    for split, (texts, _, reasons) in read.items():
+        if not texts:
+            why = "; ".join(f"{count} rows {reason}" for reason, count in reasons.items()) or "it has no rows"
+            raise HarnessError(f"split '{split}' of task '{task.name}' is empty: {why}")
+        for reason, count in reasons.items():
+            job.warn(f"{task.name}: {count} rows of '{split}' dropped: {reason}")
+    classes = tuple(sorted(set(read["train"][1])))
+    if len(classes) < 2:
+        raise HarnessError(f"the training split of task '{task.name}' has one class only: '{classes[0]}'")
+    numbers = {name: number for number, name in enumerate(classes)}
+    for split in SPLITS[1:]:
+        unknown = Counter(label for label in read[split][1] if label not in numbers)
+        if unknown:
+            listed = ", ".join(f"'{label}' ({count} rows)" for label, count in unknown.most_common(5))
+            raise HarnessError(
+                f"split '{split}' of task '{task.name}' has labels that training lacks: {listed}; "
+                f"training has: {', '.join(classes[:20])}"
+            )
+    for split, (texts, labels, _) in read.items():
+        column = pa.array([numbers[label] for label in labels], pa.int32())
+        arrow.write_table(
+            job.folder / f"{split}.arrow", pa.table([pa.array(texts, pa.string()), column], SCHEMA)
+        )
+    if "unlabelled" in tables:
+        texts = [text.strip() for text in tables["unlabelled"]["text"].to_pylist() if text and text.strip()]
+        arrow.write_table(job.folder / "unlabelled.arrow", pa.table({"text": pa.array(texts, pa.string())}))
+    shared = {}
+    for first, second in (("train", "validation"), ("train", "test"), ("validation", "test")):
+        if common := len(set(read[first][0]) & set(read[second][0])):
+            shared[f"{first}&{second}"] = common
+    if shared:
+        told = ", ".join(f"{names.replace('&', ' and ')} {count}" for names, count in shared.items())
+        job.warn(f"{task.name}: texts that stand in two splits, kept as published: {told}")
+    rows = {split: len(texts) for split, (texts, _, _) in read.items()}
+    return {"classes": list(classes), "rows": rows, "dropped": dropped, "shared": shared}
+
+
+def _clean(table: pa.Table) -> tuple[list[str], list[str], dict[str, int]]:
+    """Texts and labels of the usable rows, and how many of the others there are, by reason."""
+    texts: list[str] = []
+    labels: list[str] = []
+    dropped: Counter[str] = Counter()
+    for text, label in zip(table["text"].to_pylist(), table["label"].to_pylist(), strict=True):
+        if not text or not text.strip():
+            dropped["the text is empty"] += 1
+        elif label is None or not label.strip():
+            dropped["the label is empty"] += 1
+        else:
+            texts.append(text)
+            labels.append(label)
+    return texts, labels, dict(dropped)
+
+
+def load(artefact: Artefact, split: str) -> Examples:
+    """A split of a data artefact, memory-mapped."""
+    table = arrow.read(artefact.folder / f"{split}.arrow")
+    return Examples(
+        arrow.Texts(table["text"]),
+        tuple(artefact.result["classes"]),
+        np.asarray(arrow.integers(table["label"])),
+    )

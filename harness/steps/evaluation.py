@@ -1,0 +1,48 @@
+"""Score a model on validation and test, and against its teacher; its logits are kept."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness import metrics
+from harness.api import HarnessError
+from harness.steps import data
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from harness.steps import Job
+
+PREDICTIONS = "predictions.safetensors"
+_SPLITS = ("validation", "test")
+
+
+def run(job: Job) -> dict[str, Any]:
+    """Result: metrics by split; the folder holds the logits by split, each (N, C) float32."""
+    from safetensors.numpy import load_file, save_file
+
+    source = job.need("data")
+    model = job.model()
+    teacher = load_file(job.need("teacher").folder / PREDICTIONS) if job.has("teacher") else None
+    logits: dict[str, NDArray[np.float32]] = {}
+    result: dict[str, Any] = {}
+    for split in _SPLITS:
+        examples = data.load(source, split)
+        assert examples.labels is not None
+        clock = time.perf_counter()
+        logits[split] = np.ascontiguousarray(model.predict(examples.texts), dtype=np.float32)
+        seconds = time.perf_counter() - clock
+        if logits[split].shape != (len(examples), len(examples.classes)):
+            raise HarnessError(
+                f"'{job.learner.name}' predicted an array of shape {logits[split].shape} "
+                f"where ({len(examples)}, {len(examples.classes)}) was due"
+            )
+        result[split] = metrics.classification(examples.labels, logits[split], examples.classes)
+        result[split]["texts_per_s"] = len(examples) / max(seconds, 1e-9)
+        if teacher is not None:
+            result[split]["agreement"] = metrics.agreement(logits[split], teacher[split])
+    save_file(logits, job.folder / PREDICTIONS)
+    return result

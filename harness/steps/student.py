@@ -1,0 +1,29 @@
+"""Fit a student: on a transfer set with a teacher's outputs, or on the gold labels alone."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from harness.api import Loss, Student
+from harness.steps import data, targets, transfer
+
+if TYPE_CHECKING:
+    from harness.steps import Job
+
+
+def run(job: Job) -> dict[str, Any]:
+    """Result: `parameters` and the number of training `examples`; the model is in the folder `model`."""
+    student: Student = job.component("student")
+    loss: Loss = job.component("loss")
+    source = job.need("data")
+    if job.has("transfer"):
+        examples = transfer.load(job.need("transfer"), tuple(source.result["classes"]))
+    else:
+        examples = data.load(source, "train")
+    if job.has("targets"):
+        examples = replace(examples, logits=targets.load(job.need("targets")))
+    model = student.fit(examples, data.load(source, "validation"), loss, job)
+    (folder := job.folder / "model").mkdir()
+    model.save(folder)
+    return {"parameters": asdict(model.parameters()), "examples": len(examples)}

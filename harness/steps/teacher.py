@@ -1,0 +1,23 @@
+"""Fit a teacher on the gold labels."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from harness.api import Teacher
+from harness.steps import data
+
+if TYPE_CHECKING:
+    from harness.steps import Job
+
+
+def run(job: Job) -> dict[str, Any]:
+    """Result: `parameters` and the number of training `examples`; the model is in the folder `model`."""
+    teacher: Teacher = job.component("teacher")
+    source = job.need("data")
+    train = data.load(source, "train")
+    model = teacher.fit(train, data.load(source, "validation"), job)
+    (folder := job.folder / "model").mkdir()
+    model.save(folder)
+    return {"parameters": asdict(model.parameters()), "examples": len(train)}

@@ -1,0 +1,70 @@
+"""Draw a transfer set: the training texts, and what an augmenter makes of them.
+
+A new text that already stands in the set is dropped, and so is one that stands in the validation or
+test split: a transfer set never teaches what will be asked.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from harness import arrow
+from harness.api import Augmenter, Examples
+from harness.steps import data
+
+if TYPE_CHECKING:
+    from harness.steps import Job
+    from harness.store import Artefact
+
+SCHEMA = pa.schema([("text", pa.string()), ("label", pa.int32()), ("source", pa.int64())])
+
+
+def run(job: Job) -> dict[str, Any]:
+    """Result: `rows`, of which `added` by the augmenter, and how many were `dropped` and why."""
+    augmenter: Augmenter = job.component("augmenter")
+    source = job.need("data")
+    train = data.load(source, "train")
+    assert train.labels is not None
+    labels = train.labels
+    dropped: Counter[str] = Counter()
+    held_out = {_fold(text) for split in ("validation", "test") for text in data.load(source, split).texts}
+    seen = {_fold(text) for text in train.texts}
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for row, text in enumerate(train.texts):
+            yield {"text": text, "label": labels[row], "source": row}
+        made = 0
+        for row, text in augmenter(train.texts, np.random.default_rng(job.seed)):
+            made += 1
+            folded = _fold(text)
+            if not text.strip():
+                dropped["empty"] += 1
+            elif folded in held_out:
+                dropped["stands in validation or test"] += 1
+            elif folded in seen:
+                dropped["stands in the set already"] += 1
+            else:
+                seen.add(folded)
+                yield {"text": text, "label": labels[row], "source": row}
+            if made % 10_000 == 0:
+                job.progress(made, max(made, len(labels)))
+
+    count = arrow.write(job.folder / "transfer.arrow", SCHEMA, rows())
+    return {"rows": count, "added": count - len(train), "dropped": dict(dropped)}
+
+
+def _fold(text: str) -> bytes:
+    """What makes two texts the same: all but case and white space. 8 bytes, as sets may hold 10⁷."""
+    return blake2b(" ".join(text.lower().split()).encode(), digest_size=8).digest()
+
+
+def load(artefact: Artefact, classes: tuple[str, ...]) -> Examples:
+    """A transfer set, memory-mapped, without a teacher's outputs."""
+    table = arrow.read(artefact.folder / "transfer.arrow")
+    return Examples(arrow.Texts(table["text"]), classes, arrow.integers(table["label"]))

@@ -1,0 +1,242 @@
+"""Key → artefact: a folder of files with a manifest, published atomically and checked when read.
+
+Layout below the store's root: ``<kind>/<key>/`` holds an artefact and its ``manifest.json``;
+``tmp/`` work under way; ``locks/`` one file for each step under way; ``damaged/`` what failed its
+checksum; ``timings.jsonl`` how long steps took, for estimates.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.api import HarnessError
+
+MANIFEST = "manifest.json"
+_NODE = platform.node().replace("-", "_")
+
+
+class Damaged(HarnessError):
+    """An artefact's bytes are not those that were published."""
+
+    def __init__(self, kind: str, key: str, reason: str) -> None:
+        super().__init__(
+            f"stored {kind} {key[:12]} is damaged ({reason}); it was set aside and is made again"
+        )
+        self.kind, self.key = kind, key
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A published artefact."""
+
+    kind: str
+    key: str
+    folder: Path
+    result: dict[str, Any]  # the step's small outcome: counts, metrics
+    made: dict[str, Any]  # when, where and in how many seconds
+    files: dict[str, list[Any]]  # name → [bytes, sha256]
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of the artefact's files, without its manifest."""
+        return sum(size for size, _ in self.files.values())
+
+
+class Store:
+    """A folder of artefacts that any number of processes may share."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._known: dict[str, Artefact] = {}
+        self._verified: set[str] = set()
+        try:
+            for name in ("tmp", "locks"):
+                (root / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise HarnessError(f"cannot write the store {str(root)!r}: {error.strerror or error}") from None
+
+    # -- reading --------------------------------------------------------------------------------------
+
+    def find(self, kind: str, key: str) -> Artefact | None:
+        """The artefact, or None where there is none. A damaged one is set aside, with Damaged raised."""
+        known = self._known.get(key)
+        if known is not None:
+            return known
+        folder = self.root / kind / key
+        try:
+            raw = (folder / MANIFEST).read_bytes()
+        except FileNotFoundError:
+            if folder.exists():
+                raise self._set_aside(kind, key, "it has no manifest") from None
+            return None
+        try:
+            manifest = json.loads(raw)
+            checksum = manifest.pop("checksum")
+        except (ValueError, KeyError, AttributeError):
+            raise self._set_aside(kind, key, "its manifest cannot be read") from None
+        if checksum != _checksum(manifest):
+            raise self._set_aside(kind, key, "its manifest was altered")
+        for name, (size, _) in manifest["files"].items():
+            try:
+                found = (folder / name).stat().st_size
+            except OSError:
+                raise self._set_aside(kind, key, f"{name} is missing") from None
+            if found != size:
+                raise self._set_aside(kind, key, f"{name} has {found} bytes in place of {size}")
+        artefact = Artefact(kind, key, folder, manifest["result"], manifest["made"], manifest["files"])
+        self._known[key] = artefact
+        return artefact
+
+    def open(self, kind: str, key: str) -> Artefact:
+        """The artefact with every file's checksum verified (once a process)."""
+        artefact = self.find(kind, key)
+        if artefact is None:
+            raise Damaged(kind, key, "it is gone")
+        if key not in self._verified:
+            for name, (_, sha256) in artefact.files.items():
+                if _sha256(artefact.folder / name) != sha256:
+                    raise self._set_aside(kind, key, f"the checksum of {name} is wrong")
+            self._verified.add(key)
+        return artefact
+
+    def _set_aside(self, kind: str, key: str, reason: str) -> Damaged:
+        self._known.pop(key, None)
+        aside = self.root / "damaged" / f"{kind}-{key}-{time.time_ns()}"
+        aside.parent.mkdir(exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # another process may have been quicker
+            (self.root / kind / key).rename(aside)
+        return Damaged(kind, key, reason)
+
+    def forget(self, key: str) -> None:
+        """Drop what this process remembers of an artefact, so that the disk is asked again."""
+        self._known.pop(key, None)
+        self._verified.discard(key)
+
+    # -- writing --------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def claim(self, key: str) -> Iterator[None]:
+        """Hold a step's lock: of all processes on this store, one works on a step at a time.
+
+        The lock's file goes with the lock; whoever waited on it finds the artefact and has nothing to do.
+        """
+        from filelock import FileLock
+
+        path = self.root / "locks" / f"{key}.lock"
+        with FileLock(path, poll_interval=0.1):
+            yield
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+    @contextlib.contextmanager
+    def workspace(self, key: str) -> Iterator[Path]:
+        """A private folder to make an artefact in; what is left in it afterwards is removed."""
+        folder = self.root / "tmp" / f"{key}-{os.getpid()}@{_NODE}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def publish(
+        self, kind: str, key: str, folder: Path, result: dict[str, Any], made: dict[str, Any]
+    ) -> Artefact:
+        """Sync what `folder` holds and rename it to its place: a reader sees all of it, or nothing."""
+        files: dict[str, list[Any]] = {}
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            _sync(path)
+            files[path.relative_to(folder).as_posix()] = [path.stat().st_size, _sha256(path)]
+        manifest: dict[str, Any] = {"kind": kind, "key": key, "files": files, "result": result, "made": made}
+        manifest["checksum"] = _checksum(manifest)
+        with (folder / MANIFEST).open("w", encoding="utf-8") as stream:
+            stream.write(_canonical(manifest))
+            stream.flush()
+            os.fsync(stream.fileno())
+        target = self.root / kind / key
+        target.parent.mkdir(exist_ok=True)
+        try:
+            folder.rename(target)
+        except OSError:
+            if not (target / MANIFEST).exists():  # else an equal artefact came first: keep that one
+                raise
+        _sync(target.parent)
+        artefact = Artefact(kind, key, target, result, made, files)
+        self._known[key] = artefact
+        self._verified.add(key)
+        return artefact
+
+    def remove(self, kind: str, key: str) -> None:
+        """Take an artefact out of the store, whole."""
+        self.forget(key)
+        with self.workspace(key) as folder, contextlib.suppress(FileNotFoundError):
+            (self.root / kind / key).rename(folder / "removed")
+
+    def sweep(self) -> None:
+        """Remove what killed workers left behind in ``tmp/``."""
+        for folder in (self.root / "tmp").iterdir():
+            pid, _, node = folder.name.rpartition("-")[2].partition("@")
+            if node == _NODE and pid.isdigit() and not _alive(int(pid)):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    # -- timings --------------------------------------------------------------------------------------
+
+    def add_timing(self, work: str, family: str, seconds: float) -> None:
+        """Remember how long a step took; one short line, so that appends of several processes never mix."""
+        line = json.dumps({"work": work, "family": family, "seconds": round(seconds, 4)}) + "\n"
+        with (self.root / "timings.jsonl").open("a", encoding="utf-8") as stream:
+            stream.write(line)
+
+    def timings(self) -> dict[str, list[float]]:
+        """The latest seconds by piece of work and by family of steps, newest last."""
+        found: dict[str, list[float]] = {}
+        with contextlib.suppress(FileNotFoundError):
+            for line in (self.root / "timings.jsonl").read_text(encoding="utf-8").splitlines():
+                try:
+                    row = json.loads(line)
+                    for name in (row["work"], row["family"]):
+                        found.setdefault(name, []).append(float(row["seconds"]))
+                except (ValueError, KeyError, TypeError):
+                    continue  # a line torn by a full disk costs an estimate, nothing else
+        return {name: seconds[-20:] for name, seconds in found.items()}
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def _checksum(manifest: dict[str, Any]) -> str:
+    return hashlib.sha256(_canonical(manifest).encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

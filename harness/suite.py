@@ -1,0 +1,369 @@
+"""TOML → Suite: what to compare, checked in full. All mistakes are reported at once."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+from annotated_types import Gt, Interval, MinLen
+
+from harness.api import KINDS, Augmenter, Component, HarnessError, Loss, Student, Task, Teacher
+from harness.excludes import Exclude as Exclude
+from harness.excludes import agrees
+from harness.parameters import ParameterErrors, Where, article, brief, choices, read, spell, types_of
+from harness.sweeps import expand as expand
+from harness.sweeps import variants, written
+from harness.toml_lines import line_of, locate
+
+if TYPE_CHECKING:
+    from harness.catalog import Catalog
+
+_C = TypeVar("_C", bound=Component)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in a suite."""
+
+    file: str
+    line: int | None
+    where: str  # the path in the table: "student[1].width"
+    message: str
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        return ": ".join(filter(None, (place, self.where, self.message)))
+
+
+class SuiteError(HarnessError):
+    """All mistakes in a suite, each on its own line."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(self.problems)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.problems))
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What to compare, with every sweep expanded."""
+
+    name: str
+    path: Path | None
+    seeds: tuple[int, ...]
+    teacher_seeds: Literal["first", "each"]
+    baseline: Loss
+    tasks: tuple[Task, ...]
+    teachers: tuple[Teacher, ...]
+    students: tuple[Student, ...]
+    augmenters: tuple[Augmenter, ...]
+    losses: tuple[Loss, ...]
+    excludes: tuple[Exclude, ...]
+    precision: Literal["auto", "fp32", "bf16"]
+    latency: bool
+    time_limit: float | None
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """The keys of [suite]."""
+
+    name: str | None = None  # the file's, where not given
+    seeds: Annotated[tuple[Annotated[int, Interval(ge=0, le=2**32 - 1)], ...], MinLen(1)] = (0,)
+    # "first": teachers are fitted and transfer sets drawn once, with the first seed; "each": for every seed
+    teacher_seeds: Literal["first", "each"] = "first"
+    baseline: Loss | None = None  # trains students on gold labels alone
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    latency: bool = True
+    time_limit: Annotated[float, Gt(0)] | None = None  # seconds that a step may take
+
+
+def load(path: Path, catalog: Catalog) -> Suite:
+    """Read a suite's file. Raises SuiteError with all that is wrong with it."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise SuiteError([Problem(str(path), None, "", _unreadable(path, error))]) from None
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+        message = f"the file is not UTF-8 ({error.reason}){'; save it as UTF-8, not UTF-16' if utf16 else ''}"
+        raise SuiteError([Problem(str(path), data.count(b"\n", 0, error.start) + 1, "", message)]) from None
+    return parse(text, catalog, path)
+
+
+def parse(text: str, catalog: Catalog, path: Path | None = None) -> Suite:
+    """Read a suite's text. Raises SuiteError with all that is wrong with it."""
+    return _Reader(catalog, path, text.removeprefix("\ufeff")).suite()
+
+
+def _unreadable(path: Path, error: OSError) -> str:
+    if not isinstance(error, FileNotFoundError):
+        return f"the suite cannot be read: {(error.strerror or str(error)).lower()}"
+    there = {
+        candidate.name: candidate
+        for folder in (path.parent / "suites", path.parent)
+        for candidate in (sorted(folder.glob("*.toml")) if folder.is_dir() else ())
+    }
+    name = path.name if path.suffix else f"{path.name}.toml"
+    near = get_close_matches(name, there, n=1)
+    return f"there is no such file{f'; did you mean {there[near[0]]}?' if near else ''}"
+
+
+class _Reader:
+    def __init__(self, catalog: Catalog, path: Path | None, text: str) -> None:
+        self.catalog = catalog
+        self.path = path
+        self.file = str(path) if path else "<suite>"
+        self.problems: dict[tuple[Where, str], Problem] = {}  # keyed, as a sweep repeats its mistakes
+        self.unsound: set[str] = set()  # the kinds that the suite has more of than could be built
+        self.document = self._toml(text)
+        self.lines = locate(text)
+
+    def suite(self) -> Suite:
+        tables = self._tables()
+        settings, name, baseline = self._settings(self.document.get("suite", {}))
+        found = {kind: self._components(kind, tables.get(kind, [])) for kind in KINDS}
+        if "augmenter" not in self.document.keys() | self.unsound:
+            found["augmenter"] = self._default("augmenter", "none", "an [[augmenter]]")
+        given = self.document.keys() | self.unsound
+        if "task" not in given:
+            allowed = ", ".join(self.catalog.names("task")) or "none"
+            self._problem((), f"a suite needs a [[task]] (allowed: {allowed})")
+        if not {"student", "teacher"} & given:
+            self._problem((), "a suite needs a [[student]] or a [[teacher]]")
+        excludable = found | {"loss": [*found["loss"], *((baseline,) if baseline else ())]}
+        excludes = [
+            self._exclude(("exclude", index), table, excludable, settings.seeds)
+            for index, table in enumerate(tables.get("exclude", []))
+        ]
+        if self.problems or baseline is None:
+            raise SuiteError(sorted(self.problems.values(), key=lambda problem: problem.line or 0))
+        return Suite(
+            name=name,
+            path=self.path,
+            seeds=settings.seeds,
+            teacher_seeds=settings.teacher_seeds,
+            baseline=baseline,
+            tasks=_only(Task, found["task"]),
+            teachers=_only(Teacher, found["teacher"]),
+            students=_only(Student, found["student"]),
+            augmenters=_only(Augmenter, found["augmenter"]),
+            losses=_only(Loss, found["loss"]),
+            excludes=tuple(excludes),
+            precision=settings.precision,
+            latency=settings.latency,
+            time_limit=settings.time_limit,
+        )
+
+    def _problem(self, where: Where, message: str) -> None:
+        line = line_of(self.lines, where)
+        self.problems.setdefault((where, message), Problem(self.file, line, spell(where), message))
+
+    # -- shape ----------------------------------------------------------------------------------------
+
+    def _toml(self, text: str) -> dict[str, Any]:
+        try:
+            return tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            place = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", str(error))
+            source = text.splitlines() or [""]
+            line = int(place[1]) if place and place[1] else len(source)
+            said = str(error)[: place.start()] if place else str(error)
+            near = source[min(line, len(source)) - 1].strip()
+            message = f"not valid TOML: {said[:1].lower()}{said[1:]}, near: {near[:60]}"
+        except RecursionError:
+            line, message = 1, "not readable: tables or arrays are nested too deeply"
+        raise SuiteError([Problem(self.file, line, "", message)])
+
+    def _tables(self) -> dict[str, list[dict[str, Any]]]:
+        """The arrays of tables, without what has another shape."""
+        arrays = (*KINDS, "exclude")
+        sound: dict[str, list[dict[str, Any]]] = {}
+        for name, value in self.document.items():
+            if name == "suite":
+                if not isinstance(value, dict):
+                    self._problem((name,), f"write one table [suite], got {brief(value)}")
+            elif name in arrays:
+                if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+                    sound[name] = value
+                    continue
+                self.unsound.add(name)
+                hint = "" if name == "exclude" else ' with `use = "..."`'
+                got = f"[{name}]" if isinstance(value, dict) else brief(value)
+                self._problem((name,), f"write [[{name}]] for each {name}{hint}, got {got}")
+            elif name in types_of(_Settings):
+                self._problem((name,), f"the key '{name}' belongs in the table [suite]")
+            else:
+                headers = {"suite": "[suite]", **{array: f"[[{array}]]" for array in arrays}}
+                near = get_close_matches(name.lower(), headers, n=1)
+                self.unsound.update(near)
+                hint = f"; did you mean {headers[near[0]]}?" if near else ""
+                allowed = ", ".join(headers.values())
+                self._problem((name,), f"unknown table '{name}'{hint} (allowed: {allowed})")
+        return sound
+
+    # -- [suite] --------------------------------------------------------------------------------------
+
+    def _settings(self, table: Any) -> tuple[_Settings, str, Loss | None]:
+        """The keys of [suite]; of those that may be left out, the name and the baseline."""
+        table = table if isinstance(table, dict) else {}
+        wrong = set()
+        try:
+            settings = self._read(table)
+        except ParameterErrors as errors:
+            wrong = {where[0] for where, _ in errors.problems}
+            for where, message in errors.problems:
+                self._problem(("suite", *where), message)
+            settings = self._read({key: value for key, value in table.items() if key not in wrong})
+        if "seeds" in wrong:
+            self.unsound.add("seed")
+        if twice := [seed for seed in settings.seeds if settings.seeds.count(seed) > 1]:
+            self._problem(("suite", "seeds"), f"`seeds` holds {twice[0]} more than once")
+        name = settings.name if settings.name is not None else self.path.stem if self.path else ""
+        if "name" not in wrong and not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,99}", name):
+            allowed = "a-z, 0-9, '.', '_' and '-', with a letter or digit first"
+            message = f"a suite's name is made of {allowed}, got {name!r}"
+            self._problem(("suite", "name"), message)
+        baseline = settings.baseline
+        if baseline is not None and (needs := baseline.needs - {"labels"}):
+            message = (
+                f"a baseline learns from labels alone, but loss '{baseline.name}' needs {', '.join(needs)}"
+            )
+            self._problem(("suite", "baseline"), message)
+        elif baseline is None and "baseline" not in wrong:
+            (baseline,) = _only(Loss, self._default("loss", "cross-entropy", "a `baseline`")) or (None,)
+        return settings, name, baseline
+
+    def _read(self, table: Mapping[str, Any]) -> _Settings:
+        return _Settings(**read(_Settings, table, self.catalog.build, owner="[suite]", noun="key"))
+
+    # -- components -----------------------------------------------------------------------------------
+
+    def _components(self, kind: str, tables: list[dict[str, Any]]) -> list[Component]:
+        """All components of a kind, sweeps expanded."""
+        found: dict[Component, int | None] = {}  # → line
+        for index, table in enumerate(tables):
+            here: Where = (kind, index)
+            line = line_of(self.lines, here)
+            swept, mistakes = variants(table)
+            for where, message in mistakes:
+                self._problem((*here, *where), message)
+            for values, moves in swept:
+                try:
+                    component = self.catalog.build(kind, values)
+                except ParameterErrors as errors:
+                    self.unsound.add(kind)
+                    for place, message in errors.problems:
+                        where = written(place, moves)
+                        if not any(_within(where, mistaken) for mistaken, _ in mistakes):
+                            self._problem((*here, *where), message)
+                    continue
+                if mistakes:
+                    continue
+                if component in found:
+                    first = "the sweep gives" if found[component] == line else f"line {found[component]} has"
+                    self._problem(here, f"{first} {kind} '{component.name}' with the same parameters already")
+                found.setdefault(component, line)
+            if mistakes:
+                self.unsound.add(kind)
+        return list(found)
+
+    def _default(self, kind: str, name: str, missing: str) -> list[Component]:
+        try:
+            return [self.catalog.build(kind, {"use": name})]
+        except ParameterErrors as errors:
+            self._problem((), f"without {missing} a suite uses {kind} '{name}': {errors}")
+            return []
+
+    # -- excludes -------------------------------------------------------------------------------------
+
+    def _exclude(
+        self, here: Where, table: dict[str, Any], found: Mapping[str, list[Component]], seeds: tuple[int, ...]
+    ) -> Exclude:
+        keys = (*KINDS, "seed")
+        matched: dict[str, frozenset[Any]] = {}
+        if not table:
+            self._problem(
+                here, f"an exclude without a key would exclude everything (allowed: {', '.join(keys)})"
+            )
+        for key, value in table.items():
+            where = (*here, key)
+            if key not in keys:
+                self._problem(where, f"unknown key '{key}'{choices(key, keys)}")
+            elif key == "seed":
+                matched[key] = frozenset(self._seeds(where, value, seeds))
+            else:
+                matched[key] = frozenset(self._matching(where, key, value, found[key]))
+        losses = matched.get("loss")
+        if losses and "teacher" in matched and all(loss.needs <= {"labels"} for loss in losses):
+            names = ", ".join(sorted({f"'{loss.name}'" for loss in losses}))
+            self._problem(here, f"excludes nothing: loss {names} is never combined with a teacher")
+        return Exclude(**matched)
+
+    def _seeds(self, where: Where, value: Any, seeds: tuple[int, ...]) -> list[int]:
+        listed = value if isinstance(value, list) else [value]
+        if not listed or not all(type(seed) is int for seed in listed):
+            self._problem(where, f"`seed` must be an integer or a list of integers, got {brief(value)}")
+            return []
+        for seed in listed:
+            if seed not in seeds and "seed" not in self.unsound:
+                allowed = ", ".join(map(str, seeds))
+                self._problem(
+                    where, f"excludes nothing: {seed} is no seed of this suite (allowed: {allowed})"
+                )
+        return listed
+
+    def _matching(self, where: Where, kind: str, value: Any, there: list[Component]) -> list[Component]:
+        """The suite's components that a name, a table, or a list of these stands for."""
+        listed = value if isinstance(value, list) else [value]
+        if not listed or not all(isinstance(item, str | dict) for item in listed):
+            allowed = f"the name of {article(kind)}, a table with `use` and parameters, or a list of these"
+            self._problem(where, f"`{kind}` must be {allowed}, got {brief(value)}")
+            return []
+        found = []
+        for index, item in enumerate(listed):
+            place = (*where, index) if isinstance(value, list) else where
+            pattern = {"use": item} if isinstance(item, str) else item
+            if self._known(place, kind, pattern):
+                matching = [component for component in there if agrees(pattern, component)]
+                if not matching and kind not in self.unsound:
+                    names = ", ".join(dict.fromkeys(component.name for component in there)) or "none"
+                    self._problem(
+                        place, f"excludes nothing: {brief(item)} is no {kind} of this suite ({names})"
+                    )
+                found += matching
+        return found
+
+    def _known(self, where: Where, kind: str, pattern: Mapping[str, Any]) -> bool:
+        """Whether the catalog has the component that a pattern names, with such parameters."""
+        if "use" not in pattern:
+            return True
+        try:
+            component = self.catalog.get(kind, str(pattern["use"])).component
+        except HarnessError as error:
+            self._problem(where, str(error))
+            return False
+        unknown = [key for key in pattern if key != "use" and key not in types_of(component)]
+        for key in unknown:
+            hint = choices(key, types_of(component))
+            self._problem((*where, key), f"parameter '{key}' of {kind} '{component.name}' is unknown{hint}")
+        return not unknown
+
+
+def _within(where: Where, other: Where) -> bool:
+    """Whether one path is the other or leads to it."""
+    shorter = min(len(where), len(other))
+    return where[:shorter] == other[:shorter]
+
+
+def _only(cls: type[_C], components: Iterable[Component]) -> tuple[_C, ...]:
+    return tuple(component for component in components if isinstance(component, cls))

@@ -1,0 +1,194 @@
+"""The one training loop, shared by every torch model: teachers and students alike.
+
+Texts are tokenised once and batched by length, so that next to nothing is padding; a transfer set's
+logits come from disk, never from a teacher in the loop.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import torch
+from annotated_types import Ge, Gt, Interval
+
+from harness.api import Batch, Context, Examples, HarnessError, Loss
+from harness.featurise import Tokens, batches_by_length
+from harness.nn import Schedule
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_POOL = 50  # batches that are sorted by length together: enough for little padding, and still random
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How to train. The fields are parameters of every torch teacher and student."""
+
+    epochs: Annotated[int, Gt(0)] = 6
+    batch_size: Annotated[int, Gt(0)] = 128
+    learning_rate: Annotated[float, Gt(0)] = 5e-3  # the peak of the schedule
+    schedule: Schedule = "one-cycle"
+    warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.1  # share of the steps before the peak
+    weight_decay: Annotated[float, Ge(0)] = 0.0  # decoupled (Loshchilov & Hutter, 2019); matrices only
+    clip: Annotated[float, Gt(0)] | None = 1.0  # largest norm of the gradient
+    patience: Annotated[int, Ge(0)] = 0  # epochs without a better validation score before stopping; 0: never
+    keep_best: bool = True  # end with the weights of the epoch that scored best on validation
+    smallest_run: Annotated[int, Ge(0)] = 0  # rows to train on at least: small sets get more epochs
+
+
+def train(
+    module: torch.nn.Module,
+    tokens: Tokens,
+    examples: Examples,
+    loss: Loss,
+    settings: Training,
+    context: Context,
+    validation: tuple[Tokens, Examples] | None = None,
+) -> None:
+    """Train `module` in place. It maps ids (B, L) to logits (B, C).
+
+    Raises HarnessError where the loss is not finite.
+    """
+    torch.manual_seed(context.seed)
+    generator = np.random.default_rng(context.seed)
+    device = torch.device(context.device)
+    if device.type == "cuda":  # same seed, same device: same weights
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    module.to(device).train()
+    epochs = max(settings.epochs, math.ceil(settings.smallest_run / len(tokens)))
+    steps = epochs * math.ceil(len(tokens) / settings.batch_size)
+    optimizer = _optimizer(module, settings)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _factor(settings, steps))
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    autocast = torch.autocast(device.type, torch.bfloat16) if context.precision == "bf16" else nullcontext()
+    best, best_weights, since_best, step = -math.inf, None, 0, 0
+    for epoch in range(1, epochs + 1):
+        total, seen = 0.0, 0
+        running = torch.zeros((), device=device)
+        for rows in training_batches(tokens.lengths, settings.batch_size, generator):
+            ids = torch.from_numpy(tokens.batch(rows)).to(device)  # (B, L)
+            teacher = None if examples.logits is None else torch.from_numpy(examples.logits[rows]).to(device)
+            labels = None if examples.labels is None else torch.from_numpy(examples.labels[rows]).to(device)
+            with autocast:
+                student = module(ids)  # (B, C)
+            value = loss(student.float(), teacher, Batch(labels, len(rows)))
+            optimizer.zero_grad(set_to_none=True)
+            value.backward()  # type: ignore[no-untyped-call]
+            if settings.clip is not None:
+                torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
+            optimizer.step()
+            scheduler.step()
+            running += value.detach() * len(rows)
+            seen += len(rows)
+            step += 1
+            if step % 20 == 0 or step == 1:  # reading a value waits for the device
+                total = float(running)
+                if not math.isfinite(total):
+                    raise HarnessError(
+                        f"the loss is {float(value)} at step {step} of {steps}; "
+                        f"a smaller learning_rate than {settings.learning_rate} may help"
+                    )
+                context.progress(step, steps)
+        scalars = {"epoch": float(epoch), "loss": float(running) / seen}
+        if not math.isfinite(scalars["loss"]):
+            raise HarnessError(
+                f"the loss is {scalars['loss']} after epoch {epoch}; a smaller learning_rate may help"
+            )
+        if validation is not None and settings.keep_best:
+            score = accuracy(module, *validation, context)
+            scalars["validation_accuracy"] = score
+            since_best += 1
+            if score > best:
+                best, since_best = score, 0
+                best_weights = {name: value.clone() for name, value in module.state_dict().items()}
+        context.progress(step, steps, **scalars)
+        if settings.patience and since_best >= settings.patience:
+            break
+    if best_weights is not None and since_best:
+        module.load_state_dict(best_weights)
+    module.eval()
+
+
+def training_batches(
+    lengths: NDArray[np.int64], size: int, generator: np.random.Generator
+) -> Iterator[NDArray[np.int64]]:
+    """One epoch of rows in batches of nearly equal lengths, random in order and in company."""
+    order = generator.permutation(len(lengths))
+    batches: list[NDArray[np.int64]] = []
+    for start in range(0, len(order), size * _POOL):
+        pool = order[start : start + size * _POOL]
+        pool = pool[np.argsort(lengths[pool], kind="stable")]
+        batches += [pool[at : at + size] for at in range(0, len(pool), size)]
+    for index in generator.permutation(len(batches)):
+        yield batches[index]
+
+
+@torch.inference_mode()
+def predict(
+    module: torch.nn.Module, tokens: Tokens, context: Context, budget: int = 16_384
+) -> NDArray[np.float32]:
+    """Logits (N, C) in the order of the tokens; `budget` ids are scored at a time."""
+    module.eval()
+    device = torch.device(context.device)
+    autocast = torch.autocast(device.type, torch.bfloat16) if context.precision == "bf16" else nullcontext()
+    logits: NDArray[np.float32] | None = None
+    with autocast:
+        for rows in batches_by_length(tokens, budget):
+            block = module(torch.from_numpy(tokens.batch(rows)).to(device)).float().cpu().numpy()
+            if logits is None:
+                logits = np.empty((len(tokens), block.shape[1]), dtype=np.float32)
+            logits[rows] = block
+    return logits if logits is not None else np.empty((0, 0), dtype=np.float32)
+
+
+def accuracy(module: torch.nn.Module, tokens: Tokens, examples: Examples, context: Context) -> float:
+    """The share of the examples whose gold label the module predicts; leaves it in training mode."""
+    predicted = predict(module, tokens, context).argmax(axis=1)
+    module.train()
+    return float((predicted == examples.labels).mean())
+
+
+def _optimizer(module: torch.nn.Module, settings: Training) -> torch.optim.Optimizer:
+    trained = [p for p in module.parameters() if p.requires_grad]
+    embeddings = {
+        id(layer.weight)
+        for layer in module.modules()
+        if isinstance(layer, torch.nn.Embedding | torch.nn.EmbeddingBag)
+    }
+    decayed = [p for p in trained if p.ndim > 1 and id(p) not in embeddings]
+    plain = [p for p in trained if p.ndim <= 1 or id(p) in embeddings]
+    groups = [
+        {"params": decayed, "weight_decay": settings.weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.learning_rate, fused=True)
+
+
+def _factor(settings: Training, steps: int):  # type: ignore[no-untyped-def]
+    """The learning rate's factor by step."""
+    rising = max(1, round(settings.warmup * steps))
+
+    def factor(step: int) -> float:
+        if settings.schedule == "constant":
+            return min(1.0, (step + 1) / rising) if settings.warmup else 1.0
+        if step < rising:
+            share = (step + 1) / rising
+            return (
+                share
+                if settings.schedule != "one-cycle"
+                else 0.04 + 0.96 * (1 - math.cos(math.pi * share)) / 2
+            )
+        share = (step - rising) / max(1, steps - rising)
+        return (
+            max(0.0, 1 - share)
+            if settings.schedule == "linear"
+            else (1 + math.cos(math.pi * min(1.0, share))) / 2
+        )
+
+    return factor

@@ -1,0 +1,25 @@
+"""Losses on labels and on a teacher's logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import harness
+from harness_losses.labels import CrossEntropy, HardCrossEntropy
+from harness_losses.regression import MeanSquaredError, MeanSquaredErrorOfProbabilities
+from harness_losses.soft import Decoupled, JensenShannon, SoftCrossEntropy, SoftTargets
+from harness_losses.weighted import Weighted
+
+
+@harness.hookimpl
+def register_losses(register: Callable[[type[harness.Component]], None]) -> None:
+    """Register this package's losses."""
+    register(CrossEntropy)
+    register(HardCrossEntropy)
+    register(SoftTargets)
+    register(SoftCrossEntropy)
+    register(Decoupled)
+    register(JensenShannon)
+    register(MeanSquaredError)
+    register(MeanSquaredErrorOfProbabilities)
+    register(Weighted)

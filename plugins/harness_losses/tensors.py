@@ -1,0 +1,38 @@
+"""What the losses share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def wide(logits: Tensor) -> Tensor:
+    """The logits in float32 at least: half precision loses the small probabilities that losses live on."""
+    return logits if logits.element_size() >= 4 else logits.float()
+
+
+def present(teacher: Tensor | None) -> Tensor:
+    """The teacher's logits, widened; ValueError where there are none."""
+    if teacher is None:
+        raise ValueError("this loss needs the teacher's logits")
+    return wide(teacher)
+
+
+def log_probabilities(logits: Tensor, temperature: float = 1.0) -> Tensor:
+    """Tempered log-probabilities over the last dimension, in float32 at least, and finite.
+
+    Logits of -inf, the logarithm of a black box's probability 0, become very small ones: 0 times them
+    is 0, where 0 times -inf is NaN.
+    """
+    return (wide(logits).clamp_min(-1e30) / temperature).log_softmax(-1)
+
+
+def divergence(p: Tensor, q: Tensor) -> Tensor:
+    """KL(p || q) of finite log-probabilities, (B, C) and (B, C) -> (B,).
+
+    The difference of logarithms is taken before anything is summed, so two nearly equal distributions
+    keep their digits.
+    """
+    return (p.exp() * (p - q)).sum(-1)

@@ -1,0 +1,20 @@
+"""Students: small models that learn a transfer set."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import harness
+from harness_students.linear import TfidfLogreg
+from harness_students.words import Cnn, Mlp
+
+if TYPE_CHECKING:
+    from harness.hookspecs import Register
+
+
+@harness.hookimpl
+def register_students(register: Register) -> None:
+    """Our students, each from its module."""
+    register(TfidfLogreg)
+    register(Mlp)
+    register(Cnn)

@@ -1,0 +1,77 @@
+"""Torch modules from word ids (B, L), 0 for padding, to logits (B, C)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def _embedding(size: int, width: int, scale: float) -> nn.Embedding:
+    # Averaging shrinks gradients: the default deviation of 1 would drown them for many epochs.
+    table = nn.Embedding(size, width)
+    nn.init.normal_(table.weight, std=scale)
+    return table
+
+
+class AveragedWords(nn.Module):
+    """Embedding → mean over words → (hidden ReLU layer →) linear."""
+
+    def __init__(
+        self, size: int, width: int, hidden: int, classes: int, dropout: float, scale: float
+    ) -> None:
+        super().__init__()
+        self.embedding = _embedding(size, width, scale)
+        self.dropout = nn.Dropout(dropout)
+        self.hidden = nn.Linear(width, hidden) if hidden else None
+        self.output = nn.Linear(hidden or width, classes)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """(B, L) → (B, C)."""
+        known = (ids != 0).unsqueeze(-1).to(self.embedding.weight.dtype)  # (B, L, 1)
+        summed = (self.embedding(ids) * known).sum(1)  # (B, W)
+        mean = self.dropout(summed / known.sum(1).clamp(min=1))
+        if self.hidden is not None:
+            mean = F.relu(self.hidden(mean))
+        return self.output(mean)  # type: ignore[no-any-return]
+
+
+class Convolutions(nn.Module):
+    """Embedding → one convolution for each span → ReLU → maximum over time → linear.
+
+    A span's convolution is one matrix product over its words' concatenated embeddings: on short texts
+    that is about twice as fast on a CPU as ``nn.Conv1d``.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        width: int,
+        filters: int,
+        spans: Sequence[int],
+        classes: int,
+        dropout: float,
+        scale: float,
+    ) -> None:
+        super().__init__()
+        self.embedding = _embedding(size, width, scale)
+        self.spans = tuple(spans)
+        self.layers = nn.ModuleList(nn.Linear(width * span, filters) for span in self.spans)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(filters * len(self.spans), classes)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """(B, L) → (B, C)."""
+        known = (ids != 0).unsqueeze(-1).to(self.embedding.weight.dtype)  # (B, L, 1)
+        longest = max(self.spans)
+        # Zeros after the text's end, so that every word starts a span of every length.
+        words = F.pad(self.embedding(ids) * known, (0, 0, 0, longest - 1))  # (B, L + longest - 1, W)
+        length = ids.shape[1]
+        pooled = []
+        for span, layer in zip(self.spans, self.layers, strict=True):
+            joined = torch.cat([words[:, at : at + length] for at in range(span)], dim=2)  # (B, L, W * span)
+            # ReLU first: then the zeros of padding can win no maximum that a word has not won.
+            pooled.append((F.relu(layer(joined)) * known).amax(1))  # (B, F)
+        return self.output(self.dropout(torch.cat(pooled, dim=1)))  # type: ignore[no-any-return]

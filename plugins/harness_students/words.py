@@ -1,0 +1,64 @@
+"""Students over a vocabulary of their own: the words that are most frequent in the transfer set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import harness
+from harness import Ge, Gt, Interval, MinLen
+
+if TYPE_CHECKING:
+    import torch
+
+    from harness.featurise import Words
+
+
+@dataclass(frozen=True, kw_only=True)
+class _WordStudent(harness.TorchStudent):
+    vocabulary: Annotated[int, Gt(2)] = 5000  # rows of the embedding, padding and unknown words among them
+    width: Annotated[int, Gt(0)] = 16  # of the embedding
+    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0  # of embedded words' features
+    longest: Annotated[int, Gt(0)] = 128  # words; the rest of a text is not read
+
+    def featuriser(self, texts: Sequence[str]) -> Words:
+        from harness.featurise import Words
+
+        return Words.fit(texts, self.vocabulary, self.longest)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mlp(_WordStudent):
+    """The average of a text's word embeddings, then one linear layer (cf. Iyyer et al., 2015).
+
+    5,000 words of 16 numbers and six classes make 80,102 parameters.
+    """
+
+    name = "mlp"
+
+    hidden: Annotated[int, Ge(0)] = 0  # width of a ReLU layer between; 0 for none
+    scale: Annotated[float, Gt(0)] = 0.05  # deviation of the initial embedding
+
+    def module(self, size: int, classes: int) -> torch.nn.Module:
+        """See :class:`harness.TorchStudent`."""
+        from harness_students.modules import AveragedWords
+
+        return AveragedWords(size, self.width, self.hidden, classes, self.dropout, self.scale)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cnn(_WordStudent):
+    """Convolutions over 1, 2 and 3 words with max pooling over time (Kim, 2014)."""
+
+    name = "cnn"
+
+    filters: Annotated[int, Gt(0)] = 32  # of each width
+    spans: Annotated[tuple[Annotated[int, Gt(0)], ...], MinLen(1)] = (1, 2, 3)  # words that a filter sees
+    scale: Annotated[float, Gt(0)] = 0.1  # deviation of the initial embedding
+
+    def module(self, size: int, classes: int) -> torch.nn.Module:
+        """See :class:`harness.TorchStudent`."""
+        from harness_students.modules import Convolutions
+
+        return Convolutions(size, self.width, self.filters, self.spans, classes, self.dropout, self.scale)

@@ -1,0 +1,32 @@
+"""English tweets in six emotions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.sources import DatasetTask, HubSet
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Emotion(DatasetTask):
+    """Which of six emotions an English tweet shows (CARER: Saravia et al., 2018, EMNLP, D18-1404).
+
+    16,000 tweets to train on and 2,000 each to validate and test; labels come from hashtags, classes are
+    unbalanced, and the owners allow research and education only.
+    """
+
+    name = "emotion"
+    class_names = ("sadness", "joy", "love", "anger", "fear", "surprise")
+    hub = HubSet("dair-ai/emotion", revision="cab853a1dbdf4c42c2b3ef2173804746df8825fe", config="split")
+
+    def sample(self, generator: np.random.Generator) -> Mapping[str, pa.Table]:
+        """Generate texts in the same six emotions; see :mod:`harness_tasks.emotion_sample`."""
+        from harness_tasks.emotion_sample import corpus
+
+        return corpus(generator)

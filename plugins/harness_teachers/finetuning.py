@@ -1,0 +1,186 @@
+"""Fine-tuning a pretrained encoder into a classifier, and reading the result back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from harness import Context, Examples, HarnessError, Loss
+from harness.featurise import Subwords, Tokens
+from harness.nn import TorchModel, training_of
+from harness.training import train
+
+if TYPE_CHECKING:
+    from harness_teachers.transformer import FineTuned, Pooling
+
+_CONFIG = "config"  # the folder with the architecture's configuration, beside the weights
+
+
+class Classifier(nn.Module):
+    """Token ids (B, L) → logits (B, C)."""
+
+    def __init__(
+        self, encoder: nn.Module, pooling: Pooling, padding: int, classes: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.pooling = pooling
+        self.padding = padding
+        self.dropout = nn.Dropout(dropout)
+        width = encoder.config.hidden_size  # type: ignore[union-attr]
+        self.output = None if pooling == "head" else nn.Linear(width, classes)  # type: ignore[arg-type]
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """(B, L) → (B, C)."""
+        mask = (ids != self.padding).long()  # (B, L)
+        found = self.encoder(input_ids=ids, attention_mask=mask)
+        if self.output is None:
+            return found.logits  # type: ignore[no-any-return]
+        states = found.last_hidden_state  # (B, L, W)
+        if self.pooling == "cls":
+            pooled = states[:, 0]
+        else:
+            weights = mask.unsqueeze(-1).to(states.dtype)
+            pooled = (states * weights).sum(1) / weights.sum(1)  # (B, W)
+        return self.output(self.dropout(pooled))  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class GoldLabels(Loss):
+    """Cross-entropy on gold labels: what a teacher is fine-tuned by."""
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Gold labels only."""
+        return frozenset({"labels"})
+
+    def __call__(self, student: Tensor, teacher: Tensor | None, batch: Any) -> Tensor:
+        """See :class:`harness.Loss`."""
+        return nn.functional.cross_entropy(student, batch.labels, ignore_index=-1)
+
+
+def fine_tune(
+    teacher: FineTuned, folder: Path, examples: Examples, validation: Examples, context: Context
+) -> TorchModel:
+    """Train the pretrained weights in `folder` on gold labels."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder)
+    featuriser = _featuriser(folder, config, teacher.longest)
+    torch.manual_seed(context.seed)
+    module = Classifier(
+        _encoder(teacher.pooling, len(examples.classes), folder=folder),
+        teacher.pooling,
+        featuriser.padding,
+        len(examples.classes),
+        teacher.dropout,
+    )
+    tokens = featuriser.tokens(examples.texts, context.scratch)
+    held_out = featuriser.tokens(validation.texts)
+    with _seen_rows_only(module, tokens, held_out) as (tokens, held_out):
+        train(module, tokens, examples, GoldLabels(), training_of(teacher), context, (held_out, validation))
+    return TransformerModel(module, featuriser, examples.classes, context)
+
+
+class TransformerModel(TorchModel):
+    """A fine-tuned classifier with the configuration that its architecture is rebuilt from."""
+
+    def save(self, folder: Path) -> None:
+        """See :class:`harness.Model`."""
+        super().save(folder)
+        self.module.encoder.config.save_pretrained(folder / _CONFIG)  # type: ignore[operator,union-attr]
+
+
+def load(teacher: FineTuned, folder: Path, context: Context) -> TransformerModel:
+    """Read what :meth:`TransformerModel.save` wrote."""
+    settings = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    padding = json.loads((folder / "featuriser.json").read_text(encoding="utf-8"))["padding"]
+
+    def build(size: int, classes: int) -> nn.Module:
+        encoder = _encoder(teacher.pooling, len(settings["classes"]), config=folder / _CONFIG)
+        return Classifier(encoder, teacher.pooling, padding, classes, teacher.dropout)
+
+    return TransformerModel.load(folder, context, build)  # type: ignore[return-value]
+
+
+def _encoder(
+    pooling: Pooling, classes: int, folder: Path | None = None, config: Path | None = None
+) -> nn.Module:
+    """The pretrained encoder of a folder, or a bare one of a configuration."""
+    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, logging
+
+    logging.set_verbosity_error()
+    kind = AutoModelForSequenceClassification if pooling == "head" else AutoModel
+    settings = {"num_labels": classes} if pooling == "head" else {}
+    try:
+        if folder is not None:
+            encoder = kind.from_pretrained(folder, dtype=torch.float32, **settings)
+        else:
+            encoder = kind.from_config(AutoConfig.from_pretrained(config, **settings))
+    except (ValueError, OSError, KeyError) as error:
+        raise HarnessError(
+            f"no classifier can be made of {folder or config}: {str(error).splitlines()[0]}"
+        ) from None
+    if pooling != "head" and getattr(encoder, "pooler", None) is not None:  # it would never be used
+        encoder.pooler = None
+    return encoder  # type: ignore[no-any-return]
+
+
+def _featuriser(folder: Path, config: Any, longest: int) -> Subwords:
+    """The fast tokenizer of a model folder."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True)
+    if not tokenizer.is_fast:
+        raise HarnessError(f"the model in {folder} has no fast tokenizer (tokenizer.json)")
+    padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else config.pad_token_id or 0
+    positions = getattr(config, "max_position_embeddings", None) or longest
+    # RoBERTa counts positions from its padding id on; no model reads more than it has positions.
+    room = positions - (padding + 1 if config.model_type in ("roberta", "xlm-roberta", "camembert") else 0)
+    return Subwords(tokenizer.backend_tokenizer, min(longest, room), padding)
+
+
+@contextmanager
+def _seen_rows_only(module: Classifier, *tables: Tokens) -> Iterator[tuple[Tokens, ...]]:
+    """Train with the rows of the word embedding that the texts use, and put them back afterwards.
+
+    Rows that no text uses get no gradient, and embeddings no weight decay, so they would not move: the
+    result is the same. But an optimizer step over all 11.7 M numbers of MiniLM's table takes as long
+    as a fifth of the batch.
+    """
+    encoder: Any = module.encoder
+    full = encoder.get_input_embeddings()
+    tied = [p for p in encoder.parameters() if p is full.weight]
+    used = np.unique(np.concatenate([np.asarray(table.ids) for table in tables]))
+    used = used[used != module.padding]
+    if (
+        len(tied) != 1
+        or not full.weight.requires_grad
+        or len(used) > 0.8 * full.num_embeddings
+        or module.padding > len(used)
+    ):
+        yield tables
+        return
+    # Padding keeps its id: some architectures count positions by it.
+    used = np.insert(used, min(module.padding, len(used)), module.padding)
+    place = np.zeros(full.num_embeddings, dtype=np.int32)
+    place[used] = np.arange(len(used), dtype=np.int32)
+    rows = torch.from_numpy(used.astype(np.int64))
+    small = nn.Embedding(len(used), full.embedding_dim, padding_idx=full.padding_idx)
+    with torch.no_grad():
+        small.weight.copy_(full.weight[rows])
+    encoder.set_input_embeddings(small)
+    try:
+        yield tuple(Tokens(place[np.asarray(table.ids)], table.offsets, table.padding) for table in tables)
+    finally:
+        with torch.no_grad():
+            full.weight[rows] = small.weight.cpu()
+        encoder.set_input_embeddings(full)

