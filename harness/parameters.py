@@ -31,7 +31,7 @@ Where = tuple[str | int, ...]  # a path in a table: ("of", 0, "temperature")
 Build = Callable[[str, Mapping[str, Any]], Component]  # makes a component of a kind from its table
 
 
-class ParameterErrors(HarnessError):  # noqa: N818
+class ParameterErrors(HarnessError):
     """All mistakes in one component's table, each with its path in the table."""
 
     def __init__(self, problems: Iterable[tuple[Where, str]]) -> None:
@@ -237,7 +237,7 @@ def _strict(annotation: Any) -> Any:
     return reduce(or_, inner) if origin in (typing.Union, types.UnionType) else origin[inner]
 
 
-class _PartErrors(ValueError):  # noqa: N818
+class _PartErrors(ValueError):
     """Carries a nested component's ParameterErrors through pydantic, which collects ValueErrors only."""
 
 

@@ -102,7 +102,14 @@ def load(path: Path, catalog: Catalog) -> Suite:
 
 def parse(text: str, catalog: Catalog, path: Path | None = None) -> Suite:
     """Read a suite's text. Raises SuiteError with all that is wrong with it."""
-    return _Reader(catalog, path, text.removeprefix("\ufeff")).suite()
+    try:
+        return _Reader(catalog, path, text.removeprefix("\ufeff")).suite()
+    except RecursionError:
+        raise SuiteError([Problem(_file(path), None, "", "tables or arrays are nested too deeply")]) from None
+
+
+def _file(path: Path | None) -> str:
+    return str(path) if path else "<suite>"
 
 
 def _unreadable(path: Path, error: OSError) -> str:
@@ -122,7 +129,7 @@ class _Reader:
     def __init__(self, catalog: Catalog, path: Path | None, text: str) -> None:
         self.catalog = catalog
         self.path = path
-        self.file = str(path) if path else "<suite>"
+        self.file = _file(path)
         self.problems: dict[tuple[Where, str], Problem] = {}  # keyed, as a sweep repeats its mistakes
         self.unsound: set[str] = set()  # the kinds that the suite has more of than could be built
         self.document = self._toml(text)
@@ -180,8 +187,6 @@ class _Reader:
             said = str(error)[: place.start()] if place else str(error)
             near = source[min(line, len(source)) - 1].strip()
             message = f"not valid TOML: {said[:1].lower()}{said[1:]}, near: {near[:60]}"
-        except RecursionError:
-            line, message = 1, "not readable: tables or arrays are nested too deeply"
         raise SuiteError([Problem(self.file, line, "", message)])
 
     def _tables(self) -> dict[str, list[dict[str, Any]]]:
@@ -191,7 +196,8 @@ class _Reader:
         for name, value in self.document.items():
             if name == "suite":
                 if not isinstance(value, dict):
-                    self._problem((name,), f"write one table [suite], got {brief(value)}")
+                    got = "[[suite]]" if isinstance(value, list) else brief(value)
+                    self._problem((name,), f"write one table [suite], got {got}")
             elif name in arrays:
                 if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
                     sound[name] = value
