@@ -67,11 +67,25 @@ class Parameters:
 class Context(Protocol):
     """What the harness lends to a component while it works."""
 
-    seed: int
-    device: str  # a torch device: "cpu", "cuda:0"
-    threads: int  # how many CPU threads the step may use
-    precision: Precision
-    scratch: Path  # a folder that is emptied after the step
+    @property
+    def seed(self) -> int:
+        """Seeds every generator that the component uses."""
+
+    @property
+    def device(self) -> str:
+        """A torch device: "cpu", "cuda:0"."""
+
+    @property
+    def threads(self) -> int:
+        """How many CPU threads it may use."""
+
+    @property
+    def precision(self) -> Precision:
+        """What to compute in: "bf16" only for components that declare `mixed_precision`."""
+
+    @property
+    def scratch(self) -> Path:
+        """A folder that is emptied after the step."""
 
     def progress(self, done: int, total: int, **scalars: float) -> None:
         """Report that `done` of `total` units are behind us, with what was measured on the way."""

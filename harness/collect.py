@@ -85,7 +85,7 @@ def verdict(cell: Cell, outcome: Callable[[str], Outcome]) -> tuple[Status | Non
     for state in ("failed", "unavailable"):
         for one in found:
             if one.state == state:
-                return state, one.reason  # type: ignore[return-value]
+                return state, one.reason
     return ("ok", "") if all(one.state == "done" for one in found) else (None, "")
 
 

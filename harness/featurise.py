@@ -49,7 +49,7 @@ class Tokens:
         positions = np.minimum(starts[:, None] + columns, len(self.ids) - 1)
         padded = self.ids[positions].astype(np.int64)
         padded[columns >= lengths[:, None]] = self.padding
-        return padded  # (B, L)
+        return np.asarray(padded)  # (B, L)
 
 
 class Featuriser(ABC):
@@ -58,10 +58,10 @@ class Featuriser(ABC):
     type: ClassVar[str]
     size: int  # ids are below this
     padding: int = PADDING
-    _types: ClassVar[dict[str, type[Featuriser]]] = {}
+    _known: ClassVar[dict[str, Any]] = {}
 
     def __init_subclass__(cls) -> None:
-        Featuriser._types[cls.type] = cls
+        Featuriser._known[cls.type] = cls
 
     @abstractmethod
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
@@ -109,10 +109,10 @@ class Featuriser(ABC):
     def load(folder: Path) -> Featuriser:
         """Read ``featuriser.json``."""
         state = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        known = Featuriser._types.get(state.get("type"))
+        known: type[Featuriser] | None = Featuriser._known.get(state.get("type"))
         if known is None:
             raise HarnessError(
-                f"{FILE} is of type {state.get('type')!r}; known: {', '.join(sorted(Featuriser._types))}"
+                f"{FILE} is of type {state.get('type')!r}; known: {', '.join(sorted(Featuriser._known))}"
             )
         return known.restore(state)
 

@@ -42,7 +42,6 @@ def code_digest(modules: tuple[str, ...]) -> str:
     return digest(*(f"{name}={seen[name]}" for name in sorted(seen)))
 
 
-@cache
 def class_digest(cls: type) -> str:
     """Digest of the code behind a component class."""
     own = {cls.__module__.partition(".")[0], CORE}

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from harness.api import (
     Augmenter,
@@ -37,10 +37,10 @@ Status = Literal["ok", "failed", "unavailable", "incompatible"]
 
 # In the order of the flow; each is the module of harness.steps that performs it.
 STEP_KINDS = ("data", "teacher", "transfer", "targets", "student", "evaluation", "export", "latency")
+_ACCELERATED = ("teacher", "targets", "student", "evaluation", "latency")
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """A unit of work that cells share. `needs` maps a role to the key of the step that fills it."""
 
     kind: str
@@ -115,6 +115,9 @@ class _Planner:
         self.steps: dict[str, Step] = {}
         self._identities: dict[int, str] = {}
         self._configurations: dict[int, str] = {}
+        self._known: dict[tuple[int, int, int, int], dict[str, str]] = {}
+        self._works: dict[tuple[str, ...], str] = {}
+        self._machine = machine()
         self._code = {kind: code_digest((f"harness.steps.{kind}",)) for kind in STEP_KINDS}
         self._resolved: dict[int, Source | HarnessError] = {}
         self._bases: dict[int, str | HarnessError] = {}
@@ -144,10 +147,11 @@ class _Planner:
                 for augmenter in suite.augmenters:
                     for loss in suite.losses:
                         alone = loss.needs <= {"labels"}  # it asks nothing of a teacher
-                        for teacher in (None,) if alone else suite.teachers:
+                        teachers: tuple[Teacher | None, ...] = (None,) if alone else suite.teachers
+                        for each in teachers:
                             role: Role = "baseline" if alone else "distilled"
                             for seed in suite.seeds:
-                                yield role, task, teacher, student, augmenter, loss, seed
+                                yield role, task, each, student, augmenter, loss, seed
 
     def _cell(
         self,
@@ -184,7 +188,8 @@ class _Planner:
                 )
             if teacher is not None and (lacking := loss.needs - {"labels"} - teacher.gives):
                 return "incompatible", (
-                    f"loss '{loss.name}' needs {_listed(lacking)}, which teacher '{teacher.name}' does not give"
+                    f"loss '{loss.name}' needs {_listed(lacking)}, "
+                    f"which teacher '{teacher.name}' does not give"
                 )
         base = self._base(teacher) if teacher is not None else ""
         if isinstance(base, HarnessError):
@@ -195,84 +200,71 @@ class _Planner:
 
     def _steps(self, cell: Cell) -> dict[str, str]:
         """Add the steps of one cell to the graph; their keys by kind."""
-        task, source, teacher, student = cell.task, cell.source, cell.teacher, cell.student
-        augmenter, loss, seed = cell.augmenter, cell.loss, cell.seed
-        assert source is not None
-        shared_seed = seed if self.suite.teacher_seeds == "each" else self.suite.seeds[0]
-        steps: dict[str, str] = {}
-        drawn = {"source": source.name, "fingerprint": source.fingerprint}
-        notes = {"origin": source.origin}
-        data = steps["data"] = self._step("data", {"task": task}, drawn, {}, notes=notes)
-        teaching: dict[str, str] = {}
-        if teacher is not None:
-            fitted = steps["teacher"] = self._step(
-                "teacher",
-                {"teacher": teacher},
-                {"seed": shared_seed, "base": self._base(teacher), **self._precise(teacher)},
-                {"data": data},
-                f"{teacher.name} on {task.name}",
-            )
-            teaching["evaluation"] = self._evaluation(task, data, {"teacher": teacher}, fitted)
-        if student is None:
-            assert teacher is not None
-            component: Component = teacher
-            model = steps["teacher"]
-            evaluation = teaching["evaluation"]
+        steps = dict(self._shared(cell))
+        taught_by = steps.pop("teacher-evaluation", None)
+        data = {"data": steps["data"]}
+        if cell.student is None:
+            assert cell.teacher is not None and taught_by is not None
+            learner: Teacher | Student = cell.teacher
+            model, steps["evaluation"] = steps["teacher"], taught_by
         else:
-            assert loss is not None
-            needs = {"data": data}
-            if augmenter is not None:
-                needs["transfer"] = steps["transfer"] = self._step(
-                    "transfer",
-                    {"augmenter": augmenter},
-                    {"seed": shared_seed},
-                    {"data": data},
-                    augmenter.name,
-                )
-            if teacher is not None:
-                needs["targets"] = steps["targets"] = self._step(
-                    "targets",
-                    {"teacher": teacher},
-                    self._precise(teacher),
-                    {"model": steps["teacher"], "transfer": steps["transfer"]},
-                    f"{teacher.name} on {augmenter.name if augmenter else 'the training texts'}",
-                )
-            taught = "/".join(c.name for c in (augmenter, loss) if c is not None)
+            assert cell.loss is not None
+            learner = cell.student
+            recipe = "/".join(c.name for c in (cell.augmenter, cell.loss) if c is not None)
             model = steps["student"] = self._step(
                 "student",
-                {"student": student, "loss": loss},
-                {"seed": seed, **self._precise(student)},
-                needs,
-                f"{student.name} by {taught}",
+                {"student": learner, "loss": cell.loss},
+                {"seed": cell.seed, **self._precise(learner)},
+                {kind: steps[kind] for kind in ("data", "transfer", "targets") if kind in steps},
+                f"{learner.name} by {recipe}",
             )
-            component = student
-            evaluation = self._evaluation(task, data, {"student": student}, model, teaching.get("evaluation"))
-        steps["evaluation"] = evaluation
-        if self.suite.latency and component.exports:  # type: ignore[attr-defined]
-            role = component.kind
-            steps["export"] = self._step(
-                "export", {role: component}, {}, {"data": data, "model": model}, component.name
-            )
+            steps["evaluation"] = self._evaluation(cell.task, learner, steps["data"], model, taught_by)
         if self.suite.latency:
-            needs = {"data": data, "model": model}
-            if "export" in steps:
-                needs["export"] = steps["export"]
-            steps["latency"] = self._step(
-                "latency", {component.kind: component}, {"machine": machine()}, needs, component.name
+            needs = data | {"model": model}
+            if learner.exports:
+                steps["export"] = self._step("export", {learner.kind: learner}, {}, needs, learner.name)
+                needs = needs | {"export": steps["export"]}
+            on = {"machine": self._machine}
+            steps["latency"] = self._step("latency", {learner.kind: learner}, on, needs, learner.name)
+        return steps
+
+    def _shared(self, cell: Cell) -> dict[str, str]:
+        """The steps up to the student, which cells of other students, losses and seeds have too."""
+        task, source, teacher, augmenter = cell.task, cell.source, cell.teacher, cell.augmenter
+        assert source is not None
+        seed = cell.seed if self.suite.teacher_seeds == "each" else self.suite.seeds[0]
+        memo = (id(task), id(teacher), id(augmenter), seed)
+        if memo in self._known:
+            return self._known[memo]
+        drawn = {"source": source.name, "fingerprint": source.fingerprint}
+        steps = self._known[memo] = {
+            "data": self._step("data", {"task": task}, drawn, {}, task.name, {"origin": source.origin})
+        }
+        data = {"data": steps["data"]}
+        if augmenter is not None:
+            steps["transfer"] = self._step(
+                "transfer", {"augmenter": augmenter}, {"seed": seed}, data, augmenter.name
             )
+        if teacher is not None:
+            precise = self._precise(teacher)
+            settings = {"seed": seed, "base": self._base(teacher), **precise}
+            fitted = steps["teacher"] = self._step(
+                "teacher", {"teacher": teacher}, settings, data, f"{teacher.name} on {task.name}"
+            )
+            steps["teacher-evaluation"] = self._evaluation(task, teacher, steps["data"], fitted)
+            if augmenter is not None:
+                needs = {"model": fitted, "transfer": steps["transfer"]}
+                label = f"{teacher.name} on {augmenter.name}"
+                steps["targets"] = self._step("targets", {"teacher": teacher}, precise, needs, label)
         return steps
 
     def _evaluation(
-        self, task: Task, data: str, component: dict[str, Component], model: str, teacher: str | None = None
+        self, task: Task, learner: Teacher | Student, data: str, model: str, teacher: str | None = None
     ) -> str:
         needs = {"data": data, "model": model} | ({"teacher": teacher} if teacher else {})
-        (scored,) = component.values()
+        parts = {"task": task, learner.kind: learner}
         return self._step(
-            "evaluation",
-            {"task": task, **component},
-            self._precise(scored),
-            needs,
-            f"{scored.name} on {task.name}",
+            "evaluation", parts, self._precise(learner), needs, f"{learner.name} on {task.name}"
         )
 
     def _precise(self, component: Component) -> dict[str, str]:
@@ -284,28 +276,31 @@ class _Planner:
         components: Mapping[str, Component],
         settings: Mapping[str, Any],
         needs: Mapping[str, str],
-        label: str = "",
+        label: str,
         notes: Mapping[str, Any] | None = None,
     ) -> str:
         identities = [f"{role}={self._identity(component)}" for role, component in components.items()]
-        plain = [f"{name}={value}" for name, value in settings.items()]
-        key = digest(kind, self._code[kind], *identities, *plain, *(f"{r}={k}" for r, k in needs.items()))
+        plain = [f"{name}={value}" for name, value in settings.items() if name != "seed"]
+        seed = str(settings.get("seed", ""))
+        key = digest(
+            kind, self._code[kind], seed, *identities, *plain, *(f"{r}={k}" for r, k in needs.items())
+        )
         if key not in self.steps:
+            work = (kind, *identities, *plain, *(self.steps[needed].work for needed in needs.values()))
+            if work not in self._works:
+                self._works[work] = digest(*work)
             names = ",".join(component.name for component in components.values())
-            unseeded = (f"{name}={value}" for name, value in settings.items() if name != "seed")
-            upstream = (self.steps[needed].work for needed in needs.values())
             self.steps[key] = Step(
                 kind=kind,
                 key=key,
-                label=f"{kind} {label or names}",
+                label=f"{kind} {label}",
                 components=components,
                 settings=settings,
                 notes=notes or {},
                 needs=needs,
-                work=digest(kind, *identities, *unseeded, *upstream),
+                work=self._works[work],
                 family=f"{kind} {names}",
-                gpu=kind in ("teacher", "targets", "student", "evaluation", "latency")
-                and any(component.accelerated for component in components.values()),
+                gpu=kind in _ACCELERATED and any(c.accelerated for c in components.values()),
                 exclusive=kind == "latency",
             )
         return key

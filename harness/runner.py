@@ -85,7 +85,7 @@ def _note(event: Event, schedule: Schedule, store: Store, observe: Observe) -> N
         told["left"] = schedule.unfinished
         told["left_s"] = round(schedule.remaining_s, 1)
     elif event.type in ("failed", "unavailable"):
-        schedule.failed(event.key, event.details["reason"], event.type)  # type: ignore[arg-type]
+        schedule.failed(event.key, event.details["reason"], event.type)
     elif event.type == "damaged":
         store.forget(event.details["damaged"])
         schedule.lost(event.details["damaged"], event.key)

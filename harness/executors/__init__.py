@@ -22,7 +22,9 @@ class Event:
 class Executor(Protocol):
     """A set of slots that take a step each."""
 
-    slots: Sequence[Slot]
+    @property
+    def slots(self) -> Sequence[Slot]:
+        """Where steps can run."""
 
     def free(self) -> list[int]:
         """The indices of the slots that could take a step now."""

@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -55,10 +55,11 @@ class LocalExecutor:
         for ready in wait([*busy, *ended], timeout):
             if isinstance(ready, Connection):
                 events += busy[ready].receive()
-            elif (worker := ended[ready]).step is not None:  # type: ignore[index]
-                events += worker.receive()  # what it said before it died
-                if worker.step is not None:
-                    events.append(worker.died())
+            else:
+                dead = ended[ready]  # type: ignore[index]
+                events += dead.receive()  # what it said before it died
+                if dead.step is not None:
+                    events.append(dead.died())
         for index, worker in enumerate(self._workers):
             if worker is not None and not worker.process.is_alive():
                 self._workers[index] = None
@@ -97,10 +98,9 @@ class _Worker:
 
     def submit(self, step: Step) -> None:
         self.step = step
-        try:
+        # Where the worker is dead already, its sentinel tells, and the step is reported as failed.
+        with suppress(BrokenPipeError, ConnectionResetError):
             self.connection.send(step)
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # the worker is dead: its sentinel tells, and the step is reported as failed
 
     def receive(self) -> list[Event]:
         events = []
@@ -214,7 +214,8 @@ def _perform(step: Step, store: Store, slot: Slot, connection: Connection, log: 
         )
     except Exception as error:
         told = log.read_text(encoding="utf-8", errors="replace")
-        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}"
+        message = str(error).strip().partition("\n")[0]
+        reason = f"{type(error).__name__}: {message}" if message else type(error).__name__
         tail = (told + traceback.format_exc())[-_LOG_TAIL:]
         return Event("failed", step.key, {"reason": reason, "log": tail})
 

@@ -53,7 +53,7 @@ def hub_answers() -> bool:
 
 @lru_cache(maxsize=8)
 def _answers(address: str) -> bool:
-    answers = threading.Event()
+    answers, done = threading.Event(), threading.Event()
 
     def probe() -> None:
         from http.client import HTTPException
@@ -72,7 +72,6 @@ def _answers(address: str) -> bool:
             done.set()
 
     # A thread, because no timeout of a socket covers a name server that hangs.
-    done = threading.Event()
     threading.Thread(target=probe, name="hub-probe", daemon=True).start()
     done.wait(PROBE_SECONDS)
     return answers.is_set()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -147,10 +148,9 @@ def perform(step: Step, store: Store, slot: Slot, emit: Emit) -> Artefact:
 
 
 def _reset_peak_memory() -> None:
-    try:
+    # Elsewhere than on Linux the peak is the process's, not the step's.
+    with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    except OSError:
-        pass  # elsewhere than on Linux the peak is the process's, not the step's
 
 
 def _peak_memory() -> int:

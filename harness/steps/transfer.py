@@ -39,9 +39,8 @@ def run(job: Job) -> dict[str, Any]:
     def rows() -> Iterator[dict[str, Any]]:
         for row, text in enumerate(train.texts):
             yield {"text": text, "label": labels[row], "source": row}
-        made = 0
-        for row, text in augmenter(train.texts, np.random.default_rng(job.seed)):
-            made += 1
+        new = augmenter(train.texts, np.random.default_rng(job.seed))
+        for made, (row, text) in enumerate(new, start=1):
             folded = _fold(text)
             if not text.strip():
                 dropped["empty"] += 1

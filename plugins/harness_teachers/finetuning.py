@@ -119,12 +119,14 @@ def _encoder(
 
     logging.set_verbosity_error()
     kind = AutoModelForSequenceClassification if pooling == "head" else AutoModel
-    settings = {"num_labels": classes} if pooling == "head" else {}
+    labels = {"num_labels": classes} if pooling == "head" else {}
+    # On short texts plain attention beats the fused one on CPUs by a tenth.
+    attention = {} if torch.cuda.is_available() else {"attn_implementation": "eager"}
     try:
         if folder is not None:
-            encoder = kind.from_pretrained(folder, dtype=torch.float32, **settings)
+            encoder = kind.from_pretrained(folder, dtype=torch.float32, **labels, **attention)
         else:
-            encoder = kind.from_config(AutoConfig.from_pretrained(config, **settings))
+            encoder = kind.from_config(AutoConfig.from_pretrained(config, **labels), **attention)
     except (ValueError, OSError, KeyError) as error:
         raise HarnessError(
             f"no classifier can be made of {folder or config}: {str(error).splitlines()[0]}"
