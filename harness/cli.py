@@ -238,7 +238,7 @@ def _catalog() -> Catalog:
     catalog = load()
     for failure in catalog.failures:
         click.echo(
-            f"warning: plugin '{failure.plugin}' of {failure.package}: {failure.reason}; see: harness plugins",
+            f"warning: plugin '{failure.plugin}' of {failure.package}: {failure.reason} (harness plugins)",
             err=True,
         )
     return catalog

@@ -37,7 +37,7 @@ class TorchStudent(Student):
     learning_rate: Annotated[float, Gt(0)] = 5e-3  # the peak of a one-cycle schedule
     warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.2  # share of the steps before the peak
     weight_decay: Annotated[float, Ge(0)] = 0.0
-    smallest_run: Annotated[int, Ge(0)] = 0  # rows to train on at least: small sets get more epochs
+    min_examples: Annotated[int, Ge(0)] = 0  # train on at least so many in all: a small set gets more epochs
 
     def featuriser(self, texts: Sequence[str]) -> Featuriser:
         """What turns texts into ids, fitted on the transfer set's texts."""

@@ -39,7 +39,7 @@ class Training:
     clip: Annotated[float, Gt(0)] | None = 1.0  # largest norm of the gradient
     patience: Annotated[int, Ge(0)] = 0  # epochs without a better validation score before stopping; 0: never
     keep_best: bool = True  # end with the weights of the epoch that scored best on validation
-    smallest_run: Annotated[int, Ge(0)] = 0  # rows to train on at least: small sets get more epochs
+    min_examples: Annotated[int, Ge(0)] = 0  # train on at least so many in all: a small set gets more epochs
 
 
 def train(
@@ -61,7 +61,7 @@ def train(
     if device.type == "cuda":  # same seed, same device: same weights
         torch.use_deterministic_algorithms(True, warn_only=True)
     module.to(device).train()
-    epochs = max(settings.epochs, math.ceil(settings.smallest_run / len(tokens)))
+    epochs = max(settings.epochs, math.ceil(settings.min_examples / len(tokens)))
     steps = epochs * math.ceil(len(tokens) / settings.batch_size)
     optimizer = _optimizer(module, settings)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _factor(settings, steps))

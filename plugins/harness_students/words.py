@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class _WordStudent(harness.TorchStudent):
+    min_examples: Annotated[int, Ge(0)] = 400_000  # averaged words learn slowly from few texts
     vocabulary: Annotated[int, Gt(2)] = 5000  # rows of the embedding, padding and unknown words among them
     width: Annotated[int, Gt(0)] = 16  # of the embedding
     dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0  # of embedded words' features
