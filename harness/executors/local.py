@@ -158,9 +158,14 @@ def _environment(slot: Slot) -> Iterator[None]:
         wanted["CUDA_VISIBLE_DEVICES"] = visible.split(",")[int(index)] if visible else index
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
+    # Ctrl-C is for the parent alone; a child that is still importing could not ignore it by itself.
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
     try:
         yield
     finally:
+        if main:
+            signal.signal(signal.SIGINT, handler)
         for name, value in before.items():
             if value is None:
                 del os.environ[name]
@@ -173,7 +178,7 @@ def _environment(slot: Slot) -> Iterator[None]:
 
 def _work(connection: Connection, root: Path, slot: Slot, log: Path) -> None:
     """A worker's life: steps in, events out, until the parent hangs up."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     stream = log.open("w", buffering=1, encoding="utf-8", errors="replace")
     os.dup2(stream.fileno(), 1)
