@@ -12,7 +12,8 @@ from harness_losses.tensors import divergence, log_probabilities, present
 if TYPE_CHECKING:
     from torch import Tensor
 
-Temperature = Annotated[float, harness.Gt(0)]
+Temperature = Annotated[float, harness.Interval(gt=0, lt=math.inf)]
+Weight = Annotated[float, harness.Interval(ge=0, lt=math.inf)]
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,8 @@ class Decoupled(harness.Loss):
 
     name = "decoupled"
 
-    alpha: Annotated[float, harness.Ge(0)] = 1.0  # weight of the target class
-    beta: Annotated[float, harness.Ge(0)] = 8.0  # weight of the other classes; the paper uses 1 to 10
+    alpha: Weight = 1.0  # weight of the target class
+    beta: Weight = 8.0  # weight of the other classes; the paper uses 1 to 10
     temperature: Temperature = 4.0  # divides both models' logits
 
     def __call__(self, student: Tensor, teacher: Tensor | None, batch: harness.Batch) -> Tensor:

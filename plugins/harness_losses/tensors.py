@@ -30,9 +30,5 @@ def log_probabilities(logits: Tensor, temperature: float = 1.0) -> Tensor:
 
 
 def divergence(p: Tensor, q: Tensor) -> Tensor:
-    """KL(p || q) of finite log-probabilities, (B, C) and (B, C) -> (B,).
-
-    The difference of logarithms is taken before anything is summed, so two nearly equal distributions
-    keep their digits.
-    """
+    """KL(p || q) of finite log-probabilities, (B, C) and (B, C) -> (B,)."""
     return (p.exp() * (p - q)).sum(-1)

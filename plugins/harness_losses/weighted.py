@@ -33,8 +33,6 @@ class Weighted(harness.Loss):
             raise ValueError("the weights of weighted must be finite and at least 0")
         if self.weights and not any(self.weights):
             raise ValueError("the weights of weighted must not all be 0")
-        for loss in self.of:
-            loss.check()
 
     @property
     def needs(self) -> frozenset[str]:
