@@ -117,12 +117,14 @@ def _measured(cell: Cell, artefacts: dict[str, Artefact]) -> dict[str, Any]:
     fitted = artefacts.get("teacher" if cell.role == "teacher" else "student")
     if fitted is not None:
         seconds = fitted.made["seconds"]
-        examples = fitted.result["examples"]
+        history = fitted.result.get("history") or [{}]
+        examples = int(history[-1].get("examples", fitted.result["examples"]))
         fields["parameters"] = fitted.result["parameters"]
         fields["size_bytes"] = {"model": fitted.size_bytes}
         fields["cost"] = {
             "train_s": seconds,
             "examples": examples,
+            "examples_per_s": examples / max(seconds, 1e-9),
             "peak_rss_bytes": fitted.made["peak_rss_bytes"],
             "precision": fitted.made["precision"],
             "device": fitted.made["device"],

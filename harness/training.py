@@ -69,7 +69,7 @@ def train(
     autocast = torch.autocast(device.type, torch.bfloat16) if context.precision == "bf16" else nullcontext()
     best, best_weights, since_best, step = -math.inf, None, 0, 0
     for epoch in range(1, epochs + 1):
-        total, seen = 0.0, 0
+        seen = 0
         running = torch.zeros((), device=device)
         for rows in training_batches(tokens.lengths, settings.batch_size, generator):
             ids = torch.from_numpy(tokens.batch(rows)).to(device)  # (B, L)
@@ -88,14 +88,13 @@ def train(
             seen += len(rows)
             step += 1
             if step % 20 == 0 or step == 1:  # reading a value waits for the device
-                total = float(running)
-                if not math.isfinite(total):
+                if not math.isfinite(float(running)):
                     raise HarnessError(
                         f"the loss is {float(value)} at step {step} of {steps}; "
                         f"a smaller learning_rate than {settings.learning_rate} may help"
                     )
                 context.progress(step, steps)
-        scalars = {"epoch": float(epoch), "loss": float(running) / seen}
+        scalars = {"epoch": float(epoch), "loss": float(running) / seen, "examples": float(epoch * seen)}
         if not math.isfinite(scalars["loss"]):
             raise HarnessError(
                 f"the loss is {scalars['loss']} after epoch {epoch}; a smaller learning_rate may help"

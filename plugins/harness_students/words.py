@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class _WordStudent(harness.TorchStudent):
-    min_examples: Annotated[int, Ge(0)] = 400_000  # averaged words learn slowly from few texts
+    min_examples: Annotated[int, Ge(0)] = 100_000
     vocabulary: Annotated[int, Gt(2)] = 5000  # rows of the embedding, padding and unknown words among them
     width: Annotated[int, Gt(0)] = 16  # of the embedding
     dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0  # of embedded words' features
@@ -38,6 +38,7 @@ class Mlp(_WordStudent):
 
     name = "mlp"
 
+    min_examples: Annotated[int, Ge(0)] = 300_000  # averaged words learn slowly
     hidden: Annotated[int, Ge(0)] = 0  # width of a ReLU layer between; 0 for none
     scale: Annotated[float, Gt(0)] = 0.05  # deviation of the initial embedding
 
