@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import harness
 from harness_augmenters.combine import Chain, Mix, Nothing
+from harness_augmenters.pos import PartOfSpeechReplace
 from harness_augmenters.spans import NGram, Sentence
 from harness_augmenters.words import Drop, Mask, Replace
 
@@ -16,7 +17,7 @@ def register_augmenters(register: Callable[[type[harness.Component]], None]) -> 
     register(Nothing)
     register(Mask)
     register(Replace)
-
+    register(PartOfSpeechReplace)
     register(Drop)
     register(NGram)
     register(Sentence)

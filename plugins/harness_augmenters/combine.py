@@ -37,7 +37,9 @@ class Nothing(harness.Augmenter):
 
 @dataclass(frozen=True)
 class Chain(Prepared):
-    """Several augmenters, one after another, on the same text, such as the recipe of Tang et al. (2019)::
+    """Several augmenters, one after another, on the same text.
+
+    The recipe of Tang et al. (2019)::
 
         use = "chain"
         copies = 20
@@ -60,8 +62,9 @@ class Chain(Prepared):
     copies: Copies = 1  # times that the chain is run on each text
 
     def check(self) -> None:
-        """The members, each by itself."""
-        _check(self.name, self.of)
+        """There are members."""
+        if not self.of:
+            raise ValueError("chain needs at least one augmenter in `of`")
 
     @property
     def streams(self) -> bool:
@@ -104,7 +107,8 @@ class Mix(Prepared):
 
     Just one of `copies` and `size` is given. With `copies`, each text has that many draws; a draw of which
     its member makes nothing is lost. With `size`, draws go on, over all texts alike, until there are that
-    many new texts, or as many draws as there are texts, and 1,000 more, made none.
+    many new texts, different from each other and from the corpus in more than case and white space; or
+    until 20 draws a text, and 1,000 more, made none.
 
     A draw takes one text: a member's own `copies` have no effect, and must be 1.
     """
@@ -118,7 +122,8 @@ class Mix(Prepared):
 
     def check(self) -> None:
         """Members and weights agree, and one of `copies` and `size` is given."""
-        _check(self.name, self.of)
+        if not self.of:
+            raise ValueError("mix needs at least one augmenter in `of`")
         if (self.copies is None) == (self.size is None):
             raise ValueError("mix needs either copies or size")
         if self.weights and len(self.weights) != len(self.of):
@@ -165,18 +170,22 @@ class Mix(Prepared):
 
         def size(texts: Sequence[str], generator: np.random.Generator) -> Iterator[tuple[int, str]]:
             missing, barren = self.size or 0, 0
-            while missing and len(texts) and barren < len(texts) + 1000:
+            seen = {_fold(text) for _, block in blocks(texts) for text in block}
+            while missing and len(texts) and barren < 20 * len(texts) + 1000:
                 # Whole rounds over the texts, then a sample of them: no text has two draws more than
                 # another, but for draws that came to nothing.
                 for rows, block in _round(texts, missing, BLOCK if small else len(texts), generator):
-                    made = list(draw(block, generator))
-                    if len(made) > missing:
-                        keep = np.sort(generator.choice(len(made), missing, replace=False))
-                        made = [made[i] for i in keep]
-                    for row, text in made:
-                        yield int(rows[row]), text
-                    missing -= len(made)
-                    barren = 0 if made else barren + len(block)
+                    fresh: dict[int, tuple[int, str]] = {}
+                    for row, text in draw(block, generator):
+                        if (key := _fold(text)) not in seen:
+                            fresh.setdefault(key, (int(rows[row]), text))
+                    keys = list(fresh)
+                    if len(keys) > missing:
+                        keys = [keys[i] for i in generator.choice(len(keys), missing, replace=False)]
+                    seen.update(keys)
+                    missing -= len(keys)
+                    barren = 0 if keys else barren + len(block)
+                    yield from map(fresh.__getitem__, keys)
 
         return copies if self.size is None else size
 
@@ -188,6 +197,11 @@ def _first(made: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
         if row not in seen:
             seen.add(row)
             yield row, text
+
+
+def _fold(text: str) -> int:
+    """A digest of all but case and white space, which no student should see twice; 8 bytes, for memory."""
+    return hash(" ".join(text.lower().split()))
 
 
 def _round(
@@ -206,10 +220,3 @@ def _round(
     for start in range(0, count, size):
         some = rows[start : start + size]
         yield some, [texts[row] for row in some.tolist()]
-
-
-def _check(name: str, members: tuple[harness.Augmenter, ...]) -> None:
-    if not members:
-        raise ValueError(f"{name} needs at least one augmenter in `of`")
-    for member in members:
-        member.check()

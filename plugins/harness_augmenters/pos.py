@@ -2,13 +2,108 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from itertools import islice, repeat
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from harness_augmenters.words import Substitution
+import harness
+from harness_augmenters.blocks import Words
+from harness_augmenters.classes import sample, word_classes
+from harness_augmenters.lexicon import Lexicon
+from harness_augmenters.words import Substitutes, Substitution, WordClasses
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+TAGGED = 500_000  # words of the corpus, about, that spaCy tags for the frequencies
 
 
 @dataclass(frozen=True)
 class PartOfSpeechReplace(Substitution):
-    """Words become other words of their part of speech, drawn by frequency (Tang et al., 2019)."""
+    """Words become other words of their part of speech, drawn by frequency (Tang et al., 2019).
+
+    By default word classes found in the corpus itself stand in for parts of speech, which needs no
+    download and fits any language, but is right less often than a tagger: see
+    :mod:`harness_augmenters.classes`. Words too rare to have a class stay.
+    """
 
     name = "pos-replace"
+
+    tagger: Literal["clusters", "spacy"] = "clusters"
+    classes: Annotated[int, harness.Gt(1)] = 120  # groups of words, for clusters
+    pipeline: str = "en_core_web_sm"  # an installed pipeline's name or folder, for spaCy
+
+    def substitutes(self, corpus: Sequence[str]) -> Substitutes:
+        """The corpus's words by class or by tag."""
+        if self.tagger == "spacy":
+            return _tagged(_load(self.pipeline), self.pipeline, corpus)
+        # The classes depend on the corpus alone: copies differ by what is drawn from them.
+        words, counts, classes = word_classes(corpus, self.classes, seed=0)
+        lexicon = Lexicon(words, counts, classes)
+        return WordClasses(lexicon, dict(zip(words, lexicon.codes, strict=True)))
+
+
+@dataclass
+class _Tagged:
+    """Substitutes from a lexicon in which a word has a code for each tag."""
+
+    lexicon: Lexicon
+    codes: dict[tuple[str, str], int]
+    nlp: Any
+    block: Words | None = None
+    block_codes: NDArray[np.intp] | None = field(default=None)
+
+    def encode(self, block: Words, words: NDArray[np.intp]) -> NDArray[np.intp]:
+        import numpy as np
+
+        if self.block is not block or self.block_codes is None:
+            split = (
+                block.of(np.arange(start, end))
+                for start, end in zip(block.firsts[:-1], block.firsts[1:], strict=True)
+            )
+            tagged = map(self.codes.get, _tags(self.nlp, split), repeat(-1))
+            self.block_codes = np.fromiter(tagged, dtype=np.intp, count=len(block))
+            self.block = block
+        return self.block_codes[words]
+
+    def draw(self, codes: NDArray[np.intp], generator: np.random.Generator) -> list[str]:
+        return self.lexicon.others(codes, generator)
+
+
+def _tagged(nlp: Any, pipeline: str, corpus: Sequence[str]) -> _Tagged:
+    counts = Counter(_tags(nlp, (text.split() for text in sample(corpus, TAGGED))))
+    numbers: dict[str, int] = {}
+    classes = [numbers.setdefault(tag, len(numbers)) for tag, _ in counts]
+    if set(numbers) == {""}:
+        raise harness.HarnessError(f"the spaCy pipeline {pipeline!r} tags no parts of speech")
+    lexicon = Lexicon([word for _, word in counts], list(counts.values()), classes)
+    return _Tagged(lexicon, dict(zip(counts, lexicon.codes, strict=True)), nlp)
+
+
+def _tags(nlp: Any, texts: Iterator[list[str]]) -> Iterator[tuple[str, str]]:
+    """(Tag, word) of each word, one after another."""
+    doc = import_module("spacy.tokens").Doc
+    # In pieces, since a pipeline's buffers grow with what it is given at once.
+    while some := list(islice(texts, 1024)):
+        for tagged in nlp.pipe(doc(nlp.vocab, words=words) for words in some if words):
+            for token in tagged:
+                yield token.tag_ or token.pos_, token.text
+
+
+def _load(pipeline: str) -> Any:
+    try:
+        spacy = import_module("spacy")
+    except ImportError as error:
+        raise harness.Unavailable(
+            'pos-replace with tagger = "spacy" needs spaCy: pip install spacy'
+        ) from error
+    try:
+        return spacy.load(pipeline, exclude=["parser", "senter", "ner", "lemmatizer"])
+    except OSError as error:
+        raise harness.Unavailable(
+            f"the spaCy pipeline {pipeline!r} is not installed: python -m spacy download {pipeline}"
+        ) from error
