@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import harness
 from harness_students.linear import TfidfLogreg
+from harness_students.recurrent import BiGru, BiLstm, Gru, Lstm
 from harness_students.words import Cnn, Mlp
 
 if TYPE_CHECKING:
@@ -18,3 +19,7 @@ def register_students(register: Register) -> None:
     register(TfidfLogreg)
     register(Mlp)
     register(Cnn)
+    register(Lstm)
+    register(Gru)
+    register(BiLstm)
+    register(BiGru)

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def _embedding(size: int, width: int, scale: float) -> nn.Embedding:
+def embedding(size: int, width: int, scale: float) -> nn.Embedding:
+    """A word table with a small initial deviation."""
     # Averaging shrinks gradients: the default deviation of 1 would drown them for many epochs.
     table = nn.Embedding(size, width)
     nn.init.normal_(table.weight, std=scale)
@@ -23,7 +24,7 @@ class AveragedWords(nn.Module):
         self, size: int, width: int, hidden: int, classes: int, dropout: float, scale: float
     ) -> None:
         super().__init__()
-        self.embedding = _embedding(size, width, scale)
+        self.embedding = embedding(size, width, scale)
         self.dropout = nn.Dropout(dropout)
         self.hidden = nn.Linear(width, hidden) if hidden else None
         self.output = nn.Linear(hidden or width, classes)
@@ -56,7 +57,7 @@ class Convolutions(nn.Module):
         scale: float,
     ) -> None:
         super().__init__()
-        self.embedding = _embedding(size, width, scale)
+        self.embedding = embedding(size, width, scale)
         self.spans = tuple(spans)
         self.layers = nn.ModuleList(nn.Linear(width * span, filters) for span in self.spans)
         self.dropout = nn.Dropout(dropout)

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _WordStudent(harness.TorchStudent):
+class WordStudent(harness.TorchStudent):
+    """What students with a vocabulary of their own share."""
+
     min_examples: Annotated[int, Ge(0)] = 100_000
     vocabulary: Annotated[int, Gt(2)] = 5000  # rows of the embedding, padding and unknown words among them
     width: Annotated[int, Gt(0)] = 16  # of the embedding
@@ -24,13 +26,14 @@ class _WordStudent(harness.TorchStudent):
     longest: Annotated[int, Gt(0)] = 128  # words; the rest of a text is not read
 
     def featuriser(self, texts: Sequence[str]) -> Words:
+        """See :class:`harness.TorchStudent`."""
         from harness.featurise import Words
 
         return Words.fit(texts, self.vocabulary, self.longest)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mlp(_WordStudent):
+class Mlp(WordStudent):
     """The average of a text's word embeddings, then one linear layer (cf. Iyyer et al., 2015).
 
     5,000 words of 16 numbers and six classes make 80,102 parameters.
@@ -50,7 +53,7 @@ class Mlp(_WordStudent):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cnn(_WordStudent):
+class Cnn(WordStudent):
     """Convolutions over 1, 2 and 3 words with max pooling over time (Kim, 2014)."""
 
     name = "cnn"

@@ -1,0 +1,126 @@
+"""Recurrent torch modules from word ids (B, L), 0 for padding, to logits (B, C)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from harness_students.modules import embedding
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The sizes of a recurrent classifier."""
+
+    size: int  # rows of the embedding
+    width: int
+    hidden: int
+    layers: int
+    classes: int
+    cell: Literal["lstm", "gru"]
+    bidirectional: bool
+    pooling: Literal["last", "max", "mean", "attention"]
+    scale: float
+
+
+class RecurrentClassifier(nn.Module):
+    """Embedding → recurrent layers → pooling over time → linear.
+
+    The backward direction reads each text turned around within its own length, so that padding always
+    comes last and never changes a result, and no packed sequences stand in the way of an export.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        *,
+        word_dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        layer_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
+        output_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.embedding = embedding(shape.size, shape.width, shape.scale)
+        self.pooling = shape.pooling
+        self.bidirectional = shape.bidirectional
+        self.word_dropout = word_dropout
+        self.input_dropout = input_dropout
+        self.layer_dropout = layer_dropout
+        self.weight_dropout = weight_dropout
+        cell = nn.LSTM if shape.cell == "lstm" else nn.GRU
+        directions = 2 if shape.bidirectional else 1
+        self.state = shape.hidden * directions
+        self.layers = nn.ModuleList(
+            nn.ModuleList(
+                cell(shape.width if layer == 0 else self.state, shape.hidden, batch_first=True)
+                for _ in range(directions)
+            )
+            for layer in range(shape.layers)
+        )
+        self.attention = nn.Linear(self.state, 1, bias=False) if shape.pooling == "attention" else None
+        self.dropout = nn.Dropout(output_dropout)
+        self.output = nn.Linear(self.state, shape.classes)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """(B, L) → (B, C)."""
+        if self.training and self.word_dropout:
+            kept = torch.rand(ids.shape, device=ids.device) >= self.word_dropout
+            ids = torch.where(kept | (ids == 0), ids, torch.ones_like(ids))  # unknown words in their place
+        real = ids != 0  # (B, L)
+        lengths = real.sum(1, keepdim=True).clamp(min=1)  # (B, 1)
+        places = torch.arange(ids.shape[1], device=ids.device).unsqueeze(0)  # (1, L)
+        # Its own inverse: the first `length` places turned around, the padding left where it is.
+        turned = torch.where(places < lengths, lengths - 1 - places, places)  # (B, L)
+        states = self._shared_dropout(self.embedding(ids), self.input_dropout)  # (B, L, W)
+        for number, directions in enumerate(self.layers):
+            if number:
+                states = self._shared_dropout(states, self.layer_dropout)
+            found = []
+            assert isinstance(directions, nn.ModuleList)
+            for backward, layer in enumerate(directions):
+                if backward:
+                    found.append(_pick(self._run(layer, _pick(states, turned)), turned))
+                else:
+                    found.append(self._run(layer, states))
+            states = torch.cat(found, dim=2)  # (B, L, S)
+        return self.output(self.dropout(self._pool(states, real, lengths)))  # type: ignore[no-any-return]
+
+    def _pool(self, states: Tensor, real: Tensor, lengths: Tensor) -> Tensor:
+        """(B, L, S) → (B, S)."""
+        mask = real.unsqueeze(-1)  # (B, L, 1)
+        if self.pooling == "max":
+            return states.masked_fill(~mask, -1e4).amax(1)
+        if self.pooling == "mean":
+            return (states * mask.to(states.dtype)).sum(1) / lengths.to(states.dtype)
+        if self.attention is not None:  # Felbo et al., 2017 (DeepMoji)
+            weights = self.attention(states).masked_fill(~mask, -1e4).softmax(1)  # (B, L, 1)
+            return (states * weights).sum(1)
+        last = _pick(states, lengths - 1)[:, 0]  # (B, S)
+        if not self.bidirectional:
+            return last
+        half = self.state // 2  # the backward direction ends at the text's first word
+        return torch.cat([last[:, :half], states[:, 0, half:]], dim=1)
+
+    def _run(self, layer: nn.Module, states: Tensor) -> Tensor:
+        if not (self.training and self.weight_dropout):
+            return layer(states)[0]  # type: ignore[no-any-return]
+        weight = layer.weight_hh_l0
+        dropped = {"weight_hh_l0": F.dropout(weight, self.weight_dropout)}  # type: ignore[arg-type]
+        return torch.func.functional_call(layer, dropped, (states,))[0]  # type: ignore[no-any-return]
+
+    def _shared_dropout(self, states: Tensor, share: float) -> Tensor:
+        """Dropout with one mask for all words of a text (Gal & Ghahramani, 2016)."""
+        if not (self.training and share):
+            return states
+        kept = torch.rand(states.shape[0], 1, states.shape[2], device=states.device) >= share
+        return states * kept.to(states.dtype) / (1 - share)
+
+
+def _pick(states: Tensor, places: Tensor) -> Tensor:
+    """States (B, L, S) at places (B, P): (B, P, S)."""
+    return states.gather(1, places.unsqueeze(-1).expand(-1, -1, states.shape[2]))
