@@ -66,7 +66,8 @@ def write_table(path: Path, table: pa.Table) -> None:
 
 def read(path: Path) -> pa.Table:
     """The table of an Arrow IPC file, memory-mapped."""
-    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    # A buffer over the mapping: reading from the mapping itself would go through arrow's thread pool.
+    return pa.ipc.open_file(pa.BufferReader(pa.memory_map(str(path)).read_buffer())).read_all()
 
 
 def integers(column: pa.ChunkedArray) -> NDArray[np.int64]:

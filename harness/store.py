@@ -22,6 +22,7 @@ from typing import Any
 from harness.api import HarnessError
 
 MANIFEST = "manifest.json"
+_SYNCED_S = 0.5  # seconds of work that are worth the tens of milliseconds that syncs can take
 _NODE = platform.node().replace("-", "_")
 
 
@@ -152,17 +153,24 @@ class Store:
     def publish(
         self, kind: str, key: str, folder: Path, result: dict[str, Any], made: dict[str, Any]
     ) -> Artefact:
-        """Sync what `folder` holds and rename it to its place: a reader sees all of it, or nothing."""
+        """Rename `folder` to its place: a reader sees all of it, or nothing.
+
+        What took longer to make than a sync is synced first. A power cut may cost the rest, which its
+        checksums then tell, as they tell any damage.
+        """
+        durable = made.get("seconds", _SYNCED_S) >= _SYNCED_S
         files: dict[str, list[Any]] = {}
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-            _sync(path)
+            if durable:
+                _sync(path)
             files[path.relative_to(folder).as_posix()] = [path.stat().st_size, _sha256(path)]
         manifest: dict[str, Any] = {"kind": kind, "key": key, "files": files, "result": result, "made": made}
         manifest["checksum"] = _checksum(manifest)
         with (folder / MANIFEST).open("w", encoding="utf-8") as stream:
             stream.write(_canonical(manifest))
-            stream.flush()
-            os.fsync(stream.fileno())
+            if durable:
+                stream.flush()
+                os.fsync(stream.fileno())
         target = self.root / kind / key
         target.parent.mkdir(exist_ok=True)
         try:
@@ -170,7 +178,8 @@ class Store:
         except OSError:
             if not (target / MANIFEST).exists():  # else an equal artefact came first: keep that one
                 raise
-        _sync(target.parent)
+        if durable:
+            _sync(target.parent)
         artefact = Artefact(kind, key, target, result, made, files)
         self._known[key] = artefact
         self._verified.add(key)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,7 +35,7 @@ class Job:
     store: Store
     slot: Slot
     folder: Path  # becomes the artefact
-    scratch: Path
+    lend_scratch: Callable[[], Path]
     emit: Emit
     history: list[dict[str, float]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -62,6 +62,11 @@ class Job:
     def precision(self) -> Precision:
         """What the plan settled, as part of the step's key."""
         return self.step.settings.get("precision", "fp32")  # type: ignore[no-any-return]
+
+    @property
+    def scratch(self) -> Path:
+        """A folder that is emptied after the step; made when first asked for."""
+        return self.lend_scratch()
 
     def progress(self, done: int, total: int, **scalars: float) -> None:
         """See :class:`harness.api.Context`."""
@@ -118,10 +123,9 @@ def perform(step: Step, store: Store, slot: Slot, emit: Emit) -> Artefact:
         done = store.find(step.kind, step.key)
         if done is not None:
             return done
-        with store.workspace(step.key) as work:
-            (folder := work / "artefact").mkdir()
-            (scratch := work / "scratch").mkdir()
-            job = Job(step, store, slot, folder, scratch, emit)
+        with store.workspace(step.key) as folder, ExitStack() as stack:
+            lend = cache(lambda: stack.enter_context(store.workspace(f"{step.key}.scratch")))
+            job = Job(step, store, slot, folder, lend, emit)
             run: Callable[[Job], dict[str, Any]] = import_module(f"harness.steps.{step.kind}").run
             _reset_peak_memory()
             started, clock = datetime.now(UTC), time.perf_counter()
