@@ -408,4 +408,4 @@ def _size(value: float) -> str:
 
 def printable(text: str) -> str:
     """Names come from anywhere: no line breaks, terminal controls, or marks that turn text around."""
-    return "".join(char if char.isprintable() else " " for char in text)
+    return text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)

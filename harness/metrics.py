@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from harness.api import HarnessError
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 BINS = 15  # of the calibration error, as in Guo et al. (2017)
@@ -31,6 +30,8 @@ def classification(
     al., 2017); the rows of ``confusion`` are gold classes. Raises HarnessError where there is nothing to
     score, or where the outputs are no distribution (NaN or infinite).
     """
+    import numpy as np  # here, as rankings import this module and need no arrays
+
     if logits.ndim != 2 or logits.shape != (len(labels), len(classes)):
         raise ValueError(f"logits of shape {logits.shape} for {len(labels)} labels of {len(classes)} classes")
     if len(labels) and (labels.min() < -1 or labels.max() >= len(classes)):
@@ -82,6 +83,8 @@ def agreement(a_logits: NDArray[np.floating[Any]], b_logits: NDArray[np.floating
 
 
 def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
+    import numpy as np
+
     out = np.zeros(len(part))
     np.divide(part, whole, out=out, where=whole > 0)
     return out
@@ -91,6 +94,8 @@ def _calibration(
     labels: NDArray[np.integer[Any]], logits: NDArray[np.floating[Any]], predicted: NDArray[np.integer[Any]]
 ) -> tuple[float, float]:
     """Mean negative log-likelihood of the gold classes, and the expected calibration error."""
+    import numpy as np
+
     shifted = logits.astype(np.float64)
     shifted -= shifted.max(axis=1, keepdims=True)
     log_total = np.log(np.exp(shifted).sum(axis=1))  # (N,)
