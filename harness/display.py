@@ -92,7 +92,11 @@ class Lines:
 
     def say(self, text: str, style: str = "") -> None:
         """Print one line; text from data and plugins is never read as markup."""
-        self.console.print(text, style=style, markup=False)
+        if self.console.is_terminal:
+            self.console.print(text, style=style, markup=False)
+        else:  # a thousand short steps would feel the styling
+            self.console.file.write(f"{text}\n")
+            self.console.file.flush()
 
     def __call__(self, event: dict[str, Any]) -> None:
         """See :class:`Display`."""
