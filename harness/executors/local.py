@@ -33,6 +33,7 @@ class LocalExecutor:
         self.slots = tuple(slots)
         self._store = store
         self._workers: list[_Worker | None] = [None] * len(self.slots)
+        self._refused: list[Event] = []
         self._logs = tempfile.TemporaryDirectory(prefix="harness-logs-")
 
     def free(self) -> list[int]:
@@ -45,14 +46,19 @@ class LocalExecutor:
         if worker is None or not worker.process.is_alive():
             log = Path(self._logs.name) / f"{slot}-{time.time_ns()}.log"
             worker = self._workers[slot] = _Worker(self._store, self.slots[slot], log)
-        worker.submit(step)
+        try:
+            worker.submit(step)
+        except Exception as error:  # pickle's: of a class that no module holds under its name, say
+            worker.step = None
+            reason = f"the step cannot be sent to a worker: {type(error).__name__}: {error}"
+            self._refused.append(Event("failed", step.key, {"reason": reason, "log": ""}))
 
     def wait(self, timeout: float) -> list[Event]:
         """See :class:`harness.executors.Executor`."""
         busy = {worker.connection: worker for worker in self._workers if worker and worker.step}
         ended = {worker.process.sentinel: worker for worker in busy.values()}
-        events: list[Event] = []
-        for ready in wait([*busy, *ended], timeout):
+        events, self._refused = self._refused, []
+        for ready in wait([*busy, *ended], 0 if events else timeout):
             if isinstance(ready, Connection):
                 events += busy[ready].receive()
             else:
@@ -61,7 +67,8 @@ class LocalExecutor:
                 if dead.step is not None:
                     events.append(dead.died())
         for index, worker in enumerate(self._workers):
-            if worker is not None and not worker.process.is_alive():
+            # One that dies at work just now is told of by its sentinel, next time.
+            if worker is not None and worker.step is None and not worker.process.is_alive():
                 self._workers[index] = None
         return events
 
@@ -121,7 +128,7 @@ class _Worker:
         self.process.join(5)
         code = self.process.exitcode
         if not reason and code is not None and code < 0:
-            name = signal.Signals(-code).name
+            name = next((known.name for known in signal.Signals if known == -code), f"signal {-code}")
             hint = ", as when memory runs out" if -code == signal.SIGKILL else ""
             reason = f"its worker was ended by {name}{hint}"
         return Event(
@@ -196,7 +203,7 @@ def _work(connection: Connection, root: Path, slot: Slot, log: Path) -> None:
 
 
 def _perform(step: Step, store: Store, slot: Slot, connection: Connection, log: Path) -> Event:
-    from harness.steps import perform
+    from harness.job import perform
 
     def emit(kind: str, details: dict[str, Any]) -> None:
         connection.send(Event(kind, step.key, details))  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from harness import arrow
 from harness.api import SPLITS, Examples, HarnessError, Source, Task
 
 if TYPE_CHECKING:
-    from harness.steps import Job
+    from harness.job import Job
     from harness.store import Artefact
 
 SCHEMA = pa.schema([("text", pa.string()), ("label", pa.int32())])

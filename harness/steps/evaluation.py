@@ -14,7 +14,7 @@ from harness.steps import data
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from harness.steps import Job
+    from harness.job import Job
 
 PREDICTIONS = "predictions.safetensors"
 _SPLITS = ("validation", "test")

@@ -10,7 +10,7 @@ from harness.api import HarnessError, Unsupported
 from harness.steps import data
 
 if TYPE_CHECKING:
-    from harness.steps import Job
+    from harness.job import Job
 
 PARITY_TEXTS = 512
 TOLERANCE = 1e-3  # largest difference of two logits, relative to their spread

@@ -19,7 +19,7 @@ from harness.nn import TorchModel
 from harness.steps import data
 
 if TYPE_CHECKING:
-    from harness.steps import Job
+    from harness.job import Job
 
 WARM_UP = 16
 QUERIES = 1000

@@ -12,7 +12,7 @@ from harness.steps import transfer
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from harness.steps import Job
+    from harness.job import Job
     from harness.store import Artefact
 
 _CHUNK = 16_384  # texts that are scored, and whose logits are written, at a time

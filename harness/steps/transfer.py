@@ -19,7 +19,7 @@ from harness.api import Augmenter, Examples
 from harness.steps import data
 
 if TYPE_CHECKING:
-    from harness.steps import Job
+    from harness.job import Job
     from harness.store import Artefact
 
 SCHEMA = pa.schema([("text", pa.string()), ("label", pa.int32()), ("source", pa.int64())])
