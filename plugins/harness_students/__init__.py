@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import harness
+from harness_students.fasttext import FastText
 from harness_students.linear import TfidfLogreg
 from harness_students.recurrent import BiGru, BiLstm, Gru, Lstm
 from harness_students.words import Cnn, Mlp
@@ -18,6 +19,7 @@ def register_students(register: Register) -> None:
     """Our students, each from its module."""
     register(TfidfLogreg)
     register(Mlp)
+    register(FastText)
     register(Cnn)
     register(Lstm)
     register(Gru)
