@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import harness
+from harness_teachers import presets
+from harness_teachers.checkpoint import Checkpoint
+from harness_teachers.ensemble import Ensemble
+from harness_teachers.precomputed import Precomputed
+from harness_teachers.pupil import Pupil
 from harness_teachers.transformer import MiniLM, Transformer
 
 if TYPE_CHECKING:
@@ -16,3 +21,15 @@ def register_teachers(register: Register) -> None:
     """Our teachers, each from its module."""
     register(MiniLM)
     register(Transformer)
+    register(presets.BertBaseUncased)
+    register(presets.BertBaseMultilingualCased)
+    register(presets.RobertaBase)
+    register(presets.DistilbertBaseUncased)
+    register(presets.DistilrobertaBase)
+    register(presets.XlmRobertaBase)
+    register(presets.DebertaV3Base)
+    register(Checkpoint)
+    register(presets.DistilbertSst2)
+    register(Ensemble)
+    register(Precomputed)
+    register(Pupil)

@@ -10,6 +10,7 @@ from harness import HarnessError, Unavailable
 from harness.sources.hub import hub_answers, offline
 
 WANTED = ("*.json", "*.safetensors", "*.txt", "*.model")
+PICKLED = "pytorch_model.bin"  # fetched only where there is nothing else, and read as tensors alone
 
 
 def folder_fingerprint(folder: Path) -> str:
@@ -48,7 +49,10 @@ def hub_snapshot(model: str, revision: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(model, revision=revision, allow_patterns=list(WANTED)))
+        folder = Path(snapshot_download(model, revision=revision, allow_patterns=list(WANTED)))
+        if not any(folder.glob("*.safetensors")):
+            snapshot_download(model, revision=revision, allow_patterns=[PICKLED])
+        return folder
     except (OSError, ValueError) as error:
         raise Unavailable(f"model '{model}' could not be fetched: {str(error).splitlines()[0]}") from None
 
@@ -61,5 +65,5 @@ def _cached(model: str, revision: str) -> Path | None:
     reference = repository / "refs" / revision
     commit = reference.read_text(encoding="utf-8").strip() if reference.is_file() else revision
     snapshot = repository / "snapshots" / commit
-    has_weights = any(snapshot.glob("*.safetensors"))
+    has_weights = any(snapshot.glob("*.safetensors")) or (snapshot / PICKLED).is_file()
     return snapshot if has_weights and (snapshot / "config.json").is_file() else None

@@ -1,0 +1,55 @@
+"""Classifiers that were fine-tuned elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import harness
+from harness import Gt
+from harness_teachers.transformer import Transformer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint(harness.Teacher):
+    """An already fine-tuned classifier of the hub, or of a local folder, used as it is.
+
+    The labels that its configuration names must be the task's classes, in any order and case; labels
+    that the task lacks are left out.
+    """
+
+    name = "checkpoint"
+    accelerated: ClassVar[bool] = True
+    mixed_precision: ClassVar[bool] = True
+    exports: ClassVar[bool] = True
+
+    model: str  # a hub id, or a folder
+    revision: str = "main"  # a commit, so that the weights cannot change under a result
+    longest: Annotated[int, Gt(2)] = 128  # subwords; the rest of a text is not read
+
+    def check(self) -> None:
+        """A revision means nothing for a folder."""
+        self._weights.check()
+
+    def base(self) -> str:
+        """See :class:`harness.Teacher`: a commit of the hub, or the fingerprint of a folder's files."""
+        return self._weights.base()
+
+    def fit(
+        self, train: harness.Examples, validation: harness.Examples, context: harness.Context
+    ) -> harness.Model:
+        """See :class:`harness.Teacher`; nothing is trained."""
+        from harness_teachers.labelled import from_folder
+
+        return from_folder(self, self._weights.folder().expanduser(), train.classes, context)
+
+    def load(self, folder: Path, context: harness.Context) -> harness.Model:
+        """See :class:`harness.Teacher`."""
+        from harness_teachers.labelled import load
+
+        return load(folder, context)
+
+    @property
+    def _weights(self) -> Transformer:
+        return Transformer(model=self.model, revision=self.revision)

@@ -1,0 +1,167 @@
+"""Several teachers as one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import harness
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from harness.api import Precision
+
+Average = Literal["probabilities", "logits"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ensemble(harness.Teacher):
+    """The average of several teachers (Dietterich, 2000; as a teacher: Hinton et al., 2015).
+
+    Members may be of one kind: each gets a seed of its own, derived from the ensemble's and its place.
+    They are fitted within the ensemble's step, one after another, and not shared with a suite's other
+    teachers, though those may be the same.
+    """
+
+    name = "ensemble"
+
+    of: Annotated[tuple[harness.Teacher, ...], harness.MinLen(2)]
+    average: Average = "probabilities"  # "logits" lets members with larger logits say more
+    weights: tuple[Annotated[float, harness.Ge(0)], ...] = ()  # one for each member; none given: equal
+
+    def check(self) -> None:
+        """Members and weights agree."""
+        if len(self.of) < 2:
+            raise ValueError("ensemble needs two or more teachers in `of`")
+        if self.weights and len(self.weights) != len(self.of):
+            raise ValueError(f"ensemble has {len(self.of)} teachers but {len(self.weights)} weights")
+        if self.weights and not any(self.weights):
+            raise ValueError("the weights of ensemble must not all be 0")
+
+    @property
+    def accelerated(self) -> bool:  # type: ignore[override]
+        """Whether a GPU speeds any member up."""
+        return any(member.accelerated for member in self.of)
+
+    @property
+    def mixed_precision(self) -> bool:  # type: ignore[override]
+        """Whether any member can use it; the others go on in fp32."""
+        return any(member.mixed_precision for member in self.of)
+
+    def base(self) -> str:
+        """See :class:`harness.Teacher`: the members' bases in their order."""
+        return "\n".join(member.base() for member in self.of)
+
+    def fit(
+        self, train: harness.Examples, validation: harness.Examples, context: harness.Context
+    ) -> harness.Model:
+        """See :class:`harness.Teacher`; the members one after another."""
+        models = [
+            member.fit(train, validation, _MemberContext.of(self, place, context))
+            for place, member in enumerate(self.of)
+        ]
+        return EnsembleModel(self, models)
+
+    def load(self, folder: Path, context: harness.Context) -> harness.Model:
+        """See :class:`harness.Teacher`."""
+        models = [
+            member.load(folder / str(place), _MemberContext.of(self, place, context))
+            for place, member in enumerate(self.of)
+        ]
+        return EnsembleModel(self, models)
+
+
+class EnsembleModel(harness.Model):
+    """The members' models; saved in subfolders named by their places."""
+
+    def __init__(self, teacher: Ensemble, models: Sequence[harness.Model]) -> None:
+        weights = teacher.weights or (1.0,) * len(models)
+        self.shares = [weight / sum(weights) for weight in weights]
+        self.average = teacher.average
+        self.models = tuple(models)
+
+    def predict(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Mean logits, or the logarithm of mean probabilities: (N, C)."""
+        import numpy as np
+
+        total: NDArray[np.float64] | None = None
+        for model, share in zip(self.models, self.shares, strict=True):
+            if not share:  # asking it would be in vain
+                continue
+            logits = model.predict(texts).astype(np.float64)  # (N, C)
+            if self.average == "logits":
+                total = share * logits if total is None else total + share * logits
+            else:
+                logs = log_softmax(logits) + np.log(share)
+                total = logs if total is None else np.logaddexp(total, logs)
+        assert total is not None
+        return total.astype(np.float32)
+
+    def save(self, folder: Path) -> None:
+        """See :class:`harness.Model`."""
+        for place, model in enumerate(self.models):
+            (inner := folder / str(place)).mkdir()
+            model.save(inner)
+        (folder / "ensemble.json").write_text(json.dumps({"members": len(self.models)}), encoding="utf-8")
+
+    def parameters(self) -> harness.Parameters:
+        """The members' together."""
+        counted = [model.parameters() for model in self.models]
+        return harness.Parameters(
+            total=sum(each.total for each in counted),
+            trainable=sum(each.trainable for each in counted),
+            embedding=sum(each.embedding for each in counted),
+        )
+
+
+def log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Log-probabilities of logits (N, C)."""
+    import numpy as np
+
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
+
+
+@dataclass(frozen=True)
+class _MemberContext:
+    """The ensemble's context as one member sees it."""
+
+    whole: harness.Context
+    place: int
+    members: int
+    seed: int
+    precision: Precision
+
+    @classmethod
+    def of(cls, teacher: Ensemble, place: int, context: harness.Context) -> _MemberContext:
+        """The context of the member in that place."""
+        import numpy as np
+
+        seed = int(np.random.SeedSequence([context.seed, place]).generate_state(1)[0])
+        precision: Precision = context.precision if teacher.of[place].mixed_precision else "fp32"
+        return cls(context, place, len(teacher.of), seed, precision)
+
+    @property
+    def device(self) -> str:
+        return self.whole.device
+
+    @property
+    def threads(self) -> int:
+        return self.whole.threads
+
+    @property
+    def scratch(self) -> Path:
+        """One of its own: members may name their files alike."""
+        (folder := self.whole.scratch / str(self.place)).mkdir(exist_ok=True)
+        return folder
+
+    def progress(self, done: int, total: int, **scalars: float) -> None:
+        self.whole.progress(self.place * total + done, self.members * total, **scalars)
+
+    def warn(self, message: str) -> None:
+        self.whole.warn(message)

@@ -1,0 +1,75 @@
+"""A fine-tuned classifier as it is, its outputs put into the order of a task's classes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from harness import Context, HarnessError
+from harness_teachers.finetuning import _CONFIG, Classifier, TransformerModel, _encoder, _featuriser
+
+if TYPE_CHECKING:
+    from harness_teachers.checkpoint import Checkpoint
+
+
+class LabelledClassifier(Classifier):
+    """Token ids (B, L) → logits (B, C), of a head that has its labels in an order of its own."""
+
+    def __init__(self, encoder: nn.Module, padding: int, order: Sequence[int]) -> None:
+        super().__init__(encoder, "head", padding, len(order), dropout=0.0)
+        self.order: Tensor
+        self.register_buffer("order", torch.tensor(order))  # (C,): where the head has each class
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """(B, L) → (B, C)."""
+        return super().forward(ids).index_select(1, self.order)
+
+
+def from_folder(
+    teacher: Checkpoint, folder: Path, classes: Sequence[str], context: Context
+) -> TransformerModel:
+    """The classifier in a folder. Raises HarnessError where its labels are not the task's classes."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder)
+    if not any(name.endswith("ForSequenceClassification") for name in config.architectures or ()):
+        raise HarnessError(
+            f"the model '{teacher.model}' was not fine-tuned to classify: it is a "
+            f"{', '.join(config.architectures or ()) or 'bare encoder'}; use teacher 'transformer'"
+        )
+    order = order_of(config.id2label, classes, teacher.model)
+    featuriser = _featuriser(folder, config, teacher.longest)
+    encoder = _encoder("head", config.num_labels, folder=folder)
+    return TransformerModel(
+        LabelledClassifier(encoder, featuriser.padding, order), featuriser, classes, context
+    )
+
+
+def order_of(labels: Mapping[int, str], classes: Sequence[str], model: str) -> list[int]:
+    """The number of each class among a checkpoint's labels, whatever their case."""
+    numbers = {label.casefold(): int(number) for number, label in labels.items()}
+    if missing := [name for name in classes if name.casefold() not in numbers]:
+        raise HarnessError(
+            f"the model '{model}' has no label for the class '{missing[0]}'; "
+            f"its labels: {', '.join(labels.values())}; the task's classes: {', '.join(classes)}"
+        )
+    return [numbers[name.casefold()] for name in classes]
+
+
+def load(folder: Path, context: Context) -> TransformerModel:
+    """Read what :meth:`TransformerModel.save` wrote."""
+    from transformers import AutoConfig
+
+    padding = json.loads((folder / "featuriser.json").read_text(encoding="utf-8"))["padding"]
+    labels = AutoConfig.from_pretrained(folder / _CONFIG).num_labels
+
+    def build(size: int, classes: int) -> nn.Module:
+        encoder = _encoder("head", labels, config=folder / _CONFIG)
+        return LabelledClassifier(encoder, padding, range(classes))
+
+    return TransformerModel.load(folder, context, build)  # type: ignore[return-value]

@@ -1,0 +1,110 @@
+"""Pretrained transformers by name, each with a pinned revision and published hyper-parameters.
+
+Devlin et al. fine-tune for 2–4 epochs at 2e-5 to 5e-5 in batches of 16 or 32; the others stay within
+that range, and what they publish beside it is said at each. Any of it can be changed by a suite.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from harness import Ge, Gt, Interval
+from harness_teachers.checkpoint import Checkpoint
+from harness_teachers.transformer import Transformer
+
+
+@dataclass(frozen=True, kw_only=True)
+class BertBaseUncased(Transformer):
+    """BERT base, English, lower-cased: 12 layers, 110 M parameters (Devlin et al., 2019)."""
+
+    name = "bert-base-uncased"
+
+    model: str = "google-bert/bert-base-uncased"
+    revision: str = "86b5e0934494bd15c9632b12f734a8a67f723594"
+    learning_rate: Annotated[float, Gt(0)] = 2e-5
+    warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class BertBaseMultilingualCased(Transformer):
+    """Multilingual BERT, cased, 104 languages: 12 layers, 178 M parameters (Devlin et al., 2019)."""
+
+    name = "bert-base-multilingual-cased"
+
+    model: str = "google-bert/bert-base-multilingual-cased"
+    revision: str = "3f076fdb1ab68d5b2880cb87a0886f315b8146f8"
+    learning_rate: Annotated[float, Gt(0)] = 2e-5
+    warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobertaBase(Transformer):
+    """RoBERTa base, English: 12 layers, 125 M parameters (Liu et al., 2019)."""
+
+    name = "roberta-base"
+
+    model: str = "FacebookAI/roberta-base"
+    revision: str = "e2da8e2f811d1448a5b465c236feacd80ffbac7b"
+    learning_rate: Annotated[float, Gt(0)] = 2e-5
+    weight_decay: Annotated[float, Ge(0)] = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistilbertBaseUncased(Transformer):
+    """DistilBERT, English, lower-cased: 6 layers, 66 M parameters, from BERT base (Sanh et al., 2019)."""
+
+    name = "distilbert-base-uncased"
+
+    model: str = "distilbert/distilbert-base-uncased"
+    revision: str = "12040accade4e8a0f71eabdb258fecc2e7e948be"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistilrobertaBase(Transformer):
+    """DistilRoBERTa, English: 6 layers, 82 M parameters, from RoBERTa base (Sanh et al., 2019)."""
+
+    name = "distilroberta-base"
+
+    model: str = "distilbert/distilroberta-base"
+    revision: str = "fb53ab8802853c8e4fbdbcd0529f21fc6f459b2b"
+
+
+@dataclass(frozen=True, kw_only=True)
+class XlmRobertaBase(Transformer):
+    """XLM-RoBERTa base, 100 languages: 12 layers, 278 M parameters (Conneau et al., 2020)."""
+
+    name = "xlm-roberta-base"
+
+    model: str = "FacebookAI/xlm-roberta-base"
+    revision: str = "e73636d4f797dec63c3081bb6ed5c7b0bb3f2089"
+    learning_rate: Annotated[float, Gt(0)] = 2e-5
+    warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class DebertaV3Base(Transformer):
+    """DeBERTa v3 base, English: 12 layers, 184 M parameters (He et al., 2021).
+
+    Its tokenizer is made from a SentencePiece model, which takes the package ``sentencepiece``.
+    """
+
+    name = "deberta-v3-base"
+
+    model: str = "microsoft/deberta-v3-base"
+    revision: str = "8ccc9b6f36199bec6961081d44eb72fb3f7353f3"
+    learning_rate: Annotated[float, Gt(0)] = 2e-5
+    warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistilbertSst2(Checkpoint):
+    """DistilBERT as fine-tuned on SST-2 by its authors, used as it is (Sanh et al., 2019).
+
+    Its labels are NEGATIVE and POSITIVE.
+    """
+
+    name = "distilbert-base-uncased-finetuned-sst-2-english"
+
+    model: str = "distilbert/distilbert-base-uncased-finetuned-sst-2-english"
+    revision: str = "714eb0fa89d2f80546fda750413ed43d93601a13"

@@ -1,0 +1,59 @@
+"""Students as teachers of other students."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import harness
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pupil(harness.Teacher):
+    """Any student, trained on gold labels, as the teacher of another.
+
+    With a student of the same kind this is a born-again network (Furlanello et al., 2018); with one of
+    middle size, a teacher's assistant (Mirzadeh et al., 2020).
+    """
+
+    name = "student"
+
+    student: harness.Student
+    loss: harness.Loss | None = None  # on gold labels alone; none given: plain cross-entropy
+
+    def check(self) -> None:
+        """The student and its loss can do with gold labels."""
+        if "labels" not in self.student.learns_from:
+            raise ValueError(f"student '{self.student.name}' cannot learn from gold labels")
+        if self.loss is not None and not self.loss.needs <= {"labels"}:
+            raise ValueError(
+                f"a student that is a teacher learns from gold labels, but loss '{self.loss.name}' "
+                f"needs {' and '.join(sorted(self.loss.needs))}"
+            )
+
+    @property
+    def accelerated(self) -> bool:  # type: ignore[override]
+        """As the student."""
+        return self.student.accelerated
+
+    @property
+    def mixed_precision(self) -> bool:  # type: ignore[override]
+        """As the student."""
+        return self.student.mixed_precision
+
+    @property
+    def exports(self) -> bool:  # type: ignore[override]
+        """As the student."""
+        return self.student.exports
+
+    def fit(
+        self, train: harness.Examples, validation: harness.Examples, context: harness.Context
+    ) -> harness.Model:
+        """See :class:`harness.Teacher`."""
+        from harness_teachers.finetuning import GoldLabels
+
+        return self.student.fit(train, validation, self.loss or GoldLabels(), context)
+
+    def load(self, folder: Path, context: harness.Context) -> harness.Model:
+        """See :class:`harness.Teacher`."""
+        return self.student.load(folder, context)

@@ -1,0 +1,385 @@
+"""Teachers that are made of others, that come from files, and pretrained ones by name."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+import harness
+from harness import catalog
+from harness.parameters import ParameterErrors
+from harness.testing import check_component, check_imports
+from harness.tiny import ODD_TEXTS, CheckContext, tiny_examples
+from harness_losses.labels import CrossEntropy
+from harness_losses.soft import SoftTargets
+from harness_students.linear import TfidfLogreg
+from harness_students.words import Mlp
+from harness_teachers import presets
+from harness_teachers.checkpoint import Checkpoint
+from harness_teachers.ensemble import Ensemble
+from harness_teachers.precomputed import Precomputed
+from harness_teachers.pupil import Pupil
+from harness_teachers.transformer import Transformer
+
+SMALL = Mlp(epochs=1, min_examples=0, batch_size=8, vocabulary=40, width=4)
+LINEAR = TfidfLogreg()
+
+
+@pytest.fixture(scope="module")
+def installed() -> catalog.Catalog:
+    return catalog.load()
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> CheckContext:
+    (scratch := tmp_path / "scratch").mkdir()
+    return CheckContext(scratch)
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of two narrow layers with a head for three labels, none of them in the task's order."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("bert")
+    words = ["sun", "rain", "wind", "the", "is", "here", "so", "much", "today", "i", "like", "and", "now"]
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    vocabulary = {word: number for number, word in enumerate([*special, *words])}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        "[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, mask_token="[MASK]", **names).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=32,
+        initializer_range=0.5,
+        id2label={0: "IT'S WIND", 1: "IT'S SUN", 2: "IT'S RAIN"},
+        label2id={"IT'S WIND": 0, "IT'S SUN": 1, "IT'S RAIN": 2},
+    )
+    BertForSequenceClassification(config).save_pretrained(folder)
+    return folder
+
+
+def softmax(x: NDArray[Any]) -> NDArray[Any]:
+    e = np.exp(x - x.max(1, keepdims=True))
+    return np.asarray(e / e.sum(1, keepdims=True))
+
+
+# -- ensemble -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "teacher",
+    [
+        Ensemble(of=(Pupil(student=SMALL), Pupil(student=SMALL))),
+        Ensemble(of=(Pupil(student=SMALL), Pupil(student=LINEAR)), average="logits", weights=(2.0, 1.0)),
+        Pupil(student=SMALL),
+        Pupil(student=LINEAR, loss=CrossEntropy()),
+    ],
+    ids=repr,
+)
+def test_conformance(teacher: harness.Teacher, installed: catalog.Catalog) -> None:
+    check_component(teacher, installed)
+
+
+def test_no_torch_for_a_plan() -> None:
+    check_imports(
+        Ensemble(of=()), Precomputed(file=Path("x.jsonl")), Pupil(student=SMALL), presets.RobertaBase()
+    )
+
+
+@pytest.mark.parametrize("weights", [(), (3.0, 1.0), (0.0, 1.0)])
+def test_average(weights: tuple[float, ...], context: CheckContext) -> None:
+    train, validation = tiny_examples()
+    members = (Pupil(student=SMALL), Pupil(student=LINEAR))
+    shares = np.array(weights or (1.0, 1.0)) / sum(weights or (1.0, 1.0))
+    model: Any = Ensemble(of=members, weights=weights).fit(train, validation, context)
+    each = [member.predict(validation.texts).astype(np.float64) for member in model.models]
+    mean = sum(share * softmax(logits) for share, logits in zip(shares, each, strict=True))
+    np.testing.assert_allclose(np.exp(model.predict(validation.texts)), mean, rtol=1e-5)
+    model.average = "logits"
+    mean = sum(share * logits for share, logits in zip(shares, each, strict=True))
+    np.testing.assert_allclose(model.predict(validation.texts), mean, rtol=1e-5, atol=1e-6)
+
+
+def test_members_differ_in_seed_alone(context: CheckContext) -> None:
+    train, validation = tiny_examples()
+    model: Any = Ensemble(of=(Pupil(student=SMALL),) * 2).fit(train, validation, context)
+    first, second = (member.predict(validation.texts) for member in model.models)
+    assert not np.allclose(first, second)
+    assert model.parameters().total == 2 * model.models[0].parameters().total
+
+
+def test_members_decide_what_the_ensemble_can(bert: Path) -> None:
+    plain = Ensemble(of=(Pupil(student=LINEAR), Pupil(student=LINEAR)))
+    assert not plain.accelerated and not plain.mixed_precision and not plain.exports
+    mixed = Ensemble(of=(Pupil(student=LINEAR), Transformer(model=str(bert))))
+    assert mixed.accelerated and mixed.mixed_precision
+    assert mixed.base() == "\n" + Transformer(model=str(bert)).base()
+
+
+def test_only_members_that_can_get_bf16(context: CheckContext, bert: Path) -> None:
+    seen = {}
+
+    class Spy(harness.Model):
+        def predict(self, texts: Any) -> Any: ...
+        def save(self, folder: Path) -> None: ...
+        def parameters(self) -> Any: ...
+
+    class Mixed(harness.Teacher):
+        mixed_precision = True
+
+        def fit(self, train: Any, validation: Any, context: harness.Context) -> harness.Model:
+            seen[self.mixed_precision] = (context.precision, context.seed, context.scratch)
+            context.progress(1, 4)
+            return Spy()
+
+    class Single(Mixed):
+        mixed_precision = False
+
+    context.precision = "bf16"
+    Ensemble(of=(Mixed(), Single())).fit(*tiny_examples(), context)
+    assert seen[True][0] == "bf16" and seen[False][0] == "fp32"
+    assert seen[True][1] != seen[False][1] and seen[True][2] != seen[False][2]
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"of": [{"use": "minilm"}]}, "list of 2 or more"),
+        ({"of": [{"use": "minilm"}] * 2, "weights": [1.0]}, "has 2 teachers but 1 weights"),
+        ({"of": [{"use": "minilm"}] * 2, "weights": [0.0, 0.0]}, "must not all be 0"),
+        ({"of": [{"use": "minilm"}, {"use": "minilmm"}]}, "did you mean 'minilm'"),
+    ],
+)
+def test_ensembles_that_make_no_sense(table: Any, message: str, installed: catalog.Catalog) -> None:
+    with pytest.raises(ParameterErrors, match=message):
+        installed.build("teacher", {"use": "ensemble", **table})
+
+
+def test_a_pupil_learns_from_labels_alone(installed: catalog.Catalog) -> None:
+    with pytest.raises(ValueError, match="loss 'kl' needs logits"):
+        Pupil(student=SMALL, loss=SoftTargets()).check()
+    assert Pupil(student=SMALL).exports and not Pupil(student=LINEAR).exports
+
+
+# -- precomputed --------------------------------------------------------------------------------------
+
+CLASSES = ("it's sun", "it's rain", "it's wind")
+TEXTS = sorted({*tiny_examples(2)[1].texts, *tiny_examples()[0].texts, *tiny_examples()[1].texts, *ODD_TEXTS})
+LOGITS = np.random.default_rng(0).standard_normal((len(TEXTS), 3)).astype(np.float32)
+
+
+def rows(numbers: NDArray[Any], listed: str | None) -> list[dict[str, Any]]:
+    found = zip(TEXTS, numbers.tolist(), strict=True)
+    return [
+        {"text": text, **({listed: row} if listed else dict(zip(CLASSES, row, strict=True)))}
+        for text, row in found
+    ]
+
+
+def write(path: Path, numbers: NDArray[Any], outputs: str, listed: bool) -> None:
+    table = rows(numbers, outputs if listed else None)
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(table), path, row_group_size=7)
+    elif path.suffix == ".safetensors":
+        save_file({outputs: np.ascontiguousarray(numbers, dtype=np.float32)}, path)
+        lines = (" ".join(text.split()) for text in TEXTS)
+        path.with_suffix(".txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    else:
+        lines = (json.dumps(row) + "\n" for row in table)
+        data = "".join(lines).encode()
+        path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+
+
+@pytest.mark.parametrize("outputs", ["logits", "probabilities"])
+@pytest.mark.parametrize(
+    ("name", "listed"),
+    [
+        ("a.parquet", True),
+        ("a.parquet", False),
+        ("a.jsonl", True),
+        ("a.jsonl.gz", False),
+        ("a.safetensors", True),
+    ],
+)
+def test_formats(name: str, listed: bool, outputs: Any, tmp_path: Path, context: CheckContext) -> None:
+    numbers = LOGITS if outputs == "logits" else softmax(LOGITS.astype(np.float64))
+    write(tmp_path / name, numbers, outputs, listed)
+    teacher = Precomputed(file=tmp_path / name, outputs=outputs, classes=CLASSES if listed else ())
+    _, validation = tiny_examples()
+    model = teacher.fit(validation, validation, context)
+    found = model.predict(["  " + validation.texts[0].replace(" ", "\t "), *validation.texts])
+    expected = LOGITS[[TEXTS.index(text) for text in (validation.texts[0], *validation.texts)]]
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(softmax(found), softmax(expected), rtol=1e-5)
+    if outputs == "logits":
+        np.testing.assert_array_equal(found, expected)
+    else:
+        np.testing.assert_allclose(np.exp(found).sum(1), 1, rtol=1e-6)
+
+
+def test_precomputed_conformance(tmp_path: Path, installed: catalog.Catalog) -> None:
+    write(tmp_path / "a.parquet", LOGITS, "logits", False)
+    check_component(Precomputed(file=tmp_path / "a.parquet"), installed)
+
+
+def test_columns_are_put_in_the_order_of_the_classes(tmp_path: Path, context: CheckContext) -> None:
+    write(tmp_path / "a.parquet", LOGITS, "logits", True)
+    turned = Precomputed(file=tmp_path / "a.parquet", classes=CLASSES[::-1])
+    train, validation = tiny_examples()
+    found = turned.fit(train, validation, context).predict(TEXTS)
+    same = Precomputed(file=tmp_path / "a.parquet").fit(train, validation, context).predict(TEXTS)
+    np.testing.assert_array_equal(found, same[:, ::-1])
+
+
+def test_probabilities_have_a_floor(tmp_path: Path, context: CheckContext) -> None:
+    write(tmp_path / "a.parquet", np.eye(3)[np.arange(len(TEXTS)) % 3], "probabilities", False)
+    teacher = Precomputed(file=tmp_path / "a.parquet", outputs="probabilities", floor=0.01)
+    found = teacher.fit(*tiny_examples(), context).predict(TEXTS[:1])
+    np.testing.assert_allclose(found, np.log([[1 / 1.02, 0.01 / 1.02, 0.01 / 1.02]]), rtol=1e-6)
+
+
+def test_missing_texts_are_counted(tmp_path: Path, context: CheckContext) -> None:
+    write(tmp_path / "a.jsonl", LOGITS, "logits", True)
+    model = Precomputed(file=tmp_path / "a.jsonl").fit(*tiny_examples(), context)
+    with pytest.raises(harness.HarnessError, match=r"2 of 3 texts are not in .*a\.jsonl, such as 'No one'"):
+        model.predict([TEXTS[3], "No one", "Sun"])
+
+
+def test_repeated_texts_are_said(tmp_path: Path, context: CheckContext) -> None:
+    lines = [{"text": text, "logits": [n, 0, 0]} for n, text in enumerate(["a", "b", " a "])]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    model = Precomputed(file=tmp_path / "a.jsonl").fit(*tiny_examples(), context)
+    assert model.predict(["a", "b"])[:, 0].tolist() == [0, 1]
+    assert "repeats texts in 1 rows" in context.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "given", "message"),
+    [
+        ({"words": "a", "logits": [1, 2, 3]}, {}, "no column 'text'; found: words, logits"),
+        ({"text": "a", "it's sun": 1.0}, {}, "'it's rain' is missing"),
+        ({"text": "a", "logits": [1, 2]}, {}, "has 2 numbers, but the task has 3 classes"),
+        ({"text": "a", "logits": [1, 2, None]}, {}, "missing or not finite"),
+        ({"text": "a", "logits": [1, 2, 3]}, {"classes": ("x", "y", "z")}, "lacks the task's 'it's sun'"),
+        ({"text": "a", "probabilities": [1, 2, 3]}, {"outputs": "probabilities"}, "not between 0 and 1"),
+        ({"text": 3, "logits": [1, 2, 3]}, {}, "must hold texts in every row"),
+        ({"text": "a", "logits": ["x", "y", "z"]}, {}, "cannot be read"),
+        ("{", {}, "cannot be read"),
+        ([1], {}, "must be a JSON object"),
+    ],
+)
+def test_files_that_make_no_sense(
+    line: Any, given: Any, message: str, tmp_path: Path, context: CheckContext
+) -> None:
+    (tmp_path / "a.jsonl").write_text(line if isinstance(line, str) else json.dumps(line))
+    with pytest.raises(harness.HarnessError, match=re.escape(message)):
+        Precomputed(file=tmp_path / "a.jsonl", **given).fit(*tiny_examples(), context)
+
+
+@pytest.mark.parametrize("lines", ["one\n", "".join(f"line {n}\n" for n in range(99))])
+def test_matrix_and_texts_must_agree(lines: str, tmp_path: Path, context: CheckContext) -> None:
+    write(tmp_path / "a.safetensors", LOGITS, "logits", True)
+    (tmp_path / "a.txt").write_text(lines)
+    with pytest.raises(harness.HarnessError, match="another number of lines"):
+        Precomputed(file=tmp_path / "a.safetensors").fit(*tiny_examples(), context)
+
+
+def test_base_follows_the_bytes(tmp_path: Path) -> None:
+    teacher = Precomputed(file=tmp_path / "a.jsonl")
+    with pytest.raises(harness.HarnessError, match="does not exist"):
+        teacher.base()
+    (tmp_path / "a.jsonl").write_bytes(b"{}")
+    assert teacher.base() == hashlib.sha256(b"{}").hexdigest()
+    with pytest.raises(ValueError, match=r"ends in \.parquet"):
+        Precomputed(file=Path("a.csv")).check()
+
+
+# -- checkpoints and presets --------------------------------------------------------------------------
+
+
+def test_checkpoint_is_used_as_it_is(bert: Path, context: CheckContext, tmp_path: Path) -> None:
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    train, validation = tiny_examples()  # classes: sun, rain, wind
+    model = Checkpoint(model=str(bert)).fit(train, validation, context)
+    text = "the sun is here"
+    ids = AutoTokenizer.from_pretrained(bert)(text, return_tensors="pt")["input_ids"]
+    with torch.inference_mode():
+        wind, sun, rain = AutoModelForSequenceClassification.from_pretrained(bert)(ids).logits[0].tolist()
+    np.testing.assert_allclose(model.predict([text]), [[sun, rain, wind]], rtol=1e-4, atol=1e-5)
+
+
+def test_checkpoint_exports_and_loads(bert: Path, context: CheckContext, tmp_path: Path) -> None:
+    from harness.onnx import OnnxModel
+
+    teacher = Checkpoint(model=str(bert))
+    train, validation = tiny_examples(2)  # of its three labels the task lacks one
+    model = teacher.fit(train, validation, context)
+    (saved := tmp_path / "saved").mkdir()
+    model.save(saved)
+    loaded = teacher.load(saved, context)
+    expected = model.predict(validation.texts)
+    assert expected.shape == (len(validation), 2)
+    np.testing.assert_array_equal(loaded.predict(validation.texts), expected)
+    assert loaded.parameters() == model.parameters()
+    (exported := tmp_path / "exported").mkdir()
+    loaded.export(exported)
+    np.testing.assert_allclose(OnnxModel(exported).predict(validation.texts), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_labels_that_are_not_the_classes(bert: Path, context: CheckContext) -> None:
+    train, validation = tiny_examples(4)
+    with pytest.raises(
+        harness.HarnessError, match=r"no label for the class 'it's snow'; its labels: IT'S WIND"
+    ):
+        Checkpoint(model=str(bert)).fit(train, validation, context)
+
+
+def test_what_was_not_fine_tuned_is_no_checkpoint(bert: Path, context: CheckContext, tmp_path: Path) -> None:
+    config = json.loads((bert / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"architectures": ["BertModel"]}))
+    with pytest.raises(harness.HarnessError, match=r"not fine-tuned to classify: it is a BertModel"):
+        Checkpoint(model=str(tmp_path)).fit(*tiny_examples(), context)
+
+
+PRESETS = [
+    preset for preset in vars(presets).values() if getattr(preset, "__module__", "") == presets.__name__
+]
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.name)
+def test_presets_are_pinned(preset: Any, installed: catalog.Catalog) -> None:
+    built: Any = installed.build("teacher", {"use": preset.name})
+    assert re.fullmatch(r"[0-9a-f]{40}", built.revision)
+    assert built.model.rpartition("/")[2] == preset.name
+    assert len(PRESETS) == 8
+
+
+def test_a_preset_is_a_transformer_of_another_folder(bert: Path, context: CheckContext) -> None:
+    teacher = presets.BertBaseUncased(model=str(bert), revision="main", epochs=1)
+    train, validation = tiny_examples()
+    assert teacher.fit(train, validation, context).predict(validation.texts).shape == (len(validation), 3)
