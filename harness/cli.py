@@ -222,7 +222,7 @@ def leaderboard(suite: Path, results: Path, form: str) -> None:
     from harness.display import show_leaderboard
     from harness.record import read
 
-    for folder in (suite, results / suite.name, results / suite.stem):
+    for folder in (suite, results / _name_in(suite), results / suite.name):
         if (folder / "records.jsonl").is_file():
             show_leaderboard(read(folder / "records.jsonl"), form)
             return
@@ -248,6 +248,16 @@ def _suite(path: Path, catalog: Catalog) -> Suite:
     from harness.suite import load
 
     return load(path, catalog)
+
+
+def _name_in(path: Path) -> str:
+    """The name of a suite by its file: what stands in it, else the file's own."""
+    import tomllib
+
+    try:
+        return str(tomllib.loads(path.read_text(encoding="utf-8"))["suite"]["name"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return path.stem
 
 
 def _plan(suite: Suite, catalog: Catalog, source: str, slots: Any) -> Plan:

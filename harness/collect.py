@@ -103,12 +103,15 @@ def _artefacts(cell: Cell, store: Store) -> dict[str, Artefact]:
 
 def _share(plan: Plan, cell: Cell, evaluation: Artefact, store: Store) -> float | None:
     """The share of the teacher's headline metric that a student keeps."""
-    teacher = store.find("evaluation", plan.steps[evaluation.key].needs["teacher"])
+    try:
+        teacher = store.find("evaluation", plan.steps[evaluation.key].needs["teacher"])
+    except Damaged:
+        return None  # it was set aside: the next run makes it again
     if teacher is None:
         return None
-    of_teacher: float = teacher.result["test"][cell.task.headline]
-    of_student: float = evaluation.result["test"][cell.task.headline]
-    return of_student / of_teacher if of_teacher else None
+    of_teacher = teacher.result["test"].get(cell.task.headline)
+    of_student = evaluation.result["test"].get(cell.task.headline)
+    return of_student / of_teacher if of_teacher and of_student is not None else None
 
 
 def _measured(cell: Cell, artefacts: dict[str, Artefact]) -> dict[str, Any]:
@@ -143,7 +146,7 @@ def _measured(cell: Cell, artefacts: dict[str, Artefact]) -> dict[str, Any]:
     if (exported := artefacts.get("export")) is not None:
         fields["export"] = exported.result
         if exported.result["exported"]:
-            fields["size_bytes"]["onnx"] = exported.size_bytes
+            fields.setdefault("size_bytes", {})["onnx"] = exported.size_bytes
     if "latency" in artefacts:
         fields["latency"] = artefacts["latency"].result["latency"]
         fields["load"] = artefacts["latency"].result["load"]

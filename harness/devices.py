@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -51,16 +52,23 @@ def gpus() -> tuple[str, ...]:
     """The names of the NVIDIA GPUs that torch could use here."""
     if not shutil.which("nvidia-smi") or metadata.version("torch").endswith("+cpu"):
         return ()
-    query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    query = ["nvidia-smi", "--query-gpu=uuid,name", "--format=csv,noheader"]
     try:
         found = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return ()
-    names = [line.strip() for line in found.splitlines() if line.strip()]
+    cards = [line.partition(", ") for line in found.splitlines() if line.strip()]
+    names = [name.strip() for _, _, name in cards]
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
         return tuple(names)
-    return tuple(names[int(i)] for i in visible.split(",") if i.strip().isdigit() and int(i) < len(names))
+    seen = []
+    for one in map(str.strip, visible.split(",")):  # an index or the start of an identifier
+        numbers = [i for i, card in enumerate(cards) if one and (one == str(i) or card[0].startswith(one))]
+        if not numbers:
+            break  # CUDA too looks no further than the first that there is not
+        seen.append(names[numbers[0]])
+    return tuple(seen)
 
 
 def slots(devices: str = "auto") -> tuple[Slot, ...]:
@@ -71,16 +79,11 @@ def slots(devices: str = "auto") -> tuple[Slot, ...]:
     if devices == "auto":
         cards: Sequence[int] = range(len(gpus()))
         workers = max(1, cpu_count() - len(cards))
-    elif devices.startswith("cpu"):
+    elif re.fullmatch(r"cpu(:0*[1-9]\d{0,3})?", devices, re.ASCII):
         cards = ()
-        count = devices.partition(":")[2] or str(cpu_count())
-        if not count.isdigit() or int(count) < 1:
-            raise HarnessError(
-                f"--devices {devices!r} must be auto, cpu, cpu:<workers>, cuda or cuda:<index>,…"
-            )
-        workers = int(count)
+        workers = int(devices.partition(":")[2] or cpu_count())
     elif devices.startswith("cuda"):
-        names = [name.strip() for name in devices.split(",")]
+        names = list(dict.fromkeys(name.strip() for name in devices.split(",")))
         if names == ["cuda"]:
             names = [f"cuda:{index}" for index in range(len(gpus()))] or ["cuda:0"]
         wrong = [name for name in names if name not in {f"cuda:{i}" for i in range(len(gpus()))}]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.api import KINDS, parameters_of
 from harness.plan import STEP_KINDS, Cell, Plan
-from harness.record import Record
+from harness.record import Record, dumps
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,7 +43,7 @@ def display(as_json: bool, *, plan: Plan, slots: int) -> Iterator[Display]:
         yield JsonLines(plan)
         return
     console = _console()
-    if not console.is_terminal:
+    if not (console.is_terminal and sys.stdout.isatty()):  # FORCE_COLOR makes a file look like a terminal
         yield Lines(plan, console, slots)
         return
     live = Live(plan, console, slots)
@@ -54,8 +54,8 @@ def display(as_json: bool, *, plan: Plan, slots: int) -> Iterator[Display]:
 def _console() -> Console:
     from rich.console import Console
 
-    console = Console(highlight=False, soft_wrap=False)
-    if not console.is_terminal:
+    console = Console(highlight=False, soft_wrap=False, emoji=False)
+    if not sys.stdout.isatty():
         console.width = 200  # a file has no edge to wrap at
     return console
 
@@ -68,7 +68,7 @@ class JsonLines:
 
     def __call__(self, event: dict[str, Any]) -> None:
         """See :class:`Display`."""
-        sys.stdout.write(json.dumps(event) + "\n")
+        sys.stdout.write(dumps(event) + "\n")
         sys.stdout.flush()
 
     def finish(
@@ -91,11 +91,11 @@ class Lines:
             self.say(line)
 
     def say(self, text: str, style: str = "") -> None:
-        """Print one line; text from data and plugins is never read as markup."""
+        """Print one line; text from data and plugins is never read as markup or as the terminal's codes."""
         if self.console.is_terminal:
-            self.console.print(text, style=style, markup=False)
+            self.console.print(_inert(text), style=style, markup=False)
         else:  # a thousand short steps would feel the styling
-            self.console.file.write(f"{text}\n")
+            self.console.file.write(f"{_inert(text)}\n")
             self.console.file.flush()
 
     def __call__(self, event: dict[str, Any]) -> None:
@@ -114,6 +114,7 @@ class Lines:
             self.say(f"  started {event['step']}")
         elif kind == "done":
             self.done += 1
+            self.todo = max(self.todo, self.done + event["left"])  # a damaged artefact is made again
             left = f"about {duration(event['left_s'] / self.slots)} left" if event["left"] else "the last one"
             self.say(f"  [{self.done}/{self.todo}] {event['step']}  {event['seconds']:.1f} s; {left}")
         elif kind in ("failed", "unavailable"):
@@ -197,7 +198,7 @@ class Live(Lines):
 
     @staticmethod
     def _plain(text: str) -> str:
-        return text[:60]
+        return _inert(text)[:60]
 
 
 def duration(seconds: float) -> str:
@@ -260,7 +261,7 @@ def show_plan(plan: Plan, schedule: Schedule, slots: int, as_json: bool) -> None
 
     console = _console()
     for line in _heading(plan):
-        console.print(line, markup=False)
+        console.print(_inert(line), markup=False)
     cells = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for title in ("role", "task", "teacher", "student", "augmenter", "loss", "seeds", "state"):
         cells.add_column(title, overflow="fold")
@@ -357,18 +358,22 @@ def show_plugins(catalog: Catalog, as_json: bool) -> None:
             if e.kind == kind:
                 console.print(f"  {e.name}", style="green", end="", markup=False)
                 console.print(
-                    f"  {e.summary}  [{e.package} {e.package_version}]", markup=False, soft_wrap=True
+                    _inert(f"  {e.summary}  [{e.package} {e.package_version}]"), markup=False, soft_wrap=True
                 )
                 for p in e.parameters():
                     default = f" = {p.default}" if p.default is not None else " (required)"
                     console.print(
-                        f"      {p.name}{default}  {p.type}", style="dim", markup=False, soft_wrap=True
+                        _inert(f"      {p.name}{default}  {p.type}"),
+                        style="dim",
+                        markup=False,
+                        soft_wrap=True,
                     )
     for failure in catalog.failures:
-        console.print(
-            f"\nplugin '{failure.plugin}' of {failure.package}: {failure.reason}", style="red", markup=False
-        )
-        console.print(failure.traceback, style="dim", markup=False)
+        console.print()
+        told = f"plugin '{failure.plugin}' of {failure.package}: {failure.reason}"
+        console.print(_inert(told), style="red", markup=False)
+        for line in failure.traceback.splitlines():
+            console.print(_inert(line), style="dim", markup=False)
 
 
 def show_leaderboard(records: list[Record], form: str) -> None:
@@ -390,4 +395,11 @@ def show_leaderboard(records: list[Record], form: str) -> None:
 def _text(value: str) -> Any:
     from rich.text import Text
 
-    return Text(value)
+    return Text(_inert(value))
+
+
+def _inert(text: str) -> str:
+    """Text that came from suites, plugins or data, without what a terminal would obey."""
+    from harness.leaderboard import printable
+
+    return printable(text)

@@ -1,8 +1,10 @@
 """What code a result depends on, as a digest: edited helpers change it, edited comments do not.
 
 A component's digest covers its module, the modules of its base classes, and all modules of the same
-packages (its own and ``harness``) that those import, also inside functions. Imports made through
-``importlib`` with a computed name are not seen.
+packages (its own, those of the components it derives from, and ``harness``) that those import, also
+inside functions. A package's ``__init__`` counts where something is taken from it, not where a module is
+found through it: a plugin's lists all its components, and one more must not change the keys of the rest.
+Imports made through ``importlib`` with a computed name are not seen.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
+from harness.api import Component
+
 CORE = "harness"
 
 
@@ -25,9 +29,9 @@ def digest(*parts: str) -> str:
 
 
 @cache
-def code_digest(modules: tuple[str, ...]) -> str:
-    """Digest of the named modules and of what they import from their own packages and the core."""
-    own = {name.partition(".")[0] for name in modules} | {CORE}
+def code_digest(modules: tuple[str, ...], packages: frozenset[str] | None = None) -> str:
+    """Digest of the named modules and of what they import from some packages (their own) and the core."""
+    own = ({name.partition(".")[0] for name in modules} if packages is None else packages) | {CORE}
     seen: dict[str, str] = {}
     waiting = list(modules)
     while waiting:
@@ -38,16 +42,22 @@ def code_digest(modules: tuple[str, ...]) -> str:
         if path is None:
             continue
         seen[name], imports = _read(path, name)
-        waiting += [other for other in imports if other.partition(".")[0] in own]
+        for other, package in imports:
+            if other.partition(".")[0] in own:
+                waiting += [other] if _source_of(other) else [package] * bool(package)
     return digest(*(f"{name}={seen[name]}" for name in sorted(seen)))
 
 
 def class_digest(cls: type) -> str:
     """Digest of the code behind a component class."""
-    own = {cls.__module__.partition(".")[0], CORE}
-    return code_digest(
-        tuple(sorted({c.__module__ for c in cls.__mro__ if c.__module__.partition(".")[0] in own}))
-    )
+    modules = {c.__module__ for c in cls.__mro__ if _package(c) not in sys.stdlib_module_names}
+    # Of a mixin from elsewhere, its module only: behind it may stand all of torch.
+    packages = frozenset(_package(c) for c in cls.__mro__ if c is cls or issubclass(c, Component))
+    return code_digest(tuple(sorted(modules)), packages)
+
+
+def _package(cls: type) -> str:
+    return cls.__module__.partition(".")[0]
 
 
 @cache
@@ -69,9 +79,13 @@ def _source_of(module: str) -> Path | None:
 
 
 @cache
-def _read(path: Path, module: str) -> tuple[str, tuple[str, ...]]:
-    """The digest of one file, and the names that it may import."""
-    tree = ast.parse(path.read_bytes())
+def _read(path: Path, module: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """The digest of one file, and what it imports: a module, or where there is no such, one that has it."""
+    source = path.read_bytes()
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):  # for another Python, say: each byte counts
+        return hashlib.sha256(source).hexdigest(), ()
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     imports = tuple(_imports(tree, package))
     for node in ast.walk(tree):
@@ -85,22 +99,25 @@ def _read(path: Path, module: str) -> tuple[str, tuple[str, ...]]:
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports
 
 
-def _imports(node: ast.AST, package: str) -> Iterator[str]:
+def _imports(node: ast.AST, package: str) -> Iterator[tuple[str, str]]:
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import):
             for alias in child.names:
-                yield from _with_parents(alias.name)
+                # `import a.b` gives the name a, and with it all that a has; `import a.b as c` only a.b.
+                yield from ((name, "") for name in ([alias.name] if alias.asname else _parents(alias.name)))
         elif isinstance(child, ast.ImportFrom):
             base = child.module or ""
             if child.level:
                 parents = package.split(".")[: len(package.split(".")) - child.level + 1]
                 base = ".".join([*parents, base] if base else parents)
-            yield from _with_parents(base)
-            yield from (f"{base}.{alias.name}" for alias in child.names)
-        elif not (isinstance(child, ast.If) and ast.unparse(child.test).endswith("TYPE_CHECKING")):
+            yield from ((f"{base}.{alias.name}", base) for alias in child.names)
+        elif isinstance(child, ast.If) and ast.unparse(child.test).rpartition(".")[2] == "TYPE_CHECKING":
+            for other in child.orelse:
+                yield from _imports(ast.Module([other], []), package)
+        else:
             yield from _imports(child, package)
 
 
-def _with_parents(name: str) -> Iterable[str]:
+def _parents(name: str) -> Iterable[str]:
     pieces = name.split(".")
     return (".".join(pieces[: end + 1]) for end in range(len(pieces)))

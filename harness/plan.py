@@ -8,10 +8,10 @@ the keys of the steps that it needs. Two cells that need the same work so share 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
 
 from harness.api import (
     Augmenter,
@@ -32,6 +32,7 @@ from harness.fingerprint import class_digest, code_digest, digest
 if TYPE_CHECKING:
     from harness.suite import Suite
 
+A = TypeVar("A")
 Role = Literal["teacher", "baseline", "distilled"]
 Status = Literal["ok", "failed", "unavailable", "incompatible"]
 
@@ -331,19 +332,23 @@ class _Planner:
 
     def _resolve(self, task: Task) -> Source | HarnessError:
         if id(task) not in self._resolved:
-            try:
-                self._resolved[id(task)] = task.resolve(self.source)
-            except HarnessError as error:
-                self._resolved[id(task)] = error
+            self._resolved[id(task)] = _asked(task, lambda: task.resolve(self.source))
         return self._resolved[id(task)]
 
     def _base(self, teacher: Teacher) -> str | HarnessError:
         if id(teacher) not in self._bases:
-            try:
-                self._bases[id(teacher)] = teacher.base()
-            except HarnessError as error:
-                self._bases[id(teacher)] = error
+            self._bases[id(teacher)] = _asked(teacher, teacher.base)
         return self._bases[id(teacher)]
+
+
+def _asked(component: Component, question: Callable[[], A]) -> A | HarnessError:
+    """A component's answer while planning. An author's mistake costs the component's cells, not the plan."""
+    try:
+        return question()
+    except HarnessError as error:
+        return error
+    except Exception as error:
+        return HarnessError(f"{component.kind} '{component.name}' raised {type(error).__name__}: {error}")
 
 
 def _with_parts(component: Component) -> Iterator[Component]:

@@ -81,7 +81,7 @@ def _note(event: Event, schedule: Schedule, store: Store, observe: Observe) -> N
     step = schedule.plan.steps[event.key]
     told = {"event": event.type, "key": step.key, "kind": step.kind, "step": step.label, **event.details}
     if event.type == "done":
-        schedule.done(event.key)
+        schedule.done(event.key, event.details["seconds"])
         told["left"] = schedule.unfinished
         told["left_s"] = round(schedule.remaining_s, 1)
     elif event.type in ("failed", "unavailable"):

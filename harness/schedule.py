@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from heapq import heappop, heappush
@@ -13,6 +13,7 @@ from harness.plan import Plan, Step
 
 State = Literal["waiting", "ready", "running", "done", "failed", "unavailable"]
 _OPEN = ("waiting", "ready", "running")
+_OFTEN = 2  # times that an artefact may be found damaged and be made again
 
 # Seconds for kinds of step that this store has never timed: an order of magnitude, for the first plan.
 FIRST_GUESS = {
@@ -78,11 +79,15 @@ class Schedule:
         self.states: dict[str, State] = {}
         self.reasons: dict[str, str] = {}
         self.running: set[str] = set()
-        self.remaining_s = 0.0  # expected seconds of one-slot work that is not finished
         self._stored = stored
+        self._passed: dict[str, str] = {}
+        self._losses: Counter[str] = Counter()
         self._waits: dict[str, set[str]] = {}
         self._feeds: defaultdict[str, set[str]] = defaultdict(set)
         self._open = 0
+        # Expected seconds of what is open, and what ended steps took and were expected to, by family.
+        self._left_s: defaultdict[str, float] = defaultdict(float)
+        self._took: defaultdict[str, tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
         self._ranks: dict[str, float] = {}
         # Heaps of (-rank, key) by (gpu, exclusive); entries that are not ready any more are skipped.
         self._ready: defaultdict[tuple[bool, bool], list[tuple[float, str]]] = defaultdict(list)
@@ -98,6 +103,8 @@ class Schedule:
 
         A GPU takes what it speeds up. An exclusive step waits until nothing else runs or could.
         """
+        if any(self.plan.steps[key].exclusive for key in self.running):
+            return None
         kinds = (gpu,) if gpus else (True, False)
         if step := self._first([(kind, False) for kind in kinds]):
             return step
@@ -109,6 +116,11 @@ class Schedule:
     def unfinished(self) -> int:
         """How many steps wait, could run, or run."""
         return self._open
+
+    @property
+    def remaining_s(self) -> float:
+        """Expected seconds of one-slot work that is not finished, given what like steps took in this run."""
+        return max(0.0, sum(left * self._pace(family) for family, left in self._left_s.items()))
 
     def todo(self) -> list[Step]:
         """The steps that wait, could run, or run."""
@@ -124,9 +136,14 @@ class Schedule:
         """A slot took the step."""
         self._set(key, "running")
 
-    def done(self, key: str) -> None:
-        """The step's artefact is there: what waited for it may be ready."""
+    def done(self, key: str, seconds: float | None = None) -> None:
+        """The step's artefact is there, made in so many seconds: what waited for it may be ready."""
         self._set(key, "done")
+        if seconds is not None:
+            step = self.plan.steps[key]
+            for name in (step.family, step.kind):
+                took, expected = self._took[name]
+                self._took[name] = took + seconds, expected + self.estimates.seconds(step)
         for other in self._feeds[key]:
             self._waits[other].discard(key)
             if self.states[other] == "waiting" and not self._waits[other]:
@@ -134,25 +151,35 @@ class Schedule:
 
     def failed(self, key: str, reason: str, state: State = "failed") -> None:
         """The step will not be done in this run, and neither will what waits for it."""
-        self._set(key, state)
-        self.reasons[key] = reason
-        for other in self._feeds[key]:
-            if self.states[other] in ("waiting", "ready"):
-                step = self.plan.steps[key]
-                chained = reason.startswith("step '")
-                self.failed(other, reason if chained else f"step '{step.label}': {reason}", state)
+        self._fail(key, reason, f"step '{self.plan.steps[key].label}': {reason}", state)
 
     def lost(self, key: str, consumer: str) -> None:
         """A stored artefact turned out damaged when `consumer` read it: both go back to the queue."""
+        self._losses[key] += 1
+        if self._losses[key] > _OFTEN:
+            what = f"stored {self.plan.steps[key].kind} {key[:12]}"
+            self.failed(consumer, f"{what} is found damaged again and again: is the disk sound?")
+            return
         self._set(consumer, "waiting")
         self._waits[consumer].add(key)
         self._feeds[key].add(consumer)
-        if self.states.get(key) not in _OPEN:
-            self.states.pop(key, None)
-            self._demand(key)
+        if self.states.get(key) == "done":
+            del self.states[key]
+        if self._demand(key):
             self._rank()
+        else:  # another process has made it again meanwhile
+            self._waits[consumer].discard(key)
+            self._set(consumer, "ready")
 
     # -- inside ---------------------------------------------------------------------------------------
+
+    def _fail(self, key: str, reason: str, passed: str, state: State) -> None:
+        """Enter a step that will not be done; `passed` is the reason of what waits for it."""
+        self._set(key, state)
+        self.reasons[key], self._passed[key] = reason, passed
+        for other in self._feeds[key]:
+            if self.states[other] in ("waiting", "ready"):
+                self._fail(other, passed, passed, state)
 
     def _demand(self, key: str) -> bool:
         """Enter a step that is not stored, and what it needs; whether it is still to do."""
@@ -167,6 +194,8 @@ class Schedule:
         for needed in waits:
             self._feeds[needed].add(key)
         self._set(key, "waiting" if waits else "ready")
+        if broken := next((needed for needed in waits if self.states[needed] not in _OPEN), None):
+            self._fail(key, self._passed[broken], self._passed[broken], self.states[broken])
         return True
 
     def _set(self, key: str, state: State) -> None:
@@ -176,13 +205,21 @@ class Schedule:
         if (state in _OPEN) != was_open:
             sign = 1 if state in _OPEN else -1
             self._open += sign
-            self.remaining_s += sign * self.estimates.seconds(step)
+            self._left_s[step.family] += sign * self.estimates.seconds(step)
         if state == "running":
             self.running.add(key)
         else:
             self.running.discard(key)
         if state == "ready":
             heappush(self._ready[step.gpu, step.exclusive], (-self._ranks.get(key, 0.0), key))
+
+    def _pace(self, family: str) -> float:
+        """How much longer than expected a family's steps take, or all steps of its kind."""
+        for name in (family, family.partition(" ")[0]):
+            took, expected = self._took[name]
+            if expected > 0:
+                return took / expected
+        return 1.0
 
     def _first(self, heaps: Iterable[tuple[bool, bool]]) -> Step | None:
         """The ready step of the highest rank on some heaps; it stays there until it is started."""

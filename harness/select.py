@@ -30,7 +30,7 @@ def select(plan: Plan, only: tuple[str, ...], seeds: str | None) -> Plan:
                 + _nearest(kind, _KINDS)
             )
         known = {_name(cell, kind) for cell in plan.cells} - {""}
-        for name in names.split(","):
+        for name in map(str.strip, names.split(",")):
             if name not in known:
                 raise HarnessError(
                     f"--only {expression!r}: the suite has no {kind} {name!r}; "
@@ -51,7 +51,8 @@ def select(plan: Plan, only: tuple[str, ...], seeds: str | None) -> Plan:
         if cell.key in asked or (cell.role == "teacher" and cell.steps.get("teacher") in teaching)
     )
     if not kept:
-        raise HarnessError(f"no cell of suite '{plan.suite.name}' has all of: {', '.join(only)}")
+        asked_for = [*only, *([f"seeds {seeds}"] if seeds is not None else [])]
+        raise HarnessError(f"no cell of suite '{plan.suite.name}' has all of: {', '.join(asked_for)}")
     return replace(plan, cells=kept, steps=_reachable(plan, kept))
 
 

@@ -74,16 +74,17 @@ class Store:
         if known is not None:
             return known
         folder = self.root / kind / key
-        try:
-            raw = (folder / MANIFEST).read_bytes()
-        except FileNotFoundError:
-            if folder.exists():
-                raise self._set_aside(kind, key, "it has no manifest") from None
-            return None
+        raw = _bytes(folder / MANIFEST)
+        if raw is None:
+            if not os.path.lexists(folder):
+                return None
+            raw = _bytes(folder / MANIFEST)  # it may have been published between the two looks
+            if raw is None:
+                raise self._set_aside(kind, key, "it has no manifest")
         try:
             manifest = json.loads(raw)
             checksum = manifest.pop("checksum")
-        except (ValueError, KeyError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise self._set_aside(kind, key, "its manifest cannot be read") from None
         if checksum != _checksum(manifest):
             raise self._set_aside(kind, key, "its manifest was altered")
@@ -100,18 +101,24 @@ class Store:
 
     def open(self, kind: str, key: str) -> Artefact:
         """The artefact with every file's checksum verified (once a process)."""
+        if key in self._known and not (self._known[key].folder / MANIFEST).exists():
+            self.forget(key)  # set aside by another process, or removed
         artefact = self.find(kind, key)
         if artefact is None:
             raise Damaged(kind, key, "it is gone")
         if key not in self._verified:
             for name, (_, sha256) in artefact.files.items():
-                if _sha256(artefact.folder / name) != sha256:
+                try:
+                    found = _sha256(artefact.folder / name)
+                except FileNotFoundError:
+                    raise self._set_aside(kind, key, f"{name} is missing") from None
+                if found != sha256:
                     raise self._set_aside(kind, key, f"the checksum of {name} is wrong")
             self._verified.add(key)
         return artefact
 
     def _set_aside(self, kind: str, key: str, reason: str) -> Damaged:
-        self._known.pop(key, None)
+        self.forget(key)
         aside = self.root / "damaged" / f"{kind}-{key}-{time.time_ns()}"
         aside.parent.mkdir(exist_ok=True)
         with contextlib.suppress(FileNotFoundError):  # another process may have been quicker
@@ -203,29 +210,49 @@ class Store:
     def add_timing(self, work: str, family: str, seconds: float) -> None:
         """Remember how long a step took; one short line, so that appends of several processes never mix."""
         line = json.dumps({"work": work, "family": family, "seconds": round(seconds, 4)}) + "\n"
-        with (self.root / "timings.jsonl").open("a", encoding="utf-8") as stream:
+        with (
+            contextlib.suppress(OSError),  # on a full disk, say: a lost estimate must not fail the step
+            (self.root / "timings.jsonl").open("a", encoding="utf-8") as stream,
+        ):
             stream.write(line)
 
     def timings(self) -> dict[str, list[float]]:
         """The latest seconds by piece of work and by family of steps, newest last."""
         found: dict[str, list[float]] = {}
-        with contextlib.suppress(FileNotFoundError):
-            for line in (self.root / "timings.jsonl").read_text(encoding="utf-8").splitlines():
-                try:
-                    row = json.loads(line)
-                    for name in (row["work"], row["family"]):
-                        found.setdefault(name, []).append(float(row["seconds"]))
-                except (ValueError, KeyError, TypeError):
-                    continue  # a line torn by a full disk costs an estimate, nothing else
+        for line in (_bytes(self.root / "timings.jsonl") or b"").splitlines():
+            try:
+                row = json.loads(line)
+                names, seconds = (row["work"], row["family"]), float(row["seconds"])
+                for name in names:
+                    found.setdefault(name, []).append(seconds)
+            except (ValueError, KeyError, TypeError):
+                continue  # a line torn by a full disk costs an estimate, nothing else
         return {name: seconds[-20:] for name, seconds in found.items()}
 
 
 def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_number)
+
+
+def _number(value: Any) -> Any:
+    """A numpy number as Python's: plugins count parameters with numpy, and JSON does not know it."""
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"a step's result must be plain values, got {type(value).__name__}")
 
 
 def _checksum(manifest: dict[str, Any]) -> str:
     return hashlib.sha256(_canonical(manifest).encode()).hexdigest()
+
+
+def _bytes(path: Path) -> bytes | None:
+    """A file's content, or None where there is no such file."""
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+    except OSError as error:
+        raise HarnessError(f"cannot read the store: {error.strerror}: {str(path)!r}") from None
 
 
 def _sha256(path: Path) -> str:

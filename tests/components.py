@@ -1,0 +1,202 @@
+"""What tests share: a plugin from outside (the toys), suites of it, and the command as a process."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+from harness import catalog, suite
+from harness.devices import Slot
+from harness.job import perform
+from harness.plan import Plan, Step, build
+from harness.store import Artefact, Store
+
+OUTSIDE = Path(__file__).parent / "outside"
+CPU = Slot("cpu")
+
+# 1 teacher, 4 baselines, 8 distilled: 13 cells of 33 steps without latency.
+SUITE = """
+    [suite]
+    name = "toys"
+    seeds = [0, 1]
+    latency = false
+    baseline = { use = "toy-labels" }
+
+    [[task]]
+    use = "toy"
+
+    [[teacher]]
+    use = "toy-teacher"
+
+    [[student]]
+    use = "toy"
+    size = { sweep = [1, 2] }
+
+    [[augmenter]]
+    use = "toy-plain"
+
+    [[augmenter]]
+    use = "toy-shuffle"
+    copies = 2
+
+    [[loss]]
+    use = "toy-soft"
+"""
+
+# One student on gold labels, and nothing else.
+SMALL = """
+    [suite]
+    name = "small"
+    latency = false
+    baseline = { use = "toy-labels" }
+
+    [[task]]
+    use = "toy"
+
+    [[student]]
+    use = "toy"
+"""
+
+
+def fake_distribution(
+    site: Path, package: str, version: str = "1.0", *, group: str = "harness", points: Mapping[str, str]
+) -> Path:
+    """Write the dist-info folder of an installed distribution: all that `importlib.metadata` asks for."""
+    info = site / f"{package.replace('-', '_')}-{version}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
+    lines = [f"[{group}]", *(f"{name} = {target}" for name, target in points.items())]
+    (info / "entry_points.txt").write_text("\n".join(lines))
+    return info
+
+
+def install_toys(site: Path, version: str = "1.0") -> Path:
+    """Put a copy of the toys on a site folder, as an installed package."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(OUTSIDE / "toykit", site / "toykit", dirs_exist_ok=True, ignore=ignored)
+    fake_distribution(site, "toykit", version, points={"toys": "toykit"})
+    return site
+
+
+def plan_of(text: str, source: str = "auto", **options: Any) -> Plan:
+    """The plan of a suite of installed components."""
+    found = catalog.load()
+    return build(suite.parse(dedent(text), found), found, source=source, **options)
+
+
+def steps_of(plan: Plan, kind: str) -> list[Step]:
+    """A plan's steps of one kind."""
+    return [step for step in plan.steps.values() if step.kind == kind]
+
+
+def no_event(kind: str, details: dict[str, Any]) -> None:
+    """Swallow what a step tells on its way."""
+
+
+def perform_in(store: Store, plan: Plan, *kinds: str) -> list[Artefact]:
+    """Do all steps of some kinds in this process, in the plan's order."""
+    return [perform(step, store, CPU, no_event) for step in plan.steps.values() if step.kind in kinds]
+
+
+def without_times(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record without what differs from run to run."""
+    timed = {"train_s", "labelling_s", "examples_per_s", "peak_rss_bytes", "texts_per_s"}
+    kept = {key: value for key, value in record.items() if key not in ("provenance", "latency", "load")}
+    return kept | {"cost": {key: value for key, value in record["cost"].items() if key not in timed}}
+
+
+@dataclass
+class Home:
+    """A folder to run the command in, with a store, results and a journal of the toys' work."""
+
+    path: Path
+    site: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def store(self) -> Path:
+        return self.path / "store"
+
+    def write(self, text: str = SUITE, name: str = "toys") -> Path:
+        """A suite's file."""
+        path = self.path / f"{name}.toml"
+        path.write_text(dedent(text))
+        return path
+
+    def variables(self) -> dict[str, str]:
+        """The environment of a command: the toys are installed, and what is ours is left out."""
+        return {
+            **os.environ,
+            "PYTHONPATH": str(self.site),
+            "HARNESS_DISABLE_PLUGINS": catalog.DISTRIBUTION,
+            "HARNESS_STORE": str(self.store),
+            "TOYKIT_JOURNAL": str(self.path / "journal"),
+            "TOYKIT_GATE": str(self.path / "gate"),
+            **self.environment,
+        }
+
+    def start(self, *arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
+        """The command in a process group of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "harness.cli", *map(str, arguments)],
+            cwd=self.path,
+            env=self.variables(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            **options,
+        )
+
+    def run(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        """The command, to its end."""
+        process = self.start(*arguments)
+        out, err = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def journal(self) -> list[str]:
+        """What the toys did so far."""
+        path = self.path / "journal"
+        return path.read_text().splitlines() if path.exists() else []
+
+    def performed(self) -> int:
+        """How many steps were ever brought to their end in the store."""
+        path = self.store / "timings.jsonl"
+        return len(path.read_text().splitlines()) if path.exists() else 0
+
+    def manifests(self) -> dict[str, str]:
+        """The manifest of every artefact in the store, by its place."""
+        found = self.store.glob("*/*/manifest.json")
+        return {str(path.relative_to(self.store)): path.read_text() for path in found}
+
+    def records(self, name: str = "toys") -> list[dict[str, Any]]:
+        """The records that the command wrote."""
+        lines = (self.path / "results" / name / "records.jsonl").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+
+def until(condition: Callable[[], Any], process: subprocess.Popen[str]) -> None:
+    """Return once a condition holds; fail where the process ended before it did."""
+    import time
+
+    while not condition():
+        assert process.poll() is None or condition(), process.communicate()
+        time.sleep(0.005)
+
+
+def events(lines: str) -> list[dict[str, Any]]:
+    """The JSON objects of some lines."""
+    return [json.loads(line) for line in lines.splitlines()]
+
+
+def named(found: Sequence[dict[str, Any]], event: str) -> list[dict[str, Any]]:
+    """The events of one name."""
+    return [each for each in found if each["event"] == event]
