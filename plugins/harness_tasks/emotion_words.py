@@ -15,7 +15,7 @@ FEELINGS = {
     "anger": _phrases("""
         angry, furious, annoyed, irritated, mad, outraged, enraged, livid, bitter, resentful, hostile,
         frustrated, cranky, grumpy, irritable, agitated, aggravated, infuriated, offended, insulted, fed
-        up, pissed off, cross, spiteful, vengeful, hateful, disgusted, indignant, seething, fuming,
+        up, ticked off, cross, spiteful, vengeful, hateful, disgusted, indignant, seething, fuming,
         grouchy, exasperated, provoked, vicious, violent, irate, incensed, wronged, cheated, bothered,
         snappy, impatient with everyone, sick of his lies, ready to scream at someone, dissatisfied,
         jealous
