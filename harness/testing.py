@@ -1,0 +1,393 @@
+"""Checks that every component should pass, ours and yours: ``check_component(MyStudent(width=8))``.
+
+A check raises AssertionError with one sentence that names the rule broken. It needs no test framework,
+fits nothing larger than some dozens of texts, and lets Unavailable through, so that a test may skip.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.api import (
+    SPLITS,
+    Augmenter,
+    Batch,
+    Component,
+    Context,
+    Examples,
+    HarnessError,
+    Loss,
+    Model,
+    Source,
+    Student,
+    Task,
+    Teacher,
+    Unavailable,
+    parameters_of,
+)
+from harness.tiny import ODD_TEXTS, CheckContext, FromLabels, FromLogits, tiny_examples
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from harness.catalog import Catalog
+
+SAVED = frozenset({".safetensors", ".json", ".arrow", ".txt"})  # what a model may be saved as
+NEEDS = frozenset({"logits", "hidden", "labels", "mlm"})  # what a loss may ask for
+_NOISE = 1e-4  # what another batch's shape may change in a logit, relative to the largest
+_EXPORT_NOISE = 1e-3  # the same for another runtime
+
+
+# -- the checks ---------------------------------------------------------------------------------------
+
+
+def check_component(component: Component, catalog: Catalog | None = None) -> None:
+    """All that is asked of a component of its kind; with a catalog, also that suites can build it."""
+    if catalog is not None:
+        _check_built(component, catalog)
+    match component:
+        case Task():
+            check_task(component)
+        case Teacher():
+            check_teacher(component)
+        case Student():
+            check_student(component)
+        case Augmenter():
+            check_augmenter(component)
+        case Loss():
+            check_loss(component)
+        case _:
+            raise AssertionError(f"{component!r} is of none of the five kinds of component")
+
+
+def check_basics(component: Component) -> None:
+    """What all kinds share: a named, documented, frozen dataclass that is its fields and no more."""
+    from harness.catalog import vet
+
+    must, cls = _Rules(component), type(component)
+    try:
+        vet(component.kind, cls)
+    except TypeError as error:
+        raise AssertionError(f"{must.who}: {error}") from None
+    storing = cls.__dataclass_params__.init and not hasattr(cls, "__post_init__")  # type: ignore[attr-defined]
+    must("__init__ must only store: let the dataclass make it, without __post_init__", storing)
+    stored = {each.name: getattr(component, each.name) for each in fields(component)}
+    with must.manage("all of its values must be hashable"):
+        hash(component)
+    fresh = cls(**stored)
+    must("__init__ must store its parameters, and no more", vars(fresh) == stored)
+    must("repr must follow from its parameters alone", repr(fresh) == repr(component))
+    for shown in (f"{name}={value!r}" for name, value in stored.items()):
+        must(f"repr must show all parameters, and lacks {shown}", shown in repr(component))
+    with must.manage("it must be picklable"):
+        copy = pickle.loads(pickle.dumps(component))
+    same = copy == component and hash(copy) == hash(component) and repr(copy) == repr(component)
+    must("it must be the same when pickled and read back", same)
+    with must.manage("check must accept it"):
+        component.check()
+
+
+def check_imports(*components: Component) -> None:
+    """That importing the components' modules loads no torch: plans and ``harness plugins`` need none."""
+    modules = ", ".join(sorted({type(component).__module__ for component in components}))
+    code = f"import sys, {modules}; sys.exit('torch was imported' if 'torch' in sys.modules else 0)"
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+    if done.returncode:
+        why = done.stderr.strip().splitlines()[-1]
+        raise AssertionError(f"importing {modules} must work without loading torch, but: {why}")
+
+
+def check_task(task: Task, source: str = "auto") -> None:
+    """Resolves and reads its splits, twice the same, with labels that training has."""
+    import pyarrow as pa
+
+    check_basics(task)
+    must = _Rules(task)
+    found = task.resolve(source)
+    must(f"resolve must give a Source, got {found!r}", isinstance(found, Source))
+    must("resolve must give the same Source every time", task.resolve(source) == found)
+    tables = task.read(found)
+    for split in SPLITS:
+        must(f"read must give a table '{split}', got {', '.join(tables)}", split in tables)
+    if task.task_type != "classification":
+        return
+    for name, table in tables.items():
+        for column in ("text",) if name == "unlabelled" else ("text", "label"):
+            must(f"table '{name}' must have the column '{column}'", column in table.column_names)
+            kind = table.schema.field(column).type
+            string = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+            must(f"column '{column}' of table '{name}' must hold strings, not {kind}", string)
+        must(f"table '{name}' must have rows", table.num_rows > 0)
+    labels = {split: set(tables[split]["label"].to_pylist()) - {None} for split in SPLITS}
+    must("training must have two classes or more", len(labels["train"]) > 1)
+    for split in SPLITS[1:]:
+        extra = sorted(labels[split] - labels["train"])
+        must(f"'{split}' must have no label that training lacks, got {extra}", not extra)
+    again = task.read(found)
+    same = again.keys() == tables.keys() and all(again[name].equals(tables[name]) for name in tables)
+    must("read must give the same tables every time", same)
+
+
+def check_teacher(teacher: Teacher) -> None:
+    """Fits gold labels; its model then passes all that :func:`check_student` asks of one."""
+    check_basics(teacher)
+    must = _Rules(teacher)
+    base = teacher.base()
+    must(f"base must give a string, got {base!r}", isinstance(base, str))
+    must("base must give the same string every time", teacher.base() == base)
+    must(f"gives must be some of {_listed(NEEDS)}, got {_listed(teacher.gives)}", _some(teacher.gives))
+
+    def fit(train: Examples, validation: Examples, context: Context) -> Model:
+        return teacher.fit(replace(train, logits=None), validation, context)
+
+    _check_fits(teacher, fit)
+
+
+def check_student(student: Student) -> None:
+    """Fits what it learns from; its model predicts, is saved and read back, counted and exported."""
+    check_basics(student)
+    learns = student.learns_from
+    _Rules(student)(f"learns_from must be some of {_listed(NEEDS)}, got {_listed(learns)}", _some(learns))
+
+    def by(loss: Loss) -> Fit:
+        def fit(transfer: Examples, validation: Examples, context: Context) -> Model:
+            if loss.needs == {"labels"}:  # as for a baseline: there is no teacher
+                transfer = replace(transfer, logits=None)
+            return student.fit(transfer, validation, loss, context)
+
+        return fit
+
+    if "logits" in learns:
+        _check_fits(student, by(FromLogits()))
+        if "labels" in learns:
+            with TemporaryDirectory() as folder:
+                _fit(student, by(FromLabels()), Path(folder))
+    elif "labels" in learns:
+        _check_fits(student, by(FromLabels()))
+
+
+def check_augmenter(augmenter: Augmenter) -> None:
+    """Makes texts from rows that exist, the same ones from the same generator, and of any sequence."""
+    check_basics(augmenter)
+    must = _Rules(augmenter)
+    lazy = tiny_examples()[0].texts
+    texts = [*lazy, "one", "Two sentences. Both are short.", "naïve café 🙂", "x\ty\nz"]
+    given = list(texts)
+
+    def made(of: Sequence[str], what: str) -> list[tuple[int, str]]:
+        with must.manage(f"it must take {what}"):
+            new = list(augmenter(of, np.random.default_rng(7)))
+        for row, text in new:
+            within = isinstance(row, int | np.integer) and 0 <= row < len(of)
+            must(f"rows must be those of {what}, below {len(of)}, got {row!r}", within)
+            sound = isinstance(text, str) and bool(text.strip())
+            must(f"new texts must be strings that are not empty, got {text!r}", sound)
+        return new
+
+    first = made(texts, "a list of texts")
+    must("it must not change the texts that it is given", texts == given)
+    again = made(texts, "a list of texts")
+    must("the same texts and generator must give the same new texts", again == first)
+    listed = made(list(lazy), "a list of texts")
+    must("a lazy sequence must give what a list does", made(lazy, "a lazy sequence") == listed)
+    made(texts[:1], "a single text")
+    must("no texts must give no texts", not made([], "an empty list"))
+
+
+def check_loss(loss: Loss) -> None:
+    """Is a finite scalar whose gradient reaches the student, whatever the size of logits or batch."""
+    import torch
+
+    check_basics(loss)
+    must, needs = _Rules(loss), loss.needs
+    must(f"needs must be some of {_listed(NEEDS)}, got {_listed(needs)}", _some(needs))
+    if not needs <= {"logits", "labels"}:  # there is nothing yet to lend it
+        return
+
+    def value(rows: int, what: str, scale: float = 3.0, unlabelled: bool = False) -> tuple[float, bool]:
+        """The loss of random models that give no more than it needs, and whether its gradient moves."""
+        generator = torch.Generator().manual_seed(rows)
+        student, teacher = (torch.randn(2, rows, 3, generator=generator) * scale).unbind()
+        labels = torch.randint(0, 3, (rows,), generator=generator)
+        labels[0 if unlabelled else rows // 2 + 1 :] = -1
+        before = student.clone(), teacher.clone(), labels.clone()
+        student.requires_grad_()
+        batch = Batch(labels if "labels" in needs else None, rows)
+        with must.manage(f"it must take {what}, and ask for nothing but its needs"):
+            out = loss(student, teacher if "logits" in needs else None, batch)
+        scalar = isinstance(out, torch.Tensor) and out.shape == ()
+        must(f"it must give a scalar tensor, got {getattr(out, 'shape', out)} for {what}", scalar)
+        must(f"it must be finite, got {out.item()} for {what}", bool(out.isfinite()))
+        same = all(map(torch.equal, before, (student.detach(), teacher, labels)))
+        must("it must not change the tensors that it is given", same)
+        must("its gradient must reach the student's logits", out.requires_grad)
+        (gradient,) = torch.autograd.grad(out, student, allow_unused=True)
+        must("its gradient must reach the student's logits", gradient is not None)
+        must(f"its gradient must be finite, for {what}", bool(gradient.isfinite().all()))
+        return out.item(), bool(gradient.any())
+
+    first, moves = value(8, "a batch of 8")
+    must("its gradient must not be zero where student and teacher differ", moves)
+    must("the same batch must give the same value", value(8, "a batch of 8")[0] == first)
+    value(1, "a batch of 1")
+    value(8, "logits of 10,000", scale=1e4)
+    if "labels" in needs:
+        value(8, "a batch without gold labels", unlabelled=True)
+
+
+# -- what checks share ----------------------------------------------------------------------------------
+
+Fit = Callable[[Examples, Examples, Context], Model]
+
+
+class _Rules:
+    """``must(rule, holds)``: AssertionError with the component and the rule unless it holds."""
+
+    def __init__(self, component: Component) -> None:
+        self.who = f"{component.kind} '{component.name}'"
+
+    def __call__(self, rule: str, holds: bool) -> None:
+        if not holds:
+            raise AssertionError(f"{self.who}: {rule}")
+
+    @contextmanager
+    def manage(self, rule: str) -> Iterator[None]:
+        """Whatever is raised within breaks the rule, but for what is absent here."""
+        try:
+            yield
+        except (AssertionError, Unavailable):
+            raise
+        except Exception as error:
+            why = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
+            raise AssertionError(f"{self.who}: {rule}, but: {why.strip().splitlines()[0]}") from error
+
+
+def _check_built(component: Component, catalog: Catalog) -> None:
+    must = _Rules(component)
+    plain = json.loads(json.dumps(parameters_of(component), default=str))
+    table = {key: value for key, value in plain.items() if value is not None}  # TOML has no null
+    with must.manage("a suite must be able to give all of its parameters"):
+        catalog.entry_of(component)
+        built = catalog.build(component.kind, {"use": component.name, **table})
+    must(f"built from its parameters it must be the same, got {built}", built == component)
+
+
+def _check_fits(component: Teacher | Student, fit: Fit) -> None:
+    must = _Rules(component)
+    with TemporaryDirectory() as name:
+        root = Path(name)
+        model, logits = _fit(component, fit, root)
+        _check_predictions(must, model)
+        equal = np.array_equal(_fit(component, fit, root)[1], logits)
+        must("the same seed must give the same predictions, to the bit", equal)
+        _fit(component, fit, root, classes=2)
+        _check_saved(component, model, root)
+        if component.exports:
+            _check_export(must, model, root)
+
+
+def _fit(component: Component, fit: Fit, root: Path, classes: int = 3) -> tuple[Model, NDArray[np.float32]]:
+    """A model of that many classes, and its predictions on the validation texts."""
+    must = _Rules(component)
+    train, validation = tiny_examples(classes)
+    (scratch := root / "scratch").mkdir(exist_ok=True)
+    with must.manage(f"it must fit texts of {classes} classes, lazy and read-only"):
+        model = fit(train, validation, CheckContext(scratch))
+    return model, _predict(must, model, validation.texts, f"texts of {classes} classes", classes)
+
+
+def _predict(
+    must: _Rules, model: Model, texts: Sequence[str], what: str, classes: int = 3
+) -> NDArray[np.float32]:
+    with must.manage(f"predict must take {what}"):
+        logits = model.predict(texts)
+    shape, due = getattr(logits, "shape", None), (len(texts), classes)
+    must(f"predict must give the shape {due}, got {shape} for {what}", shape == due)
+    kind = logits.dtype if isinstance(logits, np.ndarray) else type(logits).__name__
+    must(f"predict must give a float32 array, got {kind}", kind == np.float32)
+    must(f"predict must give finite numbers, for {what}", bool(np.isfinite(logits).all()))
+    return logits
+
+
+def _check_predictions(must: _Rules, model: Model) -> None:
+    lazy = tiny_examples()[1].texts
+    texts = [*lazy, *ODD_TEXTS]
+    logits = _predict(must, model, texts, "empty, unknown and very long texts among others")
+    backwards = _predict(must, model, texts[::-1], "texts in another order")
+    must("predict must keep the order of the texts", _close(backwards[::-1], logits, _NOISE))
+    fewer = _predict(must, model, lazy, "a lazy sequence")
+    must("predict must not depend on a text's company", _close(fewer, logits[: len(fewer)], _NOISE))
+    for text, row in zip(texts, logits, strict=True):
+        alone = _predict(must, model, [text], f"the single text {text[:20]!r}")
+        must(
+            f"predict must give {text[:20]!r} alone what it gives it among others",
+            _close(alone[0], row, _NOISE),
+        )
+
+
+def _check_saved(component: Teacher | Student, model: Model, root: Path) -> None:
+    must = _Rules(component)
+    counted = model.parameters()
+    counts = (counted.total, counted.trainable, counted.embedding)
+    whole = all(isinstance(count, int) and 0 <= count <= counted.total for count in counts)
+    must(f"parameters must be whole numbers, none above the total, got {counted}", whole)
+    folder, moved = root / "saved", root / "moved"
+    folder.mkdir()
+    with must.manage("its model must be savable"):
+        model.save(folder)
+    others = sorted(p.name for p in folder.rglob("*") if p.is_file() and p.suffix not in SAVED)
+    must(f"save must write {_listed(SAVED)} only, got {', '.join(others)}", not others)
+    folder.rename(moved)  # as publishing an artefact does
+    texts = [*tiny_examples()[1].texts, *ODD_TEXTS]
+    copy: Teacher | Student = pickle.loads(pickle.dumps(component))
+    with must.manage("load must read what save wrote, from wherever it lies now"):
+        loaded = copy.load(moved, CheckContext(root / "scratch"))
+    found = _predict(must, loaded, texts, "the texts of the model that was saved")
+    equal = np.allclose(found, model.predict(texts), rtol=1e-6, atol=1e-6)
+    must("a model must predict the same when it was saved and loaded", equal)
+    must(f"a loaded model must count {counted}, got {loaded.parameters()}", loaded.parameters() == counted)
+
+
+def _check_export(must: _Rules, model: Model, root: Path) -> None:
+    from harness.onnx import GRAPH, OnnxModel
+
+    (folder := root / "exported").mkdir()
+    with must.manage("its model must be exportable, as `exports` says"):
+        model.export(folder)
+        exported = OnnxModel(folder)
+    others = sorted(p.name for p in folder.iterdir() if p.name != GRAPH and p.suffix != ".json")
+    must(f"export must keep all weights in {GRAPH}, whose size is counted, got {others}", not others)
+    lazy, classes = tiny_examples()[1].texts, tiny_examples()[1].classes
+    named = tuple(exported.classes) == classes
+    must(f"its export must name the classes {classes}, got {exported.classes}", named)
+    texts = [*lazy, *ODD_TEXTS]
+    expected = model.predict(texts)
+    batch, single = exported.predict(texts), np.concatenate([exported.predict([text]) for text in texts])
+    for what, found in (("a batch", batch), ("single texts", single)):
+        same = found.shape == expected.shape and _close(found, expected, _EXPORT_NOISE)
+        must(f"its export must predict what the model does, for {what}", same)
+
+
+def _close(a: NDArray[np.float32], b: NDArray[np.float32], noise: float) -> bool:
+    return bool(np.abs(a - b).max() <= noise * max(1.0, float(np.abs(b).max())))
+
+
+def _some(needs: frozenset[str]) -> bool:
+    return bool(needs) and needs <= NEEDS
+
+
+def _listed(names: frozenset[str]) -> str:
+    return ", ".join(sorted(names)) or "nothing"

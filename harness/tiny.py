@@ -1,0 +1,109 @@
+"""Something tiny to try components with: texts, a context, and two losses. What the checks are run on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.api import Batch, Examples, Loss, Precision
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ODD_TEXTS = ("", " ", "zxqvk", "sun " * 600, "naïve café 🙂", "[MASK]", "two\nlines")
+
+
+@dataclass
+class CheckContext:
+    """A context to fit components in, outside of a run."""
+
+    scratch: Path
+    seed: int = 0
+    device: str = "cpu"
+    threads: int = 1
+    precision: Precision = "fp32"
+    warnings: list[str] = field(default_factory=list)
+
+    def progress(self, done: int, total: int, **scalars: float) -> None:
+        """See :class:`harness.Context`; the numbers are checked and forgotten."""
+        if not 0 <= done <= total:
+            raise AssertionError(f"progress must be between 0 and its total, got {done} of {total}")
+
+    def warn(self, message: str) -> None:
+        """See :class:`harness.Context`; kept in `warnings`."""
+        self.warnings.append(message)
+
+
+def tiny_examples(classes: int = 3) -> tuple[Examples, Examples]:
+    """Training examples, 10 a class, with a teacher's logits, and validation examples, 4 a class.
+
+    As in a run, the texts are a lazy sequence and the arrays read-only; one text has no gold label.
+    """
+    import pyarrow as pa
+
+    from harness.arrow import Texts
+
+    topics = ("sun", "rain", "wind", "snow")[:classes]
+    shapes = (
+        "the {} is here",
+        "so much {} today !",
+        "i like {} and more {}",
+        "{}",
+        "no {} , she said",
+        "a {}",
+    )
+    names = tuple(f"it's {topic}" for topic in topics)
+
+    def part(times: Sequence[str], with_logits: bool) -> Examples:
+        rows = [
+            (f"{shape.format(topic, topic)} {time}", label)
+            for time in times
+            for shape in shapes[: 5 if with_logits else 2]
+            for label, topic in enumerate(topics)
+        ]
+        labels = np.array([label for _, label in rows], dtype=np.int64)
+        logits = np.where(labels[:, None] == np.arange(classes), 2.0, -1.0).astype(np.float32)
+        if with_logits:
+            labels[-1] = -1
+        for array in (labels, logits):
+            array.setflags(write=False)
+        texts = Texts(pa.chunked_array([pa.array([text for text, _ in rows], pa.string())]))
+        return Examples(texts, names, labels, logits if with_logits else None)
+
+    return part(("again", "in may"), True), part(("now", "then"), False)
+
+
+@dataclass(frozen=True)
+class FromLabels(Loss):
+    """Cross-entropy with the gold labels, to fit students with."""
+
+    name = "check-labels"
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Gold labels."""
+        return frozenset({"labels"})
+
+    def __call__(self, student: Tensor, teacher: Tensor | None, batch: Batch) -> Tensor:
+        """See :class:`harness.Loss`."""
+        from torch.nn.functional import cross_entropy
+
+        assert batch.labels is not None
+        total = cross_entropy(student, batch.labels, ignore_index=-1, reduction="sum")
+        return total / (batch.labels >= 0).sum().clamp_min(1)
+
+
+@dataclass(frozen=True)
+class FromLogits(Loss):
+    """Mean squared error to the teacher's logits, to fit students with."""
+
+    name = "check-logits"
+
+    def __call__(self, student: Tensor, teacher: Tensor | None, batch: Batch) -> Tensor:
+        """See :class:`harness.Loss`."""
+        assert teacher is not None
+        return (student - teacher).square().mean()

@@ -1,0 +1,796 @@
+"""Each conformance check passes a sound component, and fails one that breaks its rule and no other."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+import harness
+from harness.api import Component, Context, Examples, Model, Parameters
+from harness.catalog import Catalog, Entry
+from harness.featurise import Words
+from harness.nn import TorchModel
+from harness.testing import check_basics, check_component, check_imports, check_task
+from harness.tiny import FromLabels, FromLogits, tiny_examples
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def variant(base: Any, title: str, /, **attributes: Any) -> Any:
+    """A component that differs from a sound one in these attributes."""
+    attributes = {"__doc__": "Broken on purpose.", "__module__": __name__, **attributes}
+    made = dataclass(frozen=True)(type(title, (base,), attributes))
+    globals()[title] = made  # where pickle looks for it
+    return made()
+
+
+def broken_by(component: Component, *, catalog: Catalog | None = None) -> str:
+    globals()[type(component).__qualname__] = type(component)  # of several variants of a name
+    with pytest.raises(AssertionError) as caught:
+        check_component(component, catalog)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+# -- sound ones -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Sky(harness.Task):
+    """Texts about the sky."""
+
+    name = "sky"
+
+    def resolve(self, source: str) -> harness.Source:
+        return harness.Source("sample", "1", "made up")
+
+    def read(self, source: harness.Source) -> Mapping[str, pa.Table]:
+        table = pa.table({"text": ["sun", "more sun", "rain"], "label": ["dry", "dry", "wet"]})
+        return dict.fromkeys(harness.api.SPLITS, table) | {"unlabelled": table.select(["text"])}
+
+
+class Letters(Model):
+    """Logits (N, C) from the counts of letters (N, 27)."""
+
+    def __init__(self, weights: NDArray[np.float32]) -> None:
+        self.weights = weights  # (27, C)
+
+    def predict(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return counts(texts) @ self.weights
+
+    def save(self, folder: Path) -> None:
+        (folder / "weights.json").write_text(json.dumps(self.weights.tolist()))
+
+    def parameters(self) -> Parameters:
+        return Parameters(self.weights.size, self.weights.size, 0)
+
+
+def counts(texts: Sequence[str]) -> NDArray[np.float32]:
+    rows = [[text.lower().count(letter) for letter in "abcdefghijklmnopqrstuvwxyz"] + [1] for text in texts]
+    return np.array(rows, dtype=np.float32).reshape(-1, 27) / 8
+
+
+def solve(examples: Examples, context: Context) -> NDArray[np.float32]:
+    targets = examples.logits
+    if targets is None:
+        assert examples.labels is not None
+        targets = (examples.labels[:, None] == np.arange(len(examples.classes))).astype(np.float32)
+    context.progress(1, 1, loss=0.0)
+    return np.linalg.lstsq(counts(examples.texts), targets, rcond=1e-3)[0].astype(np.float32)
+
+
+@dataclass(frozen=True)
+class LetterStudent(harness.Student):
+    """Least squares on letters."""
+
+    name = "letters"
+    model: ClassVar[type[Letters]] = Letters
+
+    def fit(
+        self, transfer: Examples, validation: Examples, loss: harness.Loss, context: Context
+    ) -> harness.Model:
+        return self.model(solve(transfer, context))
+
+    def load(self, folder: Path, context: Context) -> harness.Model:
+        return self.model(np.array(json.loads((folder / "weights.json").read_text()), dtype=np.float32))
+
+
+@dataclass(frozen=True)
+class LetterTeacher(harness.Teacher):
+    """Least squares on letters."""
+
+    name = "letters"
+    model: ClassVar[type[Letters]] = Letters
+
+    def fit(self, train: Examples, validation: Examples, context: Context) -> harness.Model:
+        assert train.logits is None
+        return self.model(solve(train, context))
+
+    def load(self, folder: Path, context: Context) -> harness.Model:
+        return self.model(np.array(json.loads((folder / "weights.json").read_text()), dtype=np.float32))
+
+
+class Bag(nn.Module):
+    """The mean of embeddings, one number a class."""
+
+    def __init__(self, size: int, classes: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(size, classes)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        known = (ids != 0).unsqueeze(-1).float()
+        return (self.table(ids) * known).sum(1) / known.sum(1)
+
+
+class BagModel(TorchModel):
+    """For variants to derive from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BagStudent(harness.TorchStudent):
+    """The mean of embeddings."""
+
+    name = "bag"
+    model: ClassVar[type[TorchModel]] = BagModel
+
+    epochs: int = 1
+
+    def featuriser(self, texts: Sequence[str]) -> Words:
+        return Words.fit(texts, 20)
+
+    def module(self, size: int, classes: int) -> nn.Module:
+        return Bag(size, classes)
+
+    def fit(
+        self, transfer: Examples, validation: Examples, loss: harness.Loss, context: Context
+    ) -> harness.Model:
+        model = harness.TorchStudent.fit(self, transfer, validation, loss, context)
+        model.__class__ = self.model
+        return model
+
+
+@dataclass(frozen=True)
+class Shout(harness.Augmenter):
+    """Texts in capitals, and some with a mark."""
+
+    name = "shout"
+
+    marks: tuple[str, ...] = ("!", "?")
+
+    def __call__(self, texts: Sequence[str], generator: np.random.Generator) -> Iterator[tuple[int, str]]:
+        for row, text in enumerate(texts):
+            yield row, text.upper() + self.marks[generator.integers(len(self.marks))]
+
+
+@dataclass(frozen=True)
+class Squares(harness.Loss):
+    """Squared differences."""
+
+    name = "squares"
+
+    def __call__(self, student: Tensor, teacher: Tensor | None, batch: harness.Batch) -> Tensor:
+        assert teacher is not None
+        return (student - teacher).square().mean()
+
+
+@dataclass(frozen=True)
+class Gold(harness.Loss):
+    """Cross-entropy."""
+
+    name = "gold"
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({"labels"})
+
+    def __call__(self, student: Tensor, teacher: Tensor | None, batch: harness.Batch) -> Tensor:
+        assert teacher is None
+        return FromLabels()(student, teacher, batch)
+
+
+SOUND = [Sky(), LetterTeacher(), LetterStudent(), BagStudent(), Shout(), Squares(), Gold()]
+
+
+@pytest.mark.parametrize("component", [*SOUND, FromLabels(), FromLogits()], ids=lambda c: type(c).__name__)
+def test_sound_components_pass(component: Component) -> None:
+    check_component(component)
+
+
+def test_something_else_is_no_component() -> None:
+    assert "none of the five kinds" in broken_by(object())  # type: ignore[arg-type]
+
+
+def test_importing_the_checks_needs_neither_pytest_nor_torch() -> None:
+    code = "import sys, harness.testing; sys.exit(bool({'torch', 'pytest', '_pytest'} & set(sys.modules)))"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# -- what all kinds share -------------------------------------------------------------------------------
+
+
+class Undecorated(Shout):
+    """No dataclass of its own."""
+
+
+@dataclass(frozen=True)
+class Undocumented(Shout):
+    name = "undocumented"
+
+
+@dataclass(frozen=True)
+class Camel(Shout):
+    """Its name is not kebab-case."""
+
+    name = "CamelCase"
+
+
+@dataclass(frozen=True)
+class Normalises(Shout):
+    """Changes what it is given."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "marks", tuple(sorted(self.marks)))
+
+
+@dataclass(frozen=True, init=False)
+class OwnInit(Shout):
+    """Works in its constructor."""
+
+    def __init__(self, marks: tuple[str, ...] = ("!",)) -> None:
+        object.__setattr__(self, "marks", marks)
+        object.__setattr__(self, "ready", True)
+
+
+@dataclass(frozen=True)
+class KeepsMore(Shout):
+    """Stores what is no parameter."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> KeepsMore:
+        made = super().__new__(cls)
+        vars(made)["cache"] = {}
+        return made
+
+
+@dataclass(frozen=True)
+class Hidden(Shout):
+    """Has a parameter that its repr hides."""
+
+    secret: int = field(default=3, repr=False)
+
+
+@dataclass(frozen=True)
+class Addressed(Shout):
+    """Has a parameter whose repr is its address."""
+
+    @dataclass(frozen=True, repr=False)
+    class Inner:
+        """Equal to its like, but shown by address."""
+
+    inner: Any = Inner()
+
+
+@dataclass(frozen=True)
+class Forgetful(Shout):
+    """Loses a parameter when pickled."""
+
+    def __reduce__(self) -> Any:
+        return Forgetful, ()
+
+
+@dataclass(frozen=True)
+class Strict(Shout):
+    """Takes fewer parameters than its constructor."""
+
+    marks: Annotated[tuple[str, ...], harness.MinLen(1)] = ("!",)
+
+
+@dataclass(frozen=True)
+class Unsure(Shout):
+    """Its check refuses it."""
+
+    def check(self) -> None:
+        raise ValueError("marks are too loud")
+
+
+@pytest.mark.parametrize(
+    ("component", "rule"),
+    [
+        (Undecorated(), "must be decorated with @dataclass(frozen=True)"),
+        (Undocumented(), "needs a docstring"),
+        (Camel(), "kebab-case"),
+        (Normalises(), "__init__ must only store"),
+        (OwnInit(), "__init__ must only store"),
+        (KeepsMore(), "__init__ must store its parameters, and no more"),
+        (Shout(["!"]), "all of its values must be hashable"),  # type: ignore[arg-type]
+        (Shout((lambda: None,)), "it must be picklable"),  # type: ignore[arg-type]
+        (Hidden(), "repr must show all parameters, and lacks secret=3"),
+        (Addressed(), "it must be the same when pickled and read back"),
+        (Forgetful(("?", "!")), "it must be the same when pickled and read back"),
+        (Unsure(), "check must accept it, but: ValueError: marks are too loud"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Component) else "",
+)
+def test_basics(component: Component, rule: str) -> None:
+    assert rule in broken_by(component)
+    with pytest.raises(AssertionError):
+        check_basics(component)
+
+
+def listed(*classes: type[Component]) -> Catalog:
+    return Catalog(
+        {(c.kind, c.name): Entry(c.kind, c.name, c, "mine", "mine", "1.0", __file__, 1) for c in classes}
+    )
+
+
+def test_a_catalog_must_know_the_component() -> None:
+    check_component(Shout(("?",)), listed(Shout))
+    assert "is not registered by any plugin" in broken_by(Shout(), catalog=listed(Squares))
+
+
+def test_a_suite_must_be_able_to_give_the_parameters() -> None:
+    check_component(Strict(("?",)), listed(Strict))
+    found = broken_by(Strict(()), catalog=listed(Strict))
+    assert "a suite must be able to give all of its parameters, but: " in found
+    mine = listed(Shout).get("augmenter", "shout")
+    other = replace(mine, component=Strict)
+    confused = Catalog({("augmenter", "other"): mine, ("augmenter", "shout"): other})
+    assert "built from its parameters it must be the same, got Strict" in broken_by(Shout(), catalog=confused)
+
+
+# -- imports --------------------------------------------------------------------------------------------
+
+
+def test_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name, line in {"light": "import json", "heavy": "import torch", "wrong": "import nowhere"}.items():
+        (tmp_path / f"imported_{name}.py").write_text(line)
+    (tmp_path / "torch.py").touch()  # the real one takes seconds
+
+    def of(name: str) -> Component:
+        cls = type("Made", (Shout,), {"__module__": f"imported_{name}"})
+        return cls()  # type: ignore[no-any-return]
+
+    check_imports(of("light"))
+    with pytest.raises(AssertionError, match=r"imported_heavy, imported_light must .* torch was imported"):
+        check_imports(of("light"), of("heavy"))
+    with pytest.raises(AssertionError, match="No module named 'nowhere'"):
+        check_imports(of("wrong"))
+
+
+# -- tasks ----------------------------------------------------------------------------------------------
+
+
+def reads(change: Callable[[dict[str, pa.Table]], Any]) -> Callable[..., Any]:
+    def read(self: Sky, source: harness.Source) -> Any:
+        tables = dict(Sky.read(self, source))
+        change(tables)
+        return tables
+
+    return read
+
+
+def table(texts: list[Any], labels: list[Any], **types: pa.DataType) -> pa.Table:
+    return pa.table({"text": texts, "label": labels})
+
+
+@pytest.mark.parametrize(
+    ("read", "rule"),
+    [
+        (reads(lambda t: t.pop("test")), "read must give a table 'test'"),
+        (reads(lambda t: t.update(test=t["test"].drop(["label"]))), "'test' must have the column 'label'"),
+        (reads(lambda t: t.update(unlabelled=pa.table({"x": ["a"]}))), "'unlabelled' must have the column"),
+        (
+            reads(lambda t: t.update(train=table(["a", "b"], [0, 1]))),
+            "'label' of table 'train' must hold str",
+        ),
+        (reads(lambda t: t.update(test=t["test"].slice(0, 0))), "table 'test' must have rows"),
+        (reads(lambda t: t.update(train=t["train"].slice(0, 2))), "two classes or more"),
+        (reads(lambda t: t.update(test=table(["a"], ["icy"]))), "no label that training lacks, got ['icy']"),
+    ],
+)
+def test_tables(read: Any, rule: str) -> None:
+    assert rule in broken_by(variant(Sky, "BrokenSky", read=read))
+
+
+def test_tasks_are_the_same_every_time() -> None:
+    numbers = iter(range(1000))
+
+    def resolve(self: Sky, source: str) -> harness.Source:
+        return harness.Source("sample", str(next(numbers)), "made up")
+
+    def read(self: Sky, source: harness.Source) -> Any:
+        return {**Sky.read(self, source), "test": table([f"sun {next(numbers)}"], ["dry"])}
+
+    assert "resolve must give the same Source" in broken_by(variant(Sky, "Fickle", resolve=resolve))
+    assert "read must give the same tables" in broken_by(variant(Sky, "Shifting", read=read))
+    none = variant(Sky, "Sourceless", resolve=lambda self, source: None)
+    assert "resolve must give a Source" in broken_by(none)
+
+
+def test_a_task_that_is_absent_here_is_no_broken_one() -> None:
+    def resolve(self: Sky, source: str) -> harness.Source:
+        raise harness.Unavailable(f"no {source}")
+
+    with pytest.raises(harness.Unavailable, match="no local"):
+        check_task(variant(Sky, "Absent", resolve=resolve), "local")
+
+
+# -- teachers and students --------------------------------------------------------------------------------
+
+
+def fits(change: Callable[[Examples, Context], Any]) -> Any:
+    """A `fit` that does something else first, or in place of the letters' own where that gives a model."""
+
+    def fit(self: LetterStudent, transfer: Examples, *others: Any) -> harness.Model:
+        return change(transfer, others[-1]) or LetterStudent.fit(self, transfer, *others)
+
+    return fit
+
+
+def predicts(change: Callable[[NDArray[np.float32], list[str]], Any]) -> Any:
+    """A model whose logits are changed."""
+
+    def predict(self: Letters, texts: Sequence[str]) -> Any:
+        return change(Letters.predict(self, texts), list(texts))
+
+    return type("Changed", (Letters,), {"predict": predict})
+
+
+def noise(logits: NDArray[np.float32], texts: list[str]) -> NDArray[np.float32]:
+    return logits + np.float32(1e-6) * np.random.default_rng().random(logits.shape, dtype=np.float32)
+
+
+def refuse(text: str) -> Callable[[NDArray[np.float32], list[str]], NDArray[np.float32]]:
+    def change(logits: NDArray[np.float32], texts: list[str]) -> NDArray[np.float32]:
+        if text in texts:
+            raise ValueError("no such text please")
+        return logits
+
+    return change
+
+
+def alone(logits: NDArray[np.float32], texts: list[str]) -> NDArray[np.float32]:
+    return logits + 1 if len(texts) == 1 else logits
+
+
+def nan_if_empty(logits: NDArray[np.float32], texts: list[str]) -> NDArray[np.float32]:
+    logits[[not text for text in texts]] = np.nan
+    return logits
+
+
+def by_length(logits: NDArray[np.float32], texts: list[str]) -> NDArray[np.float32]:
+    return logits[np.argsort([-len(text) for text in texts], kind="stable")]
+
+
+def binary(logits: NDArray[np.float32], texts: list[str]) -> NDArray[np.float32]:
+    return logits[:, :1] if logits.shape[1] == 2 else logits
+
+
+def centred(logits: NDArray[np.float32], texts: list[str]) -> NDArray[np.float32]:
+    return logits - logits.mean(axis=0) if len(texts) > 1 else logits
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        (lambda logits, texts: logits[:, 0], "predict must give the shape (12, 3), got (12,)"),
+        (binary, "predict must give the shape (8, 2), got (8, 1)"),
+        (lambda logits, texts: logits.astype(np.float64), "a float32 array, got float64"),
+        (lambda logits, texts: torch.from_numpy(logits), "predict must give"),
+        (lambda logits, texts: logits * np.float32("inf"), "finite numbers"),
+        (nan_if_empty, "finite numbers, for empty"),
+        (refuse(""), "predict must take empty"),
+        (refuse("zxqvk"), "predict must take empty, unknown"),
+        (by_length, "must keep the order"),
+        (centred, "company"),
+        (alone, "alone what it gives it among others"),
+        (noise, "the same seed must give the same predictions, to the bit"),
+    ],
+)
+def test_predictions(change: Any, rule: str) -> None:
+    model = predicts(change)
+    assert rule in broken_by(variant(LetterStudent, "BrokenStudent", model=model))
+    assert rule in broken_by(variant(LetterTeacher, "BrokenTeacher", model=model))
+
+
+def test_a_lazy_sequence_may_come_where_a_list_may() -> None:
+    def predict(self: Letters, texts: Any) -> Any:
+        return Letters.predict(self, texts.copy())
+
+    student = variant(LetterStudent, "Listed", model=type("Listing", (Letters,), {"predict": predict}))
+    assert "predict must take" in broken_by(student)
+    greedy = variant(LetterStudent, "Greedy", fit=fits(lambda transfer, context: transfer.texts.sort()))
+    assert "it must fit texts of 3 classes, lazy" in broken_by(greedy)
+
+
+def in_place(transfer: Examples, context: Context) -> None:
+    if transfer.labels is not None:
+        transfer.labels[0] = 0
+
+
+def test_fitting() -> None:
+    assert "read-only" in broken_by(variant(LetterStudent, "InPlace", fit=fits(in_place)))
+    over = fits(lambda transfer, context: context.progress(3, 2))
+    assert "progress must be between" in broken_by(variant(LetterStudent, "Over", fit=over))
+
+    def seedless(transfer: Examples, context: Context) -> Letters:
+        weights = solve(transfer, context)
+        return Letters(weights + np.random.default_rng().random(weights.shape, dtype=np.float32))
+
+    assert "the same seed" in broken_by(variant(LetterStudent, "Seedless", fit=fits(seedless)))
+
+    def two_fail(transfer: Examples, context: Context) -> None:
+        if len(transfer.classes) == 2:
+            raise ValueError("a special case")
+
+    three = variant(LetterStudent, "ThreePlus", fit=fits(two_fail))
+    assert "it must fit texts of 2 classes" in broken_by(three)
+
+
+def test_students_say_what_they_learn_from_and_can() -> None:
+    none = variant(LetterStudent, "Unteachable", learns_from=frozenset())
+    assert "learns_from must be some of hidden, labels, logits, mlm, got nothing" in broken_by(none)
+    other = variant(LetterStudent, "Telepath", learns_from=frozenset({"thoughts"}))
+    assert "learns_from must be some of" in broken_by(other)
+
+    def labels_only(transfer: Examples, context: Context) -> None:
+        if transfer.logits is not None:
+            raise ValueError("labels only")
+
+    def logits_only(transfer: Examples, context: Context) -> None:
+        if transfer.logits is None:
+            raise ValueError("logits only")
+
+    for change in (labels_only, logits_only):
+        assert "only" in broken_by(variant(LetterStudent, change.__name__, fit=fits(change)))
+    modest = variant(LetterStudent, "Modest", fit=fits(labels_only), learns_from=frozenset({"labels"}))
+    check_component(modest)
+
+
+def test_teachers_say_what_they_give_and_start_from() -> None:
+    assert "gives must be some of" in broken_by(variant(LetterTeacher, "Odd", gives=frozenset({"wisdom"})))
+    nothing = variant(LetterTeacher, "Baseless", base=lambda self: None)
+    assert "base must give a string" in broken_by(nothing)
+    numbers = iter("123456789")
+    moving = variant(LetterTeacher, "Moving", base=lambda self: next(numbers))
+    assert "base must give the same string" in broken_by(moving)
+
+
+def test_a_teacher_that_is_absent_here_is_no_broken_one() -> None:
+    def gone(train: Examples, context: Context) -> None:
+        raise harness.Unavailable("no network")
+
+    with pytest.raises(harness.Unavailable):
+        check_component(variant(LetterTeacher, "Gone", fit=fits(gone)))
+
+
+def saves(change: Callable[[Letters, Path], Any]) -> Any:
+    def save(self: Letters, folder: Path) -> None:
+        Letters.save(self, folder)
+        change(self, folder)
+
+    return type("Saving", (Letters,), {"save": save})
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        (lambda model, folder: (folder / "model.pkl").write_bytes(b""), "got model.pkl"),
+        (lambda model, folder: torch.save({}, folder / "weights.pt"), "got weights.pt"),
+        (lambda model, folder: (folder / "weights.json").unlink(), "load must read what save wrote"),
+        (lambda model, folder: (folder / "weights.json").write_text("[[1]]"), "predict must take the texts"),
+        (lambda model, folder: Letters(model.weights * 1.01).save(folder), "the same when it was saved and"),
+        (lambda model, folder: 1 / 0, "its model must be savable"),
+    ],
+)
+def test_saving(change: Any, rule: str) -> None:
+    assert rule in broken_by(variant(LetterStudent, "Saver", model=saves(change)))
+    assert rule in broken_by(variant(LetterTeacher, "Archivist", model=saves(change)))
+
+
+def test_a_saved_model_may_be_moved() -> None:
+    def save(self: Letters, folder: Path) -> None:
+        Letters.save(self, folder)
+        (folder / "where.json").write_text(json.dumps(str(folder)))
+
+    def load(self: LetterStudent, folder: Path, context: Context) -> harness.Model:
+        return LetterStudent.load(self, Path(json.loads((folder / "where.json").read_text())), context)
+
+    student = variant(LetterStudent, "Rooted", model=type("Root", (Letters,), {"save": save}), load=load)
+    assert "from wherever it lies now" in broken_by(student)
+
+
+@pytest.mark.parametrize("wrong", [Parameters(5, 6, 0), Parameters(5, 5, 6), Parameters(5, -1, 0)])
+def test_parameters_are_parts_of_their_total(wrong: Parameters) -> None:
+    model = type("Miscounts", (Letters,), {"parameters": lambda self: wrong})
+    assert "parameters must be whole numbers" in broken_by(variant(LetterStudent, "Miscount", model=model))
+
+
+def test_a_loaded_model_counts_the_same() -> None:
+    class Counts(Letters):
+        def parameters(self) -> Parameters:
+            total = self.weights.size + (0 if self.weights.flags.owndata else 1)
+            return Parameters(total, 0, 0)
+
+    def load(self: LetterStudent, folder: Path, context: Context) -> harness.Model:
+        loaded = LetterStudent.load(self, folder, context)
+        assert isinstance(loaded, Letters)
+        return Counts(loaded.weights[:])
+
+    student = variant(LetterStudent, "Recounts", model=Counts, load=load)
+    assert "a loaded model must count" in broken_by(student)
+
+
+def exports(change: Callable[[TorchModel, Path], Any]) -> Any:
+    def export(self: TorchModel, folder: Path) -> None:
+        TorchModel.export(self, folder)
+        change(self, folder)
+
+    return variant(BagStudent, "Exporter", model=type("Exporting", (BagModel,), {"export": export}))
+
+
+def shift(model: TorchModel, folder: Path) -> None:
+    from harness.onnx import export_module
+
+    assert isinstance(model.module, Bag)
+    with torch.no_grad():
+        model.module.table.weight *= 2
+        export_module(model.module, model.featuriser, model.classes, folder)
+        model.module.table.weight /= 2
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        (lambda model, folder: (folder / "model.onnx").unlink(), "must be exportable"),
+        (lambda model, folder: (folder / "model.onnx.data").write_bytes(b"1"), "whose size is counted"),
+        (
+            lambda model, folder: (folder / "labels.json").write_text('["a", "b", "c"]'),
+            "must name the classes",
+        ),
+        (shift, "its export must predict what the model does, for a batch"),
+    ],
+)
+def test_exports(change: Any, rule: str) -> None:
+    assert rule in broken_by(exports(change))
+
+
+def test_a_student_that_says_it_exports_does() -> None:
+    assert "as `exports` says" in broken_by(variant(LetterStudent, "Boaster", exports=True))
+
+
+# -- augmenters -----------------------------------------------------------------------------------------
+
+
+def makes(new: Callable[[Any, np.random.Generator], Any]) -> Any:
+    return variant(Shout, "Whisper", __call__=lambda self, texts, generator: iter(new(texts, generator)))
+
+
+def in_capitals(texts: Any, generator: Any) -> Any:
+    for row in range(len(texts)):
+        texts[row] = texts[row].upper()
+    return enumerate(list(texts))
+
+
+def unseeded(texts: Any, generator: Any) -> Any:
+    return [(row, f"{text} {np.random.random()}") for row, text in enumerate(texts)]
+
+
+def shows_type(texts: Any, generator: Any) -> Any:
+    return [(0, type(texts).__name__)] if len(texts) else []
+
+
+@pytest.mark.parametrize(
+    ("new", "rule"),
+    [
+        (lambda texts, g: [(len(texts), "x")], "rows must be those of"),
+        (lambda texts, g: [(-1, "x")], "rows must be those of"),
+        (lambda texts, g: [(0.0, "x")], "rows must be those of"),
+        (lambda texts, g: [(0, " ")] if texts else [], "strings that are not empty"),
+        (lambda texts, g: [(0, b"x")] if texts else [], "strings that are not empty"),
+        (unseeded, "the same texts and generator"),
+        (in_capitals, "must not change the texts"),
+        (lambda texts, g: enumerate(texts.copy()), "it must take a lazy sequence"),
+        (shows_type, "a lazy sequence must give what a list does"),
+        (lambda texts, g: [(1, texts[0] + texts[1])] if len(texts) else [], "it must take a single text"),
+        (lambda texts, g: [(0, texts[0])], "it must take an empty list"),
+        (lambda texts, g: 1 / 0, "it must take a list of texts, but: ZeroDivisionError"),
+    ],
+)
+def test_augmenters(new: Any, rule: str) -> None:
+    assert rule in broken_by(makes(new))
+
+
+# -- losses ---------------------------------------------------------------------------------------------
+
+
+def gives(value: Callable[[Tensor, Tensor, harness.Batch], Any], needs: tuple[str, ...] = ("logits",)) -> Any:
+    return variant(
+        Squares,
+        "Wrong",
+        __call__=lambda self, student, teacher, batch: value(student, teacher, batch),
+        needs=property(lambda self: frozenset(needs)),
+    )
+
+
+def naive(student: Tensor, teacher: Tensor, batch: harness.Batch) -> Tensor:
+    return -(teacher.softmax(-1) * student.softmax(-1).log()).sum(-1).mean()
+
+
+def rooted(student: Tensor, teacher: Tensor, batch: harness.Batch) -> Tensor:
+    return ((student - teacher) * 0).sum().sqrt() + (student - teacher).square().mean()
+
+
+def standardised(student: Tensor, teacher: Tensor, batch: harness.Batch) -> Tensor:
+    return ((student - teacher) / (student - teacher).std(0)).square().mean()
+
+
+@pytest.mark.parametrize(
+    ("loss", "rule"),
+    [
+        (
+            gives(lambda s, t, b: (s - t).square().mean(1)),
+            "a scalar tensor, got torch.Size([8])",
+        ),
+        (gives(lambda s, t, b: 0.5), "a scalar tensor, got 0.5"),
+        (gives(naive), "it must be finite, got"),
+        (gives(rooted), "its gradient must be finite"),
+        (gives(standardised), "for a batch of 1"),
+        (gives(lambda s, t, b: (s.detach() - t).square().mean()), "its gradient must reach the student"),
+        (gives(lambda s, t, b: t.clone().requires_grad_().mean()), "its gradient must reach the student"),
+        (gives(lambda s, t, b: (s * 0).sum()), "its gradient must not be zero"),
+        (
+            gives(lambda s, t, b: torch.rand(()) * s.square().mean()),
+            "the same batch must give the same value",
+        ),
+        (gives(lambda s, t, b: (s - t.mul_(2)).square().mean()), "must not change the tensors"),
+        (
+            gives(lambda s, t, b: cross_entropy(s, b.labels)),
+            "and ask for nothing but its needs",
+        ),
+        (gives(lambda s, t, b: (s - t).square().mean(), ("labels",)), "and ask for nothing but its needs"),
+        (gives(lambda s, t, b: s.mean(), ("magic",)), "needs must be some of"),
+        (gives(lambda s, t, b: s.mean(), ()), "needs must be some of"),
+        (
+            gives(lambda s, t, b: cross_entropy(s, b.labels, ignore_index=-1), ("labels",)),
+            "for a batch without gold labels",
+        ),
+        (
+            gives(lambda s, t, b: cross_entropy(s, b.labels), ("labels",)),
+            "it must take a batch of 8",
+        ),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:std")
+def test_losses(loss: Any, rule: str) -> None:
+    assert rule in broken_by(loss)
+
+
+def test_the_tiny_examples_are_as_in_a_run() -> None:
+    train, validation = tiny_examples(2)
+    assert train.labels is not None and train.logits is not None and validation.labels is not None
+    assert not isinstance(train.texts, list) and list(train.texts[:2]) == [train.texts[0], train.texts[1]]
+    assert not train.labels.flags.writeable and not train.logits.flags.writeable
+    assert train.logits.shape == (len(train), 2) == (20, 2)
+    assert set(train.labels) == {-1, 0, 1} and set(validation.labels) == {0, 1}
+    assert not set(train.texts) & set(validation.texts)
