@@ -245,7 +245,7 @@ def test_local(data: Path) -> None:
     write(data / "moods" / "unlabelled.csv", "text\nwho knows\n")
     write(data / "moods" / "README.md", "about")
     source = Moods().resolve("auto")
-    assert (source.name, source.origin) == ("local", str(data / "moods"))
+    assert (source.name, source.origin) == ("local", "$HARNESS_DATA/moods")
     tables = Moods().read(source)
     assert {split: table.to_pydict() for split, table in tables.items()} == {
         "train": {"text": ["train 0"], "label": ["sadness"]},

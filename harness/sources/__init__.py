@@ -61,6 +61,10 @@ class DatasetTask(Task):
         """Generate a small corpus: tables train, validation, test and, if you like, unlabelled."""
         raise NotImplementedError
 
+    def local_files(self, folder: Path) -> dict[str, Path]:
+        """The files to read in the task's local folder, by split."""
+        return find_splits(folder)
+
     def resolve(self, source: str) -> Source:
         """The source to use, without reading more of the data than its fingerprint takes."""
         if source == "auto":

@@ -24,8 +24,11 @@ FORMATS = (".jsonl.gz", ".jsonl", ".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.g
 UNLABELLED = "unlabelled"
 
 
-def find_splits(folder: Path) -> dict[str, Path]:
-    """The file of each split in a folder, and of ``unlabelled`` where there is one."""
+def find_splits(folder: Path, required: Sequence[str] = SPLITS) -> dict[str, Path]:
+    """The file of each split in a folder, and of ``unlabelled`` where there is one.
+
+    Raises HarnessError where a required split has no file, or any split has two or an empty one.
+    """
     present = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     files = {}
     for split in (*SPLITS, UNLABELLED):
@@ -36,7 +39,7 @@ def find_splits(folder: Path) -> dict[str, Path]:
             files[split] = folder / found[0]
             if is_empty(files[split]):
                 raise HarnessError(f"{folder.name}/{found[0]} is empty")
-        elif split != UNLABELLED:
+        elif split in required:
             raise HarnessError(
                 f"{folder} has no {split} split: found {', '.join(present) or 'nothing'}; "
                 f"expected {split} with one of {', '.join(FORMATS)}"
