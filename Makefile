@@ -1,0 +1,38 @@
+# Each target sets up what it needs in .venv; nothing has to be installed first but Python 3.11 or newer.
+
+PYTHON ?= python3
+SUITE ?= suites/emotion.toml
+WORKERS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+
+.PHONY: help bench test lint clean
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
+
+bench: $(INSTALLED) ## run the emotion suite; SUITE=<file> for another, HARNESS_DATA=<folder> for real data
+	$(BIN)/harness bench $(SUITE)
+
+test: lint ## run every check: lint, types, tests with coverage
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal --cov --cov-fail-under=90 --cov-report=term
+
+lint: $(INSTALLED) ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean: ## remove the environment, the store and all caches; results stay
+	rm -rf $(VENV) .harness .mypy_cache .pytest_cache .ruff_cache .benchmarks .coverage .coverage.* build dist *.egg-info
+	find harness plugins tests -name __pycache__ -prune -exec rm -rf {} +
+
+# torch first and by its exact version: where an index or a wheel folder offers a CPU build, that is taken.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[embedded,test]'
+	@touch $@
