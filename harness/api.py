@@ -268,7 +268,7 @@ def parameters_of(component: Component) -> dict[str, Any]:
             return {str(key): plain(item) for key, item in value.items()}
         if isinstance(value, frozenset | set):
             return sorted(plain(item) for item in value)
-        return value
+        return str(value) if isinstance(value, Path) else value
 
     return {field.name: plain(getattr(component, field.name)) for field in fields(component)}
 

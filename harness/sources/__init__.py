@@ -117,7 +117,7 @@ class DatasetTask(Task):
         return Source("local", fingerprint(find_splits(path)), f"$HARNESS_DATA/{folder}")
 
     def _read_local(self, source: Source) -> Mapping[str, pa.Table]:
-        root = Path(os.environ["HARNESS_DATA"]).expanduser()
+        root = Path(os.environ.get("HARNESS_DATA", "")).expanduser()
         files = find_splits(root / (self.folder or self.name))
         if fingerprint(files) != source.fingerprint:
             # What is made of the data is stored under the fingerprint that was planned.
