@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
+from safetensors.torch import load_file
 
 import harness
 from harness import catalog
@@ -48,38 +50,72 @@ def context(tmp_path: Path) -> CheckContext:
     return CheckContext(scratch)
 
 
-@pytest.fixture(scope="module")
-def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A BERT of two narrow layers with a head for three labels, none of them in the task's order."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+LABELS = ("IT'S WIND", "IT'S SUN", "IT'S RAIN")  # in another order and case than the task's
 
-    folder = tmp_path_factory.mktemp("bert")
+
+def tiny_model(folder: Path, kind: str, head: bool = False) -> Path:
+    """A pretrained model of an architecture in a folder: two narrow layers; a head for three labels."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import (
+        AutoConfig,
+        AutoModel,
+        AutoModelForSequenceClassification,
+        PreTrainedTokenizerFast,
+    )
+
     words = ["sun", "rain", "wind", "the", "is", "here", "so", "much", "today", "i", "like", "and", "now"]
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    vocabulary = {word: number for number, word in enumerate([*special, *words])}
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    if "roberta" in kind:  # where padding is number 1, and positions are counted from it
+        special = ["[CLS]", "[PAD]", "[SEP]", "[UNK]", "[MASK]"]
+    numbers = {word: number for number, word in enumerate([*special, *words])}
+    tokenizer = Tokenizer(models.WordPiece(numbers, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.post_processor = processors.TemplateProcessing(
-        "[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+        "[CLS] $A [SEP]", special_tokens=[(name, numbers[name]) for name in ("[CLS]", "[SEP]")]
     )
-    names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, mask_token="[MASK]", **names).save_pretrained(folder)
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+    ).save_pretrained(folder)
     torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
+    sizes: dict[str, Any] = dict(SIZES)
+    if kind == "distilbert":
+        sizes = {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 32}
+    if kind == "deberta-v2":  # as version 3 is configured
+        sizes |= {
+            "relative_attention": True,
+            "pos_att_type": ["p2c", "c2p"],
+            "position_buckets": 8,
+            "norm_rel_ebd": "layer_norm",
+            "share_att_key": True,
+            "pooler_hidden_size": 16,
+            "position_biased_input": False,
+            "type_vocab_size": 0,
+        }
+    config = AutoConfig.for_model(
+        kind,
+        vocab_size=len(numbers),
         max_position_embeddings=32,
-        initializer_range=0.5,
-        id2label={0: "IT'S WIND", 1: "IT'S SUN", 2: "IT'S RAIN"},
-        label2id={"IT'S WIND": 0, "IT'S SUN": 1, "IT'S RAIN": 2},
+        pad_token_id=numbers["[PAD]"],
+        initializer_range=0.2,
+        id2label=dict(enumerate(LABELS)),
+        label2id={label: number for number, label in enumerate(LABELS)},
+        **sizes,
     )
-    BertForSequenceClassification(config).save_pretrained(folder)
+    model = AutoModelForSequenceClassification if head else AutoModel
+    model.from_config(config).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model(tmp_path_factory.mktemp("bert"), "bert", head=True)
 
 
 def softmax(x: NDArray[Any]) -> NDArray[Any]:
@@ -98,7 +134,7 @@ def softmax(x: NDArray[Any]) -> NDArray[Any]:
         Pupil(student=SMALL),
         Pupil(student=LINEAR, loss=CrossEntropy()),
     ],
-    ids=repr,
+    ids=["ensemble", "ensemble-logits", "student", "student-loss"],
 )
 def test_conformance(teacher: harness.Teacher, installed: catalog.Catalog) -> None:
     check_component(teacher, installed)
@@ -383,3 +419,38 @@ def test_a_preset_is_a_transformer_of_another_folder(bert: Path, context: CheckC
     teacher = presets.BertBaseUncased(model=str(bert), revision="main", epochs=1)
     train, validation = tiny_examples()
     assert teacher.fit(train, validation, context).predict(validation.texts).shape == (len(validation), 3)
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert", "xlm-roberta", "deberta-v2"])
+def test_architectures(kind: str, tmp_path: Path, installed: catalog.Catalog) -> None:
+    folder = tiny_model(tmp_path, kind)
+    check_component(Transformer(model=str(folder), epochs=1, batch_size=16), installed)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_poolings(pooling: Any, bert: Path, installed: catalog.Catalog) -> None:
+    check_component(Transformer(model=str(bert), epochs=1, batch_size=16, pooling=pooling), installed)
+
+
+def test_checkpoint_conformance(bert: Path, installed: catalog.Catalog) -> None:
+    check_component(Checkpoint(model=str(bert)), installed)
+
+
+def test_weights_that_the_hub_has_pickled_only(
+    bert: Path, tmp_path: Path, context: CheckContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = "0123456789" * 4
+    snapshot = tmp_path / "hub" / "models--some--model" / "snapshots" / commit
+    shutil.copytree(bert, snapshot)
+    torch.save(load_file(snapshot / "model.safetensors"), snapshot / "pytorch_model.bin")
+    (snapshot / "model.safetensors").unlink()
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    teacher = Checkpoint(model="some/model", revision=commit)
+    assert teacher.base() == commit
+    train, validation = tiny_examples()
+    found = teacher.fit(train, validation, context).predict(validation.texts)
+    expected = Checkpoint(model=str(bert)).fit(train, validation, context).predict(validation.texts)
+    np.testing.assert_array_equal(found, expected)
+    with pytest.raises(harness.Unavailable, match="not in the hub's cache"):
+        presets.RobertaBase().base()
