@@ -555,7 +555,7 @@ def test_steps_that_differ_in_their_seed_are_the_same_work() -> None:
     }
 
 
-# -- keys, across processes and edits --------------------------------------------------------------------
+# -- keys, across processes and edits ------------------------------------------------------------------
 
 KEYS = """
     import json, sys
