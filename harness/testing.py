@@ -56,7 +56,7 @@ _EXPORT_NOISE = 1e-3  # the same for another runtime
 def check_component(component: Component, catalog: Catalog | None = None) -> None:
     """All that is asked of a component of its kind; with a catalog, also that suites can build it."""
     if catalog is not None:
-        _check_built(component, catalog)
+        check_basics(component, catalog)
     match component:
         case Task():
             check_task(component)
@@ -72,7 +72,7 @@ def check_component(component: Component, catalog: Catalog | None = None) -> Non
             raise AssertionError(f"{component!r} is of none of the five kinds of component")
 
 
-def check_basics(component: Component) -> None:
+def check_basics(component: Component, catalog: Catalog | None = None) -> None:
     """What all kinds share: a named, documented, frozen dataclass that is its fields and no more."""
     from harness.catalog import vet
 
@@ -97,6 +97,13 @@ def check_basics(component: Component) -> None:
     must("it must be the same when pickled and read back", same)
     with must.manage("check must accept it"):
         component.check()
+    if catalog is not None:
+        plain = json.loads(json.dumps(parameters_of(component), default=str))
+        table = {key: value for key, value in plain.items() if value is not None}  # TOML has no null
+        with must.manage("a suite must be able to give all of its parameters"):
+            catalog.entry_of(component)
+            built = catalog.build(component.kind, {"use": component.name, **table})
+        must(f"built from its parameters it must be the same, got {built}", built == component)
 
 
 def check_imports(*components: Component) -> None:
@@ -273,16 +280,6 @@ class _Rules:
         except Exception as error:
             why = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
             raise AssertionError(f"{self.who}: {rule}, but: {why.strip().splitlines()[0]}") from error
-
-
-def _check_built(component: Component, catalog: Catalog) -> None:
-    must = _Rules(component)
-    plain = json.loads(json.dumps(parameters_of(component), default=str))
-    table = {key: value for key, value in plain.items() if value is not None}  # TOML has no null
-    with must.manage("a suite must be able to give all of its parameters"):
-        catalog.entry_of(component)
-        built = catalog.build(component.kind, {"use": component.name, **table})
-    must(f"built from its parameters it must be the same, got {built}", built == component)
 
 
 def _check_fits(component: Teacher | Student, fit: Fit) -> None:

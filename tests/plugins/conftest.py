@@ -1,0 +1,42 @@
+"""Fixtures that the plugins' tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+import pretrained
+import pytest
+import torch
+
+from harness.tiny import CheckContext
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a tiny pretrained model of a kind, or of a "classifier"; not to be changed."""
+
+    @cache
+    def folder(kind: str) -> Path:
+        path = tmp_path_factory.mktemp(kind)
+        if kind == "classifier":
+            labels = [f"It's {topic}" for topic in ("snow", "rain", "sun", "wind")]
+            return pretrained.make("bert", path, labels)
+        return pretrained.make(kind, path)
+
+    return folder
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> CheckContext:
+    (scratch := tmp_path / "scratch").mkdir()
+    return CheckContext(scratch)

@@ -1,0 +1,93 @@
+"""Folders as the hub has them: tiny transformers with random weights and a fast tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+WORDS = [
+    "the",
+    "is",
+    "here",
+    "so",
+    "much",
+    "today",
+    "!",
+    "i",
+    "like",
+    "and",
+    "more",
+    "no",
+    ",",
+    "she",
+    "said",
+    "a",
+    "it",
+    "'",
+    "s",
+    "sun",
+    "rain",
+    "wind",
+    "snow",
+    "again",
+    "in",
+    "may",
+    "now",
+    "then",
+]
+NEVER = [f"unused{number}" for number in range(40)]  # most of a real vocabulary
+POSITIONS = 32
+
+
+def make(kind: str, folder: Path, labels: Sequence[str] = (), special: bool = True) -> Path:
+    """A pretrained `kind` in a folder, with a head for `labels`; `special` tokens surround its texts."""
+    import transformers
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+    first, padding, last, unknown = (0, 1, 2, 3) if kind in ("roberta", "bart") else (2, 0, 3, 1)
+    marks = {first: "<s>", padding: "<pad>", last: "</s>", unknown: "<unk>"}
+    # Between the texts' words stand unused ones, so that no id is a word's place among those used.
+    words = [word for pair in zip(NEVER, WORDS, strict=False) for word in pair] + NEVER[len(WORDS) :]
+    vocabulary = {**{marks[id_]: id_ for id_ in sorted(marks)}, **{w: i for i, w in enumerate(words, 4)}}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    if special:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            "<s> $A </s>", special_tokens=[("<s>", first), ("</s>", last)]
+        )
+    names = {"pad_token": "<pad>", "unk_token": "<unk>", "cls_token": "<s>", "sep_token": "</s>"}
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
+    fast.save_pretrained(folder)
+    bert = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    options: dict[str, Any] = {
+        "bert": bert,
+        "roberta": bert,
+        "distilbert": {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 32},
+        "bart": {
+            "d_model": 16,
+            "init_std": 0.3,
+            **{f"{part}_layers": 1 for part in ("encoder", "decoder")},
+            **{f"{part}_attention_heads": 2 for part in ("encoder", "decoder")},
+            **{f"{part}_ffn_dim": 32 for part in ("encoder", "decoder")},
+        },
+    }
+    torch.manual_seed(0)
+    title = {"bert": "Bert", "roberta": "Roberta", "distilbert": "DistilBert", "bart": "Bart"}[kind]
+    config = getattr(transformers, f"{title}Config")(
+        vocab_size=len(vocabulary),
+        pad_token_id=padding,
+        bos_token_id=first,
+        eos_token_id=last,
+        max_position_embeddings=POSITIONS + (padding + 1 if kind == "roberta" else 0),
+        initializer_range=0.3,
+        **options[kind],
+    )
+    if labels:
+        config.id2label = dict(enumerate(labels))
+    part = "ForSequenceClassification" if labels else "Model"
+    getattr(transformers, title + part)(config).save_pretrained(folder)
+    return folder

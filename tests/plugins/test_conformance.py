@@ -1,0 +1,114 @@
+"""Every component that our plugins register passes the checks that we give to authors of others."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import harness
+from harness import catalog
+from harness.api import Component
+from harness.catalog import Entry
+from harness.testing import check_basics, check_component, check_imports, check_task
+from harness.tiny import ODD_TEXTS, tiny_examples
+
+Folder = Callable[[str], Path]
+
+INSTALLED = catalog.load()
+OURS = [entry for entry in INSTALLED.entries.values() if entry.package == catalog.DISTRIBUTION]
+SMALL: dict[str, Any] = {"use": "mlp", "vocabulary": 40, "width": 4, "min_examples": 0, "epochs": 1}
+MEMBERS = [{"use": "mask", "probability": 0.5}, {"use": "ngram"}]
+
+# What components need, or what makes them quick on a few texts. Paths are below the test's folder.
+TABLES: dict[str, list[dict[str, Any]]] = {
+    "file": [{"train": "data.csv"}],
+    "hub": [{"id": "nobody/nothing", "revision": "0" * 40}],
+    "chain": [{"of": MEMBERS, "copies": 2}],
+    "mix": [{"of": MEMBERS, "copies": 2}, {"of": MEMBERS, "weights": [1, 2], "size": 40}],
+    "mask": [{"copies": 3}, {"probability": 0.0, "force": False}],
+    "replace": [{"copies": 3}],
+    "weighted": [{"of": [{"use": "kl"}, {"use": "cross-entropy"}], "weights": [0.7, 0.3]}],
+    "cross-entropy": [{}, {"label_smoothing": 0.1}],
+    "tfidf-logreg": [{}, {"ngrams": 2, "vocabulary": 30}],
+    "mlp": [SMALL, SMALL | {"hidden": 4, "dropout": 0.2}],
+    "cnn": [SMALL, SMALL | {"spans": [3], "filters": 4}],
+    "minilm": [{"epochs": 1, "longest": 16}],
+    "transformer": [
+        {"model": "bert", "epochs": 1, "pooling": "head"},
+        {"model": "roberta", "epochs": 1, "pooling": "mean"},
+        {"model": "distilbert", "epochs": 1, "pooling": "cls"},
+    ],
+    "checkpoint": [{"model": "classifier"}],
+    "precomputed": [{"file": "answers.jsonl.gz"}],
+    "ensemble": [{"of": [{"use": "student", "student": SMALL}] * 2}],
+    "student": [{"student": SMALL}],
+}
+
+
+def cases() -> list[Any]:
+    found = []
+    for entry in OURS:
+        table = {"min_examples": 0, "epochs": 1}
+        names = {parameter.name for parameter in entry.parameters()}
+        default = {name: value for name, value in table.items() if name in names}
+        for number, given in enumerate(TABLES.get(entry.name, [default])):
+            title = f"{entry.kind}-{entry.name}" + (f"-{number}" if number else "")
+            found.append(pytest.param(entry, {key: v for key, v in given.items() if key != "use"}, id=title))
+    return found
+
+
+def build(entry: Entry, table: dict[str, Any], folder_of: Folder) -> Component:
+    parameters = {parameter.name: parameter for parameter in entry.parameters()}
+    if entry.kind == "teacher" and "model" in parameters:
+        table = {**table, "model": str(folder_of(table.get("model", "bert"))), "revision": "main"}
+    return INSTALLED.build(entry.kind, {"use": entry.name, **table})
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with a data file and a file of outputs; no data and no network besides."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.delenv("HARNESS_DATA", raising=False)
+    rows = [f"text {number},{'yes' if number % 2 else 'no'}" for number in range(60)]
+    (tmp_path / "data.csv").write_text("\n".join(["text,label", *rows]))
+    generator = np.random.default_rng(0)
+    answers = {text: generator.random(4).tolist() for text in ODD_TEXTS}
+    for classes in (2, 3):
+        for part in tiny_examples(classes):
+            answers |= {text: generator.random(4).tolist() for text in part.texts}
+    topics = ("sun", "rain", "wind", "snow")
+    with gzip.open(tmp_path / "answers.jsonl.gz", "wt") as stream:
+        for text, logits in answers.items():
+            row = {"text": text} | {f"it's {t}": x for t, x in zip(topics, logits, strict=True)}
+            stream.write(json.dumps(row) + "\n")
+    return tmp_path
+
+
+def test_all_plugins_load() -> None:
+    assert INSTALLED.failures == ()
+    assert {entry.kind for entry in OURS} == set(harness.api.KINDS)
+
+
+@pytest.mark.parametrize(("entry", "table"), cases())
+def test_component(entry: Entry, table: dict[str, Any], folder_of: Folder, folder: Path) -> None:
+    component = build(entry, table, folder_of)
+    if isinstance(component, harness.Task) and entry.name != "file":
+        check_basics(component, INSTALLED)
+        with suppress(harness.Unavailable):  # not every task has a sample
+            check_task(component, "sample")
+    elif entry.file.endswith("presets.py"):  # other defaults of a class that is checked
+        check_basics(component, INSTALLED)
+    else:
+        check_component(component, INSTALLED)
+
+
+def test_a_plan_needs_no_torch(folder_of: Folder, folder: Path) -> None:
+    check_imports(*(build(*case.values, folder_of) for case in cases()))
