@@ -61,9 +61,13 @@ class DatasetTask(Task):
         """Generate a small corpus: tables train, validation, test and, if you like, unlabelled."""
         raise NotImplementedError
 
-    def local_files(self, folder: Path) -> dict[str, Path]:
-        """The files to read in the task's local folder, by split."""
-        return find_splits(folder)
+    def local_folder(self) -> Path:
+        """Where the task's local files are, in $HARNESS_DATA."""
+        return Path(os.environ.get("HARNESS_DATA", "")).expanduser() / (self.folder or self.name)
+
+    def local_files(self) -> dict[str, Path]:
+        """The local files to read, by split."""
+        return find_splits(self.local_folder())
 
     def resolve(self, source: str) -> Source:
         """The source to use, without reading more of the data than its fingerprint takes."""
@@ -101,24 +105,21 @@ class DatasetTask(Task):
     def _local(self) -> Source:
         folder = self.folder or self.name
         layout = f"{folder}/{{{','.join(SPLITS)}}}.jsonl.gz, .csv or another of its formats"
-        root = os.environ.get("HARNESS_DATA")
-        if not root:
+        if not os.environ.get("HARNESS_DATA"):
             raise Unavailable(
                 f"task {self.name!r} has no local data: HARNESS_DATA is not set; "
                 f"set it to a folder that holds {layout}"
             )
-        path = Path(root).expanduser() / folder
-        if not path.is_dir():
+        if not self.local_folder().is_dir():
             raise Unavailable(
-                f"task {self.name!r} has no local data: {path} does not exist; "
+                f"task {self.name!r} has no local data: {self.local_folder()} does not exist; "
                 f"set HARNESS_DATA to a folder that holds {layout}"
             )
         # Records go where nobody needs to know how this machine's folders are named.
-        return Source("local", fingerprint(find_splits(path)), f"$HARNESS_DATA/{folder}")
+        return Source("local", fingerprint(self.local_files()), f"$HARNESS_DATA/{folder}")
 
     def _read_local(self, source: Source) -> Mapping[str, pa.Table]:
-        root = Path(os.environ.get("HARNESS_DATA", "")).expanduser()
-        files = find_splits(root / (self.folder or self.name))
+        files = self.local_files()
         if fingerprint(files) != source.fingerprint:
             # What is made of the data is stored under the fingerprint that was planned.
             raise HarnessError(f"{source.origin} has changed since this run was planned; start it again")

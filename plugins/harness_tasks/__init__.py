@@ -6,10 +6,15 @@ import harness
 from harness.hookspecs import Register
 from harness_tasks.emotion import Emotion
 from harness_tasks.file import File
+from harness_tasks.glue import Cola, Mnli, Mrpc, Qnli, Qqp, Rte, Sst2, Sst2Sentences
+from harness_tasks.hub import Hub
+from harness_tasks.reviews import Imdb, Reviews
+
+TASKS = (Emotion, File, Sst2, Sst2Sentences, Reviews, Imdb, Cola, Mrpc, Qqp, Mnli, Qnli, Rte, Hub)
 
 
 @harness.hookimpl
 def register_tasks(register: Register) -> None:
     """Register the tasks of this package."""
-    register(Emotion)
-    register(File)
+    for task in TASKS:
+        register(task)

@@ -1,0 +1,223 @@
+"""Tasks of GLUE (Wang et al., 2019, ICLR, arXiv 1804.07461), whose test labels are withheld.
+
+Their test split is therefore a half of GLUE's validation split, unless a file brings one. Tasks on pairs of
+texts join the two with SEPARATOR, which BERT's tokenizers read as the very token that they put there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from annotated_types import Ge
+
+from harness.api import Source, Unavailable
+from harness.sources import DatasetTask, HubSet, find_splits, read_hub, read_table
+from harness_tasks.derived import DerivedTask
+from harness_tasks.file import carve
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+SEPARATOR = " [SEP] "  # between the texts of a pair
+REVISION = "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c"  # of nyu-mll/glue
+
+
+def glue(config: str, text: str, validation: str = "validation") -> HubSet:
+    """GLUE's train and validation splits of one task."""
+    return HubSet(
+        "nyu-mll/glue", REVISION, config, text=text, splits={"train": "train", "validation": validation}
+    )
+
+
+@dataclass(frozen=True)
+class Glue(DerivedTask):
+    """A task whose test split, where its source has none, is half of the validation split."""
+
+    split_seed: Annotated[int, Ge(0)] = 0  # another seed halves the validation split otherwise
+
+    def local_files(self) -> dict[str, Path]:
+        """The splits' files; a test file may be absent."""
+        return find_splits(self.local_folder(), ("train", "validation"))
+
+    def recipe(self, source: Source) -> str:
+        """Say whether the validation split is halved."""
+        if "test" in self.splits_of(source):
+            return ""
+        return f"test = half of validation, seed {self.split_seed}"
+
+    def derive(self, tables: Mapping[str, pa.Table]) -> Mapping[str, pa.Table]:
+        """The splits, with half of each class of the validation split as test where there is no other."""
+        if "test" in tables:
+            return tables
+        halves = carve(tables["validation"], {"test": 0.5}, self.split_seed)
+        return {**tables, "validation": halves["train"], "test": halves["test"]}
+
+
+@dataclass(frozen=True)
+class Sst2(Glue):
+    """Whether a phrase of a film review is positive or negative (Socher et al., 2013, EMNLP, D13-1170; GLUE).
+
+    67,349 training phrases, cut from the treebank's training sentences, and 872 validation sentences. The
+    test split is either the treebank's 1,821 public test sentences (a local file) or half of the validation
+    split; GLUE's own has no labels. Never carve a test split out of the phrases: they overlap.
+    """
+
+    name = "sst2"
+    class_names = ("negative", "positive")
+    hub = glue("sst2", "sentence")
+    test: Literal["auto", "treebank", "half"] = "auto"  # auto: the treebank's where it is at hand, else half
+
+    def local_files(self) -> dict[str, Path]:
+        """The splits' files; test is needed for "treebank" and left alone for "half"."""
+        if self.test == "treebank":
+            return find_splits(self.local_folder())
+        files = super().local_files()
+        return {split: path for split, path in files.items() if split != "test" or self.test != "half"}
+
+    def resolve(self, source: str) -> Source:
+        """The source to use; the hub's has no test labels."""
+        if source == "hub" and self.test == "treebank":
+            raise Unavailable("task 'sst2' has no treebank test split on the hub; set test = \"half\"")
+        return super().resolve(source)
+
+    def recipe(self, source: Source) -> str:
+        """Say whether the validation split is halved."""
+        if self.test == "half":
+            return f"test = half of validation, seed {self.split_seed}"
+        return super().recipe(source)
+
+    def derive(self, tables: Mapping[str, pa.Table]) -> Mapping[str, pa.Table]:
+        """The splits, halving the validation split where that is asked for or there is no test split."""
+        if self.test == "half":
+            tables = {split: table for split, table in tables.items() if split != "test"}
+        return super().derive(tables)
+
+    def sample(self, generator: np.random.Generator) -> Mapping[str, pa.Table]:
+        """Generate phrases and sentences on films; see :mod:`harness_tasks.sentiment.corpus`."""
+        from harness_tasks.sentiment.corpus import Plan, corpus
+        from harness_tasks.sentiment.en import FILMS
+
+        sizes = {"train": 3000, "validation": 400, "test": 800, "unlabelled": 4000}
+        return corpus(FILMS, Plan(sizes, clauses=(1, 1), fragments=0.6, positive=0.55), generator)
+
+
+@dataclass(frozen=True)
+class Sst2Sentences(DatasetTask):
+    """Whether a sentence of a film review is positive or negative (Socher et al., 2013, EMNLP, D13-1170).
+
+    The treebank's whole sentences, neutral ones left out: 6,920 to train on, 872 to validate, 1,821 to test.
+    """
+
+    name = "sst2-sentences"
+    class_names = ("negative", "positive")
+
+    def sample(self, generator: np.random.Generator) -> Mapping[str, pa.Table]:
+        """Generate sentences on films; see :mod:`harness_tasks.sentiment.corpus`."""
+        from harness_tasks.sentiment.corpus import Plan, corpus
+        from harness_tasks.sentiment.en import FILMS
+
+        sizes = {"train": 1000, "validation": 400, "test": 800, "unlabelled": 4000}
+        return corpus(FILMS, Plan(sizes, clauses=(1, 2)), generator)
+
+
+@dataclass(frozen=True)
+class Cola(Glue):
+    """Whether an English sentence is acceptable (CoLA: Warstadt et al., 2019, TACL, arXiv 1805.12471).
+
+    8,551 training and 1,043 validation sentences from linguistics papers, of which half are the test split.
+    About 70 in 100 are acceptable, hence Matthews' correlation.
+    """
+
+    name = "cola"
+    headline = "matthews"
+    class_names = ("unacceptable", "acceptable")
+    hub = glue("cola", "sentence")
+
+    def sample(self, generator: np.random.Generator) -> Mapping[str, pa.Table]:
+        """Generate sentences, right and wrong; see :mod:`harness_tasks.cola_sample`."""
+        from harness_tasks.cola_sample import corpus
+
+        return corpus(generator)
+
+
+@dataclass(frozen=True)
+class GluePair(Glue):
+    """A task on two texts, read from two columns and joined with SEPARATOR."""
+
+    second_column: ClassVar[str] = ""  # the first is `text_column`
+
+    def _read_local(self, source: Source) -> Mapping[str, pa.Table]:
+        firsts = super()._read_local(source)
+        files = self.local_files()
+        return {
+            split: joined(first, read_table(files[split], text=self.second_column, label=None))
+            for split, first in firsts.items()
+        }
+
+    def _read_hub(self) -> Mapping[str, pa.Table]:
+        firsts = super()._read_hub()
+        assert self.hub is not None
+        seconds = read_hub(replace(self.hub, text=self.second_column), self.class_names)
+        return {split: joined(first, seconds[split]) for split, first in firsts.items()}
+
+
+def joined(first: pa.Table, second: pa.Table) -> pa.Table:
+    """The first table, each of its texts followed by the second's."""
+    from pyarrow import compute as pc
+
+    texts = pc.binary_join_element_wise(first["text"], second["text"], SEPARATOR)
+    return first.set_column(first.column_names.index("text"), "text", texts)
+
+
+@dataclass(frozen=True)
+class Mrpc(GluePair):
+    """Whether two sentences of news say the same (MRPC: Dolan and Brockett, 2005, I05-5002; GLUE)."""
+
+    name = "mrpc"
+    class_names = ("not_equivalent", "equivalent")
+    text_column, second_column = "sentence1", "sentence2"
+    hub = glue("mrpc", "sentence1")
+
+
+@dataclass(frozen=True)
+class Qqp(GluePair):
+    """Whether two questions asked on Quora mean the same (QQP; GLUE)."""
+
+    name = "qqp"
+    class_names = ("not_duplicate", "duplicate")
+    text_column, second_column = "question1", "question2"
+    hub = glue("qqp", "question1")
+
+
+@dataclass(frozen=True)
+class Mnli(GluePair):
+    """Whether a premise entails a hypothesis (MultiNLI, matched: Williams et al., 2018, N18-1101; GLUE)."""
+
+    name = "mnli"
+    class_names = ("entailment", "neutral", "contradiction")
+    text_column, second_column = "premise", "hypothesis"
+    hub = glue("mnli", "premise", validation="validation_matched")
+
+
+@dataclass(frozen=True)
+class Qnli(GluePair):
+    """Whether a sentence answers a question (QNLI, from SQuAD: Rajpurkar et al., 2016, D16-1264; GLUE)."""
+
+    name = "qnli"
+    class_names = ("entailment", "not_entailment")
+    text_column, second_column = "question", "sentence"
+    hub = glue("qnli", "question")
+
+
+@dataclass(frozen=True)
+class Rte(GluePair):
+    """Whether a text entails a sentence (RTE 1, 2, 3 and 5: Dagan et al., 2006; GLUE)."""
+
+    name = "rte"
+    class_names = ("entailment", "not_entailment")
+    text_column, second_column = "sentence1", "sentence2"
+    hub = glue("rte", "sentence1")

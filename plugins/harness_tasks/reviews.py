@@ -1,0 +1,131 @@
+"""Reviews: products, hotels and meals in six languages, and films at length."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from annotated_types import Ge, Gt, Lt
+
+from harness.api import SPLITS, HarnessError, Source
+from harness.sources import HubSet, find_splits
+from harness_tasks.derived import DerivedTask, balanced, renamed, without_labels, without_shared
+from harness_tasks.file import carve
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+STARS = {"1": "negative", "2": "negative", "3": "neutral", "4": "positive", "5": "positive"}
+CLASSES = ("negative", "neutral", "positive")
+
+
+@dataclass(frozen=True)
+class Reviews(DerivedTask):
+    """Whether a review is positive or negative, in English, Dutch, French, German, Italian or Spanish.
+
+    Data is in the local folder ``reviews/<language>.<corpus>``: for instance cls-books, the books of
+    Webis-CLS-10 (Prettenhofer and Stein, 2010, ACL, P10-1114; en, fr, de); semeval16-restaurants (Pontiki et
+    al., 2016, S16-1002; en, nl, fr, es); opener-hotel (Barnes et al., 2018, P18-1231; en, es); or
+    customer-reviews (Hu and Liu, 2004; en). Labels are polarities or stars: 1 and 2 are negative, 4 and 5
+    positive, 3 neutral. The sample corpus depends on the language alone.
+    """
+
+    name = "reviews"
+    language: Literal["en", "nl", "fr", "de", "it", "es"] = "en"
+    corpus: str = "cls-books"  # what comes after the language in the folder's name
+    neutral: bool = False  # keep neutral reviews as a third class
+    balanced: Annotated[int, Ge(3)] | None = None  # texts a split, evenly by class; 1000: 1000/1000/1000
+    drop_shared: bool = False  # drop texts from training that are in validation or test (CLS: about 2 %)
+    split_seed: Annotated[int, Ge(0)] = 0  # another seed takes another balanced subset
+
+    @property
+    def folder(self) -> str:  # type: ignore[override]
+        """The local folder, under $HARNESS_DATA."""
+        return f"reviews/{self.language}.{self.corpus}"
+
+    def check(self) -> None:
+        """Raise ValueError for a corpus whose name could be a path."""
+        if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", self.corpus):
+            raise ValueError(f"corpus must be a kebab-case name such as 'cls-books', got {self.corpus!r}")
+
+    def recipe(self, source: Source) -> str:
+        """Say which rows are taken."""
+        steps = [
+            self.language if source.name == "sample" else "",
+            "" if self.neutral else "neutral dropped",
+            "shared dropped" if self.drop_shared else "",
+            f"{self.balanced} a split, seed {self.split_seed}" if self.balanced else "",
+        ]
+        return ", ".join(filter(None, steps))
+
+    def derive(self, tables: Mapping[str, pa.Table]) -> Mapping[str, pa.Table]:
+        """Polarities for stars, then the rows that are asked for."""
+        tables = renamed(tables, STARS)
+        for split in SPLITS:
+            for label in tables[split]["label"].to_pylist():
+                if label is not None and label not in CLASSES:
+                    raise HarnessError(
+                        f"{self.folder} has the label {label!r} in its {split} split; "
+                        f"expected {', '.join(CLASSES)} or 1 to 5 stars"
+                    )
+        if not self.neutral:
+            tables = without_labels(tables, {"neutral"})
+        if self.drop_shared:
+            tables = without_shared(tables)
+        return balanced(tables, self.balanced, self.split_seed) if self.balanced else tables
+
+    def sample(self, generator: np.random.Generator) -> Mapping[str, pa.Table]:
+        """Generate reviews in the language; see :mod:`harness_tasks.sentiment.corpus`."""
+        from harness_tasks.sentiment.corpus import Plan, corpus, language
+
+        sizes = {"train": 1000, "validation": 400, "test": 1000, "unlabelled": 4000}
+        return corpus(language(self.language), Plan(sizes), generator)
+
+
+@dataclass(frozen=True)
+class Imdb(DerivedTask):
+    """Whether a film review is positive or negative (Maas et al., 2011, ACL, P11-1015).
+
+    25,000 reviews each to train and to test, and 50,000 unlabelled. There is no validation split: where no
+    file brings one, it is carved out of the training split, the same share of each class.
+    """
+
+    name = "imdb"
+    class_names = ("negative", "positive")
+    hub = HubSet(
+        "stanfordnlp/imdb",
+        revision="e6281661ce1c48d982bc483cf8a173c1bbeb5d31",
+        config="plain_text",
+        splits={"train": "train", "test": "test", "unlabelled": "unsupervised"},
+    )
+    validation_share: Annotated[float, Gt(0), Lt(1)] = 0.1  # of training texts, where no file validates
+    split_seed: Annotated[int, Ge(0)] = 0  # another seed carves other rows
+
+    def local_files(self) -> dict[str, Path]:
+        """The splits' files; a validation file may be absent."""
+        return find_splits(self.local_folder(), ("train", "test"))
+
+    def recipe(self, source: Source) -> str:
+        """Say whether validation is carved out of training."""
+        if "validation" in self.splits_of(source):
+            return ""
+        return f"validation = {self.validation_share} of train, seed {self.split_seed}"
+
+    def derive(self, tables: Mapping[str, pa.Table]) -> Mapping[str, pa.Table]:
+        """The splits under our names for the classes, with a validation split."""
+        tables = renamed(tables, {"neg": "negative", "pos": "positive"})
+        if "validation" not in tables:
+            tables |= carve(tables["train"], {"validation": self.validation_share}, self.split_seed)
+        return tables
+
+    def sample(self, generator: np.random.Generator) -> Mapping[str, pa.Table]:
+        """Generate long reviews of films; see :mod:`harness_tasks.sentiment.corpus`."""
+        from harness_tasks.sentiment.corpus import Plan, corpus
+        from harness_tasks.sentiment.en import FILMS
+
+        sizes = {"train": 1000, "validation": 300, "test": 600, "unlabelled": 2000}
+        return corpus(FILMS, Plan(sizes, clauses=(5, 9), mixed=0.3), generator)

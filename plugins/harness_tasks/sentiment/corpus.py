@@ -1,0 +1,151 @@
+"""A generated corpus of opinions, for where the real reviews are not at hand.
+
+Only a part of the opinion words occurs in the training split, the rest in the other splits and in the
+unlabelled pool, so that knowing the language, or reading unlabelled text, helps. Denials ("was not dull")
+and turns ("..., but ...") change the label, so that order matters; asides, typing errors and some wrong
+labels in the training split do what they do everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from harness_tasks.emotion_sample import Dice
+from harness_tasks.sentiment.grammar import OPPOSITE, POLARITIES, Language, Polarity, Words
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+LANGUAGES = {"en": "ENGLISH", "nl": "DUTCH", "fr": "FRENCH", "de": "GERMAN", "it": "ITALIAN", "es": "SPANISH"}
+UNKNOWN = 0.8  # chance that a list's rarest word is kept from the training split; its commonest never is
+WRONG = 0.03  # of training labels are drawn anew
+TYPOS = 0.02  # of words
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long texts are and how many there shall be."""
+
+    sizes: Mapping[str, int]  # by split; `unlabelled` has no labels
+    clauses: tuple[int, int] = (1, 3)  # opinions a text, from and to
+    fragments: float = 0.0  # of training texts are one phrase alone: "utterly superb"
+    mixed: float = 0.0  # of the opinions in a longer text are the other way round, always fewer than half
+    positive: float = 0.5  # of texts
+
+
+def language(code: str) -> Language:
+    """The language of an ISO 639-1 code in LANGUAGES."""
+    module = import_module(f"harness_tasks.sentiment.{code}")
+    found: Language = getattr(module, LANGUAGES[code])
+    return found
+
+
+class Writer:
+    """Writes opinions in one language."""
+
+    def __init__(self, dice: Dice, language: Language) -> None:
+        self.dice, self.language = dice, language
+
+    def text(self, polarity: Polarity, plan: Plan) -> str:
+        """One text of sentences, most of them of the polarity."""
+        dice, (least, most) = self.dice, plan.clauses
+        count = least + int(dice() * (most - least + 1))
+        others = min(sum(dice() < plan.mixed for _ in range(count)), (count - 1) // 2)
+        flipped = [OPPOSITE[polarity]] * others + [polarity] * (count - others)
+        sentences = [self.sentence(p) for p in sorted(flipped, key=lambda _: dice())]
+        while dice() < 0.4 and len(sentences) < 2 * count:
+            sentences.insert(int(dice() * (len(sentences) + 1)), dice.pick(self.language.asides))
+        return self.typed(" . ".join(sentences))
+
+    def fragment(self, polarity: Polarity) -> str:
+        """A phrase that is no sentence."""
+        if self.dice() < 0.3:
+            return self.typed(self.dice.pick_early(self.language.opinions(polarity).verdicts))
+        return self.typed(self.adjective(polarity, feminine=False))
+
+    def sentence(self, polarity: Polarity) -> str:
+        """One opinion, in 14 of 100 after one that it outweighs."""
+        if self.dice() < 0.14:
+            return self.language.contrast.format(self.clause(OPPOSITE[polarity]), self.clause(polarity))
+        return self.clause(polarity)
+
+    def clause(self, polarity: Polarity) -> str:
+        """An opinion as a state, a denied state, an act or a verdict."""
+        dice, language = self.dice, self.language
+        opinions = language.opinions(polarity)
+        roll = dice()
+        if roll < 0.15:
+            return dice.pick(language.closings).format(dice.pick_early(opinions.verdicts))
+        feminine = dice() * len(language.masculine + language.feminine) >= len(language.masculine)
+        noun = dice.pick(language.feminine if feminine else language.masculine)
+        if roll < 0.32:
+            return self.about(dice.pick_early(opinions.acts), noun)
+        if roll < 0.46:
+            denied = dice.pick_early(language.opinions(OPPOSITE[polarity]).plain)
+            return self.about(dice.pick(language.denials), noun, self.agreeing(denied, feminine))
+        return self.about(dice.pick(language.states), noun, self.adjective(polarity, feminine))
+
+    def about(self, pattern: str, noun: str, *rest: str) -> str:
+        """The pattern with the noun as its subject or object."""
+        return pattern.format(noun if pattern.startswith("{}") else self.language.object_of(noun), *rest)
+
+    def adjective(self, polarity: Polarity, feminine: bool) -> str:
+        """An adjective, often with its degree."""
+        dice, opinions = self.dice, self.language.opinions(polarity)
+        strong = dice() < 0.4
+        adjective = self.agreeing(dice.pick_early(opinions.strong if strong else opinions.plain), feminine)
+        degrees = self.language.intense if strong else self.language.degrees
+        return f"{dice.pick(degrees)} {adjective}" if dice() < 0.5 else adjective
+
+    def agreeing(self, adjective: str, feminine: bool) -> str:
+        """The adjective's form for a masculine or a feminine noun."""
+        return self.language.feminine_of(adjective) if feminine else adjective.partition("|")[0]
+
+    def typed(self, text: str) -> str:
+        """The text, with a letter left out of a word or two swapped now and then."""
+        return " ".join(self._slip(word) if self.dice() < TYPOS else word for word in text.split())
+
+    def _slip(self, word: str) -> str:
+        if len(word) < 4:
+            return word
+        at = 1 + int(self.dice() * (len(word) - 2))
+        return word[:at] + (word[at + 1 :] if self.dice() < 0.5 else word[at + 1] + word[at] + word[at + 2 :])
+
+
+def corpus(language: Language, plan: Plan, generator: np.random.Generator) -> dict[str, pa.Table]:
+    """Tables of the plan's sizes: columns text and label, and unlabelled with text alone."""
+    import pyarrow as pa
+
+    dice = Dice(generator)
+    # Shuffled, so that words of one stem or one strength are not all frequent or all rare.
+    everything = language.narrowed(lambda listed: tuple(dice.shuffled(listed)))
+
+    def keep(listed: Words) -> Words:
+        return tuple(word for rank, word in enumerate(listed) if dice() >= UNKNOWN * rank / len(listed))
+
+    known = everything.narrowed(keep)
+    tables: dict[str, pa.Table] = {}
+    written: set[str] = set()
+    for split, size in plan.sizes.items():
+        writer = Writer(dice, known if split == "train" else everything)
+        texts, labels = [], []
+        for _ in range(size):
+            polarity = POLARITIES[dice() < plan.positive]
+            tries = 0
+            while True:  # no text stands in two splits, or twice in one
+                alone = split == "train" and tries < 3 and dice() < plan.fragments
+                text = writer.fragment(polarity) if alone else writer.text(polarity, plan)
+                if text not in written:
+                    break
+                tries += 1
+            written.add(text)
+            texts.append(text)
+            wrong = split == "train" and dice() < WRONG
+            labels.append(POLARITIES[dice() < plan.positive] if wrong else polarity)
+        columns = {"text": texts} if split == "unlabelled" else {"text": texts, "label": labels}
+        tables[split] = pa.table(columns)
+    return tables
