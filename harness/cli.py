@@ -123,6 +123,7 @@ def bench(
     from harness.devices import slots
     from harness.display import display
     from harness.executors.local import LocalExecutor
+    from harness.record import merge, read
     from harness.runner import prepare, run
     from harness.store import Store
 
@@ -133,6 +134,8 @@ def bench(
     chosen = _select(plan, only, seeds)
     folder = results / loaded.name
     _check_writable(folder)
+    written = folder / "records.jsonl"
+    before = read(written) if written.exists() else []
     kept = Store(store)
     if fresh:
         for step in chosen.steps.values():
@@ -156,7 +159,7 @@ def bench(
         return (schedule if key in schedule.states else whole).outcome(key)
 
     records = list(collect(plan, outcome, kept, catalog))
-    leaderboard.write(records, folder)
+    leaderboard.write(merge(before, records), folder)
     asked = {cell.key for cell in chosen.cells}
     mine = [record for record in records if record["cell"] in asked]
     counts = {

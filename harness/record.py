@@ -193,6 +193,16 @@ def write(records: Iterable[Record], path: Path) -> None:
     publish(path, "".join(dumps(record) + "\n" for record in records))
 
 
+def merge(before: Iterable[Record], now: Iterable[Record]) -> list[Record]:
+    """The records of a run, and those from before of tasks' other data sources: a run on the sample
+    corpus leaves the results on real data in place.
+    """
+    now = list(now)
+    sources = {(record["task"]["name"], record["task"]["source"]) for record in now}
+    others = [r for r in before if (r["task"]["name"], r["task"]["source"]) not in sources]
+    return now + [record for record in others if record["task"]["source"] is not None]
+
+
 def dumps(value: Any, indent: int | None = None) -> str:
     """JSON, in one line unless indented. What it has no number for, NaN and the infinities, becomes null."""
     try:

@@ -240,3 +240,11 @@ def test_an_installed_copy_does_not_claim_the_commit_around_it(
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
     monkeypatch.setattr(records, "__file__", str(tmp_path / "site-packages" / "harness" / "record.py"))
     assert records._commit() is None
+
+
+def test_merge_keeps_what_other_sources_gave() -> None:
+    def record(source: str, score: float) -> dict[str, Any]:
+        return {"task": {"name": "moods", "source": source}, "metrics": {"accuracy": score}}
+
+    real, old, new = record("local", 0.9), record("sample", 0.5), record("sample", 0.6)
+    assert records.merge([real, old], [new]) == [new, real]
