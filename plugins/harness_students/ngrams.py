@@ -9,6 +9,7 @@ from zlib import crc32
 from harness.featurise import UNKNOWN, Featuriser, Words
 
 _WORD, _CHARACTERS = 1, 0  # where the hash starts: the word "in" is not the piece "in" of "thing"
+_STEP = 116_049_371  # from a word to the next; the number is fastText's
 _REMEMBERED = 200_000  # words whose ids are kept; a text's words repeat
 
 
@@ -17,7 +18,7 @@ class HashedNgrams(Featuriser):
 
     Nothing is fitted: no word is unknown. Words are bracketed before their characters are taken, as
     ``<word>``, so that a beginning differs from an end (Bojanowski et al., 2017). Hashes are CRC-32 of
-    UTF-8, the same in every process.
+    UTF-8, the same in every process; those of several words are polynomials in their words'.
     """
 
     type = "hashed-ngrams"
@@ -31,30 +32,30 @@ class HashedNgrams(Featuriser):
         self.max_characters = max_characters
         self.longest = longest
         self.size = buckets + 2
-        self._pieces: dict[str, tuple[int, ...]] = {}
+        self._pieces: dict[str, tuple[int, tuple[int, ...]]] = {}  # a word's hash and ids
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """See :class:`Featuriser`."""
         return [self._encode(Words._split(text.lower())[: self.longest]) or [UNKNOWN] for text in texts]
 
     def _encode(self, words: list[str]) -> list[int]:
-        known = self._pieces
+        known, buckets = self._pieces, self.buckets
         if len(known) > _REMEMBERED:
             known.clear()
         ids: list[int] = []
+        single: list[int] = []  # the words' hashes
         for word in words:
-            pieces = known.get(word)
-            if pieces is None:
-                pieces = known[word] = self._pieces_of(word)
-            ids += pieces
-        # The hash of n words goes on from the hash of the first n - 1 of them.
-        hashes = [crc32(word.encode(), _WORD) for word in words] if self.words > 1 else []
+            found = known.get(word)
+            if found is None:
+                found = known[word] = crc32(word.encode(), _WORD), self._pieces_of(word)
+            single.append(found[0])
+            ids += found[1]
+        # The hash of n words goes on from that of the first n - 1 of them.
+        hashes = single
         for count in range(1, self.words):
-            hashes = [
-                crc32(f" {word}".encode(), before)
-                for before, word in zip(hashes, words[count:], strict=False)
-            ]
-            ids += [self._bucket(number) for number in hashes]
+            pairs = zip(hashes, single[count:], strict=False)
+            hashes = [(before * _STEP + word) & 0xFFFFFFFF for before, word in pairs]
+            ids += [number % buckets + 2 for number in hashes]
         return ids
 
     def _pieces_of(self, word: str) -> tuple[int, ...]:
