@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from annotated_types import Ge
@@ -21,6 +22,8 @@ from harness_tasks.file import carve
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
+
+    from harness_tasks.pair_sample import Relation, Style
 
 SEPARATOR = " [SEP] "  # between the texts of a pair
 REVISION = "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c"  # of nyu-mll/glue
@@ -149,6 +152,14 @@ class GluePair(Glue):
     """A task on two texts, read from two columns and joined with SEPARATOR."""
 
     second_column: ClassVar[str] = ""  # the first is `text_column`
+    relations: ClassVar[Mapping[str, tuple[Relation, ...]]] = {}  # what each class means in the sample corpus
+    style: ClassVar[Style] = "statements"  # of the sample corpus
+
+    def sample(self, generator: np.random.Generator) -> Mapping[str, pa.Table]:
+        """Generate pairs of short English texts; see :mod:`harness_tasks.pair_sample`."""
+        from harness_tasks.pair_sample import corpus
+
+        return corpus(self.relations, self.style, SEPARATOR, generator)
 
     def _read_local(self, source: Source) -> Mapping[str, pa.Table]:
         firsts = super()._read_local(source)
@@ -181,6 +192,7 @@ class Mrpc(GluePair):
     class_names = ("not_equivalent", "equivalent")
     text_column, second_column = "sentence1", "sentence2"
     hub = glue("mrpc", "sentence1")
+    relations = MappingProxyType({"equivalent": ("same",), "not_equivalent": ("opposite", "other")})
 
 
 @dataclass(frozen=True)
@@ -191,6 +203,8 @@ class Qqp(GluePair):
     class_names = ("not_duplicate", "duplicate")
     text_column, second_column = "question1", "question2"
     hub = glue("qqp", "question1")
+    relations = MappingProxyType({"duplicate": ("same",), "not_duplicate": ("opposite", "other")})
+    style = "questions"
 
 
 @dataclass(frozen=True)
@@ -201,6 +215,9 @@ class Mnli(GluePair):
     class_names = ("entailment", "neutral", "contradiction")
     text_column, second_column = "premise", "hypothesis"
     hub = glue("mnli", "premise", validation="validation_matched")
+    relations = MappingProxyType(
+        {"entailment": ("same",), "neutral": ("other",), "contradiction": ("opposite",)}
+    )
 
 
 @dataclass(frozen=True)
@@ -211,6 +228,8 @@ class Qnli(GluePair):
     class_names = ("entailment", "not_entailment")
     text_column, second_column = "question", "sentence"
     hub = glue("qnli", "question")
+    relations = MappingProxyType({"entailment": ("same",), "not_entailment": ("other",)})
+    style = "answer"
 
 
 @dataclass(frozen=True)
@@ -221,3 +240,4 @@ class Rte(GluePair):
     class_names = ("entailment", "not_entailment")
     text_column, second_column = "sentence1", "sentence2"
     hub = glue("rte", "sentence1")
+    relations = MappingProxyType({"entailment": ("same",), "not_entailment": ("opposite", "other")})

@@ -116,18 +116,23 @@ class Writer:
         return word[:at] + (word[at + 1 :] if self.dice() < 0.5 else word[at + 1] + word[at] + word[at + 2 :])
 
 
-def corpus(language: Language, plan: Plan, generator: np.random.Generator) -> dict[str, pa.Table]:
-    """Tables of the plan's sizes: columns text and label, and unlabelled with text alone."""
-    import pyarrow as pa
-
-    dice = Dice(generator)
+def partly(language: Language, dice: Dice) -> tuple[Language, Language]:
+    """The language for training, which lacks some opinion words, and the whole of it for the rest."""
     # Shuffled, so that words of one stem or one strength are not all frequent or all rare.
     everything = language.narrowed(lambda listed: tuple(dice.shuffled(listed)))
 
     def keep(listed: Words) -> Words:
         return tuple(word for rank, word in enumerate(listed) if dice() >= UNKNOWN * rank / len(listed))
 
-    known = everything.narrowed(keep)
+    return everything.narrowed(keep), everything
+
+
+def corpus(language: Language, plan: Plan, generator: np.random.Generator) -> dict[str, pa.Table]:
+    """Tables of the plan's sizes: columns text and label, and unlabelled with text alone."""
+    import pyarrow as pa
+
+    dice = Dice(generator)
+    known, everything = partly(language, dice)
     tables: dict[str, pa.Table] = {}
     written: set[str] = set()
     for split, size in plan.sizes.items():

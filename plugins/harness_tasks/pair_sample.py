@@ -1,0 +1,82 @@
+"""Generated corpora of pairs of texts, for where those of GLUE are not at hand.
+
+A pair says the same of a thing in other words, says the opposite, or speaks of two things. What the pair
+means shows only where the two texts are compared, though a denial in the second hints at it, as in the real
+data (Gururangan et al., 2018, N18-2017). A part of the words is missing from the training split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from harness_tasks.emotion_sample import Dice
+from harness_tasks.sentiment.corpus import Writer, partly
+from harness_tasks.sentiment.en import ENGLISH
+from harness_tasks.sentiment.grammar import OPPOSITE, POLARITIES, Polarity
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+SIZES = {"train": 2000, "validation": 400, "test": 800, "unlabelled": 2000}
+Relation = Literal["same", "opposite", "other"]
+Style = Literal["statements", "questions", "answer"]
+DENIED = {"same": 0.15, "opposite": 0.65, "other": 0.15}  # of second texts deny
+QUESTIONS = ("is it true that {} ?", "do people say that {} ?", "why is it that {} ?", "who says that {} ?")
+ASKED = ("what was {} like ?", "how was {} ?", "what did you think of {} ?", "how would you describe {} ?")
+
+
+def corpus(
+    labels: Mapping[str, Sequence[Relation]], style: Style, separator: str, generator: np.random.Generator
+) -> dict[str, pa.Table]:
+    """Tables by split of pairs whose relation is one of those that a label, equally likely, stands for.
+
+    An `answer` is about what the question asks for ("same") or about something else.
+    """
+    import pyarrow as pa
+
+    dice = Dice(generator)
+    known, everything = partly(ENGLISH, dice)
+    tables: dict[str, pa.Table] = {}
+    written: set[str] = set()
+    for split, size in SIZES.items():
+        writer = Writer(dice, known if split == "train" else everything)
+        texts, chosen = [], []
+        for _ in range(size):
+            label = dice.pick(tuple(labels))
+            relation = labels[label][int(dice() * len(labels[label]))]
+            while (text := separator.join(_pair(writer, relation, style))) in written:
+                pass
+            written.add(text)
+            texts.append(text)
+            chosen.append(label)
+        tables[split] = pa.table(
+            {"text": texts} if split == "unlabelled" else {"text": texts, "label": chosen}
+        )
+    return tables
+
+
+def _pair(writer: Writer, relation: Relation, style: Style) -> tuple[str, str]:
+    dice = writer.dice
+    noun = dice.pick(writer.language.masculine)
+    polarity = POLARITIES[dice() < 0.5]
+    second = noun
+    while relation == "other" and second == noun:
+        second = dice.pick(writer.language.masculine)
+    wanted = OPPOSITE[polarity] if relation == "opposite" else polarity
+    other = _state(writer, second, wanted, DENIED[relation])
+    if style == "answer":
+        return dice.pick(ASKED).format(noun), other
+    first = _state(writer, noun, polarity, 0.15)
+    if style == "questions":
+        return dice.pick(QUESTIONS).format(first), dice.pick(QUESTIONS).format(other)
+    return first, other
+
+
+def _state(writer: Writer, noun: str, polarity: Polarity, denied: float) -> str:
+    dice, language = writer.dice, writer.language
+    if dice() < denied:
+        adjective = dice.pick_early(language.opinions(OPPOSITE[polarity]).plain)
+        return writer.about(dice.pick(language.denials), noun, adjective)
+    return writer.about(dice.pick(language.states), noun, writer.adjective(polarity, feminine=False))
