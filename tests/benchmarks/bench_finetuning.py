@@ -170,24 +170,6 @@ def trainer(options: argparse.Namespace) -> dict[str, Any]:
     return outcome(logits, chosen["test"][1], seconds, seen, "fp32", source)
 
 
-@dataclass
-class Context:
-    """What a step lends to a teacher."""
-
-    scratch: Path
-    threads: int
-    precision: str
-    seed: int = SEED
-    device: str = "cpu"
-
-    def progress(self, done: int, total: int, **scalars: float) -> None:
-        """Nobody watches."""
-
-    def warn(self, message: str) -> None:
-        """Pass it on."""
-        sys.stderr.write(f"{message}\n")
-
-
 def ours(options: argparse.Namespace) -> dict[str, Any]:
     """The teacher ``minilm`` as the harness runs it, but for the validation after each epoch."""
     import numpy as np
@@ -196,6 +178,7 @@ def ours(options: argparse.Namespace) -> dict[str, Any]:
     import harness_teachers.finetuning as finetuning
     from harness import Examples
     from harness.devices import precision, slots
+    from harness.tiny import CheckContext
     from harness_teachers.transformer import MiniLM
 
     torch.set_num_threads(options.threads)
@@ -221,10 +204,12 @@ def ours(options: argparse.Namespace) -> dict[str, Any]:
         keep_best: bool = False
 
     with tempfile.TemporaryDirectory() as scratch:
-        context = Context(Path(scratch), options.threads, precision("auto", slots("cpu")))
+        context = CheckContext(
+            Path(scratch), SEED, threads=options.threads, precision=precision("auto", slots("cpu"))
+        )
         teacher = LastWeights(epochs=options.epochs, batch_size=BATCH_SIZE)
         few = Examples(texts[:8], tuple(classes), np.array(labels[:8]))
-        model = teacher.fit(train, few, context)  # type: ignore[arg-type]
+        model = teacher.fit(train, few, context)
         logits = model.predict(chosen["test"][0])
     seen = options.epochs * len(texts)
     return outcome(logits, chosen["test"][1], seconds, seen, context.precision, source)
