@@ -6,6 +6,7 @@ a millisecond; the tests hold the figures equal to scikit-learn's, whose import 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -25,10 +26,11 @@ def classification(
     """Scores of logits (N, C), or log-probabilities, against gold labels (N,); plain JSON values.
 
     Rows without a gold label (-1) are left out. Macro averages run over the classes that occur in the
-    gold labels or the predictions, and 0/0 counts as 0, as in scikit-learn. ``nll`` is the mean negative
-    log-likelihood in nats; ``ece`` the expected calibration error over 15 bins of equal width (Guo et
-    al., 2017); the rows of ``confusion`` are gold classes. Raises HarnessError where there is nothing to
-    score, or where the outputs are no distribution (NaN or infinite).
+    gold labels or the predictions, and 0/0 counts as 0, as in scikit-learn. ``matthews`` is the
+    correlation of labels and predictions (Matthews, 1975; for more classes Gorodkin, 2004); ``nll`` the
+    mean negative log-likelihood in nats; ``ece`` the expected calibration error over 15 bins of equal width
+    (Guo et al., 2017); the rows of ``confusion`` are gold classes. Raises HarnessError where there is
+    nothing to score, or where the outputs are no distribution (NaN or infinite).
     """
     import numpy as np  # here, as rankings import this module and need no arrays
 
@@ -63,6 +65,7 @@ def classification(
         "recall_macro": float(recall[occurs].mean()),
         "precision_micro": accuracy,
         "recall_micro": accuracy,
+        "matthews": _matthews(right.sum(), gold, guessed),
         "nll": nll,
         "ece": ece,
         "per_class": {
@@ -88,6 +91,13 @@ def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
     out = np.zeros(len(part))
     np.divide(part, whole, out=out, where=whole > 0)
     return out
+
+
+def _matthews(right: float, gold: NDArray[Any], guessed: NDArray[Any]) -> float:
+    """The correlation coefficient, 0 where labels or predictions are all of one class."""
+    rows, gold, guessed = float(gold.sum()), gold.astype("float64"), guessed.astype("float64")
+    spread = (rows * rows - guessed @ guessed) * (rows * rows - gold @ gold)
+    return float((right * rows - gold @ guessed) / math.sqrt(spread)) if spread > 0 else 0.0
 
 
 def _calibration(

@@ -47,6 +47,7 @@ def test_equals_scikit_learn(seed: int) -> None:
             assert ours[f"f1_{average}"] == pytest.approx(
                 sk.f1_score(labels, predicted, average=average), abs=1e-12
             )
+        assert ours["matthews"] == pytest.approx(sk.matthews_corrcoef(labels, predicted), abs=1e-12)
         every = list(range(len(classes)))
         p, r, f, s = sk.precision_recall_fscore_support(labels, predicted, labels=every, zero_division=0)
         for c, name in enumerate(classes):
@@ -101,7 +102,9 @@ def test_json_and_bounds() -> None:
         ours = classification(*random_case(seed))
         assert json.loads(json.dumps(ours, allow_nan=False)) == ours
         assert all(
-            0 <= value <= 1 for name, value in ours.items() if isinstance(value, float) and name != "nll"
+            -(name == "matthews") <= value <= 1
+            for name, value in ours.items()
+            if isinstance(value, float) and name != "nll"
         )
 
 
