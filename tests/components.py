@@ -7,14 +7,19 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+import pytest
+
 from harness import catalog, suite
 from harness.devices import Slot
+from harness.executors import Event
+from harness.executors.local import _perform
 from harness.job import perform
 from harness.plan import Plan, Step, build
 from harness.store import Artefact, Store
@@ -61,6 +66,9 @@ SMALL = """
     [[task]]
     use = "toy"
 
+    [[augmenter]]
+    use = "toy-plain"
+
     [[student]]
     use = "toy"
 """
@@ -104,6 +112,38 @@ def no_event(kind: str, details: dict[str, Any]) -> None:
 def perform_in(store: Store, plan: Plan, *kinds: str) -> list[Artefact]:
     """Do all steps of some kinds in this process, in the plan's order."""
     return [perform(step, store, CPU, no_event) for step in plan.steps.values() if step.kind in kinds]
+
+
+class Inline:
+    """An executor that does each step at once, in this process, as a worker would."""
+
+    def __init__(self, store: Path, slots: int = 1) -> None:
+        self.slots = (CPU,) * slots
+        self.store = Store(store)
+        self.events: list[Event] = []
+        self.log = store.parent / "inline.log"
+        self.closed = False
+
+    def free(self) -> list[int]:
+        return [] if self.events else list(range(len(self.slots)))
+
+    def submit(self, slot: int, step: Step) -> None:
+        self.log.write_text("")
+        self.events.append(_perform(step, self.store, CPU, self, self.log))  # type: ignore[arg-type]
+
+    def send(self, event: Event) -> None:
+        """What a worker's connection does."""
+        self.events.append(event)
+
+    def wait(self, timeout: float) -> list[Event]:
+        events, self.events = self.events, []
+        return events
+
+    def stop(self, key: str, reason: str) -> Event:
+        raise AssertionError("nothing runs between two calls")
+
+    def close(self) -> None:
+        self.closed = True
 
 
 def without_times(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -181,6 +221,21 @@ class Home:
         """The records that the command wrote."""
         lines = (self.path / "results" / name / "records.jsonl").read_text().splitlines()
         return [json.loads(line) for line in lines]
+
+
+@contextmanager
+def installed(home: Home) -> Iterator[Home]:
+    """For runs in this process: the toys, and nothing else, are installed here too."""
+    before = set(sys.modules)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in home.variables().items():
+            patch.setenv(name, value)
+        patch.chdir(home.path)
+        patch.syspath_prepend(str(home.site))
+        yield home
+    for name in set(sys.modules) - before:
+        if name.partition(".")[0] == "toykit":
+            del sys.modules[name]
 
 
 def until(condition: Callable[[], Any], process: subprocess.Popen[str]) -> None:

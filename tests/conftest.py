@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from components import Home, install_toys
+from components import Home, install_toys, installed
 
 
 @pytest.fixture(scope="session")
@@ -23,14 +22,7 @@ def home(tmp_path: Path, toy_site: Path) -> Home:
 
 
 @pytest.fixture
-def toys(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
-    """The same for runs in this process: the toys, and nothing else, are installed here too."""
-    before = set(sys.modules)
-    for name, value in home.variables().items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(home.path)
-    monkeypatch.syspath_prepend(str(home.site))
-    yield home
-    for name in set(sys.modules) - before:
-        if name.partition(".")[0] == "toykit":
-            del sys.modules[name]
+def toys(home: Home) -> Iterator[Home]:
+    """The same, with the toys installed for this process too."""
+    with installed(home):
+        yield home

@@ -170,7 +170,7 @@ class Toy(harness.Student):
         loss: harness.Loss,
         context: harness.Context,
     ) -> Centroids:
-        note(f"fit {self!r} {loss!r} {context.seed}")
+        note(f"fit {self!r} {loss!r} {context.seed} on {len(transfer)}")
         return fitted(transfer, loss.targets(transfer), context, self.trouble)  # type: ignore[attr-defined]
 
     def load(self, folder: Path, context: harness.Context) -> Centroids:
