@@ -1,0 +1,162 @@
+"""GLUE's tasks and the treebank's: local files, halved validation splits, pairs of columns."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from harness.api import HarnessError, Unavailable
+from harness.sources import DatasetTask
+from harness_tasks.glue import SEPARATOR, Cola, Glue, Mnli, Mrpc, Sst2, Sst2Sentences
+
+DATA = Path(os.environ.get("HARNESS_DATA") or "absent").absolute()
+needs_treebank = pytest.mark.skipif(
+    not (DATA / "sst2").is_dir() or not (DATA / "sst2-sentences").is_dir(),
+    reason="needs the real treebank in $HARNESS_DATA/sst2 and $HARNESS_DATA/sst2-sentences",
+)
+
+
+def counts(tables: Mapping[str, pa.Table]) -> dict[str, dict[str, int]]:
+    labelled = {split: table for split, table in tables.items() if "label" in table.column_names}
+    return {split: dict(Counter(table["label"].to_pylist())) for split, table in labelled.items()}
+
+
+def read(task: DatasetTask, source: str = "local") -> Mapping[str, pa.Table]:
+    return task.read(task.resolve(source))
+
+
+def write(folder: Path, **splits: list[dict[str, Any]]) -> None:
+    folder.mkdir(parents=True)
+    for split, rows in splits.items():
+        (folder / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HARNESS_DATA", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+ROWS = [{"text": f"text {row}", "label": row % 2} for row in range(20)]
+
+
+@needs_treebank
+def test_the_real_treebank() -> None:
+    sentences = {"validation": {"negative": 428, "positive": 444}, "test": {"negative": 912, "positive": 909}}
+    assert counts(read(Sst2())) == {"train": {"negative": 29_780, "positive": 37_569}, **sentences}
+    assert counts(read(Sst2Sentences())) == {"train": {"negative": 3_310, "positive": 3_610}, **sentences}
+
+
+@needs_treebank
+def test_half_of_the_real_validation_split() -> None:
+    validation = read(Sst2())["validation"]["text"].to_pylist()
+    tables = read(Sst2(test="half"))
+    assert tables["train"].num_rows == 67_349
+    assert counts(tables)["test"] == counts(tables)["validation"] == {"negative": 214, "positive": 222}
+    halves = [text for split in ("validation", "test") for text in tables[split]["text"].to_pylist()]
+    assert sorted(halves) == sorted(validation)
+
+
+def test_treebank_is_taken_where_it_is(data: Path) -> None:
+    write(data / "sst2", train=ROWS, validation=ROWS, test=ROWS[:4])
+    assert Sst2().resolve("auto") == Sst2().resolve("local") == Sst2(test="treebank").resolve("local")
+    assert counts(read(Sst2()))["test"] == {"negative": 2, "positive": 2}
+    assert counts(read(Sst2(test="half")))["test"] == {"negative": 5, "positive": 5}
+
+
+def test_without_a_test_file_validation_is_halved(data: Path) -> None:
+    write(data / "sst2", train=ROWS, validation=ROWS)
+    assert counts(read(Sst2())) == {
+        "train": {"negative": 10, "positive": 10},
+        "validation": {"negative": 5, "positive": 5},
+        "test": {"negative": 5, "positive": 5},
+    }
+    assert Sst2().resolve("local").fingerprint == Sst2(test="half").resolve("local").fingerprint
+    with pytest.raises(HarnessError, match="has no test split"):
+        Sst2(test="treebank").resolve("local")
+
+
+def test_an_unlabelled_test_file_does_not_hurt_a_half(data: Path) -> None:
+    write(data / "sst2", train=ROWS, validation=ROWS, test=[{"text": "who knows"}])
+    assert counts(read(Sst2(test="half")))["test"] == {"negative": 5, "positive": 5}
+
+
+def test_other_splits_are_other_data(data: Path) -> None:
+    write(data / "sst2", train=ROWS, validation=ROWS, test=ROWS[:4])
+    tasks = [Sst2(), Sst2(test="half"), Sst2(test="half", split_seed=1)]
+    assert len({task.resolve("local").fingerprint for task in tasks}) == 3
+    assert Sst2(split_seed=1).resolve("local") == Sst2().resolve("local")
+    first, second = (read(Sst2(test="half", split_seed=seed))["test"]["text"].to_pylist() for seed in (0, 1))
+    assert first != second
+
+
+def test_changed_data_is_noticed(data: Path) -> None:
+    write(data / "sst2", train=ROWS, validation=ROWS)
+    source = Sst2().resolve("local")
+    (data / "sst2" / "train.jsonl").write_text(json.dumps(ROWS[0]), encoding="utf-8")
+    with pytest.raises(HarnessError, match="has changed since this run was planned"):
+        Sst2().read(source)
+
+
+def test_half_of_the_sample(data: Path) -> None:
+    whole, halved = read(Sst2(), "sample"), read(Sst2(test="half"), "sample")
+    assert whole["train"].equals(halved["train"])
+    assert halved["validation"].num_rows + halved["test"].num_rows == whole["validation"].num_rows
+
+
+def test_the_hub_has_no_treebank(data: Path) -> None:
+    with pytest.raises(Unavailable, match='no treebank test split on the hub; set test = "half"'):
+        Sst2(test="treebank").resolve("hub")
+    with pytest.raises(Unavailable, match="HF_HUB_OFFLINE is set"):
+        Sst2().resolve("hub")
+    assert Sst2(test="treebank").resolve("auto").name == "sample"
+
+
+def test_cola(data: Path) -> None:
+    write(data / "cola", train=ROWS, validation=ROWS)
+    assert Cola.headline == "matthews"
+    assert counts(read(Cola()))["test"] == {"unacceptable": 5, "acceptable": 5}
+
+
+def test_pairs_are_joined(data: Path) -> None:
+    rows = [{"premise": f"it is {n}", "hypothesis": f"it is not {n}", "label": n % 3} for n in range(12)]
+    write(data / "mnli", train=rows, validation=rows, unlabelled=[{"premise": "a", "hypothesis": "b"}])
+    tables = read(Mnli())
+    assert tables["train"].slice(0, 1).to_pylist() == [
+        {"text": f"it is 0{SEPARATOR}it is not 0", "label": "entailment"}
+    ]
+    assert counts(tables)["test"] == {"entailment": 2, "neutral": 2, "contradiction": 2}
+    assert tables["unlabelled"].to_pylist() == [{"text": f"a{SEPARATOR}b"}]
+
+
+def test_pairs_need_both_columns(data: Path) -> None:
+    write(data / "mrpc", train=ROWS, validation=ROWS)
+    with pytest.raises(HarnessError, match="has no column 'sentence1'"):
+        read(Mrpc())
+
+
+def test_bert_reads_the_separator_as_its_own() -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    known = {"[UNK]": 0, "[SEP]": 1, "a": 2, "b": 3}
+    tokenizer = Tokenizer(models.WordPiece(known, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.add_special_tokens(["[SEP]"])
+    assert tokenizer.encode(f"a{SEPARATOR}b").ids == [2, 1, 3]
+
+
+def test_every_task_of_glue_is_pinned() -> None:
+    for task in Glue.__subclasses__() + Mnli.__base__.__subclasses__():  # type: ignore[union-attr]
+        if task.name:
+            assert task.hub is not None
+            assert len(task.hub.revision) == 40
+            assert "test" not in task.hub.splits
