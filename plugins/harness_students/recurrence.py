@@ -98,7 +98,7 @@ class RecurrentClassifier(nn.Module):
         if self.pooling == "mean":
             return (states * mask.to(states.dtype)).sum(1) / lengths.to(states.dtype)
         if self.attention is not None:  # Felbo et al., 2017 (DeepMoji)
-            weights = self.attention(states).masked_fill(~mask, -1e4).softmax(1)  # (B, L, 1)
+            weights: Tensor = self.attention(states).masked_fill(~mask, -1e4).softmax(1)  # (B, L, 1)
             return (states * weights).sum(1)
         last = _pick(states, lengths - 1)[:, 0]  # (B, S)
         if not self.bidirectional:

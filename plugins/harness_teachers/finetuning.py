@@ -124,7 +124,10 @@ def _encoder(
     attention = {} if torch.cuda.is_available() else {"attn_implementation": "eager"}
     try:
         if folder is not None:
-            encoder = kind.from_pretrained(folder, dtype=torch.float32, **labels, **attention)
+            # A head for other labels is left behind; the encoder under it is what is wanted.
+            encoder = kind.from_pretrained(
+                folder, dtype=torch.float32, ignore_mismatched_sizes=True, **labels, **attention
+            )
         else:
             encoder = kind.from_config(AutoConfig.from_pretrained(config, **labels), **attention)
     except (ValueError, OSError, KeyError) as error:
@@ -140,7 +143,11 @@ def _featuriser(folder: Path, config: Any, longest: int) -> Subwords:
     """The fast tokenizer of a model folder."""
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True)
+    except (ImportError, ValueError, OSError) as error:  # SentencePiece may have to be installed
+        why = str(error).strip().partition("\n")[0]
+        raise HarnessError(f"the tokenizer in {folder} cannot be loaded: {why}") from None
     if not tokenizer.is_fast:
         raise HarnessError(f"the model in {folder} has no fast tokenizer (tokenizer.json)")
     padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else config.pad_token_id or 0
