@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from harness_tasks.emotion_sample import Dice
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-LANGUAGES = {"en": "ENGLISH", "nl": "DUTCH", "fr": "FRENCH", "de": "GERMAN", "it": "ITALIAN", "es": "SPANISH"}
+LANGUAGES = ("en", "nl", "fr", "de", "it", "es")
 UNKNOWN = 0.8  # chance that a list's rarest word is kept from the training split; its commonest never is
 WRONG = 0.03  # of training labels are drawn anew
 TYPOS = 0.02  # of words
@@ -39,9 +38,15 @@ class Plan:
 
 def language(code: str) -> Language:
     """The language of an ISO 639-1 code in LANGUAGES."""
-    module = import_module(f"harness_tasks.sentiment.{code}")
-    found: Language = getattr(module, LANGUAGES[code])
-    return found
+    from harness_tasks.sentiment.de import GERMAN
+    from harness_tasks.sentiment.en import ENGLISH
+    from harness_tasks.sentiment.es import SPANISH
+    from harness_tasks.sentiment.fr import FRENCH
+    from harness_tasks.sentiment.it import ITALIAN
+    from harness_tasks.sentiment.nl import DUTCH
+
+    known = {"en": ENGLISH, "nl": DUTCH, "fr": FRENCH, "de": GERMAN, "it": ITALIAN, "es": SPANISH}
+    return known[code]
 
 
 class Writer:
