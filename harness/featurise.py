@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from tempfile import mkstemp
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -88,7 +90,10 @@ class Featuriser(ABC):
             blocks.append(np.fromiter((i for ids in encoded for i in ids), dtype=np.int32))
             held += len(blocks[-1])
             if held > _IN_MEMORY and scratch is not None:
-                spilled = scratch / f"tokens-{id(texts)}.bin"
+                if spilled is None:  # a name of its own: the same folder may serve for several tables
+                    number, name = mkstemp(prefix="tokens-", suffix=".bin", dir=scratch)
+                    os.close(number)
+                    spilled = Path(name)
                 with spilled.open("ab") as stream:
                     stream.writelines(block.tobytes() for block in blocks)
                 blocks, held = [], 0

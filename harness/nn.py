@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Interval
 
-from harness.api import Context, Examples, HarnessError, Loss, Model, Parameters, Student
+from harness.api import Context, Examples, Loss, Model, Parameters, Student
 
 if TYPE_CHECKING:
     import numpy as np
@@ -140,11 +140,3 @@ def count_parameters(module: torch.nn.Module) -> Parameters:
         trainable=sum(p.numel() for p in every if p.requires_grad),
         embedding=sum(tables.values()),
     )
-
-
-def check_finite(values: NDArray[np.float32], who: str) -> None:
-    """Raise HarnessError where a model's outputs are not finite."""
-    import numpy as np
-
-    if not np.isfinite(values).all():
-        raise HarnessError(f"{who} gave outputs that are not finite")

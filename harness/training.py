@@ -90,7 +90,7 @@ def train(
             if step % 20 == 0 or step == 1:  # reading a value waits for the device
                 if not math.isfinite(float(running)):
                     raise HarnessError(
-                        f"the loss is {float(value)} at step {step} of {steps}; "
+                        f"the loss is {value.item()} at step {step} of {steps}; "
                         f"a smaller learning_rate than {settings.learning_rate} may help"
                     )
                 context.progress(step, steps)
@@ -99,13 +99,14 @@ def train(
             raise HarnessError(
                 f"the loss is {scalars['loss']} after epoch {epoch}; a smaller learning_rate may help"
             )
-        if validation is not None and settings.keep_best:
+        if validation is not None and (settings.keep_best or settings.patience):
             score = accuracy(module, *validation, context)
             scalars["validation_accuracy"] = score
             since_best += 1
             if score > best:
                 best, since_best = score, 0
-                best_weights = {name: value.clone() for name, value in module.state_dict().items()}
+                if settings.keep_best:
+                    best_weights = {name: value.clone() for name, value in module.state_dict().items()}
         context.progress(step, steps, **scalars)
         if settings.patience and since_best >= settings.patience:
             break

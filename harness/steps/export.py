@@ -33,7 +33,8 @@ def run(job: Job) -> dict[str, Any]:
     difference = float(np.abs(expected - found).max())
     spread = max(1.0, float(np.abs(expected).max()))
     changed = int((expected.argmax(axis=1) != found.argmax(axis=1)).sum())
-    if difference > TOLERANCE * spread or changed > CHANGED * len(texts):
+    # So written that a difference of NaN fails too.
+    if not (difference <= TOLERANCE * spread and changed <= CHANGED * len(texts)):
         raise HarnessError(
             f"the ONNX export of '{job.learner.name}' is not the same model: {changed} of {len(texts)} "
             f"predictions changed, and logits differ by up to {difference:.2g}"

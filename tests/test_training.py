@@ -1,0 +1,410 @@
+"""The training loop, on modules small enough to know what must come out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from harness.api import Batch, Examples, HarnessError
+from harness.featurise import Tokens, Words
+from harness.tiny import CheckContext, FromLabels, FromLogits, tiny_examples
+from harness.training import Training, _factor, accuracy, predict, train, training_batches
+
+Labels = NDArray[np.int64]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+class Listening(CheckContext):
+    """A context that remembers what it is told."""
+
+    def __init__(self, scratch: Path, **options: Any) -> None:
+        super().__init__(scratch, **options)
+        self.done: list[tuple[int, int]] = []
+        self.epochs: list[dict[str, float]] = []
+
+    def progress(self, done: int, total: int, **scalars: float) -> None:
+        super().progress(done, total, **scalars)
+        self.done.append((done, total))
+        if scalars:
+            self.epochs.append(scalars)
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Listening:
+    return Listening(tmp_path)
+
+
+class Bag(nn.Module):
+    """Mean of embeddings, then a linear layer: one of each kind of parameter."""
+
+    def __init__(self, size: int = 40, classes: int = 3) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(size, 6)
+        self.norm = nn.LayerNorm(6)
+        self.output = nn.Linear(6, classes)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        known = (ids != 0).unsqueeze(-1).float()
+        mean = (self.embedding(ids) * known).sum(1) / known.sum(1).clamp(min=1)
+        return self.output(self.norm(mean))  # type: ignore[no-any-return]
+
+
+def bag(seed: int = 0) -> Bag:
+    torch.manual_seed(seed)
+    return Bag()
+
+
+def featurised() -> tuple[Tokens, Examples, tuple[Tokens, Examples]]:
+    examples, validation = tiny_examples()
+    words = Words.fit(examples.texts, 40)
+    return words.tokens(examples.texts), examples, (words.tokens(validation.texts), validation)
+
+
+TOKENS, EXAMPLES, VALIDATION = featurised()
+BRIEF = Training(epochs=2, batch_size=8, learning_rate=1e-2)
+
+
+def weights_of(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+# -- batches --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("rows", "size"), [(1, 8), (8, 8), (1000, 32), (4001, 32), (100, 1)])
+def test_an_epoch_has_each_row_once(rows: int, size: int) -> None:
+    lengths = np.random.default_rng(0).integers(1, 60, rows)
+    batches = list(training_batches(lengths, size, np.random.default_rng(1)))
+    assert sorted(np.concatenate(batches).tolist()) == list(range(rows))
+    assert max(map(len, batches)) <= size and len(batches) == -(-rows // size)
+
+
+def test_next_to_nothing_is_padding() -> None:
+    lengths = np.random.default_rng(0).geometric(0.05, 6400)
+
+    def padded(batches: Any) -> float:
+        return sum(len(rows) * lengths[rows].max() for rows in batches) / float(lengths.sum())
+
+    assert padded(np.random.default_rng(1).permutation(6400).reshape(-1, 32)) > 3
+    assert padded(training_batches(lengths, 32, np.random.default_rng(1))) < 1.15
+
+
+def test_epochs_differ_and_seeds_repeat() -> None:
+    lengths = np.random.default_rng(0).integers(1, 9, 500)
+
+    def epochs() -> list[list[list[int]]]:
+        generator = np.random.default_rng(1)
+        return [[rows.tolist() for rows in training_batches(lengths, 32, generator)] for _ in range(2)]
+
+    first, second = epochs()
+    assert [first, second] == epochs()
+    assert {frozenset(rows) for rows in first}.isdisjoint(frozenset(rows) for rows in second)
+    longest = [max(lengths[rows]) for rows in first]
+    assert longest != sorted(longest) and longest != sorted(longest, reverse=True)
+
+
+# -- schedules ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("schedule", "rise", "fall"),
+    [
+        ("linear", lambda t: t, lambda t: 1 - t),
+        ("cosine", lambda t: t, lambda t: (1 + np.cos(np.pi * t)) / 2),
+        (
+            "one-cycle",
+            lambda t: 0.52 - 0.48 * np.cos(np.pi * t),
+            lambda t: (1 + np.cos(np.pi * t)) / 2,
+        ),
+        ("constant", lambda t: t, lambda t: 1.0),
+    ],
+)
+def test_schedules(schedule: Any, rise: Callable[[float], float], fall: Callable[[float], float]) -> None:
+    factor = _factor(Training(schedule=schedule, warmup=0.2), 100)
+    expected = [rise((step + 1) / 20) for step in range(20)] + [fall(step / 80) for step in range(80)]
+    assert [factor(step) for step in range(100)] == pytest.approx(expected)
+    assert factor(19) == pytest.approx(1)  # the peak
+    assert factor(100) == pytest.approx(1.0 if schedule == "constant" else 0.0)
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "one-cycle", "constant"])
+@pytest.mark.parametrize("warmup", [0.0, 0.5, 0.99])
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_a_run_of_few_steps_has_a_peak(schedule: Any, warmup: float, steps: int) -> None:
+    factor = _factor(Training(schedule=schedule, warmup=warmup), steps)
+    factors = [factor(step) for step in range(steps)]
+    assert max(factors) == pytest.approx(1) and min(factors) > 0
+
+
+def test_the_learning_rate_follows_its_schedule(context: Listening, monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[float] = []
+    step = torch.optim.AdamW.step
+
+    def spy(self: Any, *arguments: Any) -> Any:
+        used.append(self.param_groups[0]["lr"])
+        return step(self, *arguments)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", spy)
+    settings = Training(epochs=2, batch_size=10, learning_rate=0.5, schedule="linear", warmup=0.5)
+    train(bag(), TOKENS, EXAMPLES, FromLogits(), settings, context)
+    assert used == pytest.approx([0.5 / 3, 1 / 3, 0.5, 0.5, 1 / 3, 0.5 / 3])
+
+
+# -- training -------------------------------------------------------------------------------------------
+
+
+def test_it_learns(context: Listening) -> None:
+    module = bag()
+    settings = replace(BRIEF, epochs=30, learning_rate=5e-2)
+    train(module, TOKENS, EXAMPLES, FromLabels(), settings, context, VALIDATION)
+    assert accuracy(module, *VALIDATION, context) == 1
+    assert context.epochs[-1]["loss"] < 0.5 * context.epochs[0]["loss"]
+    module = bag()
+    train(module, TOKENS, EXAMPLES, FromLogits(), settings, context)
+    assert np.abs(predict(module, TOKENS, context) - EXAMPLES.logits).mean() < 0.4
+    assert not module.training
+
+
+def test_the_same_seed_gives_the_same_bits(context: Listening) -> None:
+    def trained(seed: int, precision: Any = "fp32") -> dict[str, Tensor]:
+        module = bag()
+        context.seed, context.precision = seed, precision
+        train(module, TOKENS, EXAMPLES, FromLogits(), BRIEF, context, VALIDATION)
+        return weights_of(module)
+
+    first = trained(1)
+    np.random.seed(3)
+    torch.manual_seed(3)
+    assert same(first, trained(1))
+    assert not same(first, trained(2))
+    assert same(trained(1, "bf16"), trained(1, "bf16"))
+
+
+def test_the_reported_loss_is_the_mean_over_the_rows(context: Listening) -> None:
+    module = bag()
+    logits = predict(module, TOKENS, context)
+    tiny = Training(epochs=1, batch_size=8, learning_rate=1e-12)  # it stays as it is; the last batch has 6
+    train(module, TOKENS, EXAMPLES, FromLogits(), tiny, context)
+    assert EXAMPLES.logits is not None
+    assert context.epochs[0]["loss"] == pytest.approx(((logits - EXAMPLES.logits) ** 2).mean(), rel=1e-5)
+    assert context.epochs[0]["examples"] == 30
+
+
+def test_losses_see_rows_labels_and_logits_that_belong_together(context: Listening) -> None:
+    assert EXAMPLES.labels is not None and EXAMPLES.logits is not None
+    rows = np.arange(len(EXAMPLES))
+    marked = replace(EXAMPLES, labels=rows, logits=np.stack([rows] * 3, 1).astype(np.float32))
+    seen: list[int] = []
+
+    def loss(student: Tensor, teacher: Tensor | None, batch: Batch) -> Tensor:
+        assert teacher is not None and batch.labels is not None
+        assert len(student) == batch.size and student.dtype == torch.float32
+        assert torch.equal(teacher[:, 0].long(), batch.labels)
+        seen.extend(batch.labels.tolist())
+        return student.square().mean()
+
+    train(bag(), TOKENS, marked, loss, BRIEF, context)  # type: ignore[arg-type]
+    assert sorted(seen) == sorted([*rows, *rows])
+
+    def bare(student: Tensor, teacher: Tensor | None, batch: Batch) -> Tensor:
+        assert teacher is None and batch.labels is None
+        return student.square().mean()
+
+    train(bag(), TOKENS, Examples(EXAMPLES.texts, EXAMPLES.classes), bare, BRIEF, context)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("value", "at"), [("nan", 1), ("inf", 1), ("-inf", 7), ("nan", 13)])
+def test_a_loss_that_is_not_finite_is_an_error(value: str, at: int, context: Listening) -> None:
+    calls = iter(range(1, 1000))
+
+    def loss(student: Tensor, teacher: Tensor | None, batch: Batch) -> Tensor:
+        return student.mean() + (float(value) if next(calls) == at else 0.0)
+
+    with pytest.raises(HarnessError, match=r"the loss is .*(nan|inf).*smaller learning_rate") as caught:
+        train(bag(), TOKENS, EXAMPLES, loss, replace(BRIEF, epochs=9), context)  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+    assert next(calls) <= at + 20  # it does not go on for long
+
+
+class Turncoat:
+    """Learns for some steps, then unlearns."""
+
+    def __init__(self, after: int) -> None:
+        self.after = after
+        self.calls = 0
+
+    def __call__(self, student: Tensor, teacher: Tensor | None, batch: Batch) -> Tensor:
+        self.calls += 1
+        value = FromLabels()(student, teacher, batch)
+        return value if self.calls <= self.after else -value
+
+
+def scores(context: Listening) -> list[float]:
+    return [epoch["validation_accuracy"] for epoch in context.epochs]
+
+
+def test_the_best_epochs_weights_are_kept(context: Listening) -> None:
+    settings = Training(epochs=40, batch_size=8, learning_rate=5e-2, schedule="constant")
+    kept, last = bag(), bag()
+    train(kept, TOKENS, EXAMPLES, Turncoat(40), settings, context, VALIDATION)  # type: ignore[arg-type]
+    found = scores(context)
+    assert max(found) == 1 and found[-1] < 0.7
+    assert accuracy(kept, *VALIDATION, context) == 1
+    other = Listening(context.scratch)
+    without = replace(settings, keep_best=False)
+    train(last, TOKENS, EXAMPLES, Turncoat(40), without, other, VALIDATION)  # type: ignore[arg-type]
+    assert accuracy(last, *VALIDATION, context) == found[-1]
+
+
+@pytest.mark.parametrize("keep_best", [True, False])
+def test_training_stops_when_patience_ends(keep_best: bool, context: Listening) -> None:
+    settings = Training(
+        epochs=9, batch_size=30, learning_rate=1e-12, patience=3, keep_best=keep_best, schedule="constant"
+    )
+    train(bag(), TOKENS, EXAMPLES, FromLogits(), settings, context, VALIDATION)
+    assert len(set(scores(context))) == 1
+    assert [epoch["epoch"] for epoch in context.epochs] == [1, 2, 3, 4]  # the first is the best
+
+
+def test_patience_starts_again_with_each_better_epoch(context: Listening) -> None:
+    settings = Training(epochs=40, batch_size=8, learning_rate=5e-2, patience=3, schedule="constant")
+    train(bag(), TOKENS, EXAMPLES, Turncoat(40), settings, context, VALIDATION)  # type: ignore[arg-type]
+    found = scores(context)
+    assert len(found) == found.index(max(found)) + 4
+
+
+def test_small_sets_get_more_epochs(context: Listening) -> None:
+    train(bag(), TOKENS, EXAMPLES, FromLogits(), replace(BRIEF, min_examples=100), context)
+    assert [epoch["epoch"] for epoch in context.epochs] == [1, 2, 3, 4]  # of 30 rows
+    assert context.done[-1] == (16, 16)
+    context.epochs.clear()
+    train(bag(), TOKENS, EXAMPLES, FromLogits(), replace(BRIEF, min_examples=31), context)
+    assert len(context.epochs) == 2  # never fewer than asked for
+
+
+def test_progress_rises_to_its_total(context: Listening) -> None:
+    train(bag(), TOKENS, EXAMPLES, FromLogits(), replace(BRIEF, epochs=10), context, VALIDATION)
+    done = [each for each, _ in context.done]
+    assert done == sorted(done) and {total for _, total in context.done} == {40}
+    assert context.done[-1] == (40, 40)
+
+
+def test_weight_decay_is_for_matrices_alone(context: Listening) -> None:
+    module = bag()
+    before = weights_of(module)
+
+    def still(student: Tensor, teacher: Tensor | None, batch: Batch) -> Tensor:
+        return (student * 0).sum()
+
+    settings = Training(epochs=3, learning_rate=0.1, weight_decay=0.5)
+    train(module, TOKENS, EXAMPLES, still, settings, context)  # type: ignore[arg-type]
+    after = weights_of(module)
+    moved = {name for name in after if not torch.equal(before[name], after[name])}
+    assert moved == {"output.weight"}
+    assert after["output.weight"].norm() < before["output.weight"].norm()
+
+
+def test_frozen_parameters_stay(context: Listening) -> None:
+    module = bag()
+    module.embedding.weight.requires_grad_(False)
+    before = weights_of(module)
+    train(module, TOKENS, EXAMPLES, FromLogits(), replace(BRIEF, weight_decay=0.1), context)
+    after = weights_of(module)
+    assert torch.equal(before["embedding.weight"], after["embedding.weight"])
+    assert not torch.equal(before["output.weight"], after["output.weight"])
+
+
+@pytest.mark.parametrize(("clip", "largest"), [(0.5, 0.5), (None, 100.0)])
+def test_gradients_are_clipped(
+    clip: float | None, largest: float, context: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    norms: list[float] = []
+    step = torch.optim.AdamW.step
+
+    def spy(self: Any, *arguments: Any) -> Any:
+        grads = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
+        norms.append(float(torch.stack([grad.norm() for grad in grads]).norm()))
+        return step(self, *arguments)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", spy)
+
+    def steep(student: Tensor, teacher: Tensor | None, batch: Batch) -> Tensor:
+        return student.sum() * 100
+
+    train(bag(), TOKENS, EXAMPLES, steep, replace(BRIEF, clip=clip), context)  # type: ignore[arg-type]
+    if clip is None:
+        assert min(norms) > largest
+    else:
+        assert norms == pytest.approx([largest] * len(norms), rel=1e-3)
+
+
+def test_bf16_computes_in_bf16_and_loses_in_fp32(context: Listening) -> None:
+    module = bag()
+    seen = set()
+    module.output.register_forward_hook(lambda layer, given, out: seen.add(out.dtype))
+    context.precision = "bf16"
+
+    def loss(student: Tensor, teacher: Tensor | None, batch: Batch) -> Tensor:
+        assert student.dtype == torch.float32
+        return FromLogits()(student, teacher, batch)
+
+    train(module, TOKENS, EXAMPLES, loss, BRIEF, context, VALIDATION)  # type: ignore[arg-type]
+    logits = predict(module, TOKENS, context)
+    assert seen == {torch.bfloat16}
+    assert logits.dtype == np.float32 and np.isfinite(logits).all()
+    assert all(value.dtype == torch.float32 for value in module.state_dict().values())
+    context.precision = "fp32"
+    exact = predict(module, TOKENS, context)
+    assert np.abs(logits - exact).max() < 0.05 * np.abs(exact).max()
+    assert not torch.is_autocast_enabled("cpu")
+
+
+# -- scoring --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("budget", [1, 17, 16_384])
+def test_predictions_are_in_order_whatever_the_batches(budget: int, context: Listening) -> None:
+    module = bag()
+    found = predict(module, TOKENS, context, budget)
+    with torch.no_grad():
+        rows = [module.eval()(torch.from_numpy(TOKENS.batch(np.array([row])))) for row in range(len(TOKENS))]
+    np.testing.assert_allclose(found, torch.cat(rows).numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_predicting_switches_dropout_off_and_scoring_back_on(context: Listening) -> None:
+    module = nn.Sequential(bag(), nn.Dropout(0.5)).train()
+    assert np.array_equal(predict(module, TOKENS, context), predict(module, TOKENS, context))
+    assert not module.training
+    module.train()
+    accuracy(module, *VALIDATION, context)
+    assert module.training
+
+
+def test_accuracy_is_the_share_of_right_labels(context: Listening) -> None:
+    tokens, validation = VALIDATION
+    labels = predict(bag(), tokens, context).argmax(1)
+    labels[:3] = (labels[:3] + 1) % 3
+    assert accuracy(bag(), tokens, replace(validation, labels=labels), context) == pytest.approx(9 / 12)
+
+
+def test_nothing_to_predict(context: Listening) -> None:
+    assert len(predict(bag(), Words.fit(["a"], 3).tokens([]), context)) == 0
