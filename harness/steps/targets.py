@@ -25,7 +25,12 @@ def run(job: Job) -> dict[str, Any]:
     logits: NDArray[np.float32] | None = None
     confidence = 0.0
     for start in range(0, len(texts), _CHUNK):
-        block = model.predict(texts[start : start + _CHUNK])
+        chunk = texts[start : start + _CHUNK]
+        block = model.predict(chunk)
+        if block.ndim != 2 or len(block) != len(chunk):
+            raise HarnessError(
+                f"teacher '{job.learner.name}' gave an array of shape {block.shape} for {len(chunk)} texts"
+            )
         if not np.isfinite(block).all():
             raise HarnessError(f"teacher '{job.learner.name}' gave logits that are not finite")
         if logits is None:

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from harness import arrow
-from harness.api import Augmenter, Examples
+from harness.api import Augmenter, Examples, HarnessError
 from harness.steps import data
 
 if TYPE_CHECKING:
@@ -41,6 +41,11 @@ def run(job: Job) -> dict[str, Any]:
             yield {"text": text, "label": labels[row], "source": row}
         new = augmenter(train.texts, np.random.default_rng(job.seed))
         for made, (row, text) in enumerate(new, start=1):
+            if not 0 <= row < len(labels):  # a negative one would take another row's label
+                raise HarnessError(
+                    f"augmenter '{augmenter.name}' gave a text of row {row}; "
+                    f"rows go from 0 to {len(labels) - 1}"
+                )
             folded = _fold(text)
             if not text.strip():
                 dropped["empty"] += 1

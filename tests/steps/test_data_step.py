@@ -1,0 +1,118 @@
+"""The data step: what is kept of a task's splits, and what stops a run before it costs anything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from stepbench import Bench, Given, Rows, table
+
+from harness import arrow
+from harness.api import HarnessError
+from harness.steps import data
+
+TRAIN: Rows = [("b text", "yes"), ("a text", "no"), ("Ünïcode 🙂", "yes"), ("more", "maybe")]
+TEST: Rows = [("one", "no"), ("two", "maybe")]
+
+
+def test_splits_are_kept_as_they_are(bench: Bench) -> None:
+    found = bench.data(TRAIN, TEST, TEST[:1])
+    assert found.result == {
+        "classes": ["maybe", "no", "yes"],
+        "rows": {"train": 4, "validation": 2, "test": 1},
+        "dropped": {},
+        "shared": {"validation&test": 1},
+        "warnings": bench.warnings,
+    }
+    train = data.load(found, "train")
+    assert list(train.texts) == [text for text, _ in TRAIN]
+    assert train.classes == ("maybe", "no", "yes")
+    assert train.labels is not None and train.labels.tolist() == [2, 1, 2, 0]
+    assert train.labels.dtype == np.int64 and train.logits is None
+    assert len(data.load(found, "test")) == 1
+
+
+def test_classes_are_those_of_training_in_order(bench: Bench) -> None:
+    found = bench.data([("a", "b"), ("b", "10"), ("c", "9"), ("d", "É"), ("e", "Z")])
+    assert found.result["classes"] == sorted(["b", "10", "9", "É", "Z"])
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_an_absent_split(split: str, bench: Bench) -> None:
+    tables = {name: table(TRAIN) for name in ("train", "validation", "test") if name != split}
+    with pytest.raises(HarnessError, match=f"task 'given' has no split '{split}'; found: "):
+        bench.run("data", task=Given(tables))
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        ([], "it has no rows"),
+        ([("", "yes"), (" ", "no")], "2 rows the text is empty"),
+        ([("a", None), (None, "yes"), ("b", " ")], "2 rows the label is empty; 1 rows the text is empty"),
+    ],
+)
+def test_an_empty_split(split: str, rows: Rows, why: str, bench: Bench) -> None:
+    tables = {name: table(TRAIN) for name in ("train", "validation", "test")}
+    with pytest.raises(HarnessError, match=f"split '{split}' of task 'given' is empty: ") as caught:
+        bench.run("data", task=Given(tables | {split: table(rows)}))
+    assert set(str(caught.value).partition("empty: ")[2].split("; ")) == set(why.split("; "))
+
+
+def test_empty_texts_and_labels_are_dropped_and_counted(bench: Bench) -> None:
+    rows: Rows = [("", "yes"), ("a", "yes"), (None, "no"), (" \n", "no"), ("b", "no"), ("c", None), ("d", "")]
+    found = bench.data(rows, TRAIN[:2], TRAIN[:2])
+    assert found.result["rows"]["train"] == 2
+    assert found.result["dropped"] == {"train": {"the text is empty": 3, "the label is empty": 2}}
+    assert list(data.load(found, "train").texts) == ["a", "b"]
+    assert bench.warnings[:2] == [
+        "given: 3 rows of 'train' dropped: the text is empty",
+        "given: 2 rows of 'train' dropped: the label is empty",
+    ]
+    assert found.result["warnings"] == bench.warnings
+
+
+def test_one_class_is_nothing_to_learn(bench: Bench) -> None:
+    with pytest.raises(HarnessError, match="has one class only: 'yes'"):
+        bench.data([("a", "yes"), ("b", "yes"), ("c", None)])
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_labels_that_training_lacks(split: str, bench: Bench) -> None:
+    rows: Rows = [("x", "yes"), ("y", "perhaps"), ("z", "perhaps"), ("w", "never")]
+    with pytest.raises(HarnessError) as caught:
+        bench.data(TRAIN, **{split: rows})
+    assert str(caught.value) == (
+        f"split '{split}' of task 'given' has labels that training lacks: "
+        "'perhaps' (2 rows), 'never' (1 rows); training has: maybe, no, yes"
+    )
+
+
+def test_a_class_may_be_absent_from_test(bench: Bench) -> None:
+    assert bench.data(TRAIN, TEST, TEST).result["classes"] == ["maybe", "no", "yes"]
+
+
+def test_texts_in_two_splits_are_said_and_kept(bench: Bench) -> None:
+    validation: Rows = [("b text", "yes"), ("a text", "no"), ("new", "no")]
+    test: Rows = [("a text", "no"), ("a text", "no"), ("other", "no")]
+    found = bench.data(TRAIN, validation, test)
+    assert found.result["shared"] == {"train&validation": 2, "train&test": 1, "validation&test": 1}
+    assert found.result["rows"] == {"train": 4, "validation": 3, "test": 3}
+    (told,) = bench.warnings
+    assert "train and validation 2" in told and "train and test 1" in told and "validation and test 1" in told
+
+
+def test_nothing_is_said_of_clean_data(bench: Bench) -> None:
+    found = bench.data(TRAIN, TEST, [("three", "no")])
+    assert bench.warnings == [] and "warnings" not in found.result and found.result["shared"] == {}
+
+
+def test_unlabelled_texts_are_kept_beside(bench: Bench) -> None:
+    extra: dict[str, Any] = {split: table(TRAIN) for split in ("train", "validation", "test")}
+    extra["unlabelled"] = pa.table({"text": ["one ", "", None, "two"]})
+    found = bench.run("data", task=Given(extra))
+    assert arrow.read(found.folder / "unlabelled.arrow")["text"].to_pylist() == ["one", "two"]
+    assert not (bench.data(TRAIN).folder / "unlabelled.arrow").exists()

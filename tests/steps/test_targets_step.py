@@ -1,0 +1,72 @@
+"""The targets step: a teacher's logits for each row of a transfer set, once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from stepbench import Bench, Makes, Speaker
+
+from harness.api import HarnessError
+from harness.steps import targets
+from harness.store import Artefact
+
+
+def lengths(texts: Sequence[str]) -> Any:
+    """(N, 2): 0, and each text's length."""
+    return np.array([[0.0, len(text)] for text in texts], dtype=np.float32)
+
+
+@pytest.fixture
+def transfer(bench: Bench) -> Artefact:
+    data = bench.data([("a", "x"), ("bb", "y"), ("ccc", "x")])
+    new = [(1, "dddd"), (2, "eeeee")]
+    return bench.run("transfer", {"data": data}, augmenter=Makes(lambda texts, g: new))
+
+
+def labelled(bench: Bench, transfer: Artefact, outputs: Any) -> Artefact:
+    teacher = Speaker(outputs)
+    data = bench.store.find("data", "data1")
+    assert data is not None
+    model = bench.run("teacher", {"data": data}, teacher=teacher)
+    return bench.run("targets", {"model": model, "transfer": transfer}, teacher=teacher)
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 5, 100])
+def test_each_row_has_its_logits(
+    chunk: int, bench: Bench, transfer: Artefact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(targets, "_CHUNK", chunk)
+    asked: list[int] = []
+    found = labelled(bench, transfer, lambda texts: asked.append(len(texts)) or lengths(texts))
+    logits = targets.load(found)
+    assert logits.tolist() == [[0, 1], [0, 2], [0, 3], [0, 4], [0, 5]]
+    assert logits.dtype == np.float32 and isinstance(logits, np.memmap) and not logits.flags.writeable
+    assert sum(asked) == 5 and max(asked) <= chunk
+    assert found.result["rows"] == 5
+    shares = [1 / (1 + np.exp(-length)) for length in (1, 2, 3, 4, 5)]
+    assert found.result["confidence"] == pytest.approx(np.mean(shares))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_logits_that_are_not_finite(value: float, bench: Bench, transfer: Artefact) -> None:
+    def outputs(texts: Sequence[str]) -> Any:
+        logits = lengths(texts)
+        logits[[text == "dddd" for text in texts], 0] = value
+        return logits
+
+    with pytest.raises(HarnessError, match="teacher 'speaker' gave logits that are not finite"):
+        labelled(bench, transfer, outputs)
+
+
+@pytest.mark.parametrize("wrong", [lambda logits: logits[:-1], lambda logits: logits[:, 0]])
+def test_logits_of_another_shape(wrong: Any, bench: Bench, transfer: Artefact) -> None:
+    with pytest.raises(HarnessError, match=r"'speaker' gave an array of shape \(\d, ?\d?\) for 5 texts"):
+        labelled(bench, transfer, lambda texts: wrong(lengths(texts)))
+
+
+def test_confidence_of_large_logits(bench: Bench, transfer: Artefact) -> None:
+    found = labelled(bench, transfer, lambda texts: lengths(texts) * np.float32(1e6))
+    assert found.result["confidence"] == pytest.approx(1)
