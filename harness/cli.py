@@ -71,7 +71,9 @@ def _reported(function: F) -> F:
     @wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> None:
         try:
-            sys.exit(function(*args, **kwargs) or OK)
+            status = function(*args, **kwargs) or OK
+            sys.stdout.flush()
+            sys.exit(status)
         except HarnessError as error:
             for line in str(error).splitlines():
                 click.echo(f"error: {line}", err=True)
@@ -80,9 +82,9 @@ def _reported(function: F) -> F:
             click.echo("interrupted", err=True)
             sys.exit(INTERRUPTED)
         except BrokenPipeError:
-            # `harness leaderboard … | head`: whoever reads has read enough.
+            # `harness leaderboard … | head`: whoever reads has read enough. But a run has not ended.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(OK)
+            sys.exit(INTERRUPTED if function.__name__ == "bench" else OK)
 
     return wrapper  # type: ignore[return-value]
 

@@ -54,7 +54,12 @@ def display(as_json: bool, *, plan: Plan, slots: int) -> Iterator[Display]:
 def _console() -> Console:
     from rich.console import Console
 
-    console = Console(highlight=False, soft_wrap=False, emoji=False)
+    class Piped(Console):
+        def on_broken_pipe(self) -> None:
+            """Leave it to the command: rich would exit with 1, which says that a cell failed."""
+            raise BrokenPipeError
+
+    console = Piped(highlight=False, soft_wrap=False, emoji=False)
     if not sys.stdout.isatty():
         console.width = 200  # a file has no edge to wrap at
     return console

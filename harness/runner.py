@@ -39,7 +39,7 @@ def run(
     )
     if not schedule.unfinished:
         return schedule
-    with _closing(executor):
+    with _closing(executor, store):
         while schedule.unfinished:
             _fill(schedule, executor, started, observe)
             for event in executor.wait(_TICK_S):
@@ -100,8 +100,9 @@ def _overdue(schedule: Schedule, started: dict[str, float], limit: float | None)
 
 
 @contextmanager
-def _closing(executor: Executor) -> Iterator[None]:
+def _closing(executor: Executor, store: Store) -> Iterator[None]:
     try:
         yield
     finally:
         executor.close()
+        store.sweep()
