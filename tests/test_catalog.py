@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
+from components import fake_distribution
 from pydantic import AfterValidator
 
 import harness
@@ -34,15 +35,10 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
     def install(package: str, version: str = "1.0", *, folder: str = "site", **plugins: str) -> None:
         site = tmp_path / folder
-        info = site / f"{package.replace('-', '_')}-{version}.dist-info"
-        info.mkdir(parents=True)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
-        points = [f"[{GROUP}]"]
+        modules = {name: f"fake_{package.replace('-', '_')}_{name}" for name in plugins}
+        fake_distribution(site, package, version, group=GROUP, points=modules)
         for name, source in plugins.items():
-            module = f"fake_{package.replace('-', '_')}_{name}"
-            (site / f"{module}.py").write_text(textwrap.dedent(source))
-            points.append(f"{name} = {module}")
-        (info / "entry_points.txt").write_text("\n".join(points))
+            (site / f"{modules[name]}.py").write_text(textwrap.dedent(source))
         monkeypatch.syspath_prepend(str(site))
 
     yield install
