@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from harness import Context, Examples, HarnessError, Loss
 from harness.featurise import Subwords, Tokens
 from harness.nn import TorchModel, training_of
 from harness.training import train
+from harness_teachers.weights import has_tokenizer
 
 if TYPE_CHECKING:
     from harness_teachers.transformer import FineTuned, Pooling
@@ -49,7 +50,8 @@ class Classifier(nn.Module):
             pooled = states[:, 0]
         else:
             weights = mask.unsqueeze(-1).to(states.dtype)
-            pooled = (states * weights).sum(1) / weights.sum(1)  # (B, W)
+            # An empty text is all padding where a tokenizer adds no tokens of its own.
+            pooled = (states * weights).sum(1) / weights.sum(1).clamp(min=1)  # (B, W)
         return self.output(self.dropout(pooled))  # type: ignore[no-any-return]
 
 
@@ -71,10 +73,7 @@ def fine_tune(
     teacher: FineTuned, folder: Path, examples: Examples, validation: Examples, context: Context
 ) -> TorchModel:
     """Train the pretrained weights in `folder` on gold labels."""
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(folder)
-    featuriser = _featuriser(folder, config, teacher.longest)
+    featuriser = _featuriser(folder, read_config(folder), teacher.longest)
     torch.manual_seed(context.seed)
     module = Classifier(
         _encoder(teacher.pooling, len(examples.classes), folder=folder),
@@ -111,6 +110,17 @@ def load(teacher: FineTuned, folder: Path, context: Context) -> TransformerModel
     return TransformerModel.load(folder, context, build)  # type: ignore[return-value]
 
 
+def read_config(folder: Path) -> Any:
+    """The configuration in a model folder; code that lies beside it is never run."""
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except (ValueError, OSError, KeyError) as error:
+        why = str(error).strip().partition("\n")[0]
+        raise HarnessError(f"the configuration in {folder} cannot be used: {why}") from None
+
+
 def _encoder(
     pooling: Pooling, classes: int, folder: Path | None = None, config: Path | None = None
 ) -> nn.Module:
@@ -118,6 +128,7 @@ def _encoder(
     from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, logging
 
     logging.set_verbosity_error()
+    logging.disable_progress_bar()
     kind = AutoModelForSequenceClassification if pooling == "head" else AutoModel
     labels = {"num_labels": classes} if pooling == "head" else {}
     # On short texts plain attention beats the fused one on CPUs by a tenth.
@@ -125,9 +136,16 @@ def _encoder(
     try:
         if folder is not None:
             # A head for other labels is left behind; the encoder under it is what is wanted.
-            encoder = kind.from_pretrained(
-                folder, dtype=torch.float32, ignore_mismatched_sizes=True, **labels, **attention
+            encoder, told = kind.from_pretrained(
+                folder,
+                dtype=torch.float32,
+                ignore_mismatched_sizes=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+                **labels,
+                **attention,
             )
+            _check_loaded(encoder, told, folder)
         else:
             encoder = kind.from_config(AutoConfig.from_pretrained(config, **labels), **attention)
     except (ValueError, OSError, KeyError) as error:
@@ -139,12 +157,26 @@ def _encoder(
     return encoder  # type: ignore[no-any-return]
 
 
+def _check_loaded(encoder: Any, told: Mapping[str, Any], folder: Path) -> None:
+    """Raise HarnessError where weights below the head were not in the folder, and so are random."""
+    below = f"{encoder.base_model_prefix}." if encoder.base_model is not encoder else ""
+    lacking = {*told["missing_keys"], *(name for name, *_ in told["mismatched_keys"])}
+    lacking = {name for name in lacking if name.startswith(below) and "pooler" not in name}
+    if lacking:
+        raise HarnessError(
+            f"the weights in {folder} are not those of its configuration: {len(lacking)} are missing or of "
+            f"another shape, such as {min(lacking)}"
+        )
+
+
 def _featuriser(folder: Path, config: Any, longest: int) -> Subwords:
     """The fast tokenizer of a model folder."""
     from transformers import AutoTokenizer
 
+    if not has_tokenizer(folder):  # one without any words would be made up
+        raise HarnessError(f"the model in {folder} has no tokenizer (tokenizer.json)")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
     except (ImportError, ValueError, OSError) as error:  # SentencePiece may have to be installed
         why = str(error).strip().partition("\n")[0]
         raise HarnessError(f"the tokenizer in {folder} cannot be loaded: {why}") from None
@@ -171,7 +203,9 @@ def _seen_rows_only(module: Classifier, *tables: Tokens) -> Iterator[tuple[Token
     used = np.unique(np.concatenate([np.asarray(table.ids) for table in tables]))
     used = used[used != module.padding]
     if (
-        len(tied) != 1
+        type(full) is not nn.Embedding  # such as one that scales its rows
+        or full.padding_idx not in (None, module.padding)
+        or len(tied) != 1
         or not full.weight.requires_grad
         or len(used) > 0.8 * full.num_embeddings
         or module.padding > len(used)

@@ -11,7 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from harness import Context, HarnessError
-from harness_teachers.finetuning import _CONFIG, Classifier, TransformerModel, _encoder, _featuriser
+from harness_teachers.finetuning import (
+    _CONFIG,
+    Classifier,
+    TransformerModel,
+    _encoder,
+    _featuriser,
+    read_config,
+)
 
 if TYPE_CHECKING:
     from harness_teachers.checkpoint import Checkpoint
@@ -34,9 +41,7 @@ def from_folder(
     teacher: Checkpoint, folder: Path, classes: Sequence[str], context: Context
 ) -> TransformerModel:
     """The classifier in a folder. Raises HarnessError where its labels are not the task's classes."""
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(folder)
+    config = read_config(folder)
     if not any(name.endswith("ForSequenceClassification") for name in config.architectures or ()):
         raise HarnessError(
             f"the model '{teacher.model}' was not fine-tuned to classify: it is a "

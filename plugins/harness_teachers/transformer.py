@@ -122,7 +122,9 @@ class Transformer(FineTuned):
         """The folder itself, or the hub's snapshot."""
         from harness_teachers.weights import hub_snapshot
 
-        return Path(self.model) if self._is_folder() else hub_snapshot(self.model, self.revision)
+        if self._is_folder():
+            return Path(self.model).expanduser()
+        return hub_snapshot(self.model, self.revision)
 
     def _is_folder(self) -> bool:
         return self.model.startswith((".", "/", "~")) or Path(self.model).is_dir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def folder_fingerprint(folder: Path) -> str:
     if not (folder / "config.json").is_file():
         raise HarnessError(f"the folder {str(folder)!r} holds no model: it has no config.json")
     total = hashlib.sha256()
-    for path in sorted(path for pattern in WANTED for path in folder.glob(pattern)):
+    for path in sorted(path for pattern in (*WANTED, PICKLED) for path in folder.glob(pattern)):
         with path.open("rb") as stream:
             total.update(f"{path.name}={hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
     return total.hexdigest()
@@ -46,6 +47,8 @@ def hub_snapshot(model: str, revision: str) -> Path:
     """The folder of a model's files in the cache, fetched if need be."""
     if cached := _cached(model, revision):
         return cached
+    if offline():
+        raise Unavailable(f"model '{model}' is not in the hub's cache, and HF_HUB_OFFLINE is set")
     from huggingface_hub import snapshot_download
 
     try:
@@ -57,13 +60,28 @@ def hub_snapshot(model: str, revision: str) -> Path:
         raise Unavailable(f"model '{model}' could not be fetched: {str(error).splitlines()[0]}") from None
 
 
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a model folder has any of the files that tokenizers are made from."""
+    return any(path for pattern in ("tokenizer.json", "vocab.*", "*.model") for path in folder.glob(pattern))
+
+
 def _cached(model: str, revision: str) -> Path | None:
-    """The snapshot of a model in the cache, complete with weights; looked up without any library."""
-    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
-    cache = Path(os.environ.get("HF_HUB_CACHE", home / "hub")).expanduser()
+    """The snapshot of a model in the cache, if a download came to its end; looked up without any library."""
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    home = Path(os.environ.get("HF_HOME") or caches / "huggingface")
+    cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
     repository = cache / f"models--{model.replace('/', '--')}"
     reference = repository / "refs" / revision
     commit = reference.read_text(encoding="utf-8").strip() if reference.is_file() else revision
     snapshot = repository / "snapshots" / commit
-    has_weights = any(snapshot.glob("*.safetensors")) or (snapshot / PICKLED).is_file()
-    return snapshot if has_weights and (snapshot / "config.json").is_file() else None
+    whole = _has_weights(snapshot) and has_tokenizer(snapshot) and (snapshot / "config.json").is_file()
+    return snapshot if whole else None
+
+
+def _has_weights(snapshot: Path) -> bool:
+    """Whether a model's weights are there, all parts of them."""
+    index = snapshot / "model.safetensors.index.json"
+    if index.is_file():
+        parts = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        return all((snapshot / part).is_file() for part in parts)
+    return any(snapshot.glob("*.safetensors")) or (snapshot / PICKLED).is_file()
