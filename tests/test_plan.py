@@ -522,6 +522,12 @@ def test_another_version_of_a_distribution_changes_keys(package: str, expected: 
         assert after == expected
 
 
+def test_other_pretrained_weights_change_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = planned()
+    monkeypatch.setattr(Big, "base", lambda self: "the same name at another revision")
+    assert changed(before, planned()) == {"teacher", *TAUGHT} - {"cell"}
+
+
 def test_latency_belongs_to_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     before = planned()
     monkeypatch.setattr(planning, "machine", lambda: "another machine")

@@ -213,13 +213,45 @@ def test_an_artefact_taken_away_during_a_run_is_made_again(toys: Home) -> None:
     assert Counter(toys.journal())["read ToyTask(rows=30, salt=0, trouble='')"] == 2
 
 
-def test_what_killed_runs_left_is_swept_away(toys: Home) -> None:
-    store = Store(toys.store)
-    with store.workspace("k") as folder:
-        left = folder.with_name(folder.name.replace("-", "-99999999"))  # the mark of a process long gone
+def test_damage_that_comes_up_after_a_run_began_is_mended(toys: Home) -> None:
+    plan = plan_of(SMALL)
+    (data,) = steps_of(plan, "data")
+
+    def spoil(event: dict[str, Any]) -> None:
+        if event["event"] == "run":  # as another process may leave it
+            (folder := toys.store / "data" / data.key).mkdir(parents=True)
+            (folder / "manifest.json").write_text("{}")
+
+    schedule = run(plan, Store(toys.store), Inline(toys.store), spoil)
+    assert states(schedule, plan) == {"done": 3}
+    assert len(list((toys.store / "damaged").iterdir())) == 1
+
+
+def left_by_the_dead(home: Home) -> Path:
+    """A folder under way whose process is gone."""
+    with Store(home.store).workspace("k") as folder:
+        left = folder.with_name(folder.name.replace("-", "-99999999"))
         left.mkdir()
-    done_inline(plan_of(SMALL), toys)
+    return left
+
+
+def test_what_killed_runs_left_is_swept_away(toys: Home) -> None:
+    plan = plan_of(SMALL)
+    done_inline(plan, toys)
+    left = left_by_the_dead(toys)
+    run(plan, Store(toys.store), Idle(toys.store), lambda event: None)  # even where there is nothing to do
     assert not left.exists()
+
+
+def test_what_killed_workers_left_is_swept_away_at_the_end(toys: Home) -> None:
+    left: list[Path] = []
+
+    def die(event: dict[str, Any]) -> None:
+        if event["event"] == "done" and not left:
+            left.append(left_by_the_dead(toys))
+
+    run(plan_of(SMALL), Store(toys.store), Inline(toys.store), die)
+    assert left and not left[0].exists()
 
 
 # -- before a run ----------------------------------------------------------------------------------------

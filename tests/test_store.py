@@ -351,11 +351,16 @@ def test_forgetting_asks_the_disk_again(store: Store) -> None:
 # -- sharing -------------------------------------------------------------------------------------------
 
 WORKER = """
-    import sys
+    import sys, time
     from pathlib import Path
     from harness.store import Store
 
     root, journal = Path(sys.argv[1]), Path(sys.argv[2])
+
+    def note(line):
+        with journal.open("a") as stream:
+            stream.write(line + "\\n")
+
     store = Store(root)
     print("ready", flush=True)
     sys.stdin.readline()
@@ -363,10 +368,11 @@ WORKER = """
         with store.claim(key):
             store.forget(key)
             if store.find("data", key) is None:
-                with journal.open("a") as stream:
-                    stream.write(f"{key}\\n")
+                note(f"begin {key}")
                 with store.workspace(key) as folder:
                     (folder / "x").write_bytes(b"x" * 100_000)
+                    time.sleep(0.1)  # long enough for the others to come by
+                    note(f"end {key}")
                     store.publish("data", key, folder, {"key": key}, {"seconds": 60.0})
         assert store.open("data", key).result == {"key": key}
 """
@@ -381,7 +387,9 @@ def test_processes_that_claim_the_same_key_work_once(tmp_path: Path) -> None:
     for worker in workers:
         worker.communicate("go\n")
         assert worker.returncode == 0
-    assert sorted(journal.read_text().split()) == ["k1", "k2", "k3"]
+    assert journal.read_text().splitlines() == [
+        f"{what} {key}" for key in ("k1", "k2", "k3") for what in ("begin", "end")
+    ]
     assert list((tmp_path / "store" / "locks").iterdir()) == []
 
 
