@@ -385,7 +385,11 @@ def test_processes_that_claim_the_same_key_work_once(tmp_path: Path) -> None:
         assert worker.stdout is not None
         assert worker.stdout.readline() == "ready\n"
     for worker in workers:
-        worker.communicate("go\n")
+        assert worker.stdin is not None
+        worker.stdin.write("go\n")
+        worker.stdin.flush()
+    for worker in workers:
+        worker.communicate()
         assert worker.returncode == 0
     assert journal.read_text().splitlines() == [
         f"{what} {key}" for key in ("k1", "k2", "k3") for what in ("begin", "end")
