@@ -185,16 +185,15 @@ def test_it_learns(context: Listening) -> None:
 
 
 def test_the_same_seed_gives_the_same_bits(context: Listening) -> None:
-    def trained(seed: int, precision: Any = "fp32") -> dict[str, Tensor]:
-        module = bag()
+    def trained(seed: int, precision: Any = "fp32", before: int = 0) -> dict[str, Tensor]:
+        module = nn.Sequential(bag(), nn.Dropout(0.3))
+        torch.manual_seed(before)  # what was drawn before does not matter
         context.seed, context.precision = seed, precision
         train(module, TOKENS, EXAMPLES, FromLogits(), BRIEF, context, VALIDATION)
         return weights_of(module)
 
     first = trained(1)
-    np.random.seed(3)
-    torch.manual_seed(3)
-    assert same(first, trained(1))
+    assert same(first, trained(1, before=5))
     assert not same(first, trained(2))
     assert same(trained(1, "bf16"), trained(1, "bf16"))
 
