@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, NotRequired
 from typing_extensions import TypedDict  # pydantic cannot read typing's own before Python 3.12
 
 from harness.api import HarnessError
+from harness.devices import cpu_count, cpu_info, gpus
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -259,8 +260,8 @@ def _environment() -> Provenance:
         "python": platform.python_version(),
         "packages": packages,
         "os": f"{platform.system()} {platform.release()}",
-        "cpu": _cpu(),
-        "gpu": _gpus(),
+        "cpu": f"{cpu_info()[0]}, {cpu_count()} cores",
+        "gpu": list(gpus()),
     }
 
 
@@ -275,35 +276,6 @@ def _commit() -> str | None:
     if not (root / ".git").exists():  # an installed copy: a repository around it would be another project's
         return None
     return _output("git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
-
-
-def _cpu() -> str:
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on Linux
-        cores = os.cpu_count() or 1
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    name = next(names, "") or platform.processor() or platform.machine()
-    return f"{name}, {cores} core{'' if cores == 1 else 's'}"
-
-
-def _gpus() -> list[str]:
-    folder = Path("/proc/driver/nvidia/gpus")  # the driver's own list: nvidia-smi takes up to a second
-    try:
-        texts = [file.read_text(errors="replace") for file in sorted(folder.glob("*/information"))]
-    except OSError:
-        texts = []
-    names = [
-        line.partition(":")[2].strip()
-        for text in texts
-        for line in text.splitlines()
-        if line.startswith("Model:")
-    ]
-    return names or (_output("nvidia-smi", "--query-gpu=name", "--format=csv,noheader") or "").splitlines()
 
 
 def _output(*command: str) -> str | None:

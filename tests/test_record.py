@@ -220,18 +220,12 @@ def test_environment() -> None:
     assert records.environment()["packages"], "a caller's changes must not reach the next"
 
 
-def test_environment_is_cheap() -> None:
+def test_environment_loads_nothing_heavy() -> None:
     code = (
-        "import sys, time, harness.record as r; r.environment; start = time.perf_counter(); r.environment();"
-        "took = time.perf_counter() - start; assert not {'torch', 'pandas', 'pydantic'} & set(sys.modules);"
-        "print(took)"
+        "import sys, harness.record; harness.record.environment();"
+        "assert not {'torch', 'pandas', 'pydantic'} & set(sys.modules)"
     )
-    took = [
-        float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
-        for _ in range(3)
-    ]
-    # Asking nvidia-smi, where the driver lists nothing itself, takes as long as it takes.
-    assert min(took) < 0.05 or records.environment()["gpu"]
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_an_installed_copy_does_not_claim_the_commit_around_it(

@@ -8,7 +8,8 @@ import os
 import socket
 import subprocess
 import sys
-import time
+import threading
+import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -434,13 +435,10 @@ def test_a_network_that_hangs_is_given_up(mute: str, monkeypatch: pytest.MonkeyP
     without_proxies(monkeypatch)
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setenv("HF_ENDPOINT", mute)
-    started = time.monotonic()
-    assert Moods().resolve("auto").name == "sample"
-    assert time.monotonic() - started < 3
-    started = time.monotonic()
+    assert Moods().resolve("auto").name == "sample"  # that it ends at all is the point
+    monkeypatch.setattr(urllib.request, "urlopen", None)  # what was learnt is remembered
     with pytest.raises(Unavailable, match=f"{mute} does not answer"):
         Moods().resolve("hub")
-    assert time.monotonic() - started < 0.1  # remembered
 
 
 def test_a_name_server_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -449,13 +447,19 @@ def test_a_name_server_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("HF_ENDPOINT", "http://hub.invalid")
 
     def hang(*_: Any, **__: Any) -> None:
-        time.sleep(4)
+        released.wait()
         raise OSError
 
+    released = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", hang)
-    started = time.monotonic()
-    assert Moods().resolve("auto").name == "sample"
-    assert time.monotonic() - started < 3
+    try:
+        assert Moods().resolve("auto").name == "sample"
+    finally:
+        released.set()
+
+
+def test_a_plan_waits_less_than_three_seconds_for_the_hub() -> None:
+    assert hub_module.PROBE_SECONDS < 3
 
 
 @pytest.mark.parametrize(("status", "answers"), [(200, True), (404, True), (407, False), (503, False)])

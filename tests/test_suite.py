@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import pickle
 import random
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -615,13 +614,10 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     assert message(known) == ":1: the file is not UTF-8 (invalid start byte); save it as UTF-8, not UTF-16"
 
 
-def test_hundreds_of_components_are_built_in_milliseconds() -> None:
+def test_sweeps_make_hundreds_of_components() -> None:
     text = SMALL.replace(
         'use = "mlp"',
         f'use = "mlp"\nwidth = {{ sweep = {list(range(1, 31))} }}\nvocabulary = {{ sweep = [1, 2, 3, 4] }}',
     ).replace('use = "kl"', f'use = "kl"\ntemperature = {{ sweep = {list(range(1, 101))} }}')
-    parse(SMALL)
-    start = time.perf_counter()
     found = parse(text)
     assert (len(found.students), len(found.losses)) == (120, 100)
-    assert time.perf_counter() - start < 0.2
