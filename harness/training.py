@@ -23,6 +23,7 @@ from harness.nn import Schedule
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_SCORED = 5_000  # examples between two validations, at least: a tiny set's epochs are shorter than those
 _POOL = 50  # batches that are sorted by length together: enough for little padding, and still random
 
 
@@ -37,7 +38,7 @@ class Training:
     warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.1  # share of the steps before the peak
     weight_decay: Annotated[float, Ge(0)] = 0.0  # decoupled (Loshchilov & Hutter, 2019); matrices only
     clip: Annotated[float, Gt(0)] | None = 1.0  # largest norm of the gradient
-    patience: Annotated[int, Ge(0)] = 0  # epochs without a better validation score before stopping; 0: never
+    patience: Annotated[int, Ge(0)] = 0  # validations without a better score before stopping; 0: never
     keep_best: bool = True  # end with the weights of the epoch that scored best on validation
     min_examples: Annotated[int, Ge(0)] = 0  # train on at least so many in all: a small set gets more epochs
 
@@ -62,6 +63,7 @@ def train(
         torch.use_deterministic_algorithms(True, warn_only=True)
     module.to(device).train()
     epochs = max(settings.epochs, math.ceil(settings.min_examples / len(tokens)))
+    scored_every = max(1, _SCORED // len(tokens))  # epochs
     steps = epochs * math.ceil(len(tokens) / settings.batch_size)
     optimizer = _optimizer(module, settings)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _factor(settings, steps))
@@ -99,7 +101,9 @@ def train(
             raise HarnessError(
                 f"the loss is {scalars['loss']} after epoch {epoch}; a smaller learning_rate may help"
             )
-        if validation is not None and (settings.keep_best or settings.patience):
+        wanted = validation is not None and (settings.keep_best or settings.patience)
+        if wanted and (epoch % scored_every == 0 or epoch == epochs):
+            assert validation is not None
             score = accuracy(module, *validation, context)
             scalars["validation_accuracy"] = score
             since_best += 1

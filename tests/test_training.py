@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from harness import training
 from harness.api import Batch, Examples, HarnessError
 from harness.featurise import Tokens, Words
 from harness.tiny import CheckContext, FromLabels, FromLogits, tiny_examples
@@ -77,6 +78,12 @@ def featurised() -> tuple[Tokens, Examples, tuple[Tokens, Examples]]:
 
 TOKENS, EXAMPLES, VALIDATION = featurised()
 BRIEF = Training(epochs=2, batch_size=8, learning_rate=1e-2)
+
+
+@pytest.fixture(autouse=True)
+def scored_every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The texts here are few: a validation for each of their epochs, unless a test says otherwise."""
+    monkeypatch.setattr(training, "_SCORED", 1)
 
 
 def weights_of(module: nn.Module) -> dict[str, Tensor]:
@@ -407,3 +414,12 @@ def test_accuracy_is_the_share_of_right_labels(context: Listening) -> None:
 
 def test_nothing_to_predict(context: Listening) -> None:
     assert len(predict(bag(), Words.fit(["a"], 3).tokens([]), context)) == 0
+
+
+def test_few_texts_are_scored_less_often_than_every_epoch(
+    context: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "_SCORED", 3 * len(TOKENS))
+    train(bag(), TOKENS, EXAMPLES, FromLogits(), replace(BRIEF, epochs=7), context, (TOKENS, EXAMPLES))
+    scored = [epoch["epoch"] for epoch in context.epochs if "validation_accuracy" in epoch]
+    assert scored == [3, 6, 7]

@@ -182,11 +182,21 @@ def _featuriser(folder: Path, config: Any, longest: int) -> Subwords:
         raise HarnessError(f"the tokenizer in {folder} cannot be loaded: {why}") from None
     if not tokenizer.is_fast:
         raise HarnessError(f"the model in {folder} has no fast tokenizer (tokenizer.json)")
-    padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else config.pad_token_id or 0
+    # Decoders such as GPT-2 know no padding: their end of text, which no text holds, stands in.
+    ids = (tokenizer.pad_token_id, getattr(config, "pad_token_id", None), tokenizer.eos_token_id)
+    padding = next((number for number in ids if number is not None), None)
+    if padding is None:
+        raise HarnessError(f"the model in {folder} has neither a padding token nor an end-of-text token")
     positions = getattr(config, "max_position_embeddings", None) or longest
-    # RoBERTa counts positions from its padding id on; no model reads more than it has positions.
-    room = positions - (padding + 1 if config.model_type in ("roberta", "xlm-roberta", "camembert") else 0)
+    # Some count positions from their padding id on; no model reads more than it has positions.
+    room = positions - (padding + 1 if config.model_type in _COUNTED_FROM_PADDING else 0)
     return Subwords(tokenizer.backend_tokenizer, min(longest, room), padding)
+
+
+_COUNTED_FROM_PADDING = (
+    *("roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod", "camembert"),
+    *("mpnet", "longformer", "data2vec-text", "esm", "ibert", "mra"),
+)
 
 
 @contextmanager
