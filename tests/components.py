@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -184,7 +185,7 @@ class Home:
         }
 
     def start(self, *arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
-        """The command in a process group of its own."""
+        """The command in a process group of its own, heeding Ctrl-C though a background shell may not."""
         return subprocess.Popen(
             [sys.executable, "-m", "harness.cli", *map(str, arguments)],
             cwd=self.path,
@@ -193,6 +194,7 @@ class Home:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             **options,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -12,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -589,15 +591,17 @@ def test_a_run_killed_at_any_moment_goes_on_where_it_was(home: Home, finished: H
     for _ in range(kills):
         enough = len(home.journal()) + moments.randint(1, 5)
         process = home.start("bench", "toys.toml", "--devices", f"cpu:{workers}")
-        until(lambda enough=enough: len(home.journal()) >= enough, process)
-        os.killpg(process.pid, signal.SIGKILL)
+        while len(home.journal()) < enough and process.poll() is None:  # the last may end of itself
+            time.sleep(0.005)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         kept.append(home.manifests())
     done = home.run("bench", "toys.toml", "--devices", f"cpu:{workers}")
     assert done.returncode == 0, done.stderr
     after = home.manifests()
     assert len(after) == STEPS
-    assert 0 < len(kept[-1]) < STEPS  # the kills did come while there was work
+    assert any(0 < len(before) < STEPS for before in kept)  # a kill did come while there was work
     for before in kept:  # what was published is not done again
         assert {place: after[place] for place in before} == before
     assert len(home.journal()) - len(set(home.journal())) <= kills * workers  # only what was in flight
