@@ -23,6 +23,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 OK, SOME_FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 
+HELP = {"help_option_names": ["-h", "--help"]}
 SUITE = click.argument("suite", type=click.Path(path_type=Path))
 
 
@@ -89,13 +90,13 @@ def _reported(function: F) -> F:
     return wrapper  # type: ignore[return-value]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings=HELP)
 @click.version_option(__version__, prog_name="harness")
 def main() -> None:
     """Benchmark knowledge distillation of text models: teachers × students × augmenters × losses × tasks."""
 
 
-@main.command()
+@main.command(context_settings=HELP)
 @SUITE
 @WHICH
 @RESULTS
@@ -174,7 +175,7 @@ def bench(
     return SOME_FAILED if counts["failed"] or (strict and counts["unavailable"]) else OK
 
 
-@main.command()
+@main.command(context_settings=HELP)
 @SUITE
 @WHICH
 @AS_JSON
@@ -200,7 +201,7 @@ def plan(
     show_plan(chosen, prepare(chosen, Store(store)), len(places), as_json)
 
 
-@main.command()
+@main.command(context_settings=HELP)
 @AS_JSON
 @_reported
 def plugins(as_json: bool) -> None:
@@ -211,7 +212,7 @@ def plugins(as_json: bool) -> None:
     show_plugins(load(), as_json)
 
 
-@main.command()
+@main.command(context_settings=HELP)
 @SUITE
 @RESULTS
 @click.option(

@@ -184,8 +184,13 @@ class Home:
             **self.environment,
         }
 
-    def start(self, *arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
+    def start(self, *arguments: str | Path, prepare: Callable[[], Any] = int) -> subprocess.Popen[str]:
         """The command in a process group of its own, heeding Ctrl-C though a background shell may not."""
+
+        def first() -> None:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            prepare()
+
         return subprocess.Popen(
             [sys.executable, "-m", "harness.cli", *map(str, arguments)],
             cwd=self.path,
@@ -194,8 +199,7 @@ class Home:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-            **options,
+            preexec_fn=first,
         )
 
     def run(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -245,7 +245,7 @@ def test_a_disk_that_takes_no_more_costs_what_needs_it(home: Home) -> None:
     def small_files() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
 
-    process = home.start("bench", "toys.toml", "--devices", "cpu:1", preexec_fn=small_files)
+    process = home.start("bench", "toys.toml", "--devices", "cpu:1", prepare=small_files)
     _, errors = process.communicate()
     assert process.returncode == 1, errors
     statuses = Counter(
