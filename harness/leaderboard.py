@@ -246,6 +246,7 @@ class Column:
     cell: Callable[[Row], str]
     numeric: bool = True
     spare: int = 0  # where there is no room for all, the highest goes first; 0 stays
+    stat: str = ""  # the number that it shows, by its name in a row's stats
 
 
 def columns(table: Table, merged: bool = False) -> list[Column]:
@@ -351,7 +352,7 @@ def _score(table: Table, name: str, spare: int) -> Column:
         return f"{scale * stat.mean:.{digits}f}{spread}"
 
     title = {"f1_macro": "macro F1", "f1": "F1"}.get(name, name.replace("_", " "))
-    return Column(f"{title}, %" if scale == 100 else title, cell, spare=spare)
+    return Column(f"{title}, %" if scale == 100 else title, cell, spare=spare, stat=name)
 
 
 def _gain(table: Table) -> Column:
@@ -365,7 +366,10 @@ def _gain(table: Table) -> Column:
 
 
 def _plain(title: str, name: str, show: Callable[[float], str], spare: int = 0) -> Column:
-    return Column(title, lambda row: show(row.stats[name].mean) if name in row.stats else "", spare=spare)
+    def cell(row: Row) -> str:
+        return show(row.stats[name].mean) if name in row.stats else ""
+
+    return Column(title, cell, spare=spare, stat=name)
 
 
 def _latencies(table: Table) -> list[tuple[str, str]]:
