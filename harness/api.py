@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Precision = Literal["fp32", "bf16"]
 SPLITS = ("train", "validation", "test")
+SCORE = ("score",)  # the one "class" of a regression: its logits (N, 1) are predicted numbers
+PAIR_SEPARATOR = " [SEP] "  # between the two texts of a pair, where a task is on pairs
 
 
 class HarnessError(Exception):
@@ -48,7 +50,8 @@ class Examples:
 
     texts: Sequence[str]  # N
     classes: tuple[str, ...]  # C names; column c of `logits` and label c mean classes[c]
-    labels: NDArray[np.int64] | None = None  # (N,), -1 where a text has no gold label
+    # (N,) int64, -1 where a text has no gold label; of a regression float32, and NaN there
+    labels: NDArray[Any] | None = None
     logits: NDArray[np.float32] | None = None  # (N, C), the teacher's, where there is one
 
     def __len__(self) -> int:
@@ -139,6 +142,7 @@ class Component:
     kind: ClassVar[str] = ""
     name: ClassVar[str] = ""  # kebab-case, as suites write it
     version: ClassVar[int] = 1  # raise it when results would change
+    task_types: ClassVar[frozenset[str]] = frozenset({"classification"})  # which tasks it is for
     accelerated: ClassVar[bool] = False  # a GPU speeds it up
     mixed_precision: ClassVar[bool] = False  # its context may ask for bf16
 
@@ -160,8 +164,9 @@ class Task(Component):
     """Labelled texts in three splits, and how a model is scored on them."""
 
     kind: ClassVar[str] = "task"
-    task_type: ClassVar[str] = "classification"  # or "tagging", "language-modelling"
+    task_type: ClassVar[str] = "classification"  # or "regression", "tagging", "language-modelling"
     headline: ClassVar[str] = "accuracy"  # the metric that leaderboards sort by
+    positive: ClassVar[str] = ""  # of two classes the one whose F1 is reported as "f1"; "": none
 
     def resolve(self, source: str) -> Source:
         """The source to use: "local", "hub", "sample", or the first that answers for "auto".
@@ -173,8 +178,8 @@ class Task(Component):
     def read(self, source: Source) -> Mapping[str, pa.Table]:
         """Arrow tables for train, validation and test.
 
-        Classification: columns ``text`` and ``label``, both strings. A table ``unlabelled`` with a
-        column ``text`` may stand beside them.
+        Classification: columns ``text`` and ``label``, both strings; regression: labels are numbers. A
+        table ``unlabelled`` with a column ``text`` may stand beside them.
         """
         raise NotImplementedError
 
@@ -208,6 +213,7 @@ class Loss(Component):
     """How far a student's outputs are from what it should learn."""
 
     kind: ClassVar[str] = "loss"
+    baseline_for: ClassVar[frozenset[str]] = frozenset()  # tasks whose students alone learn by it, by default
 
     @property
     def needs(self) -> frozenset[str]:
@@ -241,6 +247,7 @@ class Augmenter(Component):
     """New texts from the training texts."""
 
     kind: ClassVar[str] = "augmenter"
+    task_types: ClassVar[frozenset[str]] = frozenset({"classification", "regression"})
 
     def __call__(self, texts: Sequence[str], generator: np.random.Generator) -> Iterator[tuple[int, str]]:
         """Yield (row of the text it was made from, new text), any number of times a row."""

@@ -70,6 +70,7 @@ def read(path: Path) -> pa.Table:
     return pa.ipc.open_file(pa.BufferReader(pa.memory_map(str(path)).read_buffer())).read_all()
 
 
-def integers(column: pa.ChunkedArray) -> NDArray[np.int64]:
-    """A column of integers as an array."""
-    return np.asarray(column.to_numpy(), dtype=np.int64)
+def labels(column: pa.ChunkedArray) -> NDArray[Any]:
+    """A column of numbers as an array: of classes as int64, of scores as float32."""
+    wanted = np.float32 if pa.types.is_floating(column.type) else np.int64
+    return np.asarray(column.to_numpy(), dtype=wanted)

@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BINS = 15  # of the calibration error, as in Guo et al. (2017)
-LOWER_IS_BETTER = frozenset({"perplexity", "nll", "ece", "loss"})
+LOWER_IS_BETTER = frozenset({"perplexity", "nll", "ece", "loss", "mse", "mae"})
 
 
 def classification(
-    labels: NDArray[np.integer[Any]], logits: NDArray[np.floating[Any]], classes: Sequence[str]
+    labels: NDArray[np.integer[Any]],
+    logits: NDArray[np.floating[Any]],
+    classes: Sequence[str],
+    positive: str = "",
 ) -> dict[str, Any]:
     """Scores of logits (N, C), or log-probabilities, against gold labels (N,); plain JSON values.
 
@@ -29,8 +32,9 @@ def classification(
     gold labels or the predictions, and 0/0 counts as 0, as in scikit-learn. ``matthews`` is the
     correlation of labels and predictions (Matthews, 1975; for more classes Gorodkin, 2004); ``nll`` the
     mean negative log-likelihood in nats; ``ece`` the expected calibration error over 15 bins of equal width
-    (Guo et al., 2017); the rows of ``confusion`` are gold classes. Raises HarnessError where there is
-    nothing to score, or where the outputs are no distribution (NaN or infinite).
+    (Guo et al., 2017); the rows of ``confusion`` are gold classes. Where a class is ``positive``, ``f1`` is
+    that class's own. Raises HarnessError where there is nothing to score, where the outputs are no
+    distribution (NaN or infinite), or where the positive class is none of two.
     """
     import numpy as np  # here, as rankings import this module and need no arrays
 
@@ -42,6 +46,10 @@ def classification(
         labels, logits = labels[labels >= 0], logits[labels >= 0]
     if not len(labels):
         raise HarnessError("no text with a gold label to score")
+    if positive and (len(classes) != 2 or positive not in classes):
+        raise HarnessError(
+            f"the positive class '{positive}' must be one of two classes; the data has: {', '.join(classes)}"
+        )
     # The maximum passes NaN on; a -inf below it is only a probability of 0.
     if not np.isfinite(logits.max(axis=1)).all():
         raise HarnessError("the model's outputs are NaN or infinite")
@@ -59,6 +67,7 @@ def classification(
     nll, ece = _calibration(labels, logits, predicted)
     return {
         "accuracy": accuracy,
+        **({"f1": float(f1[list(classes).index(positive)])} if positive else {}),
         "f1_macro": float(f1[occurs].mean()),
         "f1_micro": accuracy,  # with one label a text, every micro average is the accuracy
         "precision_macro": float(precision[occurs].mean()),
@@ -78,10 +87,53 @@ def classification(
     }
 
 
+def regression(labels: NDArray[np.floating[Any]], predictions: NDArray[np.floating[Any]]) -> dict[str, Any]:
+    """Scores of predicted numbers (N, 1) against gold ones (N,); plain JSON values.
+
+    Rows without a gold label (NaN) are left out. ``pearson`` and ``spearman`` are correlations, of the
+    numbers and of their ranks, 0 where either side is constant; ``mse`` and ``mae`` mean squared and
+    absolute errors. Raises HarnessError where there is nothing to score, or a prediction is NaN or infinite.
+    """
+    import numpy as np
+
+    if predictions.shape != (len(labels), 1):
+        raise ValueError(f"predictions of shape {predictions.shape} for {len(labels)} labels")
+    known = np.isfinite(labels)
+    gold, found = labels[known].astype(np.float64), predictions[known, 0].astype(np.float64)
+    if not len(gold):
+        raise HarnessError("no text with a gold label to score")
+    if not np.isfinite(found).all():
+        raise HarnessError("the model's outputs are NaN or infinite")
+    errors = found - gold
+    return {
+        "pearson": correlation(gold, found),
+        "spearman": correlation(_ranks(gold), _ranks(found)),
+        "mse": float((errors**2).mean()),
+        "mae": float(np.abs(errors).mean()),
+    }
+
+
+def correlation(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> float:
+    """Pearson's, of two lists of numbers (N,); 0 where either is constant."""
+    import numpy as np
+
+    if not len(a) or (a == a[0]).all() or (b == b[0]).all():
+        return 0.0
+    a, b = a.astype(np.float64) - a.mean(dtype=np.float64), b.astype(np.float64) - b.mean(dtype=np.float64)
+    # Lengths before products: a square of tiny numbers could round to 0.
+    a, b = a / np.abs(a).max(), b / np.abs(b).max()
+    return float(np.clip((a @ b) / math.sqrt((a @ a) * (b @ b)), -1, 1))
+
+
 def agreement(a_logits: NDArray[np.floating[Any]], b_logits: NDArray[np.floating[Any]]) -> float:
-    """The share of rows on which two models' logits (N, C) have the same largest class."""
+    """The share of rows on which two models' logits (N, C) have the same largest class.
+
+    Of one column, numbers rather than logits, it is their correlation.
+    """
     if a_logits.shape != b_logits.shape or not len(a_logits):
         raise ValueError(f"cannot compare outputs of shapes {a_logits.shape} and {b_logits.shape}")
+    if a_logits.shape[1] == 1:
+        return correlation(a_logits[:, 0], b_logits[:, 0])
     return float((a_logits.argmax(axis=1) == b_logits.argmax(axis=1)).mean())
 
 
@@ -91,6 +143,14 @@ def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
     out = np.zeros(len(part))
     np.divide(part, whole, out=out, where=whole > 0)
     return out
+
+
+def _ranks(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The place of each number among all, equal ones sharing the mean of their places."""
+    import numpy as np
+
+    _, inverse, counts = np.unique(numbers, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[inverse])
 
 
 def _matthews(right: float, gold: NDArray[Any], guessed: NDArray[Any]) -> float:

@@ -20,7 +20,12 @@ from harness.record import DISTRIBUTION, Record
 PARTS = ("teacher", "student", "augmenter", "loss")
 ROLES = ("teacher", "baseline", "distilled")
 SOURCES = ("local", "hub", "sample")
-_HEADLINES = {"classification": "accuracy", "tagging": "f1", "language-modelling": "perplexity"}
+_HEADLINES = {
+    "classification": "accuracy",
+    "regression": "pearson",
+    "tagging": "f1",
+    "language-modelling": "perplexity",
+}
 
 
 @dataclass(frozen=True)
@@ -134,9 +139,9 @@ def _table(records: list[Record], label: Callable[[str, Any], str]) -> Table:
 
 
 def _guess(rows: Sequence[Row]) -> str:
-    """The headline of a task that names none: tagging has accuracies too, but no other task an "f1"."""
+    """The headline of a task that names none: one that no other kind of task has, nor names lightly."""
     known = {name for row in rows for name in row.stats}
-    return next((name for name in ("perplexity", "f1") if name in known), "accuracy")
+    return next((name for name in ("perplexity", "pearson", "f1") if name in known), "accuracy")
 
 
 def _identity(component: Mapping[str, Any] | None) -> list[Any] | None:

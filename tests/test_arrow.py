@@ -62,7 +62,7 @@ def test_no_rows_are_a_table_too(tmp_path: Path) -> None:
     assert arrow.write(tmp_path / "x.arrow", SCHEMA, iter([])) == 0
     table = arrow.read(tmp_path / "x.arrow")
     assert table.schema == SCHEMA and table.num_rows == 0
-    assert list(Texts(table["text"])) == [] and arrow.integers(table["number"]).tolist() == []
+    assert list(Texts(table["text"])) == [] and arrow.labels(table["number"]).tolist() == []
 
 
 def test_tables_are_written_in_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,5 +84,11 @@ def test_reading_copies_nothing(tmp_path: Path) -> None:
 
 def test_integers(tmp_path: Path) -> None:
     column = pa.chunked_array([pa.array([1, -1], pa.int32()), pa.array([5], pa.int32())])
-    found = arrow.integers(column)
+    found = arrow.labels(column)
     assert found.tolist() == [1, -1, 5] and found.dtype == np.int64
+
+
+def test_scores(tmp_path: Path) -> None:
+    column = pa.chunked_array([pa.array([1.5, float("nan")], pa.float32())])
+    found = arrow.labels(column)
+    assert found.dtype == np.float32 and found[0] == 1.5 and np.isnan(found[1])

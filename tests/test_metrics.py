@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from harness.api import HarnessError
-from harness.metrics import agreement, classification
+from harness.metrics import agreement, classification, regression
 
 
 def random_case(seed: int) -> tuple[Any, Any, list[str]]:
@@ -154,6 +155,64 @@ def test_agreement() -> None:
         agreement(a, a[:2])
     with pytest.raises(ValueError, match="shapes"):
         agreement(a[:0], a[:0])
+
+
+def test_agreement_of_numbers_is_their_correlation() -> None:
+    numbers = np.array([[1.0], [2.0], [4.0]])
+    assert agreement(numbers, 3 - 2 * numbers) == pytest.approx(-1)
+    assert agreement(numbers, np.ones((3, 1))) == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_regression_is_scipys(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    gold = rng.integers(0, 25, 80).astype(np.float32) / 5  # with ties
+    found = (gold + rng.normal(size=80)).round(1).astype(np.float32)
+    gold[rng.random(80) < 0.1] = np.nan
+    known = ~np.isnan(gold)
+    scores = regression(gold, found[:, None])
+    assert scores["pearson"] == pytest.approx(stats.pearsonr(gold[known], found[known]).statistic)
+    assert scores["spearman"] == pytest.approx(stats.spearmanr(gold[known], found[known]).statistic)
+    assert scores["mse"] == pytest.approx(np.mean((gold[known].astype(float) - found[known]) ** 2))
+    assert scores["mae"] == pytest.approx(np.mean(np.abs(gold[known].astype(float) - found[known])))
+
+
+def test_regression_by_hand() -> None:
+    scores = regression(np.array([1.0, 2.0, np.nan, 3.0]), np.array([[2.0], [2.0], [9.0], [5.0]]))
+    assert scores["mse"] == pytest.approx(5 / 3) and scores["mae"] == pytest.approx(1)
+    assert scores["pearson"] == pytest.approx(3 / np.sqrt(2 * 6))
+    assert scores["spearman"] == pytest.approx(1.5 / np.sqrt(2 * 1.5))
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_is_constant_has_no_correlation() -> None:
+    for gold, found in (([1, 2, 3], [4, 4, 4]), ([2, 2, 2], [1, 2, 3]), ([1], [1])):
+        scores = regression(np.array(gold, dtype=np.float32), np.array(found, dtype=np.float32)[:, None])
+        assert scores["pearson"] == scores["spearman"] == 0
+    tiny = np.array([1e-30, 2e-30, 4e-30], dtype=np.float32)
+    assert regression(np.array([1.0, 2.0, 4.0]), tiny[:, None])["pearson"] == pytest.approx(1)
+
+
+def test_a_regression_that_cannot_be_scored() -> None:
+    with pytest.raises(HarnessError, match="gold label"):
+        regression(np.array([np.nan]), np.zeros((1, 1)))
+    with pytest.raises(HarnessError, match="NaN or infinite"):
+        regression(np.array([1.0, 2.0]), np.array([[np.nan], [1.0]]))
+    with pytest.raises(ValueError, match="shape"):
+        regression(np.array([1.0, 2.0]), np.zeros(2))
+
+
+def test_f1_of_the_positive_class() -> None:
+    labels, guessed = np.array([1, 1, 0, 0, 1]), np.array([1, 0, 1, 0, 1])
+    logits = np.eye(2)[guessed]
+    found = classification(labels, logits, ["no", "yes"], "yes")
+    assert found["f1"] == found["per_class"]["yes"]["f1"] == pytest.approx(2 / 3)
+    assert classification(labels, logits, ["no", "yes"], "no")["f1"] == pytest.approx(0.5)
+    assert "f1" not in classification(labels, logits, ["no", "yes"])
+    with pytest.raises(HarnessError, match=r"positive class 'maybe' must be one of two classes; .* no, yes"):
+        classification(labels, logits, ["no", "yes"], "maybe")
+    with pytest.raises(HarnessError, match="positive class 'a' must be one of two"):
+        classification(np.array([0]), np.zeros((1, 3)), ["a", "b", "c"], "a")
 
 
 def test_a_trivial_cell_costs_under_a_millisecond() -> None:

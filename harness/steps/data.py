@@ -1,25 +1,29 @@
-"""Read a task's splits, check them and keep them as Arrow files with integer labels."""
+"""Read a task's splits, check them and keep them as Arrow files with numbers for labels."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 
 from harness import arrow
-from harness.api import SPLITS, Examples, HarnessError, Source, Task
+from harness.api import SCORE, SPLITS, Examples, HarnessError, Source, Task
 
 if TYPE_CHECKING:
     from harness.job import Job
     from harness.store import Artefact
 
-SCHEMA = pa.schema([("text", pa.string()), ("label", pa.int32())])
+LABELS = {"classification": pa.int32(), "regression": pa.float32()}  # the column's type, by kind of task
 
 
 def run(job: Job) -> dict[str, Any]:
-    """Result: `classes`, `rows` by split, `dropped` by split and reason, `shared` texts between splits."""
+    """Result: `classes`, `rows` by split, `dropped` by split and reason, `shared` texts between splits.
+
+    Of a regression, `classes` is the one name SCORE, and labels are the scores themselves.
+    """
     task: Task = job.component("task")
     settings = job.step.settings
     tables = task.read(Source(settings["source"], settings["fingerprint"], job.step.notes["origin"]))
@@ -33,23 +37,11 @@ def run(job: Job) -> dict[str, Any]:
             raise HarnessError(f"split '{split}' of task '{task.name}' is empty: {why}")
         for reason, count in reasons.items():
             job.warn(f"{task.name}: {count} rows of '{split}' dropped: {reason}")
-    classes = tuple(sorted(set(read["train"][1])))
-    if len(classes) < 2:
-        raise HarnessError(f"the training split of task '{task.name}' has one class only: '{classes[0]}'")
-    numbers = {name: number for number, name in enumerate(classes)}
-    for split in SPLITS[1:]:
-        unknown = Counter(label for label in read[split][1] if label not in numbers)
-        if unknown:
-            listed = ", ".join(f"'{label}' ({count} rows)" for label, count in unknown.most_common(5))
-            raise HarnessError(
-                f"split '{split}' of task '{task.name}' has labels that training lacks: {listed}; "
-                f"training has: {', '.join(classes[:20])}"
-            )
-    for split, (texts, labels, _) in read.items():
-        column = pa.array([numbers[label] for label in labels], pa.int32())
-        arrow.write_table(
-            job.folder / f"{split}.arrow", pa.table([pa.array(texts, pa.string()), column], SCHEMA)
-        )
+    number = _scores if task.task_type == "regression" else _classes
+    classes, numbers = number(task.name, {split: labels for split, (_, labels, _) in read.items()})
+    for split, (texts, _, _) in read.items():
+        columns = [pa.array(texts, pa.string()), pa.array(numbers[split], LABELS[task.task_type])]
+        arrow.write_table(job.folder / f"{split}.arrow", pa.table(columns, ["text", "label"]))
     if "unlabelled" in tables:
         texts = [text.strip() for text in tables["unlabelled"]["text"].to_pylist() if text and text.strip()]
         arrow.write_table(job.folder / "unlabelled.arrow", pa.table({"text": pa.array(texts, pa.string())}))
@@ -70,14 +62,49 @@ def _clean(table: pa.Table) -> tuple[list[str], list[str], dict[str, int]]:
     labels: list[str] = []
     dropped: Counter[str] = Counter()
     for text, label in zip(table["text"].to_pylist(), table["label"].to_pylist(), strict=True):
+        label = "" if label is None or label != label else str(label)  # numbers may be missing as NaN
         if not text or not text.strip():
             dropped["the text is empty"] += 1
-        elif label is None or not label.strip():
+        elif not label.strip():
             dropped["the label is empty"] += 1
         else:
             texts.append(text)
             labels.append(label)
     return texts, labels, dict(dropped)
+
+
+def _classes(name: str, labels: Mapping[str, Sequence[str]]) -> tuple[tuple[str, ...], dict[str, list[int]]]:
+    """The classes of the training split, in order, and their number in place of each label."""
+    classes = tuple(sorted(set(labels["train"])))
+    if len(classes) < 2:
+        raise HarnessError(f"the training split of task '{name}' has one class only: '{classes[0]}'")
+    numbers = {name: number for number, name in enumerate(classes)}
+    for split in SPLITS[1:]:
+        unknown = Counter(label for label in labels[split] if label not in numbers)
+        if unknown:
+            listed = ", ".join(f"'{label}' ({count} rows)" for label, count in unknown.most_common(5))
+            raise HarnessError(
+                f"split '{split}' of task '{name}' has labels that training lacks: {listed}; "
+                f"training has: {', '.join(classes[:20])}"
+            )
+    return classes, {split: [numbers[label] for label in of_split] for split, of_split in labels.items()}
+
+
+def _scores(name: str, labels: Mapping[str, Sequence[str]]) -> tuple[tuple[str, ...], dict[str, list[float]]]:
+    """SCORE, and each label as a number."""
+    scores = {split: [_number(name, split, label) for label in labels[split]] for split in SPLITS}
+    if len(set(scores["train"])) < 2:
+        raise HarnessError(f"the training split of task '{name}' has one score only: {scores['train'][0]:g}")
+    return SCORE, scores
+
+
+def _number(name: str, split: str, label: str) -> float:
+    try:
+        if math.isfinite(number := float(label)):
+            return number
+    except ValueError:
+        pass
+    raise HarnessError(f"split '{split}' of task '{name}' has a label that is no number: {label!r}")
 
 
 def load(artefact: Artefact, split: str) -> Examples:
@@ -86,5 +113,5 @@ def load(artefact: Artefact, split: str) -> Examples:
     return Examples(
         arrow.Texts(table["text"]),
         tuple(artefact.result["classes"]),
-        np.asarray(arrow.integers(table["label"])),
+        arrow.labels(table["label"]),
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness import metrics
-from harness.api import HarnessError
+from harness.api import HarnessError, Task
 from harness.steps import data
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def run(job: Job) -> dict[str, Any]:
 
     source = job.need("data")
     model = job.model()
+    task: Task | None = job.step.components.get("task")  # type: ignore[assignment]
     teacher = load_file(job.need("teacher").folder / PREDICTIONS) if job.has("teacher") else None
     logits: dict[str, NDArray[np.float32]] = {}
     result: dict[str, Any] = {}
@@ -40,7 +41,11 @@ def run(job: Job) -> dict[str, Any]:
                 f"'{job.learner.name}' predicted an array of shape {logits[split].shape} "
                 f"where ({len(examples)}, {len(examples.classes)}) was due"
             )
-        result[split] = metrics.classification(examples.labels, logits[split], examples.classes)
+        if examples.labels.dtype == np.float32:
+            result[split] = metrics.regression(examples.labels, logits[split])
+        else:
+            positive = task.positive if task is not None else ""
+            result[split] = metrics.classification(examples.labels, logits[split], examples.classes, positive)
         result[split]["texts_per_s"] = len(examples) / max(seconds, 1e-9)
         if teacher is not None:
             result[split]["agreement"] = metrics.agreement(logits[split], teacher[split])

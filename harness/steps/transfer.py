@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from harness.job import Job
     from harness.store import Artefact
 
-SCHEMA = pa.schema([("text", pa.string()), ("label", pa.int32()), ("source", pa.int64())])
+COLUMNS = {"text": pa.string(), "label": pa.int32(), "source": pa.int64()}
+HELD_OUT = "stands in validation or test"
 
 
 def run(job: Job) -> dict[str, Any]:
@@ -59,7 +60,11 @@ def run(job: Job) -> dict[str, Any]:
             if made % 10_000 == 0:
                 job.progress(made, max(made, len(labels)))
 
-    count = arrow.write(job.folder / "transfer.arrow", SCHEMA, rows())
+    label = pa.float32() if labels.dtype == np.float32 else pa.int32()  # a score, or a class
+    schema = pa.schema({**COLUMNS, "label": label})
+    count = arrow.write(job.folder / "transfer.arrow", schema, rows())
+    if leaked := dropped[HELD_OUT]:
+        job.warn(f"{augmenter.name}: {leaked} new texts dropped: they stand in validation or test")
     return {"rows": count, "added": count - len(train), "dropped": dict(dropped)}
 
 
@@ -71,4 +76,4 @@ def _fold(text: str) -> bytes:
 def load(artefact: Artefact, classes: tuple[str, ...]) -> Examples:
     """A transfer set, memory-mapped, without a teacher's outputs."""
     table = arrow.read(artefact.folder / "transfer.arrow")
-    return Examples(arrow.Texts(table["text"]), classes, arrow.integers(table["label"]))
+    return Examples(arrow.Texts(table["text"]), classes, arrow.labels(table["label"]))

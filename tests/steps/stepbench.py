@@ -43,6 +43,20 @@ class Given(harness.Task):
         return self.splits
 
 
+@dataclass(frozen=True)
+class Scored(Given):
+    """These rows, whose labels are numbers."""
+
+    name = "scored"
+    task_type = "regression"
+
+    @classmethod
+    def of(cls, *rows: tuple[str, Any]) -> Scored:
+        """The same rows in every split."""
+        part = pa.table({"text": [text for text, _ in rows], "label": [label for _, label in rows]})
+        return cls({"train": part, "validation": part, "test": part})
+
+
 class Says(Model):
     """A model whose outputs are given."""
 

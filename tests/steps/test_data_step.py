@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from stepbench import Bench, Given, Rows, table
+from stepbench import Bench, Given, Rows, Scored, table
 
 from harness import arrow
 from harness.api import HarnessError
@@ -116,3 +116,27 @@ def test_unlabelled_texts_are_kept_beside(bench: Bench) -> None:
     found = bench.run("data", task=Given(extra))
     assert arrow.read(found.folder / "unlabelled.arrow")["text"].to_pylist() == ["one", "two"]
     assert not (bench.data(TRAIN).folder / "unlabelled.arrow").exists()
+
+
+@pytest.mark.parametrize("kind", [float, str])
+def test_scores_are_kept_as_numbers(kind: type, bench: Bench) -> None:
+    rows = [("a", kind(2.5)), ("b", kind(0)), ("c", None)]
+    found = bench.run("data", task=Scored.of(*rows))
+    assert found.result["classes"] == ["score"] and found.result["rows"]["train"] == 2
+    assert found.result["dropped"]["train"] == {"the label is empty": 1}
+    train = data.load(found, "train")
+    assert train.labels is not None and train.labels.dtype == np.float32
+    assert train.labels.tolist() == [2.5, 0.0] and train.classes == ("score",)
+
+
+@pytest.mark.parametrize("label", ["good", "nan", "inf"])
+def test_a_score_that_is_no_number(label: str, bench: Bench) -> None:
+    with pytest.raises(
+        HarnessError, match=f"'train' of task 'scored' has a label that is no number: '{label}'"
+    ):
+        bench.run("data", task=Scored.of(("a", "1"), ("b", label)))
+
+
+def test_one_score_only(bench: Bench) -> None:
+    with pytest.raises(HarnessError, match="task 'scored' has one score only: 2"):
+        bench.run("data", task=Scored.of(("a", 2.0), ("b", 2.0)))

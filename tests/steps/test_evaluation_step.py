@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from stepbench import Bench, Repeater, Speaker
+from stepbench import Bench, Given, Repeater, Scored, Speaker
 
 from harness.api import HarnessError
 from harness.steps.evaluation import PREDICTIONS
@@ -86,3 +86,34 @@ def test_predictions_that_are_no_numbers(bench: Bench) -> None:
 def test_other_number_types_are_made_float32(bench: Bench) -> None:
     found = evaluated(bench, lambda texts: np.asfortranarray(says_yes(texts).astype(np.float64)))
     assert load_file(found.folder / PREDICTIONS)["test"].tolist() == [[0, 1], [0, 1], [0, -1], [0, -1]]
+
+
+def test_scores_of_a_regression(bench: Bench) -> None:
+    task = Scored.of(("1", 1.0), ("2", 2.0), ("3", 4.0))
+    data = bench.run("data", task=task)
+
+    def twice(texts: Sequence[str]) -> Any:
+        return np.array([[2 * float(text)] for text in texts], dtype=np.float32)
+
+    learner = Speaker(twice)
+    model = bench.run("teacher", {"data": data}, teacher=learner)
+    teacher = bench.run("evaluation", {"data": data, "model": model}, teacher=learner, task=task)
+    assert teacher.result["test"]["mse"] == pytest.approx((1 + 4 + 4) / 3)
+    assert teacher.result["test"]["spearman"] == 1
+    student = Repeater(lambda texts: -twice(texts))
+    fitted = bench.run("student", {"data": data}, student=student, loss=FromLabels())
+    needs = {"data": data, "model": fitted, "teacher": teacher}
+    found = bench.run("evaluation", needs, student=student, task=task).result
+    assert found["validation"]["agreement"] == pytest.approx(-1)
+
+
+def test_f1_of_the_class_that_a_task_calls_positive(bench: Bench) -> None:
+    class Positive(Given):
+        name = "positive"
+        positive = "good"
+
+    data, learner = bench.data(TRAIN, VALIDATION, TEST), Speaker(says_yes)
+    model = bench.run("teacher", {"data": data}, teacher=learner)
+    needs = {"data": data, "model": model}
+    found = bench.run("evaluation", needs, teacher=learner, task=Positive({})).result
+    assert found["test"]["f1"] == pytest.approx(2 / 3)
