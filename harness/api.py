@@ -53,6 +53,7 @@ class Examples:
     # (N,) int64, -1 where a text has no gold label; of a regression float32, and NaN there
     labels: NDArray[Any] | None = None
     logits: NDArray[np.float32] | None = None  # (N, C), the teacher's, where there is one
+    hidden: NDArray[np.float16] | None = None  # (N, H), the teacher's, where a loss needs them
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -90,6 +91,10 @@ class Context(Protocol):
     def scratch(self) -> Path:
         """A folder that is emptied after the step."""
 
+    @property
+    def teacher(self) -> Model | None:
+        """The fitted teacher, for a student that borrows from it and a loss that needs it in step."""
+
     def progress(self, done: int, total: int, **scalars: float) -> None:
         """Report that `done` of `total` units are behind us, with what was measured on the way."""
 
@@ -103,6 +108,10 @@ class Model(ABC):
     @abstractmethod
     def predict(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Logits, or log-probabilities, of shape (N, C), in the order of the texts."""
+
+    def hidden(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """What the model's last layer sees of each text, (N, H): for losses that need "hidden"."""
+        raise Unsupported(f"{type(self).__name__} has no hidden states")
 
     @abstractmethod
     def save(self, folder: Path) -> None:
@@ -120,16 +129,34 @@ class Model(ABC):
 class Batch:
     """What a loss may look at beside the two models' logits.
 
-    ``labels`` is (B,) and holds -1 where a row has no gold label; ``hidden`` pairs are
-    (student's, teacher's) hidden states where both models give them.
+    ``student`` and ``teacher`` hold, by name, what else the loss needs of both models:
+
+    - ``hidden``: (B, H), what the last layer sees of a text;
+    - ``layers``: a tuple of (B, L, H), the embeddings first, then each layer's output;
+    - ``attention``: a tuple of (B, heads, L, L), each layer's attention probabilities;
+    - ``relations``: the last layer's queries, keys and values, each (B, L, H).
+
+    Where their widths differ, the student's hidden states and layers come through a linear map to the
+    teacher's width, which is learned along and then left behind.
     """
 
-    __slots__ = ("hidden", "labels", "size")
+    __slots__ = ("labels", "mask", "size", "student", "teacher", "weights")
 
-    def __init__(self, labels: Tensor | None, size: int, hidden: tuple[Tensor, Tensor] | None = None) -> None:
-        self.labels = labels
+    def __init__(
+        self,
+        labels: Tensor | None,
+        size: int,
+        student: Mapping[str, Any] | None = None,
+        teacher: Mapping[str, Any] | None = None,
+        mask: Tensor | None = None,
+        weights: Tensor | None = None,
+    ) -> None:
+        self.labels = labels  # (B,), -1 where a row has no gold label; of a regression floats, and NaN there
         self.size = size
-        self.hidden = hidden
+        self.student = student or {}
+        self.teacher = teacher or {}
+        self.mask = mask  # (B, L), true where a token is no padding
+        self.weights = weights  # (B,), of mean 1 over the training labels: how much each row counts
 
 
 # -- components -----------------------------------------------------------------------------------------
@@ -148,6 +175,14 @@ class Component:
 
     def check(self) -> None:
         """Raise ValueError, in one sentence, where fields contradict each other."""
+
+    def base(self) -> str:
+        """What it starts from beside its parameters, such as pretrained weights with their revision.
+
+        Part of the keys of its steps. Runs while planning, so it must be quick. Raises Unavailable where
+        that cannot be had here.
+        """
+        return ""
 
 
 @dataclass(frozen=True)
@@ -200,13 +235,6 @@ class Teacher(Component):
         """The model that ``Model.save(folder)`` wrote."""
         raise NotImplementedError
 
-    def base(self) -> str:
-        """The pretrained weights it starts from, with their revision: part of the fit's key.
-
-        Runs while planning. Raises Unavailable where they cannot be had here.
-        """
-        return ""
-
 
 @dataclass(frozen=True)
 class Loss(Component):
@@ -217,7 +245,11 @@ class Loss(Component):
 
     @property
     def needs(self) -> frozenset[str]:
-        """Of "logits", "hidden", "labels", "mlm": what must be there for this loss."""
+        """What must be there for this loss: "labels", "logits", or names of :class:`Batch`.
+
+        A teacher's logits and hidden states are recorded once for each transfer set. All else is asked
+        of the teacher in step with the student, and compared token by token.
+        """
         return frozenset({"logits"})
 
     def __call__(self, student: Tensor, teacher: Tensor | None, batch: Batch) -> Tensor:
@@ -232,6 +264,15 @@ class Student(Component):
     kind: ClassVar[str] = "student"
     learns_from: ClassVar[frozenset[str]] = frozenset({"labels", "logits"})
     exports: ClassVar[bool] = False  # its models can export()
+
+    @property
+    def borrows(self) -> bool:
+        """Whether it takes parts of the cell's teacher, such as layers; `context.teacher` then is one."""
+        return False
+
+    def aligned(self, teacher: Teacher) -> bool:
+        """Whether it reads texts as the very tokens that this teacher does."""
+        return False
 
     def fit(self, transfer: Examples, validation: Examples, loss: Loss, context: Context) -> Model:
         """Train on the transfer set under the loss."""
@@ -253,6 +294,17 @@ class Augmenter(Component):
         """Yield (row of the text it was made from, new text), any number of times a row."""
         raise NotImplementedError
 
+    def draw(self, train: Examples, unlabelled: Sequence[str], context: Context) -> Iterator[tuple[int, str]]:
+        """Like calling it, with all that a transfer set may draw on.
+
+        Row -1 stands for a new text that was made from no training text, and has no gold label.
+        """
+        import numpy as np
+
+        return self(train.texts, np.random.default_rng(context.seed))
+
+
+RECORDED = frozenset({"labels", "logits", "hidden"})  # what a loss may need without a teacher in step
 
 KINDS: Mapping[str, type[Component]] = {
     "task": Task,
@@ -282,6 +334,7 @@ def parameters_of(component: Component) -> dict[str, Any]:
 
 __all__ = [
     "KINDS",
+    "RECORDED",
     "SPLITS",
     "Augmenter",
     "Batch",

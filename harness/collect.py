@@ -41,7 +41,7 @@ def collect(
         status, reason = verdict(cell, outcome)
         if status is None:
             continue
-        artefacts = {} if cell.status != "ok" else _artefacts(cell, store)
+        artefacts = {} if cell.status != "ok" else _artefacts(cell, plan, store)
         if status == "ok" and any(plan.steps[key].kind not in artefacts for key in cell.goals):
             continue  # damaged while we looked: the next run makes it again
         source = cell.source
@@ -89,15 +89,16 @@ def verdict(cell: Cell, outcome: Callable[[str], Outcome]) -> tuple[Status | Non
     return ("ok", "") if all(one.state == "done" for one in found) else (None, "")
 
 
-def _artefacts(cell: Cell, store: Store) -> dict[str, Artefact]:
+def _artefacts(cell: Cell, plan: Plan, store: Store) -> dict[str, Artefact]:
+    """By role in the cell, which mostly is the kind of step."""
     found: dict[str, Artefact] = {}
-    for kind, key in cell.steps.items():
+    for role, key in cell.steps.items():
         try:
-            artefact = store.find(kind, key)
+            artefact = store.find(plan.steps[key].kind, key)
         except Damaged:
             continue
         if artefact is not None:
-            found[kind] = artefact
+            found[role] = artefact
     return found
 
 
@@ -132,8 +133,9 @@ def _measured(cell: Cell, artefacts: dict[str, Artefact]) -> dict[str, Any]:
             "precision": fitted.made["precision"],
             "device": fitted.made["device"],
         }
-        if "targets" in artefacts:
-            fields["cost"]["labelling_s"] = artefacts["targets"].made["seconds"]
+        labelled = [artefacts[role].made["seconds"] for role in ("targets", "hidden") if role in artefacts]
+        if labelled:
+            fields["cost"]["labelling_s"] = sum(labelled)
         if "history" in fitted.result:
             fields["history"] = fitted.result["history"]
     if "transfer" in artefacts:

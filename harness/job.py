@@ -67,6 +67,14 @@ class Job:
         """A folder that is emptied after the step; made when first asked for."""
         return self.lend_scratch()
 
+    @cached_property
+    def teacher(self) -> Model | None:
+        """The fitted teacher, loaded when first asked for; None where the step was not given one."""
+        if not self.has("fitted"):
+            return None
+        teacher: Teacher = self.component("teacher")
+        return teacher.load(self.need("fitted").folder / "model", self)
+
     def progress(self, done: int, total: int, **scalars: float) -> None:
         """See :class:`harness.api.Context`."""
         # Plain numbers: a numpy or torch one could be neither sent without its library nor kept as JSON.
@@ -113,7 +121,7 @@ class Job:
     def _kinds(self) -> dict[str, str]:
         """The kind of step that each need is: its role's name, but for the roles that say more."""
         learner = "student" if "student" in self.step.components else "teacher"
-        special = {"model": learner, "teacher": "evaluation"}
+        special = {"model": learner, "fitted": "teacher", "teacher": "evaluation", "hidden": "targets"}
         return {key: special.get(role, role) for role, key in self.step.needs.items()}
 
 

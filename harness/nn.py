@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Interval
 
-from harness.api import Context, Examples, Loss, Model, Parameters, Student
+from harness.api import RECORDED, Context, Examples, HarnessError, Loss, Model, Parameters, Student
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from harness.training import Training
 
 Schedule = Literal["one-cycle", "linear", "cosine", "constant"]
+ClassWeights = Literal["uniform", "balanced", "square-root"]
 
 WEIGHTS, SETTINGS = "model.safetensors", "model.json"
 
@@ -34,9 +36,13 @@ class TorchStudent(Student):
 
     epochs: Annotated[int, Gt(0)] = 6
     batch_size: Annotated[int, Gt(0)] = 128
-    learning_rate: Annotated[float, Gt(0)] = 5e-3  # the peak of a one-cycle schedule
+    learning_rate: Annotated[float, Gt(0)] = 5e-3  # the peak of the schedule
+    schedule: Schedule = "one-cycle"
     warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.2  # share of the steps before the peak
     weight_decay: Annotated[float, Ge(0)] = 0.0
+    accumulate: Annotated[int, Gt(0)] = 1  # batches whose gradients make one step
+    class_weights: ClassWeights = "uniform"  # "balanced": every class counts alike; "square-root": half-way
+    patience: Annotated[int, Ge(0)] = 0  # validations without a better score before stopping; 0: never
     min_examples: Annotated[int, Ge(0)] = 0  # train on at least so many in all: a small set gets more epochs
 
     def featuriser(self, texts: Sequence[str]) -> Featuriser:
@@ -44,22 +50,39 @@ class TorchStudent(Student):
         raise NotImplementedError
 
     def module(self, size: int, classes: int) -> torch.nn.Module:
-        """A fresh module from ids (B, L), 0 for padding, below `size`, to logits (B, classes)."""
+        """A fresh module from ids (B, L), 0 for padding, below `size`, to logits (B, classes).
+
+        Where `learns_from` has more than labels and logits, it has the method ``outputs`` that
+        :func:`harness.training.train` asks for.
+        """
         raise NotImplementedError
 
     def fit(self, transfer: Examples, validation: Examples, loss: Loss, context: Context) -> Model:
         """See :class:`harness.api.Student`."""
         import torch
 
-        from harness.training import train
-
         featuriser = self.featuriser(transfer.texts)
         torch.manual_seed(context.seed)
         module = self.module(featuriser.size, len(transfer.classes))
+        return self.learn(
+            TorchModel(module, featuriser, transfer.classes, context), transfer, validation, loss
+        )
+
+    def learn(self, model: TorchModel, transfer: Examples, validation: Examples, loss: Loss) -> TorchModel:
+        """Train a model in place, with the teacher in step where the loss needs it."""
+        from harness.training import train
+
+        context, featuriser = model.context, model.featuriser
         held_out = (featuriser.tokens(validation.texts), validation)
         tokens = featuriser.tokens(transfer.texts, context.scratch)
-        train(module, tokens, transfer, loss, training_of(self), context, held_out)
-        return TorchModel(module, featuriser, transfer.classes, context)
+        teacher = None
+        if loss.needs - RECORDED and context.teacher is not None:
+            fitted = context.teacher
+            if not isinstance(fitted, TorchModel) or fitted.featuriser.state() != featuriser.state():
+                raise HarnessError(f"'{self.name}' and its teacher read the texts as different tokens")
+            teacher = fitted.module, tokens
+        train(model.module, tokens, transfer, loss, training_of(self), context, held_out, teacher)
+        return model
 
     def load(self, folder: Path, context: Context) -> Model:
         """See :class:`harness.api.Student`."""
@@ -92,6 +115,14 @@ class TorchModel(Model):
 
         return predict(self.module, self.featuriser.tokens(texts), self.context)
 
+    def hidden(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """See :class:`harness.api.Model`."""
+        from harness.training import predict
+
+        if not hasattr(self.module, "outputs"):
+            return super().hidden(texts)
+        return predict(self.module, self.featuriser.tokens(texts), self.context, output="hidden")
+
     def save(self, folder: Path) -> None:
         """Weights as safetensors, the featuriser and the classes as JSON."""
         from safetensors.torch import save_model
@@ -119,8 +150,8 @@ class TorchModel(Model):
 
     def export(self, folder: Path) -> None:
         """See :class:`harness.api.Model`."""
-        from harness.onnx import export_module
-
+        # By name: no model depends on how it is exported, so an edit there must not train it again.
+        export_module = import_module("harness.onnx").export_module
         export_module(self.module, self.featuriser, self.classes, folder)
 
 

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
 
 from harness.api import (
+    RECORDED,
     Augmenter,
     Component,
     HarnessError,
@@ -70,7 +71,7 @@ class Cell:
     augmenter: Augmenter | None
     loss: Loss | None
     seed: int
-    steps: Mapping[str, str] = field(default_factory=dict)  # step kind → key
+    steps: Mapping[str, str] = field(default_factory=dict)  # role, mostly the kind of step → key
     status: Status = "ok"  # other than "ok": it cannot run, and why
     reason: str = ""
 
@@ -139,17 +140,18 @@ class _Planner:
     ) -> Iterator[tuple[Role, Task, Teacher | None, Student | None, Augmenter | None, Loss | None, int]]:
         suite = self.suite
         for task in suite.tasks:
-            for teacher in suite.teachers:
+            for fitted in suite.teachers:
                 for seed in suite.seeds if suite.teacher_seeds == "each" else suite.seeds[:1]:
-                    yield "teacher", task, teacher, None, None, None, seed
+                    yield "teacher", task, fitted, None, None, None, seed
             for student in suite.students:
-                for seed in suite.seeds:
-                    yield "baseline", task, None, student, None, suite.baseline, seed
+                starts: tuple[Teacher | None, ...] = (student.borrows and suite.teachers) or (None,)
+                for teacher in starts:
+                    for seed in suite.seeds:
+                        yield "baseline", task, teacher, student, None, suite.baseline, seed
                 for augmenter in suite.augmenters:
                     for loss in suite.losses:
                         alone = loss.needs <= {"labels"}  # it asks nothing of a teacher
-                        teachers: tuple[Teacher | None, ...] = (None,) if alone else suite.teachers
-                        for each in teachers:
+                        for each in starts if alone else suite.teachers:
                             role: Role = "baseline" if alone else "distilled"
                             for seed in suite.seeds:
                                 yield role, task, each, student, augmenter, loss, seed
@@ -168,7 +170,7 @@ class _Planner:
         configured = [self._configured(c) if c else "-" for c in (task, teacher, student, augmenter, loss)]
         fingerprint = source.fingerprint if isinstance(source, Source) else "-"
         key = digest("cell", role, *configured, fingerprint, str(seed), self.precision)
-        status, reason = self._obstacle(source, teacher, student, loss)
+        status, reason = self._obstacle(source, teacher, student, augmenter, loss)
         known = source if isinstance(source, Source) else None
         return Cell(key, role, task, known, teacher, student, augmenter, loss, seed, {}, status, reason)
 
@@ -177,6 +179,7 @@ class _Planner:
         source: Source | HarnessError,
         teacher: Teacher | None,
         student: Student | None,
+        augmenter: Augmenter | None,
         loss: Loss | None,
     ) -> tuple[Status, str]:
         if isinstance(source, HarnessError):
@@ -192,9 +195,19 @@ class _Planner:
                     f"loss '{loss.name}' needs {_listed(lacking)}, "
                     f"which teacher '{teacher.name}' does not give"
                 )
-        base = self._base(teacher) if teacher is not None else ""
-        if isinstance(base, HarnessError):
-            return ("unavailable" if isinstance(base, Unavailable) else "failed"), str(base)
+            if teacher is None and student.borrows:
+                return "incompatible", (
+                    f"student '{student.name}' takes parts of its teacher, and the suite has no teacher"
+                )
+            if teacher is not None and loss.needs - RECORDED and not student.aligned(teacher):
+                return "incompatible", (
+                    f"loss '{loss.name}' compares token by token, but student '{student.name}' "
+                    f"does not read the tokens of teacher '{teacher.name}'"
+                )
+        for component in filter(None, (teacher, student, augmenter)):
+            base = self._base(component)
+            if isinstance(base, HarnessError):
+                return ("unavailable" if isinstance(base, Unavailable) else "failed"), str(base)
         return "ok", ""
 
     # -- the graph ------------------------------------------------------------------------------------
@@ -212,19 +225,29 @@ class _Planner:
             assert cell.loss is not None
             learner = cell.student
             recipe = "/".join(c.name for c in (cell.augmenter, cell.loss) if c is not None)
+            parts: dict[str, Component] = {"student": learner, "loss": cell.loss}
+            needs = data | ({"transfer": steps["transfer"]} if "transfer" in steps else {})
+            if cell.teacher is not None and cell.augmenter is not None:
+                for output, role in (("logits", "targets"), ("hidden", "hidden")):
+                    if output in cell.loss.needs:
+                        needs[role] = self._targets(cell.teacher, cell.augmenter, steps, output)
+                        steps[role] = needs[role]
+            if cell.teacher is not None and (learner.borrows or cell.loss.needs - RECORDED):
+                parts["teacher"], needs["fitted"] = cell.teacher, steps["teacher"]
             model = steps["student"] = self._step(
                 "student",
-                {"student": learner, "loss": cell.loss},
+                parts,
                 {"seed": cell.seed, **self._precise(learner)},
-                {kind: steps[kind] for kind in ("data", "transfer", "targets") if kind in steps},
+                needs,
                 f"{learner.name} by {recipe}",
             )
             steps["evaluation"] = self._evaluation(cell.task, learner, steps["data"], model, taught_by)
         if self.suite.latency:
             needs = data | {"model": model}
             if learner.exports:
-                steps["export"] = self._step("export", {learner.kind: learner}, {}, needs, learner.name)
-                needs = needs | {"export": steps["export"]}
+                needs["export"] = steps["export"] = self._step(
+                    "export", {learner.kind: learner}, {}, dict(needs), learner.name
+                )
             on = {"machine": self._machine}
             steps["latency"] = self._step("latency", {learner.kind: learner}, on, needs, learner.name)
         return steps
@@ -247,17 +270,20 @@ class _Planner:
                 "transfer", {"augmenter": augmenter}, {"seed": seed}, data, augmenter.name
             )
         if teacher is not None:
-            precise = self._precise(teacher)
-            settings = {"seed": seed, "base": self._base(teacher), **precise}
+            settings = {"seed": seed, **self._precise(teacher)}
             fitted = steps["teacher"] = self._step(
                 "teacher", {"teacher": teacher}, settings, data, f"{teacher.name} on {task.name}"
             )
             steps["teacher-evaluation"] = self._evaluation(task, teacher, steps["data"], fitted)
-            if augmenter is not None:
-                needs = {"model": fitted, "transfer": steps["transfer"]}
-                label = f"{teacher.name} on {augmenter.name}"
-                steps["targets"] = self._step("targets", {"teacher": teacher}, precise, needs, label)
         return steps
+
+    def _targets(self, teacher: Teacher, augmenter: Augmenter, steps: Mapping[str, str], output: str) -> str:
+        """The teacher's logits or hidden states of a transfer set."""
+        settings = {"output": output, **self._precise(teacher)}
+        needs = {"model": steps["teacher"], "transfer": steps["transfer"]}
+        return self._step(
+            "targets", {"teacher": teacher}, settings, needs, f"{teacher.name} on {augmenter.name}"
+        )
 
     def _evaluation(
         self, task: Task, learner: Teacher | Student, data: str, model: str, teacher: str | None = None
@@ -316,7 +342,10 @@ class _Planner:
         if known is None:
             classes = sorted({class_digest(type(c)) for c in _with_parts(component)})
             sources = sorted({self.packages.package_of(c) for c in _with_parts(component)})
-            known = self._identities[id(component)] = digest(self._configured(component), *classes, *sources)
+            base = self._base(component)
+            known = self._identities[id(component)] = digest(
+                self._configured(component), str(base), *classes, *sources
+            )
         return known
 
     def _configured(self, component: Component) -> str:
@@ -335,10 +364,10 @@ class _Planner:
             self._resolved[id(task)] = _asked(task, lambda: task.resolve(self.source))
         return self._resolved[id(task)]
 
-    def _base(self, teacher: Teacher) -> str | HarnessError:
-        if id(teacher) not in self._bases:
-            self._bases[id(teacher)] = _asked(teacher, teacher.base)
-        return self._bases[id(teacher)]
+    def _base(self, component: Component) -> str | HarnessError:
+        if id(component) not in self._bases:
+            self._bases[id(component)] = _asked(component, component.base)
+        return self._bases[id(component)]
 
 
 def _asked(component: Component, question: Callable[[], A]) -> A | HarnessError:

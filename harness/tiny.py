@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.api import Batch, Examples, Loss, Precision
+from harness.api import Batch, Examples, Loss, Model, Precision
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,6 +26,7 @@ class CheckContext:
     device: str = "cpu"
     threads: int = 1
     precision: Precision = "fp32"
+    teacher: Model | None = None
     warnings: list[str] = field(default_factory=list)
 
     def progress(self, done: int, total: int, **scalars: float) -> None:

@@ -1,7 +1,7 @@
 """The one training loop, shared by every torch model: teachers and students alike.
 
-Texts are tokenised once and batched by length, so that next to nothing is padding; a transfer set's
-logits come from disk, never from a teacher in the loop.
+Texts are tokenised once and batched by length, so that next to nothing is padding. A transfer set's logits
+and hidden states come from disk; only what is compared token by token is asked of a teacher in step.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -18,7 +19,8 @@ from annotated_types import Ge, Gt, Interval
 
 from harness.api import Batch, Context, Examples, HarnessError, Loss
 from harness.featurise import Tokens, batches_by_length
-from harness.nn import Schedule
+from harness.nn import ClassWeights, Schedule
+from harness.signals import Signals, class_weights, row_weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,6 +43,8 @@ class Training:
     patience: Annotated[int, Ge(0)] = 0  # validations without a better score before stopping; 0: never
     keep_best: bool = True  # end with the weights of the epoch that scored best on validation
     min_examples: Annotated[int, Ge(0)] = 0  # train on at least so many in all: a small set gets more epochs
+    accumulate: Annotated[int, Gt(0)] = 1  # batches whose gradients make one step
+    class_weights: ClassWeights = "uniform"  # "balanced": every class counts alike, however rare
 
 
 def train(
@@ -51,10 +55,14 @@ def train(
     settings: Training,
     context: Context,
     validation: tuple[Tokens, Examples] | None = None,
+    teacher: tuple[torch.nn.Module, Tokens] | None = None,
 ) -> None:
     """Train `module` in place. It maps ids (B, L) to logits (B, C).
 
-    Raises HarnessError where the loss is not finite.
+    For losses that need more than logits it has a method ``outputs(ids, names)`` that gives those names of
+    :class:`harness.api.Batch`, and "logits", as a dictionary. What is not recorded is asked of `teacher`,
+    a module of the same kind and the same texts as its tokens. Raises HarnessError where the loss is not
+    finite.
     """
     torch.manual_seed(context.seed)
     generator = np.random.default_rng(context.seed)
@@ -64,30 +72,42 @@ def train(
     module.to(device).train()
     epochs = max(settings.epochs, math.ceil(settings.min_examples / len(tokens)))
     scored_every = max(1, _SCORED // len(tokens))  # epochs
-    steps = epochs * math.ceil(len(tokens) / settings.batch_size)
-    optimizer = _optimizer(module, settings)
+    steps = epochs * math.ceil(len(tokens) / (settings.batch_size * settings.accumulate))
+    signals = Signals(loss, examples, teacher, device)
+    signals.adapt(module, tokens)
+    weights = class_weights(examples, settings.class_weights, device)
+    optimizer = _optimizer(module, settings, signals.maps)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _factor(settings, steps))
-    parameters = [p for p in module.parameters() if p.requires_grad]
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     autocast = torch.autocast(device.type, torch.bfloat16) if context.precision == "bf16" else nullcontext()
     best, best_weights, since_best, step = -math.inf, None, 0, 0
     for epoch in range(1, epochs + 1):
         seen = 0
         running = torch.zeros((), device=device)
-        for rows in training_batches(tokens.lengths, settings.batch_size, generator):
-            ids = torch.from_numpy(tokens.batch(rows)).to(device)  # (B, L)
-            teacher = None if examples.logits is None else torch.from_numpy(examples.logits[rows]).to(device)
-            labels = None if examples.labels is None else torch.from_numpy(examples.labels[rows]).to(device)
-            with autocast:
-                student = module(ids)  # (B, C)
-            value = loss(student.float(), teacher, Batch(labels, len(rows)))
+        batches = training_batches(tokens.lengths, settings.batch_size, generator)
+        while group := list(islice(batches, settings.accumulate)):
             optimizer.zero_grad(set_to_none=True)
-            value.backward()  # type: ignore[no-untyped-call]
+            rows_of_step = sum(map(len, group))
+            for rows in group:
+                ids = torch.from_numpy(tokens.batch(rows)).to(device)  # (B, L)
+                targets = (
+                    None if examples.logits is None else torch.from_numpy(examples.logits[rows]).to(device)
+                )
+                labels = (
+                    None if examples.labels is None else torch.from_numpy(examples.labels[rows]).to(device)
+                )
+                with autocast:
+                    student, own, theirs = signals(module, ids, rows)
+                counts = None if weights is None else row_weights(weights, labels, targets)
+                batch = Batch(labels, len(rows), own, theirs, ids != tokens.padding, counts)
+                value = loss(student.float(), targets, batch)
+                (value * (len(rows) / rows_of_step)).backward()  # type: ignore[no-untyped-call]
+                running += value.detach() * len(rows)
             if settings.clip is not None:
                 torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
             optimizer.step()
             scheduler.step()
-            running += value.detach() * len(rows)
-            seen += len(rows)
+            seen += rows_of_step
             step += 1
             if step % 20 == 0 or step == 1:  # reading a value waits for the device
                 if not math.isfinite(float(running)):
@@ -135,20 +155,22 @@ def training_batches(
 
 @torch.inference_mode()
 def predict(
-    module: torch.nn.Module, tokens: Tokens, context: Context, budget: int = 16_384
+    module: torch.nn.Module, tokens: Tokens, context: Context, budget: int = 16_384, output: str = "logits"
 ) -> NDArray[np.float32]:
-    """Logits (N, C) in the order of the tokens; `budget` ids are scored at a time."""
+    """Logits (N, C), or hidden states (N, H), in the order of the tokens; `budget` ids at a time."""
     module.eval()
     device = torch.device(context.device)
     autocast = torch.autocast(device.type, torch.bfloat16) if context.precision == "bf16" else nullcontext()
-    logits: NDArray[np.float32] | None = None
+    table: NDArray[np.float32] | None = None
     with autocast:
         for rows in batches_by_length(tokens, budget):
-            block = module(torch.from_numpy(tokens.batch(rows)).to(device)).float().cpu().numpy()
-            if logits is None:
-                logits = np.empty((len(tokens), block.shape[1]), dtype=np.float32)
-            logits[rows] = block
-    return logits if logits is not None else np.empty((0, 0), dtype=np.float32)
+            ids = torch.from_numpy(tokens.batch(rows)).to(device)
+            found = module(ids) if output == "logits" else module.outputs(ids, {output})[output]  # type: ignore[operator]
+            block = found.float().cpu().numpy()
+            if table is None:
+                table = np.empty((len(tokens), block.shape[1]), dtype=np.float32)
+            table[rows] = block
+    return table if table is not None else np.empty((0, 0), dtype=np.float32)
 
 
 def accuracy(module: torch.nn.Module, tokens: Tokens, examples: Examples, context: Context) -> float:
@@ -158,8 +180,8 @@ def accuracy(module: torch.nn.Module, tokens: Tokens, examples: Examples, contex
     return float((predicted == examples.labels).mean())
 
 
-def _optimizer(module: torch.nn.Module, settings: Training) -> torch.optim.Optimizer:
-    trained = [p for p in module.parameters() if p.requires_grad]
+def _optimizer(module: torch.nn.Module, settings: Training, maps: torch.nn.Module) -> torch.optim.Optimizer:
+    trained = [p for p in (*module.parameters(), *maps.parameters()) if p.requires_grad]
     embeddings = {
         id(layer.weight)
         for layer in module.modules()

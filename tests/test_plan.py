@@ -368,6 +368,116 @@ def test_a_teacher_must_give_what_a_loss_needs() -> None:
     assert cell.reason == "loss 'deep' needs hidden, which teacher 'big' does not give"
 
 
+@dataclass(frozen=True)
+class Open(Big):
+    """A teacher that shows all of itself."""
+
+    name = "open"
+    gives = frozenset({"logits", "hidden", "layers"})
+
+
+@dataclass(frozen=True)
+class Half(Tiny):
+    """A student that starts from its teacher's layers."""
+
+    name = "half"
+    learns_from = frozenset({"logits", "labels", "hidden", "layers"})
+    tokens: str = "open"
+    alone: bool = False
+
+    @property
+    def borrows(self) -> bool:
+        return not self.alone
+
+    def aligned(self, teacher: harness.Teacher) -> bool:
+        return teacher.name == self.tokens
+
+
+@dataclass(frozen=True)
+class Layers(harness.Loss):
+    """Asks for layers and labels."""
+
+    name = "layers"
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({"layers", "labels"})
+
+
+def test_hidden_states_are_recorded_beside_logits() -> None:
+    plan = planned(teachers=(Open(),), students=(Half(alone=True),), losses=(Deep(), Kl()))
+    deep, kl = of(plan, "distilled")
+    assert deep.status == kl.status == "ok"
+    assert deep.steps["targets"] == kl.steps["targets"] != deep.steps["hidden"]
+    assert plan.steps[deep.steps["hidden"]].kind == "targets"
+    assert plan.steps[deep.steps["hidden"]].settings["output"] == "hidden"
+    assert set(plan.steps[deep.steps["student"]].needs) == {"data", "transfer", "targets", "hidden"}
+    assert set(plan.steps[kl.steps["student"]].needs) == {"data", "transfer", "targets"}
+
+
+def test_layers_are_asked_of_the_teacher_in_step_and_recorded_nowhere() -> None:
+    plan = planned(teachers=(Open(),), students=(Half(alone=True),), losses=(Layers(),))
+    cell = the(plan, "distilled")
+    made = plan.steps[cell.steps["student"]]
+    assert made.needs == {
+        "data": cell.steps["data"],
+        "transfer": cell.steps["transfer"],
+        "fitted": the(plan, "teacher").steps["teacher"],
+    }
+    assert made.components["teacher"] == Open() and made.gpu
+    assert counts(plan)["targets"] == 0
+
+
+def test_layers_are_compared_only_between_models_that_read_the_same_tokens() -> None:
+    plan = planned(teachers=(Open(),), students=(Half(tokens="other"),), losses=(Layers(), Kl()))
+    layers, kl = of(plan, "distilled")
+    assert (layers.status, kl.status) == ("incompatible", "ok")
+    assert layers.reason == (
+        "loss 'layers' compares token by token, but student 'half' does not read the tokens of teacher 'open'"
+    )
+
+
+def test_a_student_that_borrows_has_a_baseline_by_teacher() -> None:
+    plan = planned(teachers=(Open(1), Open(2)), students=(Half(),))
+    baselines = of(plan, "baseline")
+    assert [cell.teacher for cell in baselines] == [Open(1), Open(2)]
+    fitted = [cell.steps["teacher"] for cell in of(plan, "teacher")]
+    for cells in (baselines, of(plan, "distilled")):
+        assert [plan.steps[cell.steps["student"]].needs["fitted"] for cell in cells] == fitted
+    assert len({cell.key for cell in baselines}) == 2
+    alone = the(planned(teachers=(), students=(Half(),)), "baseline")
+    assert alone.status == "incompatible"
+    assert alone.reason == "student 'half' takes parts of its teacher, and the suite has no teacher"
+
+
+@pytest.mark.parametrize("kind", ["student", "augmenter"])
+def test_what_any_component_starts_from_is_part_of_its_keys(kind: str) -> None:
+    parent: type[Any] = {"student": Tiny, "augmenter": Noise}[kind]
+
+    @dataclass(frozen=True)
+    class Rooted(parent):  # type: ignore[misc]
+        """A component that starts from something."""
+
+        name = "rooted"
+        revision: str = "a"
+
+        def base(self) -> str:
+            if self.revision == "none":
+                raise harness.Unavailable("no network")
+            return revisions[self.revision]
+
+    def keys(plan: Plan) -> set[str]:
+        return set(plan.steps) - set(planned().steps)
+
+    revisions = {"a": "1"}
+    before = keys(planned(**{f"{kind}s": (Rooted(),)}))
+    assert before == keys(planned(**{f"{kind}s": (Rooted(),)}))
+    revisions["a"] = "2"
+    assert not before & keys(planned(**{f"{kind}s": (Rooted(),)}))
+    absent = the(planned(**{f"{kind}s": (Rooted(revision="none"),)}), "distilled")
+    assert (absent.status, absent.reason) == ("unavailable", "no network")
+
+
 def test_data_that_is_not_here_makes_its_cells_unavailable() -> None:
     plan = planned(tasks=(Words(absent=True), Words(1)))
     away = [cell for cell in plan.cells if cell.task.absent]  # type: ignore[attr-defined]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from harness import training
-from harness.api import Batch, Examples, HarnessError
+from harness.api import Batch, Examples, HarnessError, Loss
 from harness.featurise import Tokens, Words
+from harness.signals import class_weights, row_weights
 from harness.tiny import CheckContext, FromLabels, FromLogits, tiny_examples
 from harness.training import Training, _factor, accuracy, predict, train, training_batches
 
@@ -48,6 +50,22 @@ class Listening(CheckContext):
 @pytest.fixture
 def context(tmp_path: Path) -> Listening:
     return Listening(tmp_path)
+
+
+@dataclass(frozen=True)
+class Calls(Loss):
+    """A function as a loss."""
+
+    name = "calls"
+    function: Callable[[Tensor, Tensor | None, Batch], Tensor]
+    asks: frozenset[str] = frozenset({"logits"})
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return self.asks
+
+    def __call__(self, student: Tensor, teacher: Tensor | None, batch: Batch) -> Tensor:
+        return self.function(student, teacher, batch)
 
 
 class Bag(nn.Module):
@@ -228,14 +246,14 @@ def test_losses_see_rows_labels_and_logits_that_belong_together(context: Listeni
         seen.extend(batch.labels.tolist())
         return student.square().mean()
 
-    train(bag(), TOKENS, marked, loss, BRIEF, context)  # type: ignore[arg-type]
+    train(bag(), TOKENS, marked, Calls(loss), BRIEF, context)
     assert sorted(seen) == sorted([*rows, *rows])
 
     def bare(student: Tensor, teacher: Tensor | None, batch: Batch) -> Tensor:
         assert teacher is None and batch.labels is None
         return student.square().mean()
 
-    train(bag(), TOKENS, Examples(EXAMPLES.texts, EXAMPLES.classes), bare, BRIEF, context)  # type: ignore[arg-type]
+    train(bag(), TOKENS, Examples(EXAMPLES.texts, EXAMPLES.classes), Calls(bare), BRIEF, context)
 
 
 @pytest.mark.parametrize(("value", "at"), [("nan", 1), ("inf", 1), ("-inf", 7), ("nan", 13)])
@@ -246,22 +264,20 @@ def test_a_loss_that_is_not_finite_is_an_error(value: str, at: int, context: Lis
         return student.mean() + (float(value) if next(calls) == at else 0.0)
 
     with pytest.raises(HarnessError, match=r"the loss is .*(nan|inf).*smaller learning_rate") as caught:
-        train(bag(), TOKENS, EXAMPLES, loss, replace(BRIEF, epochs=9), context)  # type: ignore[arg-type]
+        train(bag(), TOKENS, EXAMPLES, Calls(loss), replace(BRIEF, epochs=9), context)
     assert "\n" not in str(caught.value)
     assert next(calls) <= at + 20  # it does not go on for long
 
 
-class Turncoat:
+def turncoat(after: int) -> Loss:
     """Learns for some steps, then unlearns."""
+    calls = count(1)
 
-    def __init__(self, after: int) -> None:
-        self.after = after
-        self.calls = 0
-
-    def __call__(self, student: Tensor, teacher: Tensor | None, batch: Batch) -> Tensor:
-        self.calls += 1
+    def loss(student: Tensor, teacher: Tensor | None, batch: Batch) -> Tensor:
         value = FromLabels()(student, teacher, batch)
-        return value if self.calls <= self.after else -value
+        return value if next(calls) <= after else -value
+
+    return Calls(loss)
 
 
 def scores(context: Listening) -> list[float]:
@@ -271,13 +287,13 @@ def scores(context: Listening) -> list[float]:
 def test_the_best_epochs_weights_are_kept(context: Listening) -> None:
     settings = Training(epochs=40, batch_size=8, learning_rate=5e-2, schedule="constant")
     kept, last = bag(), bag()
-    train(kept, TOKENS, EXAMPLES, Turncoat(40), settings, context, VALIDATION)  # type: ignore[arg-type]
+    train(kept, TOKENS, EXAMPLES, turncoat(40), settings, context, VALIDATION)
     found = scores(context)
     assert max(found) == 1 and found[-1] < 0.7
     assert accuracy(kept, *VALIDATION, context) == 1
     other = Listening(context.scratch)
     without = replace(settings, keep_best=False)
-    train(last, TOKENS, EXAMPLES, Turncoat(40), without, other, VALIDATION)  # type: ignore[arg-type]
+    train(last, TOKENS, EXAMPLES, turncoat(40), without, other, VALIDATION)
     assert accuracy(last, *VALIDATION, context) == found[-1]
 
 
@@ -293,7 +309,7 @@ def test_training_stops_when_patience_ends(keep_best: bool, context: Listening) 
 
 def test_patience_starts_again_with_each_better_epoch(context: Listening) -> None:
     settings = Training(epochs=40, batch_size=8, learning_rate=5e-2, patience=3, schedule="constant")
-    train(bag(), TOKENS, EXAMPLES, Turncoat(40), settings, context, VALIDATION)  # type: ignore[arg-type]
+    train(bag(), TOKENS, EXAMPLES, turncoat(40), settings, context, VALIDATION)
     found = scores(context)
     assert len(found) == found.index(max(found)) + 4
 
@@ -322,7 +338,7 @@ def test_weight_decay_is_for_matrices_alone(context: Listening) -> None:
         return (student * 0).sum()
 
     settings = Training(epochs=3, learning_rate=0.1, weight_decay=0.5)
-    train(module, TOKENS, EXAMPLES, still, settings, context)  # type: ignore[arg-type]
+    train(module, TOKENS, EXAMPLES, Calls(still), settings, context)
     after = weights_of(module)
     moved = {name for name in after if not torch.equal(before[name], after[name])}
     assert moved == {"output.weight"}
@@ -356,7 +372,7 @@ def test_gradients_are_clipped(
     def steep(student: Tensor, teacher: Tensor | None, batch: Batch) -> Tensor:
         return student.sum() * 100
 
-    train(bag(), TOKENS, EXAMPLES, steep, replace(BRIEF, clip=clip), context)  # type: ignore[arg-type]
+    train(bag(), TOKENS, EXAMPLES, Calls(steep), replace(BRIEF, clip=clip), context)
     if clip is None:
         assert min(norms) > largest
     else:
@@ -373,7 +389,7 @@ def test_bf16_computes_in_bf16_and_loses_in_fp32(context: Listening) -> None:
         assert student.dtype == torch.float32
         return FromLogits()(student, teacher, batch)
 
-    train(module, TOKENS, EXAMPLES, loss, BRIEF, context, VALIDATION)  # type: ignore[arg-type]
+    train(module, TOKENS, EXAMPLES, Calls(loss), BRIEF, context, VALIDATION)
     logits = predict(module, TOKENS, context)
     assert seen == {torch.bfloat16}
     assert logits.dtype == np.float32 and np.isfinite(logits).all()
@@ -423,3 +439,119 @@ def test_few_texts_are_scored_less_often_than_every_epoch(
     train(bag(), TOKENS, EXAMPLES, FromLogits(), replace(BRIEF, epochs=7), context, (TOKENS, EXAMPLES))
     scored = [epoch["epoch"] for epoch in context.epochs if "validation_accuracy" in epoch]
     assert scored == [3, 6, 7]
+
+
+# -- steps of several batches, weights of classes ----------------------------------------------------
+
+
+def test_accumulated_batches_make_the_step_of_one_large_batch(tmp_path: Path) -> None:
+    plain = Training(epochs=1, batch_size=len(TOKENS), learning_rate=1e-2, clip=None, schedule="constant")
+    parts = replace(plain, batch_size=7, accumulate=-(-len(TOKENS) // 7))
+    one, many = bag(), bag()
+    train(one, TOKENS, EXAMPLES, FromLogits(), plain, CheckContext(tmp_path))
+    train(many, TOKENS, EXAMPLES, FromLogits(), parts, CheckContext(tmp_path))
+    for (name, a), b in zip(one.state_dict().items(), many.state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b, atol=2e-4, rtol=1e-3, msg=name)
+
+
+def test_accumulation_counts_its_own_steps(context: Listening) -> None:
+    settings = Training(epochs=2, batch_size=4, accumulate=3)
+    train(bag(), TOKENS, EXAMPLES, FromLogits(), settings, context)
+    steps = 2 * -(-len(TOKENS) // 12)
+    assert context.done[-1] == (steps, steps)
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        # 6, 3 and 1 rows of the classes: weights 1/n or 1/sqrt(n), scaled to a mean of 1 over the 10 rows
+        ("balanced", [10 / 18, 10 / 9, 10 / 3]),
+        ("square-root", None),
+    ],
+)
+def test_class_weights(how: Any, expected: list[float] | None) -> None:
+    labels = np.array([0] * 6 + [1] * 3 + [2, -1])
+    found = class_weights(Examples(["x"] * 11, ("a", "b", "c"), labels), how, torch.device("cpu"))
+    assert found is not None
+    if expected is None:
+        roots = 6**-0.5, 3**-0.5, 1.0
+        mean = (6 * roots[0] + 3 * roots[1] + roots[2]) / 10
+        expected = [root / mean for root in roots]
+    assert found.tolist() == pytest.approx(expected)
+    rows = torch.tensor([2, -1, 0])
+    teacher = torch.tensor([[0.0, 1.0, 0.0]] * 3)
+    by_teacher = row_weights(found, rows, teacher).tolist()
+    assert by_teacher == pytest.approx([expected[2], expected[1], expected[0]])
+    assert row_weights(found, rows, None).tolist() == pytest.approx([expected[2], 1, expected[0]])
+
+
+def test_rows_carry_the_weights_of_their_classes(context: Listening) -> None:
+    seen: list[tuple[int, float]] = []
+
+    def loss(student: Tensor, teacher: Tensor | None, batch: Batch) -> Tensor:
+        assert batch.labels is not None and batch.weights is not None
+        seen.extend(zip(batch.labels.tolist(), batch.weights.tolist(), strict=True))
+        return student.square().mean()
+
+    train(bag(), TOKENS, EXAMPLES, Calls(loss), replace(BRIEF, class_weights="balanced"), context)
+    weights = class_weights(EXAMPLES, "balanced", torch.device("cpu"))
+    assert weights is not None
+    assert {pair for pair in seen if pair[0] >= 0} == {(label, weights[label].item()) for label in range(3)}
+
+
+# -- inner states ----------------------------------------------------------------------------------------
+
+
+class Deep(Bag):
+    """A bag that shows its inner states."""
+
+    def outputs(self, ids: Tensor, names: frozenset[str]) -> dict[str, Any]:
+        states = self.embedding(ids)
+        hidden = self.norm(states.mean(1))
+        return {"logits": self.output(hidden), "hidden": hidden, "layers": (states, 2 * states)}
+
+
+def test_recorded_hidden_states_come_with_their_rows_and_through_a_learned_map(context: Listening) -> None:
+    hidden = np.arange(len(TOKENS), dtype=np.float16)[:, None].repeat(4, 1)
+    marked = replace(EXAMPLES, logits=hidden[:, :3].astype(np.float32), hidden=hidden)
+    widths: set[tuple[int, int]] = set()
+
+    def loss(student: Tensor, teacher: Tensor | None, batch: Batch) -> Tensor:
+        assert teacher is not None
+        theirs, own = batch.teacher["hidden"], batch.student["hidden"]
+        assert torch.equal(theirs[:, 0], teacher[:, 0])
+        widths.add((own.shape[1], theirs.shape[1]))
+        return (own - 1).square().mean()
+
+    module = Deep()
+    train(module, TOKENS, marked, Calls(loss, frozenset({"logits", "hidden"})), BRIEF, context)
+    assert widths == {(4, 4)}  # 6 numbers of the student's, mapped to the teacher's 4
+    assert {name.partition(".")[0] for name in module.state_dict()} == {"embedding", "norm", "output"}
+    first, last = context.epochs[0]["loss"], context.epochs[-1]["loss"]
+    assert last < first
+
+
+def test_a_teacher_in_step_sees_the_same_texts_and_learns_nothing(context: Listening) -> None:
+    teacher = Deep()
+    before = {name: value.clone() for name, value in teacher.state_dict().items()}
+
+    def loss(student: Tensor, teacher_logits: Tensor | None, batch: Batch) -> Tensor:
+        assert batch.mask is not None
+        own, theirs = batch.student["layers"], batch.teacher["layers"]
+        assert len(own) == len(theirs) == 2 and own[0].shape == theirs[0].shape
+        assert batch.mask.shape == own[0].shape[:2]
+        assert not theirs[0].requires_grad and not teacher.training
+        return sum((a - b).square().mean() for a, b in zip(own, theirs, strict=True))  # type: ignore[return-value]
+
+    student = Deep()
+    asks = frozenset({"layers"})
+    settings = replace(BRIEF, epochs=60, learning_rate=2e-2)
+    train(student, TOKENS, EXAMPLES, Calls(loss, asks), settings, context, teacher=(teacher, TOKENS))
+    assert context.epochs[-1]["loss"] < 0.2 * context.epochs[0]["loss"]
+    assert all(torch.equal(before[name], value) for name, value in teacher.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["hidden", "layers"])
+def test_what_no_teacher_gave_is_said(name: str, context: Listening) -> None:
+    with pytest.raises(HarnessError, match=f"'calls' needs {name}, which no teacher gave"):
+        train(Deep(), TOKENS, EXAMPLES, Calls(FromLogits(), frozenset({name})), BRIEF, context)

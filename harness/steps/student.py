@@ -22,7 +22,9 @@ def run(job: Job) -> dict[str, Any]:
     else:
         examples = data.load(source, "train")
     if job.has("targets"):
-        examples = replace(examples, logits=targets.load(job.need("targets")))
+        examples = replace(examples, logits=targets.load(job.need("targets"), "logits"))
+    if job.has("hidden"):
+        examples = replace(examples, hidden=targets.load(job.need("hidden"), "hidden"))
     model = student.fit(examples, data.load(source, "validation"), loss, job)
     (folder := job.folder / "model").mkdir()
     model.save(folder)

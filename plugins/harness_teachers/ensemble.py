@@ -160,6 +160,10 @@ class _MemberContext:
         (folder := self.whole.scratch / str(self.place)).mkdir(exist_ok=True)
         return folder
 
+    @property
+    def teacher(self) -> harness.Model | None:
+        return self.whole.teacher
+
     def progress(self, done: int, total: int, **scalars: float) -> None:
         self.whole.progress(self.place * total + done, self.members * total, **scalars)
 

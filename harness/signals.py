@@ -1,0 +1,101 @@
+"""What a loss sees of a batch beside logits and labels: both models' inner states, and weights of rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harness.api import RECORDED, Examples, HarnessError, Loss
+from harness.featurise import Tokens
+from harness.nn import ClassWeights
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class Signals:
+    """What a loss needs beside logits: of the student, of the teacher, and the maps between their widths."""
+
+    def __init__(
+        self,
+        loss: Loss,
+        examples: Examples,
+        teacher: tuple[torch.nn.Module, Tokens] | None,
+        device: torch.device,
+    ) -> None:
+        self.names = frozenset(loss.needs - {"labels", "logits"})
+        self.asked = self.names - RECORDED
+        self.hidden = examples.hidden if "hidden" in self.names else None
+        recorded = self.hidden is not None or not self.names & RECORDED
+        if not recorded or (self.asked and teacher is None):
+            raise HarnessError(
+                f"loss '{loss.name}' needs {' and '.join(sorted(self.names))}, which no teacher gave"
+            )
+        self.teacher = teacher if self.asked else None
+        if self.teacher is not None:
+            self.teacher[0].to(device).eval()
+        self.device = device
+        self.maps = torch.nn.ModuleDict()
+
+    def adapt(self, module: torch.nn.Module, tokens: Tokens) -> None:
+        """Make the maps to the teacher's widths, which a pair of outputs shows."""
+        if not self.names:
+            return
+        rows = np.zeros(1, dtype=np.int64)
+        with torch.no_grad():
+            ids = torch.from_numpy(tokens.batch(rows)).to(self.device)
+            _, own, theirs = self(module, ids, rows)
+        for name in sorted(self.names & {"hidden", "layers"}):
+            narrow, wide = (_last(found[name]).shape[-1] for found in (own, theirs))
+            if narrow != wide:
+                self.maps[name] = torch.nn.Linear(narrow, wide).to(self.device)
+
+    def __call__(
+        self, module: torch.nn.Module, ids: Tensor, rows: NDArray[np.int64]
+    ) -> tuple[Tensor, dict[str, Any], dict[str, Any]]:
+        """The student's logits, and what else the loss needs of both models."""
+        if not self.names:
+            return module(ids), {}, {}
+        outputs: Any = module.outputs
+        own: dict[str, Any] = outputs(ids, self.names)
+        student = own.pop("logits")
+        for name, mapped in self.maps.items():
+            found = own[name]
+            own[name] = tuple(map(mapped, found)) if isinstance(found, tuple) else mapped(found)
+        theirs: dict[str, Any] = {}
+        if self.teacher is not None:
+            teacher, tokens = self.teacher
+            ask: Any = teacher.outputs
+            with torch.no_grad():
+                theirs = ask(torch.from_numpy(tokens.batch(rows)).to(self.device), self.asked)
+        if self.hidden is not None:
+            theirs["hidden"] = torch.from_numpy(self.hidden[rows]).to(self.device).float()
+        return student, own, theirs
+
+
+def _last(found: Tensor | tuple[Tensor, ...]) -> Tensor:
+    return found[-1] if isinstance(found, tuple) else found
+
+
+def class_weights(examples: Examples, how: ClassWeights, device: torch.device) -> Tensor | None:
+    """(C,): the weight of a row of each class, 1 on average over the labelled rows; None for all alike."""
+    if how == "uniform" or examples.labels is None:
+        return None
+    labels = examples.labels[examples.labels >= 0]
+    counts = np.bincount(labels, minlength=len(examples.classes)).astype(np.float64)
+    wanted = np.divide(1.0, counts, out=np.zeros_like(counts), where=counts > 0)
+    if how == "square-root":
+        wanted = np.sqrt(wanted)
+    mean = (wanted * counts).sum() / max(1.0, counts.sum())
+    return torch.from_numpy((wanted / mean).astype(np.float32)).to(device) if mean else None
+
+
+def row_weights(weights: Tensor, labels: Tensor | None, teacher: Tensor | None) -> Tensor:
+    """(B,): by gold label, or by the teacher's where a row has none; 1 where it has neither."""
+    assert labels is not None
+    known = labels.clamp(min=0) if teacher is None else torch.where(labels >= 0, labels, teacher.argmax(1))
+    found = weights[known]
+    return found if teacher is not None else torch.where(labels >= 0, found, torch.ones_like(found))
