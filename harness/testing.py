@@ -129,18 +129,21 @@ def check_task(task: Task, source: str = "auto") -> None:
     tables = task.read(found)
     for split in SPLITS:
         must(f"read must give a table '{split}', got {', '.join(tables)}", split in tables)
-    if task.task_type != "classification":
+    if task.task_type not in ("classification", "regression"):
         return
+    scored = task.task_type == "regression"
     for name, table in tables.items():
         for column in ("text",) if name == "unlabelled" else ("text", "label"):
             must(f"table '{name}' must have the column '{column}'", column in table.column_names)
             kind = table.schema.field(column).type
             string = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-            must(f"column '{column}' of table '{name}' must hold strings, not {kind}", string)
+            number = pa.types.is_floating(kind) or pa.types.is_integer(kind)
+            wanted, right = ("numbers", number) if scored and column == "label" else ("strings", string)
+            must(f"column '{column}' of table '{name}' must hold {wanted}, not {kind}", right)
         must(f"table '{name}' must have rows", table.num_rows > 0)
     labels = {split: set(tables[split]["label"].to_pylist()) - {None} for split in SPLITS}
-    must("training must have two classes or more", len(labels["train"]) > 1)
-    for split in SPLITS[1:]:
+    must(f"training must have two {'scores' if scored else 'classes'} or more", len(labels["train"]) > 1)
+    for split in () if scored else SPLITS[1:]:
         extra = sorted(labels[split] - labels["train"])
         must(f"'{split}' must have no label that training lacks, got {extra}", not extra)
     again = task.read(found)
@@ -181,28 +184,42 @@ def check_student(student: Student) -> None:
         _check_fits(student, by(FromLogits()))
         if "labels" in learns:
             with TemporaryDirectory() as folder:
-                _fit(student, by(FromLabels()), Path(folder))
+                for classes in _widths(student):
+                    _fit(student, by(FromLabels()), Path(folder), classes)
     elif "labels" in learns:
         _check_fits(student, by(FromLabels()))
 
 
 def check_augmenter(augmenter: Augmenter) -> None:
-    """Makes texts from rows that exist, the same ones from the same generator, and of any sequence."""
+    """Makes texts from rows that exist, the same ones from the same generator, and of any sequence.
+
+    Drawing them for a transfer set, it may give texts of no row beside.
+    """
     check_basics(augmenter)
     must = _Rules(augmenter)
     lazy = tiny_examples()[0].texts
     texts = [*lazy, "one", "Two sentences. Both are short.", "naïve café 🙂", "x\ty\nz"]
     given = list(texts)
 
-    def made(of: Sequence[str], what: str) -> list[tuple[int, str]]:
-        with must.manage(f"it must take {what}"):
-            new = list(augmenter(of, np.random.default_rng(7)))
+    def checked(
+        new: list[tuple[int, str]], first: int, of: Sequence[str], what: str
+    ) -> list[tuple[int, str]]:
         for row, text in new:
-            within = isinstance(row, int | np.integer) and 0 <= row < len(of)
+            within = isinstance(row, int | np.integer) and first <= row < len(of)
             must(f"rows must be those of {what}, below {len(of)}, got {row!r}", within)
             sound = isinstance(text, str) and bool(text.strip())
             must(f"new texts must be strings that are not empty, got {text!r}", sound)
         return new
+
+    def made(of: Sequence[str], what: str) -> list[tuple[int, str]]:
+        with must.manage(f"it must take {what}"):
+            new = list(augmenter(of, np.random.default_rng(7)))
+        return checked(new, 0, of, what)
+
+    def drawn() -> list[tuple[int, str]]:
+        with TemporaryDirectory() as folder, must.manage("it must draw from unlabelled texts beside others"):
+            new = list(augmenter.draw(tiny_examples()[0], ["a new text"], CheckContext(Path(folder))))
+        return checked(new, -1, lazy, "the training texts, or -1")
 
     first = made(texts, "a list of texts")
     must("it must not change the texts that it is given", texts == given)
@@ -212,24 +229,32 @@ def check_augmenter(augmenter: Augmenter) -> None:
     must("a lazy sequence must give what a list does", made(lazy, "a lazy sequence") == listed)
     made(texts[:1], "a single text")
     must("no texts must give no texts", not made([], "an empty list"))
+    must("the same texts and seed must draw the same new texts", drawn() == drawn())
 
 
 def check_loss(loss: Loss) -> None:
     """Is a finite scalar whose gradient reaches the student, whatever the size of logits or batch."""
-    import torch
-
     check_basics(loss)
     must, needs = _Rules(loss), loss.needs
     must(f"needs must be some of {_listed(NEEDS)}, got {_listed(needs)}", _some(needs))
     if not needs <= {"logits", "labels"}:  # there is nothing yet to lend it
         return
+    for classes in _widths(loss):
+        _check_values(must, loss, classes)
+
+
+def _check_values(must: _Rules, loss: Loss, classes: int) -> None:
+    import torch
+
+    needs = loss.needs
 
     def value(rows: int, what: str, scale: float = 3.0, unlabelled: bool = False) -> tuple[float, bool]:
         """The loss of random models that give no more than it needs, and whether its gradient moves."""
         generator = torch.Generator().manual_seed(rows)
-        student, teacher = (torch.randn(2, rows, 3, generator=generator) * scale).unbind()
+        student, teacher = (torch.randn(2, rows, classes, generator=generator) * scale).unbind()
         labels = torch.randint(0, 3, (rows,), generator=generator)
-        labels[0 if unlabelled else rows // 2 + 1 :] = -1
+        labels = labels if classes > 1 else labels.float()
+        labels[0 if unlabelled else rows // 2 + 1 :] = -1 if classes > 1 else torch.nan
         before = student.clone(), teacher.clone(), labels.clone()
         student.requires_grad_()
         batch = Batch(labels if "labels" in needs else None, rows)
@@ -238,7 +263,10 @@ def check_loss(loss: Loss) -> None:
         scalar = isinstance(out, torch.Tensor) and out.shape == ()
         must(f"it must give a scalar tensor, got {getattr(out, 'shape', out)} for {what}", scalar)
         must(f"it must be finite, got {out.item()} for {what}", bool(out.isfinite()))
-        same = all(map(torch.equal, before, (student.detach(), teacher, labels)))
+        after = (student.detach(), teacher, labels)
+        same = all(
+            torch.equal(a.nan_to_num(-1), b.nan_to_num(-1)) for a, b in zip(before, after, strict=True)
+        )
         must("it must not change the tensors that it is given", same)
         must("its gradient must reach the student's logits", out.requires_grad)
         (gradient,) = torch.autograd.grad(out, student, allow_unused=True)
@@ -286,28 +314,38 @@ def _check_fits(component: Teacher | Student, fit: Fit) -> None:
     must = _Rules(component)
     with TemporaryDirectory() as name:
         root = Path(name)
-        model, logits = _fit(component, fit, root)
-        _check_predictions(must, model)
-        equal = np.array_equal(_fit(component, fit, root)[1], logits)
-        must("the same seed must give the same predictions, to the bit", equal)
-        _fit(component, fit, root, classes=2)
-        _check_saved(component, model, root)
-        if component.exports:
-            _check_export(must, model, root)
+        for number, classes in enumerate(_widths(component)):
+            model, logits = _fit(component, fit, root, classes)
+            if number == 0:
+                _check_predictions(must, model, classes)
+                equal = np.array_equal(_fit(component, fit, root, classes)[1], logits)
+                must("the same seed must give the same predictions, to the bit", equal)
+            _check_saved(component, model, root / str(classes), classes)
+            if component.exports:
+                _check_export(must, model, root / str(classes), classes)
+        if "classification" in component.task_types:
+            _fit(component, fit, root, classes=2)
 
 
-def _fit(component: Component, fit: Fit, root: Path, classes: int = 3) -> tuple[Model, NDArray[np.float32]]:
+def _widths(component: Component) -> list[int]:
+    """How many outputs to check a component with: three classes, or the one score of a regression."""
+    widths = {"classification": 3, "regression": 1}
+    return [width for kind, width in widths.items() if kind in component.task_types]
+
+
+def _fit(component: Component, fit: Fit, root: Path, classes: int) -> tuple[Model, NDArray[np.float32]]:
     """A model of that many classes, and its predictions on the validation texts."""
     must = _Rules(component)
     train, validation = tiny_examples(classes)
     (scratch := root / "scratch").mkdir(exist_ok=True)
-    with must.manage(f"it must fit texts of {classes} classes, lazy and read-only"):
+    what = f"texts of {classes} classes" if classes > 1 else "texts with scores"
+    with must.manage(f"it must fit {what}, lazy and read-only"):
         model = fit(train, validation, CheckContext(scratch))
-    return model, _predict(must, model, validation.texts, f"texts of {classes} classes", classes)
+    return model, _predict(must, model, validation.texts, what, classes)
 
 
 def _predict(
-    must: _Rules, model: Model, texts: Sequence[str], what: str, classes: int = 3
+    must: _Rules, model: Model, texts: Sequence[str], what: str, classes: int
 ) -> NDArray[np.float32]:
     with must.manage(f"predict must take {what}"):
         logits = model.predict(texts)
@@ -319,46 +357,46 @@ def _predict(
     return logits
 
 
-def _check_predictions(must: _Rules, model: Model) -> None:
+def _check_predictions(must: _Rules, model: Model, classes: int) -> None:
     lazy = tiny_examples()[1].texts
     texts = [*lazy, *ODD_TEXTS]
-    logits = _predict(must, model, texts, "empty, unknown and very long texts among others")
-    backwards = _predict(must, model, texts[::-1], "texts in another order")
+    logits = _predict(must, model, texts, "empty, unknown and very long texts among others", classes)
+    backwards = _predict(must, model, texts[::-1], "texts in another order", classes)
     must("predict must keep the order of the texts", _close(backwards[::-1], logits, _NOISE))
-    fewer = _predict(must, model, lazy, "a lazy sequence")
+    fewer = _predict(must, model, lazy, "a lazy sequence", classes)
     must("predict must not depend on a text's company", _close(fewer, logits[: len(fewer)], _NOISE))
     for text, row in zip(texts, logits, strict=True):
-        alone = _predict(must, model, [text], f"the single text {text[:20]!r}")
+        alone = _predict(must, model, [text], f"the single text {text[:20]!r}", classes)
         must(
             f"predict must give {text[:20]!r} alone what it gives it among others",
             _close(alone[0], row, _NOISE),
         )
 
 
-def _check_saved(component: Teacher | Student, model: Model, root: Path) -> None:
+def _check_saved(component: Teacher | Student, model: Model, root: Path, classes: int) -> None:
     must = _Rules(component)
     counted = model.parameters()
     counts = (counted.total, counted.trainable, counted.embedding)
     whole = all(isinstance(count, int) and 0 <= count <= counted.total for count in counts)
     must(f"parameters must be whole numbers, none above the total, got {counted}", whole)
     folder, moved = root / "saved", root / "moved"
-    folder.mkdir()
+    folder.mkdir(parents=True)
     with must.manage("its model must be savable"):
         model.save(folder)
     others = sorted(p.name for p in folder.rglob("*") if p.is_file() and p.suffix not in SAVED)
     must(f"save must write {_listed(SAVED)} only, got {', '.join(others)}", not others)
     folder.rename(moved)  # as publishing an artefact does
-    texts = [*tiny_examples()[1].texts, *ODD_TEXTS]
+    texts = [*tiny_examples(classes)[1].texts, *ODD_TEXTS]
     copy: Teacher | Student = pickle.loads(pickle.dumps(component))
     with must.manage("load must read what save wrote, from wherever it lies now"):
-        loaded = copy.load(moved, CheckContext(root / "scratch"))
-    found = _predict(must, loaded, texts, "the texts of the model that was saved")
+        loaded = copy.load(moved, CheckContext(root.parent / "scratch"))
+    found = _predict(must, loaded, texts, "the texts of the model that was saved", classes)
     equal = np.allclose(found, model.predict(texts), rtol=1e-6, atol=1e-6)
     must("a model must predict the same when it was saved and loaded", equal)
     must(f"a loaded model must count {counted}, got {loaded.parameters()}", loaded.parameters() == counted)
 
 
-def _check_export(must: _Rules, model: Model, root: Path) -> None:
+def _check_export(must: _Rules, model: Model, root: Path, classes: int) -> None:
     from harness.onnx import GRAPH, OnnxModel
 
     (folder := root / "exported").mkdir()
@@ -367,9 +405,9 @@ def _check_export(must: _Rules, model: Model, root: Path) -> None:
         exported = OnnxModel(folder)
     others = sorted(p.name for p in folder.iterdir() if p.name != GRAPH and p.suffix != ".json")
     must(f"export must keep all weights in {GRAPH}, whose size is counted, got {others}", not others)
-    lazy, classes = tiny_examples()[1].texts, tiny_examples()[1].classes
-    named = tuple(exported.classes) == classes
-    must(f"its export must name the classes {classes}, got {exported.classes}", named)
+    lazy, names = tiny_examples(classes)[1].texts, tiny_examples(classes)[1].classes
+    named = tuple(exported.classes) == names
+    must(f"its export must name the classes {names}, got {exported.classes}", named)
     texts = [*lazy, *ODD_TEXTS]
     expected = model.predict(texts)
     batch, single = exported.predict(texts), np.concatenate([exported.predict([text]) for text in texts])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.api import Batch, Examples, Loss, Model, Precision
+from harness.api import SCORE, Batch, Examples, Loss, Model, Precision
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,13 +42,14 @@ class CheckContext:
 def tiny_examples(classes: int = 3) -> tuple[Examples, Examples]:
     """Training examples, 10 a class, with a teacher's logits, and validation examples, 4 a class.
 
-    As in a run, the texts are a lazy sequence and the arrays read-only; one text has no gold label.
+    As in a run, the texts are a lazy sequence and the arrays read-only; one text has no gold label. Of one
+    class, they are those of a regression: the texts of three, with scores.
     """
     import pyarrow as pa
 
     from harness.arrow import Texts
 
-    topics = ("sun", "rain", "wind", "snow")[:classes]
+    topics = ("sun", "rain", "wind", "snow")[: classes if classes > 1 else 3]
     shapes = (
         "the {} is here",
         "so much {} today !",
@@ -57,7 +58,7 @@ def tiny_examples(classes: int = 3) -> tuple[Examples, Examples]:
         "no {} , she said",
         "a {}",
     )
-    names = tuple(f"it's {topic}" for topic in topics)
+    names = tuple(f"it's {topic}" for topic in topics) if classes > 1 else SCORE
 
     def part(times: Sequence[str], with_logits: bool) -> Examples:
         rows = [
@@ -66,10 +67,14 @@ def tiny_examples(classes: int = 3) -> tuple[Examples, Examples]:
             for shape in shapes[: 5 if with_logits else 2]
             for label, topic in enumerate(topics)
         ]
-        labels = np.array([label for _, label in rows], dtype=np.int64)
-        logits = np.where(labels[:, None] == np.arange(classes), 2.0, -1.0).astype(np.float32)
+        if classes > 1:
+            labels = np.array([label for _, label in rows], dtype=np.int64)
+            logits = np.where(labels[:, None] == np.arange(classes), 2.0, -1.0).astype(np.float32)
+        else:
+            labels = np.array([1.5 * label for _, label in rows], dtype=np.float32)
+            logits = labels[:, None] + np.float32(0.25)
         if with_logits:
-            labels[-1] = -1
+            labels[-1] = -1 if classes > 1 else np.nan
         for array in (labels, logits):
             array.setflags(write=False)
         texts = Texts(pa.chunked_array([pa.array([text for text, _ in rows], pa.string())]))
@@ -83,6 +88,7 @@ class FromLabels(Loss):
     """Cross-entropy with the gold labels, to fit students with."""
 
     name = "check-labels"
+    task_types = frozenset({"classification", "regression"})
 
     @property
     def needs(self) -> frozenset[str]:
@@ -94,6 +100,10 @@ class FromLabels(Loss):
         from torch.nn.functional import cross_entropy
 
         assert batch.labels is not None
+        if batch.labels.is_floating_point():
+            known = batch.labels.isfinite()
+            errors = student[:, 0] - batch.labels.where(known, student.detach()[:, 0])
+            return errors.square().sum() / known.sum().clamp_min(1)
         total = cross_entropy(student, batch.labels, ignore_index=-1, reduction="sum")
         return total / (batch.labels >= 0).sum().clamp_min(1)
 
@@ -103,6 +113,7 @@ class FromLogits(Loss):
     """Mean squared error to the teacher's logits, to fit students with."""
 
     name = "check-logits"
+    task_types = frozenset({"classification", "regression"})
 
     def __call__(self, student: Tensor, teacher: Tensor | None, batch: Batch) -> Tensor:
         """See :class:`harness.Loss`."""

@@ -6,11 +6,11 @@ import harness
 from harness.hookspecs import Register
 from harness_tasks.emotion import Emotion
 from harness_tasks.file import File
-from harness_tasks.glue import Cola, Mnli, Mrpc, Qnli, Qqp, Rte, Sst2, Sst2Sentences
+from harness_tasks.glue import Cola, Mnli, Mrpc, Qnli, Qqp, Rte, Sst2, Sst2Sentences, Stsb
 from harness_tasks.hub import Hub
 from harness_tasks.reviews import Imdb, Reviews
 
-TASKS = (Emotion, File, Sst2, Sst2Sentences, Reviews, Imdb, Cola, Mrpc, Qqp, Mnli, Qnli, Rte, Hub)
+TASKS = (Emotion, File, Sst2, Sst2Sentences, Reviews, Imdb, Cola, Mrpc, Qqp, Mnli, Qnli, Rte, Stsb, Hub)
 
 
 @harness.hookimpl

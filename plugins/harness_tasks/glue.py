@@ -1,7 +1,7 @@
 """Tasks of GLUE (Wang et al., 2019, ICLR, arXiv 1804.07461), whose test labels are withheld.
 
 Their test split is therefore a half of GLUE's validation split, unless a file brings one. Tasks on pairs of
-texts join the two with SEPARATOR, which BERT's tokenizers read as the very token that they put there.
+texts join the two with PAIR_SEPARATOR.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from annotated_types import Ge
 
-from harness.api import Source, Unavailable
+from harness.api import PAIR_SEPARATOR, HarnessError, Source, Unavailable
 from harness.sources import DatasetTask, HubSet, find_splits, read_hub, read_table
 from harness_tasks.derived import DerivedTask
 from harness_tasks.file import carve
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from harness_tasks.pair_sample import Relation, Style
 
-SEPARATOR = " [SEP] "  # between the texts of a pair
 REVISION = "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c"  # of nyu-mll/glue
 
 
@@ -149,7 +148,7 @@ class Cola(Glue):
 
 @dataclass(frozen=True)
 class GluePair(Glue):
-    """A task on two texts, read from two columns and joined with SEPARATOR."""
+    """A task on two texts, read from two columns and joined with PAIR_SEPARATOR."""
 
     second_column: ClassVar[str] = ""  # the first is `text_column`
     relations: ClassVar[Mapping[str, tuple[Relation, ...]]] = {}  # what each class means in the sample corpus
@@ -159,7 +158,7 @@ class GluePair(Glue):
         """Generate pairs of short English texts; see :mod:`harness_tasks.pair_sample`."""
         from harness_tasks.pair_sample import corpus
 
-        return corpus(self.relations, self.style, SEPARATOR, generator)
+        return corpus(self.relations, self.style, PAIR_SEPARATOR, generator)
 
     def _read_local(self, source: Source) -> Mapping[str, pa.Table]:
         firsts = super()._read_local(source)
@@ -180,15 +179,20 @@ def joined(first: pa.Table, second: pa.Table) -> pa.Table:
     """The first table, each of its texts followed by the second's."""
     from pyarrow import compute as pc
 
-    texts = pc.binary_join_element_wise(first["text"], second["text"], SEPARATOR)
+    texts = pc.binary_join_element_wise(first["text"], second["text"], PAIR_SEPARATOR)
     return first.set_column(first.column_names.index("text"), "text", texts)
 
 
 @dataclass(frozen=True)
 class Mrpc(GluePair):
-    """Whether two sentences of news say the same (MRPC: Dolan and Brockett, 2005, I05-5002; GLUE)."""
+    """Whether two sentences of news say the same (MRPC: Dolan and Brockett, 2005, I05-5002; GLUE).
+
+    GLUE reports the F1 of the pairs that do, and accuracy.
+    """
 
     name = "mrpc"
+    headline = "f1"
+    positive = "equivalent"
     class_names = ("not_equivalent", "equivalent")
     text_column, second_column = "sentence1", "sentence2"
     hub = glue("mrpc", "sentence1")
@@ -197,9 +201,14 @@ class Mrpc(GluePair):
 
 @dataclass(frozen=True)
 class Qqp(GluePair):
-    """Whether two questions asked on Quora mean the same (QQP; GLUE)."""
+    """Whether two questions asked on Quora mean the same (QQP; GLUE).
+
+    GLUE reports the F1 of the pairs that do, and accuracy.
+    """
 
     name = "qqp"
+    headline = "f1"
+    positive = "duplicate"
     class_names = ("not_duplicate", "duplicate")
     text_column, second_column = "question1", "question2"
     hub = glue("qqp", "question1")
@@ -241,3 +250,54 @@ class Rte(GluePair):
     text_column, second_column = "sentence1", "sentence2"
     hub = glue("rte", "sentence1")
     relations = MappingProxyType({"entailment": ("same",), "not_entailment": ("opposite", "other")})
+
+
+@dataclass(frozen=True)
+class Stsb(GluePair):
+    """How alike two sentences are in meaning, from 0 to 5 (STS-B: Cer et al., 2017, S17-2001; GLUE).
+
+    A regression. GLUE reports Pearson's correlation, and Spearman's.
+    """
+
+    name = "stsb"
+    task_type = "regression"
+    headline = "pearson"
+    text_column, second_column = "sentence1", "sentence2"
+    hub = glue("stsb", "sentence1")
+
+    def derive(self, tables: Mapping[str, pa.Table]) -> Mapping[str, pa.Table]:
+        """The splits, labels as numbers; test, where there is no other, is a half of the validation split.
+
+        Either half has as many pairs of every score, rounded.
+        """
+        import pyarrow as pa
+
+        scored = {split: numbered(table, f"{self.name} ({split})") for split, table in tables.items()}
+        if "test" in scored:
+            return scored
+        validation = scored["validation"]
+        rounded = [None if score is None else round(score) for score in validation["label"].to_pylist()]
+        binned = validation.rename_columns(["text", "score"]).append_column("label", pa.array(rounded))
+        halves = carve(binned, {"test": 0.5}, self.split_seed)
+        parts = {split: half.drop_columns(["label"]) for split, half in halves.items()}
+        parts = {split: half.rename_columns(["text", "label"]) for split, half in parts.items()}
+        return {**scored, "validation": parts["train"], "test": parts["test"]}
+
+    def sample(self, generator: np.random.Generator) -> Mapping[str, pa.Table]:
+        """Generate pairs of statements, alike and unlike; see :mod:`harness_tasks.pair_sample`."""
+        from harness_tasks.pair_sample import graded
+
+        return graded(PAIR_SEPARATOR, generator)
+
+
+def numbered(table: pa.Table, shown: str) -> pa.Table:
+    """The table with its labels as numbers, null where there is none."""
+    import pyarrow as pa
+
+    if "label" not in table.column_names:
+        return table
+    try:
+        return table.set_column(table.column_names.index("label"), "label", table["label"].cast(pa.float32()))
+    except pa.ArrowInvalid as error:
+        why = str(error).partition("\n")[0]
+        raise HarnessError(f"{shown} has a label that is no number: {why}") from None

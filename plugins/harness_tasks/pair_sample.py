@@ -23,6 +23,13 @@ SIZES = {"train": 2000, "validation": 400, "test": 800, "unlabelled": 2000}
 Relation = Literal["same", "opposite", "other"]
 Style = Literal["statements", "questions", "answer"]
 DENIED = {"same": 0.15, "opposite": 0.65, "other": 0.15}  # of second texts deny
+SCORES = (
+    0,
+    1,
+    2,
+    4,
+    5,
+)  # of two things, one good and one bad; both alike; of one thing, opposites; alike; same
 QUESTIONS = ("is it true that {} ?", "do people say that {} ?", "why is it that {} ?", "who says that {} ?")
 ASKED = ("what was {} like ?", "how was {} ?", "what did you think of {} ?", "how would you describe {} ?")
 
@@ -55,6 +62,50 @@ def corpus(
             {"text": texts} if split == "unlabelled" else {"text": texts, "label": chosen}
         )
     return tables
+
+
+def graded(separator: str, generator: np.random.Generator) -> dict[str, pa.Table]:
+    """Tables by split of pairs with a score from 0, unlike, to 5, the same, that annotators agree on roughly.
+
+    Pairs on two things score below 1.5, those that say the opposite of one thing about 2, those that say
+    alike of it 4, and those that say it in the same words 5.
+    """
+    import pyarrow as pa
+
+    dice = Dice(generator)
+    known, everything = partly(ENGLISH, dice)
+    tables: dict[str, pa.Table] = {}
+    written: set[str] = set()
+    for split, size in SIZES.items():
+        writer = Writer(dice, known if split == "train" else everything)
+        texts, scores = [], []
+        for _ in range(size):
+            grade = int(dice() * 5)
+            while (text := separator.join(_alike(writer, grade))) in written:
+                pass
+            written.add(text)
+            texts.append(text)
+            # Five annotators' average, as the real scores are.
+            said = [SCORES[grade] + int(dice() * 3) - 1 for _ in range(5)]
+            scores.append(sum(min(max(score, 0), 5) for score in said) / 5)
+        columns = {"text": texts} if split == "unlabelled" else {"text": texts, "label": scores}
+        tables[split] = pa.table(columns)
+    return tables
+
+
+def _alike(writer: Writer, grade: int) -> tuple[str, str]:
+    """A pair of one of five grades, whose scores SCORES has."""
+    dice, language = writer.dice, writer.language
+    noun = second = dice.pick(language.masculine)
+    while grade < 2 and second == noun:
+        second = dice.pick(language.masculine)
+    polarity = POLARITIES[dice() < 0.5]
+    other = OPPOSITE[polarity] if grade in (0, 2) else polarity
+    if grade < 4:
+        return _state(writer, noun, polarity, 0.15), _state(writer, second, other, 0.15)
+    adjective = writer.adjective(polarity, feminine=False)
+    first, again = (dice.pick(language.states) for _ in range(2))
+    return writer.about(first, noun, adjective), writer.about(again, noun, adjective)
 
 
 def _pair(writer: Writer, relation: Relation, style: Style) -> tuple[str, str]:

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
-from harness.api import HarnessError, Unavailable
+from harness.api import PAIR_SEPARATOR, HarnessError, Unavailable
 from harness.sources import DatasetTask
-from harness_tasks.glue import SEPARATOR, Cola, Glue, Mnli, Mrpc, Sst2, Sst2Sentences
+from harness_tasks.glue import Cola, Glue, Mnli, Mrpc, Qqp, Sst2, Sst2Sentences, Stsb
 
 DATA = Path(os.environ.get("HARNESS_DATA") or "absent").absolute()
 needs_treebank = pytest.mark.skipif(
@@ -132,10 +133,10 @@ def test_pairs_are_joined(data: Path) -> None:
     write(data / "mnli", train=rows, validation=rows, unlabelled=[{"premise": "a", "hypothesis": "b"}])
     tables = read(Mnli())
     assert tables["train"].slice(0, 1).to_pylist() == [
-        {"text": f"it is 0{SEPARATOR}it is not 0", "label": "entailment"}
+        {"text": f"it is 0{PAIR_SEPARATOR}it is not 0", "label": "entailment"}
     ]
     assert counts(tables)["test"] == {"entailment": 2, "neutral": 2, "contradiction": 2}
-    assert tables["unlabelled"].to_pylist() == [{"text": f"a{SEPARATOR}b"}]
+    assert tables["unlabelled"].to_pylist() == [{"text": f"a{PAIR_SEPARATOR}b"}]
 
 
 def test_pairs_need_both_columns(data: Path) -> None:
@@ -151,7 +152,7 @@ def test_bert_reads_the_separator_as_its_own() -> None:
     tokenizer = Tokenizer(models.WordPiece(known, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.add_special_tokens(["[SEP]"])
-    assert tokenizer.encode(f"a{SEPARATOR}b").ids == [2, 1, 3]
+    assert tokenizer.encode(f"a{PAIR_SEPARATOR}b").ids == [2, 1, 3]
 
 
 def test_every_task_of_glue_is_pinned() -> None:
@@ -160,3 +161,55 @@ def test_every_task_of_glue_is_pinned() -> None:
             assert task.hub is not None
             assert len(task.hub.revision) == 40
             assert "test" not in task.hub.splits
+
+
+def test_what_counts_is_what_glue_reports() -> None:
+    assert (Mrpc.headline, Mrpc.positive) == ("f1", "equivalent")
+    assert (Qqp.headline, Qqp.positive) == ("f1", "duplicate")
+    assert (Stsb.task_type, Stsb.headline) == ("regression", "pearson")
+    for task in (Mrpc, Qqp):
+        assert task.positive in task.class_names
+
+
+def test_scores_of_stsb_are_numbers(data: Path) -> None:
+    rows = [{"sentence1": f"a {n}", "sentence2": f"b {n}", "label": n % 26 / 5} for n in range(52)]
+    write(data / "stsb", train=rows, validation=rows, unlabelled=[{"sentence1": "a", "sentence2": "b"}])
+    tables = read(Stsb())
+    assert tables["train"].schema.field("label").type == pa.float32()
+    assert tables["train"].slice(1, 1).to_pylist() == [
+        {"text": f"a 1{PAIR_SEPARATOR}b 1", "label": pytest.approx(0.2)}
+    ]
+    assert tables["unlabelled"].to_pylist() == [{"text": f"a{PAIR_SEPARATOR}b"}]
+    halves = [tables[split]["label"].to_pylist() for split in ("validation", "test")]
+    assert sorted(halves[0] + halves[1]) == pytest.approx(sorted(row["label"] for row in rows))
+    for half in halves:  # of every score, as many in each half
+        assert Counter(map(round, half)) == {0: 3, 1: 5, 2: 5, 3: 5, 4: 5, 5: 3}
+
+
+def test_a_test_split_of_stsb_is_taken_as_it_is(data: Path) -> None:
+    rows = [{"sentence1": f"a {n}", "sentence2": "b", "label": str(n)} for n in range(5)]
+    write(data / "stsb", train=rows, validation=rows, test=rows[:2])
+    assert read(Stsb())["test"]["label"].to_pylist() == [0, 1]
+
+
+def test_a_score_of_stsb_that_is_no_number(data: Path) -> None:
+    write(data / "stsb", train=[{"sentence1": "a", "sentence2": "b", "label": "alike"}], validation=ROWS)
+    with pytest.raises(HarnessError, match="has no column 'sentence1'"):
+        read(Stsb())
+    rows = [{"sentence1": "a", "sentence2": "b", "label": "alike"}]
+    (data / "stsb" / "validation.jsonl").write_text(json.dumps(rows[0]), encoding="utf-8")
+    with pytest.raises(HarnessError, match=r"stsb \(train\) has a label that is no number: .*alike"):
+        read(Stsb())
+
+
+def test_the_sample_of_stsb_has_all_scores(data: Path) -> None:
+    tables = read(Stsb(), "sample")
+    scores = tables["train"]["label"].to_pylist()
+    assert 0 <= min(scores) < 0.3 and 4.7 < max(scores) <= 5
+    pairs = [text.split(PAIR_SEPARATOR) for text in tables["test"]["text"].to_pylist()]
+    assert {len(pair) for pair in pairs} == {2}
+    texts = [text for table in tables.values() for text in table["text"].to_pylist()]
+    assert len(set(texts)) == len(texts)
+    # Pairs that share more words are more alike, but far from always.
+    shared = [len(set(a.split()) & set(b.split())) / len({*a.split(), *b.split()}) for a, b in pairs]
+    assert 0.2 < np.corrcoef(shared, tables["test"]["label"].to_pylist())[0, 1] < 0.8

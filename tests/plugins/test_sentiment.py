@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from harness.api import PAIR_SEPARATOR
 from harness.sources import DatasetTask
-from harness_tasks.glue import SEPARATOR, Cola, GluePair, Mnli, Mrpc, Qnli, Qqp, Rte, Sst2, Sst2Sentences
+from harness_tasks.glue import Cola, GluePair, Mnli, Mrpc, Qnli, Qqp, Rte, Sst2, Sst2Sentences
 from harness_tasks.reviews import Imdb, Reviews
 from harness_tasks.sentiment.corpus import LANGUAGES, Plan, corpus, language
 from harness_tasks.sentiment.grammar import POLARITIES, Language
@@ -98,7 +99,7 @@ def test_two_thirds_of_sentences_are_acceptable() -> None:
 @pytest.mark.parametrize("task", PAIRS, ids=title)
 def test_pairs_are_two_texts(task: GluePair) -> None:
     tables = read(task)
-    assert all(text.count(SEPARATOR) == 1 for text in tables["test"]["text"].to_pylist())
+    assert all(text.count(PAIR_SEPARATOR) == 1 for text in tables["test"]["text"].to_pylist())
     assert set(tables["train"]["label"].to_pylist()) == set(task.relations) == set(task.class_names)
 
 
