@@ -39,6 +39,10 @@ TABLES: dict[str, list[dict[str, Any]]] = {
     "tfidf-logreg": [{}, {"ngrams": 2, "vocabulary": 30}],
     "mlp": [SMALL, SMALL | {"hidden": 4, "dropout": 0.2}],
     "cnn": [SMALL, SMALL | {"spans": [3], "filters": 4}],
+    "spacy-textcat": [
+        {"architecture": architecture, "epochs": 1, "width": 8, "rows": 20, "buckets": 64}
+        for architecture in ("ensemble", "bow", "cnn")
+    ],
     "minilm": [{"epochs": 1, "longest": 16}],
     "transformer": [
         {"model": "bert", "epochs": 1, "pooling": "head"},

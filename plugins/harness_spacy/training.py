@@ -1,0 +1,98 @@
+"""Training of spaCy's networks by the harness's losses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from thinc.api import Adam, set_dropout_rate
+
+from harness.api import Batch, Context, Examples, HarnessError, Loss
+from harness_spacy.encoding import encode
+from harness_spacy.textcat import put, taken
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from harness_spacy.textcat import TextcatModel
+
+_GROWTH = 1.01  # of a batch on the last
+_SCORED = 5_000  # examples between two validations, at least: a tiny set's epochs are shorter than those
+
+
+def train(
+    model: TextcatModel, transfer: Examples, validation: Examples, loss: Loss, context: Context
+) -> None:
+    """Train the model in place. Raises HarnessError where the loss is not finite."""
+    settings, network = model.student, model.network
+    corpus = encode(model.nlp, transfer.texts, settings.longest)
+    held_out = encode(model.nlp, validation.texts, settings.longest)
+    generator = np.random.default_rng(context.seed)
+    optimizer = Adam(settings.learning_rate, L2=settings.weight_decay, L2_is_weight_decay=True, grad_clip=1.0)
+    epochs = max(settings.epochs, math.ceil(settings.min_examples / len(corpus)))
+    scored_every = max(1, _SCORED // len(corpus))  # epochs
+    best, best_weights, since_best, step = -math.inf, None, 0, 0
+    for epoch in range(1, epochs + 1):
+        running = 0.0
+        set_dropout_rate(network, settings.dropout)
+        for done, rows in _batches(len(corpus), settings.first_batch, settings.batch_size, step, generator):
+            logits, backpropagate = network.begin_update(corpus[rows])
+            value, gradient = loss_and_gradient(loss, logits, transfer, rows)
+            if not math.isfinite(value):
+                raise HarnessError(
+                    f"the loss is {value} in epoch {epoch}; "
+                    f"a smaller learning_rate than {settings.learning_rate} may help"
+                )
+            # spaCy adds up the rows' gradients rather than averaging them.
+            backpropagate(gradient * len(rows))
+            network.finish_update(optimizer)
+            running += value * len(rows)
+            step += 1
+            if step % 20 == 0:
+                context.progress((epoch - 1) * len(corpus) + done, epochs * len(corpus))
+        seen = epoch * len(corpus)
+        scalars = {"epoch": float(epoch), "loss": running / len(corpus), "examples": float(seen)}
+        if (settings.keep_best or settings.patience) and (epoch % scored_every == 0 or epoch == epochs):
+            score = float((model.logits(held_out).argmax(axis=1) == validation.labels).mean())
+            scalars["validation_accuracy"] = score
+            since_best += 1
+            if score > best:
+                best, since_best = score, 0
+                if settings.keep_best:
+                    best_weights = taken(network)
+        context.progress(seen, epochs * len(corpus), **scalars)
+        if settings.patience and since_best >= settings.patience:
+            break
+    if best_weights is not None and since_best:
+        put(network, best_weights)
+
+
+def loss_and_gradient(
+    loss: Loss, logits: NDArray[np.float32], examples: Examples, rows: NDArray[np.int64]
+) -> tuple[float, NDArray[np.float32]]:
+    """The mean loss of a batch, and its gradient with respect to the student's logits, (B, C)."""
+    student = torch.tensor(logits, requires_grad=True)
+    teacher = None if examples.logits is None else torch.from_numpy(examples.logits[rows])
+    labels = None if examples.labels is None else torch.from_numpy(examples.labels[rows])
+    value = loss(student, teacher, Batch(labels, len(rows)))
+    (gradient,) = torch.autograd.grad(value, student)
+    return value.item(), np.ascontiguousarray(gradient.numpy())
+
+
+def _batches(
+    count: int, first: int, largest: int, step: int, generator: np.random.Generator
+) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """One epoch of rows in random order, each batch behind how many rows are done with it.
+
+    `step` batches came before: batches grow over epochs, which is a slow start (Smith et al., 2018).
+    """
+    order, start = generator.permutation(count), 0
+    while start < count:
+        grown = first * _GROWTH ** min(step, math.log(largest / first, _GROWTH) + 1)
+        size = min(largest, int(grown))
+        rows = order[start : start + size]
+        start, step = start + len(rows), step + 1
+        yield start, rows
