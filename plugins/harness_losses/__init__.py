@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import harness
 from harness_losses.labels import CrossEntropy, HardCrossEntropy
-from harness_losses.regression import MeanSquaredError, MeanSquaredErrorOfProbabilities
+from harness_losses.regression import MeanSquaredError, MeanSquaredErrorOfProbabilities, SquaredError
 from harness_losses.soft import Decoupled, JensenShannon, SoftCrossEntropy, SoftTargets
 from harness_losses.weighted import Weighted
 
@@ -22,4 +22,5 @@ def register_losses(register: Callable[[type[harness.Component]], None]) -> None
     register(JensenShannon)
     register(MeanSquaredError)
     register(MeanSquaredErrorOfProbabilities)
+    register(SquaredError)
     register(Weighted)

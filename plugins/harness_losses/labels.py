@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import harness
 from harness_losses.tensors import present, wide
@@ -20,6 +20,7 @@ class CrossEntropy(harness.Loss):
     """
 
     name = "cross-entropy"
+    baseline_for: ClassVar[frozenset[str]] = frozenset({"classification"})
 
     label_smoothing: Annotated[float, harness.Interval(ge=0, lt=1)] = 0.0  # spread evenly over all classes
 

@@ -1,9 +1,9 @@
-"""Losses that fit the teacher's numbers one by one."""
+"""Losses that fit numbers one by one: the teacher's, or gold scores."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import harness
 from harness_losses.tensors import present, wide
@@ -14,11 +14,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MeanSquaredError(harness.Loss):
-    """Squared distance of the logits (Ba & Caruana, 2014; Tang et al., 2019), mean over rows and classes."""
+    """Squared distance of the logits (Ba & Caruana, 2014; Tang et al., 2019), mean over rows and classes.
+
+    In a regression, of the predicted scores.
+    """
 
     name = "mse"
 
     center: bool = False  # compare logits less their row's mean: a constant added to a row changes no answer
+
+    @property
+    def task_types(self) -> frozenset[str]:  # type: ignore[override]
+        """Centred, the one score of a regression would always be 0."""
+        return frozenset({"classification"} if self.center else {"classification", "regression"})
 
     def __call__(self, student: Tensor, teacher: Tensor | None, batch: harness.Batch) -> Tensor:
         """Logits (B, C), (B, C) to the mean, ()."""
@@ -42,3 +50,29 @@ class MeanSquaredErrorOfProbabilities(harness.Loss):
     def __call__(self, student: Tensor, teacher: Tensor | None, batch: harness.Batch) -> Tensor:
         """Logits (B, C), (B, C) to the mean, ()."""
         return (wide(student).softmax(-1) - present(teacher).softmax(-1)).square().mean()
+
+
+@dataclass(frozen=True)
+class SquaredError(harness.Loss):
+    """Squared distance from the gold scores of a regression: training without a teacher.
+
+    The mean is over the rows that have a score. A batch with none gives 0, which still backpropagates.
+    """
+
+    name = "squared-error"
+    task_types: ClassVar[frozenset[str]] = frozenset({"regression"})
+    baseline_for: ClassVar[frozenset[str]] = frozenset({"regression"})
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Gold labels, and no teacher."""
+        return frozenset({"labels"})
+
+    def __call__(self, student: Tensor, teacher: Tensor | None, batch: harness.Batch) -> Tensor:
+        """Predicted scores (B, 1) and the batch's labels (B,) to the mean, ()."""
+        if batch.labels is None:
+            raise ValueError("this loss needs gold labels")
+        known = batch.labels.isfinite()
+        # Not masked afterwards: the gradient of a NaN times 0 is NaN.
+        errors = wide(student)[:, 0] * known - batch.labels.nan_to_num()
+        return errors.square().sum() / known.sum().clamp_min(1)

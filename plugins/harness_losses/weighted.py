@@ -33,11 +33,20 @@ class Weighted(harness.Loss):
             raise ValueError("the weights of weighted must be finite and at least 0")
         if self.weights and not any(self.weights):
             raise ValueError("the weights of weighted must not all be 0")
+        if not self.task_types:
+            listed = ", ".join(f"'{loss.name}'" for loss in self.of)
+            raise ValueError(f"there is no kind of task that all of these losses are for: {listed}")
 
     @property
     def needs(self) -> frozenset[str]:
         """What any member needs."""
         return frozenset[str]().union(*(loss.needs for loss in self.of))
+
+    @property
+    def task_types(self) -> frozenset[str]:  # type: ignore[override]
+        """What every member is for."""
+        first, *others = (loss.task_types for loss in self.of)
+        return first.intersection(*others)
 
     def __call__(self, student: Tensor, teacher: Tensor | None, batch: harness.Batch) -> Tensor:
         """Logits (B, C), (B, C) to the sum of the members' values, ()."""

@@ -13,7 +13,7 @@ import harness
 from harness import catalog
 from harness.api import parameters_of
 from harness_losses.labels import CrossEntropy, HardCrossEntropy
-from harness_losses.regression import MeanSquaredError, MeanSquaredErrorOfProbabilities
+from harness_losses.regression import MeanSquaredError, MeanSquaredErrorOfProbabilities, SquaredError
 from harness_losses.soft import Decoupled, JensenShannon, SoftCrossEntropy, SoftTargets
 from harness_losses.weighted import Weighted
 
@@ -263,6 +263,36 @@ def test_jensen_shannon_is_symmetric_and_bounded() -> None:
 
 
 # -- sums ---------------------------------------------------------------------------------------------------
+
+
+def test_squared_error_of_the_rows_with_a_score() -> None:
+    student = torch.tensor([[1.0], [2.0], [5.0]], requires_grad=True)
+    labels = torch.tensor([2.0, float("nan"), 2.0])
+    out = SquaredError()(student, None, harness.Batch(labels, 3))
+    assert out.item() == pytest.approx((1 + 9) / 2)
+    out.backward()
+    assert student.grad is not None and student.grad[:, 0].tolist() == [-1, 0, 3]
+    nothing = SquaredError()(student, None, harness.Batch(torch.full((3,), torch.nan), 3))
+    student.grad = None
+    nothing.backward()
+    assert nothing.item() == 0 and not student.grad.any()
+    with pytest.raises(ValueError, match="needs gold labels"):
+        SquaredError()(student, None, harness.Batch(None, 3))
+
+
+def test_mse_of_one_column_is_the_distance_of_scores() -> None:
+    assert value(MeanSquaredError(), [[1.0], [2.0]], [[2.0], [4.0]]) == pytest.approx(2.5)
+
+
+def test_which_tasks_losses_are_for() -> None:
+    kinds = {type(loss).name: loss.task_types for loss in ALL if loss != MeanSquaredError(center=True)}
+    assert {name for name, types in kinds.items() if "regression" in types} == {"mse"}
+    assert SquaredError().task_types == SquaredError().baseline_for == {"regression"}
+    assert MeanSquaredError(center=True).task_types == CrossEntropy().baseline_for == {"classification"}
+    assert Weighted((MeanSquaredError(), SquaredError())).task_types == {"regression"}
+    assert Weighted((MeanSquaredError(), SoftTargets())).task_types == {"classification"}
+    with pytest.raises(ValueError, match=r"no kind of task that all .* for: 'kl', 'squared-error'"):
+        Weighted((SoftTargets(), SquaredError())).check()
 
 
 def test_weighted_is_the_average_without_weights_and_nests() -> None:
