@@ -220,15 +220,16 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def publish(path: Path, text: str) -> None:
-    """Write a text file beside its place, sync it and rename it: a reader sees all of it or the old one."""
+def publish(path: Path, content: str | bytes) -> None:
+    """Write a file beside its place, sync it and rename it: a reader sees all of it or the old one."""
+    # Names of files may hold bytes that are no UTF-8; their escape is also JSON's own.
+    data = content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
     beside = path.parent / f".{path.name}.{uuid.uuid4().hex}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with beside.open("wb") as file:
-                # Names of files may hold bytes that are no UTF-8; their escape is also JSON's own.
-                file.write(text.encode("utf-8", "backslashreplace"))
+                file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             beside.replace(path)

@@ -1,0 +1,215 @@
+"""What each model said of each test text, kept beside the records in ``predictions.parquet``.
+
+With it any two rows can be compared on the same examples later, also from results that were committed, with
+no store. One row of the file is a cell's: predicted classes, or numbers of a regression, and how sure the
+model was; one more row is each list of gold labels, which its cells refer to by a digest. Nothing in it is
+text of the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from harness.api import HarnessError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from harness.plan import Plan
+    from harness.record import Record
+    from harness.store import Artefact, Store
+
+FILE = "predictions.parquet"
+_STEPS = 255  # a confidence is kept as one byte: to the nearest 1/255
+
+
+class Prediction(NamedTuple):
+    """A model's answers to the test split, in its order."""
+
+    predicted: NDArray[Any]  # (N,), int16 classes; of a regression float32 numbers
+    confidence: NDArray[np.float32]  # (N,), the predicted class's probability; empty of a regression
+    gold: NDArray[Any]  # (N,), int16 with -1 for none; of a regression float32 with NaN for none
+    classes: tuple[str, ...] = ()  # names, by number; empty of a regression
+    positive: int = -1  # of two classes the one whose F1 is the metric "f1"
+
+    @property
+    def numeric(self) -> bool:
+        """Whether these are numbers of a regression."""
+        return bool(self.gold.dtype.kind == "f")
+
+
+def read(folder: Path) -> dict[str, Prediction]:
+    """The predictions in a folder of results, by cell key; none where there is no file.
+
+    Raises HarnessError where the file is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = folder / FILE
+    try:
+        rows = pq.read_table(pa.BufferReader(path.read_bytes()), use_threads=False)
+        return _decode(rows)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        if error.strerror is None:  # pyarrow's own, of bytes that are no Parquet
+            raise HarnessError(f"{path} is damaged; delete it, and bench makes it again") from None
+        raise HarnessError(f"cannot read {path}: {error.strerror}") from None
+    except (pa.ArrowException, KeyError, ValueError, TypeError):
+        raise HarnessError(f"{path} is damaged; delete it, and bench makes it again") from None
+
+
+def write(folder: Path, found: Mapping[str, Prediction]) -> None:
+    """Replace the folder's file by these predictions, all or nothing; without any there is no file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from harness.record import publish
+
+    if not found:
+        (folder / FILE).unlink(missing_ok=True)
+        return
+    sink = pa.BufferOutputStream()
+    pq.write_table(_encode(found), sink, compression="zstd", compression_level=9, write_statistics=False)
+    publish(folder / FILE, sink.getvalue().to_pybytes())
+
+
+def merge(
+    before: Mapping[str, Prediction], now: Mapping[str, Prediction], records: Iterable[Record], ran: set[str]
+) -> dict[str, Prediction]:
+    """A run's predictions, and those from before of the other cells that still have a record.
+
+    `records` are all that are kept, `ran` the cells that this run has records of, well or not.
+    """
+    others = {record["cell"] for record in records} - ran
+    return {**now, **{cell: before[cell] for cell in before if cell in others}}
+
+
+def collect(plan: Plan, records: Iterable[Record], store: Store) -> dict[str, Prediction]:
+    """What the store holds for these records of a plan; cells that are damaged meanwhile are left out."""
+    ok = {record["cell"] for record in records if record["status"] == "ok"}
+    gold: dict[str, tuple[Artefact, NDArray[Any]]] = {}  # by the data step's key
+    found = {}
+    for cell in plan.cells:
+        if cell.key in ok and (one := _stored(cell.steps, cell.task, gold, store)) is not None:
+            found[cell.key] = one
+    return found
+
+
+def _stored(
+    steps: Mapping[str, str], task: Any, known: dict[str, tuple[Artefact, NDArray[Any]]], store: Store
+) -> Prediction | None:
+    from safetensors.numpy import load_file
+
+    from harness.steps import data
+    from harness.steps.evaluation import PREDICTIONS
+    from harness.store import Damaged
+
+    try:
+        if steps["data"] not in known:
+            source = store.open("data", steps["data"])
+            labels = data.load(source, "test").labels
+            if labels is None:
+                return None
+            known[steps["data"]] = source, labels
+        logits = load_file(store.open("evaluation", steps["evaluation"]).folder / PREDICTIONS)["test"]
+    except (Damaged, KeyError, OSError):
+        return None
+    source, labels = known[steps["data"]]
+    return of_logits(logits, labels, source.result["classes"], getattr(task, "positive", ""))
+
+
+def of_logits(
+    logits: NDArray[Any], gold: NDArray[Any], classes: Iterable[str], positive: str = ""
+) -> Prediction | None:
+    """A prediction from logits (N, C) or numbers (N, 1); None of outputs of another form."""
+    import numpy as np
+
+    if logits.ndim != 2 or gold.shape != (len(logits),) or not np.isfinite(logits.max(axis=1)).all():
+        return None
+    if gold.dtype.kind == "f":
+        empty = np.zeros(0, np.float32)
+        return Prediction(logits[:, 0].astype(np.float32), empty, gold.astype(np.float32))
+    names = tuple(classes)
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    sure = (1 / np.exp(shifted).sum(axis=1)).astype(np.float32)  # the largest logit was shifted to 0
+    chosen = names.index(positive) if positive in names else -1
+    return Prediction(logits.argmax(axis=1).astype(np.int16), sure, gold.astype(np.int16), names, chosen)
+
+
+# -- the file ------------------------------------------------------------------------------------------------
+
+
+def _encode(found: Mapping[str, Prediction]) -> pa.Table:
+    import numpy as np
+    import pyarrow as pa
+
+    schema = pa.schema(
+        [
+            ("cell", pa.string()),  # null in a row of gold labels
+            ("gold", pa.string()),  # the digest of the gold labels
+            ("classes", pa.list_(pa.string())),
+            ("positive", pa.int32()),
+            ("labels", pa.list_(pa.int16())),
+            ("numbers", pa.list_(pa.float32())),
+            ("confidence", pa.list_(pa.uint8())),
+        ]
+    )
+    rows: list[dict[str, Any]] = []
+    known: set[str] = set()
+    for cell, one in sorted(found.items()):
+        gold = digest(one)
+        column = "numbers" if one.numeric else "labels"
+        if gold not in known:
+            known.add(gold)
+            named = {"classes": list(one.classes), "positive": one.positive}
+            rows.append({"gold": gold, column: one.gold, **named})
+        quantised = np.rint(one.confidence * _STEPS).astype(np.uint8)
+        rows.append({"cell": cell, "gold": gold, column: one.predicted, "confidence": quantised})
+    return pa.Table.from_pylist(rows, schema)
+
+
+def _decode(rows: pa.Table) -> dict[str, Prediction]:
+    import numpy as np
+
+    def array(column: str, row: int) -> NDArray[Any] | None:
+        value = rows[column][row]
+        return np.asarray(value.values.to_numpy(zero_copy_only=False)) if value.is_valid else None
+
+    def answers(row: int) -> NDArray[Any]:
+        labels = array("labels", row)
+        numbers = array("numbers", row) if labels is None else labels
+        if numbers is None:
+            raise ValueError("a row without labels")
+        return numbers
+
+    cells, digests = rows["cell"].to_pylist(), rows["gold"].to_pylist()
+    gold = {digests[row]: row for row, cell in enumerate(cells) if cell is None}
+    about = {
+        key: (answers(row), tuple(rows["classes"][row].as_py()), rows["positive"][row].as_py())
+        for key, row in gold.items()
+    }
+    found = {}
+    for row, cell in enumerate(cells):
+        if cell is None:
+            continue
+        labels, classes, positive = about[digests[row]]
+        predicted, sure = answers(row), array("confidence", row)
+        if len(predicted) != len(labels) or sure is None:
+            raise ValueError("as many answers as labels are due")
+        confidence = (sure / np.float32(_STEPS)).astype(np.float32)
+        found[cell] = Prediction(predicted, confidence, labels, classes, positive)
+    return found
+
+
+def digest(one: Prediction) -> str:
+    """What two predictions share that are of the same examples: their gold labels and classes."""
+    from harness.fingerprint import digest as text_digest
+
+    kind = one.gold.dtype.kind
+    return text_digest("gold", kind, one.gold.tobytes().hex(), *one.classes, str(one.positive))
