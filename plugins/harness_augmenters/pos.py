@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
+from hashlib import blake2b
+from importlib import import_module, metadata
 from itertools import islice, repeat
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import harness
@@ -33,9 +35,14 @@ class PartOfSpeechReplace(Substitution):
 
     name = "pos-replace"
 
+    # Never chosen by what is installed: the same suite would give other texts on another machine.
     tagger: Literal["clusters", "spacy"] = "clusters"
     classes: Annotated[int, harness.Gt(1)] = 120  # groups of words, for clusters
     pipeline: str = "en_core_web_sm"  # an installed pipeline's name or folder, for spaCy
+
+    def base(self) -> str:
+        """The pipeline and the spaCy that tag, with their releases; of a folder, what its files hold."""
+        return _release(self.pipeline) if self.tagger == "spacy" else ""
 
     def substitutes(self, corpus: Sequence[str]) -> Substitutes:
         """The corpus's words by class or by tag."""
@@ -98,12 +105,35 @@ def _load(pipeline: str) -> Any:
     try:
         spacy = import_module("spacy")
     except ImportError as error:
-        raise harness.Unavailable(
-            'pos-replace with tagger = "spacy" needs spaCy: pip install spacy'
-        ) from error
+        raise harness.Unavailable(_NO_SPACY) from error
     try:
         return spacy.load(pipeline, exclude=["parser", "senter", "ner", "lemmatizer"])
     except OSError as error:
-        raise harness.Unavailable(
-            f"the spaCy pipeline {pipeline!r} is not installed: python -m spacy download {pipeline}"
-        ) from error
+        raise harness.Unavailable(_not_installed(pipeline)) from error
+
+
+def _release(pipeline: str) -> str:
+    """What tells one pipeline from another, without importing spaCy: that takes seconds."""
+    try:
+        library = f"spacy {metadata.version('spacy')}"
+    except metadata.PackageNotFoundError:
+        raise harness.Unavailable(_NO_SPACY) from None
+    try:
+        return f"{library}, {pipeline} {metadata.version(pipeline)}"
+    except (metadata.PackageNotFoundError, ValueError):  # of names that no package can have
+        folder = Path(pipeline)
+    files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
+    if folder / "meta.json" not in files:
+        raise harness.Unavailable(_not_installed(pipeline))
+    content = blake2b(digest_size=16)
+    for path in files:
+        content.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}\n".encode())
+        content.update(path.read_bytes())
+    return f"{library}, {content.hexdigest()}"
+
+
+_NO_SPACY = 'pos-replace with tagger = "spacy" needs spaCy: pip install spacy'
+
+
+def _not_installed(pipeline: str) -> str:
+    return f"the spaCy pipeline {pipeline!r} is not installed: python -m spacy download {pipeline}"

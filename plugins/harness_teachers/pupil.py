@@ -31,6 +31,10 @@ class Pupil(harness.Teacher):
                 f"needs {' and '.join(sorted(self.loss.needs))}"
             )
 
+    def base(self) -> str:
+        """As the student."""
+        return self.student.base()
+
     @property
     def accelerated(self) -> bool:  # type: ignore[override]
         """As the student."""

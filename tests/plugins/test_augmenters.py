@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import shutil
 import sys
 import types
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import spacy
+from spacy.training import Example
+from spacy.util import fix_random_seed
 
 import harness
 from harness import catalog
@@ -535,23 +541,72 @@ def test_spacy_absent_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
         made(PartOfSpeechReplace(tagger="spacy", pipeline="here"), ["a text"])
 
 
-def test_spacy_itself(tmp_path: Any) -> None:
-    """The real library, where it is installed, with a tagger trained on three sentences."""
-    spacy = pytest.importorskip("spacy")
-    training = pytest.importorskip("spacy.training")
+def _pipeline(folder: Path, tags: Sequence[str]) -> list[str]:
+    """A spaCy pipeline with a tagger trained on three sentences, saved to a folder; the sentences."""
     nlp = spacy.blank("en")
     nlp.add_pipe("tagger")
     lines = ["the cat sat", "a dog ran", "the bird sang"]
-    examples = [
-        training.Example.from_dict(nlp.make_doc(line), {"tags": ["DT", "NN", "VB"]}) for line in lines
-    ]
+    examples = [Example.from_dict(nlp.make_doc(line), {"tags": list(tags)}) for line in lines]
+    fix_random_seed(0)
     nlp.initialize(lambda: examples)
     for _ in range(40):
         nlp.update(examples)
-    nlp.to_disk(tmp_path / "pipeline")
+    nlp.to_disk(folder)
+    return lines
+
+
+def test_spacy_itself(tmp_path: Path) -> None:
+    """The real library, with a small pipeline of its own."""
+    lines = _pipeline(tmp_path / "pipeline", ["DT", "NN", "VB"])
     augmenter = PartOfSpeechReplace(0.5, copies=20, tagger="spacy", pipeline=str(tmp_path / "pipeline"))
     kind = {word: place for line in lines for place, word in enumerate(line.split())}
-    assert all(kind[old] == kind[new] for old, new in changes(lines, made(augmenter, lines)))
+    found = list(changes(lines, made(augmenter, lines)))
+    assert all(kind[old] == kind[new] for old, new in found)
+    assert {kind[old] for old, _ in found} == {0, 1, 2}
+
+
+def test_universal_parts_of_speech_do_where_a_pipeline_has_no_others(tmp_path: Path) -> None:
+    nlp = spacy.blank("en")
+    ruler: Any = nlp.add_pipe("attribute_ruler")
+    for part, words in {"NOUN": ["cat", "dog"], "VERB": ["sat", "ran", "sang"]}.items():
+        for word in words:
+            ruler.add([[{"ORTH": word}]], {"POS": part})
+    nlp.to_disk(tmp_path / "ruled")
+    augmenter = PartOfSpeechReplace(1.0, copies=30, tagger="spacy", pipeline=str(tmp_path / "ruled"))
+    pairs = set(
+        changes(["cat sat", "dog ran", "dog sang"], made(augmenter, ["cat sat", "dog ran", "dog sang"]))
+    )
+    nouns, verbs = {"cat", "dog"}, {"sat", "ran", "sang"}
+    assert pairs == {(old, new) for part in (nouns, verbs) for old in part for new in part - {old}}
+
+
+def test_the_pipeline_that_tags_is_part_of_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def base(pipeline: str) -> str:
+        return PartOfSpeechReplace(tagger="spacy", pipeline=pipeline).base()
+
+    assert PartOfSpeechReplace(pipeline="nowhere").base() == ""  # clusters need none
+    one, other = tmp_path / "one", tmp_path / "other"
+    _pipeline(one, ["DT", "NN", "VB"])
+    shutil.copytree(one, moved := tmp_path / "moved")
+    _pipeline(other, ["VB", "NN", "DT"])
+    assert base(str(one)) == base(str(moved)) != base(str(other))
+    assert base(str(one)).startswith(f"spacy {spacy.__version__}, ")
+    (moved / "meta.json").unlink()
+    for absent in (str(moved), "nl_core_news_sm", "", "no such/folder"):
+        with pytest.raises(harness.Unavailable, match="spacy download"):
+            base(absent)
+    site = tmp_path / "site"
+    (info := site / "xx_tiny-3.8.1.dist-info").mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: xx_tiny\nVersion: 3.8.1\n")
+    monkeypatch.syspath_prepend(site)
+    assert base("xx_tiny") == f"spacy {spacy.__version__}, xx_tiny 3.8.1"
+
+    def absent_spacy(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", absent_spacy)
+    with pytest.raises(harness.Unavailable, match="pip install spacy"):
+        base(str(one))
 
 
 def test_tagging_is_done_once_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
