@@ -721,6 +721,34 @@ def test_augmenters(new: Any, rule: str) -> None:
     assert rule in broken_by(makes(new))
 
 
+def draws(new: Callable[[Any, Any, Context], Any]) -> Any:
+    def draw(self: Any, train: Examples, unlabelled: Sequence[str], context: Context) -> Any:
+        return iter(new(train, unlabelled, context))
+
+    return variant(Shout, "Whisper", draw=draw)
+
+
+def test_an_augmenter_may_bring_texts() -> None:
+    check_component(draws(lambda train, pool, context: [(-1, pool[0]), (0, f"{context.seed}")]))
+
+
+@pytest.mark.parametrize(
+    ("new", "rule"),
+    [
+        (lambda train, pool, context: [(len(train), "x")], "rows must be those of the training texts, or -1"),
+        (lambda train, pool, context: [(-2, "x")], "rows must be those of the training texts, or -1"),
+        (lambda train, pool, context: [(-1, "")], "strings that are not empty"),
+        (lambda train, pool, context: [(0, f"{np.random.random()}")], "the same texts and seed must draw"),
+        (
+            lambda train, pool, context: pool.text,
+            "it must draw from unlabelled texts beside",
+        ),
+    ],
+)
+def test_drawing(new: Any, rule: str) -> None:
+    assert rule in broken_by(draws(new))
+
+
 # -- losses ---------------------------------------------------------------------------------------------
 
 

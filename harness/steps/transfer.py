@@ -1,4 +1,4 @@
-"""Draw a transfer set: the training texts, and what an augmenter makes of them.
+"""Draw a transfer set: the training texts, and what an augmenter makes of them or brings along.
 
 A new text that already stands in the set is dropped, and so is one that stands in the validation or
 test split: a transfer set never teaches what will be asked.
@@ -33,30 +33,33 @@ def run(job: Job) -> dict[str, Any]:
     train = data.load(source, "train")
     assert train.labels is not None
     labels = train.labels
+    none = np.nan if labels.dtype == np.float32 else -1  # where a text has no gold label
     dropped: Counter[str] = Counter()
+    pool = source.folder / "unlabelled.arrow"
+    unlabelled = arrow.Texts(arrow.read(pool)["text"]) if pool.is_file() else ()
     held_out = {_fold(text) for split in ("validation", "test") for text in data.load(source, split).texts}
     seen = {_fold(text) for text in train.texts}
 
     def rows() -> Iterator[dict[str, Any]]:
         for row, text in enumerate(train.texts):
             yield {"text": text, "label": labels[row], "source": row}
-        new = augmenter(train.texts, np.random.default_rng(job.seed))
+        new = augmenter.draw(train, unlabelled, job)
         for made, (row, text) in enumerate(new, start=1):
-            if not 0 <= row < len(labels):  # a negative one would take another row's label
+            if not -1 <= row < len(labels):  # a negative one would take another row's label
                 raise HarnessError(
                     f"augmenter '{augmenter.name}' gave a text of row {row}; "
-                    f"rows go from 0 to {len(labels) - 1}"
+                    f"rows go from 0 to {len(labels) - 1}, and -1 is a text of none"
                 )
             folded = _fold(text)
             if not text.strip():
                 dropped["empty"] += 1
             elif folded in held_out:
-                dropped["stands in validation or test"] += 1
+                dropped[HELD_OUT] += 1
             elif folded in seen:
                 dropped["stands in the set already"] += 1
             else:
                 seen.add(folded)
-                yield {"text": text, "label": labels[row], "source": row}
+                yield {"text": text, "label": labels[row] if row >= 0 else none, "source": row}
             if made % 10_000 == 0:
                 job.progress(made, max(made, len(labels)))
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
-from stepbench import Bench, Makes, Rows
+from stepbench import Bench, Given, Makes, Rows, Scored, table
 
+import harness
 from harness import arrow
 from harness.api import HarnessError
 from harness.steps import transfer
@@ -28,8 +32,8 @@ def made(bench: Bench, data: Artefact, new: Any, seed: int = 0) -> Artefact:
 
 
 def rows(artefact: Artefact) -> list[tuple[str, int, int]]:
-    table = arrow.read(artefact.folder / "transfer.arrow").to_pylist()
-    return [(row["text"], row["label"], row["source"]) for row in table]
+    found = arrow.read(artefact.folder / "transfer.arrow").to_pylist()
+    return [(row["text"], row["label"], row["source"]) for row in found]
 
 
 def test_training_texts_come_first_all_of_them(bench: Bench, data: Artefact) -> None:
@@ -69,11 +73,25 @@ def test_empty_texts_never_enter(bench: Bench, data: Artefact) -> None:
     assert found.result == {"rows": 4, "added": 0, "dropped": {"empty": 2}}
 
 
-@pytest.mark.parametrize("row", [-1, 4, 99])
+def test_held_out_texts_are_told_of(bench: Bench, data: Artefact) -> None:
+    made(bench, data, lambda texts, g: [(0, "sun"), (0, "sun")])
+    assert not [message for message in bench.warnings if "makes" in message]
+    made(bench, data, lambda texts, g: [(0, "held out"), (1, "sun"), (3, "X")])
+    assert "makes: 2 new texts dropped: they stand in validation or test" in bench.warnings
+
+
+def test_texts_of_no_training_text_have_no_label(bench: Bench, data: Artefact) -> None:
+    found = made(bench, data, lambda texts, g: [(-1, "storm"), (1, "rain"), (-1, "Rain "), (-1, "x")])
+    assert rows(found)[4:] == [("storm", -1, -1), ("rain", 0, 1)]
+    assert found.result["dropped"] == {"stands in the set already": 1, "stands in validation or test": 1}
+    labels = transfer.load(found, ("bad", "good")).labels
+    assert labels is not None and labels.tolist() == [1, 0, 1, 0, -1, 0]
+
+
+@pytest.mark.parametrize("row", [-2, 4, 99])
 def test_rows_that_do_not_exist(row: int, bench: Bench, data: Artefact) -> None:
-    with pytest.raises(
-        HarnessError, match=f"augmenter 'makes' gave a text of row {row}; rows go from 0 to 3"
-    ):
+    message = f"augmenter 'makes' gave a text of row {row}; rows go from 0 to 3, and -1 is a text of none"
+    with pytest.raises(HarnessError, match=message):
         made(bench, data, lambda texts, g: [(row, "new")])
 
 
@@ -89,3 +107,46 @@ def test_augmenters_see_the_training_texts_alone(bench: Bench, data: Artefact) -
     seen: list[str] = []
     made(bench, data, lambda texts, g: seen.extend(texts) or [])
     assert seen == [text for text, _ in TRAIN]
+
+
+def test_new_texts_inherit_a_score(bench: Bench) -> None:
+    data = bench.run("data", task=Scored.of(("sun", 1.5), ("rain", 4.0)))
+    found = transfer.load(made(bench, data, lambda texts, g: [(1, "more rain")]), ("score",))
+    assert found.labels is not None and found.labels.dtype == np.float32
+    assert found.labels.tolist() == [1.5, 4.0, 4.0]
+
+
+def test_a_text_of_no_training_text_has_no_score(bench: Bench) -> None:
+    data = bench.run("data", task=Scored.of(("sun", 1.5), ("rain", 4.0)))
+    labels = transfer.load(made(bench, data, lambda texts, g: [(-1, "more rain")]), ("score",)).labels
+    assert labels is not None and labels.tolist()[:2] == [1.5, 4.0] and np.isnan(labels[2])
+
+
+@dataclass(frozen=True)
+class Draws(harness.Augmenter):
+    """An augmenter that keeps what it may draw on, and gives all of the pool."""
+
+    name = "draws"
+
+    seen: list[Any] = field(default_factory=list)
+
+    def draw(
+        self, train: harness.Examples, unlabelled: Sequence[str], context: harness.Context
+    ) -> Iterator[tuple[int, str]]:
+        assert train.labels is not None
+        self.seen.append((list(train.texts), train.labels.tolist(), list(unlabelled), context.seed))
+        return ((-1, text) for text in unlabelled)
+
+
+def test_augmenters_may_draw_on_labels_and_unlabelled_texts(bench: Bench, data: Artefact) -> None:
+    splits = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
+    tables = {split: table(some) for split, some in splits.items()}
+    pool = pa.table({"text": ["storm", " asked LATER", "sun today", "storm "]})
+    with_pool = bench.run("data", task=Given(tables | {"unlabelled": pool}))
+    found = bench.run("transfer", {"data": with_pool}, augmenter=(augmenter := Draws()), seed=7)
+    expected = ["storm", "asked LATER", "sun today", "storm"]
+    assert augmenter.seen == [([text for text, _ in TRAIN], [1, 0, 1, 0], expected, 7)]
+    assert rows(found)[4:] == [("storm", -1, -1)]
+    assert found.result["dropped"] == {"stands in the set already": 2, "stands in validation or test": 1}
+    bench.run("transfer", {"data": data}, augmenter=augmenter, seed=7)
+    assert augmenter.seen[1][2] == []
