@@ -1,13 +1,15 @@
-"""Losses on labels and on a teacher's logits."""
+"""Losses on labels, on a teacher's logits and on its inner states."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import harness
+from harness_losses.attention import Attention, Relations
 from harness_losses.labels import CrossEntropy, HardCrossEntropy
 from harness_losses.regression import MeanSquaredError, MeanSquaredErrorOfProbabilities, SquaredError
 from harness_losses.soft import Decoupled, JensenShannon, SoftCrossEntropy, SoftTargets
+from harness_losses.states import HiddenCosine, HiddenMse
 from harness_losses.weighted import Weighted
 
 
@@ -23,4 +25,8 @@ def register_losses(register: Callable[[type[harness.Component]], None]) -> None
     register(MeanSquaredError)
     register(MeanSquaredErrorOfProbabilities)
     register(SquaredError)
+    register(HiddenCosine)
+    register(HiddenMse)
+    register(Attention)
+    register(Relations)
     register(Weighted)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import harness
-from harness_losses.tensors import present, wide
+from harness_losses.tensors import present, row_mean, wide
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,9 +39,11 @@ class CrossEntropy(harness.Loss):
             wide(student),
             batch.labels,
             ignore_index=-1,
-            reduction="sum",
+            reduction="sum" if batch.weights is None else "none",
             label_smoothing=self.label_smoothing,
         )
+        if batch.weights is not None:
+            total = (total * batch.weights).sum()
         return total / (batch.labels >= 0).sum().clamp_min(1)
 
 
@@ -55,4 +57,7 @@ class HardCrossEntropy(harness.Loss):
         """Logits (B, C), (B, C) to the batch mean, ()."""
         import torch.nn.functional as F
 
-        return F.cross_entropy(wide(student), present(teacher).argmax(-1))
+        reduction = "mean" if batch.weights is None else "none"
+        return row_mean(
+            F.cross_entropy(wide(student), present(teacher).argmax(-1), reduction=reduction), batch
+        )

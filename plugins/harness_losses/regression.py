@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import harness
-from harness_losses.tensors import present, wide
+from harness_losses.tensors import present, row_mean, wide
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +34,7 @@ class MeanSquaredError(harness.Loss):
         difference = wide(student) - present(teacher)
         if self.center:
             difference = difference - difference.mean(-1, keepdim=True)
-        return difference.square().mean()
+        return row_mean(difference.square(), batch)
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class MeanSquaredErrorOfProbabilities(harness.Loss):
 
     def __call__(self, student: Tensor, teacher: Tensor | None, batch: harness.Batch) -> Tensor:
         """Logits (B, C), (B, C) to the mean, ()."""
-        return (wide(student).softmax(-1) - present(teacher).softmax(-1)).square().mean()
+        return row_mean((wide(student).softmax(-1) - present(teacher).softmax(-1)).square(), batch)
 
 
 @dataclass(frozen=True)
@@ -75,4 +75,5 @@ class SquaredError(harness.Loss):
         known = batch.labels.isfinite()
         # Not masked afterwards: the gradient of a NaN times 0 is NaN.
         errors = wide(student)[:, 0] * known - batch.labels.nan_to_num()
-        return errors.square().sum() / known.sum().clamp_min(1)
+        squares = errors.square() if batch.weights is None else errors.square() * batch.weights
+        return squares.sum() / known.sum().clamp_min(1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import harness
-from harness_losses.tensors import divergence, log_probabilities, present
+from harness_losses.tensors import divergence, log_probabilities, present, row_mean
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +31,7 @@ class SoftTargets(harness.Loss):
         """Logits (B, C), (B, C) to the batch mean, ()."""
         p = log_probabilities(present(teacher), self.temperature)
         q = log_probabilities(student, self.temperature)
-        return divergence(p, q).mean() * self.temperature**2
+        return row_mean(divergence(p, q), batch) * self.temperature**2
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class SoftCrossEntropy(harness.Loss):
         """Logits (B, C), (B, C) to the batch mean, ()."""
         p = log_probabilities(present(teacher), self.temperature).exp()
         q = log_probabilities(student, self.temperature)
-        return -(p * q).sum(-1).mean() * self.temperature**2
+        return -row_mean((p * q).sum(-1), batch) * self.temperature**2
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class JensenShannon(harness.Loss):
         p = log_probabilities(present(teacher), self.temperature)
         q = log_probabilities(student, self.temperature)
         mean = p.logaddexp(q) - math.log(2)
-        return (divergence(p, mean) + divergence(q, mean)).mean() * self.temperature**2 / 2
+        return row_mean(divergence(p, mean) + divergence(q, mean), batch) * self.temperature**2 / 2
 
 
 @dataclass(frozen=True)
@@ -110,4 +110,4 @@ class Decoupled(harness.Loss):
 
         (p_target, p_others), (q_target, q_others) = split(p), split(q)
         loss = self.alpha * divergence(p_target, q_target) + self.beta * divergence(p_others, q_others)
-        return loss.mean() * self.temperature**2
+        return row_mean(loss, batch) * self.temperature**2

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from harness import Batch
+
 
 def wide(logits: Tensor) -> Tensor:
     """The logits in float32 at least: half precision loses the small probabilities that losses live on."""
@@ -32,3 +34,14 @@ def log_probabilities(logits: Tensor, temperature: float = 1.0) -> Tensor:
 def divergence(p: Tensor, q: Tensor) -> Tensor:
     """KL(p || q) of finite log-probabilities, (B, C) and (B, C) -> (B,)."""
     return (p.exp() * (p - q)).sum(-1)
+
+
+def row_mean(values: Tensor, batch: Batch) -> Tensor:
+    """(B, ...) to the mean, (), each row times its weight where rows have any.
+
+    The sum is over the number of rows, not of weights: those have a mean of 1 over the training set, and a
+    batch of rare classes alone is to count for more than others.
+    """
+    if batch.weights is None:
+        return values.mean()
+    return (values.flatten(1).mean(1) if values.dim() > 1 else values).mul(batch.weights).mean()
