@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib import import_module
 from pathlib import Path
@@ -99,15 +99,25 @@ def training_of(component: Any) -> Training:
 
 
 class TorchModel(Model):
-    """A module, what featurises its texts, and the names of its classes."""
+    """A module, what featurises its texts, and the names of its classes.
+
+    ``shape`` is what the module was built of beside its size and classes, as JSON values: what a student
+    took from elsewhere, and cannot know when its model is loaded.
+    """
 
     def __init__(
-        self, module: torch.nn.Module, featuriser: Featuriser, classes: Sequence[str], context: Context
+        self,
+        module: torch.nn.Module,
+        featuriser: Featuriser,
+        classes: Sequence[str],
+        context: Context,
+        shape: Mapping[str, Any] | None = None,
     ) -> None:
         self.module = module.to(context.device).eval()
         self.featuriser = featuriser
         self.classes = tuple(classes)
         self.context = context
+        self.shape = dict(shape or {})
 
     def predict(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """See :class:`harness.api.Model`."""
@@ -129,20 +139,20 @@ class TorchModel(Model):
 
         save_model(self.module, str(folder / WEIGHTS))
         self.featuriser.save(folder)
-        settings = {"classes": self.classes, "size": self.featuriser.size}
+        settings = {"classes": self.classes, "size": self.featuriser.size, "shape": self.shape}
         (folder / SETTINGS).write_text(json.dumps(settings, ensure_ascii=False), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path, context: Context, build: Any) -> TorchModel:
-        """Read what :meth:`save` wrote; `build(size, classes)` gives the bare module."""
+        """Read what :meth:`save` wrote; `build(size, classes, **shape)` gives the bare module."""
         from safetensors.torch import load_model
 
         from harness.featurise import Featuriser
 
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        module = build(settings["size"], len(settings["classes"]))
+        module = build(settings["size"], len(settings["classes"]), **settings["shape"])
         load_model(module, str(folder / WEIGHTS), device=context.device)
-        return cls(module, Featuriser.load(folder), settings["classes"], context)
+        return cls(module, Featuriser.load(folder), settings["classes"], context, settings["shape"])
 
     def parameters(self) -> Parameters:
         """See :class:`harness.api.Model`; tied weights count once."""

@@ -1,4 +1,4 @@
-"""Recurrent torch modules from word ids (B, L), 0 for padding, to logits (B, C)."""
+"""Recurrent torch modules from word ids (B, L) to logits (B, C)."""
 
 from __future__ import annotations
 
@@ -25,10 +25,14 @@ class Shape:
     bidirectional: bool
     pooling: Literal["last", "max", "mean", "attention"]
     scale: float
+    projection: int = 0  # width of a linear map of the embeddings; 0 for none
+    feedforward: int = 0  # width of a ReLU layer after pooling; 0 for none
+    padding: int = 0  # ids with a meaning
+    unknown: int = 1
 
 
 class RecurrentClassifier(nn.Module):
-    """Embedding → recurrent layers → pooling over time → linear.
+    """Embedding (→ projection) → recurrent layers → pooling over time (→ ReLU layer) → linear.
 
     The backward direction reads each text turned around within its own length, so that padding always
     comes last and never changes a result, and no packed sequences stand in the way of an export.
@@ -46,6 +50,10 @@ class RecurrentClassifier(nn.Module):
     ) -> None:
         super().__init__()
         self.embedding = embedding(shape.size, shape.width, shape.scale)
+        self.padding = shape.padding
+        self.unknown = shape.unknown
+        width = shape.projection or shape.width
+        self.projection = nn.Linear(shape.width, width, bias=False) if shape.projection else None
         self.pooling = shape.pooling
         self.bidirectional = shape.bidirectional
         self.word_dropout = word_dropout
@@ -57,26 +65,31 @@ class RecurrentClassifier(nn.Module):
         self.state = shape.hidden * directions
         self.layers = nn.ModuleList(
             nn.ModuleList(
-                cell(shape.width if layer == 0 else self.state, shape.hidden, batch_first=True)
+                cell(width if layer == 0 else self.state, shape.hidden, batch_first=True)
                 for _ in range(directions)
             )
             for layer in range(shape.layers)
         )
         self.attention = nn.Linear(self.state, 1, bias=False) if shape.pooling == "attention" else None
         self.dropout = nn.Dropout(output_dropout)
-        self.output = nn.Linear(self.state, shape.classes)
+        self.feedforward = nn.Linear(self.state, shape.feedforward) if shape.feedforward else None
+        self.output = nn.Linear(shape.feedforward or self.state, shape.classes)
 
     def forward(self, ids: Tensor) -> Tensor:
         """(B, L) → (B, C)."""
         if self.training and self.word_dropout:
             kept = torch.rand(ids.shape, device=ids.device) >= self.word_dropout
-            ids = torch.where(kept | (ids == 0), ids, torch.ones_like(ids))  # unknown words in their place
-        real = ids != 0  # (B, L)
+            unknown = torch.full_like(ids, self.unknown)  # in their place
+            ids = torch.where(kept | (ids == self.padding), ids, unknown)
+        real = ids != self.padding  # (B, L)
         lengths = real.sum(1, keepdim=True).clamp(min=1)  # (B, 1)
         places = torch.arange(ids.shape[1], device=ids.device).unsqueeze(0)  # (1, L)
         # Its own inverse: the first `length` places turned around, the padding left where it is.
         turned = torch.where(places < lengths, lengths - 1 - places, places)  # (B, L)
-        states = self._shared_dropout(self.embedding(ids), self.input_dropout)  # (B, L, W)
+        words = self.embedding(ids)  # (B, L, W)
+        if self.projection is not None:
+            words = self.projection(words)
+        states = self._shared_dropout(words, self.input_dropout)
         for number, directions in enumerate(self.layers):
             if number:
                 states = self._shared_dropout(states, self.layer_dropout)
@@ -88,7 +101,19 @@ class RecurrentClassifier(nn.Module):
                 else:
                     found.append(self._run(layer, states))
             states = torch.cat(found, dim=2)  # (B, L, S)
-        return self.output(self.dropout(self._pool(states, real, lengths)))  # type: ignore[no-any-return]
+        pooled = self._pool(states, real, lengths)
+        if self.feedforward is not None:
+            pooled = F.relu(self.feedforward(pooled))
+        return self.output(self.dropout(pooled))  # type: ignore[no-any-return]
+
+    def fold(self) -> None:
+        """Put the projection into the table, which then holds its image: the same logits, a smaller model."""
+        assert self.projection is not None
+        with torch.no_grad():
+            table = self.projection(self.embedding.weight)  # (V, P)
+        trains = self.embedding.weight.requires_grad
+        self.embedding = nn.Embedding(len(table), table.shape[1], _weight=table).requires_grad_(trains)
+        self.projection = None
 
     def _pool(self, states: Tensor, real: Tensor, lengths: Tensor) -> Tensor:
         """(B, L, S) → (B, S)."""

@@ -1,12 +1,14 @@
-"""Recurrent students over a vocabulary of their own."""
+"""Recurrent students, over a vocabulary of their own or over the word pieces of a transformer."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
+import harness
 from harness import Ge, Gt, Interval
 from harness_students.words import WordStudent
+from harness_teachers.transformer import FineTuned
 
 if TYPE_CHECKING:
     import torch
@@ -21,8 +23,14 @@ class _Recurrent(WordStudent):
     bidirectional: ClassVar[bool]
 
     min_examples: Annotated[int, Ge(0)] = 100_000
+    # Of its own vocabulary, or a transformer's with its tokenizer: a pretrained one's, or the fitted
+    # teacher's. Then `vocabulary` and `width` are theirs.
+    embeddings: Literal["own", "teacher"] | FineTuned = "own"
+    freeze: bool = True  # borrowed embeddings stay as they are
+    projection: Annotated[int, Ge(0)] = 0  # width of a linear map of borrowed embeddings; 0 for none
     hidden: Annotated[int, Gt(0)] = 24  # width of the state, in each direction
     layers: Annotated[int, Interval(ge=1, le=4)] = 1
+    feedforward: Annotated[int, Ge(0)] = 0  # width of a ReLU layer after pooling; 0 for none
     pooling: Pooling = "max"  # over time; "last": the state at a text's end (and start); "attention": learned
     word_dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0  # of whole words (Gal & Ghahramani, 2016)
     input_dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0  # of embeddings, one mask a text
@@ -30,13 +38,62 @@ class _Recurrent(WordStudent):
     weight_dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0  # of recurrent weights (Merity et al., 2018)
     scale: Annotated[float, Gt(0)] = 0.1  # deviation of the initial embedding
 
-    def module(self, size: int, classes: int) -> torch.nn.Module:
-        """See :class:`harness.TorchStudent`."""
+    def check(self) -> None:
+        """Only borrowed embeddings are projected."""
+        if self.projection and self.embeddings == "own":
+            raise ValueError(
+                f"projection {self.projection} is for borrowed embeddings: own ones have any width"
+            )
+
+    def base(self) -> str:
+        """See :class:`harness.Component`: that of the pretrained embeddings."""
+        return self.embeddings.base() if isinstance(self.embeddings, FineTuned) else ""
+
+    @property
+    def borrows(self) -> bool:
+        """The fitted teacher's embeddings."""
+        return self.embeddings == "teacher"
+
+    def fit(
+        self,
+        transfer: harness.Examples,
+        validation: harness.Examples,
+        loss: harness.Loss,
+        context: harness.Context,
+    ) -> harness.Model:
+        """See :class:`harness.Student`."""
+        if self.embeddings == "own":
+            return super().fit(transfer, validation, loss, context)
+        import torch
+
+        from harness.nn import TorchModel
+        from harness_students.borrowed import borrow, unknown_of
+        from harness_students.recurrence import RecurrentClassifier
+
+        _, table, featuriser = borrow(self.name, self.embeddings, self.longest, context)
+        torch.manual_seed(context.seed)
+        shape = {"width": table.shape[1], "padding": featuriser.padding, "projection": self.projection}
+        if self.word_dropout:
+            shape["unknown"] = unknown_of(featuriser)
+        module = self.module(featuriser.size, len(transfer.classes), **shape)
+        assert isinstance(module, RecurrentClassifier)
+        module.embedding.weight.data.copy_(table)
+        model = TorchModel(module, featuriser, transfer.classes, context, shape)
+        self.learn(model, transfer, validation, loss)
+        if self.projection:
+            module.fold()
+            model.shape |= {"width": self.projection, "projection": 0}
+        return model
+
+    def module(
+        self, size: int, classes: int, width: int = 0, padding: int = 0, unknown: int = 1, projection: int = 0
+    ) -> torch.nn.Module:
+        """See :class:`harness.TorchStudent`; the rest is what borrowed embeddings bring along."""
         from harness_students.recurrence import RecurrentClassifier, Shape
 
         shape = Shape(
             size=size,
-            width=self.width,
+            width=width or self.width,
             hidden=self.hidden,
             layers=self.layers,
             classes=classes,
@@ -44,8 +101,12 @@ class _Recurrent(WordStudent):
             bidirectional=self.bidirectional,
             pooling=self.pooling,
             scale=self.scale,
+            projection=projection,
+            feedforward=self.feedforward,
+            padding=padding,
+            unknown=unknown,
         )
-        return RecurrentClassifier(
+        module = RecurrentClassifier(
             shape,
             word_dropout=self.word_dropout,
             input_dropout=self.input_dropout,
@@ -53,6 +114,9 @@ class _Recurrent(WordStudent):
             weight_dropout=self.weight_dropout,
             output_dropout=self.dropout,
         )
+        if self.embeddings != "own":
+            module.embedding.requires_grad_(not self.freeze)
+        return module
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -110,6 +110,13 @@ def load(teacher: FineTuned, folder: Path, context: Context) -> TransformerModel
     return TransformerModel.load(folder, context, build)  # type: ignore[return-value]
 
 
+def pretrained(teacher: FineTuned) -> tuple[nn.Module, Subwords]:
+    """The encoder and the tokenizer that a teacher starts from, before any fine-tuning."""
+    folder = teacher.folder()
+    encoder = _encoder("mean", 0, folder=folder)
+    return encoder, _featuriser(folder, read_config(folder), teacher.longest)
+
+
 def read_config(folder: Path) -> Any:
     """The configuration in a model folder; code that lies beside it is never run."""
     from transformers import AutoConfig

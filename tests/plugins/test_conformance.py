@@ -24,6 +24,7 @@ Folder = Callable[[str], Path]
 INSTALLED = catalog.load()
 OURS = [entry for entry in INSTALLED.entries.values() if entry.package == catalog.DISTRIBUTION]
 SMALL: dict[str, Any] = {"use": "mlp", "vocabulary": 40, "width": 4, "min_examples": 0, "epochs": 1}
+TINY: dict[str, Any] = {"use": "transformer", "model": "bert", "longest": 16}
 MEMBERS = [{"use": "mask", "probability": 0.5}, {"use": "ngram"}]
 
 # What components need, or what makes them quick on a few texts. Paths are below the test's folder.
@@ -39,6 +40,10 @@ TABLES: dict[str, list[dict[str, Any]]] = {
     "tfidf-logreg": [{}, {"ngrams": 2, "vocabulary": 30}],
     "mlp": [SMALL, SMALL | {"hidden": 4, "dropout": 0.2}],
     "cnn": [SMALL, SMALL | {"spans": [3], "filters": 4}],
+    "bilstm": [
+        {"min_examples": 0, "epochs": 1},
+        {"min_examples": 0, "epochs": 1, "embeddings": TINY, "projection": 4, "feedforward": 4},
+    ],
     "spacy-textcat": [
         {"architecture": architecture, "epochs": 1, "width": 8, "rows": 20, "buckets": 64}
         for architecture in ("ensemble", "bow", "cnn")
@@ -72,6 +77,8 @@ def build(entry: Entry, table: dict[str, Any], folder_of: Folder) -> Component:
     parameters = {parameter.name: parameter for parameter in entry.parameters()}
     if entry.kind == "teacher" and "model" in parameters:
         table = {**table, "model": str(folder_of(table.get("model", "bert"))), "revision": "main"}
+    if isinstance(lent := table.get("embeddings"), dict):
+        table = {**table, "embeddings": {**lent, "model": str(folder_of(lent["model"]))}}
     return INSTALLED.build(entry.kind, {"use": entry.name, **table})
 
 
