@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from harness.api import HarnessError
+from harness.api import PAIR_SEPARATOR, HarnessError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -126,8 +126,9 @@ class Words(Featuriser):
     """Lower-cased words, and punctuation marks, of a vocabulary: the most frequent of some texts."""
 
     type = "words"
-    # A mask stands for a word that must not be known; it is one token, and unknown.
-    _split = re.compile(r"\[mask\]|\w+(?:['’]\w+)*|[^\w\s]").findall
+    # A mask stands for a word that must not be known; it is one token, and unknown. So is what separates
+    # the texts of a pair, but it is known.
+    _split = re.compile(r"\[mask\]|\[sep\]|\w+(?:['’]\w+)*|[^\w\s]").findall
 
     def __init__(self, vocabulary: Sequence[str], longest: int) -> None:
         self.vocabulary = list(vocabulary)
@@ -163,7 +164,11 @@ class Words(Featuriser):
 
 
 class Subwords(Featuriser):
-    """A Hugging Face fast tokenizer."""
+    """A Hugging Face fast tokenizer.
+
+    Two texts with PAIR_SEPARATOR between them are encoded as a pair, by the tokenizer's own template, and
+    the longer one is cut first; where the template puts nothing between texts, as GPT-2's, as one text.
+    """
 
     type = "subwords"
 
@@ -174,15 +179,33 @@ class Subwords(Featuriser):
         self.longest = longest
         self.padding = padding
         self.size = tokenizer.get_vocab_size(with_added_tokens=True)
+        marks = tokenizer.num_special_tokens_to_add
+        # With no room for a token of either text there is no pair.
+        self.pairs = marks(True) > marks(False) and longest >= marks(True) + 2
+        self.separator = self._separator() if self.pairs else None
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """See :class:`Featuriser`."""
-        encoded = self.tokenizer.encode_batch_fast(list(texts))
+        given: list[Any] = list(texts)
+        if self.pairs:
+            given = [_pair(text) if PAIR_SEPARATOR in text else text for text in given]
+        encoded = self.tokenizer.encode_batch_fast(given)
         return [encoding.ids or [self.padding] for encoding in encoded]
+
+    def _separator(self) -> int | None:
+        """The id behind a pair's first text, where the tokenizer calls what follows it of another type."""
+        found = self.tokenizer.encode("a", "b")
+        second = found.type_ids.index(1) if 1 in found.type_ids else 0
+        return found.ids[second - 1] if second else None
 
     def state(self) -> dict[str, Any]:
         """See :class:`Featuriser`."""
-        return {"tokenizer": self.tokenizer.to_str(), "longest": self.longest, "padding": self.padding}
+        return {
+            "tokenizer": self.tokenizer.to_str(),
+            "longest": self.longest,
+            "padding": self.padding,
+            "separator": self.separator,  # told to those who rebuild a model, not needed here
+        }
 
     @classmethod
     def restore(cls, state: dict[str, Any]) -> Subwords:
@@ -190,6 +213,11 @@ class Subwords(Featuriser):
         from tokenizers import Tokenizer
 
         return cls(Tokenizer.from_str(state["tokenizer"]), state["longest"], state["padding"])
+
+
+def _pair(text: str) -> tuple[str, str]:
+    first, _, second = text.partition(PAIR_SEPARATOR)
+    return first, second
 
 
 def batches_by_length(tokens: Tokens, budget: int) -> Iterator[NDArray[np.int64]]:

@@ -85,7 +85,7 @@ def tiny_examples(classes: int = 3) -> tuple[Examples, Examples]:
 
 @dataclass(frozen=True)
 class FromLabels(Loss):
-    """Cross-entropy with the gold labels, to fit students with."""
+    """Cross-entropy with the gold labels, or the squared error from gold scores, to fit students with."""
 
     name = "check-labels"
     task_types = frozenset({"classification", "regression"})

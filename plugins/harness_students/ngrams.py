@@ -63,6 +63,8 @@ class HashedNgrams(Featuriser):
         if word == "[mask]":  # it stands for a word that must not be known
             return (UNKNOWN,)
         ids = [self._bucket(crc32(word.encode(), _WORD))]
+        if word == "[sep]":  # what separates the texts of a pair is no word
+            return tuple(ids)
         bracketed = f"<{word}>"
         for length in range(self.min_characters, self.max_characters + 1):
             for start in range(len(bracketed) - length + 1):

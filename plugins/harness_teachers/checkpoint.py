@@ -13,7 +13,7 @@ from harness_teachers.transformer import Transformer
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint(harness.Teacher):
-    """An already fine-tuned classifier of the hub, or of a local folder, used as it is.
+    """An already fine-tuned classifier, or regression, of the hub, or of a local folder, used as it is.
 
     The labels that its configuration names must be the task's classes, in any order and case; labels
     that the task lacks are left out.
@@ -27,6 +27,12 @@ class Checkpoint(harness.Teacher):
     model: str  # a hub id, or a folder
     revision: str = "main"  # a commit, so that the weights cannot change under a result
     longest: Annotated[int, Gt(2)] = 128  # subwords; the rest of a text is not read
+    regression: bool = False  # it was fine-tuned to predict a score
+
+    @property
+    def task_types(self) -> frozenset[str]:  # type: ignore[override]
+        """What it was fine-tuned for."""
+        return frozenset({"regression" if self.regression else "classification"})
 
     def check(self) -> None:
         """A revision means nothing for a folder."""

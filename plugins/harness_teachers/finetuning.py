@@ -6,14 +6,15 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from harness import Context, Examples, HarnessError, Loss
+from harness import Batch, Context, Examples, HarnessError, Loss
 from harness.featurise import Subwords, Tokens
 from harness.nn import TorchModel, training_of
 from harness.training import train
@@ -26,23 +27,41 @@ _CONFIG = "config"  # the folder with the architecture's configuration, beside t
 
 
 class Classifier(nn.Module):
-    """Token ids (B, L) → logits (B, C)."""
+    """Token ids (B, L) → logits (B, C).
+
+    Of an architecture that has two types of token, such as BERT, those behind the first `separator` are of
+    the second type: the second text of a pair, or what follows a separator that a text itself holds. So ids
+    are all that the module needs.
+    """
 
     def __init__(
-        self, encoder: nn.Module, pooling: Pooling, padding: int, classes: int, dropout: float
+        self,
+        encoder: nn.Module,
+        pooling: Pooling,
+        padding: int,
+        classes: int,
+        dropout: float,
+        separator: int | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.pooling = pooling
         self.padding = padding
+        config: Any = encoder.config
+        typed = "token_type_ids" in signature(encoder.forward).parameters
+        two_types = typed and (getattr(config, "type_vocab_size", None) or 0) >= 2
+        self.separator = separator if two_types else None
         self.dropout = nn.Dropout(dropout)
-        width = encoder.config.hidden_size  # type: ignore[union-attr]
-        self.output = None if pooling == "head" else nn.Linear(width, classes)  # type: ignore[arg-type]
+        self.output = None if pooling == "head" else nn.Linear(config.hidden_size, classes)
 
     def forward(self, ids: Tensor) -> Tensor:
         """(B, L) → (B, C)."""
         mask = (ids != self.padding).long()  # (B, L)
-        found = self.encoder(input_ids=ids, attention_mask=mask)
+        typed = {}
+        if self.separator is not None:
+            marks = (ids == self.separator).long()
+            typed["token_type_ids"] = ((marks.cumsum(1) - marks) > 0).long() * mask  # (B, L)
+        found = self.encoder(input_ids=ids, attention_mask=mask, **typed)
         if self.output is None:
             return found.logits  # type: ignore[no-any-return]
         states = found.last_hidden_state  # (B, L, W)
@@ -57,16 +76,27 @@ class Classifier(nn.Module):
 
 @dataclass(frozen=True)
 class GoldLabels(Loss):
-    """Cross-entropy on gold labels: what a teacher is fine-tuned by."""
+    """What a teacher is fine-tuned by: cross-entropy on gold labels, or squared error from gold scores.
+
+    The mean is over the rows that have a label; a batch with none gives 0.
+    """
+
+    task_types: ClassVar[frozenset[str]] = frozenset({"classification", "regression"})
 
     @property
     def needs(self) -> frozenset[str]:
         """Gold labels only."""
         return frozenset({"labels"})
 
-    def __call__(self, student: Tensor, teacher: Tensor | None, batch: Any) -> Tensor:
+    def __call__(self, student: Tensor, teacher: Tensor | None, batch: Batch) -> Tensor:
         """See :class:`harness.Loss`."""
-        return nn.functional.cross_entropy(student, batch.labels, ignore_index=-1)
+        assert batch.labels is not None
+        if batch.labels.is_floating_point():
+            known = batch.labels.isfinite()
+            errors = student[:, 0] * known - batch.labels.nan_to_num()
+            return errors.square().sum() / known.sum().clamp_min(1)
+        total = nn.functional.cross_entropy(student, batch.labels, ignore_index=-1, reduction="sum")
+        return total / (batch.labels >= 0).sum().clamp_min(1)
 
 
 def fine_tune(
@@ -81,6 +111,7 @@ def fine_tune(
         featuriser.padding,
         len(examples.classes),
         teacher.dropout,
+        featuriser.separator,
     )
     tokens = featuriser.tokens(examples.texts, context.scratch)
     held_out = featuriser.tokens(validation.texts)
@@ -101,11 +132,12 @@ class TransformerModel(TorchModel):
 def load(teacher: FineTuned, folder: Path, context: Context) -> TransformerModel:
     """Read what :meth:`TransformerModel.save` wrote."""
     settings = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    padding = json.loads((folder / "featuriser.json").read_text(encoding="utf-8"))["padding"]
+    reads = json.loads((folder / "featuriser.json").read_text(encoding="utf-8"))
 
     def build(size: int, classes: int) -> nn.Module:
         encoder = _encoder(teacher.pooling, len(settings["classes"]), config=folder / _CONFIG)
-        return Classifier(encoder, teacher.pooling, padding, classes, teacher.dropout)
+        separator = reads["separator"]
+        return Classifier(encoder, teacher.pooling, reads["padding"], classes, teacher.dropout, separator)
 
     return TransformerModel.load(folder, context, build)  # type: ignore[return-value]
 
@@ -238,9 +270,13 @@ def _seen_rows_only(module: Classifier, *tables: Tokens) -> Iterator[tuple[Token
     with torch.no_grad():
         small.weight.copy_(full.weight[rows])
     encoder.set_input_embeddings(small)
+    separator = module.separator
+    if separator is not None:
+        module.separator = int(place[separator]) if separator in used else -1
     try:
         yield tuple(Tokens(place[np.asarray(table.ids)], table.offsets, table.padding) for table in tables)
     finally:
         with torch.no_grad():
             full.weight[rows] = small.weight.cpu()
         encoder.set_input_embeddings(full)
+        module.separator = separator

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from harness import Context, HarnessError
+from harness.api import SCORE
 from harness_teachers.finetuning import (
     _CONFIG,
     Classifier,
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 class LabelledClassifier(Classifier):
     """Token ids (B, L) → logits (B, C), of a head that has its labels in an order of its own."""
 
-    def __init__(self, encoder: nn.Module, padding: int, order: Sequence[int]) -> None:
-        super().__init__(encoder, "head", padding, len(order), dropout=0.0)
+    def __init__(self, encoder: nn.Module, padding: int, order: Sequence[int], separator: int | None) -> None:
+        super().__init__(encoder, "head", padding, len(order), dropout=0.0, separator=separator)
         self.order: Tensor
         self.register_buffer("order", torch.tensor(order))  # (C,): where the head has each class
 
@@ -51,12 +52,20 @@ def from_folder(
     featuriser = _featuriser(folder, config, teacher.longest)
     encoder = _encoder("head", config.num_labels, folder=folder)
     return TransformerModel(
-        LabelledClassifier(encoder, featuriser.padding, order), featuriser, classes, context
+        LabelledClassifier(encoder, featuriser.padding, order, featuriser.separator),
+        featuriser,
+        classes,
+        context,
     )
 
 
 def order_of(labels: Mapping[int, str], classes: Sequence[str], model: str) -> list[int]:
-    """The number of each class among a checkpoint's labels, whatever their case."""
+    """The number of each class among a checkpoint's labels, whatever their case; a score has one label."""
+    if tuple(classes) == SCORE:
+        if len(labels) != 1:
+            listed = ", ".join(labels.values())
+            raise HarnessError(f"the model '{model}' was not fine-tuned to score: it has the labels {listed}")
+        return [0]
     numbers = {label.casefold(): int(number) for number, label in labels.items()}
     if missing := [name for name in classes if name.casefold() not in numbers]:
         raise HarnessError(
@@ -70,11 +79,11 @@ def load(folder: Path, context: Context) -> TransformerModel:
     """Read what :meth:`TransformerModel.save` wrote."""
     from transformers import AutoConfig
 
-    padding = json.loads((folder / "featuriser.json").read_text(encoding="utf-8"))["padding"]
+    reads = json.loads((folder / "featuriser.json").read_text(encoding="utf-8"))
     labels = AutoConfig.from_pretrained(folder / _CONFIG).num_labels
 
     def build(size: int, classes: int) -> nn.Module:
         encoder = _encoder("head", labels, config=folder / _CONFIG)
-        return LabelledClassifier(encoder, padding, range(classes))
+        return LabelledClassifier(encoder, reads["padding"], range(classes), reads["separator"])
 
     return TransformerModel.load(folder, context, build)  # type: ignore[return-value]

@@ -44,6 +44,12 @@ class Precomputed(harness.Teacher):
     classes: tuple[str, ...] = ()  # of lists and matrices, in their order; none given: the task's, sorted
     floor: Annotated[float, Gt(0), Lt(1)] = 1e-6  # least probability, so that its logarithm is finite
 
+    @property
+    def task_types(self) -> frozenset[str]:  # type: ignore[override]
+        """Probabilities are of classes; other numbers may be scores, in the column ``score``."""
+        both = frozenset({"classification", "regression"})
+        return both if self.outputs == "logits" else frozenset({"classification"})
+
     def check(self) -> None:
         """The file has a known format, and classes differ."""
         if not self.file.name.endswith(SUFFIXES):

@@ -20,6 +20,7 @@ class FineTuned(harness.Teacher):
     accelerated: ClassVar[bool] = True
     mixed_precision: ClassVar[bool] = True
     exports: ClassVar[bool] = True
+    task_types: ClassVar[frozenset[str]] = frozenset({"classification", "regression"})
 
     epochs: Annotated[int, Gt(0)] = 3
     batch_size: Annotated[int, Gt(0)] = 32

@@ -31,7 +31,9 @@ def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
         if kind == "classifier":
             labels = [f"It's {topic}" for topic in ("snow", "rain", "sun", "wind")]
             return pretrained.make("bert", path, labels)
-        return pretrained.make(kind, path)
+        if kind == "scorer":
+            return pretrained.make("bert", path, ["LABEL_0"])
+        return translators.make(path) if kind == "translator" else pretrained.make(kind, path)
 
     return folder
 

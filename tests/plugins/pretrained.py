@@ -57,7 +57,9 @@ def make(kind: str, folder: Path, labels: Sequence[str] = (), special: bool = Tr
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     if special:
         tokenizer.post_processor = processors.TemplateProcessing(
-            "<s> $A </s>", special_tokens=[("<s>", first), ("</s>", last)]
+            "<s> $A </s>",
+            "<s> $A </s> </s> $B </s>" if kind == "roberta" else "<s> $A </s> $B:1 </s>:1",
+            special_tokens=[("<s>", first), ("</s>", last)],
         )
     names = {"pad_token": "<pad>", "unk_token": "<unk>", "cls_token": "<s>", "sep_token": "</s>"}
     fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)

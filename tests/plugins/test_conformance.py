@@ -54,7 +54,7 @@ TABLES: dict[str, list[dict[str, Any]]] = {
         {"model": "roberta", "epochs": 1, "pooling": "mean"},
         {"model": "distilbert", "epochs": 1, "pooling": "cls"},
     ],
-    "checkpoint": [{"model": "classifier"}],
+    "checkpoint": [{"model": "classifier"}, {"model": "scorer", "regression": True}],
     "precomputed": [{"file": "answers.jsonl.gz"}],
     "ensemble": [{"of": [{"use": "student", "student": SMALL}] * 2}],
     "student": [{"student": SMALL}],
@@ -92,13 +92,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "data.csv").write_text("\n".join(["text,label", *rows]))
     generator = np.random.default_rng(0)
     answers = {text: generator.random(4).tolist() for text in ODD_TEXTS}
-    for classes in (2, 3):
+    for classes in (1, 2, 3):
         for part in tiny_examples(classes):
             answers |= {text: generator.random(4).tolist() for text in part.texts}
     topics = ("sun", "rain", "wind", "snow")
     with gzip.open(tmp_path / "answers.jsonl.gz", "wt") as stream:
         for text, logits in answers.items():
-            row = {"text": text} | {f"it's {t}": x for t, x in zip(topics, logits, strict=True)}
+            row = {"text": text, "score": logits[0]} | {
+                f"it's {t}": x for t, x in zip(topics, logits, strict=True)
+            }
             stream.write(json.dumps(row) + "\n")
     return tmp_path
 
