@@ -1,4 +1,4 @@
-"""New texts by rule, from the training texts alone."""
+"""New texts: by rule from the training texts, by a model from them, or from elsewhere."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from collections.abc import Callable
 
 import harness
 from harness_augmenters.combine import Chain, Mix, Nothing
+from harness_augmenters.embeddings import EmbeddingReplace
+from harness_augmenters.pool import Unlabelled
 from harness_augmenters.pos import PartOfSpeechReplace
 from harness_augmenters.spans import NGram, Sentence
+from harness_augmenters.translate import BackTranslate
 from harness_augmenters.words import Drop, Mask, Replace
 
 
@@ -18,8 +21,11 @@ def register_augmenters(register: Callable[[type[harness.Component]], None]) -> 
     register(Mask)
     register(Replace)
     register(PartOfSpeechReplace)
+    register(EmbeddingReplace)
     register(Drop)
     register(NGram)
     register(Sentence)
+    register(BackTranslate)
+    register(Unlabelled)
     register(Chain)
     register(Mix)

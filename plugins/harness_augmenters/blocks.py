@@ -39,18 +39,49 @@ class Prepared(harness.Augmenter):
         """Whether it works block by block; False where it needs all texts at once."""
         return True
 
+    @property
+    def draws(self) -> bool:
+        """Whether it gives texts from elsewhere than the training texts, in :meth:`draw`."""
+        return False
+
     def prepare(self, corpus: Sequence[str]) -> Transform:
         """What makes new texts, with what it needs to know of the corpus."""
         raise NotImplementedError
+
+    def prepare_on(self, corpus: Sequence[str], device: str) -> Transform:
+        """The same, for one that can work on a GPU."""
+        return self.prepare(corpus)
 
     def __call__(self, texts: Sequence[str], generator: np.random.Generator) -> Iterator[tuple[int, str]]:
         """Yield (row, new text), all of one block before any of the next."""
         yield from self.prepare(texts)(texts, generator)
 
+    def draw(
+        self, train: harness.Examples, unlabelled: Sequence[str], context: harness.Context
+    ) -> Iterator[tuple[int, str]]:
+        """Like calling it, on the context's device."""
+        import numpy as np
 
-def prepare(member: harness.Augmenter, corpus: Sequence[str]) -> Transform:
+        transform = self.prepare_on(train.texts, context.device)
+        yield from transform(train.texts, np.random.default_rng(context.seed))
+
+
+def prepare(member: harness.Augmenter, corpus: Sequence[str], device: str) -> Transform:
     """A member of a combination, ready for any texts; one from elsewhere takes those as its corpus."""
-    return member.prepare(corpus) if isinstance(member, Prepared) else member
+    return member.prepare_on(corpus, device) if isinstance(member, Prepared) else member
+
+
+def draws(member: harness.Augmenter) -> bool:
+    """Whether a member gives texts from elsewhere than the training texts."""
+    if isinstance(member, Prepared):
+        return member.draws
+    return type(member).draw is not harness.Augmenter.draw
+
+
+def base_of(members: Iterable[harness.Component]) -> str:
+    """What the members of a combination start from, or nothing where none starts from anything."""
+    found = [member.base() for member in members]
+    return "\n".join(found) if any(found) else ""
 
 
 def streams(members: Iterable[harness.Augmenter]) -> bool:

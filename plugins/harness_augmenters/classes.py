@@ -26,7 +26,7 @@ NEIGHBOURS = 400  # most frequent words, at most, that count as neighbours
 DIMENSIONS = 50  # that neighbours, and endings, are reduced to
 ENDINGS = 0.3  # how much the endings' distance counts beside the neighbours'
 
-_BARE = re.compile(r"(\W*)(.*?)(\W*)", re.DOTALL)  # what stands before a word, the word, what behind
+BARE = re.compile(r"(\W*)(.*?)(\W*)", re.DOTALL)  # what stands before a word, the word, what behind
 _TEXT_END = ""  # a neighbour like others
 
 
@@ -49,7 +49,7 @@ def word_classes(corpus: Sequence[str], classes: int, seed: int) -> tuple[list[s
     bare_of = np.empty(len(words), dtype=np.int64)
     attached: list[tuple[str, str]] = []
     for index, word in enumerate(words):
-        before, bare, behind = _BARE.fullmatch(word).groups() if word else ("", "", "")  # type: ignore[union-attr]
+        before, bare, behind = BARE.fullmatch(word).groups() if word else ("", "", "")  # type: ignore[union-attr]
         if not bare:  # nothing but punctuation is a word too
             before, bare, behind = "", word, ""
         bare_of[index] = bare_ids.setdefault(bare, len(bare_ids))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
 import harness
@@ -12,7 +13,9 @@ from harness_augmenters.blocks import (
     Copies,
     Prepared,
     Transform,
+    base_of,
     blocks,
+    draws,
     prepare,
     streams,
 )
@@ -25,18 +28,47 @@ Members = Annotated[tuple[harness.Augmenter, ...], harness.MinLen(1)]
 
 
 @dataclass(frozen=True)
-class Nothing(harness.Augmenter):
+class Nothing(Prepared):
     """No new texts: the transfer set is the training texts."""
 
     name = "none"
 
-    def __call__(self, texts: Sequence[str], generator: np.random.Generator) -> Iterator[tuple[int, str]]:
-        """Yield nothing."""
-        return iter(())
+    def prepare(self, corpus: Sequence[str]) -> Transform:
+        """What makes nothing."""
+        return _nothing
+
+
+def _nothing(texts: Sequence[str], generator: np.random.Generator) -> Iterator[tuple[int, str]]:
+    return iter(())
 
 
 @dataclass(frozen=True)
-class Chain(Prepared):
+class Combination(Prepared):
+    """What combinations share: they are what their members are."""
+
+    of: Members  # in order
+
+    @property
+    def draws(self) -> bool:
+        """Whether a member gives texts from elsewhere."""
+        return any(map(draws, self.of))
+
+    @property
+    def accelerated(self) -> bool:  # type: ignore[override]
+        """Whether a GPU speeds up a member."""
+        return any(member.accelerated for member in self.of)
+
+    def base(self) -> str:
+        """What the members start from."""
+        return base_of(self.of)
+
+    def prepare(self, corpus: Sequence[str]) -> Transform:
+        """The members' work on a block, without a GPU."""
+        return self.prepare_on(corpus, "cpu")
+
+
+@dataclass(frozen=True)
+class Chain(Combination):
     """Several augmenters, one after another, on the same text.
 
     The recipe of Tang et al. (2019)::
@@ -62,31 +94,61 @@ class Chain(Prepared):
     copies: Copies = 1  # times that the chain is run on each text
 
     def check(self) -> None:
-        """There are members."""
+        """There are members, and texts from elsewhere come first."""
         if not self.of:
             raise ValueError("chain needs at least one augmenter in `of`")
+        for member in filter(draws, self.of[1:]):
+            raise ValueError(f"{member.name} brings texts of its own, so it must be the first of its chain")
 
     @property
     def streams(self) -> bool:
         """Whether all members can work in small blocks."""
         return streams(self.of)
 
-    def prepare(self, corpus: Sequence[str]) -> Transform:
+    def prepare_on(self, corpus: Sequence[str], device: str) -> Transform:
         """The members' work on a block, one after another."""
-        members = [prepare(member, corpus) for member in self.of]
+        if self.draws:  # texts of its first member: there are none without a pool
+            return _nothing
+        members = [prepare(member, corpus, device) for member in self.of]
 
         def transform(texts: Sequence[str], generator: np.random.Generator) -> Iterator[tuple[int, str]]:
             for start, block in blocks(texts, BLOCK if self.streams else len(texts)):
                 for _ in range(self.copies):
-                    rows: Sequence[int] = range(len(block))
-                    current = block
-                    for member in members:
-                        rows, current = _step(member, rows, current, generator)
-                    for row, text in zip(rows, current, strict=True):
+                    for row, text in _steps(members, block, generator):
                         if text and text != block[row]:
                             yield start + row, text
 
         return transform
+
+    def draw(
+        self, train: harness.Examples, unlabelled: Sequence[str], context: harness.Context
+    ) -> Iterator[tuple[int, str]]:
+        """The same; where the first member brings texts, the work of the others on these."""
+        import numpy as np
+
+        if not self.draws:
+            yield from super().draw(train, unlabelled, context)
+            return
+        generator = np.random.default_rng(context.seed)
+        members = [prepare(member, train.texts, context.device) for member in self.of[1:]]
+        drawn = self.of[0].draw(train, unlabelled, context)
+        while block := list(islice(drawn, BLOCK if streams(self.of[1:]) else None)):
+            for _ in range(self.copies):
+                for index, text in _steps(members, [text for _, text in block], generator):
+                    row = block[index][0]
+                    if text and (row < 0 or text != train.texts[row]):
+                        yield row, text
+
+
+def _steps(
+    members: Iterable[Transform], block: Sequence[str], generator: np.random.Generator
+) -> Iterator[tuple[int, str]]:
+    """What members make of a block of texts, one after another, each text with its row."""
+    rows: Sequence[int] = range(len(block))
+    texts = block
+    for member in members:
+        rows, texts = _step(member, rows, texts, generator)
+    return zip(rows, texts, strict=True)
 
 
 def _step(
@@ -102,7 +164,7 @@ def _step(
 
 
 @dataclass(frozen=True)
-class Mix(Prepared):
+class Mix(Combination):
     """Each new text is made by one of several augmenters, picked with a probability.
 
     Just one of `copies` and `size` is given. With `copies`, each text has that many draws; a draw of which
@@ -111,11 +173,18 @@ class Mix(Prepared):
     until 20 draws a text, and 1,000 more, made none.
 
     A draw takes one text: a member's own `copies` have no effect, and must be 1.
+
+    A member that brings texts of its own gives its share of all new texts, or as many different ones as it
+    has; with `size`, the others make up for what it lacks. Unlabelled texts, and rules for the rest::
+
+        use = "mix"
+        size = 200_000
+        of = [{ use = "unlabelled" }, { use = "mask" }, { use = "ngram" }]
+        weights = [8, 1, 1]
     """
 
     name = "mix"
 
-    of: Members
     weights: tuple[float, ...] = ()  # one for each member, >= 0, in any unit; none given: all alike
     copies: Annotated[int, harness.Gt(0)] | None = None  # draws a text
     size: Annotated[int, harness.Gt(0)] | None = None  # new texts in all
@@ -141,13 +210,60 @@ class Mix(Prepared):
         """Whether all members can work in small blocks, and no size counts over all of them."""
         return self.size is None and streams(self.of)
 
-    def prepare(self, corpus: Sequence[str]) -> Transform:
-        """Draws from the members, for a block."""
+    def draw(
+        self, train: harness.Examples, unlabelled: Sequence[str], context: harness.Context
+    ) -> Iterator[tuple[int, str]]:
+        """The same, with the texts that members bring, before what is made of the training texts."""
         import numpy as np
 
-        members = [prepare(member, corpus) for member in self.of]
-        weights = np.asarray(self.weights or (1.0,) * len(members))
-        shares = weights / weights.sum()
+        if not self.draws:
+            yield from super().draw(train, unlabelled, context)
+            return
+        seen = {_fold(text) for _, block in blocks(train.texts) for text in block}
+        total = self.size or len(train) * (self.copies or 1)
+        missing = self.size or 0
+        for member, share in zip(self.of, self._shares().tolist(), strict=True):
+            if draws(member) and share:
+                fresh = _fresh(member.draw(train, unlabelled, context), seen)
+                for made in islice(fresh, round(total * share)):
+                    missing -= 1
+                    yield made
+        rest = self._rest(missing)
+        if rest is not None:
+            transform = rest._prepare(train.texts, context.device, seen)
+            yield from transform(train.texts, np.random.default_rng(context.seed))
+
+    def _rest(self, missing: int) -> Mix | None:
+        """The members that make texts of training texts, and how much is left to them."""
+        if self.size is None:  # draws that fell to the other members make nothing here
+            return replace(self, of=tuple(Nothing() if draws(member) else member for member in self.of))
+        kept = [
+            (member, share)
+            for member, share in zip(self.of, self._shares().tolist(), strict=True)
+            if share and not draws(member)
+        ]
+        if not kept or missing < 1:
+            return None
+        members, weights = zip(*kept, strict=True)
+        return replace(self, of=members, weights=weights, size=missing)
+
+    def _shares(self) -> NDArray[np.float64]:
+        """Each member's share of the draws."""
+        import numpy as np
+
+        weights = np.asarray(self.weights or (1.0,) * len(self.of))
+        return np.asarray(weights / weights.sum())
+
+    def prepare_on(self, corpus: Sequence[str], device: str) -> Transform:
+        """Draws from the members, for a block."""
+        return self._prepare(corpus, device, set())
+
+    def _prepare(self, corpus: Sequence[str], device: str, seen: set[int]) -> Transform:
+        """Draws from the members; with `size`, of texts that differ from those seen."""
+        import numpy as np
+
+        members = [prepare(member, corpus, device) for member in self.of]
+        shares = self._shares()
 
         def draw(texts: Sequence[str], generator: np.random.Generator) -> Iterator[tuple[int, str]]:
             """One draw for each text."""
@@ -170,19 +286,19 @@ class Mix(Prepared):
 
         def size(texts: Sequence[str], generator: np.random.Generator) -> Iterator[tuple[int, str]]:
             missing, barren = self.size or 0, 0
-            seen = {_fold(text) for _, block in blocks(texts) for text in block}
+            known = seen.union(_fold(text) for _, block in blocks(texts) for text in block)
             while missing and len(texts) and barren < 20 * len(texts) + 1000:
                 # Whole rounds over the texts, then a sample of them: no text has two draws more than
                 # another, but for draws that came to nothing.
                 for rows, block in _round(texts, missing, BLOCK if small else len(texts), generator):
                     fresh: dict[int, tuple[int, str]] = {}
                     for row, text in draw(block, generator):
-                        if (key := _fold(text)) not in seen:
+                        if (key := _fold(text)) not in known:
                             fresh.setdefault(key, (int(rows[row]), text))
                     keys = list(fresh)
                     if len(keys) > missing:
                         keys = [keys[i] for i in generator.choice(len(keys), missing, replace=False)]
-                    seen.update(keys)
+                    known.update(keys)
                     missing -= len(keys)
                     barren = 0 if keys else barren + len(block)
                     yield from map(fresh.__getitem__, keys)
@@ -196,6 +312,14 @@ def _first(made: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
     for row, text in made:
         if row not in seen:
             seen.add(row)
+            yield row, text
+
+
+def _fresh(made: Iterable[tuple[int, str]], seen: set[int]) -> Iterator[tuple[int, str]]:
+    """The texts that differ from all seen before, which are kept in mind."""
+    for row, text in made:
+        if (key := _fold(text)) not in seen:
+            seen.add(key)
             yield row, text
 
 

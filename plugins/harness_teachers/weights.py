@@ -10,7 +10,7 @@ from pathlib import Path
 from harness import HarnessError, Unavailable
 from harness.sources.hub import hub_answers, offline
 
-WANTED = ("*.json", "*.safetensors", "*.txt", "*.model")
+WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.spm")
 PICKLED = "pytorch_model.bin"  # fetched only where there is nothing else, and read as tensors alone
 
 

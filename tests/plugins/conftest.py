@@ -9,6 +9,7 @@ from pathlib import Path
 import pretrained
 import pytest
 import torch
+import translators
 
 from harness.tiny import CheckContext
 
@@ -23,7 +24,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The folder of a tiny pretrained model of a kind, or of a "classifier"; not to be changed."""
+    """The folder of a tiny pretrained model of a kind, a "classifier" or "translator"; not to be changed."""
 
     @cache
     def folder(kind: str) -> Path:

@@ -35,6 +35,9 @@ TABLES: dict[str, list[dict[str, Any]]] = {
     "mix": [{"of": MEMBERS, "copies": 2}, {"of": MEMBERS, "weights": [1, 2], "size": 40}],
     "mask": [{"copies": 3}, {"probability": 0.0, "force": False}],
     "replace": [{"copies": 3}],
+    "embedding-replace": [{"embeddings": TINY}],
+    "back-translate": [{"longest": 12}],
+    "unlabelled": [{}, {"file": "data.csv", "size": 5}],
     "weighted": [{"of": [{"use": "kl"}, {"use": "cross-entropy"}], "weights": [0.7, 0.3]}],
     "cross-entropy": [{}, {"label_smoothing": 0.1}],
     "tfidf-logreg": [{}, {"ngrams": 2, "vocabulary": 30}],
@@ -79,6 +82,8 @@ def build(entry: Entry, table: dict[str, Any], folder_of: Folder) -> Component:
         table = {**table, "model": str(folder_of(table.get("model", "bert"))), "revision": "main"}
     if isinstance(lent := table.get("embeddings"), dict):
         table = {**table, "embeddings": {**lent, "model": str(folder_of(lent["model"]))}}
+    if entry.name == "back-translate":
+        table = {**table, "forth": str(folder_of("translator")), "back": str(folder_of("translator"))}
     return INSTALLED.build(entry.kind, {"use": entry.name, **table})
 
 

@@ -1,0 +1,220 @@
+"""Words for words that a pretrained model has near them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import harness
+from harness_augmenters.blocks import Probability, Words
+from harness_augmenters.classes import BARE
+from harness_augmenters.lexicon import count
+from harness_augmenters.words import Substitutes, Substitution
+from harness_teachers.transformer import MiniLM
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+VOCABULARY = 30_000  # most frequent words, at most, that are replaced and replace
+RARE = 2  # a word that the corpus has less often is neither
+TABLES = (  # what architectures call the table of subwords, (subwords, width)
+    "word_embeddings.weight",
+    "embed_tokens.weight",
+    "shared.weight",
+    "wte.weight",
+    "tok_embeddings.weight",
+)
+
+
+@dataclass(frozen=True)
+class EmbeddingReplace(Substitution):
+    """Words become one of their nearest neighbours in a pretrained model's embeddings (Jiao et al., 2020).
+
+    A word's vector is the mean of its subwords' in the model's input embeddings, and the neighbours are of
+    the corpus, by cosine. (The paper asks a masked language model instead, and GloVe where a word is several
+    subwords.) Neighbours may well be opposites: what the new text then says, the teacher tells. Punctuation
+    around a word stays, and so does its case. Words that the corpus has once stay.
+    """
+
+    name = "embedding-replace"
+
+    probability: Probability = 0.4  # for each word
+    neighbours: Annotated[int, harness.Gt(0)] = 15  # nearest words, all as likely
+    embeddings: harness.Teacher = field(default_factory=MiniLM)  # whose; it need not be the cell's teacher
+
+    def check(self) -> None:
+        """The teacher starts from pretrained weights."""
+        if not callable(getattr(self.embeddings, "folder", None)):
+            raise ValueError(
+                "embeddings must be a teacher that starts from pretrained weights, such as minilm or "
+                f"transformer, not {self.embeddings.name}"
+            )
+
+    def base(self) -> str:
+        """The pretrained weights."""
+        return self.embeddings.base()
+
+    def substitutes(self, corpus: Sequence[str]) -> Substitutes:
+        """The words of the corpus, with the neighbours of each."""
+        import numpy as np
+
+        words = frequent(corpus)
+        vectors = word_vectors(self.embeddings.folder(), words)  # type: ignore[attr-defined]
+        known = np.flatnonzero(np.linalg.norm(vectors, axis=1) > 0)
+        near = nearest(vectors[known], self.neighbours)
+        return _Near([words[i] for i in known.tolist()], near)
+
+
+@dataclass
+class _Near:
+    """Substitutes that are near; a code stands for a word as it is written, with its punctuation."""
+
+    words: Sequence[str]  # (V,), as they are mostly written
+    near: NDArray[np.int64]  # (V, K) places in `words`
+    places: dict[str, int] = field(init=False)  # of lower-cased words
+    codes: dict[str, int] = field(default_factory=dict)
+    written: list[tuple[int, str, str, str]] = field(
+        default_factory=list
+    )  # by code: place, before, word, behind
+
+    def __post_init__(self) -> None:
+        self.places = {word.lower(): place for place, word in enumerate(self.words)}
+
+    def encode(self, block: Words, words: NDArray[np.intp]) -> NDArray[np.intp]:
+        import numpy as np
+
+        return np.fromiter(map(self._code, block.of(words)), dtype=np.intp, count=len(words))
+
+    def _code(self, word: str) -> int:
+        code = self.codes.get(word)
+        if code is None:
+            before, bare, behind = BARE.fullmatch(word).groups()  # type: ignore[union-attr]
+            place = self.places.get(bare.lower()) if self.near.shape[1] else None
+            code = self.codes[word] = -1 if place is None else len(self.written)
+            if place is not None:
+                self.written.append((place, before, bare, behind))
+        return code
+
+    def draw(self, codes: NDArray[np.intp], generator: np.random.Generator) -> list[str]:
+        picks = generator.integers(0, max(self.near.shape[1], 1), len(codes)).tolist()
+        new = []
+        for code, pick in zip(codes.tolist(), picks, strict=True):
+            place, before, bare, behind = self.written[code]
+            word = like(self.words[self.near[place, pick]], bare, self.words[place])
+            new.append(before + word + behind)
+        return new
+
+
+def like(new: str, old: str, usual: str) -> str:
+    """A word in the case of the one it replaces, which is mostly written as `usual`."""
+    if old.isupper() and len(old) > 1:
+        return new.upper()
+    if old[:1].isupper():
+        return new[:1].upper() + new[1:]
+    return new if old == usual else new.lower()
+
+
+def frequent(corpus: Sequence[str]) -> list[str]:
+    """Words of a corpus without punctuation, the most frequent first, each as it is mostly written."""
+    totals: Counter[str] = Counter()
+    forms: dict[str, Counter[str]] = {}
+    for word, number in count(corpus).items():
+        bare = BARE.fullmatch(word)[2]  # type: ignore[index]
+        if bare:
+            totals[bare.lower()] += number
+            forms.setdefault(bare.lower(), Counter())[bare] += number
+    return [forms[word].most_common(1)[0][0] for word, n in totals.most_common(VOCABULARY) if n >= RARE]
+
+
+def nearest(vectors: NDArray[np.float32], neighbours: int) -> NDArray[np.int64]:
+    """Of each vector, (V, D), the nearest others by cosine, nearest first, (V, K); K < V."""
+    import numpy as np
+    from threadpoolctl import threadpool_limits
+
+    wanted = max(min(neighbours, len(vectors) - 1), 0)
+    found = np.empty((len(vectors), wanted), dtype=np.int64)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    # One thread: sums in another order could give other neighbours on another machine.
+    with threadpool_limits(1):
+        for start in range(0, len(unit) if wanted else 0, 1024):
+            away = -unit[start : start + 1024] @ unit.T  # (B, V)
+            rows = np.arange(len(away))[:, None]
+            away[rows[:, 0], start + rows[:, 0]] = np.inf
+            best = np.sort(np.argpartition(away, wanted - 1, axis=1)[:, :wanted], axis=1)
+            order = np.argsort(away[rows, best], axis=1, kind="stable")
+            found[start : start + 1024] = best[rows, order]
+    return found
+
+
+def word_vectors(folder: Path, words: Sequence[str]) -> NDArray[np.float32]:
+    """The mean of each word's subwords' embeddings, (V, D); 0 for words with unknown subwords."""
+    import numpy as np
+
+    tokenizer = _tokenizer(folder)
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    # With a space before: most tokenizers tell a word's start from its middle by it.
+    encoded = tokenizer.encode_batch([f" {word}" for word in words], add_special_tokens=False)
+    unknown = _unknown(tokenizer)
+    table = _table(folder)
+    vectors = np.zeros((len(words), table.shape[1]), dtype=np.float32)
+    for row, encoding in enumerate(encoded):
+        if encoding.ids and unknown not in encoding.ids:
+            vectors[row] = table[encoding.ids].mean(0)
+    return vectors
+
+
+def _tokenizer(folder: Path) -> Any:
+    if (folder / "tokenizer.json").is_file():
+        from tokenizers import Tokenizer
+
+        return Tokenizer.from_file(str(folder / "tokenizer.json"))
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False).backend_tokenizer
+    except (OSError, ValueError, AttributeError, ImportError) as error:
+        raise harness.HarnessError(f"the model in {folder} has no fast tokenizer (tokenizer.json)") from error
+
+
+def _unknown(tokenizer: Any) -> int | None:
+    """The id that stands for what the tokenizer has no subword for."""
+    model: dict[str, Any] = json.loads(tokenizer.to_str())["model"]
+    if "unk_id" in model:
+        return model["unk_id"]  # type: ignore[no-any-return]
+    token = model.get("unk_token")
+    return tokenizer.token_to_id(token) if token else None
+
+
+def _table(folder: Path) -> NDArray[np.float32]:
+    """A model's input embeddings, (subwords, width)."""
+    import numpy as np
+    from safetensors import SafetensorError, safe_open
+
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(path, "np") as tensors:
+                names = [name for name in tensors.keys() if name.endswith(TABLES)]  # noqa: SIM118
+                # Of several, as an encoder's and a decoder's, the one that is nearest to the model's root.
+                for name in sorted(names, key=lambda name: (name.count("."), name))[:1]:
+                    return np.asarray(tensors.get_tensor(name), dtype=np.float32)
+        except (SafetensorError, TypeError):  # damaged, or of a type that numpy lacks: torch tells
+            break
+    return _table_by_torch(folder)
+
+
+def _table_by_torch(folder: Path) -> NDArray[np.float32]:
+    """The same by way of the model, for weights of other formats, types and names."""
+    from transformers import AutoModel
+
+    try:
+        model = AutoModel.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, RuntimeError) as error:
+        why = str(error).partition("\n")[0]
+        raise harness.HarnessError(f"the model in {folder} cannot be loaded: {why}") from None
+    return model.get_input_embeddings().weight.detach().float().numpy()  # type: ignore[no-any-return]

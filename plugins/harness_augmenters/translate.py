@@ -1,0 +1,157 @@
+"""Texts said again: translated into another language, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import harness
+from harness_augmenters.blocks import Copies, Prepared, Transform, blocks
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class BackTranslate(Prepared):
+    """Texts are translated into a pivot language and back (Sennrich et al., 2016; Xie et al., 2020).
+
+    The models are those of OPUS-MT (Tiedemann & Thottingal, 2020), about 300 MB each way, or any other
+    sequence-to-sequence models of the hub or of local folders. A text that comes back as it was, but for
+    case and white space, is left out.
+    """
+
+    name = "back-translate"
+    accelerated: ClassVar[bool] = True
+
+    language: str = "en"  # of the texts
+    pivot: str = "de"  # to translate into
+    forth: str = ""  # model, a hub id or a folder; none given: Helsinki-NLP/opus-mt-<language>-<pivot>
+    back: str = ""  # model; none given: Helsinki-NLP/opus-mt-<pivot>-<language>
+    forth_revision: str = "main"  # a commit, so that the weights cannot change under a result
+    back_revision: str = "main"
+    temperature: Annotated[float, harness.Ge(0)] = 0.9  # of sampling, both ways; 0: the likeliest words
+    beams: Annotated[int, harness.Gt(0)] = 1  # of the search; more of them: more likely texts, and slower
+    longest: Annotated[int, harness.Gt(2)] = 128  # subwords; the rest of a text is not translated
+    batch_size: Annotated[int, harness.Gt(0)] = 32
+    copies: Copies = 1  # new texts a text
+
+    def check(self) -> None:
+        """Copies can differ, and there is another language."""
+        if self.copies > 1 and not self.temperature:
+            raise ValueError("with temperature 0 all copies of a text are the same; give copies = 1")
+        if self.language == self.pivot and not (self.forth and self.back):
+            raise ValueError(f"language and pivot are both {self.pivot!r}; expected two languages")
+
+    def base(self) -> str:
+        """The models' commits, or the fingerprints of their folders. Raises Unavailable."""
+        from importlib.util import find_spec
+
+        from harness_teachers.weights import folder_fingerprint, hub_commit
+
+        if not (self.forth and self.back) and find_spec("sentencepiece") is None:
+            raise harness.Unavailable(
+                "the models of back-translate need the package sentencepiece: pip install sentencepiece"
+            )
+        return "\n".join(
+            folder_fingerprint(Path(model)) if _is_folder(model) else hub_commit(model, revision)
+            for model, revision in self._models()
+        )
+
+    def prepare(self, corpus: Sequence[str]) -> Transform:
+        """The translation, without a GPU."""
+        return self.prepare_on(corpus, "cpu")
+
+    def prepare_on(self, corpus: Sequence[str], device: str) -> Transform:
+        """The translation of texts, block by block; what it draws is the generator's."""
+
+        @cache
+        def both() -> tuple[_Translator, _Translator]:  # loaded once, and only where there are texts
+            forth, back = (_Translator(self, *model, device) for model in self._models())
+            return forth, back
+
+        def transform(texts: Sequence[str], generator: np.random.Generator) -> Iterator[tuple[int, str]]:
+            for start, block in blocks(texts):
+                rows = [row for row, text in enumerate(block) if text.strip()]
+                for _ in range(self.copies if rows else 0):
+                    new = _there_and_back([block[row] for row in rows], *both(), generator)
+                    for row, text in zip(rows, new, strict=True):
+                        if text and text.lower().split() != block[row].lower().split():
+                            yield start + row, text
+
+        return transform
+
+    def _models(self) -> tuple[tuple[str, str], tuple[str, str]]:
+        """(Model, revision) there and back."""
+        there, again = f"{self.language}-{self.pivot}", f"{self.pivot}-{self.language}"
+        return (
+            (self.forth or f"Helsinki-NLP/opus-mt-{there}", self.forth_revision),
+            (self.back or f"Helsinki-NLP/opus-mt-{again}", self.back_revision),
+        )
+
+
+def _there_and_back(
+    texts: Sequence[str], forth: _Translator, back: _Translator, generator: np.random.Generator
+) -> list[str]:
+    """Each text translated twice; torch's own generators are as before afterwards."""
+    import torch
+
+    device = forth.model.device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(int(generator.integers(2**63)))
+        return back(forth(texts))
+
+
+class _Translator:
+    """One of the two models."""
+
+    def __init__(self, how: BackTranslate, model: str, revision: str, device: str) -> None:
+        from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+        from harness_teachers.weights import hub_snapshot
+
+        folder = Path(model).expanduser() if _is_folder(model) else hub_snapshot(model, revision)
+        try:
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            found = AutoModelForSeq2SeqLM.from_pretrained(folder, trust_remote_code=False)
+        except (OSError, ValueError, KeyError, ImportError) as error:
+            why = str(error).partition("\n")[0]
+            raise harness.HarnessError(f"the translation model '{model}' cannot be loaded: {why}") from None
+        self.model: Any = found.to(device).eval()
+        self.how = how
+        # Positions that the architecture has, where it has a limit.
+        room = getattr(found.config, "max_position_embeddings", None) or how.longest
+        self.longest = min(how.longest, room)
+
+    def __call__(self, texts: Sequence[str]) -> list[str]:
+        """Translations, in the order of the texts, of "" too; batches are of like lengths."""
+        import torch
+
+        how = self.how
+        drawn = {"do_sample": True, "temperature": how.temperature, "top_k": 0} if how.temperature else {}
+        ids = self.tokenizer(list(texts), truncation=True, max_length=self.longest)["input_ids"]
+        full = [row for row, text in enumerate(texts) if text and ids[row]]
+        order = sorted(full, key=lambda row: -len(ids[row]))
+        new = [""] * len(texts)
+        for start in range(0, len(order), how.batch_size):
+            rows = order[start : start + how.batch_size]
+            batch = self.tokenizer.pad({"input_ids": [ids[row] for row in rows]}, return_tensors="pt")
+            with torch.inference_mode():
+                made = self.model.generate(
+                    input_ids=batch["input_ids"].to(self.model.device),
+                    attention_mask=batch["attention_mask"].to(self.model.device),
+                    num_beams=how.beams,
+                    max_length=self.longest,
+                    **(drawn or {"do_sample": False}),
+                )
+            decoded = self.tokenizer.batch_decode(made, skip_special_tokens=True)
+            for row, text in zip(rows, decoded, strict=True):
+                new[row] = " ".join(text.split())
+        return new
+
+
+def _is_folder(model: str) -> bool:
+    return model.startswith((".", "/", "~")) or Path(model).is_dir()
