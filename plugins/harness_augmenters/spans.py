@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import harness
+from harness.api import PAIR_SEPARATOR
 from harness_augmenters.blocks import Copies, Prepared, Probability, Transform, Words, blocks, by_block
+from harness_augmenters.words import separators
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +25,8 @@ _SENTENCE_END = re.compile(r"""(?:(?<!\b\w)\.|[!?…])["'”’»)\]]*\s+|\n""")
 class NGram(Prepared):
     """Keep n words in a row, n uniform in [minimum, maximum] (Tang et al., 2019).
 
-    In a text of L words n is at most L - 1, and a text of at most `minimum` words gives nothing.
+    In a text of L words n is at most L - 1, and a text of at most `minimum` words gives nothing. Of a pair
+    each text is cut so, and one that is too short stays as it is.
     """
 
     name = "ngram"
@@ -45,15 +48,19 @@ class NGram(Prepared):
         def work(
             block: Words, generator: np.random.Generator
         ) -> Iterator[tuple[NDArray[np.intp], list[str]]]:
-            long_enough = np.flatnonzero(block.lengths > self.minimum)
+            firsts, lengths, rows = _texts(block)
+            long_enough = np.unique(rows[lengths > self.minimum])
             for _ in range(self.copies):
-                rows = long_enough
+                chosen = long_enough
                 if self.probability < 1:
-                    rows = rows[generator.random(len(rows)) < self.probability]
-                lengths = block.lengths[rows]
-                sizes = generator.integers(self.minimum, np.minimum(lengths - 1, self.maximum), endpoint=True)
-                first = block.firsts[rows] + generator.integers(0, lengths - sizes, endpoint=True)
-                yield rows, block.cut(block.starts[first], block.ends[first + sizes - 1])
+                    chosen = chosen[generator.random(len(chosen)) < self.probability]
+                taken = np.flatnonzero(np.isin(rows, chosen))
+                start, length = firsts[taken], lengths[taken]
+                most = np.maximum(np.minimum(length - 1, self.maximum), self.minimum)
+                sizes = np.minimum(generator.integers(self.minimum, most, endpoint=True), length)
+                sizes = np.where(length > self.minimum, sizes, length)
+                start = start + generator.integers(0, length - sizes, endpoint=True)
+                yield chosen, _joined(rows[taken], _cut(block, start, sizes))
 
         return by_block(work)
 
@@ -63,7 +70,8 @@ class Sentence(Prepared):
     """Keep one random sentence of a text of several; a text of one gives nothing.
 
     Sentences end at ``.``, ``!``, ``?`` or ``…`` before white space, except behind a single letter, and
-    at line ends. Copies of a text are different sentences of it, so there may be fewer than `copies`.
+    at line ends. Copies of a text are different sentences of it, so there may be fewer than `copies`. Of a
+    pair one text is so shortened, and the other kept.
     """
 
     name = "sentence"
@@ -76,7 +84,7 @@ class Sentence(Prepared):
 
         def transform(texts: Sequence[str], generator: np.random.Generator) -> Iterator[tuple[int, str]]:
             for start, block in blocks(texts):
-                split = [sentences(text) for text in block]
+                split = [choices(text) for text in block]
                 counts = [len(parts) if len(parts) > 1 else 0 for parts in split]
                 rows = np.repeat(np.arange(len(split)), counts)
                 flat = [part for parts in split if len(parts) > 1 for part in parts]
@@ -87,6 +95,49 @@ class Sentence(Prepared):
                     yield start + int(rows[index]), flat[index]
 
         return transform
+
+
+def _texts(block: Words) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Of each text, and of both texts of a pair: the first word, the number of words, and the row."""
+    import numpy as np
+
+    marks = separators(block)
+    paired = block.rows(marks)
+    ends = block.firsts[1:].copy()
+    ends[paired] = marks
+    rows = np.concatenate([np.arange(len(ends)), paired])
+    firsts = np.concatenate([block.firsts[:-1], marks + 1])
+    lengths = np.concatenate([ends, block.firsts[1:][paired]]) - firsts
+    order = np.argsort(rows, kind="stable")
+    return firsts[order], lengths[order], rows[order]
+
+
+def _cut(block: Words, firsts: NDArray[np.intp], sizes: NDArray[np.intp]) -> list[str]:
+    """Runs of words."""
+    import numpy as np
+
+    texts = np.full(len(sizes), "", dtype=object)
+    some = np.flatnonzero(sizes)
+    texts[some] = block.cut(block.starts[firsts[some]], block.ends[(firsts + sizes)[some] - 1])
+    return texts.tolist()
+
+
+def _joined(rows: NDArray[np.intp], texts: Sequence[str]) -> list[str]:
+    """One text a row: of the two of a pair, the pair."""
+    made: dict[int, str] = {}
+    for row, text in zip(rows.tolist(), texts, strict=True):
+        made[row] = f"{made[row]}{PAIR_SEPARATOR}{text}" if row in made else text
+    return list(made.values())
+
+
+def choices(text: str) -> list[str]:
+    """What can be kept of a text: each of its sentences; of a pair, each of one text's beside the other."""
+    first, separator, second = text.partition(PAIR_SEPARATOR)
+    if not separator:
+        return sentences(text)
+    of_first, of_second = sentences(first), sentences(second)
+    kept = [f"{one}{separator}{second}" for one in of_first if len(of_first) > 1]
+    return kept + [f"{first}{separator}{one}" for one in of_second if len(of_second) > 1]
 
 
 def sentences(text: str) -> list[str]:

@@ -1,13 +1,18 @@
-"""Augmenters that change words in place. A word is what white space separates."""
+"""Augmenters that change words in place. A word is what white space separates.
+
+What separates the two texts of a pair is none: it stays where it is, and each text keeps a word.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol, overload
 
 import harness
+from harness.api import PAIR_SEPARATOR
 from harness_augmenters.blocks import Copies, Prepared, Probability, Transform, Words, by_block
 from harness_augmenters.lexicon import Lexicon, count
 
@@ -42,7 +47,7 @@ class Substitution(Prepared):
         """The substitution of words."""
         import numpy as np
 
-        substitutes = self.substitutes(corpus)
+        substitutes = self.substitutes(Unpaired(corpus))
 
         def work(
             block: Words, generator: np.random.Generator
@@ -160,6 +165,9 @@ class Drop(Prepared):
         def work(
             block: Words, generator: np.random.Generator
         ) -> Iterator[tuple[NDArray[np.intp], list[str]]]:
+            marks = separators(block)
+            sizes = np.bincount(parts(block, np.arange(len(block)), marks), minlength=len(block.lengths))
+            sizes[parts(block, marks, marks)] -= 1  # words of each text, or of each text of a pair
             # A word goes with the white space behind it. (W,)
             behind = np.append(block.starts[1:], len(block.text))
             last = block.firsts[1:][block.lengths > 0] - 1
@@ -168,12 +176,14 @@ class Drop(Prepared):
                 words = drawn(block, self.probability, generator)
                 if self.force:
                     rest = untouched(block, words)
+                    if len(marks):  # a text's only word would be spared
+                        rest = rest[sizes[parts(block, rest, marks)] > 1]
                     taken = one_of_each(block.rows(rest), generator)
                     words = np.sort(np.append(words, rest[taken]))
-                rows = block.rows(words)
-                whole = np.bincount(rows, minlength=len(block.lengths)) == block.lengths
-                candidates = np.flatnonzero(whole[rows])
-                spared = candidates[one_of_each(rows[candidates], generator)]
+                of = parts(block, words, marks)
+                whole = np.bincount(of, minlength=len(sizes)) == sizes
+                candidates = np.flatnonzero(whole[of])
+                spared = candidates[one_of_each(of[candidates], generator)]
                 words = np.delete(words, spared)
                 texts = block.splice(block.starts[words], behind[words], [""] * len(words))
                 rows = np.unique(block.rows(words))
@@ -186,7 +196,8 @@ def drawn(block: Words, probability: float, generator: np.random.Generator) -> N
     """Each word of a block with this probability, in rising order."""
     import numpy as np
 
-    return np.flatnonzero(generator.random(len(block), dtype=np.float32) < probability)
+    words = np.flatnonzero(generator.random(len(block), dtype=np.float32) < probability)
+    return without(words, separators(block))
 
 
 def untouched(block: Words, words: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -195,7 +206,55 @@ def untouched(block: Words, words: NDArray[np.intp]) -> NDArray[np.intp]:
 
     free = np.ones(len(block.lengths), dtype=np.bool_)
     free[block.rows(words)] = False
-    return np.flatnonzero(np.repeat(free, block.lengths))
+    return without(np.flatnonzero(np.repeat(free, block.lengths)), separators(block))
+
+
+def without(words: NDArray[np.intp], others: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The words, but for the others."""
+    import numpy as np
+
+    return words[np.isin(words, others, invert=True)] if len(others) else words
+
+
+def separators(block: Words) -> NDArray[np.intp]:
+    """Of each text that is a pair, the word that separates its two texts; in rising order."""
+    import numpy as np
+
+    if PAIR_SEPARATOR not in block.text:
+        return np.empty(0, dtype=np.intp)
+    behind = len(PAIR_SEPARATOR) - len(PAIR_SEPARATOR.lstrip())
+    places = [found.start() + behind for found in re.finditer(re.escape(PAIR_SEPARATOR), block.text)]
+    words = np.searchsorted(block.starts, places)
+    return words[np.unique(block.rows(words), return_index=True)[1]]
+
+
+def parts(block: Words, words: NDArray[np.intp], marks: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The number of the text that each word stands in, where the two of a pair count as two.
+
+    `marks` are the block's separators; each is taken for a word of the second text.
+    """
+    import numpy as np
+
+    return np.asarray(block.rows(words) + np.searchsorted(marks, words, side="right"))
+
+
+class Unpaired(Sequence[str]):
+    """A corpus with white space in place of what separates pairs, which is no word to learn or to draw."""
+
+    def __init__(self, corpus: Sequence[str]) -> None:
+        self.corpus = corpus
+
+    def __len__(self) -> int:
+        return len(self.corpus)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [text.replace(PAIR_SEPARATOR, " ") for text in self.corpus[index]]
+        return self.corpus[index].replace(PAIR_SEPARATOR, " ")
 
 
 def one_of_each(rows: NDArray[np.intp], generator: np.random.Generator) -> NDArray[np.intp]:

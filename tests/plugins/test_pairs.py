@@ -15,6 +15,10 @@ from harness.api import PAIR_SEPARATOR, Batch, Examples, HarnessError
 from harness.featurise import Featuriser, Subwords, Words
 from harness.onnx import OnnxModel
 from harness.tiny import CheckContext, tiny_examples
+from harness_augmenters.combine import Chain
+from harness_augmenters.pos import PartOfSpeechReplace
+from harness_augmenters.spans import NGram, Sentence
+from harness_augmenters.words import Drop, Mask, Replace
 from harness_students.ngrams import HashedNgrams
 from harness_teachers.checkpoint import Checkpoint
 from harness_teachers.finetuning import GoldLabels
@@ -161,3 +165,77 @@ def test_a_checkpoint_has_one_label_where_it_scores(folder_of: Folder, context: 
     assert scorer.fit(*examples, context).predict(JOINED).shape == (len(JOINED), 1)
     with pytest.raises(HarnessError, match="was not fine-tuned to score: it has the labels It's snow, "):
         Checkpoint(model=str(folder_of("classifier"))).fit(*examples, context)
+
+
+AUGMENTERS = [
+    Mask(probability=0.5, copies=20),
+    Replace(probability=0.5, copies=20),
+    Drop(probability=0.5, copies=20),
+    NGram(copies=20),
+    Sentence(copies=20),
+    PartOfSpeechReplace(probability=0.5, copies=20, classes=2),
+    Chain(of=(Drop(probability=0.3), Mask(), NGram(maximum=3)), copies=20),
+]
+CORPUS = [
+    "a b c d e [SEP] v w x y z",
+    "a b. c d! e [SEP] v w. x y z",
+    "just one text here, of two. indeed",
+    "a [SEP] v w x",
+    "a b c [SEP] v",
+    "a [SEP] v",
+] * 5
+
+
+@pytest.mark.parametrize("augmenter", AUGMENTERS, ids=lambda a: a.name)
+def test_augmenters_keep_pairs(augmenter: Any) -> None:
+    made = list(augmenter(CORPUS, np.random.default_rng(0)))
+    assert {row % 6 for row, _ in made} >= {0, 1, 2} - ({0, 2} if isinstance(augmenter, Sentence) else set())
+    for row, text in made:
+        assert text.count("[SEP]") == CORPUS[row].count("[SEP]")
+        if PAIR_SEPARATOR not in CORPUS[row]:
+            continue
+        for mine, given in zip(text.split(PAIR_SEPARATOR), CORPUS[row].split(PAIR_SEPARATOR), strict=True):
+            assert mine.strip()
+            if not isinstance(augmenter, Replace | PartOfSpeechReplace):  # no word has moved across
+                assert {*mine.split()} <= {*given.split(), "[MASK]"}
+
+
+def test_what_drop_leaves_of_a_pair() -> None:
+    def made(text: str) -> set[str]:
+        return {new for _, new in Drop(probability=0.0, copies=200)([text], np.random.default_rng(0))}
+
+    assert made("a [SEP] v") == set()
+    assert made("a [SEP] v w") == {"a [SEP] v", "a [SEP] w"}
+    assert made("a b [SEP] v") == {"a [SEP] v", "b [SEP] v"}
+    assert made("a b [SEP] v [SEP]") == {  # only the first separates
+        *("a [SEP] v [SEP]", "b [SEP] v [SEP]", "a b [SEP] v", "a b [SEP] [SEP]"),
+    }
+    sure = {new for _, new in Drop(probability=1.0, copies=200)(["a b [SEP] v w"], np.random.default_rng(0))}
+    assert sure == {f"{a} [SEP] {v}" for a in "ab" for v in "vw"}
+
+
+def test_ngrams_of_both_texts_of_a_pair() -> None:
+    texts = ["a b c [SEP] v", " [SEP] v w"]
+    made = {text for _, text in NGram(minimum=2, copies=300)(texts[:1], np.random.default_rng(0))}
+    assert made == {"a b [SEP] v", "b c [SEP] v"}
+    assert {text for _, text in NGram(copies=300)(texts[1:], np.random.default_rng(0))} == {
+        " [SEP] v",
+        " [SEP] w",
+    }
+    assert not list(NGram()(["a [SEP] v"], np.random.default_rng(0)))
+
+
+def test_one_sentence_of_a_pair() -> None:
+    texts = ["One here. Two there. [SEP] Three.", "One. [SEP] Two."]
+    made = list(Sentence(copies=9)(texts, np.random.default_rng(0)))
+    assert sorted(made) == [(0, "One here. [SEP] Three."), (0, "Two there. [SEP] Three.")]
+
+
+def test_the_separator_is_never_drawn() -> None:
+    corpus = ["a b e f [SEP] b g", "c [SEP] d", "lone words that many others replace"] * 20
+    for augmenter in (
+        Replace(probability=1.0, copies=5),
+        PartOfSpeechReplace(probability=1.0, copies=5, classes=2),
+    ):
+        new = [text for row, text in augmenter(corpus, np.random.default_rng(0)) if row % 3 == 2]
+        assert new and not any("[SEP]" in text for text in new)
