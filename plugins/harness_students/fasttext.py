@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import harness
 from harness import Ge, Gt, Interval
@@ -26,6 +26,7 @@ class FastText(harness.TorchStudent):
     """
 
     name = "fasttext"
+    learns_from: ClassVar[frozenset[str]] = frozenset({"labels", "logits", "hidden"})
 
     min_examples: Annotated[int, Ge(0)] = 300_000  # averaged words learn slowly
     buckets: Annotated[int, Gt(1)] = 20_000  # that words and n-grams are hashed into

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -31,12 +31,18 @@ class AveragedWords(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """(B, L) → (B, C)."""
+        return self.outputs(ids, ())["logits"]
+
+    def outputs(self, ids: Tensor, names: Collection[str]) -> dict[str, Tensor]:
+        """Logits (B, C), and as "hidden" what the last layer sees, before dropout, (B, H)."""
         known = (ids != 0).unsqueeze(-1).to(self.embedding.weight.dtype)  # (B, L, 1)
         summed = (self.embedding(ids) * known).sum(1)  # (B, W)
-        mean = self.dropout(summed / known.sum(1).clamp(min=1))
-        if self.hidden is not None:
-            mean = F.relu(self.hidden(mean))
-        return self.output(mean)  # type: ignore[no-any-return]
+        mean = summed / known.sum(1).clamp(min=1)
+        dropped = self.dropout(mean)
+        if self.hidden is None:
+            return {"logits": self.output(dropped), "hidden": mean}
+        hidden = F.relu(self.hidden(dropped))
+        return {"logits": self.output(hidden), "hidden": hidden}
 
 
 class Convolutions(nn.Module):
@@ -65,6 +71,10 @@ class Convolutions(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """(B, L) → (B, C)."""
+        return self.outputs(ids, ())["logits"]
+
+    def outputs(self, ids: Tensor, names: Collection[str]) -> dict[str, Tensor]:
+        """Logits (B, C), and as "hidden" what the last layer sees, before dropout, (B, H)."""
         known = (ids != 0).unsqueeze(-1).to(self.embedding.weight.dtype)  # (B, L, 1)
         longest = max(self.spans)
         # Zeros after the text's end, so that every word starts a span of every length.
@@ -75,4 +85,5 @@ class Convolutions(nn.Module):
             joined = torch.cat([words[:, at : at + length] for at in range(span)], dim=2)  # (B, L, W * span)
             # ReLU first: then the zeros of padding can win no maximum that a word has not won.
             pooled.append((F.relu(layer(joined)) * known).amax(1))  # (B, F)
-        return self.output(self.dropout(torch.cat(pooled, dim=1)))  # type: ignore[no-any-return]
+        hidden = torch.cat(pooled, dim=1)
+        return {"logits": self.output(self.dropout(hidden)), "hidden": hidden}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -77,6 +78,10 @@ class RecurrentClassifier(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """(B, L) → (B, C)."""
+        return self.outputs(ids, ())["logits"]
+
+    def outputs(self, ids: Tensor, names: Collection[str]) -> dict[str, Tensor]:
+        """Logits (B, C), and as "hidden" what the last layer sees, before dropout, (B, H)."""
         if self.training and self.word_dropout:
             kept = torch.rand(ids.shape, device=ids.device) >= self.word_dropout
             unknown = torch.full_like(ids, self.unknown)  # in their place
@@ -104,7 +109,7 @@ class RecurrentClassifier(nn.Module):
         pooled = self._pool(states, real, lengths)
         if self.feedforward is not None:
             pooled = F.relu(self.feedforward(pooled))
-        return self.output(self.dropout(pooled))  # type: ignore[no-any-return]
+        return {"logits": self.output(self.dropout(pooled)), "hidden": pooled}
 
     def fold(self) -> None:
         """Put the projection into the table, which then holds its image: the same logits, a smaller model."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import harness
 from harness import Ge, Gt, Interval, MinLen
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class WordStudent(harness.TorchStudent):
     """What students with a vocabulary of their own share."""
+
+    learns_from: ClassVar[frozenset[str]] = frozenset({"labels", "logits", "hidden"})
 
     min_examples: Annotated[int, Ge(0)] = 100_000
     vocabulary: Annotated[int, Gt(2)] = 5000  # rows of the embedding, padding and unknown words among them

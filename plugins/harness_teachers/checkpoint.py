@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 
 import harness
 from harness import Gt
-from harness_teachers.transformer import Transformer
+from harness_teachers.transformer import INNER, Transformer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +23,8 @@ class Checkpoint(harness.Teacher):
     accelerated: ClassVar[bool] = True
     mixed_precision: ClassVar[bool] = True
     exports: ClassVar[bool] = True
+    gives: ClassVar[frozenset[str]] = INNER
+    TOKENIZER: ClassVar[str] = ""  # as of fine-tuned transformers
 
     model: str  # a hub id, or a folder
     revision: str = "main"  # a commit, so that the weights cannot change under a result
@@ -55,6 +57,11 @@ class Checkpoint(harness.Teacher):
         from harness_teachers.labelled import load
 
         return load(folder, context)
+
+    def tokenizer(self) -> str:
+        """What is the same for teachers that read texts as the same tokens."""
+        own = self.TOKENIZER and self.model == getattr(type(self), "model", None)
+        return self.TOKENIZER if own else self.model
 
     @property
     def _weights(self) -> Transformer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from inspect import signature
@@ -18,6 +18,7 @@ from harness import Batch, Context, Examples, HarnessError, Loss
 from harness.featurise import Subwords, Tokens
 from harness.nn import TorchModel, training_of
 from harness.training import train
+from harness_teachers.states import Watch
 from harness_teachers.weights import has_tokenizer
 
 if TYPE_CHECKING:
@@ -56,14 +57,19 @@ class Classifier(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """(B, L) → (B, C)."""
+        return self.outputs(ids, ())["logits"]  # type: ignore[no-any-return]
+
+    def outputs(self, ids: Tensor, names: Collection[str]) -> dict[str, Any]:
+        """Ids (B, L) to logits (B, C) and the inner states that are asked for, as in :class:`Batch`."""
         mask = (ids != self.padding).long()  # (B, L)
         typed = {}
         if self.separator is not None:
             marks = (ids == self.separator).long()
             typed["token_type_ids"] = ((marks.cumsum(1) - marks) > 0).long() * mask  # (B, L)
-        found = self.encoder(input_ids=ids, attention_mask=mask, **typed)
+        with Watch(self.encoder, names, head=self.output is None) as watch:
+            found = self.encoder(input_ids=ids, attention_mask=mask, **typed, **watch.options)
         if self.output is None:
-            return found.logits  # type: ignore[no-any-return]
+            return {"logits": found.logits, **watch.states(found, None)}
         states = found.last_hidden_state  # (B, L, W)
         if self.pooling == "cls":
             pooled = states[:, 0]
@@ -71,7 +77,7 @@ class Classifier(nn.Module):
             weights = mask.unsqueeze(-1).to(states.dtype)
             # An empty text is all padding where a tokenizer adds no tokens of its own.
             pooled = (states * weights).sum(1) / weights.sum(1).clamp(min=1)  # (B, W)
-        return self.output(self.dropout(pooled))  # type: ignore[no-any-return]
+        return {"logits": self.output(self.dropout(pooled)), **watch.states(found, pooled)}
 
 
 @dataclass(frozen=True)
@@ -91,12 +97,14 @@ class GoldLabels(Loss):
     def __call__(self, student: Tensor, teacher: Tensor | None, batch: Batch) -> Tensor:
         """See :class:`harness.Loss`."""
         assert batch.labels is not None
+        weights = 1.0 if batch.weights is None else batch.weights
         if batch.labels.is_floating_point():
             known = batch.labels.isfinite()
             errors = student[:, 0] * known - batch.labels.nan_to_num()
-            return errors.square().sum() / known.sum().clamp_min(1)
-        total = nn.functional.cross_entropy(student, batch.labels, ignore_index=-1, reduction="sum")
-        return total / (batch.labels >= 0).sum().clamp_min(1)
+            return (errors.square() * weights).sum() / known.sum().clamp_min(1)
+        reduction = "sum" if batch.weights is None else "none"
+        losses = nn.functional.cross_entropy(student, batch.labels, ignore_index=-1, reduction=reduction)
+        return (losses * weights).sum() / (batch.labels >= 0).sum().clamp_min(1)
 
 
 def fine_tune(

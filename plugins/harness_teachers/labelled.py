@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -33,9 +33,10 @@ class LabelledClassifier(Classifier):
         self.order: Tensor
         self.register_buffer("order", torch.tensor(order))  # (C,): where the head has each class
 
-    def forward(self, ids: Tensor) -> Tensor:
-        """(B, L) → (B, C)."""
-        return super().forward(ids).index_select(1, self.order)
+    def outputs(self, ids: Tensor, names: Collection[str]) -> dict[str, Any]:
+        """See :class:`Classifier`."""
+        found = super().outputs(ids, names)
+        return found | {"logits": found["logits"].index_select(1, self.order)}
 
 
 def from_folder(

@@ -7,7 +7,7 @@ that range, and what they publish beside it is said at each. Any of it can be ch
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from harness import Ge, Gt, Interval
 from harness_teachers.checkpoint import Checkpoint
@@ -19,6 +19,7 @@ class BertBaseUncased(Transformer):
     """BERT base, English, lower-cased: 12 layers, 110 M parameters (Devlin et al., 2019)."""
 
     name = "bert-base-uncased"
+    TOKENIZER: ClassVar[str] = "bert-base-uncased"
 
     model: str = "google-bert/bert-base-uncased"
     revision: str = "86b5e0934494bd15c9632b12f734a8a67f723594"
@@ -43,6 +44,7 @@ class RobertaBase(Transformer):
     """RoBERTa base, English: 12 layers, 125 M parameters (Liu et al., 2019)."""
 
     name = "roberta-base"
+    TOKENIZER: ClassVar[str] = "roberta-base"
 
     model: str = "FacebookAI/roberta-base"
     revision: str = "e2da8e2f811d1448a5b465c236feacd80ffbac7b"
@@ -55,6 +57,7 @@ class DistilbertBaseUncased(Transformer):
     """DistilBERT, English, lower-cased: 6 layers, 66 M parameters, from BERT base (Sanh et al., 2019)."""
 
     name = "distilbert-base-uncased"
+    TOKENIZER: ClassVar[str] = "bert-base-uncased"
 
     model: str = "distilbert/distilbert-base-uncased"
     revision: str = "12040accade4e8a0f71eabdb258fecc2e7e948be"
@@ -65,6 +68,7 @@ class DistilrobertaBase(Transformer):
     """DistilRoBERTa, English: 6 layers, 82 M parameters, from RoBERTa base (Sanh et al., 2019)."""
 
     name = "distilroberta-base"
+    TOKENIZER: ClassVar[str] = "roberta-base"
 
     model: str = "distilbert/distilroberta-base"
     revision: str = "fb53ab8802853c8e4fbdbcd0529f21fc6f459b2b"
@@ -106,6 +110,7 @@ class DistilbertSst2(Checkpoint):
     """
 
     name = "distilbert-base-uncased-finetuned-sst-2-english"
+    TOKENIZER: ClassVar[str] = "bert-base-uncased"
 
     model: str = "distilbert/distilbert-base-uncased-finetuned-sst-2-english"
     revision: str = "714eb0fa89d2f80546fda750413ed43d93601a13"

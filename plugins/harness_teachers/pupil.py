@@ -36,6 +36,11 @@ class Pupil(harness.Teacher):
         return self.student.base()
 
     @property
+    def gives(self) -> frozenset[str]:  # type: ignore[override]
+        """Logits, and the inner states by which the student itself can learn."""
+        return frozenset({"logits"}) | (self.student.learns_from - {"labels"})
+
+    @property
     def accelerated(self) -> bool:  # type: ignore[override]
         """As the student."""
         return self.student.accelerated

