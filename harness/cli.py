@@ -121,11 +121,12 @@ def bench(
     """Run what is missing of SUITE and write results/<suite>/."""
     import signal
 
-    from harness import leaderboard
+    from harness import leaderboard, predictions
     from harness.collect import collect
     from harness.devices import slots
     from harness.display import display
     from harness.executors.local import LocalExecutor
+    from harness.ranking import of_run
     from harness.record import merge, read
     from harness.runner import prepare, run
     from harness.store import Store
@@ -139,6 +140,7 @@ def bench(
     _check_writable(folder)
     written = folder / "records.jsonl"
     before = read(written) if written.exists() else []
+    predicted = predictions.read(folder)
     kept = Store(store)
     if fresh:
         for step in chosen.steps.values():
@@ -162,14 +164,18 @@ def bench(
         return (schedule if key in schedule.states else whole).outcome(key)
 
     records = list(collect(plan, outcome, kept, catalog))
-    leaderboard.write(merge(before, records), folder)
+    merged = merge(before, records)
+    answers = predictions.merge(
+        predicted, predictions.collect(plan, records, kept), merged, {record["cell"] for record in records}
+    )
+    board = leaderboard.write(merged, folder, answers)
     asked = {cell.key for cell in chosen.cells}
     mine = [record for record in records if record["cell"] in asked]
     counts = {
         status: sum(r["status"] == status for r in mine)
         for status in ("ok", "failed", "unavailable", "incompatible")
     }
-    show.finish(records, counts, folder, interrupted)
+    show.finish(of_run(board, records), counts, folder, interrupted)
     if interrupted:
         return INTERRUPTED
     return SOME_FAILED if counts["failed"] or (strict and counts["unavailable"]) else OK
@@ -225,14 +231,12 @@ def plugins(as_json: bool) -> None:
 @_reported
 def leaderboard(suite: Path, results: Path, form: str) -> None:
     """Print the table of SUITE: a suite's file, its name, or a folder of results."""
+    from harness import predictions
     from harness.display import show_leaderboard
     from harness.record import read
 
-    for folder in (suite, results / _name_in(suite), results / suite.name):
-        if (folder / "records.jsonl").is_file():
-            show_leaderboard(read(folder / "records.jsonl"), form)
-            return
-    raise HarnessError(f"there are no results of '{suite}' in {results}/; run: harness bench {suite}")
+    folder = _results_of(suite, results)
+    show_leaderboard(read(folder / "records.jsonl"), predictions.read(folder), form)
 
 
 # -- what commands share -----------------------------------------------------------------------------------
@@ -254,6 +258,14 @@ def _suite(path: Path, catalog: Catalog) -> Suite:
     from harness.suite import load
 
     return load(path, catalog)
+
+
+def _results_of(suite: Path, results: Path) -> Path:
+    """The folder of results that a suite's file, its name, or the folder itself means."""
+    for folder in (suite, results / _name_in(suite), results / suite.name):
+        if (folder / "records.jsonl").is_file():
+            return folder
+    raise HarnessError(f"there are no results of '{suite}' in {results}/; run: harness bench {suite}")
 
 
 def _name_in(path: Path) -> str:

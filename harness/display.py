@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from harness.catalog import Catalog
+    from harness.predictions import Prediction
+    from harness.ranking import Leaderboard
     from harness.schedule import Schedule
 
 _LOG_LINES = 12  # of a failed step's output that are shown
@@ -30,9 +32,7 @@ class Display(Protocol):
     def __call__(self, event: dict[str, Any]) -> None:
         """Show one event."""
 
-    def finish(
-        self, records: Sequence[Record], counts: dict[str, int], folder: Path, interrupted: bool
-    ) -> None:
+    def finish(self, board: Leaderboard, counts: dict[str, int], folder: Path, interrupted: bool) -> None:
         """Show how the run ended."""
 
 
@@ -76,9 +76,7 @@ class JsonLines:
         sys.stdout.write(dumps(event) + "\n")
         sys.stdout.flush()
 
-    def finish(
-        self, records: Sequence[Record], counts: dict[str, int], folder: Path, interrupted: bool
-    ) -> None:
+    def finish(self, board: Leaderboard, counts: dict[str, int], folder: Path, interrupted: bool) -> None:
         """See :class:`Display`."""
         self({"event": "end", "interrupted": interrupted, **counts, "results": str(folder)})
 
@@ -131,15 +129,12 @@ class Lines:
         elif kind in ("warning", "message"):
             self.say(f"  {event['message']}", "yellow")
 
-    def finish(
-        self, records: Sequence[Record], counts: dict[str, int], folder: Path, interrupted: bool
-    ) -> None:
+    def finish(self, board: Leaderboard, counts: dict[str, int], folder: Path, interrupted: bool) -> None:
         """See :class:`Display`."""
         from harness.leaderboard import to_rich
-        from harness.ranking import build
 
         self.console.print()
-        self.console.print(to_rich(build(records), self.console.width))
+        self.console.print(to_rich(board, self.console.width))
         self.console.print()
         told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
         took = duration(time.monotonic() - self.began)
@@ -194,12 +189,10 @@ class Live(Lines):
                 self._bars.update(self._whole, advance=1, said=said)
         super().__call__(event)
 
-    def finish(
-        self, records: Sequence[Record], counts: dict[str, int], folder: Path, interrupted: bool
-    ) -> None:
+    def finish(self, board: Leaderboard, counts: dict[str, int], folder: Path, interrupted: bool) -> None:
         """See :class:`Display`."""
         self._bars.stop()
-        super().finish(records, counts, folder, interrupted)
+        super().finish(board, counts, folder, interrupted)
 
     @staticmethod
     def _plain(text: str) -> str:
@@ -381,12 +374,12 @@ def show_plugins(catalog: Catalog, as_json: bool) -> None:
             console.print(_inert(line), style="dim", markup=False)
 
 
-def show_leaderboard(records: list[Record], form: str) -> None:
+def show_leaderboard(records: list[Record], predictions: Mapping[str, Prediction], form: str) -> None:
     """The table in the form asked for."""
     from harness import leaderboard
     from harness.ranking import build
 
-    board = build(records)
+    board = build(records, predictions)
     if form == "terminal":
         console = _console()
         console.print(leaderboard.to_rich(board, console.width))

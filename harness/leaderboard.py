@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.api import SPLITS
-from harness.metrics import LOWER_IS_BETTER
+from harness.columns import (
+    Column,
+    columns,
+    fitting,
+    heading,
+    printable,
+    problems,
+    ranked,
+    seeds_of,
+)
+from harness.predictions import write as write_predictions
 from harness.ranking import PARTS, Leaderboard, Row, Table, build
 from harness.record import Record, dumps, publish
 from harness.record import write as write_records
@@ -26,11 +32,19 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Group
 
+    from harness.predictions import Prediction
+
 __all__ = [
+    "Column",
     "Leaderboard",
     "Row",
     "Table",
     "build",
+    "columns",
+    "heading",
+    "printable",
+    "problems",
+    "ranked",
     "to_csv",
     "to_frame",
     "to_json",
@@ -40,16 +54,25 @@ __all__ = [
 ]
 
 NOTHING = "—"
+ADDED = ("gain", "interval", "places", "gain_interval", "gain_p")  # beside what is over seeds
 PROBLEM_TITLES = ("without a result", "model", "teacher", "augmenter", "loss", "seeds", "why")
 
 
-def write(records: Iterable[Record], folder: Path) -> None:
-    """Write ``records.jsonl``, ``leaderboard.md`` and ``leaderboard.csv``, each all or nothing."""
+def write(
+    records: Iterable[Record], folder: Path, predictions: Mapping[str, Prediction] | None = None
+) -> Leaderboard:
+    """Write ``records.jsonl``, ``leaderboard.md`` and ``leaderboard.csv``, each all or nothing.
+
+    With `predictions`, ``predictions.parquet`` too. Returns what stands in the tables.
+    """
     records = list(records)
-    board = build(records)
+    board = build(records, predictions)
+    if predictions is not None:
+        write_predictions(folder, predictions)
     write_records(records, folder / "records.jsonl")
     publish(folder / "leaderboard.md", to_markdown(board))
     publish(folder / "leaderboard.csv", to_csv(board))
+    return board
 
 
 # -- for programs -------------------------------------------------------------------------------------------
@@ -80,7 +103,7 @@ def to_json(board: Leaderboard) -> str:
         **{name: getattr(board, name) for name in ("suites", "versions", "machines", "records")},
         "tables": [
             {
-                **{name: getattr(table, name) for name in ("task", "label", "headline", "seeds")},
+                **{name: getattr(table, name) for name in ("task", "label", "headline", "seeds", "note")},
                 "rows": [_json_row(row) for row in table.rows],
             }
             for table in board.tables
@@ -94,7 +117,7 @@ def _json_row(row: Row) -> dict[str, Any]:
         **{name: getattr(row, name) for name in ("rank", "role", "status")},
         **row.parts,
         "labels": row.labels,
-        **{name: getattr(row, name) for name in ("seeds", "gain")},
+        **{name: getattr(row, name) for name in ("seeds", "cells", *ADDED)},
         "stats": {name: vars(row.stats[name]) for name in _in_order(row.stats)},
         "problems": [
             {"status": status, "reason": reason, "seeds": seeds} for status, reason, seeds in row.problems
@@ -121,13 +144,21 @@ def _flat_row(table: Table, row: Row, names: Iterable[str]) -> dict[str, Any]:
         flat[part] = component and component["name"]
         flat[f"{part}_params"] = component and dumps(component["params"])
     flat |= {"n": len(row.seeds), "seeds": " ".join(map(str, row.seeds)), "gain": row.gain}
+    for name, pair in (
+        ("place", row.places),
+        ("interval", row.interval),
+        ("gain_interval", row.gain_interval),
+    ):
+        ends = ("best", "worst") if name == "place" else ("low", "high")
+        flat |= {f"{name}_{end}": pair and pair[i] for i, end in enumerate(ends)}
+    flat["gain_p"] = row.gain_p
     for name in names:
         stat = row.stats.get(name)
         if name.startswith(("parameters_", "size_")):  # of the model's shape, not of a seed
             flat[name] = stat and stat.mean
         else:
             flat |= {f"{name}_mean": stat and stat.mean, f"{name}_std": stat and stat.std}
-    flat["problems"] = "; ".join(f"{_seeds(s)} {status}: {why}" for status, why, s in row.problems)
+    flat["problems"] = "; ".join(f"{seeds_of(s)} {status}: {why}" for status, why, s in row.problems)
     return flat
 
 
@@ -195,7 +226,7 @@ def to_rich(board: Leaderboard, width: int | None = None) -> Group:
         title, details = map(printable, heading(table))
         parts += [Text()] if parts else []
         parts += [Text(title, style="bold"), Text(details, style="dim")]
-        shown, dropped = _fitting(table, width)
+        shown, dropped = fitting(table, width)
         grid = RichTable(header_style="bold", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
         for column in shown:
             grid.add_column(
@@ -220,10 +251,14 @@ def to_rich(board: Leaderboard, width: int | None = None) -> Group:
 
 STYLES = {"teacher": "cyan", "baseline": "dim", "distilled": "green"}
 LEGEND = (
-    "± is the sample standard deviation over n seeds. gain: over the same student trained on the gold labels "
-    "alone, in points. kept: the share of the teacher's score. agreement: texts on which model and teacher "
-    "give the same answer. p50: the median time for one text, tokenisation included, on the CPU unless "
-    "another device is named. train: the time to train this one model."
+    "#: the place by the mean or, where there are intervals, the places that tests leave a row: of rows "
+    "whose places overlap, the order may be luck (each pair on the same texts and over seeds; p < 0.05, "
+    "Holm's correction for all pairs of the table). ± is the sample standard deviation over n seeds. 95 % "
+    "interval: of the mean, over texts and seeds; over texts alone where n is 1. gain: over the same student "
+    "trained on the gold labels alone, in points; * where it is not luck (p < 0.05, corrected for all gains "
+    "of the table). kept: the share of the teacher's score. agreement: texts on which model and teacher give "
+    "the same answer. p50: the median time for one text, tokenisation included, on the CPU unless another "
+    "device is named. train: the time to train this one model."
 )
 
 
@@ -236,180 +271,3 @@ def provenance(board: Leaderboard) -> str:
         f"from {board.records:,} record{'' if board.records == 1 else 's'}{suites} "
         f"({' and '.join(sources) or 'no'} data) on {'; '.join(board.machines) or 'an unknown machine'}."
     )
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a table that people read."""
-
-    title: str
-    cell: Callable[[Row], str]
-    numeric: bool = True
-    spare: int = 0  # where there is no room for all, the highest goes first; 0 stays
-    stat: str = ""  # the number that it shows, by its name in a row's stats
-
-
-def columns(table: Table, merged: bool = False) -> list[Column]:
-    """The columns of the ranked rows; one that no row fills is left out. `merged` ones need less width."""
-    names = [table.headline, *(name for name in ("f1_macro", "masked_accuracy") if name != table.headline)]
-    recipe = [Column(part, partial(_label, part), numeric=False) for part in ("teacher", "augmenter", "loss")]
-    found = [
-        Column("#", lambda row: str(row.rank or "")),
-        Column("role", lambda row: row.role, numeric=False),
-        Column("model", partial(_label, "model"), numeric=False),
-        *([Column("recipe", _recipe, numeric=False)] if merged else recipe),
-        *(_score(table, name, spare=5 * (name != table.headline)) for name in names),
-        _gain(table),
-        _plain("kept, %", "teacher_share", lambda value: f"{100 * value:.1f}", spare=4),
-        _plain("agreement, %", "agreement", lambda value: f"{100 * value:.1f}", spare=8),
-        _plain("parameters", "parameters_total", _amount, spare=1),
-        _plain("size", "size_model_bytes", _size, spare=6),
-        *(_plain(title, name, _significant, spare=3) for title, name in _latencies(table)),
-        _plain("train, s", "cost_train_s", _significant, spare=7),
-        Column("n", lambda row: f"{len(row.seeds)}{f' of {_asked(row)}' if row.problems else ''}", spare=2),
-    ]
-    return [column for column in found if any(column.cell(row) for row in ranked(table))]
-
-
-def _fitting(table: Table, width: int | None) -> tuple[list[Column], list[str]]:
-    """The columns that fit, and the titles of those that do not."""
-
-    def need(column: Column) -> int:  # a title breaks at its comma
-        texts = [*column.title.split(", "), *map(column.cell, ranked(table))]
-        return 3 + max(map(len, texts))
-
-    shown, dropped = columns(table), []
-    if width and sum(map(need, shown)) > width:
-        shown = columns(table, merged=True)
-        room = width - sum(map(need, shown))
-        while room < 0 and (least := max(reversed(shown), key=lambda column: column.spare)).spare:
-            room += need(least)
-            shown.remove(least)
-            dropped.append(least.title)
-    return shown, dropped
-
-
-def ranked(table: Table) -> list[Row]:
-    """The rows with a result."""
-    return [row for row in table.rows if row.seeds]
-
-
-def problems(table: Table) -> list[list[str]]:
-    """What has no result, wholly or for some seeds: the cells under PROBLEM_TITLES."""
-    names = ("model", "teacher", "augmenter", "loss")
-    return [
-        [row.role, *(_label(name, row) for name in names), _seeds(seeds), f"{status}: {reason}"]
-        for row in table.rows
-        for status, reason, seeds in row.problems
-    ]
-
-
-def heading(table: Table) -> tuple[str, str]:
-    """The task and the data, which is all that makes two tables comparable: a title, and a line below it."""
-    task = table.task
-    counts = ", ".join(f"{task[split]:,} {split}" for split in SPLITS if task.get(split) is not None)
-    details = [
-        f"from {task['origin']}" if task.get("origin") else "",
-        f"fingerprint {task['fingerprint'][:12]}" if task.get("fingerprint") else "",
-        counts,
-        _seeds(table.seeds),
-    ]
-    return f"{table.label}, {task.get('source') or 'no'} data", "; ".join(filter(None, details))
-
-
-def _seeds(seeds: Sequence[int]) -> str:
-    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
-
-
-def _label(name: str, row: Row) -> str:
-    """A teacher stands under "model" in its own row, and under "teacher" in those of its students."""
-    if name == "model":
-        return row.labels["teacher" if row.role == "teacher" else "student"]
-    return "" if name == row.role == "teacher" else row.labels[name]
-
-
-def _recipe(row: Row) -> str:
-    return " · ".join(filter(None, (_label(name, row) for name in ("teacher", "augmenter", "loss"))))
-
-
-def _asked(row: Row) -> int:
-    return len(row.seeds) + sum(len(seeds) for _, _, seeds in row.problems)
-
-
-def _percent(table: Table, name: str) -> bool:
-    means = [abs(row.stats[name].mean) for row in table.rows if name in row.stats]
-    return name not in LOWER_IS_BETTER and max(means, default=0) <= 1
-
-
-def _score(table: Table, name: str, spare: int) -> Column:
-    scale, digits = (100, 1) if _percent(table, name) else (1, 2)
-
-    def cell(row: Row) -> str:
-        stat = row.stats.get(name)
-        if stat is None:
-            return ""
-        spread = "" if stat.std is None else f" ± {scale * stat.std:.{digits}f}"
-        return f"{scale * stat.mean:.{digits}f}{spread}"
-
-    title = {"f1_macro": "macro F1", "f1": "F1"}.get(name, name.replace("_", " "))
-    return Column(f"{title}, %" if scale == 100 else title, cell, spare=spare, stat=name)
-
-
-def _gain(table: Table) -> Column:
-    scale, digits = (100, 1) if _percent(table, table.headline) else (1, 2)
-
-    def cell(row: Row) -> str:
-        # Rounded first, since "-0.0" would claim a loss.
-        return "" if row.gain is None else f"{round(scale * row.gain, digits) or 0.0:+.{digits}f}"
-
-    return Column("gain, points" if scale == 100 else "gain", cell)
-
-
-def _plain(title: str, name: str, show: Callable[[float], str], spare: int = 0) -> Column:
-    def cell(row: Row) -> str:
-        return show(row.stats[name].mean) if name in row.stats else ""
-
-    return Column(title, cell, spare=spare, stat=name)
-
-
-def _latencies(table: Table) -> list[tuple[str, str]]:
-    """Titles and names of the median latencies, the processor's before a GPU's."""
-    names = {name for row in table.rows for name in row.stats if re.fullmatch("latency_.+_p50_ms", name)}
-    known = ("torch", "onnx", "native")
-
-    def order(name: str) -> tuple[bool, int, str]:
-        backend = name.split("_")[1]
-        return "_cpu_" not in name, known.index(backend) if backend in known else len(known), name
-
-    def title(name: str) -> str:
-        backend, _, device = name.removeprefix("latency_").removesuffix("_p50_ms").rpartition("_")
-        return f"{backend} {'' if device == 'cpu' else device + ' '}p50, ms"
-
-    return [(title(name), name) for name in sorted(names, key=order)]
-
-
-def _significant(value: float) -> str:
-    """Three digits that count, and no exponent."""
-    if value == 0:
-        return "0"
-    digits = 2 - math.floor(math.log10(abs(value)))
-    return f"{round(value, digits):,.{max(0, digits)}f}"
-
-
-def _amount(value: float) -> str:
-    if value < 1e6:
-        return f"{value:,.0f}"
-    return f"{value / 1e9:,.1f} G" if value >= 999.95e6 else f"{value / 1e6:.1f} M"
-
-
-def _size(value: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if value < 999.5:
-            return f"{_significant(value)} {unit}"
-        value /= 1000
-    return f"{_significant(value)} GB"
-
-
-def printable(text: str) -> str:
-    """Names come from anywhere: no line breaks, terminal controls, or marks that turn text around."""
-    return text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)

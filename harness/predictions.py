@@ -52,8 +52,8 @@ def read(folder: Path) -> dict[str, Prediction]:
 
     path = folder / FILE
     try:
-        rows = pq.read_table(pa.BufferReader(path.read_bytes()), use_threads=False)
-        return _decode(rows)
+        # read_table would import pandas.
+        return _decode(pq.ParquetFile(pa.BufferReader(path.read_bytes())).read(use_threads=False))
     except FileNotFoundError:
         return {}
     except OSError as error:

@@ -12,10 +12,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.metrics import LOWER_IS_BETTER
 from harness.record import DISTRIBUTION, Record
+
+if TYPE_CHECKING:
+    from harness.predictions import Prediction
 
 PARTS = ("teacher", "student", "augmenter", "loss")
 ROLES = ("teacher", "baseline", "distilled")
@@ -47,8 +50,14 @@ class Row:
     seeds: tuple[int, ...]
     stats: Mapping[str, Stat]
     problems: tuple[tuple[str, str, tuple[int, ...]], ...] = ()  # (status, reason, seeds)
-    rank: int | None = None
+    rank: int | None = None  # by the mean
     gain: float | None = None  # over the student's own baseline; above 0 is better
+    cells: tuple[str, ...] = ()  # the keys of the cells that are ok, in the order of `seeds`
+    # What predictions add (harness.intervals); None where there are none.
+    interval: tuple[float, float] | None = None  # 95 %, of the headline's mean
+    places: tuple[int, int] | None = None  # the best and the worst rank that tests leave it
+    gain_interval: tuple[float, float] | None = None
+    gain_p: float | None = None  # corrected for the number of gains in the table
 
     @property
     def status(self) -> str:
@@ -65,6 +74,7 @@ class Table:
     headline: str
     rows: tuple[Row, ...]
     seeds: tuple[int, ...]
+    note: str = ""  # why rows have no interval, where they might
 
 
 @dataclass(frozen=True)
@@ -78,8 +88,12 @@ class Leaderboard:
     records: int
 
 
-def build(records: Iterable[Record]) -> Leaderboard:
-    """The leaderboard of these records; their order changes nothing."""
+def build(records: Iterable[Record], predictions: Mapping[str, Prediction] | None = None) -> Leaderboard:
+    """The leaderboard of these records; their order changes nothing.
+
+    `predictions` (of :mod:`harness.predictions`) give rows their intervals, and ranks the places that tests
+    leave them.
+    """
     records = list(records)
     label = labeller(records)
     groups: dict[str, list[Record]] = defaultdict(list)
@@ -88,6 +102,10 @@ def build(records: Iterable[Record]) -> Leaderboard:
         data = [task.get("version"), task.get("source"), task.get("fingerprint")]
         groups[_canonical([task["name"], task["params"], data])].append(record)
     tables = [_table(group, label) for group in groups.values()]
+    if predictions is not None:
+        from harness.intervals import attach
+
+        tables = [attach(table, predictions) for table in tables]
     made = [record.get("provenance") or {} for record in records]
     return Leaderboard(
         tables=tuple(sorted(tables, key=_place)),
@@ -96,6 +114,13 @@ def build(records: Iterable[Record]) -> Leaderboard:
         machines=_distinct(", ".join([where.get("cpu", ""), *(where.get("gpu") or [])]) for where in made),
         records=len(records),
     )
+
+
+def of_run(board: Leaderboard, records: Iterable[Record]) -> Leaderboard:
+    """Those tables that hold some of these records' data: what a run has to show of all that is kept."""
+    data = {(record["task"]["name"], record["task"].get("source")) for record in records}
+    tables = (table for table in board.tables if (table.task["name"], table.task.get("source")) in data)
+    return replace(board, tables=tuple(tables))
 
 
 def _place(table: Table) -> tuple[Any, ...]:
@@ -123,8 +148,8 @@ def _table(records: list[Record], label: Callable[[str, Any], str]) -> Table:
     task = min(tasks, key=lambda task: (-sum(value is not None for value in task.values()), _canonical(task)))
     rows = [_row([by_seed[seed] for seed in sorted(by_seed)], label) for by_seed in groups.values()]
     headline = task.get("headline") or _HEADLINES.get(task.get("type", "")) or _guess(rows)
-    references = _references(rows, headline)
-    rows = [_compared(row, references, headline) for row in rows]
+    best = references(rows, headline)
+    rows = [_compared(row, best, headline) for row in rows]
     sign = 1 if headline in LOWER_IS_BETTER else -1
 
     def best_first(row: Row) -> tuple[Any, ...]:
@@ -157,7 +182,7 @@ def _row(records: list[Record], label: Callable[[str, Any], str]) -> Row:
     ok, problems = [], defaultdict(list)
     for record in records:
         if record["status"] == "ok":
-            ok.append(record["seed"])
+            ok.append((record["seed"], record["cell"]))
             for name, value in _numbers(record):
                 numbers[name].append(value)
         else:
@@ -166,7 +191,8 @@ def _row(records: list[Record], label: Callable[[str, Any], str]) -> Row:
         role=first["role"],
         parts=parts,
         labels={part: label(part, parts[part]) if parts[part] else "" for part in PARTS},
-        seeds=tuple(ok),
+        seeds=tuple(seed for seed, _ in ok),
+        cells=tuple(cell for _, cell in ok),
         stats={name: _stat(values) for name, values in numbers.items()},
         problems=tuple((status, reason, tuple(seeds)) for (status, reason), seeds in problems.items()),
     )
@@ -202,24 +228,33 @@ def _stat(values: Sequence[float]) -> Stat:
     return Stat(mean, math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1)), len(values))
 
 
-def _references(rows: Sequence[Row], headline: str) -> dict[tuple[str, str], list[float]]:
-    """What distilled rows are held against: the means of each teacher, and of each student on its own."""
-    found: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for row in rows:
+Reference = tuple[str, str]  # a part, and which component it is
+
+
+def references(rows: Sequence[Row], headline: str) -> dict[Reference, Row]:
+    """What distilled rows are held against: the best row of each teacher, and of each student on its own."""
+    sign = 1 if headline in LOWER_IS_BETTER else -1
+    found: dict[Reference, Row] = {}
+    for row in sorted(rows, key=lambda row: sign * row.stats[headline].mean if headline in row.stats else 0):
         part = {"teacher": "teacher", "baseline": "student"}.get(row.role)
         augmented = row.labels["augmenter"] and row.parts["augmenter"]["name"] != "none"  # type: ignore[index]
         if part and headline in row.stats and not augmented:
-            found[part, _canonical(_identity(row.parts[part]))].append(row.stats[headline].mean)
+            found.setdefault(reference(row, part), row)
     return found
 
 
-def _compared(row: Row, references: Mapping[tuple[str, str], list[float]], headline: str) -> Row:
+def reference(row: Row, part: str) -> Reference:
+    """The key of a row's teacher or student in :func:`references`."""
+    return part, _canonical(_identity(row.parts[part]))
+
+
+def _compared(row: Row, best: Mapping[Reference, Row], headline: str) -> Row:
     """A distilled row with its gain over its baseline, and the teacher's share where none was recorded."""
     if row.role != "distilled" or headline not in row.stats:
         return row
     score, lower = row.stats[headline], headline in LOWER_IS_BETTER
     teacher, baseline = (
-        (min if lower else max)(references.get((part, _canonical(_identity(row.parts[part]))), [math.nan]))
+        one.stats[headline].mean if (one := best.get(reference(row, part))) else math.nan
         for part in ("teacher", "student")
     )
     stats = dict(row.stats)

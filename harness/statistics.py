@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -48,7 +48,23 @@ class Difference(NamedTuple):
     low: float
     high: float
     p: float
-    method: str  # "bootstrap" or "mcnemar"
+    method: str  # "bootstrap", "mcnemar" or "welch"
+
+
+class Summary(Protocol):
+    """A number over seeds, such as a row's."""
+
+    @property
+    def mean(self) -> float:
+        """Of the seeds."""
+
+    @property
+    def std(self) -> float | None:
+        """The sample standard deviation; None for one seed."""
+
+    @property
+    def n(self) -> int:
+        """How many seeds."""
 
 
 class _Cells(NamedTuple):
@@ -223,20 +239,20 @@ def mcnemar(right: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
     return min(1.0, 2 * float(bdtr(min(only, others), only + others, 0.5)))
 
 
-def welch(a: Sequence[float], b: Sequence[float]) -> Difference | None:
+def welch(a: Summary, b: Summary) -> Difference | None:
     """The difference of two means over seeds alone (Welch, 1947); None where one has a single seed.
 
     For numbers that do not come from examples, and results without predictions.
     """
     from scipy.special import stdtr, stdtrit
 
-    if min(len(a), len(b)) < 2:
+    if a.std is None or b.std is None:
         return None
-    parts = [float(np.var(scores, ddof=1)) / len(scores) for scores in (a, b)]
-    value, whole = float(np.mean(a) - np.mean(b)), sum(parts)
+    parts = [one.std**2 / one.n for one in (a, b) if one.std is not None]
+    value, whole = a.mean - b.mean, sum(parts)
     if not whole:
         return Difference(value, value, value, float(value == 0), "welch")
-    freedom = whole**2 / sum(part**2 / (len(scores) - 1) for part, scores in zip(parts, (a, b), strict=True))
+    freedom = whole**2 / sum(part**2 / (one.n - 1) for part, one in zip(parts, (a, b), strict=True))
     half = float(stdtrit(freedom, (1 + LEVEL) / 2)) * whole**0.5
     p = 2 * float(stdtr(freedom, -abs(value) / whole**0.5))
     return Difference(value, value - half, value + half, p, "welch")

@@ -81,6 +81,7 @@ def test_a_run_leaves_records_and_tables(finished: Home) -> None:
     assert sorted(path.name for path in folder.iterdir()) == [
         "leaderboard.csv",
         "leaderboard.md",
+        "predictions.parquet",
         "records.jsonl",
     ]
     records = finished.records()

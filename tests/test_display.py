@@ -32,6 +32,7 @@ from harness.display import (
     show_plugins,
 )
 from harness.plan import Plan
+from harness.ranking import build
 from harness.record import Record
 from harness.runner import prepare, run
 from harness.store import Store
@@ -170,7 +171,7 @@ def test_machines_get_an_object_a_line(plan: Plan, capsys: pytest.CaptureFixture
     show(a_run())
     show(event("progress", done=1, total=2, loss=float("nan"), rate=float("inf")))
     show(event("failed", HOSTILE, reason=HOSTILE, log=""))
-    show.finish([], {**NO_CELLS, "ok": 3}, Path("results/toys"), True)
+    show.finish(build([]), {**NO_CELLS, "ok": 3}, Path("results/toys"), True)
     out = capsys.readouterr().out
     found = [json.loads(line, parse_constant=pytest.fail) for line in out.splitlines()]
     assert found[0] == {
@@ -222,7 +223,7 @@ def test_a_live_view_shows_what_runs(plan: Plan, toys: Home) -> None:
         assert [task.fields["said"] for task in show._bars.tasks] == ["about 2 min left", "1/2"]
         show(event("failed", HOSTILE, key="b", reason=HOSTILE, log=""))
         assert len(show._bars.tasks) == 1
-        show.finish(recorded(plan, toys), {**NO_CELLS, "ok": 13}, Path("results/toys"), False)
+        show.finish(build(recorded(plan, toys)), {**NO_CELLS, "ok": 13}, Path("results/toys"), False)
     text = text_of(console)
     assert "teacher big" in text
     assert "1,200/5,000, loss 0.123" in text
@@ -258,12 +259,12 @@ def test_the_end_of_a_run(plan: Plan, toys: Home) -> None:
     records = recorded(plan, toys)
     console = Console(file=io.StringIO(), width=200)
     show = Lines(plan, console, 2)
-    show.finish(records, {**NO_CELLS, "ok": 12, "failed": 1}, Path("results/toys"), True)
+    show.finish(build(records), {**NO_CELLS, "ok": 12, "failed": 1}, Path("results/toys"), True)
     text = text_of(console)
     assert "toy, sample data" in text
     assert re.search(r"12 ok, 1 failed in \d+ s; results in results/toys/", text)
     assert "interrupted: what is finished is kept; the same command goes on from there" in text
-    show.finish([], NO_CELLS, Path("results/toys"), False)
+    show.finish(build([]), NO_CELLS, Path("results/toys"), False)
     assert re.search(r"no cell ended in \d+ s", text_of(console))
 
 
@@ -415,11 +416,11 @@ def test_plugins_for_machines(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_leaderboard_in_each_form(plan: Plan, toys: Home, capsys: pytest.CaptureFixture[str]) -> None:
     records = recorded(plan, toys)
-    show_leaderboard(records, "terminal")
+    show_leaderboard(records, {}, "terminal")
     assert "toy, sample data" in capsys.readouterr().out
-    show_leaderboard(records, "markdown")
+    show_leaderboard(records, {}, "markdown")
     assert "\n## toy, sample data\n" in capsys.readouterr().out
-    show_leaderboard(records, "csv")
+    show_leaderboard(records, {}, "csv")
     assert capsys.readouterr().out.startswith("task,")
-    show_leaderboard(records, "json")
+    show_leaderboard(records, {}, "json")
     assert json.loads(capsys.readouterr().out)

@@ -11,6 +11,7 @@ import scipy.stats
 from harness import metrics
 from harness.api import HarnessError
 from harness.predictions import Prediction
+from harness.ranking import Stat
 from harness.statistics import Estimates, estimate, holm, holm_pairs, mcnemar, metrics_of, welch
 
 CLASSES = ("a", "b", "c", "d")
@@ -274,14 +275,20 @@ def test_a_few_examples_prove_little() -> None:
     assert found.compare(0, 1).p >= 2 * 0.5**4
 
 
+def over(scores: list[float]) -> Stat:
+    return Stat(
+        float(np.mean(scores)), float(np.std(scores, ddof=1)) if len(scores) > 1 else None, len(scores)
+    )
+
+
 def test_welch_is_scipys() -> None:
     a, b = [0.91, 0.92, 0.90], [0.88, 0.89, 0.86, 0.87]
-    found, expected = welch(a, b), scipy.stats.ttest_ind(a, b, equal_var=False)
+    found, expected = welch(over(a), over(b)), scipy.stats.ttest_ind(a, b, equal_var=False)
     interval = expected.confidence_interval()
     assert found is not None and found.method == "welch"
     assert (found.low, found.high, found.p) == pytest.approx((interval.low, interval.high, expected.pvalue))
-    assert welch([0.9], b) is None
-    same, apart = welch([0.5, 0.5], [0.5, 0.5]), welch([0.5, 0.5], [0.4, 0.4])
+    assert welch(over([0.9]), over(b)) is None
+    same, apart = welch(over([0.5, 0.5]), over([0.5, 0.5])), welch(over([0.5, 0.5]), over([0.4, 0.4]))
     assert same is not None and same.p == 1
     assert apart is not None and apart.p == 0
 

@@ -1,0 +1,96 @@
+"""What predictions add to a table: intervals, the places that tests leave rows, gains that are no luck."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from harness.metrics import LOWER_IS_BETTER
+from harness.ranking import Row, Table, reference, references
+
+if TYPE_CHECKING:
+    from harness.predictions import Prediction
+    from harness.statistics import Estimates
+
+SIGNIFICANT = 0.05
+_CLOSE = 1e-4  # of a recorded score: predictions that give another are of another run
+
+
+def attach(table: Table, predictions: Mapping[str, Prediction]) -> Table:
+    """The table with its rows' intervals, places and gains; with a note where there can be none."""
+    from harness.statistics import holm, holm_pairs
+
+    scored = [row for row in table.rows if row.rank is not None]
+    if not scored:
+        return table
+    found = estimates(table.headline, scored, [held_by(row, predictions) for row in scored])
+    if isinstance(found, str):
+        return replace(table, note=f"no intervals: {found}")
+    which, estimated = found
+    at = {id(scored[index]): place for place, index in enumerate(which)}  # row → its place in the estimates
+    p = holm_pairs(estimated.p_values())
+    sign = -1 if table.headline in LOWER_IS_BETTER else 1
+    beats = (p < SIGNIFICANT) & (sign * (estimated.values[:, None] - estimated.values[None, :]) > 0)  # (R, R)
+    new: dict[int, Row] = {}
+    for row in scored:
+        if (place := at.get(id(row))) is not None:
+            new[id(row)] = replace(
+                row,
+                interval=estimated.interval(place),
+                places=(1 + int(beats[:, place].sum()), len(scored) - int(beats[place].sum())),
+            )
+    best = references(table.rows, table.headline)
+    gains = []
+    for row in scored:
+        baseline = best.get(reference(row, "student")) if row.role == "distilled" else None
+        if baseline is not None and id(row) in at and id(baseline) in at:
+            pair = (at[id(row)], at[id(baseline)])
+            gains.append((row, estimated.compare(*(pair if sign > 0 else pair[::-1]))))
+    corrected = holm([gain.p for _, gain in gains])
+    for (row, gain), likely in zip(gains, corrected, strict=True):
+        new[id(row)] = replace(new[id(row)], gain_interval=(gain.low, gain.high), gain_p=float(likely))
+    missing = len(scored) - len(which)
+    note = (
+        f"{missing} of {len(scored)} rows have no interval: their predictions are missing" if missing else ""
+    )
+    return replace(table, rows=tuple(new.get(id(row), row) for row in table.rows), note=note)
+
+
+def held_by(row: Row, predictions: Mapping[str, Prediction]) -> list[Prediction] | None:
+    """The predictions of all of a row's seeds; None where one is missing."""
+    found = [predictions[cell] for cell in row.cells if cell in predictions]
+    return found if found and len(found) == len(row.cells) else None
+
+
+def estimates(
+    metric: str, rows: Sequence[Row], held: Sequence[list[Prediction] | None]
+) -> tuple[list[int], Estimates] | str:
+    """The metric of those rows whose predictions are at hand, and which of `rows` they are; or why not.
+
+    Predictions of other texts than the first row's, or that do not give the recorded score, do not count.
+    """
+    from harness.predictions import FILE, digest
+    from harness.statistics import estimate, metrics_of
+
+    which: list[int] = []
+    examples: str | None = None
+    for index, cells in enumerate(held):
+        if not cells:
+            continue
+        if metric not in metrics_of(cells[0]):
+            return f"'{metric}' cannot be had from predictions"
+        found = {digest(one) for one in cells}
+        examples = examples or min(found)
+        if found == {examples}:
+            which.append(index)
+    while which:
+        estimated = estimate(metric, [held[index] or [] for index in which])
+        fits = [
+            abs(value - rows[index].stats[metric].mean) <= _CLOSE
+            for index, value in zip(which, estimated.values, strict=True)
+        ]
+        if all(fits):
+            return which, estimated
+        which = [index for index, fit in zip(which, fits, strict=True) if fit]
+    return f"they need {FILE}, which bench writes, with the predictions of these rows"
