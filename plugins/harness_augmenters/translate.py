@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import harness
+from harness.api import PAIR_SEPARATOR
 from harness_augmenters.blocks import Copies, Prepared, Transform, blocks
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ class BackTranslate(Prepared):
 
     The models are those of OPUS-MT (Tiedemann & Thottingal, 2020), about 300 MB each way, or any other
     sequence-to-sequence models of the hub or of local folders. A text that comes back as it was, but for
-    case and white space, is left out.
+    case and white space, is left out. The two texts of a pair are translated one by one.
     """
 
     name = "back-translate"
@@ -77,9 +78,16 @@ class BackTranslate(Prepared):
             for start, block in blocks(texts):
                 rows = [row for row, text in enumerate(block) if text.strip()]
                 for _ in range(self.copies if rows else 0):
-                    new = _there_and_back([block[row] for row in rows], *both(), generator)
-                    for row, text in zip(rows, new, strict=True):
-                        if text and text.lower().split() != block[row].lower().split():
+                    given = [block[row].split(PAIR_SEPARATOR, 1) for row in rows]
+                    flat = _there_and_back([part for parts in given for part in parts], *both(), generator)
+                    new = iter(flat)
+                    for row, parts in zip(rows, given, strict=True):
+                        made = [next(new) for _ in parts]
+                        text = PAIR_SEPARATOR.join(made)
+                        whole = all(
+                            there or not part.strip() for there, part in zip(made, parts, strict=True)
+                        )
+                        if whole and text.lower().split() != block[row].lower().split():
                             yield start + row, text
 
         return transform
@@ -133,7 +141,7 @@ class _Translator:
         how = self.how
         drawn = {"do_sample": True, "temperature": how.temperature, "top_k": 0} if how.temperature else {}
         ids = self.tokenizer(list(texts), truncation=True, max_length=self.longest)["input_ids"]
-        full = [row for row, text in enumerate(texts) if text and ids[row]]
+        full = [row for row, text in enumerate(texts) if text.strip() and ids[row]]
         order = sorted(full, key=lambda row: -len(ids[row]))
         new = [""] * len(texts)
         for start in range(0, len(order), how.batch_size):

@@ -12,7 +12,7 @@ import torch
 import translators
 
 import harness
-from harness.api import Examples
+from harness.api import PAIR_SEPARATOR, Examples
 from harness.testing import check_augmenter
 from harness.tiny import CheckContext
 from harness_augmenters import translate
@@ -103,6 +103,16 @@ def test_order_does_not_follow_the_batches(tiny: BackTranslate, monkeypatch: pyt
     expected = [(row, text) for row, new in enumerate(alone) for _, text in new]
     for size in (1, 3, 32):
         assert made(replace(greedy, batch_size=size), TEXTS[:7]) == expected
+
+
+def test_the_texts_of_a_pair_are_translated_one_by_one(tiny: BackTranslate) -> None:
+    greedy = replace(tiny, temperature=0.0)
+    single = dict(made(greedy, ["the sun is here", "no rain", "i like snow"]))
+    assert len(single) == 3
+    pair = PAIR_SEPARATOR.join(["the sun is here", "no rain"])
+    half = f"i like snow{PAIR_SEPARATOR} "
+    found = dict(made(greedy, [pair, "", half]))
+    assert found == {0: f"{single[0]}{PAIR_SEPARATOR}{single[1]}", 2: f"{single[2]}{PAIR_SEPARATOR}"}
 
 
 def test_the_folders_are_its_base(tiny: BackTranslate) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import harness
+from harness.api import PAIR_SEPARATOR
 from harness_augmenters import embeddings
 from harness_augmenters.combine import Chain, Mix
 from harness_augmenters.embeddings import EmbeddingReplace, frequent, like, nearest, word_vectors
@@ -137,6 +138,12 @@ def test_case_and_punctuation_stay(circle: Transformer) -> None:
         ("RAIN?", "SUN?"),
         ("(rain)", "(sun)"),
     }
+
+
+def test_what_separates_a_pair_stays(circle: Transformer) -> None:
+    texts = [PAIR_SEPARATOR.join(["sun rain", "rain sun"])] * 3
+    found = changes(EmbeddingReplace(1.0, embeddings=circle), texts)
+    assert set(found) == {("sun", "rain"), ("rain", "sun")} and found.total() == 12
 
 
 @pytest.mark.parametrize(
