@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import harness
 from harness import Ge, Gt, Interval
+from harness.nn import ClassWeights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,6 +53,7 @@ class SpacyTextcat(harness.Student):
     patience: Annotated[int, Ge(0)] = 0  # validations without a better score before stopping; 0: never
     keep_best: bool = True  # end with the weights of the epoch that scored best on validation
     min_examples: Annotated[int, Ge(0)] = 0  # train on at least so many in all: a small set gets more epochs
+    class_weights: ClassWeights = "uniform"  # "balanced": every class counts alike; "square-root": half-way
 
     def check(self) -> None:
         """Batches do not shrink."""
@@ -221,6 +223,7 @@ def _blank(student: SpacyTextcat, softmax: bool) -> tuple[Any, Any]:
 
     nlp = spacy.blank(student.language)
     nlp.max_length = sys.maxsize  # the limit is meant for parsers
+    nlp.tokenizer.add_special_case("[MASK]", [{"ORTH": "[MASK]"}])  # a word, not one in brackets
     return nlp, nlp.add_pipe("textcat", config={"model": student.architecture_config(softmax)})
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import spacy
+import torch
 from numpy.typing import NDArray
 from spacy.training import Example
 from spacy.util import fix_random_seed
@@ -18,11 +19,14 @@ from thinc.api import Adam, set_dropout_rate
 import harness
 from harness.api import Batch, Examples, Loss
 from harness.tiny import CheckContext, FromLabels, FromLogits, tiny_examples
+from harness_losses.labels import CrossEntropy
 from harness_losses.regression import MeanSquaredErrorOfProbabilities
 from harness_losses.soft import SoftTargets
 from harness_spacy import training
 from harness_spacy.encoding import ATTRIBUTES, encode
 from harness_spacy.textcat import SpacyTextcat, TextcatModel, put, taken
+from harness_teachers.ensemble import Ensemble
+from harness_teachers.pupil import Pupil
 
 ARCHITECTURES = ("ensemble", "bow", "cnn")
 TINY = SpacyTextcat(width=8, rows=20, buckets=64, epochs=2, dropout=0.0)
@@ -120,6 +124,20 @@ def test_tokens_are_those_of_spacys_documents(language: str) -> None:
     assert len(encode(nlp, [])) == 0
 
 
+def test_a_mask_is_one_token(context: CheckContext) -> None:
+    model = TextcatModel(TINY, ("a", "b"))
+    corpus = encode(model.nlp, ["so [MASK] today", "([MASK]), she said", "[mask]"])
+    assert corpus.tokens.lengths.tolist() == [3, 6, 3]
+    assert [token.text for token in model.pipeline()("so [MASK], is it?")] == [
+        "so",
+        "[MASK]",
+        ",",
+        "is",
+        "it",
+        "?",
+    ]
+
+
 def test_many_texts_are_encoded_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     nlp = spacy.blank("en")
     texts = [f"number {number % 7} of don't" for number in range(25)]
@@ -185,6 +203,26 @@ def test_rows_without_label_are_left_out(context: CheckContext) -> None:
     assert not gradient[-1].any() and gradient[0].any()
     right = np.eye(3)[np.asarray(train.labels)[last[0]]]
     assert np.allclose(gradient[0], (np.full(3, 1 / 3) - right) / 2)
+
+
+def test_classes_count_by_their_weights(context: CheckContext) -> None:
+    """Of 3 texts of one class and 1 of another, the one counts as the three."""
+    labels = np.array([0, 0, 0, 1], dtype=np.int64)
+    examples = Examples(["sun", "sun", "sun", "rain"], ("a", "b"), labels)
+    weights = training.class_weights(examples, "balanced", torch.device("cpu"))
+    logits, rows = np.zeros((4, 2), dtype=np.float32), np.arange(4)
+    _, gradient = training.loss_and_gradient(CrossEntropy(), logits, examples, rows, weights)
+    assert np.allclose(gradient.sum(0), 0, atol=1e-6) and np.allclose(gradient[3], [0.25, -0.25])
+    plain = training.loss_and_gradient(CrossEntropy(), logits, examples, rows)[1]
+    assert np.allclose(plain.sum(0), [-0.25, 0.25])
+
+    def on_average(how: Any) -> NDArray[np.float64]:
+        student = shaped("bow", epochs=200, learning_rate=0.05, class_weights=how, keep_best=False)
+        blank = replace(examples, texts=["the same"] * 4)
+        return softmax(student.fit(blank, blank, CrossEntropy(), context).predict(["the same"]))
+
+    assert np.allclose(on_average("uniform"), [[0.75, 0.25]], atol=0.02)
+    assert np.allclose(on_average("balanced"), [[0.5, 0.5]], atol=0.02)
 
 
 class _Broken(FromLogits):
@@ -288,6 +326,12 @@ def test_the_release_of_spacy_is_part_of_the_key(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(metadata, "version", absent)
     with pytest.raises(harness.Unavailable, match=r"pip install 'distil-harness\[spacy\]'"):
         TINY.base()
+
+
+def test_as_a_teacher_it_brings_the_release_along() -> None:
+    teacher = Pupil(student=TINY)
+    assert teacher.base() == TINY.base()
+    assert Ensemble(of=(teacher, teacher)).base() == f"{TINY.base()}\n{TINY.base()}"
 
 
 def test_batches_that_shrink_are_refused() -> None:
