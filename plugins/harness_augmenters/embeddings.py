@@ -173,7 +173,11 @@ def _tokenizer(folder: Path) -> Any:
     if (folder / "tokenizer.json").is_file():
         from tokenizers import Tokenizer
 
-        return Tokenizer.from_file(str(folder / "tokenizer.json"))
+        try:
+            return Tokenizer.from_file(str(folder / "tokenizer.json"))
+        except Exception as error:  # it has no other type
+            why = str(error).partition("\n")[0]
+            raise harness.HarnessError(f"the tokenizer in {folder} cannot be loaded: {why}") from None
     from transformers import AutoTokenizer
 
     try:
@@ -210,11 +214,12 @@ def _table(folder: Path) -> NDArray[np.float32]:
 
 def _table_by_torch(folder: Path) -> NDArray[np.float32]:
     """The same by way of the model, for weights of other formats, types and names."""
+    from safetensors import SafetensorError
     from transformers import AutoModel
 
     try:
         model = AutoModel.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         why = str(error).partition("\n")[0]
         raise harness.HarnessError(f"the model in {folder} cannot be loaded: {why}") from None
     return model.get_input_embeddings().weight.detach().float().numpy()  # type: ignore[no-any-return]

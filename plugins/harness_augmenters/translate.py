@@ -117,6 +117,7 @@ class _Translator:
     """One of the two models."""
 
     def __init__(self, how: BackTranslate, model: str, revision: str, device: str) -> None:
+        from safetensors import SafetensorError
         from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
         from harness_teachers.weights import hub_snapshot
@@ -125,7 +126,7 @@ class _Translator:
         try:
             self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             found = AutoModelForSeq2SeqLM.from_pretrained(folder, trust_remote_code=False)
-        except (OSError, ValueError, KeyError, ImportError) as error:
+        except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
             why = str(error).partition("\n")[0]
             raise harness.HarnessError(f"the translation model '{model}' cannot be loaded: {why}") from None
         self.model: Any = found.to(device).eval()

@@ -225,3 +225,15 @@ def test_minilm_knows_what_is_alike() -> None:
     assert near["happy"] <= {"glad", "joyful", "cheerful", "delighted"}
     shares = [len(near[word] & set(group_of[word])) / 3 for word in words]
     assert np.mean(shares) > 0.9
+
+
+def test_damaged_weights(folder_of: Any, tmp_path: Path) -> None:
+    for path in folder_of("bert").iterdir():
+        (tmp_path / path.name).write_bytes(
+            path.read_bytes()[: 500 if path.suffix == ".safetensors" else None]
+        )
+    with pytest.raises(harness.HarnessError, match=r"^the model in \S+ cannot be loaded: .+$"):
+        word_vectors(tmp_path, ["sun"])
+    (tmp_path / "tokenizer.json").write_text("{")
+    with pytest.raises(harness.HarnessError, match=r"the tokenizer in .* cannot be loaded"):
+        word_vectors(tmp_path, ["sun"])
