@@ -270,6 +270,10 @@ class Student(Component):
         """Whether it takes parts of the cell's teacher, such as layers; `context.teacher` then is one."""
         return False
 
+    def refuses(self, teacher: Teacher) -> str:
+        """Why a student that borrows cannot take its parts of this teacher; empty where it can."""
+        return ""
+
     def aligned(self, teacher: Teacher) -> bool:
         """Whether it reads texts as the very tokens that this teacher does."""
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields
 from importlib import import_module
 from pathlib import Path
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from harness.featurise import Featuriser
+    from harness.featurise import Featuriser, Tokens
     from harness.training import Training
 
 Schedule = Literal["one-cycle", "linear", "cosine", "constant"]
@@ -73,20 +74,39 @@ class TorchStudent(Student):
         from harness.training import train
 
         context, featuriser = model.context, model.featuriser
-        held_out = (featuriser.tokens(validation.texts), validation)
+        held_out = featuriser.tokens(validation.texts)
         tokens = featuriser.tokens(transfer.texts, context.scratch)
         teacher = None
         if loss.needs - RECORDED and context.teacher is not None:
             fitted = context.teacher
-            if not isinstance(fitted, TorchModel) or fitted.featuriser.state() != featuriser.state():
+            if not isinstance(fitted, TorchModel) or not _same(fitted.featuriser, tokens, model, transfer):
                 raise HarnessError(f"'{self.name}' and its teacher read the texts as different tokens")
             teacher = fitted.module, tokens
-        train(model.module, tokens, transfer, loss, training_of(self), context, held_out, teacher)
+        with self.narrowed(model.module, tokens, held_out) as (own, scored):
+            settings, watched = training_of(self), (scored, validation)
+            train(model.module, own, transfer, loss, settings, context, watched, teacher)
         return model
+
+    def narrowed(
+        self, module: torch.nn.Module, *tables: Tokens
+    ) -> AbstractContextManager[tuple[Tokens, ...]]:
+        """The tables to train by: with other ids, where the module meanwhile holds fewer embeddings."""
+        return nullcontext(tables)
 
     def load(self, folder: Path, context: Context) -> Model:
         """See :class:`harness.api.Student`."""
         return TorchModel.load(folder, context, self.module)
+
+
+def _same(featuriser: Featuriser, tokens: Tokens, model: TorchModel, transfer: Examples) -> bool:
+    """Whether a featuriser makes the model's very tokens of the texts."""
+    import numpy as np
+
+    if featuriser.state() == model.featuriser.state():
+        return True
+    found = featuriser.tokens(transfer.texts, model.context.scratch)
+    alike = found.padding == tokens.padding and np.array_equal(found.offsets, tokens.offsets)
+    return alike and np.array_equal(found.ids, tokens.ids)
 
 
 def training_of(component: Any) -> Training:

@@ -199,6 +199,8 @@ class _Planner:
                 return "incompatible", (
                     f"student '{student.name}' takes parts of its teacher, and the suite has no teacher"
                 )
+            if teacher is not None and student.borrows and (why := student.refuses(teacher)):
+                return "incompatible", why
             if teacher is not None and loss.needs - RECORDED and not student.aligned(teacher):
                 return "incompatible", (
                     f"loss '{loss.name}' compares token by token, but student '{student.name}' "

@@ -8,6 +8,7 @@ import harness
 from harness_students.fasttext import FastText
 from harness_students.linear import TfidfLogreg
 from harness_students.recurrent import BiGru, BiLstm, Gru, Lstm
+from harness_students.transformer import TransformerStudent
 from harness_students.words import Cnn, Mlp
 
 if TYPE_CHECKING:
@@ -25,3 +26,4 @@ def register_students(register: Register) -> None:
     register(Gru)
     register(BiLstm)
     register(BiGru)
+    register(TransformerStudent)

@@ -1,0 +1,139 @@
+"""A transformer of some of another's layers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from harness import Context, HarnessError
+from harness.featurise import Subwords
+from harness.nn import TorchModel
+from harness_teachers.finetuning import (
+    _CONFIG,
+    Classifier,
+    TransformerModel,
+    _encoder,
+    _featuriser,
+    read_config,
+)
+from harness_teachers.labelled import LabelledClassifier
+from harness_teachers.states import layers_of, place_of_layers
+
+if TYPE_CHECKING:
+    from harness_students.transformer import Layers, TransformerStudent
+
+
+def begin(student: TransformerStudent, classes: Sequence[str], context: Context) -> TransformerModel:
+    """The model that a student starts its training from, with the context's seed for what is random."""
+    import torch
+
+    torch.manual_seed(context.seed)
+    if student.start == "teacher":
+        module, featuriser = _of_teacher(student, classes, context)
+    else:
+        module, featuriser = _pretrained(student, len(classes), context)
+    shape = {
+        "pooling": module.pooling,
+        "dropout": module.dropout.p,
+        "labelled": isinstance(module, LabelledClassifier),
+    }
+    return TransformerModel(module, featuriser, classes, context, shape)
+
+
+def load(folder: Path, context: Context) -> TransformerModel:
+    """Read what :meth:`TransformerModel.save` wrote of a student."""
+    reads = json.loads((folder / "featuriser.json").read_text(encoding="utf-8"))
+    padding, separator = reads["padding"], reads["separator"]
+
+    def build(size: int, classes: int, pooling: Any, dropout: float, labelled: bool) -> nn.Module:
+        config = folder / _CONFIG
+        if labelled:
+            encoder = _encoder("head", read_config(config).num_labels, config=config)
+            return LabelledClassifier(encoder, padding, range(classes), separator)
+        encoder = _encoder(pooling, classes, config=config)
+        return Classifier(encoder, pooling, padding, classes, dropout, separator)
+
+    return TransformerModel.load(folder, context, build)  # type: ignore[return-value]
+
+
+def chosen(layers: Layers, count: int, otherwise: Layers) -> list[int]:
+    """The places, from 0, of the layers to keep of `count`. Raises HarnessError where there are too few."""
+    layers = otherwise if layers is None else layers
+    half = max(1, count // 2)
+    if layers == "first":
+        return list(range(half))
+    if layers == "last":
+        return list(range(count - half, count))
+    if isinstance(layers, tuple):
+        wanted, most = [place - 1 for place in layers], max(layers)
+    else:
+        most = half if isinstance(layers, str) else count if layers is None else layers
+        # 6 of 12 are 0, 2, 4, 7, 9 and 11, which are DistilBERT's.
+        wanted = [round(place * (count - 1) / max(1, most - 1)) for place in range(most)]
+    if most > count:
+        raise HarnessError(f"{most} layers cannot be taken of a transformer that has {count}")
+    return wanted
+
+
+def prune(encoder: Any, keep: Sequence[int]) -> None:
+    """Leave these layers in an encoder, and tell its configuration."""
+    parent, name = place_of_layers(encoder)
+    layers = getattr(parent, name)
+    setattr(parent, name, nn.ModuleList(layers[place] for place in keep))
+    encoder.config.num_hidden_layers = len(keep)
+
+
+def _of_teacher(
+    student: TransformerStudent, classes: Sequence[str], context: Context
+) -> tuple[Classifier, Subwords]:
+    fitted = context.teacher
+    if (
+        not isinstance(fitted, TorchModel)
+        or not isinstance(fitted.module, Classifier)
+        or not isinstance(fitted.featuriser, Subwords)
+    ):
+        raise HarnessError(
+            f"student '{student.name}' takes layers of a transformer, which its teacher is not"
+        )
+    teacher, featuriser = fitted.module, fitted.featuriser
+    keep = chosen(student.layers, len(layers_of(teacher.encoder)), "every-second")
+    if student.weights == "pretrained":
+        module = deepcopy(teacher).float().requires_grad_(True)
+        prune(module.encoder, keep)
+        return module, featuriser
+    config: Any = deepcopy(teacher.encoder.config)
+    config.num_hidden_layers = len(keep)
+    encoder = _fresh(config, teacher.pooling, len(classes), context)
+    rate = teacher.dropout.p
+    return (
+        Classifier(encoder, teacher.pooling, teacher.padding, len(classes), rate, featuriser.separator),
+        featuriser,
+    )
+
+
+def _pretrained(student: TransformerStudent, classes: int, context: Context) -> tuple[Classifier, Subwords]:
+    start = student.start
+    assert not isinstance(start, str)
+    folder = start.folder()
+    config = read_config(folder)
+    featuriser = _featuriser(folder, config, start.longest)
+    if student.weights == "pretrained":
+        encoder = _encoder(start.pooling, classes, folder=folder)
+        if student.layers is not None:
+            prune(encoder, chosen(student.layers, len(layers_of(encoder)), None))
+    else:
+        config.num_hidden_layers = len(chosen(student.layers, config.num_hidden_layers, None))
+        encoder = _fresh(config, start.pooling, classes, context)
+    reads = featuriser.padding, classes, start.dropout, featuriser.separator
+    return Classifier(encoder, start.pooling, *reads), featuriser
+
+
+def _fresh(config: Any, pooling: Any, classes: int, context: Context) -> nn.Module:
+    """An encoder of a configuration, with random weights."""
+    config.save_pretrained(folder := context.scratch / "fresh")
+    return _encoder(pooling, classes, config=folder)

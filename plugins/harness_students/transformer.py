@@ -1,0 +1,118 @@
+"""Transformers as students: of a teacher's own layers, of a smaller pretrained one, or begun afresh."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+import harness
+from harness import Ge, Gt, Interval
+from harness.nn import Schedule
+from harness_teachers.checkpoint import Checkpoint
+from harness_teachers.pupil import Pupil
+from harness_teachers.transformer import INNER, FineTuned
+
+if TYPE_CHECKING:
+    import torch
+
+    from harness.featurise import Tokens
+
+# How many, evenly spread from the first to the last; which, counted from 1; or half of them: every second
+# (as DistilBERT took them), the first or the last. None given: every second of a teacher's, all of others.
+Layers = Annotated[int, Gt(0)] | tuple[int, ...] | Literal["every-second", "first", "last"] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerStudent(harness.TorchStudent):
+    """A smaller transformer: some layers of the fitted teacher (Sanh et al., 2019), or a pretrained one.
+
+    Of a teacher it takes the embeddings, the tokenizer and the head too. Of a pretrained one, what a teacher
+    of that name starts from; of that teacher's parameters, those of the model count (``pooling``,
+    ``dropout``, ``longest``), and those of training are its own.
+    """
+
+    name = "transformer"
+    mixed_precision: ClassVar[bool] = True
+    task_types: ClassVar[frozenset[str]] = frozenset({"classification", "regression"})
+    learns_from: ClassVar[frozenset[str]] = INNER | {"labels"}
+
+    epochs: Annotated[int, Gt(0)] = 3
+    batch_size: Annotated[int, Gt(0)] = 32
+    learning_rate: Annotated[float, Gt(0)] = 5e-5  # the peak, after which it falls linearly to zero
+    schedule: Schedule = "linear"
+    warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.06  # share of the steps before the peak
+    weight_decay: Annotated[float, Ge(0)] = 0.01
+    start: Literal["teacher"] | FineTuned = "teacher"
+    layers: Layers = None  # those that are kept
+    weights: Literal["pretrained", "random"] = "pretrained"  # "random": the architecture alone is taken over
+
+    def check(self) -> None:
+        """Layers are counted from 1, each at most once."""
+        if isinstance(self.layers, tuple):
+            if not self.layers or min(self.layers) < 1:
+                raise ValueError(f"layers are counted from 1, and one at least is kept, got {self.layers}")
+            if len(set(self.layers)) < len(self.layers):
+                raise ValueError(f"layers are kept once each, got {self.layers}")
+
+    def base(self) -> str:
+        """See :class:`harness.Component`: that of the pretrained transformer."""
+        return self.start.base() if isinstance(self.start, FineTuned) else ""
+
+    @property
+    def borrows(self) -> bool:
+        """The fitted teacher's layers."""
+        return self.start == "teacher"
+
+    def refuses(self, teacher: harness.Teacher) -> str:
+        """See :class:`harness.Student`."""
+        if _is_transformer(teacher):
+            return ""
+        return (
+            f"student '{self.name}' takes layers of a transformer, which teacher '{teacher.name}' is not; "
+            f'another start is a pretrained one, such as {{ use = "distilbert-base-uncased" }}'
+        )
+
+    def aligned(self, teacher: harness.Teacher) -> bool:
+        """See :class:`harness.Student`."""
+        if isinstance(self.start, FineTuned):
+            known = isinstance(teacher, FineTuned | Checkpoint) and teacher.longest == self.start.longest
+            return known and bool(_tokenizer(self.start)) and _tokenizer(teacher) == _tokenizer(self.start)
+        return _is_transformer(teacher)
+
+    def fit(
+        self,
+        transfer: harness.Examples,
+        validation: harness.Examples,
+        loss: harness.Loss,
+        context: harness.Context,
+    ) -> harness.Model:
+        """See :class:`harness.Student`."""
+        from harness_students.layers import begin
+
+        return self.learn(begin(self, transfer.classes, context), transfer, validation, loss)
+
+    def narrowed(
+        self, module: torch.nn.Module, *tables: Tokens
+    ) -> AbstractContextManager[tuple[Tokens, ...]]:
+        """See :class:`harness.TorchStudent`: the embeddings of the words in use."""
+        from harness_teachers.finetuning import Classifier, _seen_rows_only
+
+        assert isinstance(module, Classifier)
+        return _seen_rows_only(module, *tables)
+
+    def load(self, folder: Path, context: harness.Context) -> harness.Model:
+        """See :class:`harness.Student`."""
+        from harness_students.layers import load
+
+        return load(folder, context)
+
+
+def _is_transformer(teacher: harness.Teacher) -> bool:
+    own = isinstance(teacher, Pupil) and isinstance(teacher.student, TransformerStudent)
+    return own or isinstance(teacher, FineTuned | Checkpoint)
+
+
+def _tokenizer(teacher: harness.Teacher) -> str:
+    return teacher.tokenizer() if isinstance(teacher, FineTuned | Checkpoint) else ""
