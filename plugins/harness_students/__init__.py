@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import harness
 from harness_students.fasttext import FastText
 from harness_students.linear import TfidfLogreg
-from harness_students.recurrent import BiGru, BiLstm, Gru, Lstm
+from harness_students.recurrent import BiGru, BiLstm, Gru, Lstm, TangBiLstm
+from harness_students.static import Static
 from harness_students.transformer import TransformerStudent
 from harness_students.words import Cnn, Mlp
 
@@ -26,4 +27,6 @@ def register_students(register: Register) -> None:
     register(Gru)
     register(BiLstm)
     register(BiGru)
+    register(TangBiLstm)
+    register(Static)
     register(TransformerStudent)

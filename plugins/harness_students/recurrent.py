@@ -153,3 +153,24 @@ class BiGru(_Recurrent):
     name = "bigru"
     cell: ClassVar[Cell] = "gru"
     bidirectional: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class TangBiLstm(BiLstm):
+    """The single-layer BiLSTM that BERT is distilled into by Tang et al. (2019, arXiv:1903.12136).
+
+    Both directions' last states, 150 numbers each, go through 200 ReLU units; the paper has 300 and 400 as
+    well. It trains by AdaDelta (rate 1.0, decay 0.95) on 300-wide word2vec vectors, one copy of them fixed
+    and one tuned; here the words' vectors are learned, or borrowed, and training is AdamW as everywhere.
+    """
+
+    name = "tang-bilstm"
+
+    vocabulary: Annotated[int, Gt(2)] = 20_000
+    width: Annotated[int, Gt(0)] = 300
+    hidden: Annotated[int, Gt(0)] = 150
+    feedforward: Annotated[int, Ge(0)] = 200
+    pooling: Pooling = "last"
+    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1
+    batch_size: Annotated[int, Gt(0)] = 50
+    learning_rate: Annotated[float, Gt(0)] = 1e-3

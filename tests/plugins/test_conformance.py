@@ -47,6 +47,11 @@ TABLES: dict[str, list[dict[str, Any]]] = {
         {"min_examples": 0, "epochs": 1},
         {"min_examples": 0, "epochs": 1, "embeddings": TINY, "projection": 4, "feedforward": 4},
     ],
+    "tang-bilstm": [{"min_examples": 0, "epochs": 1, "width": 4, "hidden": 3, "feedforward": 5}],
+    "static": [
+        {"min_examples": 0, "epochs": 1, "embeddings": TINY, "width": 8},
+        {"min_examples": 0, "epochs": 1, "embeddings": TINY, "width": 0, "hidden": 4, "weighting": "zipf"},
+    ],
     "spacy-textcat": [
         {"architecture": architecture, "epochs": 1, "width": 8, "rows": 20, "buckets": 64}
         for architecture in ("ensemble", "bow", "cnn")
