@@ -66,6 +66,7 @@ def collect(
             "seed": cell.seed,
         }
         record |= _measured(cell, artefacts)
+        record["artefacts"] = {role: artefact.key for role, artefact in artefacts.items()}
         if cell.role == "distilled" and status == "ok":
             record["metrics"]["teacher_share"] = _share(plan, cell, artefacts["evaluation"], store)
         made = [artefact.made for artefact in artefacts.values()]
@@ -130,6 +131,8 @@ def _measured(cell: Cell, artefacts: dict[str, Artefact]) -> dict[str, Any]:
             "examples": examples,
             "examples_per_s": examples / max(seconds, 1e-9),
             "peak_rss_bytes": fitted.made["peak_rss_bytes"],
+            "peak_gpu_bytes": fitted.made.get("peak_gpu_bytes"),
+            "energy_j": fitted.made.get("energy_j"),
             "precision": fitted.made["precision"],
             "device": fitted.made["device"],
         }
@@ -148,7 +151,9 @@ def _measured(cell: Cell, artefacts: dict[str, Artefact]) -> dict[str, Any]:
     if (exported := artefacts.get("export")) is not None:
         fields["export"] = exported.result
         if exported.result["exported"]:
-            fields.setdefault("size_bytes", {})["onnx"] = exported.size_bytes
+            forms = exported.result.get("forms") or {"onnx": {"size_bytes": exported.size_bytes}}
+            sizes = {form: found["size_bytes"] for form, found in forms.items() if "rejected" not in found}
+            fields.setdefault("size_bytes", {}).update(sizes)
     if "latency" in artefacts:
         fields["latency"] = artefacts["latency"].result["latency"]
         fields["load"] = artefacts["latency"].result["load"]

@@ -111,3 +111,31 @@ def precision(wanted: str, available: Sequence[Slot]) -> Precision:
 def machine() -> str:
     """The identity of the hardware that latencies are measured on."""
     return "; ".join([cpu_info()[0], f"{cpu_count()} cores", *gpus()])
+
+
+def energy_uj(root: Path = Path("/sys/class/powercap")) -> dict[str, tuple[int, int]]:
+    """What the CPU packages have used, by RAPL: package → microjoules and where its counter starts again.
+
+    Empty where the system does not tell, as in most containers.
+    """
+    found = {}
+    for zone in sorted(root.glob("*-rapl:[0-9]*")):
+        if zone.name.count(":") > 1:  # a part of a package
+            continue
+        try:
+            used, limit = ((zone / name).read_text("ascii") for name in ("energy_uj", "max_energy_range_uj"))
+            found[zone.name] = int(used), int(limit)
+        except (OSError, ValueError):
+            continue
+    return found
+
+
+def energy_j(before: dict[str, tuple[int, int]], after: dict[str, tuple[int, int]]) -> float | None:
+    """Joules between two looks at :func:`energy_uj`; None where there was nothing to see.
+
+    It is what the packages used, by whomever. A counter that ran around once is made good.
+    """
+    if not before or before.keys() != after.keys():
+        return None
+    used = [(after[zone][0] - start) % (limit + 1) for zone, (start, limit) in before.items()]
+    return sum(used) / 1e6

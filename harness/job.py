@@ -5,6 +5,7 @@ What each kind of step does is in its module of :mod:`harness.steps`.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.api import Component, Model, Precision, Student, Teacher
-from harness.devices import Slot, cpu_info, gpus
+from harness.devices import Slot, cpu_info, energy_j, energy_uj, gpus
 from harness.plan import Step
 from harness.store import Artefact, Damaged, Store
 
@@ -137,6 +138,7 @@ def perform(step: Step, store: Store, slot: Slot, emit: Emit) -> Artefact:
             job = Job(step, store, slot, folder, lend, emit)
             run: Callable[[Job], dict[str, Any]] = import_module(f"harness.steps.{step.kind}").run
             _reset_peak_memory()
+            energy = energy_uj()
             started, clock = datetime.now(UTC), time.perf_counter()
             result = run(job)
             seconds = time.perf_counter() - clock
@@ -149,6 +151,8 @@ def perform(step: Step, store: Store, slot: Slot, emit: Emit) -> Artefact:
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
                 "seconds": round(seconds, 6),
                 "peak_rss_bytes": _peak_memory(),
+                "peak_gpu_bytes": _peak_gpu_memory(job.device),
+                "energy_j": energy_j(energy, energy_uj()),
                 "device": job.device,
                 "threads": job.threads,
                 "precision": job.precision,
@@ -161,9 +165,20 @@ def perform(step: Step, store: Store, slot: Slot, emit: Emit) -> Artefact:
 
 
 def _reset_peak_memory() -> None:
+    torch = sys.modules.get("torch")  # where nothing has loaded it, nothing is on a GPU
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.reset_peak_memory_stats()
     # Elsewhere than on Linux the peak is the process's, not the step's.
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def _peak_gpu_memory(device: str) -> int | None:
+    """What torch had allocated on the GPU at most; None for a step on a CPU."""
+    torch = sys.modules.get("torch")
+    if device == "cpu" or torch is None or not torch.cuda.is_initialized():
+        return None
+    return int(torch.cuda.max_memory_allocated())
 
 
 def _peak_memory() -> int:

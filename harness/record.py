@@ -72,17 +72,20 @@ class ParameterCounts(TypedDict):
 
 
 class Latency(TypedDict):
-    """One run of a latency step: milliseconds a call, from text to answer."""
+    """One run of a latency step: milliseconds a call from text to label, or texts a second."""
 
-    backend: str  # "torch", "onnx", "native"
+    backend: str  # "torch", "native", or a form of the export: "onnx", "onnx-int8", "numpy"
     device: str
     threads: int
-    batch: int
-    n: int  # calls timed
-    p50_ms: float
+    scenario: NotRequired[str]  # "single-stream", one text after the other; "offline", all at once
+    batch: int  # texts in a call
+    n: int  # texts asked
+    p50_ms: NotRequired[float]
     p90_ms: NotRequired[float | None]  # null where n is too small for it to mean anything
     p99_ms: NotRequired[float | None]
     mean_ms: NotRequired[float | None]
+    tokenising_ms: NotRequired[float]  # the median of what it takes of a call
+    samples_per_s: NotRequired[float]  # offline
 
 
 class Cost(TypedDict, total=False):
@@ -92,6 +95,8 @@ class Cost(TypedDict, total=False):
     examples: int | None  # seen in training, repeats included
     examples_per_s: float | None
     peak_rss_bytes: int | None
+    peak_gpu_bytes: int | None  # that torch had allocated; null on a CPU
+    energy_j: float | None  # of the CPU packages while the step ran, whatever else did; null if not readable
 
 
 class Provenance(TypedDict, total=False):
@@ -125,8 +130,9 @@ class Record(TypedDict):
     metrics: NotRequired[dict[str, Any]]  # numbers; beside them `per_class` and `confusion`
     validation: NotRequired[dict[str, Any]]
     parameters: NotRequired[ParameterCounts | None]
-    size_bytes: NotRequired[dict[str, int | None]]  # by form: "model", "onnx"
+    size_bytes: NotRequired[dict[str, int | None]]  # by form: "model", "onnx", "onnx-int8", "numpy"
     latency: NotRequired[list[Latency]]
+    artefacts: NotRequired[dict[str, str]]  # role, mostly the kind of step → key in the store
     cost: NotRequired[Cost]
     provenance: NotRequired[Provenance]
 

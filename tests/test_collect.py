@@ -94,9 +94,15 @@ def test_what_a_record_says(toys: Home) -> None:
     assert "texts_per_s" not in one["metrics"]
     assert one["size_bytes"]["model"] > 78 * 4
     assert one["history"] == [{"done": float(cost["examples"]), "loss": 0.5}]
-    (latency,) = one["latency"]
-    assert (latency["backend"], latency["device"], latency["n"]) == ("native", "cpu", 18)
-    assert 0 < latency["p50_ms"] <= latency["p99_ms"]
+    assert cost["peak_gpu_bytes"] is None
+    assert cost["energy_j"] is None or cost["energy_j"] > 0
+    single, offline = one["latency"]
+    assert (single["backend"], single["device"], single["n"]) == ("native", "cpu", 666)
+    assert 0 < single["p50_ms"] <= single["p99_ms"]  # a toy takes microseconds
+    assert (offline["scenario"], offline["batch"]) == ("offline", 18) and offline["samples_per_s"] > 0
+    assert set(one["artefacts"]) == {
+        *("data", "transfer", "teacher", "targets", "student", "evaluation", "latency"),
+    }
     provenance = one["provenance"]
     assert provenance["started"] <= provenance["finished"]
     assert provenance["packages"]["numpy"]
@@ -268,8 +274,20 @@ def test_an_export_is_weighed(toys: Home, monkeypatch: pytest.MonkeyPatch, with_
     (one,) = of(collected(plan, schedule, toys), role="baseline", seed=0)
     assert one["size_bytes"]["onnx"] == 123
     assert ("model" in one["size_bytes"]) == with_model
+    assert one["artefacts"]["export"] == cell.steps["export"]
     assert one["provenance"]["started"] == "2000-01-01"  # the first of its steps, and the last
     assert one["provenance"]["finished"] == "2099-01-01"
+
+    forms = {"onnx": {"size_bytes": 9}, "numpy": {"size_bytes": 3}, "onnx-int8": {"rejected": "it is bad"}}
+    store.remove("export", cell.steps["export"])
+    with store.workspace("x") as folder:
+        store.publish("export", cell.steps["export"], folder, {"exported": True, "forms": forms}, made)
+    (one,) = of(collected(plan, schedule, toys), role="baseline", seed=0)
+    assert {form: size for form, size in one["size_bytes"].items() if form != "model"} == {
+        "onnx": 9,
+        "numpy": 3,
+    }
+    assert one["export"]["forms"] == forms
 
 
 # -- the verdict -----------------------------------------------------------------------------------------

@@ -195,3 +195,28 @@ def test_cores_that_this_process_may_use(machine: Machine, monkeypatch: pytest.M
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     devices.cpu_count.cache_clear()
     assert devices.cpu_count() == 1
+
+
+def counter(root: Path, zone: str, used: object, limit: int = 999) -> None:
+    (root / zone).mkdir(exist_ok=True)
+    (root / zone / "energy_uj").write_text(f"{used}\n")
+    (root / zone / "max_energy_range_uj").write_text(f"{limit}\n")
+
+
+def test_energy_is_that_of_all_packages(tmp_path: Path) -> None:
+    counter(tmp_path, "intel-rapl:0", 100)
+    counter(tmp_path, "intel-rapl:1", 990)
+    counter(tmp_path, "intel-rapl:0:0", 5)  # a part of package 0
+    before = devices.energy_uj(tmp_path)
+    assert before == {"intel-rapl:0": (100, 999), "intel-rapl:1": (990, 999)}
+    counter(tmp_path, "intel-rapl:0", 600)
+    counter(tmp_path, "intel-rapl:1", 40)  # around: 10 to the end, 40 from the start
+    after = devices.energy_uj(tmp_path)
+    assert devices.energy_j(before, after) == pytest.approx((500 + 50) / 1e6)
+    counter(tmp_path, "intel-rapl:1", "?")
+    assert devices.energy_j(before, devices.energy_uj(tmp_path)) is None
+
+
+def test_no_energy_is_invented(tmp_path: Path) -> None:
+    assert devices.energy_uj(tmp_path / "absent") == {}
+    assert devices.energy_j({}, {}) is None

@@ -1,4 +1,4 @@
-"""Time single texts, from string to logits, through each form that a model has.
+"""Time a model through each form that it has: single texts from string to label, and all texts at once.
 
 The texts are the test split's own, so their lengths are too. Runs alone on the machine.
 """
@@ -6,74 +6,121 @@ The texts are the test split's own, so their lengths are too. Runs alone on the 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.api import Model
-from harness.devices import Slot
+from harness import clock
+from harness.api import Model, Unsupported
+from harness.devices import Slot, cpu_count
 from harness.nn import TorchModel
+from harness.runtime import FORMS, Exported, open_form
 from harness.steps import data
 
 if TYPE_CHECKING:
     from harness.job import Job
 
-WARM_UP = 16
-QUERIES = 1000
-FEWEST = 64  # a p90 from fewer says little (MLPerf Inference rules)
-BUDGET_S = 2.0  # a slow model is asked fewer texts, but never fewer than FEWEST
+QUERIES = 1000  # texts, at most
+FIRST_S = 1.5  # for single texts on one thread: the number that tables show
+OTHER_S = 0.3  # for each other measurement
 
 
 def run(job: Job) -> dict[str, Any]:
-    """Result: `latency`, a list of measurements, each with its backend, device, threads and percentiles."""
+    """Result: `latency`, a list of measurements, and the machine's `load` before they began.
+
+    Each has its backend, device, threads, scenario and number of texts; single texts have percentiles, and
+    apart what tokenising one takes of it; all at once, texts a second.
+    """
+    load = os.getloadavg()[0]
     texts = data.load(job.need("data"), "test").texts
     chosen = np.random.default_rng(0).permutation(len(texts))[:QUERIES]
     queries = [texts[int(row)] for row in chosen]
-    on_cpu = replace(job, slot=Slot("cpu", job.threads))
-    model = on_cpu.model()
-    native = "torch" if isinstance(model, TorchModel) else "native"
-    measured = [{"backend": native, **_measure(model, queries, on_cpu)}]
-    if job.has("export") and job.need("export").result["exported"]:
-        from harness.onnx import OnnxModel
-
-        exported = OnnxModel(job.need("export").folder, job.threads)
-        measured.append({"backend": "onnx", **_measure(exported, queries, on_cpu)})
+    measured: list[dict[str, Any]] = []
+    model = replace(job, slot=Slot("cpu", job.threads)).model()
+    for threads in _threads(job) if isinstance(model, TorchModel) else (job.threads,):
+        with _torch_threads(threads, model):
+            measured += _measure(model, queries, replace(job, slot=Slot("cpu", threads)))
+    for form in _forms(job):
+        for threads in _threads(job) if form != "numpy" else (job.threads,):
+            exported = open_form(job.need("export").folder, form, threads)
+            measured += _measure(exported, queries, replace(job, slot=Slot("cpu", threads)))
     if job.device != "cpu":
-        measured.append({"backend": native, **_measure(job.model(), queries, job)})
-    return {"latency": measured, "load": os.getloadavg()[0]}
+        measured += _measure(job.model(), queries, job)
+        if "onnx" in _forms(job):
+            try:
+                exported = open_form(job.need("export").folder, "onnx", job.threads, job.device)
+            except Unsupported as why:
+                job.warn(str(why))
+            else:
+                measured += _measure(exported, queries, job)
+    return {"latency": measured, "load": load}
 
 
-def _measure(model: Model, queries: Sequence[str], job: Job) -> dict[str, Any]:
-    def finish() -> None:
-        if job.device != "cpu":
-            import torch
+def _threads(job: Job) -> list[int]:
+    """The step's own, which is one, and all."""
+    return sorted({job.threads, cpu_count()})
 
-            torch.cuda.synchronize()
 
-    for text in queries[:WARM_UP]:
-        model.predict([text])
-    finish()
-    took: list[int] = []
-    deadline = time.perf_counter() + BUDGET_S
-    for text in queries:
-        start = time.perf_counter_ns()
-        model.predict([text])
-        finish()
-        took.append(time.perf_counter_ns() - start)
-        if len(took) >= FEWEST and time.perf_counter() > deadline:
-            break
-    milliseconds = np.array(took) / 1e6
-    p50, p90, p99 = np.percentile(milliseconds, [50, 90, 99])
-    return {
-        "device": "cpu" if job.device == "cpu" else "cuda",
-        "threads": job.threads,
-        "batch": 1,
-        "n": len(took),
-        "mean_ms": float(milliseconds.mean()),
-        "p50_ms": float(p50),
-        "p90_ms": float(p90),
-        "p99_ms": float(p99),
-    }
+def _forms(job: Job) -> list[str]:
+    """The exported forms that there are."""
+    if not job.has("export") or not job.need("export").result["exported"]:
+        return []
+    folder = job.need("export").folder
+    return [form for form, file in FORMS.items() if (folder / file).is_file()]
+
+
+def _measure(model: Model, queries: Sequence[str], job: Job) -> Iterator[dict[str, Any]]:
+    """Both scenarios of a model on a device with so many threads."""
+    about = {"backend": _backend(model), "device": job.slot.device.partition(":")[0], "threads": job.threads}
+    finish = _waiting(job.device)
+
+    def label(text: str) -> Any:
+        return model.predict([text])[0].argmax()
+
+    first = about["device"] != "cpu" or job.threads == 1
+    ask = model.label if isinstance(model, Exported) else label
+    single = clock.single_stream(ask, queries, FIRST_S if first else OTHER_S, finish)
+    featuriser = getattr(model, "featuriser", None)
+    if featuriser is not None:
+        encoded = clock.single_stream(lambda text: featuriser.encode([text]), queries, OTHER_S / 4)
+        single["tokenising_ms"] = encoded["p50_ms"]
+    yield {**about, **single}
+    together = clock.offline(
+        lambda texts: model.predict(texts).argmax(axis=1), queries, OTHER_S, single["mean_ms"] / 1e3, finish
+    )
+    if together is not None:
+        yield {**about, **together}
+
+
+def _backend(model: Model) -> str:
+    if isinstance(model, Exported):
+        return model.form
+    return "torch" if isinstance(model, TorchModel) else "native"
+
+
+def _waiting(device: str) -> Callable[[], None]:
+    """What waits until a device has done all that it was given."""
+    if device == "cpu":
+        return clock.nothing
+    import torch
+
+    return torch.cuda.synchronize
+
+
+@contextmanager
+def _torch_threads(threads: int, model: Model) -> Iterator[None]:
+    """So many threads for a torch model: they are set for the process as a whole."""
+    if not isinstance(model, TorchModel):
+        yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from stepbench import Bench, Says, Speaker
+from stepbench import Bench, Says, Scored, Speaker
 
-from harness.api import HarnessError
+from harness import clock
+from harness.api import HarnessError, Unsupported
+from harness.devices import cpu_count
 from harness.featurise import Words
-from harness.onnx import OnnxModel
+from harness.runtime import FORMS, load
 from harness.steps import latency
 from harness.store import Artefact
 from harness.tiny import FromLabels
@@ -70,9 +73,87 @@ def test_an_export_is_checked_and_counted(bench: Bench, data: Artefact, student:
     found = bench.run("export", {"data": data, "model": student}, student=STUDENT)
     assert found.result["exported"] is True and found.result["texts"] == 4 and found.result["changed"] == 0
     assert 0 <= found.result["difference"] < 1e-5
-    assert found.result["size_bytes"] == (found.folder / "model.onnx").stat().st_size > 0
+    files = {
+        path.name: path.stat().st_size for path in found.folder.iterdir() if path.name != "manifest.json"
+    }
+    assert set(files) == {
+        *("model.onnx", "model.int8.onnx", "averaged.npz", "featuriser.json", "labels.json", "export.json"),
+    }
+    beside = files["featuriser.json"] + files["labels.json"] + files["export.json"]
+    forms = found.result["forms"]
+    assert list(forms) == ["onnx", "onnx-int8", "numpy"]
+    for form, file in FORMS.items():
+        assert forms[form]["file_bytes"] == files[file] > 0
+        assert forms[form]["size_bytes"] == files[file] + beside
+        assert forms[form]["texts"] == 4
+    assert found.result["size_bytes"] == files["model.onnx"] + beside
     texts = [text for text, _ in ROWS]
-    assert OnnxModel(found.folder).predict(texts).shape == (4, 2)
+    for form in FORMS:
+        assert load(found.folder, form).predict(texts).shape == (4, 2)
+
+
+def test_each_form_is_scored_against_gold(bench: Bench, data: Artefact) -> None:
+    # Two of four texts are "bad": that is what the model, and every form of it, always says.
+    found = exported(bench, data, same(1.0, 0.0), constant(1.0, 0.0)).result["forms"]
+    assert [found[form]["score"] for form in FORMS] == [0.5, 0.5, 0.5]
+    assert [found[form]["lost"] for form in FORMS] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("count", "wrong", "why"),
+    [
+        (400, 20, "it loses 5.0 points of the score on 400 texts, where less than 1 is allowed"),
+        (400, 4, ""),  # a point, but within chance: 4 against 2 * 2
+        (400, 3, ""),
+        (20, 3, ""),  # many points on few texts
+    ],
+)
+def test_int8_may_not_lose_a_point_beyond_chance(
+    count: int, wrong: int, why: str, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = bench.data([(f"text {number}", "good") for number in range(count)] + [("other", "bad")])
+
+    def mistaken(folder: Path, form: str, threads: int) -> Any:
+        def predict(texts: Sequence[str]) -> Any:
+            logits = np.tile(np.float32([0.0, 1.0]), (len(texts), 1))
+            if form == "onnx-int8":
+                logits[:wrong] = [1.0, 0.0]
+            return logits
+
+        return SimpleNamespace(predict=predict)
+
+    # What quantising does to a real model cannot be chosen.
+    monkeypatch.setattr("harness.runtime.open_form", mistaken)
+    found = exported(bench, data, same(0.0, 1.0), constant(0.0, 1.0))
+    int8 = found.result["forms"]["onnx-int8"]
+    assert int8["changed"] == wrong and int8.get("rejected", "") == why.replace(f"{count}", f"{count + 1}")
+    assert (found.folder / "model.int8.onnx").exists() == (not why)
+    if why:
+        with pytest.raises(HarnessError, match=f"has no form 'onnx-int8': {int8['rejected']}"):
+            load(found.folder, "onnx-int8")
+
+
+def test_numbers_are_compared_by_their_correlation(bench: Bench) -> None:
+    rows = [("sun", "1.0"), ("rain", "2.0"), ("wind", "3.0")]
+    task = Scored.of(*rows)
+    data = bench.run("data", task=task)
+    found = exported(bench, data, same(2.0), constant(2.0)).result["forms"]
+    assert {form: (each["score"], each["lost"]) for form, each in found.items()} == dict.fromkeys(
+        FORMS, (0, 0)
+    )
+
+
+def test_what_cannot_be_quantised_says_why(
+    bench: Bench, data: Artefact, student: Artefact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: Path) -> None:
+        raise Unsupported("the graph cannot be quantised: too odd")
+
+    monkeypatch.setattr("harness.quantise.quantise", refuse)
+    found = bench.run("export", {"data": data, "model": student}, student=STUDENT)
+    assert found.result["forms"]["onnx-int8"] == {"rejected": "the graph cannot be quantised: too odd"}
+    with pytest.raises(HarnessError, match="has no form 'onnx-int8': the graph cannot be quantised: too odd"):
+        load(found.folder, "onnx-int8")
 
 
 @pytest.mark.parametrize(
@@ -115,43 +196,61 @@ def test_other_mistakes_of_an_export_are_not_hidden(bench: Bench, data: Artefact
 # -- latency --------------------------------------------------------------------------------------------
 
 
-def test_a_model_and_its_export_are_timed(bench: Bench, data: Artefact, student: Artefact) -> None:
+def test_a_model_and_its_forms_are_timed(bench: Bench, data: Artefact, student: Artefact) -> None:
     needs = {"data": data, "model": student}
     needs["export"] = bench.run("export", needs, student=STUDENT)
     found = bench.run("latency", needs, student=STUDENT).result
-    native, onnx = found["latency"]
-    assert (native["backend"], onnx["backend"]) == ("torch", "onnx")
-    for each in (native, onnx):
-        assert (each["device"], each["threads"], each["batch"], each["n"]) == ("cpu", 1, 1, 4)
-        assert 0 < each["p50_ms"] <= each["p90_ms"] <= each["p99_ms"]
-        assert each["mean_ms"] > 0
+    every = sorted({1, cpu_count()})
+    assert [(each["backend"], each["threads"], each["scenario"]) for each in found["latency"]] == [
+        (backend, threads, scenario)
+        for backend in ("torch", "onnx", "onnx-int8", "numpy")
+        for threads in (every if backend != "numpy" else [1])
+        for scenario in ("single-stream", "offline")
+    ]
+    for each in found["latency"]:
+        assert each["device"] == "cpu"
+        if each["scenario"] == "offline":
+            assert each["batch"] == 4 and each["n"] % 4 == 0 and each["samples_per_s"] > 0
+        else:
+            assert each["batch"] == 1 and 64 <= each["n"] <= 664  # whole passes over four texts, if quick
+            assert 0 < each["p50_ms"] <= each["p90_ms"]
+            assert each["p99_ms"] is None if each["n"] < 662 else each["p90_ms"] <= each["p99_ms"]
+            assert each["mean_ms"] > 0 and each["tokenising_ms"] > 0
     assert found["load"] >= 0
 
 
-def timed(bench: Bench, count: int, outputs: Any) -> dict[str, Any]:
+def test_threads_of_torch_are_put_back(bench: Bench, data: Artefact, student: Artefact) -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    bench.run("latency", {"data": data, "model": student}, student=STUDENT)
+    assert torch.get_num_threads() == before
+
+
+def timed(bench: Bench, count: int, outputs: Any) -> list[dict[str, Any]]:
     rows = [(f"text {number}", "ab"[number % 2]) for number in range(count)]
     data, teacher = bench.data(rows), Speaker(outputs)
     model = bench.run("teacher", {"data": data}, teacher=teacher)
     found = bench.run("latency", {"data": data, "model": model}, teacher=teacher)
-    (measured,) = found.result["latency"]
-    return dict(measured)
+    return found.result["latency"]  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize(
-    ("count", "budget", "expected"), [(100, 0.0, 64), (100, 60.0, 100), (10, 0.0, 10), (120, 60.0, 110)]
-)
-def test_a_slow_model_is_asked_fewer_texts_but_enough(
-    count: int, budget: float, expected: int, bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(latency, "BUDGET_S", budget)
-    monkeypatch.setattr(latency, "QUERIES", 110)
-    asked: list[Sequence[str]] = []
-    found = timed(bench, count, lambda texts: asked.append(texts) or np.zeros((1, 2), np.float32))
-    assert found["backend"] == "native" and found["n"] == expected
-    assert all(len(texts) == 1 for texts in asked)
-    warm = min(latency.WARM_UP, count)
-    assert len(asked) == warm + expected
-    assert len({texts[0] for texts in asked[warm:]}) == expected  # the test split's own, each once
+def test_the_test_splits_own_texts_are_asked(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latency, "QUERIES", 90)
+    asked: list[list[str]] = []
+
+    def outputs(texts: Sequence[str]) -> Any:
+        asked.append(list(texts))
+        return np.zeros((len(texts), 2), np.float32)
+
+    single, offline = timed(bench, 100, outputs)
+    assert single["backend"] == offline["backend"] == "native" and "tokenising_ms" not in single
+    assert 64 <= single["n"] <= 720 and offline["batch"] == 90 and offline["n"] % 90 == 0
+    alone = [texts[0] for texts in asked if len(texts) == 1]
+    counts = Counter(alone[clock.WARM_UP :]).values()
+    assert max(counts) - min(counts) <= 1  # equally often
+    assert alone != sorted(alone) and set(alone) <= {f"text {number}" for number in range(100)}
+    assert all(len(set(texts)) == 90 for texts in asked if len(texts) == 90)
 
 
 def test_without_a_form_only_the_model_is_timed(bench: Bench, data: Artefact) -> None:
@@ -162,12 +261,12 @@ def test_without_a_form_only_the_model_is_timed(bench: Bench, data: Artefact) ->
     teacher = Speaker(same(0.0, 1.0))
     model = bench.run("teacher", {"data": data}, teacher=teacher)
     found = bench.run("latency", {"data": data, "model": model, "export": export_}, teacher=teacher)
-    assert [each["backend"] for each in found.result["latency"]] == ["native"]
+    assert {each["backend"] for each in found.result["latency"]} == {"native"}
 
 
-def test_percentiles_are_of_single_texts(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter(range(0, 10**9, 10**6))  # each look at it is a millisecond later
-    stopwatch = SimpleNamespace(perf_counter_ns=lambda: next(clock), perf_counter=lambda: 0.0)
-    monkeypatch.setattr(latency, "time", stopwatch)
-    found = timed(bench, 20, lambda texts: np.zeros((1, 2), np.float32))
-    assert [found[name] for name in ("mean_ms", "p50_ms", "p90_ms", "p99_ms")] == [1, 1, 1, 1]
+def test_one_text_alone_has_no_offline_speed(bench: Bench) -> None:
+    data = bench.data([("sun", "a"), ("rain", "b")], test=[("sun", "a")])
+    teacher = Speaker(same(0.0, 1.0))
+    model = bench.run("teacher", {"data": data}, teacher=teacher)
+    (found,) = bench.run("latency", {"data": data, "model": model}, teacher=teacher).result["latency"]
+    assert found["scenario"] == "single-stream" and 64 <= found["n"] <= 662
