@@ -32,6 +32,7 @@ WEIGHTS, SETTINGS = "model.safetensors", "model.json"
 class TorchStudent(Student):
     """A student whose author gives a featuriser and a module; training, saving and export come from here."""
 
+    task_types: ClassVar[frozenset[str]] = frozenset({"classification", "regression"})
     accelerated: ClassVar[bool] = True
     exports: ClassVar[bool] = True
 

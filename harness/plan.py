@@ -140,14 +140,15 @@ class _Planner:
     ) -> Iterator[tuple[Role, Task, Teacher | None, Student | None, Augmenter | None, Loss | None, int]]:
         suite = self.suite
         for task in suite.tasks:
+            baseline = suite.baselines.get(task.task_type)
             for fitted in suite.teachers:
                 for seed in suite.seeds if suite.teacher_seeds == "each" else suite.seeds[:1]:
                     yield "teacher", task, fitted, None, None, None, seed
             for student in suite.students:
                 starts: tuple[Teacher | None, ...] = (student.borrows and suite.teachers) or (None,)
                 for teacher in starts:
-                    for seed in suite.seeds:
-                        yield "baseline", task, teacher, student, None, suite.baseline, seed
+                    for seed in suite.seeds if baseline is not None else ():
+                        yield "baseline", task, teacher, student, None, baseline, seed
                 for augmenter in suite.augmenters:
                     for loss in suite.losses:
                         alone = loss.needs <= {"labels"}  # it asks nothing of a teacher
@@ -170,18 +171,25 @@ class _Planner:
         configured = [self._configured(c) if c else "-" for c in (task, teacher, student, augmenter, loss)]
         fingerprint = source.fingerprint if isinstance(source, Source) else "-"
         key = digest("cell", role, *configured, fingerprint, str(seed), self.precision)
-        status, reason = self._obstacle(source, teacher, student, augmenter, loss)
+        status, reason = self._obstacle(task, source, teacher, student, augmenter, loss)
         known = source if isinstance(source, Source) else None
         return Cell(key, role, task, known, teacher, student, augmenter, loss, seed, {}, status, reason)
 
     def _obstacle(
         self,
+        task: Task,
         source: Source | HarnessError,
         teacher: Teacher | None,
         student: Student | None,
         augmenter: Augmenter | None,
         loss: Loss | None,
     ) -> tuple[Status, str]:
+        for component in filter(None, (teacher, student, augmenter, loss)):
+            if task.task_type not in component.task_types:
+                return "incompatible", (
+                    f"{component.kind} '{component.name}' is for {_listed(component.task_types)}, "
+                    f"and task '{task.name}' is {task.task_type}"
+                )
         if isinstance(source, HarnessError):
             return ("unavailable" if isinstance(source, Unavailable) else "failed"), str(source)
         if loss is not None and student is not None:
@@ -278,6 +286,15 @@ class _Planner:
             )
             steps["teacher-evaluation"] = self._evaluation(task, teacher, steps["data"], fitted)
         return steps
+
+    def _fitted(self, task: Task, teacher: Teacher, data: Mapping[str, str], seed: int) -> str:
+        """The step that fits a teacher, after those that fit its members."""
+        needs = dict(data)
+        for place, member in enumerate(teacher.members):
+            own = seed_of_repetition(seed, teacher.members[:place].count(member))
+            needs[f"member-{place}"] = self._fitted(task, member, data, own)
+        settings = {"seed": seed, **self._precise(teacher)}
+        return self._step("teacher", {"teacher": teacher}, settings, needs, f"{teacher.name} on {task.name}")
 
     def _targets(self, teacher: Teacher, augmenter: Augmenter, steps: Mapping[str, str], output: str) -> str:
         """The teacher's logits or hidden states of a transfer set."""

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.api import RECORDED, Examples, HarnessError, Loss
+from harness.api import RECORDED, SCORE, Examples, HarnessError, Loss
 from harness.featurise import Tokens
 from harness.nn import ClassWeights
 
@@ -81,8 +81,11 @@ def _last(found: Tensor | tuple[Tensor, ...]) -> Tensor:
 
 
 def class_weights(examples: Examples, how: ClassWeights, device: torch.device) -> Tensor | None:
-    """(C,): the weight of a row of each class, 1 on average over the labelled rows; None for all alike."""
-    if how == "uniform" or examples.labels is None:
+    """(C,): the weight of a row of each class, 1 on average over the labelled rows; None for all alike.
+
+    Scores have no classes, so that they are all alike.
+    """
+    if how == "uniform" or examples.labels is None or examples.classes == SCORE:
         return None
     labels = examples.labels[examples.labels >= 0]
     counts = np.bincount(labels, minlength=len(examples.classes)).astype(np.float64)

@@ -59,7 +59,7 @@ class Suite:
     path: Path | None
     seeds: tuple[int, ...]
     teacher_seeds: Literal["first", "each"]
-    baseline: Loss
+    baselines: Mapping[str, Loss]  # by kind of task: what trains students on gold labels alone
     tasks: tuple[Task, ...]
     teachers: tuple[Teacher, ...]
     students: tuple[Student, ...]
@@ -79,7 +79,8 @@ class _Settings:
     seeds: Annotated[tuple[Annotated[int, Interval(ge=0, le=2**32 - 1)], ...], MinLen(1)] = (0,)
     # "first": teachers are fitted and transfer sets drawn once, with the first seed; "each": for every seed
     teacher_seeds: Literal["first", "each"] = "first"
-    baseline: Loss | None = None  # trains students on gold labels alone
+    # Trains students on gold labels alone, for the tasks that it is for; each kind of task has a default
+    baseline: Loss | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     latency: bool = True
     time_limit: Annotated[float, Gt(0)] | None = None  # seconds that a step may take
@@ -137,7 +138,7 @@ class _Reader:
 
     def suite(self) -> Suite:
         tables = self._tables()
-        settings, name, baseline = self._settings(self.document.get("suite", {}))
+        settings, name = self._settings(self.document.get("suite", {}))
         found = {kind: self._components(kind, tables.get(kind, [])) for kind in KINDS}
         if "augmenter" not in self.document.keys() | self.unsound:
             found["augmenter"] = self._default("augmenter", "none", "an [[augmenter]]")
@@ -147,22 +148,24 @@ class _Reader:
             self._problem((), f"a suite needs a [[task]] (allowed: {allowed})")
         if not {"student", "teacher"} & given:
             self._problem((), "a suite needs a [[student]] or a [[teacher]]")
-        excludable = found | {"loss": [*found["loss"], *((baseline,) if baseline else ())]}
+        tasks, students = _only(Task, found["task"]), _only(Student, found["student"])
+        baselines = self._baselines(settings.baseline, tasks) if students else {}
+        excludable = found | {"loss": [*found["loss"], *baselines.values()]}
         excludes = [
             self._exclude(("exclude", index), table, excludable, settings.seeds)
             for index, table in enumerate(tables.get("exclude", []))
         ]
-        if self.problems or baseline is None:
+        if self.problems:
             raise SuiteError(sorted(self.problems.values(), key=lambda problem: problem.line or 0))
         return Suite(
             name=name,
             path=self.path,
             seeds=settings.seeds,
             teacher_seeds=settings.teacher_seeds,
-            baseline=baseline,
-            tasks=_only(Task, found["task"]),
+            baselines=baselines,
+            tasks=tasks,
             teachers=_only(Teacher, found["teacher"]),
-            students=_only(Student, found["student"]),
+            students=students,
             augmenters=_only(Augmenter, found["augmenter"]),
             losses=_only(Loss, found["loss"]),
             excludes=tuple(excludes),
@@ -219,8 +222,8 @@ class _Reader:
 
     # -- [suite] --------------------------------------------------------------------------------------
 
-    def _settings(self, table: Any) -> tuple[_Settings, str, Loss | None]:
-        """The keys of [suite]; of those that may be left out, the name and the baseline."""
+    def _settings(self, table: Any) -> tuple[_Settings, str]:
+        """The keys of [suite], and its name."""
         table = table if isinstance(table, dict) else {}
         wrong = set()
         try:
@@ -245,9 +248,33 @@ class _Reader:
                 f"a baseline learns from labels alone, but loss '{baseline.name}' needs {', '.join(needs)}"
             )
             self._problem(("suite", "baseline"), message)
-        elif baseline is None and "baseline" not in wrong:
-            (baseline,) = _only(Loss, self._default("loss", "cross-entropy", "a `baseline`")) or (None,)
-        return settings, name, baseline
+        if "baseline" in wrong:
+            self.unsound.add("baseline")
+        return settings, name
+
+    def _baselines(self, given: Loss | None, tasks: Iterable[Task]) -> dict[str, Loss]:
+        """By kind of task, the loss given where it is for that kind, and else the one that is its default."""
+        chosen: dict[str, Loss] = {}
+        for kind in dict.fromkeys(task.task_type for task in tasks):
+            if given is not None and kind in given.task_types:
+                chosen[kind] = given
+            elif "baseline" not in self.unsound and (default := self._baseline(kind)) is not None:
+                chosen[kind] = default
+        return chosen
+
+    def _baseline(self, kind: str) -> Loss | None:
+        """The loss that is the default for tasks of a kind."""
+        names = [
+            entry.name
+            for entry in self.catalog.entries.values()
+            if issubclass(entry.component, Loss) and kind in entry.component.baseline_for
+        ]
+        if len(names) == 1:
+            missing = f"a `baseline` for {kind}"
+            return next(iter(_only(Loss, self._default("loss", names[0], missing))), None)
+        found = f"has several defaults: {', '.join(sorted(names))}" if names else "has no default"
+        self._problem((), f"the `baseline` for {kind} {found}; give [suite] a `baseline`")
+        return None
 
     def _read(self, table: Mapping[str, Any]) -> _Settings:
         return _Settings(**read(_Settings, table, self.catalog.build, owner="[suite]", noun="key"))

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from annotated_types import Ge, Gt, Interval
 
-from harness.api import Batch, Context, Examples, HarnessError, Loss
+from harness.api import SCORE, Batch, Context, Examples, HarnessError, Loss
 from harness.featurise import Tokens, batches_by_length
 from harness.nn import ClassWeights, Schedule
 from harness.signals import Signals, class_weights, row_weights
@@ -124,11 +124,13 @@ def train(
         wanted = validation is not None and (settings.keep_best or settings.patience)
         if wanted and (epoch % scored_every == 0 or epoch == epochs):
             assert validation is not None
-            score = accuracy(module, *validation, context)
-            scalars["validation_accuracy"] = score
+            scored = score(module, *validation, context)
+            scalars |= (
+                {"validation_mse": -scored} if examples.classes == SCORE else {"validation_accuracy": scored}
+            )
             since_best += 1
-            if score > best:
-                best, since_best = score, 0
+            if scored > best:
+                best, since_best = scored, 0
                 if settings.keep_best:
                     best_weights = {name: value.clone() for name, value in module.state_dict().items()}
         context.progress(step, steps, **scalars)
@@ -173,11 +175,17 @@ def predict(
     return table if table is not None else np.empty((0, 0), dtype=np.float32)
 
 
-def accuracy(module: torch.nn.Module, tokens: Tokens, examples: Examples, context: Context) -> float:
-    """The share of the examples whose gold label the module predicts; leaves it in training mode."""
-    predicted = predict(module, tokens, context).argmax(axis=1)
+def score(module: torch.nn.Module, tokens: Tokens, examples: Examples, context: Context) -> float:
+    """How well the module does on labelled examples, more being better; leaves it in training mode.
+
+    The share whose gold label it predicts; of gold scores, the negative mean squared error.
+    """
+    predicted = predict(module, tokens, context)
     module.train()
-    return float((predicted == examples.labels).mean())
+    assert examples.labels is not None
+    if examples.classes == SCORE:
+        return -float(np.nanmean((predicted[:, 0] - examples.labels) ** 2))
+    return float((predicted.argmax(axis=1) == examples.labels).mean())
 
 
 def _optimizer(module: torch.nn.Module, settings: Training, maps: torch.nn.Module) -> torch.optim.Optimizer:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import dedent
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import pytest
 
@@ -74,6 +74,7 @@ class CrossEntropy(harness.Loss):
     """Labels."""
 
     name = "cross-entropy"
+    baseline_for: ClassVar[frozenset[str]] = frozenset({"classification"})
     smoothing: float = 0.0
 
     @property
@@ -137,7 +138,7 @@ def test_a_small_suite_has_defaults() -> None:
         path=Path("suites/small.toml"),
         seeds=(0,),
         teacher_seeds="first",
-        baseline=CrossEntropy(),
+        baselines={"classification": CrossEntropy()},
         tasks=(Emotion(),),
         teachers=(Minilm(),),
         students=(Mlp(),),
@@ -190,7 +191,7 @@ def test_every_key_is_read() -> None:
         path=Path("suites/small.toml"),
         seeds=(3, 1),
         teacher_seeds="each",
-        baseline=CrossEntropy(0.1),
+        baselines={"classification": CrossEntropy(0.1)},
         tasks=(Emotion(Path("data")),),
         teachers=(),
         students=(Mlp(width=8), Cnn()),
@@ -589,9 +590,8 @@ def test_a_default_that_is_not_installed_is_a_mistake() -> None:
     with pytest.raises(SuiteError) as error:
         suite.parse(SMALL, bare, Path("s.toml"))
     assert str(error.value).splitlines() == [
-        "s.toml: without a `baseline` a suite uses loss 'cross-entropy': "
-        "unknown loss 'cross-entropy' (allowed: kl, weighted)",
         "s.toml: without an [[augmenter]] a suite uses augmenter 'none': unknown augmenter 'none' (allowed: mask)",
+        "s.toml: the `baseline` for classification has no default; give [suite] a `baseline`",
     ]
 
 

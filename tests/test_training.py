@@ -19,7 +19,7 @@ from harness.api import Batch, Examples, HarnessError, Loss
 from harness.featurise import Tokens, Words
 from harness.signals import class_weights, row_weights
 from harness.tiny import CheckContext, FromLabels, FromLogits, tiny_examples
-from harness.training import Training, _factor, accuracy, predict, train, training_batches
+from harness.training import Training, _factor, predict, score, train, training_batches
 
 Labels = NDArray[np.int64]
 
@@ -201,7 +201,7 @@ def test_it_learns(context: Listening) -> None:
     module = bag()
     settings = replace(BRIEF, epochs=30, learning_rate=5e-2)
     train(module, TOKENS, EXAMPLES, FromLabels(), settings, context, VALIDATION)
-    assert accuracy(module, *VALIDATION, context) == 1
+    assert score(module, *VALIDATION, context) == 1
     assert context.epochs[-1]["loss"] < 0.5 * context.epochs[0]["loss"]
     module = bag()
     train(module, TOKENS, EXAMPLES, FromLogits(), settings, context)
@@ -290,11 +290,11 @@ def test_the_best_epochs_weights_are_kept(context: Listening) -> None:
     train(kept, TOKENS, EXAMPLES, turncoat(40), settings, context, VALIDATION)
     found = scores(context)
     assert max(found) == 1 and found[-1] < 0.7
-    assert accuracy(kept, *VALIDATION, context) == 1
+    assert score(kept, *VALIDATION, context) == 1
     other = Listening(context.scratch)
     without = replace(settings, keep_best=False)
     train(last, TOKENS, EXAMPLES, turncoat(40), without, other, VALIDATION)
-    assert accuracy(last, *VALIDATION, context) == found[-1]
+    assert score(last, *VALIDATION, context) == found[-1]
 
 
 @pytest.mark.parametrize("keep_best", [True, False])
@@ -417,7 +417,7 @@ def test_predicting_switches_dropout_off_and_scoring_back_on(context: Listening)
     assert np.array_equal(predict(module, TOKENS, context), predict(module, TOKENS, context))
     assert not module.training
     module.train()
-    accuracy(module, *VALIDATION, context)
+    score(module, *VALIDATION, context)
     assert module.training
 
 
@@ -425,7 +425,7 @@ def test_accuracy_is_the_share_of_right_labels(context: Listening) -> None:
     tokens, validation = VALIDATION
     labels = predict(bag(), tokens, context).argmax(1)
     labels[:3] = (labels[:3] + 1) % 3
-    assert accuracy(bag(), tokens, replace(validation, labels=labels), context) == pytest.approx(9 / 12)
+    assert score(bag(), tokens, replace(validation, labels=labels), context) == pytest.approx(9 / 12)
 
 
 def test_nothing_to_predict(context: Listening) -> None:

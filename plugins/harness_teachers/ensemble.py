@@ -49,6 +49,11 @@ class Ensemble(harness.Teacher):
         return any(member.accelerated for member in self.of)
 
     @property
+    def task_types(self) -> frozenset[str]:  # type: ignore[override]
+        """What every member is for."""
+        return self.of[0].task_types.intersection(*(member.task_types for member in self.of))
+
+    @property
     def mixed_precision(self) -> bool:  # type: ignore[override]
         """Whether any member can use it; the others go on in fp32."""
         return any(member.mixed_precision for member in self.of)
@@ -86,7 +91,7 @@ class EnsembleModel(harness.Model):
         self.models = tuple(models)
 
     def predict(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Mean logits, or the logarithm of mean probabilities: (N, C)."""
+        """Mean logits or scores, or the logarithm of mean probabilities: (N, C)."""
         import numpy as np
 
         total: NDArray[np.float64] | None = None
@@ -94,7 +99,7 @@ class EnsembleModel(harness.Model):
             if not share:  # asking it would be in vain
                 continue
             logits = model.predict(texts).astype(np.float64)  # (N, C)
-            if self.average == "logits":
+            if self.average == "logits" or logits.shape[1] == 1:  # one column is a score
                 total = share * logits if total is None else total + share * logits
             else:
                 logs = log_softmax(logits) + np.log(share)

@@ -19,7 +19,7 @@ class Pupil(harness.Teacher):
     name = "student"
 
     student: harness.Student
-    loss: harness.Loss | None = None  # on gold labels alone; none given: plain cross-entropy
+    loss: harness.Loss | None = None  # on gold labels alone; none given: cross-entropy, or squared error
 
     def check(self) -> None:
         """The student and its loss can do with gold labels."""
@@ -39,6 +39,11 @@ class Pupil(harness.Teacher):
     def gives(self) -> frozenset[str]:  # type: ignore[override]
         """Logits, and the inner states by which the student itself can learn."""
         return frozenset({"logits"}) | (self.student.learns_from - {"labels"})
+
+    @property
+    def task_types(self) -> frozenset[str]:  # type: ignore[override]
+        """What the student and its loss are for."""
+        return self.student.task_types & (self.loss or self.student).task_types
 
     @property
     def accelerated(self) -> bool:  # type: ignore[override]
