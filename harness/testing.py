@@ -11,9 +11,9 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -21,23 +21,29 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.api import (
+    RECORDED,
     SPLITS,
     Augmenter,
-    Batch,
     Component,
     Context,
     Examples,
-    HarnessError,
     Loss,
     Model,
     Source,
     Student,
     Task,
     Teacher,
-    Unavailable,
     parameters_of,
 )
-from harness.tiny import ODD_TEXTS, CheckContext, FromLabels, FromLogits, tiny_examples
+from harness.rules import NEEDS, Rules, check_values, known, listed, widths_of
+from harness.tiny import (
+    ODD_TEXTS,
+    CheckContext,
+    FromLabels,
+    FromLogits,
+    FromStates,
+    tiny_examples,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,7 +51,6 @@ if TYPE_CHECKING:
     from harness.catalog import Catalog
 
 SAVED = frozenset({".safetensors", ".json", ".arrow", ".txt"})  # what a model may be saved as
-NEEDS = frozenset({"logits", "hidden", "labels", "mlm"})  # what a loss may ask for
 _NOISE = 1e-4  # what another batch's shape may change in a logit, relative to the largest
 _EXPORT_NOISE = 1e-3  # the same for another runtime
 
@@ -53,8 +58,13 @@ _EXPORT_NOISE = 1e-3  # the same for another runtime
 # -- the checks ---------------------------------------------------------------------------------------
 
 
-def check_component(component: Component, catalog: Catalog | None = None) -> None:
-    """All that is asked of a component of its kind; with a catalog, also that suites can build it."""
+def check_component(
+    component: Component, catalog: Catalog | None = None, teacher: Teacher | None = None
+) -> None:
+    """All that is asked of a component of its kind; with a catalog, also that suites can build it.
+
+    The teacher is for students, which may borrow from it or read its tokens.
+    """
     if catalog is not None:
         check_basics(component, catalog)
     match component:
@@ -63,7 +73,7 @@ def check_component(component: Component, catalog: Catalog | None = None) -> Non
         case Teacher():
             check_teacher(component)
         case Student():
-            check_student(component)
+            check_student(component, teacher)
         case Augmenter():
             check_augmenter(component)
         case Loss():
@@ -76,7 +86,7 @@ def check_basics(component: Component, catalog: Catalog | None = None) -> None:
     """What all kinds share: a named, documented, frozen dataclass that is its fields and no more."""
     from harness.catalog import vet
 
-    must, cls = _Rules(component), type(component)
+    must, cls = Rules(component), type(component)
     try:
         vet(component.kind, cls)
     except TypeError as error:
@@ -122,7 +132,7 @@ def check_task(task: Task, source: str = "auto") -> None:
     import pyarrow as pa
 
     check_basics(task)
-    must = _Rules(task)
+    must = Rules(task)
     found = task.resolve(source)
     must(f"resolve must give a Source, got {found!r}", isinstance(found, Source))
     must("resolve must give the same Source every time", task.resolve(source) == found)
@@ -154,11 +164,11 @@ def check_task(task: Task, source: str = "auto") -> None:
 def check_teacher(teacher: Teacher) -> None:
     """Fits gold labels; its model then passes all that :func:`check_student` asks of one."""
     check_basics(teacher)
-    must = _Rules(teacher)
+    must = Rules(teacher)
     base = teacher.base()
     must(f"base must give a string, got {base!r}", isinstance(base, str))
     must("base must give the same string every time", teacher.base() == base)
-    must(f"gives must be some of {_listed(NEEDS)}, got {_listed(teacher.gives)}", _some(teacher.gives))
+    must(f"gives must be some of {listed(NEEDS)}, got {listed(teacher.gives)}", known(teacher.gives))
 
     def fit(train: Examples, validation: Examples, context: Context) -> Model:
         return teacher.fit(replace(train, logits=None), validation, context)
@@ -166,28 +176,49 @@ def check_teacher(teacher: Teacher) -> None:
     _check_fits(teacher, fit)
 
 
-def check_student(student: Student) -> None:
-    """Fits what it learns from; its model predicts, is saved and read back, counted and exported."""
+def check_student(student: Student, teacher: Teacher | None = None) -> None:
+    """Fits what it learns from; its model predicts, is saved and read back, counted and exported.
+
+    A student that borrows needs a teacher to borrow from. With one whose tokens it reads, it also has to
+    learn from the inner states of both.
+    """
     check_basics(student)
-    learns = student.learns_from
-    _Rules(student)(f"learns_from must be some of {_listed(NEEDS)}, got {_listed(learns)}", _some(learns))
+    must, learns = Rules(student), student.learns_from
+    must(f"learns_from must be some of {listed(NEEDS)}, got {listed(learns)}", known(learns))
+    must("it borrows, so that checking it takes a teacher", teacher is not None or not student.borrows)
+    in_step = learns - RECORDED - {"mlm"}
+    if teacher is not None:
+        in_step = in_step & teacher.gives if student.aligned(teacher) else frozenset()
+
+    @cache
+    def lent(scratch: Path, classes: tuple[str, ...]) -> Model:
+        assert teacher is not None
+        train, validation = tiny_examples(len(classes))
+        return teacher.fit(replace(train, logits=None), validation, CheckContext(scratch))
 
     def by(loss: Loss) -> Fit:
-        def fit(transfer: Examples, validation: Examples, context: Context) -> Model:
-            if loss.needs == {"labels"}:  # as for a baseline: there is no teacher
+        def fit(transfer: Examples, validation: Examples, context: CheckContext) -> Model:
+            if not loss.needs & {"logits"}:  # as for a baseline: there is no teacher
                 transfer = replace(transfer, logits=None)
+            if "hidden" in loss.needs:
+                hidden = np.random.default_rng(0).standard_normal((len(transfer), 8)).astype(np.float16)
+                transfer = replace(transfer, hidden=hidden)
+            if student.borrows or loss.needs - RECORDED:
+                context = replace(context, teacher=lent(context.scratch, transfer.classes))
             return student.fit(transfer, validation, loss, context)
 
         return fit
 
     if "logits" in learns:
         _check_fits(student, by(FromLogits()))
-        if "labels" in learns:
-            with TemporaryDirectory() as folder:
-                for classes in _widths(student):
-                    _fit(student, by(FromLabels()), Path(folder), classes)
     elif "labels" in learns:
         _check_fits(student, by(FromLabels()))
+    others = [FromLabels()] if {"labels", "logits"} <= learns else []
+    states = learns & {"hidden"} | (in_step if teacher is not None else frozenset())
+    with TemporaryDirectory() as folder:
+        for loss in (*others, *(FromStates(frozenset({name})) for name in sorted(states))):
+            for classes in widths_of(student):
+                _fit(student, by(loss), Path(folder), classes)
 
 
 def check_augmenter(augmenter: Augmenter) -> None:
@@ -196,7 +227,7 @@ def check_augmenter(augmenter: Augmenter) -> None:
     Drawing them for a transfer set, it may give texts of no row beside.
     """
     check_basics(augmenter)
-    must = _Rules(augmenter)
+    must = Rules(augmenter)
     lazy = tiny_examples()[0].texts
     texts = [*lazy, "one", "Two sentences. Both are short.", "naïve café 🙂", "x\ty\nz"]
     given = list(texts)
@@ -235,86 +266,24 @@ def check_augmenter(augmenter: Augmenter) -> None:
 def check_loss(loss: Loss) -> None:
     """Is a finite scalar whose gradient reaches the student, whatever the size of logits or batch."""
     check_basics(loss)
-    must, needs = _Rules(loss), loss.needs
-    must(f"needs must be some of {_listed(NEEDS)}, got {_listed(needs)}", _some(needs))
-    if not needs <= {"logits", "labels"}:  # there is nothing yet to lend it
+    must, needs = Rules(loss), loss.needs
+    must(f"needs must be some of {listed(NEEDS)}, got {listed(needs)}", known(needs))
+    if "mlm" in needs:  # there is nothing yet to lend it
         return
-    for classes in _widths(loss):
-        _check_values(must, loss, classes)
-
-
-def _check_values(must: _Rules, loss: Loss, classes: int) -> None:
-    import torch
-
-    needs = loss.needs
-
-    def value(rows: int, what: str, scale: float = 3.0, unlabelled: bool = False) -> tuple[float, bool]:
-        """The loss of random models that give no more than it needs, and whether its gradient moves."""
-        generator = torch.Generator().manual_seed(rows)
-        student, teacher = (torch.randn(2, rows, classes, generator=generator) * scale).unbind()
-        labels = torch.randint(0, 3, (rows,), generator=generator)
-        labels = labels if classes > 1 else labels.float()
-        labels[0 if unlabelled else rows // 2 + 1 :] = -1 if classes > 1 else torch.nan
-        before = student.clone(), teacher.clone(), labels.clone()
-        student.requires_grad_()
-        batch = Batch(labels if "labels" in needs else None, rows)
-        with must.manage(f"it must take {what}, and ask for nothing but its needs"):
-            out = loss(student, teacher if "logits" in needs else None, batch)
-        scalar = isinstance(out, torch.Tensor) and out.shape == ()
-        must(f"it must give a scalar tensor, got {getattr(out, 'shape', out)} for {what}", scalar)
-        must(f"it must be finite, got {out.item()} for {what}", bool(out.isfinite()))
-        after = (student.detach(), teacher, labels)
-        same = all(
-            torch.equal(a.nan_to_num(-1), b.nan_to_num(-1)) for a, b in zip(before, after, strict=True)
-        )
-        must("it must not change the tensors that it is given", same)
-        must("its gradient must reach the student's logits", out.requires_grad)
-        (gradient,) = torch.autograd.grad(out, student, allow_unused=True)
-        must("its gradient must reach the student's logits", gradient is not None)
-        must(f"its gradient must be finite, for {what}", bool(gradient.isfinite().all()))
-        return out.item(), bool(gradient.any())
-
-    first, moves = value(8, "a batch of 8")
-    must("its gradient must not be zero where student and teacher differ", moves)
-    must("the same batch must give the same value", value(8, "a batch of 8")[0] == first)
-    value(1, "a batch of 1")
-    value(8, "logits of 10,000", scale=1e4)
-    if "labels" in needs:
-        value(8, "a batch without gold labels", unlabelled=True)
+    for classes in widths_of(loss):
+        check_values(must, loss, classes)
 
 
 # -- what checks share ----------------------------------------------------------------------------------
 
-Fit = Callable[[Examples, Examples, Context], Model]
-
-
-class _Rules:
-    """``must(rule, holds)``: AssertionError with the component and the rule unless it holds."""
-
-    def __init__(self, component: Component) -> None:
-        self.who = f"{component.kind} '{component.name}'"
-
-    def __call__(self, rule: str, holds: bool) -> None:
-        if not holds:
-            raise AssertionError(f"{self.who}: {rule}")
-
-    @contextmanager
-    def manage(self, rule: str) -> Iterator[None]:
-        """Whatever is raised within breaks the rule, but for what is absent here."""
-        try:
-            yield
-        except (AssertionError, Unavailable):
-            raise
-        except Exception as error:
-            why = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
-            raise AssertionError(f"{self.who}: {rule}, but: {why.strip().splitlines()[0]}") from error
+Fit = Callable[[Examples, Examples, CheckContext], Model]
 
 
 def _check_fits(component: Teacher | Student, fit: Fit) -> None:
-    must = _Rules(component)
+    must = Rules(component)
     with TemporaryDirectory() as name:
         root = Path(name)
-        for number, classes in enumerate(_widths(component)):
+        for number, classes in enumerate(widths_of(component)):
             model, logits = _fit(component, fit, root, classes)
             if number == 0:
                 _check_predictions(must, model, classes)
@@ -327,15 +296,9 @@ def _check_fits(component: Teacher | Student, fit: Fit) -> None:
             _fit(component, fit, root, classes=2)
 
 
-def _widths(component: Component) -> list[int]:
-    """How many outputs to check a component with: three classes, or the one score of a regression."""
-    widths = {"classification": 3, "regression": 1}
-    return [width for kind, width in widths.items() if kind in component.task_types]
-
-
 def _fit(component: Component, fit: Fit, root: Path, classes: int) -> tuple[Model, NDArray[np.float32]]:
     """A model of that many classes, and its predictions on the validation texts."""
-    must = _Rules(component)
+    must = Rules(component)
     train, validation = tiny_examples(classes)
     (scratch := root / "scratch").mkdir(exist_ok=True)
     what = f"texts of {classes} classes" if classes > 1 else "texts with scores"
@@ -344,9 +307,7 @@ def _fit(component: Component, fit: Fit, root: Path, classes: int) -> tuple[Mode
     return model, _predict(must, model, validation.texts, what, classes)
 
 
-def _predict(
-    must: _Rules, model: Model, texts: Sequence[str], what: str, classes: int
-) -> NDArray[np.float32]:
+def _predict(must: Rules, model: Model, texts: Sequence[str], what: str, classes: int) -> NDArray[np.float32]:
     with must.manage(f"predict must take {what}"):
         logits = model.predict(texts)
     shape, due = getattr(logits, "shape", None), (len(texts), classes)
@@ -357,7 +318,7 @@ def _predict(
     return logits
 
 
-def _check_predictions(must: _Rules, model: Model, classes: int) -> None:
+def _check_predictions(must: Rules, model: Model, classes: int) -> None:
     lazy = tiny_examples()[1].texts
     texts = [*lazy, *ODD_TEXTS]
     logits = _predict(must, model, texts, "empty, unknown and very long texts among others", classes)
@@ -374,7 +335,7 @@ def _check_predictions(must: _Rules, model: Model, classes: int) -> None:
 
 
 def _check_saved(component: Teacher | Student, model: Model, root: Path, classes: int) -> None:
-    must = _Rules(component)
+    must = Rules(component)
     counted = model.parameters()
     counts = (counted.total, counted.trainable, counted.embedding)
     whole = all(isinstance(count, int) and 0 <= count <= counted.total for count in counts)
@@ -384,7 +345,7 @@ def _check_saved(component: Teacher | Student, model: Model, root: Path, classes
     with must.manage("its model must be savable"):
         model.save(folder)
     others = sorted(p.name for p in folder.rglob("*") if p.is_file() and p.suffix not in SAVED)
-    must(f"save must write {_listed(SAVED)} only, got {', '.join(others)}", not others)
+    must(f"save must write {listed(SAVED)} only, got {', '.join(others)}", not others)
     folder.rename(moved)  # as publishing an artefact does
     texts = [*tiny_examples(classes)[1].texts, *ODD_TEXTS]
     copy: Teacher | Student = pickle.loads(pickle.dumps(component))
@@ -396,7 +357,7 @@ def _check_saved(component: Teacher | Student, model: Model, root: Path, classes
     must(f"a loaded model must count {counted}, got {loaded.parameters()}", loaded.parameters() == counted)
 
 
-def _check_export(must: _Rules, model: Model, root: Path, classes: int) -> None:
+def _check_export(must: Rules, model: Model, root: Path, classes: int) -> None:
     from harness.onnx import GRAPH, OnnxModel
 
     (folder := root / "exported").mkdir()
@@ -418,11 +379,3 @@ def _check_export(must: _Rules, model: Model, root: Path, classes: int) -> None:
 
 def _close(a: NDArray[np.float32], b: NDArray[np.float32], noise: float) -> bool:
     return bool(np.abs(a - b).max() <= noise * max(1.0, float(np.abs(b).max())))
-
-
-def _some(needs: frozenset[str]) -> bool:
-    return bool(needs) and needs <= NEEDS
-
-
-def _listed(names: frozenset[str]) -> str:
-    return ", ".join(sorted(names)) or "nothing"

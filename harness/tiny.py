@@ -1,18 +1,18 @@
-"""Something tiny to try components with: texts, a context, and two losses. What the checks are run on."""
+"""Something tiny to try components with: texts, inner states, a context, and losses to fit by."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.api import SCORE, Batch, Examples, Loss, Model, Precision
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Generator, Tensor
 
 ODD_TEXTS = ("", " ", "zxqvk", "sun " * 600, "naïve café 🙂", "[MASK]", "two\nlines")
 
@@ -83,6 +83,35 @@ def tiny_examples(classes: int = 3) -> tuple[Examples, Examples]:
     return part(("again", "in may"), True), part(("now", "then"), False)
 
 
+def tiny_states(
+    names: Collection[str], rows: int, scale: float, generator: Generator
+) -> tuple[dict[str, Any], dict[str, Any], Tensor]:
+    """Random inner states of a student of 2 layers and a teacher of 4, and the mask, (rows, 5).
+
+    As in training, the widths of hidden states and layers are equal; those of queries, keys and values, 48
+    and 96, are not, nor are the heads of attention, 2 and 4. The first text is the longest.
+    """
+    import torch
+
+    def draw(*shape: int) -> Tensor:
+        return scale * torch.randn(*shape, generator=generator)
+
+    mask = torch.arange(5)[None] < 1 + (4 - torch.arange(rows))[:, None] % 5  # 5, 4, 3, 2, 1, 5 ...
+    found = []
+    for layers, heads, width in ((2, 2, 48), (4, 4, 96)):
+        states: dict[str, Any] = {
+            "hidden": draw(rows, 8),
+            "layers": tuple(draw(rows, 5, 8) for _ in range(layers + 1)),
+            "attention": tuple(
+                draw(rows, heads, 5, 5).masked_fill(~mask[:, None, None], -torch.inf).softmax(-1)
+                for _ in range(layers)
+            ),
+            "relations": tuple(draw(rows, 5, width) for _ in range(3)),
+        }
+        found.append({name: value for name, value in states.items() if name in names})
+    return found[0], found[1], mask
+
+
 @dataclass(frozen=True)
 class FromLabels(Loss):
     """Cross-entropy with the gold labels, or the squared error from gold scores, to fit students with."""
@@ -119,3 +148,29 @@ class FromLogits(Loss):
         """See :class:`harness.Loss`."""
         assert teacher is not None
         return (student - teacher).square().mean()
+
+
+@dataclass(frozen=True)
+class FromStates(Loss):
+    """Squared difference of the two models' average inner states, whatever their shapes."""
+
+    name = "check-states"
+    task_types = frozenset({"classification", "regression"})
+
+    of: frozenset[str] = frozenset({"hidden"})
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What it was told to compare."""
+        return self.of
+
+    def __call__(self, student: Tensor, teacher: Tensor | None, batch: Batch) -> Tensor:
+        """See :class:`harness.Loss`."""
+        from torch import Tensor, stack
+
+        def mean(states: Any) -> Tensor:
+            each = [states] if isinstance(states, Tensor) else states
+            return stack([state.float().mean() for state in each]).mean()
+
+        names = sorted(self.of)
+        return stack([(mean(batch.student[n]) - mean(batch.teacher[n])).square() for n in names]).sum()

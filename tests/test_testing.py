@@ -23,7 +23,7 @@ from harness.api import Component, Context, Examples, Model, Parameters
 from harness.catalog import Catalog, Entry
 from harness.featurise import Words
 from harness.nn import TorchModel
-from harness.testing import check_basics, check_component, check_imports, check_task
+from harness.testing import check_basics, check_component, check_imports, check_student, check_task
 from harness.tiny import FromLabels, FromLogits, tiny_examples
 
 
@@ -549,7 +549,7 @@ def test_fitting() -> None:
 
 def test_students_say_what_they_learn_from_and_can() -> None:
     none = variant(LetterStudent, "Unteachable", learns_from=frozenset())
-    assert "learns_from must be some of hidden, labels, logits, mlm, got nothing" in broken_by(none)
+    assert "learns_from must be some of attention, hidden, labels, layers, logits, mlm" in broken_by(none)
     other = variant(LetterStudent, "Telepath", learns_from=frozenset({"thoughts"}))
     assert "learns_from must be some of" in broken_by(other)
 
@@ -574,6 +574,40 @@ def test_teachers_say_what_they_give_and_start_from() -> None:
     numbers = iter("123456789")
     moving = variant(LetterTeacher, "Moving", base=lambda self: next(numbers))
     assert "base must give the same string" in broken_by(moving)
+
+
+def test_students_that_borrow_are_lent_a_fitted_teacher() -> None:
+    seen: list[Any] = []
+
+    def keep(transfer: Examples, context: Context) -> None:
+        seen.append((len(transfer.classes), context.teacher))
+
+    heir = variant(LetterStudent, "Heir", fit=fits(keep), borrows=True)
+    assert "it borrows, so that checking it takes a teacher" in broken_by(heir)
+    check_student(heir, LetterTeacher())
+    assert {classes for classes, _ in seen} == {2, 3}
+    assert all(isinstance(teacher, Letters) for _, teacher in seen)
+    assert all(teacher.predict(["a"]).shape == (1, classes) for classes, teacher in seen)
+
+
+def test_students_of_inner_states_are_given_them() -> None:
+    seen: list[Any] = []
+
+    def fit(
+        self: Any, transfer: Examples, validation: Examples, loss: harness.Loss, context: Context
+    ) -> harness.Model:
+        seen.append((loss.needs, transfer.hidden is not None, context.teacher is not None))
+        return Letters(solve(transfer, context))
+
+    learns = frozenset({"labels", "logits", "hidden", "layers"})
+    deep = variant(LetterStudent, "Deep", fit=fit, learns_from=learns, aligned=lambda self, teacher: True)
+    check_student(deep)
+    assert {needs for needs, *_ in seen} == {frozenset({n}) for n in ("labels", "logits", "hidden")}
+    assert all(hidden == ("hidden" in needs) for needs, hidden, _ in seen)
+    assert not any(teacher for *_, teacher in seen)
+    seen.clear()
+    check_student(deep, variant(LetterTeacher, "Open", gives=learns - {"labels"}))
+    assert (frozenset({"layers"}), False, True) in seen
 
 
 def test_a_teacher_that_is_absent_here_is_no_broken_one() -> None:
@@ -798,6 +832,22 @@ def standardised(student: Tensor, teacher: Tensor, batch: harness.Batch) -> Tens
         ),
         (gives(lambda s, t, b: (s - t).square().mean(), ("labels",)), "and ask for nothing but its needs"),
         (gives(lambda s, t, b: s.mean(), ("magic",)), "needs must be some of"),
+        (
+            gives(lambda s, t, b: (s.mean() - b.teacher["hidden"].mean()) ** 2, ("layers",)),
+            "and ask for nothing but its needs",
+        ),
+        (
+            gives(lambda s, t, b: b.student["hidden"].detach().square().mean(), ("hidden",)),
+            "its gradient must reach the student's logits or inner states",
+        ),
+        (
+            gives(lambda s, t, b: s.mean() + b.teacher["attention"][0].log_().mean(), ("attention",)),
+            "it must be finite",
+        ),
+        (
+            gives(lambda s, t, b: (s * b.teacher["layers"][4].mul_(2).mean()).mean(), ("layers",)),
+            "must not change the tensors",
+        ),
         (gives(lambda s, t, b: s.mean(), ()), "needs must be some of"),
         (
             gives(lambda s, t, b: cross_entropy(s, b.labels, ignore_index=-1), ("labels",)),

@@ -18,6 +18,8 @@ from harness.api import Component
 from harness.catalog import Entry
 from harness.testing import check_basics, check_component, check_imports, check_task
 from harness.tiny import ODD_TEXTS, tiny_examples
+from harness_students.transformer import TransformerStudent
+from harness_teachers.transformer import Transformer
 
 Folder = Callable[[str], Path]
 
@@ -38,6 +40,9 @@ TABLES: dict[str, list[dict[str, Any]]] = {
     "embedding-replace": [{"embeddings": TINY}],
     "back-translate": [{"longest": 12}],
     "unlabelled": [{}, {"file": "data.csv", "size": 5}],
+    "hidden-cosine": [{}, {"of": "layers"}],
+    "hidden-mse": [{}, {"of": "layers", "tokens": "first", "normalise": True}],
+    "attention": [{}, {"form": "kl"}],
     "weighted": [{"of": [{"use": "kl"}, {"use": "cross-entropy"}], "weights": [0.7, 0.3]}],
     "cross-entropy": [{}, {"label_smoothing": 0.1}],
     "tfidf-logreg": [{}, {"ngrams": 2, "vocabulary": 30}],
@@ -62,6 +67,11 @@ TABLES: dict[str, list[dict[str, Any]]] = {
         {"model": "roberta", "epochs": 1, "pooling": "mean"},
         {"model": "distilbert", "epochs": 1, "pooling": "cls"},
     ],
+    "student transformer": [
+        {"epochs": 1, "layers": 1},
+        {"epochs": 1, "layers": [2, 1], "start": TINY},
+        {"epochs": 1, "weights": "random", "start": TINY | {"model": "distilbert"}},
+    ],
     "checkpoint": [{"model": "classifier"}, {"model": "scorer", "regression": True}],
     "precomputed": [{"file": "answers.jsonl.gz"}],
     "ensemble": [{"of": [{"use": "student", "student": SMALL}] * 2}],
@@ -75,7 +85,8 @@ def cases() -> list[Any]:
         table = {"min_examples": 0, "epochs": 1}
         names = {parameter.name for parameter in entry.parameters()}
         default = {name: value for name, value in table.items() if name in names}
-        for number, given in enumerate(TABLES.get(entry.name, [default])):
+        tables = TABLES.get(f"{entry.kind} {entry.name}") or TABLES.get(entry.name, [default])
+        for number, given in enumerate(tables):
             title = f"{entry.kind}-{entry.name}" + (f"-{number}" if number else "")
             found.append(pytest.param(entry, {key: v for key, v in given.items() if key != "use"}, id=title))
     return found
@@ -85,8 +96,9 @@ def build(entry: Entry, table: dict[str, Any], folder_of: Folder) -> Component:
     parameters = {parameter.name: parameter for parameter in entry.parameters()}
     if entry.kind == "teacher" and "model" in parameters:
         table = {**table, "model": str(folder_of(table.get("model", "bert"))), "revision": "main"}
-    if isinstance(lent := table.get("embeddings"), dict):
-        table = {**table, "embeddings": {**lent, "model": str(folder_of(lent["model"]))}}
+    for name in ("embeddings", "start"):
+        if isinstance(lent := table.get(name), dict):
+            table = {**table, name: {**lent, "model": str(folder_of(lent["model"]))}}
     if entry.name == "back-translate":
         table = {**table, "forth": str(folder_of("translator")), "back": str(folder_of("translator"))}
     return INSTALLED.build(entry.kind, {"use": entry.name, **table})
@@ -130,7 +142,10 @@ def test_component(entry: Entry, table: dict[str, Any], folder_of: Folder, folde
     elif entry.file.endswith("presets.py"):  # other defaults of a class that is checked
         check_basics(component, INSTALLED)
     else:
-        check_component(component, INSTALLED)
+        teacher = None
+        if isinstance(component, TransformerStudent):
+            teacher = Transformer(model=str(folder_of("bert")), epochs=1, longest=16)
+        check_component(component, INSTALLED, teacher)
 
 
 def test_a_plan_needs_no_torch(folder_of: Folder, folder: Path) -> None:
