@@ -10,6 +10,7 @@ from harness_teachers.checkpoint import Checkpoint
 from harness_teachers.ensemble import Ensemble
 from harness_teachers.precomputed import Precomputed
 from harness_teachers.pupil import Pupil
+from harness_teachers.t5 import T5
 from harness_teachers.transformer import MiniLM, Transformer
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ def register_teachers(register: Register) -> None:
     register(presets.DistilrobertaBase)
     register(presets.XlmRobertaBase)
     register(presets.DebertaV3Base)
+    register(T5)
+    register(presets.T5Small)
+    register(presets.T5Base)
     register(Checkpoint)
     register(presets.DistilbertSst2)
     register(Ensemble)

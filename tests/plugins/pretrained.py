@@ -48,6 +48,8 @@ def make(kind: str, folder: Path, labels: Sequence[str] = (), special: bool = Tr
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
     first, padding, last, unknown = (0, 1, 2, 3) if kind in ("roberta", "bart") else (2, 0, 3, 1)
+    if kind == "t5":
+        first, padding, last, unknown = 3, 0, 1, 2
     marks = {first: "<s>", padding: "<pad>", last: "</s>", unknown: "<unk>"}
     # Between the texts' words stand unused ones, so that no id is a word's place among those used.
     words = [word for pair in zip(NEVER, WORDS, strict=False) for word in pair] + NEVER[len(WORDS) :]
@@ -56,10 +58,12 @@ def make(kind: str, folder: Path, labels: Sequence[str] = (), special: bool = Tr
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     if special:
+        single, pair = {
+            "t5": ("$A </s>", "$A </s> $B </s>"),
+            "roberta": ("<s> $A </s>", "<s> $A </s> </s> $B </s>"),
+        }.get(kind, ("<s> $A </s>", "<s> $A </s> $B:1 </s>:1"))
         tokenizer.post_processor = processors.TemplateProcessing(
-            "<s> $A </s>",
-            "<s> $A </s> </s> $B </s>" if kind == "roberta" else "<s> $A </s> $B:1 </s>:1",
-            special_tokens=[("<s>", first), ("</s>", last)],
+            single, pair, special_tokens=[("<s>", first), ("</s>", last)]
         )
     names = {"pad_token": "<pad>", "unk_token": "<unk>", "cls_token": "<s>", "sep_token": "</s>"}
     fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
@@ -68,6 +72,14 @@ def make(kind: str, folder: Path, labels: Sequence[str] = (), special: bool = Tr
     options: dict[str, Any] = {
         "bert": bert,
         "roberta": bert,
+        "t5": {
+            "d_model": 16,
+            "d_kv": 8,
+            "d_ff": 32,
+            "num_layers": 2,
+            "num_heads": 2,
+            "decoder_start_token_id": padding,
+        },
         "distilbert": {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 32},
         "bart": {
             "d_model": 16,
@@ -78,7 +90,8 @@ def make(kind: str, folder: Path, labels: Sequence[str] = (), special: bool = Tr
         },
     }
     torch.manual_seed(0)
-    title = {"bert": "Bert", "roberta": "Roberta", "distilbert": "DistilBert", "bart": "Bart"}[kind]
+    titles = {"bert": "Bert", "roberta": "Roberta", "distilbert": "DistilBert", "bart": "Bart", "t5": "T5"}
+    title = titles[kind]
     config = getattr(transformers, f"{title}Config")(
         vocab_size=len(vocabulary),
         pad_token_id=padding,
@@ -90,6 +103,6 @@ def make(kind: str, folder: Path, labels: Sequence[str] = (), special: bool = Tr
     )
     if labels:
         config.id2label = dict(enumerate(labels))
-    part = "ForSequenceClassification" if labels else "Model"
+    part = "ForSequenceClassification" if labels else "ForConditionalGeneration" if kind == "t5" else "Model"
     getattr(transformers, title + part)(config).save_pretrained(folder)
     return folder

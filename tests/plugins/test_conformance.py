@@ -67,6 +67,10 @@ TABLES: dict[str, list[dict[str, Any]]] = {
         {"model": "roberta", "epochs": 1, "pooling": "mean"},
         {"model": "distilbert", "epochs": 1, "pooling": "cls"},
     ],
+    "t5": [
+        {"model": "t5", "epochs": 1},
+        {"model": "t5", "epochs": 1, "by": "encoder", "prefix": "no ", "second": "and "},
+    ],
     "student transformer": [
         {"epochs": 1, "layers": 1},
         {"epochs": 1, "layers": [2, 1], "start": TINY},

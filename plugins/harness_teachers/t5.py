@@ -1,0 +1,74 @@
+"""T5, a text-to-text transformer, as a classifier."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import harness
+from harness import Ge, Gt, Interval
+from harness.nn import Schedule
+from harness_teachers.transformer import Transformer
+
+By = Literal["label-tokens", "encoder"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class T5(harness.Teacher):
+    """A text-to-text transformer, fine-tuned (Raffel et al., 2020; mT5: Xue et al., 2021).
+
+    By its label tokens, a logit is the log-probability that the decoder gives to the label's name, scored
+    once for each label; these are trained to have the right one highest. By its encoder, a linear layer
+    reads the mean of the encoder's states (Ni et al., 2022), and the decoder is left out.
+    """
+
+    name = "t5"
+    accelerated: ClassVar[bool] = True
+    mixed_precision: ClassVar[bool] = True
+    exports: ClassVar[bool] = True
+
+    model: str  # a hub id such as "google-t5/t5-small", or a folder
+    revision: str = "main"  # a commit, so that the weights cannot change under a result
+    by: By = "label-tokens"
+    prefix: str = ""  # before a text, such as "sst2 sentence: ", which T5 was trained with on that task
+    second: str = ""  # before the second text of a pair, such as "sentence2: "; "": the tokenizer's own pairs
+    epochs: Annotated[int, Gt(0)] = 3
+    batch_size: Annotated[int, Gt(0)] = 32
+    learning_rate: Annotated[float, Gt(0)] = 3e-4  # the peak; T5 wants a higher one than BERT
+    schedule: Schedule = "linear"
+    warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.06  # share of the steps before the peak
+    weight_decay: Annotated[float, Ge(0)] = 0.0
+    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1  # before the linear layer, and throughout
+    longest: Annotated[int, Gt(2)] = 128  # subwords, the prefix among them; the rest of a text is not read
+
+    @property
+    def task_types(self) -> frozenset[str]:  # type: ignore[override]
+        """Only labels have tokens."""
+        return frozenset({"classification", "regression"} if self.by == "encoder" else {"classification"})
+
+    def check(self) -> None:
+        """A revision means nothing for a folder."""
+        self._weights.check()
+
+    def base(self) -> str:
+        """See :class:`harness.Teacher`: a commit of the hub, or the fingerprint of a folder's files."""
+        return self._weights.base()
+
+    def fit(
+        self, train: harness.Examples, validation: harness.Examples, context: harness.Context
+    ) -> harness.Model:
+        """See :class:`harness.Teacher`."""
+        from harness_teachers.text_to_text import fine_tune
+
+        return fine_tune(self, self._weights.folder(), train, validation, context)
+
+    def load(self, folder: Path, context: harness.Context) -> harness.Model:
+        """See :class:`harness.Teacher`."""
+        from harness_teachers.text_to_text import load
+
+        return load(self, folder, context)
+
+    @property
+    def _weights(self) -> Transformer:
+        return Transformer(model=self.model, revision=self.revision)

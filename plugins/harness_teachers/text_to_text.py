@@ -1,0 +1,183 @@
+"""Fine-tuning T5 into a classifier, and reading the result back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from harness import Context, Examples, HarnessError
+from harness.api import PAIR_SEPARATOR
+from harness.featurise import Featuriser, Subwords
+from harness.nn import TorchModel, training_of
+from harness.training import train
+from harness_teachers.finetuning import Classifier, GoldLabels, _check_loaded, _featuriser, read_config
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from harness_teachers.t5 import T5
+
+_CONFIG = "config"  # the folder with the architecture's configuration, beside the weights
+_CLASSES = {"t5": "T5", "mt5": "MT5"}  # by a configuration's model type, how their classes' names start
+
+
+class PrefixedSubwords(Subwords):
+    """Subwords of texts with something before them, and before the second text of a pair."""
+
+    type = "prefixed-subwords"
+
+    def __init__(self, tokenizer: Tokenizer, longest: int, padding: int, prefix: str, second: str) -> None:
+        super().__init__(tokenizer, longest, padding)
+        self.prefix = prefix
+        self.second = second
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """See :class:`harness.featurise.Featuriser`."""
+        if self.second:
+            texts = [text.replace(PAIR_SEPARATOR, f" {self.second}", 1) for text in texts]
+        return super().encode([self.prefix + text for text in texts])
+
+    def label(self, name: str) -> list[int]:
+        """The ids of a label, and of the text's end."""
+        return super().encode([name])[0]
+
+    def state(self) -> dict[str, Any]:
+        """See :class:`harness.featurise.Featuriser`."""
+        return {**super().state(), "prefix": self.prefix, "second": self.second}
+
+    @classmethod
+    def restore(cls, state: dict[str, Any]) -> PrefixedSubwords:
+        """See :class:`harness.featurise.Featuriser`."""
+        plain = Subwords.restore(state)
+        return cls(plain.tokenizer, plain.longest, plain.padding, state["prefix"], state["second"])
+
+
+class LabelTokens(nn.Module):
+    """Token ids (B, L) → the log-probability that the decoder gives to each label's text, (B, C)."""
+
+    def __init__(self, encoder: nn.Module, padding: int, labels: Sequence[Sequence[int]]) -> None:
+        super().__init__()
+        self.encoder = encoder  # with its decoder: what :class:`Classifier` calls so
+        self.padding = padding
+        config: Any = encoder.config
+        # T5 starts with padding where its configuration says nothing of it.
+        start = getattr(config, "decoder_start_token_id", None)
+        start = config.pad_token_id if start is None else start
+        self.lengths = [len(label) for label in labels]
+        self.told: Tensor
+        self.given: Tensor
+        # End to end, as labels are of different lengths: what the decoder is to say, and what it has said.
+        self.register_buffer("told", torch.tensor([i for label in labels for i in label]), persistent=False)
+        before = [i for label in labels for i in (start, *label[:-1])]
+        self.register_buffer("given", torch.tensor(before), persistent=False)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """(B, L) → (B, C)."""
+        model: Any = self.encoder
+        mask = (ids != self.padding).long()  # (B, L)
+        states = model.encoder(input_ids=ids, attention_mask=mask).last_hidden_state  # (B, L, W)
+        scores = []  # shapes rather than lengths, which an export would take for constants
+        labels = (torch.split(ids, self.lengths) for ids in (self.told, self.given))
+        for told, given in zip(*labels, strict=True):
+            logits = model(
+                encoder_outputs=(states,),
+                attention_mask=mask,
+                decoder_input_ids=given.unsqueeze(0).expand(ids.shape[0], -1),
+                use_cache=False,
+            ).logits  # (B, T, V)
+            chosen = logits.float().log_softmax(-1).gather(2, told.expand(ids.shape[0], -1).unsqueeze(-1))
+            scores.append(chosen.sum((1, 2)))
+        return torch.stack(scores, 1)
+
+
+class T5Model(TorchModel):
+    """A fine-tuned T5 with the configuration that its architecture is rebuilt from."""
+
+    def save(self, folder: Path) -> None:
+        """See :class:`harness.Model`."""
+        super().save(folder)
+        self.module.encoder.config.save_pretrained(folder / _CONFIG)  # type: ignore[operator,union-attr]
+
+
+def fine_tune(
+    teacher: T5, folder: Path, examples: Examples, validation: Examples, context: Context
+) -> T5Model:
+    """Train the pretrained weights in `folder` on gold labels."""
+    config = read_config(folder)
+    if config.model_type not in _CLASSES:
+        raise HarnessError(
+            f"the model '{teacher.model}' is of type {config.model_type}, not {' or '.join(_CLASSES)}; "
+            "use teacher 'transformer'"
+        )
+    plain = _featuriser(folder, config, teacher.longest)
+    featuriser = PrefixedSubwords(
+        plain.tokenizer, plain.longest, plain.padding, teacher.prefix, teacher.second
+    )
+    torch.manual_seed(context.seed)
+    module = _module(teacher, featuriser, examples.classes, folder, pretrained=True)
+    tokens = featuriser.tokens(examples.texts, context.scratch)
+    held_out = (featuriser.tokens(validation.texts), validation)
+    train(module, tokens, examples, GoldLabels(), training_of(teacher), context, held_out)
+    return T5Model(module, featuriser, examples.classes, context)
+
+
+def load(teacher: T5, folder: Path, context: Context) -> T5Model:
+    """Read what :meth:`T5Model.save` wrote."""
+    import json
+
+    names = json.loads((folder / "model.json").read_text(encoding="utf-8"))["classes"]
+    featuriser = Featuriser.load(folder)
+    assert isinstance(featuriser, PrefixedSubwords)
+
+    def build(size: int, classes: int) -> nn.Module:
+        return _module(teacher, featuriser, names, folder / _CONFIG, pretrained=False)
+
+    return T5Model.load(folder, context, build)  # type: ignore[return-value]
+
+
+def _module(
+    teacher: T5, featuriser: PrefixedSubwords, classes: Sequence[str], folder: Path, pretrained: bool
+) -> nn.Module:
+    """The classifier, with pretrained weights or bare."""
+    import transformers
+
+    config = read_config(folder)
+    config.dropout_rate = teacher.dropout
+    part = "EncoderModel" if teacher.by == "encoder" else "ForConditionalGeneration"
+    kind: Any = getattr(transformers, _CLASSES[config.model_type] + part)
+    # The gain of fused attention is small on short texts, and it has no form in ONNX here.
+    options = {"attn_implementation": "eager"}
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    if pretrained:
+        try:
+            model, told = kind.from_pretrained(
+                folder, config=config, dtype=torch.float32, output_loading_info=True, **options
+            )
+        except (ValueError, OSError, KeyError) as error:
+            why = str(error).splitlines()[0]
+            raise HarnessError(f"no classifier can be made of {folder}: {why}") from None
+        _check_loaded(model, told, folder)
+    else:
+        model = kind._from_config(config, **options)
+    if teacher.by == "encoder":
+        return Classifier(model, "mean", featuriser.padding, len(classes), teacher.dropout)
+    return LabelTokens(model, featuriser.padding, _labels(featuriser, classes, teacher.model))
+
+
+def _labels(featuriser: PrefixedSubwords, classes: Sequence[str], model: str) -> list[list[int]]:
+    """The tokens of each label. Raises HarnessError where two labels are the same to the tokenizer."""
+    first: dict[tuple[int, ...], str] = {}
+    for name in classes:
+        ids = tuple(featuriser.label(name))
+        if ids in first:
+            raise HarnessError(
+                f"the labels '{first[ids]}' and '{name}' are the same tokens to the model '{model}'; "
+                'use by = "encoder"'
+            )
+        first[ids] = name
+    return [list(ids) for ids in first]
