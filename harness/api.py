@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
@@ -227,6 +228,18 @@ class Teacher(Component):
     gives: ClassVar[frozenset[str]] = frozenset({"logits"})  # what a loss may ask for
     exports: ClassVar[bool] = False  # its models can export()
 
+    @property
+    def members(self) -> tuple[Teacher, ...]:
+        """Teachers that it is made of: a plan fits each in a step of its own, then asks to :meth:`join`.
+
+        Of equal members, the first has the seed of the whole and the others seeds of their own.
+        """
+        return ()
+
+    def join(self, models: Sequence[Model]) -> Model:
+        """One model of its members' fitted models, in their order."""
+        raise NotImplementedError
+
     def fit(self, train: Examples, validation: Examples, context: Context) -> Model:
         """Train on gold labels, or just load what needs no training."""
         raise NotImplementedError
@@ -319,6 +332,13 @@ KINDS: Mapping[str, type[Component]] = {
 }
 
 
+def seed_of_repetition(seed: int, repetition: int) -> int:
+    """The seed of a component that stands several times in another: its own for each but the first."""
+    if not repetition:
+        return seed
+    return int.from_bytes(blake2b(f"{seed}/{repetition}".encode(), digest_size=4).digest(), "big")
+
+
 def parameters_of(component: Component) -> dict[str, Any]:
     """A component's parameters as plain JSON values; nested components carry their name as `use`."""
 
@@ -357,4 +377,5 @@ __all__ = [
     "Unavailable",
     "Unsupported",
     "parameters_of",
+    "seed_of_repetition",
 ]

@@ -9,6 +9,7 @@ from harness.api import Component, parameters_of
 from harness.plan import Cell, Plan, Status
 from harness.record import SCHEMA, Record, environment
 from harness.schedule import Outcome
+from harness.steps.cost import seconds_of
 from harness.store import Artefact, Damaged, Store
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def _measured(cell: Cell, artefacts: dict[str, Artefact]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     fitted = artefacts.get("teacher" if cell.role == "teacher" else "student")
     if fitted is not None:
-        seconds = fitted.made["seconds"]
+        seconds = seconds_of([fitted])
         history = fitted.result.get("history") or [{}]
         examples = int(history[-1].get("examples", fitted.result["examples"]))
         fields["parameters"] = fitted.result["parameters"]
@@ -136,9 +137,9 @@ def _measured(cell: Cell, artefacts: dict[str, Artefact]) -> dict[str, Any]:
             "precision": fitted.made["precision"],
             "device": fitted.made["device"],
         }
-        labelled = [artefacts[role].made["seconds"] for role in ("targets", "hidden") if role in artefacts]
+        labelled = [artefacts[role] for role in ("targets", "hidden") if role in artefacts]
         if labelled:
-            fields["cost"]["labelling_s"] = sum(labelled)
+            fields["cost"]["labelling_s"] = seconds_of(labelled)
         if "history" in fitted.result:
             fields["history"] = fitted.result["history"]
     if "transfer" in artefacts:

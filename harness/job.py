@@ -99,6 +99,11 @@ class Job:
         key = self.step.needs[role]
         return self.store.open(self._kinds[key], key)
 
+    def all(self, role: str) -> list[Artefact]:
+        """The artefacts that fill a role which several have: role-0, role-1 and so on."""
+        found = (name for name in self.step.needs if name.partition("-")[0] == role and name != role)
+        return [self.need(name) for name in found]
+
     def has(self, role: str) -> bool:
         """Whether the step has such a need."""
         return role in self.step.needs
@@ -122,8 +127,12 @@ class Job:
     def _kinds(self) -> dict[str, str]:
         """The kind of step that each need is: its role's name, but for the roles that say more."""
         learner = "student" if "student" in self.step.components else "teacher"
-        special = {"model": learner, "fitted": "teacher", "teacher": "evaluation", "hidden": "targets"}
-        return {key: special.get(role, role) for role, key in self.step.needs.items()}
+        special = {
+            **{"model": learner, "fitted": "teacher", "teacher": "evaluation", "hidden": "targets"},
+            **{"member": "teacher", "part": "targets"},
+        }
+        plain = {key: role.partition("-")[0] for role, key in self.step.needs.items()}
+        return {key: special.get(role, role) for key, role in plain.items()}
 
 
 def perform(step: Step, store: Store, slot: Slot, emit: Emit) -> Artefact:

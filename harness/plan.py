@@ -26,6 +26,7 @@ from harness.api import (
     Teacher,
     Unavailable,
     parameters_of,
+    seed_of_repetition,
 )
 from harness.devices import machine
 from harness.fingerprint import class_digest, code_digest, digest
@@ -39,7 +40,8 @@ Status = Literal["ok", "failed", "unavailable", "incompatible"]
 
 # In the order of the flow; each is the module of harness.steps that performs it.
 STEP_KINDS = ("data", "teacher", "transfer", "targets", "student", "evaluation", "export", "latency")
-_ACCELERATED = ("teacher", "targets", "student", "evaluation", "latency")
+PARTS = 4  # of a transfer set, for teachers that take their time: the same on every machine
+_ACCELERATED = ("teacher", "transfer", "targets", "student", "evaluation", "latency")
 
 
 class Step(NamedTuple):
@@ -280,10 +282,7 @@ class _Planner:
                 "transfer", {"augmenter": augmenter}, {"seed": seed}, data, augmenter.name
             )
         if teacher is not None:
-            settings = {"seed": seed, **self._precise(teacher)}
-            fitted = steps["teacher"] = self._step(
-                "teacher", {"teacher": teacher}, settings, data, f"{teacher.name} on {task.name}"
-            )
+            fitted = steps["teacher"] = self._fitted(task, teacher, data, seed)
             steps["teacher-evaluation"] = self._evaluation(task, teacher, steps["data"], fitted)
         return steps
 
@@ -297,12 +296,21 @@ class _Planner:
         return self._step("teacher", {"teacher": teacher}, settings, needs, f"{teacher.name} on {task.name}")
 
     def _targets(self, teacher: Teacher, augmenter: Augmenter, steps: Mapping[str, str], output: str) -> str:
-        """The teacher's logits or hidden states of a transfer set."""
+        """The teacher's logits or hidden states of a transfer set; a slow one labels parts side by side."""
         settings = {"output": output, **self._precise(teacher)}
         needs = {"model": steps["teacher"], "transfer": steps["transfer"]}
-        return self._step(
-            "targets", {"teacher": teacher}, settings, needs, f"{teacher.name} on {augmenter.name}"
-        )
+        label = f"{teacher.name} on {augmenter.name}"
+        parts = {
+            f"part-{part}": self._step(
+                "targets",
+                {"teacher": teacher},
+                settings | {"part": part, "parts": PARTS},
+                needs,
+                f"{label}, part {part + 1} of {PARTS}",
+            )
+            for part in range(PARTS if teacher.accelerated else 0)
+        }
+        return self._step("targets", {"teacher": teacher}, settings, parts or needs, label)
 
     def _evaluation(
         self, task: Task, learner: Teacher | Student, data: str, model: str, teacher: str | None = None

@@ -195,7 +195,7 @@ def test_a_matrix_shares_its_steps() -> None:
         "data": 2,
         "teacher": 2,
         "transfer": 4,
-        "targets": 4,
+        "targets": 4 * (1 + planning.PARTS),
         "student": 6 + 48,
         "evaluation": 2 + 6 + 48,
         "export": 2,  # only the teacher has an exported form
@@ -213,7 +213,7 @@ def test_seeds_share_the_teacher_unless_told_otherwise() -> None:
             "data": 1,
             "teacher": 1,
             "transfer": 1,
-            "targets": 1,
+            "targets": 1 + planning.PARTS,
             "student": 6,
             "evaluation": 7,
             "export": 1,
@@ -222,7 +222,8 @@ def test_seeds_share_the_teacher_unless_told_otherwise() -> None:
     )
     each = planned(seeds=(3, 4, 5), teacher_seeds="each")
     assert [cell.seed for cell in of(each, "teacher")] == [3, 4, 5]
-    assert counts(each)["teacher"] == counts(each)["transfer"] == counts(each)["targets"] == 3
+    assert counts(each)["teacher"] == counts(each)["transfer"] == 3
+    assert counts(each)["targets"] == 3 * (1 + planning.PARTS)
     taught = {cell.seed: each.steps[cell.steps["teacher"]].settings["seed"] for cell in of(each, "distilled")}
     assert taught == {3: 3, 4: 4, 5: 5}
 
@@ -413,6 +414,43 @@ def test_hidden_states_are_recorded_beside_logits() -> None:
     assert plan.steps[deep.steps["hidden"]].settings["output"] == "hidden"
     assert set(plan.steps[deep.steps["student"]].needs) == {"data", "transfer", "targets", "hidden"}
     assert set(plan.steps[kl.steps["student"]].needs) == {"data", "transfer", "targets"}
+
+
+@dataclass(frozen=True)
+class Team(harness.Teacher):
+    """Several teachers."""
+
+    name = "team"
+    of: tuple[harness.Teacher, ...] = ()
+
+    @property
+    def members(self) -> tuple[harness.Teacher, ...]:
+        return self.of
+
+
+def test_members_are_fitted_side_by_side_and_shared_with_the_suites_teachers() -> None:
+    plan = planned(teachers=(Big(), Team((Big(), Big(), Big(7)))), seeds=(3,))
+    alone, team = of(plan, "teacher")
+    needs = dict(plan.steps[team.steps["teacher"]].needs)
+    assert needs.pop("data") == team.steps["data"]
+    assert list(needs) == ["member-0", "member-1", "member-2"]
+    assert needs["member-0"] == alone.steps["teacher"]
+    members = [plan.steps[key] for key in needs.values()]
+    assert [member.components["teacher"] for member in members] == [Big(), Big(), Big(7)]
+    first, second, third = (member.settings["seed"] for member in members)
+    assert first == third == 3 != second
+    assert counts(plan)["teacher"] == 4
+
+
+def test_a_slow_teacher_labels_parts_side_by_side_and_a_quick_one_at_once() -> None:
+    joined = step(planned(), "targets")
+    assert list(joined.needs) == [f"part-{part}" for part in range(planning.PARTS)]
+    plan = planned()
+    parts = [plan.steps[key] for key in joined.needs.values()]
+    assert [part.settings["part"] for part in parts] == list(range(planning.PARTS))
+    assert all(set(part.needs) == {"model", "transfer"} and part.gpu for part in parts)
+    quick = step(planned(teachers=(Team(),)), "targets")
+    assert set(quick.needs) == {"model", "transfer"}
 
 
 def test_layers_are_asked_of_the_teacher_in_step_and_recorded_nowhere() -> None:
@@ -659,7 +697,7 @@ def test_steps_that_differ_in_their_seed_are_the_same_work() -> None:
         "data": 1,
         "teacher": 1,
         "transfer": 1,
-        "targets": 1,
+        "targets": 1 + planning.PARTS,
         "student": 4,
         "evaluation": 5,
         "export": 1,

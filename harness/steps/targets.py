@@ -8,6 +8,7 @@ import numpy as np
 
 from harness.api import HarnessError
 from harness.steps import transfer
+from harness.steps.cost import seconds_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,14 +24,18 @@ def run(job: Job) -> dict[str, Any]:
 
     The folder holds `logits.npy`, (N, C) float32, or `hidden.npy`, (N, H) float16.
     """
+    output: str = job.step.settings["output"]
+    if parts := job.all("part"):
+        return _joined(job, parts, output)
     texts = transfer.load(job.need("transfer"), ()).texts
+    part, of = job.step.settings.get("part", 0), job.step.settings.get("parts", 1)
+    start, end = len(texts) * part // of, len(texts) * (part + 1) // of
     model = job.model()
-    output = job.step.settings["output"]
-    ask, dtype = (model.hidden, np.float16) if output == "hidden" else (model.predict, np.float32)
+    ask = model.hidden if output == "hidden" else model.predict
     table: NDArray[Any] | None = None
     confidence = 0.0
-    for start in range(0, len(texts), _CHUNK):
-        chunk = texts[start : start + _CHUNK]
+    for at in range(start, end, _CHUNK):
+        chunk = texts[at : min(at + _CHUNK, end)]
         block = ask(chunk)
         if block.ndim != 2 or len(block) != len(chunk):
             raise HarnessError(
@@ -39,18 +44,38 @@ def run(job: Job) -> dict[str, Any]:
         if not np.isfinite(block).all():
             raise HarnessError(f"teacher '{job.learner.name}' gave {output} that are not finite")
         if table is None:
-            shape = (len(texts), block.shape[1])
-            path = job.folder / f"{output}.npy"
-            table = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
-        table[start : start + len(block)] = block
+            table = _create(job, output, (end - start, block.shape[1]))
+        table[at - start : at - start + len(block)] = block
         if output == "logits":
             shifted = np.exp(block - block.max(axis=1, keepdims=True))
             confidence += float((shifted.max(axis=1) / shifted.sum(axis=1)).sum())
-        job.progress(start + len(block), len(texts))
-    assert table is not None
+        job.progress(at - start + len(block), end - start)
+    if table is not None:  # else there are fewer texts than parts
+        table.flush()  # type: ignore[attr-defined]
+    told = {"confidence": confidence / max(1, end - start)} if output == "logits" else {}
+    return {"rows": end - start, **told}
+
+
+def _joined(job: Job, parts: list[Artefact], output: str) -> dict[str, Any]:
+    """One table of the parts' tables."""
+    filled = [part for part in parts if part.result["rows"]]
+    rows = [part.result["rows"] for part in filled]
+    table = _create(job, output, (sum(rows), load(filled[0], output).shape[1]))
+    at = 0
+    for part, count in zip(filled, rows, strict=True):
+        table[at : at + count] = load(part, output)
+        at += count
     table.flush()  # type: ignore[attr-defined]
-    told = {"confidence": confidence / len(texts)} if output == "logits" else {}
-    return {"rows": len(texts), **told}
+    told = {}
+    if output == "logits":
+        shares = [part.result["confidence"] * count for part, count in zip(filled, rows, strict=True)]
+        told["confidence"] = sum(shares) / sum(rows)
+    return {"rows": sum(rows), "seconds_before": seconds_of(parts), **told}
+
+
+def _create(job: Job, output: str, shape: tuple[int, int]) -> NDArray[Any]:
+    dtype = np.float16 if output == "hidden" else np.float32
+    return np.lib.format.open_memmap(job.folder / f"{output}.npy", mode="w+", dtype=dtype, shape=shape)
 
 
 def load(artefact: Artefact, output: str) -> NDArray[Any]:

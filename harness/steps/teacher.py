@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.api import Teacher
 from harness.steps import data
+from harness.steps.cost import seconds_of
 
 if TYPE_CHECKING:
     from harness.job import Job
@@ -17,7 +18,15 @@ def run(job: Job) -> dict[str, Any]:
     teacher: Teacher = job.component("teacher")
     source = job.need("data")
     train = data.load(source, "train")
-    model = teacher.fit(train, data.load(source, "validation"), job)
+    if members := job.all("member"):
+        models = [
+            member.load(artefact.folder / "model", job)
+            for member, artefact in zip(teacher.members, members, strict=True)
+        ]
+        model = teacher.join(models)
+    else:
+        model = teacher.fit(train, data.load(source, "validation"), job)
     (folder := job.folder / "model").mkdir()
     model.save(folder)
-    return {"parameters": asdict(model.parameters()), "examples": len(train)}
+    result: dict[str, Any] = {"parameters": asdict(model.parameters()), "examples": len(train)}
+    return result | ({"seconds_before": seconds_of(members)} if members else {})

@@ -23,9 +23,8 @@ Average = Literal["probabilities", "logits"]
 class Ensemble(harness.Teacher):
     """The average of several teachers (Dietterich, 2000; as a teacher: Hinton et al., 2015).
 
-    Members may be of one kind: each gets a seed of its own, derived from the ensemble's and its place.
-    They are fitted within the ensemble's step, one after another, and not shared with a suite's other
-    teachers, though those may be the same.
+    Members may be equal: each but the first of them then gets a seed of its own. They are fitted side by
+    side, and a suite's other teachers that are the same are the same fit.
     """
 
     name = "ensemble"
@@ -58,8 +57,17 @@ class Ensemble(harness.Teacher):
         """Whether any member can use it; the others go on in fp32."""
         return any(member.mixed_precision for member in self.of)
 
+    @property
+    def members(self) -> tuple[harness.Teacher, ...]:
+        """See :class:`harness.Teacher`."""
+        return self.of
+
+    def join(self, models: Sequence[harness.Model]) -> harness.Model:
+        """See :class:`harness.Teacher`."""
+        return EnsembleModel(self, models)
+
     def base(self) -> str:
-        """See :class:`harness.Teacher`: the members' bases in their order."""
+        """See :class:`harness.Component`: the members' bases in their order."""
         return "\n".join(member.base() for member in self.of)
 
     def fit(
@@ -70,7 +78,7 @@ class Ensemble(harness.Teacher):
             member.fit(train, validation, _MemberContext.of(self, place, context))
             for place, member in enumerate(self.of)
         ]
-        return EnsembleModel(self, models)
+        return self.join(models)
 
     def load(self, folder: Path, context: harness.Context) -> harness.Model:
         """See :class:`harness.Teacher`."""
@@ -78,7 +86,7 @@ class Ensemble(harness.Teacher):
             member.load(folder / str(place), _MemberContext.of(self, place, context))
             for place, member in enumerate(self.of)
         ]
-        return EnsembleModel(self, models)
+        return self.join(models)
 
 
 class EnsembleModel(harness.Model):
@@ -145,9 +153,7 @@ class _MemberContext:
     @classmethod
     def of(cls, teacher: Ensemble, place: int, context: harness.Context) -> _MemberContext:
         """The context of the member in that place."""
-        import numpy as np
-
-        seed = int(np.random.SeedSequence([context.seed, place]).generate_state(1)[0])
+        seed = harness.api.seed_of_repetition(context.seed, teacher.of[:place].count(teacher.of[place]))
         precision: Precision = context.precision if teacher.of[place].mixed_precision else "fp32"
         return cls(context, place, len(teacher.of), seed, precision)
 

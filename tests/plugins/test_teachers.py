@@ -198,7 +198,23 @@ def test_only_members_that_can_get_bf16(context: CheckContext, bert: Path) -> No
     context.precision = "bf16"
     Ensemble(of=(Mixed(), Single())).fit(*tiny_examples(), context)
     assert seen[True][0] == "bf16" and seen[False][0] == "fp32"
-    assert seen[True][1] != seen[False][1] and seen[True][2] != seen[False][2]
+    assert seen[True][1] == seen[False][1] == context.seed and seen[True][2] != seen[False][2]
+
+
+def test_equal_members_have_seeds_of_their_own(context: CheckContext) -> None:
+    seeds = []
+
+    @dataclass(frozen=True)
+    class Seeded(harness.Teacher):
+        name = "seeded"
+        kind_of: int = 0
+
+        def fit(self, train: Any, validation: Any, context: harness.Context) -> Any:
+            seeds.append(context.seed)
+
+    Ensemble(of=(Seeded(), Seeded(1), Seeded(), Seeded())).fit(*tiny_examples(), context)
+    assert seeds[0] == seeds[1] == context.seed
+    assert len(set(seeds)) == 3
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,24 @@ class Speaker(harness.Teacher):
 
 
 @dataclass(frozen=True)
+class Team(harness.Teacher):
+    """Several teachers, and the models that they were joined from."""
+
+    name = "team"
+
+    of: tuple[harness.Teacher, ...]
+    joined: list[Any] = field(default_factory=list)
+
+    @property
+    def members(self) -> tuple[harness.Teacher, ...]:
+        return self.of
+
+    def join(self, models: Sequence[Model]) -> Model:
+        self.joined.append(tuple(models))
+        return models[0]
+
+
+@dataclass(frozen=True)
 class Repeater(harness.Student):
     """A student that says what a test wants it to say, and keeps what it was given."""
 
@@ -140,7 +158,7 @@ class Bench:
             key=f"{kind}{self.count}",
             label=kind,
             components=components,
-            settings={"source": "local", "fingerprint": "1", **settings},
+            settings={"source": "local", "fingerprint": "1", "output": "logits", **settings},
             notes={"origin": "a test"},
             needs={role: artefact.key for role, artefact in (needs or {}).items()},
             work=kind,

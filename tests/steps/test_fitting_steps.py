@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from stepbench import Bench, Makes, Repeater, Speaker
+from stepbench import Bench, Makes, Repeater, Says, Speaker, Team
 
 from harness.tiny import FromLabels, FromLogits
 
@@ -60,3 +60,38 @@ def test_a_student_may_learn_augmented_texts_without_a_teacher(bench: Bench) -> 
     bench.run("student", {"data": data, "transfer": transfer}, student=student, loss=FromLabels())
     ((given, *_),) = student.given
     assert list(given.texts)[3:] == ["new"] and given.labels.tolist()[3:] == [1] and given.logits is None
+
+
+def test_members_fitted_before_are_joined(bench: Bench) -> None:
+    team = Team((Speaker(lengths), Speaker(lengths)))
+    data = bench.data(ROWS)
+    members = {
+        f"member-{place}": bench.run("teacher", {"data": data}, teacher=member)
+        for place, member in enumerate(team.of)
+    }
+    found = bench.run("teacher", {"data": data, **members}, teacher=team)
+    (models,) = team.joined
+    assert len(models) == 2 and all(isinstance(model, Says) for model in models)
+    before = sum(member.made["seconds"] for member in members.values())
+    assert found.result == {"parameters": COUNTED, "examples": 3, "seconds_before": before}
+
+
+def test_a_student_is_lent_the_teacher_that_it_borrows_from(bench: Bench) -> None:
+    data, teacher = bench.data(ROWS), Speaker(lengths)
+    fitted = bench.run("teacher", {"data": data}, teacher=teacher)
+    lent: list[Any] = []
+
+    class Borrower(Repeater):
+        def fit(self, *given: Any) -> Any:
+            lent.append(given[-1].teacher)
+            return super().fit(*given)
+
+    bench.run(
+        "student",
+        {"data": data, "fitted": fitted},
+        student=Borrower(lengths),
+        teacher=teacher,
+        loss=FromLabels(),
+    )
+    bench.run("student", {"data": data}, student=Borrower(lengths), loss=FromLabels())
+    assert isinstance(lent[0], Says) and lent[1] is None

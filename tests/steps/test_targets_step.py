@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from stepbench import Bench, Makes, Speaker
+from stepbench import Bench, Makes, Says, Speaker
 
 from harness.api import HarnessError
 from harness.steps import targets
@@ -41,7 +41,7 @@ def test_each_row_has_its_logits(
     monkeypatch.setattr(targets, "_CHUNK", chunk)
     asked: list[int] = []
     found = labelled(bench, transfer, lambda texts: asked.append(len(texts)) or lengths(texts))
-    logits = targets.load(found)
+    logits = targets.load(found, "logits")
     assert logits.tolist() == [[0, 1], [0, 2], [0, 3], [0, 4], [0, 5]]
     assert logits.dtype == np.float32 and isinstance(logits, np.memmap) and not logits.flags.writeable
     assert sum(asked) == 5 and max(asked) <= chunk
@@ -70,3 +70,38 @@ def test_logits_of_another_shape(wrong: Any, bench: Bench, transfer: Artefact) -
 def test_confidence_of_large_logits(bench: Bench, transfer: Artefact) -> None:
     found = labelled(bench, transfer, lambda texts: lengths(texts) * np.float32(1e6))
     assert found.result["confidence"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("parts", [1, 2, 4, 7])  # 7 are more than there are texts
+def test_parts_make_the_table_of_one_pass(parts: int, bench: Bench, transfer: Artefact) -> None:
+    teacher = Speaker(lengths)
+    data = bench.store.find("data", "data1")
+    assert data is not None
+    needs = {"model": bench.run("teacher", {"data": data}, teacher=teacher), "transfer": transfer}
+    whole = bench.run("targets", needs, teacher=teacher)
+    made = {
+        f"part-{part}": bench.run("targets", needs, teacher=teacher, part=part, parts=parts)
+        for part in range(parts)
+    }
+    assert sum(part.result["rows"] for part in made.values()) == 5
+    joined = bench.run("targets", made, teacher=teacher)
+    assert np.array_equal(targets.load(joined, "logits"), targets.load(whole, "logits"))
+    assert joined.result["rows"] == 5
+    assert joined.result["confidence"] == pytest.approx(whole.result["confidence"])
+    assert joined.result["seconds_before"] == pytest.approx(sum(p.made["seconds"] for p in made.values()))
+
+
+def test_hidden_states_are_kept_in_half_precision(bench: Bench, transfer: Artefact) -> None:
+    class Thinker(Says):
+        def hidden(self, texts: Sequence[str]) -> Any:
+            return lengths(texts).repeat(2, axis=1) + 0.5
+
+    teacher = Speaker(lengths, Thinker)
+    data = bench.store.find("data", "data1")
+    assert data is not None
+    needs = {"model": bench.run("teacher", {"data": data}, teacher=teacher), "transfer": transfer}
+    found = bench.run("targets", needs, teacher=teacher, output="hidden")
+    hidden = targets.load(found, "hidden")
+    assert hidden.dtype == np.float16 and hidden.shape == (5, 4)
+    assert hidden[:, 3].tolist() == [1.5, 2.5, 3.5, 4.5, 5.5]
+    assert "confidence" not in found.result
