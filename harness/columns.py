@@ -27,7 +27,10 @@ class Column:
 
 def columns(table: Table, merged: bool = False) -> list[Column]:
     """The columns of the ranked rows; one that no row fills is left out. `merged` ones need less width."""
-    names = [table.headline, *(name for name in ("f1_macro", "masked_accuracy") if name != table.headline)]
+    beside = ["f1_macro", "masked_accuracy", "spearman"]
+    if table.task.get("type") == "classification":  # of tags, almost all are right
+        beside.insert(0, "accuracy")
+    names = [table.headline, *(name for name in beside if name != table.headline)]
     recipe = [Column(part, partial(_label, part), numeric=False) for part in ("teacher", "augmenter", "loss")]
     found = [
         Column("#", _place),
@@ -138,8 +141,13 @@ def _score(table: Table, name: str, spare: int) -> Column:
         spread = "" if stat.std is None else f" ± {scale * stat.std:.{digits}f}"
         return f"{scale * stat.mean:.{digits}f}{spread}"
 
-    title = {"f1_macro": "macro F1", "f1": "F1"}.get(name, name.replace("_", " "))
+    title = title_of(name)
     return Column(f"{title}, %" if scale == 100 else title, cell, spare=spare, stat=name)
+
+
+def title_of(metric: str) -> str:
+    """What people call a metric."""
+    return {"f1_macro": "macro F1", "f1": "F1"}.get(metric, metric.replace("_", " "))
 
 
 def _gain(table: Table) -> Column:

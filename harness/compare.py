@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness import predictions, record
-from harness.api import KINDS, HarnessError
+from harness.api import HarnessError
 from harness.columns import printable, significant
 from harness.intervals import SIGNIFICANT, estimates, held_by
 from harness.metrics import LOWER_IS_BETTER
 from harness.parameters import choices, nearest
 from harness.ranking import PARTS, Row, Stat, Table, build
 from harness.record import dumps
+from harness.rows import found_in, telling, wanted_by
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -101,10 +102,11 @@ def sets(a: Results, b: Results, metric: str | None = None) -> Comparison:
     _known(metric, (*a.tables, *b.tables))
     pairs: list[Pair] = []
     for table, old, new in _matched(a.tables, b.tables):
+        # Of two rows that differ only in version or plugin, the better one.
         rows_a, rows_b = ({_configuration(row): row for row in reversed(rows)} for rows in (old, new))
         pairs += (
             Pair(table, rows_a.get(key), rows_b.get(key), metric or table.headline)
-            for key in dict.fromkeys([*rows_b, *rows_a])
+            for key in dict.fromkeys([*reversed(rows_b), *reversed(rows_a)])
         )
     return _tested(a.name, b.name, pairs, a.predictions, b.predictions)
 
@@ -139,95 +141,32 @@ def _configuration(row: Row) -> str:
 
 # -- two rows ------------------------------------------------------------------------------------------------
 
-SELECTED = (*KINDS, "role", "source")
-
 
 def rows(results: Results, a: str, b: str, metric: str | None = None) -> Comparison:
     """Two rows of one set, each named like "student=mlp,loss=kl", in every table that has both."""
     _known(metric, results.tables)
-    wanted = [_wanted(expression, results.tables) for expression in (a, b)]
+    wanted = [wanted_by(expression, results.tables) for expression in (a, b)]
     pairs = []
     for table in results.tables:
-        found = [_found(table, each) for each in wanted]
-        if not all(found):
+        named = [found_in(table, each) for each in wanted]
+        if not all(named):
             continue
-        for expression, named in zip((a, b), found, strict=True):
-            if len(named) > 1:
+        for expression, found in zip((a, b), named, strict=True):
+            if len(found) > 1:
                 raise HarnessError(
-                    f"'{expression}' names {len(named)} rows of {table.label}; add one of: {_telling(named)}"
+                    f"'{expression}' names {len(found)} rows of {table.label} ({table.task.get('source')} "
+                    f"data); add one of: {telling(found)}"
                 )
-        pairs.append(Pair(table, found[0][0], found[1][0], metric or table.headline))
+        pairs.append(Pair(table, named[0][0], named[1][0], metric or table.headline))
     if not pairs:
-        lacking = next(
-            (e for e, w in zip((a, b), wanted, strict=True) if not any(_found(t, w) for t in results.tables)),
-            f"{a}' and '{b}",
-        )
-        raise HarnessError(f"no table of {results.name} has a row '{lacking}' with a result")
+        lacking = [
+            f"'{expression}'"
+            for expression, each in zip((a, b), wanted, strict=True)
+            if not any(found_in(table, each) for table in results.tables)
+        ]
+        what = f"a row {' or '.join(lacking)}" if lacking else f"both '{a}' and '{b}'"
+        raise HarnessError(f"no table of {results.name} has {what} with a result")
     return _tested(a, b, pairs, results.predictions, results.predictions)
-
-
-def _wanted(expression: str, tables: Iterable[Table]) -> dict[str, set[str]]:
-    """By kind, the names that a selector allows."""
-    found: dict[str, set[str]] = {}
-    kind = ""
-    every = [(table, row) for table in tables for row in table.rows]
-    for piece in map(str.strip, _pieces(expression)):
-        # "mlp(width=8)" has an equals sign too, but no kind before it.
-        left, equals, right = piece.partition("=")
-        if equals and "(" not in left:
-            kind, piece = left.strip(), right.strip()
-        if kind not in SELECTED:
-            raise HarnessError(
-                f"'{expression}' must be <kind>=<name>, with commas between; a kind is one of: "
-                f"{', '.join(SELECTED)}{nearest(kind, SELECTED)}"
-            )
-        known = {name for table, row in every for name in _names(table, row, kind)}
-        if piece not in known:
-            raise HarnessError(f"there is no {kind} '{piece}' in these results{choices(piece, known)}")
-        found.setdefault(kind, set()).add(piece)
-    return found
-
-
-def _pieces(expression: str) -> list[str]:
-    """Split at commas outside parentheses and brackets."""
-    pieces, depth = [""], 0
-    for char in expression:
-        depth += (char in "([") - (char in ")]")
-        if char == "," and depth <= 0:
-            pieces.append("")
-        else:
-            pieces[-1] += char
-    return pieces
-
-
-def _names(table: Table, row: Row, kind: str) -> set[str]:
-    """What a row's part may be called: its name, and its label where that says more."""
-    if kind == "role":
-        return {row.role}
-    if kind == "source":
-        return {str(table.task.get("source"))}
-    if kind == "task":
-        return {table.task["name"], table.label}
-    part = row.parts[kind]
-    return {part["name"], row.labels[kind]} if part else set()
-
-
-def _found(table: Table, wanted: Mapping[str, set[str]]) -> list[Row]:
-    return [
-        row
-        for row in table.rows
-        if row.seeds and all(_names(table, row, kind) & names for kind, names in wanted.items())
-    ]
-
-
-def _telling(rows: Sequence[Row]) -> str:
-    """The kinds in which rows differ, with their names."""
-    told = []
-    for kind in ("role", *PARTS):
-        names = {row.role if kind == "role" else row.labels[kind] for row in rows}
-        if len(names) > 1:
-            told += [f"{kind}={name}" for name in sorted(names - {""})]
-    return ", ".join(told) or "nothing: they differ in their plugins only"
 
 
 # -- the test ------------------------------------------------------------------------------------------------
@@ -236,7 +175,9 @@ def _telling(rows: Sequence[Row]) -> str:
 def _known(metric: str | None, tables: Iterable[Table]) -> None:
     known = {name for table in tables for row in table.rows for name in row.stats}
     if metric is not None and metric not in known:
-        raise HarnessError(f"these results have no metric '{metric}'{choices(metric, known)}")
+        raise HarnessError(
+            f"these results have no metric '{metric}'{nearest(metric, known) or choices(metric, known)}"
+        )
 
 
 def lower_is_better(metric: str) -> bool:
@@ -304,7 +245,7 @@ def differences(
         at = {index: place for place, index in enumerate(estimated[0])}
         for place, i in enumerate(which):
             if 2 * place in at and 2 * place + 1 in at:
-                found[i] = estimated[1].compare(at[2 * place + 1], at[2 * place])
+                found[i] = estimated[1].compare(at[2 * place + 1], at[2 * place], _seeds_pair(pairs[i]))
     return found
 
 
@@ -420,6 +361,11 @@ def describe(pair: Pair) -> str:
 
 def _same(pair: Pair) -> bool:
     return pair.a is not None and pair.b is not None and _configuration(pair.a) == _configuration(pair.b)
+
+
+def _seeds_pair(pair: Pair) -> bool:
+    """Whether the two sides are runs of one configuration with the same seeds."""
+    return _same(pair) and pair.a is not pair.b and pair.a.seeds == pair.b.seeds  # type: ignore[union-attr]
 
 
 def _row(row: Row) -> str:

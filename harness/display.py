@@ -390,6 +390,11 @@ def show_leaderboard(records: list[Record], predictions: Mapping[str, Prediction
     sys.stdout.write(render(board))
 
 
+def show(renderable: Any) -> None:
+    """What another module laid out."""
+    _console().print(renderable)
+
+
 def _text(value: str) -> Any:
     from rich.text import Text
 

@@ -84,6 +84,7 @@ class Estimates:
     draws: NDArray[np.float64]  # (R, B), the same on each resample of the examples
     spread: NDArray[np.float64]  # (R,), the variance of the mean that the seeds add: s²/S, 0 for one seed
     seeds: tuple[int, ...]  # how many each row has
+    scores: tuple[NDArray[np.float64], ...]  # of each row, by seed
     examples: int
     right: tuple[NDArray[np.bool_] | None, ...]  # of rows with one seed, which examples (N,), for accuracy
 
@@ -96,13 +97,18 @@ class Estimates:
         low, high = _RANGES.get(self.metric, (0.0, 1.0))
         return max(low, lower), min(high, upper)
 
-    def compare(self, a: int, b: int) -> Difference:
-        """Row `a` less row `b`, example by example."""
+    def compare(self, a: int, b: int, paired: bool = False) -> Difference:
+        """Row `a` less row `b`, example by example; `paired` where they are one recipe with the same seeds,
+        whose luck is shared then.
+        """
         from scipy.special import ndtri, stdtrit
 
         value, draws = float(self.values[a] - self.values[b]), self.draws[a] - self.draws[b]
         variance, spread = draws.var(ddof=1), [self.spread[row] for row in (a, b)]
         counts = [self.seeds[row] for row in (a, b)]
+        if paired and counts[0] > 1:
+            gaps = self.scores[a] - self.scores[b]
+            spread, counts = [gaps.var(ddof=1) / len(gaps)], counts[:1]
         _, freedom = self._freedom(variance, spread, counts)
         t = float(stdtrit(min(float(freedom), 1e9), (1 + LEVEL) / 2))
         wider = t / float(ndtri((1 + LEVEL) / 2)) if any(spread) else 1.0
@@ -208,6 +214,7 @@ def estimate(metric: str, rows: Sequence[Sequence[Prediction]], resamples: int |
         draws=means[:, 1:],
         spread=np.array([part.var(ddof=1) / len(part) if len(part) > 1 else 0.0 for part in own]),
         seeds=tuple(len(part) for part in own),
+        scores=tuple(own),
         examples=count,
         right=tuple(
             hits[end - 1] if single and len(part) == 1 else None for end, part in zip(ends, own, strict=True)

@@ -247,12 +247,34 @@ def test_single_seeds_are_compared_exactly_and_others_by_t() -> None:
 
 def test_p_by_welch_and_satterthwaite() -> None:
     draws = np.array([[0.0, 2.0], [0.0, 0.0]])  # the variance of their difference is 2
-    found = Estimates("mse", np.array([5.0, 1.0]), draws, np.array([1.0, 3.0]), (3, 5), 11, (None, None))
+    values, spread, none = np.array([5.0, 1.0]), np.array([1.0, 3.0]), np.zeros(0)
+    found = Estimates("mse", values, draws, spread, (3, 5), (none, none), 11, (None, None))
     whole = 2 + 1 + 3
     freedom = whole**2 / (2**2 / 10 + 1**2 / 2 + 3**2 / 4)
     expected = 2 * scipy.stats.t.sf(4 / whole**0.5, freedom)
     assert found.compare(0, 1).p == pytest.approx(expected)
     assert found.p_values()[1, 0] == pytest.approx(expected)
+
+
+def test_the_same_seeds_share_their_luck() -> None:
+    rng = np.random.default_rng(6)
+    gold = rng.integers(0, 4, 5000)
+    row = [drawn(rng, 5000, share, gold) for share in (0.5, 0.6, 0.7)]
+    # Each seed's model again, right on a hundred more texts.
+    better = []
+    for one in row:
+        mended = one.predicted.copy()
+        wrong = np.flatnonzero(one.predicted != gold)[:100]
+        mended[wrong] = gold[wrong]
+        better.append(classes(gold, mended))
+    found = estimate("accuracy", [better, row])
+    apart, paired = found.compare(0, 1), found.compare(0, 1, paired=True)
+    assert apart.value == paired.value
+    assert apart.p > 0.5
+    assert paired.p < 0.01
+    assert paired.high - paired.low < (apart.high - apart.low) / 5
+    same = estimate("accuracy", [row, row]).compare(0, 1, paired=True)
+    assert (same.value, same.low, same.high, same.p) == (0, 0, 0, 1)
 
 
 def test_the_same_answers_are_no_difference() -> None:
