@@ -1,0 +1,90 @@
+"""The leaderboard as LaTeX tables, for papers: booktabs, one ``table`` for each task and source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from harness.leaderboard import printable, provenance
+from harness.ranking import ROLES, Leaderboard
+from harness.record import Record
+from harness.report.sections import Section, sections
+
+# What a paper has no room for: the rest is in the CSV.
+_LEFT_OUT = frozenset({"#", "role", "size", "agreement, %", "train, s", "n"})
+_TITLES = {"parameters": "params"}
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "_": r"\_",
+    "%": r"\%",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "[": "{[}",  # after a line's end, a bracket or a star would be an argument of it
+    "]": "{]}",
+    "*": "{*}",
+    "`": r"\textasciigrave{}",
+    "'": r"\textquotesingle{}",
+    "±": r"$\pm$",
+    "·": r"$\cdot$",
+    "×": r"$\times$",
+    "—": "{}---{}",
+}
+
+
+def escaped(text: str) -> str:
+    """Text that LaTeX prints as it stands: no command, no comment, no mathematics, one line."""
+    plain = "".join(_SPECIAL.get(char, char) for char in printable(text))
+    return plain.replace("--", "-{}-").replace("--", "-{}-")  # no dashes; twice, as matches do not overlap
+
+
+def to_latex(board: Leaderboard, records: Sequence[Record]) -> str:
+    r"""All tables; needs ``\usepackage{booktabs}`` and, for quotes in names, ``\usepackage[T1]{fontenc}``."""
+    head = [
+        f"% {printable(provenance(board))}",
+        r"% \usepackage[T1]{fontenc} \usepackage{textcomp} \usepackage{booktabs}",
+    ]
+    return "\n".join([*head, *(_table(section) for section in sections(board, records))]) + "\n"
+
+
+def _table(section: Section) -> str:
+    shown = [column for column in section.columns if column.title not in _LEFT_OUT]
+    layout = "".join("r" if column.numeric else "l" for column in shown)
+    groups = []
+    # Best first within a role: a paper compares like with like.
+    by_role = sorted(section.entries, key=lambda entry: ROLES.index(entry.row.role))
+    for _, group in groupby(by_role, key=lambda entry: entry.row.role):
+        lines = []
+        for entry in group:
+            cells = []
+            for column in shown:
+                text = column.cell(entry.row)
+                number = escaped(text).replace("-", "$-$") if column.numeric else escaped(text)
+                cells.append(number or "---")
+            lines.append(" & ".join(cells) + r" \\")
+        groups.append("\n".join(lines))
+    return "\n".join(
+        [
+            "",
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{escaped(f'{section.title}; {section.details}')}.}}",
+            rf"\label{{tab:{section.slug}}}",
+            rf"\begin{{tabular}}{{{layout}}}",
+            r"\toprule",
+            " & ".join(escaped(_TITLES.get(column.title, column.title)) for column in shown) + r" \\",
+            r"\midrule",
+            "\n\\midrule\n".join(groups),
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+        ]
+    )

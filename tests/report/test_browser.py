@@ -1,0 +1,264 @@
+"""The report in a real browser: from disk, without a network, at any width, by mouse and by keyboard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from opening import Browser
+from reporting import HOSTILE, SCORES
+
+ROWS = 1 + len(SCORES)
+SHOWN = ".board tbody tr:not([hidden])"
+
+
+def column(page: Any, title: str) -> list[str]:
+    """The texts of a column of the table, of the rows that are shown."""
+    titles = [
+        text.replace("\n", " ").split(" ↕")[0] for text in page.locator(".board thead th").all_inner_texts()
+    ]
+    at = titles.index(title)
+    return [row.locator("th, td").nth(at).inner_text() for row in page.locator(SHOWN).all()]
+
+
+def sort_by(page: Any, title: str) -> Any:
+    return page.locator(".board thead button", has_text=title).first
+
+
+# -- the table -----------------------------------------------------------------------------------------------
+
+
+def test_the_table_sorts_by_the_number_behind_the_text(browser: Browser, page: Path) -> None:
+    opened = browser.open(page)
+    assert opened.locator(SHOWN).count() == ROWS
+    button = sort_by(opened, "parameters")
+    button.click()
+    sizes = column(opened, "parameters")
+    assert sizes == ["20.0 M", *["50,000"] * 3, *["1,000"] * 4]
+    assert opened.locator("th[aria-sort]").all_inner_texts() == ["parameters"]
+    assert opened.locator("th[aria-sort]").get_attribute("aria-sort") == "descending"
+    button.click()
+    assert column(opened, "parameters") == sizes[::-1]
+    assert opened.locator("th[aria-sort]").get_attribute("aria-sort") == "ascending"
+
+
+def test_missing_numbers_stay_last_whatever_the_order(browser: Browser, page: Path) -> None:
+    opened = browser.open(page)
+    for _ in range(2):
+        sort_by(opened, "gain").click()
+        gains = column(opened, "gain, points")
+        assert gains[-3:] == ["—"] * 3  # the teacher and two baselines
+        assert "—" not in gains[:-3]
+
+
+def test_the_keyboard_sorts(browser: Browser, page: Path) -> None:
+    opened = browser.open(page)
+    sort_by(opened, "model").focus()
+    opened.keyboard.press("Enter")
+    assert opened.locator("th[aria-sort]").get_attribute("aria-sort") == "ascending"
+    names = column(opened, "model")
+    assert names == sorted(names)
+    opened.keyboard.press("Tab")
+    assert opened.evaluate("document.activeElement.closest('th').innerText").startswith("augmenter")
+
+
+def test_words_and_facets_filter_the_table_and_dim_the_charts(browser: Browser, page: Path) -> None:
+    opened = browser.open(page)
+    out = opened.locator(".filters output")
+    opened.get_by_label("Filter", exact=True).fill("small KL")
+    assert column(opened, "model") == ["small"] * 2
+    assert out.inner_text() == f"2 of {ROWS} rows"
+    faded = opened.locator("#emotion-local-parameters .points path.point").evaluate_all(
+        "all => all.filter(one => getComputedStyle(one).opacity < 0.5).length"
+    )
+    assert faded == ROWS - 2
+    opened.get_by_role("button", name="Clear").click()
+    opened.wait_for_function("document.querySelector('.filters output').textContent === '8 rows'")
+    opened.locator("select[name=role]").select_option("distilled")
+    opened.locator("select[name=augmenter]").select_option("mask")
+    assert column(opened, "model") == ["wide", "small"]
+    assert out.inner_text() == f"2 of {ROWS} rows"
+
+
+def test_facets_with_one_value_are_not_asked_for(browser: Browser, page: Path) -> None:
+    opened = browser.open(page)
+    names = opened.locator("form[role=search] select").evaluate_all("all => all.map(one => one.name)")
+    assert names == ["role", "student", "augmenter", "loss"]  # there is one teacher
+
+
+# -- charts --------------------------------------------------------------------------------------------------
+
+
+def test_every_chart_is_drawn_and_has_its_table(browser: Browser, page: Path) -> None:
+    opened = browser.open(page)
+    charts = opened.locator("figure.chart")
+    assert charts.count() == 9
+    for chart in charts.all():
+        assert chart.locator(".main-svg").count() >= 1, chart.get_attribute("id")
+        assert chart.locator("details tbody tr").count() >= 2, chart.get_attribute("id")
+        assert "table below" in (chart.locator(".plot").get_attribute("aria-label") or "")
+
+
+def test_points_tell_what_they_are(browser: Browser, page: Path) -> None:
+    opened = browser.open(page)
+    point = opened.locator("#emotion-local-parameters .points path.point").first
+    point.scroll_into_view_if_needed()
+    point.hover(force=True)
+    tip = opened.locator("#emotion-local-parameters .hoverlayer .hovertext")
+    tip.wait_for(timeout=10_000)
+    assert "big (teacher)" in tip.text_content()
+    assert "accuracy 91.7 %" in tip.text_content()
+    assert "20.0 M parameters" in tip.text_content()
+
+
+def test_a_closer_look_follows_its_rows(browser: Browser, page: Path) -> None:
+    opened = browser.open(page)
+    numbers = opened.locator("#emotion-local-classes .numbers")
+    assert "wide · mask · kl" in numbers.text_content()  # the best student, beside its teacher
+    assert "big (teacher)" in numbers.text_content()
+    row = opened.locator("select[name=row]")
+    row.select_option(label="small · none · mse: 70.4 %")
+    assert "small · none · mse" in numbers.text_content()
+    assert "wide" not in numbers.text_content()
+    legend = opened.locator("#emotion-local-classes .legendtext").all_text_contents()
+    assert legend == ["small · none · mse", "big (teacher)"]
+    # 84 and 85 of 120 right, 40 texts of each class: 28, 28, 28 and 29, 28, 28.
+    grid = opened.locator("#emotion-local-confusion tbody tr").evaluate_all(
+        "rows => rows.map(row => [...row.cells].map(cell => cell.textContent))"
+    )
+    assert grid == [
+        ["anger", "57", "23", "0"],
+        ["joy", "0", "56", "24"],
+        ["love", "24", "0", "56"],
+    ]
+
+
+def test_a_click_on_a_point_looks_closer(browser: Browser, page: Path) -> None:
+    opened = browser.open(page)
+    point = opened.locator("#emotion-local-latency .points path.point").first
+    point.scroll_into_view_if_needed()
+    point.click(force=True)
+    assert opened.locator("select[name=row]").evaluate("one => one.selectedOptions[0].text").startswith("big")
+
+
+def test_tasks_are_shown_one_at_a_time(browser: Browser, page_of_tasks: Path) -> None:
+    opened = browser.open(page_of_tasks)
+    shown = "section.task:not([hidden]) h2"
+    assert opened.locator(shown).all_inner_texts() == ["emotion, local data"]
+    opened.get_by_role("link", name="reviews, local data").press("Enter")
+    opened.wait_for_selector("#reviews-local:not([hidden])")
+    assert opened.locator(shown).all_inner_texts() == ["reviews, local data"]
+    assert opened.locator("nav a[aria-current]").all_inner_texts() == ["reviews, local data"]
+    assert opened.locator("#reviews-local-parameters .main-svg").count() >= 1
+    assert opened.locator("#error-reduction .barlayer .point").count() == 4  # two students, two tasks
+
+
+# -- how it looks --------------------------------------------------------------------------------------------
+
+
+def test_the_theme_follows_the_system_and_the_button(browser: Browser, page: Path) -> None:
+    opened = browser.open(page, color_scheme="dark")
+
+    def colours() -> tuple[str, str]:
+        body = opened.evaluate("getComputedStyle(document.body).backgroundColor")
+        text = "getComputedStyle(document.querySelector('.xtick text')).fill"
+        return body, opened.evaluate(text)
+
+    dark = colours()
+    assert dark == ("rgb(14, 17, 22)", "rgb(232, 234, 237)")
+    opened.get_by_role("button", name="Light theme").press("Enter")
+    assert colours() == ("rgb(246, 247, 249)", "rgb(27, 31, 36)")
+    opened.get_by_role("button", name="Dark theme").click()
+    assert colours() == dark
+
+
+def test_no_width_scrolls_sideways(browser: Browser, page_of_tasks: Path) -> None:
+    opened = browser.open(page_of_tasks, width=320)
+    for width in (320, 390, 768, 1280):
+        opened.set_viewport_size({"width": width, "height": 800})
+        opened.wait_for_timeout(300)  # charts follow the width when it rests
+        assert opened.evaluate("document.documentElement.scrollWidth") <= width
+        board = opened.locator("section.task:not([hidden]) .board")
+        assert board.evaluate("table => table.parentElement.clientWidth") <= width  # it scrolls in its box
+        for figure in opened.locator("section.task:not([hidden]) .plot").all():
+            right = figure.evaluate("one => one.querySelector('.main-svg').getBoundingClientRect().right")
+            assert right <= width
+
+
+def test_tables_can_be_read_without_scripts(browser: Browser, page_of_tasks: Path) -> None:
+    opened = browser.open(page_of_tasks, charts=False, java_script_enabled=False)
+    assert opened.locator(".board").count() == 2
+    assert "need JavaScript" in opened.locator("noscript").inner_text()
+    assert opened.locator("form.filters").first.is_hidden()
+
+
+def test_a_browser_that_cannot_unpack_says_so(browser: Browser, page: Path, tmp_path: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    start = text.index('id="plotly">') + len('id="plotly">')
+    broken = tmp_path / "broken.html"
+    broken.write_text(text[:start] + "AAAA" + text[text.index("</script>", start) :], encoding="utf-8")
+    opened = browser.open(broken, charts=False)
+    trouble = opened.locator("#trouble")
+    trouble.wait_for(state="visible", timeout=10_000)
+    assert "the charts cannot be drawn here" in trouble.inner_text().lower()
+    sort_by(opened, "parameters").click()
+    assert column(opened, "parameters")[0] == "20.0 M"
+
+
+# -- trust ---------------------------------------------------------------------------------------------------
+
+
+def test_hostile_texts_are_texts(browser: Browser, hostile_page: Path) -> None:
+    opened = browser.open(hostile_page)
+    for name in (
+        "img",
+        "b:not([class])",
+        "i",
+        "[onload]",
+        "[onerror]",
+        "a[href^=javascript]",
+        "svg [*|href^=javascript]",
+    ):
+        assert opened.locator(name).count() == 0, name
+    assert opened.locator("script").count() == 4  # data, packed and unpacked plotly.js, ours
+    assert opened.locator("h1").inner_text() == HOSTILE[0]
+    assert HOSTILE[0] in column(opened, "model")
+    classes = opened.locator("[id$=local-classes] .ytick text, [id*=local-2-classes] .ytick text")
+    assert set(HOSTILE[:3]) == set(classes.all_text_contents())
+    legend = opened.locator("[id$=parameters] .legendtext").all_text_contents()
+    assert HOSTILE[0] in legend
+    assert f"{HOSTILE[1]} (teacher)" in legend
+    for option in range(3):
+        opened.locator("section.task:not([hidden]) form.look select[name=row]").select_option(index=option)
+        opened.locator("section.task:not([hidden]) form.look select[name=other]").select_option(
+            index=option + 1
+        )
+    opened.locator("nav a").last.click()
+    point = opened.locator("section.task:not([hidden]) .points path.point").first
+    point.hover(force=True)
+    opened.locator(".hoverlayer .hovertext").first.wait_for(timeout=10_000)
+    assert opened.locator("img, [onload], [onerror]").count() == 0
+
+
+def test_the_policy_holds_even_where_something_slips_in(
+    chromium: object, hostile_page: Path, tmp_path: Path
+) -> None:
+    """Were a text ever taken for HTML, its script would not run and its image not be fetched."""
+    text = hostile_page.read_text(encoding="utf-8")
+    slipped = '<img src="https://example.com/x.png" onerror="alert(1)"><script>alert(2)</script>'
+    (tmp_path / "slipped.html").write_text(text.replace("<h1>", f"{slipped}<h1>", 1), encoding="utf-8")
+    opening = Browser(chromium)
+    opening.open(tmp_path / "slipped.html")
+    opening.close()
+    assert not [said for said in opening.complaints if said.startswith(("dialog", "response"))]
+    assert sum("Content Security Policy" in said for said in opening.complaints) >= 2
+
+
+def test_the_overview_links_to_each_suite(browser: Browser, page: Path, hostile_page: Path) -> None:
+    opened = browser.open(page.parent.parent / "index.html", charts=False)
+    assert opened.locator("h2 a").get_attribute("href") == "emotion/index.html"
+    assert "wide · mask · kl" in opened.locator("tbody").inner_text()
+    opened = browser.open(hostile_page.parent.parent / "index.html", charts=False, width=390)
+    assert opened.locator("img").count() == 0
+    assert opened.locator("h2 a").inner_text() == "<img src=x onerror=alert(5)>"
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 390
