@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import harness
-from harness import catalog, suite
+from harness import catalog, columns, ranking, suite
 from harness.api import Examples
 from harness.catalog import Catalog, Entry
 from harness.plan import Plan, build
@@ -187,3 +187,43 @@ def test_weights_of_classes_mean_nothing_for_scores() -> None:
     assert class_weights(train, "balanced", torch.device("cpu")) is None
     classes = Examples(train.texts, ("a", "b"), np.array([0, 1, 1, -1]))
     assert class_weights(classes, "balanced", torch.device("cpu")) is not None
+
+
+def record(task: dict[str, Any], seed: int, **metrics: float) -> Any:
+    part = {"name": "mlp", "params": {}, "plugin": "x 1", "version": 1}
+    return {
+        "suite": "s",
+        "status": "ok",
+        "reason": "",
+        "role": "baseline",
+        "seed": 0,
+        "teacher": None,
+        "student": {**part, "params": {"width": seed}},
+        "augmenter": None,
+        "loss": None,
+        "task": {"name": "t", "params": {}, **task},
+        "metrics": metrics,
+        "provenance": {},
+        "cell": str(seed),
+    }
+
+
+def shown(task: dict[str, Any], *metrics: dict[str, float]) -> tuple[list[str], list[str]]:
+    """The best row's cells of the columns that show metrics, and these columns' titles."""
+    (table,) = ranking.build(record(task, n, **each) for n, each in enumerate(metrics)).tables
+    scores = [column for column in columns.columns(table) if column.stat in metrics[0]]
+    return [column.cell(table.rows[0]) for column in scores], [column.title for column in scores]
+
+
+def test_leaderboards_show_what_glue_lists() -> None:
+    worse, better = (
+        {"pearson": 0.5, "spearman": 0.9, "mse": 1.0},
+        {"pearson": 0.7, "spearman": 0.6, "mse": 2.0},
+    )
+    task = {"type": "regression", "headline": "pearson"}
+    assert shown(task, worse, better) == (["70.0", "60.0"], ["pearson, %", "spearman, %"])
+    assert shown({"type": "regression"}, worse, better)[0][0] == "70.0"
+    worse, better = {"f1": 0.5, "accuracy": 0.9}, {"f1": 0.7, "accuracy": 0.6}
+    task = {"type": "classification", "headline": "f1"}
+    assert shown(task, worse, better) == (["70.0", "60.0"], ["F1, %", "accuracy, %"])
+    assert shown({"type": "tagging", "headline": "f1"}, worse, better) == (["70.0"], ["F1, %"])
