@@ -122,6 +122,7 @@ def bench(
     import signal
 
     from harness import leaderboard, predictions
+    from harness import report as pages
     from harness.collect import collect
     from harness.devices import slots
     from harness.display import display
@@ -169,6 +170,7 @@ def bench(
         predicted, predictions.collect(plan, records, kept), merged, {record["cell"] for record in records}
     )
     board = leaderboard.write(merged, folder, answers)
+    pages.write(board, merged, answers, folder)
     asked = {cell.key for cell in chosen.cells}
     mine = [record for record in records if record["cell"] in asked]
     counts = {
@@ -205,6 +207,38 @@ def plan(
     places = slots(devices)
     chosen = _select(_plan(_suite(suite, catalog), catalog, source, places), only, seeds)
     show_plan(chosen, prepare(chosen, Store(store)), len(places), as_json)
+
+
+@main.command(context_settings=HELP)
+@SUITE
+@RESULTS
+@click.option(
+    "--charts/--no-charts", default=True, help="Draw the charts as SVG too, where a browser can be found."
+)
+@_reported
+def report(suite: Path, results: Path, charts: bool) -> None:
+    """Make the page, the LaTeX table and the charts of SUITE: a suite's file, its name, or its results.
+
+    bench writes the page too; this makes it anew from the records, and the charts for papers.
+    """
+    from harness import predictions
+    from harness import report as pages
+    from harness.ranking import build
+    from harness.record import read
+
+    folder = _results_of(suite, results)
+    records, answers = read(folder / "records.jsonl"), predictions.read(folder)
+    _check_writable(folder)
+    board = build(records, answers)
+    pages.write(board, records, answers, folder)
+    click.echo(f"wrote {folder / 'index.html'} and leaderboard.tex")
+    if not charts:
+        return
+    if why := pages.without_charts():
+        click.echo(f"no charts were drawn: {why}", err=True)
+        return
+    drawn = pages.write_charts(board, records, answers, folder)
+    click.echo(f"drew {len(drawn)} charts in {folder / 'charts'}")
 
 
 @main.command(context_settings=HELP)

@@ -79,8 +79,10 @@ def by_cell(records: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 def test_a_run_leaves_records_and_tables(finished: Home) -> None:
     folder = finished.path / "results" / "toys"
     assert sorted(path.name for path in folder.iterdir()) == [
+        "index.html",
         "leaderboard.csv",
         "leaderboard.md",
+        "leaderboard.tex",
         "predictions.parquet",
         "records.jsonl",
     ]
