@@ -38,26 +38,10 @@ class Watch:
         self._stack = ExitStack()
 
     def __enter__(self) -> Watch:
-        names, encoder = self.names, self.encoder
-        if "layers" in names:
-            self.options["output_hidden_states"] = True
-        if "attention" in names:
-            self.options["output_attentions"] = True
-            usual = encoder.config._attn_implementation
-            if usual != "eager":  # no other keeps the probabilities
-                encoder.set_attn_implementation("eager")
-                self._stack.callback(encoder.set_attn_implementation, usual)
-            if encoder.training:
-                for layer in layers_of(encoder):
-                    attention, _ = _attention_of(layer, encoder)
-                    attention.eval()
-                    self._stack.callback(attention.train)
-        if "relations" in names:
-            attention, parts = _attention_of(layers_of(encoder)[-1], encoder)
-            for part in parts:
-                self._hook(getattr(attention, part), part)
-        if "hidden" in names and self.head:
-            self._watch_head()
+        with ExitStack() as undone:  # where the architecture does not show what is asked for
+            undone.callback(self._stack.close)
+            self._start()
+            undone.pop_all()
         return self
 
     def __exit__(self, *raised: object) -> None:
@@ -79,6 +63,28 @@ class Watch:
             _, parts = _attention_of(layers_of(self.encoder)[-1], self.encoder)
             states["relations"] = tuple(self._seen[part] for part in parts)
         return states
+
+    def _start(self) -> None:
+        names, encoder = self.names, self.encoder
+        if "layers" in names:
+            self.options["output_hidden_states"] = True
+        if "attention" in names:
+            self.options["output_attentions"] = True
+            usual = encoder.config._attn_implementation
+            if usual != "eager":  # no other keeps the probabilities
+                encoder.set_attn_implementation("eager")
+                self._stack.callback(encoder.set_attn_implementation, usual)
+            if encoder.training:
+                for layer in layers_of(encoder):
+                    attention, _ = _attention_of(layer, encoder)
+                    attention.eval()
+                    self._stack.callback(attention.train)
+        if "relations" in names:
+            attention, parts = _attention_of(layers_of(encoder)[-1], encoder)
+            for part in parts:
+                self._hook(getattr(attention, part), part)
+        if "hidden" in names and self.head:
+            self._watch_head()
 
     def _hook(self, layer: nn.Module, name: str) -> None:
         # DeBERTa asks the same layers again, of relative positions: the first time, it is of tokens.

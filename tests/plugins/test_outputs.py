@@ -185,11 +185,14 @@ def test_an_unknown_architecture_is_told() -> None:
             options.pop("output_attentions", None)
             return super().forward(input_ids=input_ids, **options)
 
-    module = Classifier(Encoder(config), "mean", 1, 3, 0.0).eval()
-    with pytest.raises(
-        HarnessError, match="no queries, keys and values were found in a model of type 'fnet'"
-    ):
-        module.outputs(IDS, {"relations"})
+    module = Classifier(Encoder(config), "mean", 1, 3, 0.0).train()
+    for name in ("relations", "attention"):
+        with pytest.raises(
+            HarnessError, match="no queries, keys and values were found in a model of type 'f"
+        ):
+            module.outputs(IDS, {name})
+    assert not any(layer._forward_hooks for layer in module.modules())
+    module.eval()
     with pytest.raises(HarnessError, match="a model of type 'fnet' shows no attention"):
         module.outputs(IDS, {"attention"})
     assert len(module.outputs(IDS, {"layers"})["layers"]) == 3

@@ -232,6 +232,28 @@ def test_a_folder_of_its_own_is_all_that_a_model_needs(
     assert config.get("num_hidden_layers", config.get("n_layers")) == 1
 
 
+def test_three_layers_of_minilm(context: CheckContext) -> None:
+    start = MiniLM(longest=16)
+    try:
+        start.folder()
+    except harness.Unavailable as error:
+        pytest.skip(str(error))
+    classes = tiny_examples()[0].classes
+    whole = begin(TransformerStudent(start=start), classes, context)
+    part = begin(TransformerStudent(start=start, layers=3), classes, context)
+    ours, theirs = layers_of(part.module.encoder), layers_of(whole.module.encoder)
+    assert len(theirs) == 6 and len(ours) == 3
+    assert all(same(ours[place], theirs[taken]) for place, taken in enumerate((0, 2, 5)))
+    layer = sum(value.numel() for value in theirs[0].parameters())
+    assert whole.parameters().total - part.parameters().total == 3 * layer
+    ids = torch.from_numpy(part.featuriser.tokens(["the sun"]).batch(np.arange(1)))
+    found = part.module.outputs(ids, {"layers", "attention", "relations"})  # type: ignore[operator]
+    length = ids.shape[1]
+    assert [state.shape for state in found["layers"]] == [(1, length, 384)] * 4
+    assert [maps.shape for maps in found["attention"]] == [(1, 12, length, length)] * 3
+    assert [state.shape for state in found["relations"]] == [(1, length, 384)] * 3
+
+
 # -- learning from inner states -----------------------------------------------------------------------------
 
 LOSSES: list[harness.Loss] = [
@@ -261,11 +283,24 @@ def test_a_loss_on_inner_states_is_learned_in_step(
         with torch.no_grad():
             own, theirs = (each.outputs(ids, loss.needs) for each in (model.module.eval(), teacher.module))
         batch = harness.Batch(None, len(ids), own, theirs, ids != tokens.padding)
-        return float(loss(own["logits"], torch.from_numpy(train.logits), batch))
+        return float(loss(own["logits"], torch.tensor(train.logits), batch))
 
     before = value(begin(student, train.classes, lent))
     after = value(student.fit(train, validation, loss, lent))
     assert after < 0.8 * before
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_inner_states_in_mixed_precision(
+    loss: harness.Loss, folder_of: Folder, context: CheckContext
+) -> None:
+    lent = replace(teach(folder_of("bert"), context), precision="bf16")
+    student = TransformerStudent(layers=1, class_weights="balanced", accumulate=2, **QUICK)
+    train, validation = tiny_examples()
+    model = student.fit(train, validation, loss, lent)
+    assert isinstance(model, TorchModel)
+    assert all(value.dtype != torch.bfloat16 for value in model.module.parameters())
+    assert np.isfinite(model.predict(validation.texts)).all()
 
 
 def test_the_teacher_in_step_reads_its_own_ids(folder_of: Folder, context: CheckContext) -> None:
