@@ -328,7 +328,7 @@ def _cells(pair: Pair) -> list[str]:
         describe(pair),
         f"{pair.metric}, %" if share else pair.metric,
         *sides,
-        *([gap[0], f"{gap[1]} to {gap[2]}", f"{found.p:.2g}"] if found else ["", "", ""]),
+        *([gap[0], f"{gap[1]} to {gap[2]}", f"{found.p:.3g}"] if found else ["", "", ""]),
     ]
 
 
@@ -351,12 +351,13 @@ def _signed(number: float, share: bool) -> str:
 
 
 def describe(pair: Pair) -> str:
-    """The row's parts; where two rows are compared, those of both."""
+    """The task, and the row's parts where they are not those that A and B name themselves."""
+    task = f"{pair.table.label} ({pair.table.task.get('source')})"
     one = pair.b or pair.a
-    assert one is not None
-    names = [_row(row) for row in (pair.a, pair.b) if row is not None]
-    told = names[0] if len(set(names)) == 1 or _same(pair) else " → ".join(names)
-    return f"{pair.table.label} ({pair.table.task.get('source')}): {told}"
+    if one is None or (pair.a is not None and pair.b is not None and not _same(pair)):
+        return task
+    names = [one.labels[part] for part in ("student", "teacher", "augmenter", "loss") if one.labels[part]]
+    return f"{task}: {one.role} {' · '.join(names)}"
 
 
 def _same(pair: Pair) -> bool:
@@ -366,8 +367,3 @@ def _same(pair: Pair) -> bool:
 def _seeds_pair(pair: Pair) -> bool:
     """Whether the two sides are runs of one configuration with the same seeds."""
     return _same(pair) and pair.a is not pair.b and pair.a.seeds == pair.b.seeds  # type: ignore[union-attr]
-
-
-def _row(row: Row) -> str:
-    names = [row.labels[part] for part in ("student", "teacher", "augmenter", "loss") if row.labels[part]]
-    return f"{row.role} {' · '.join(names)}"

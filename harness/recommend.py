@@ -9,9 +9,9 @@ How a row is chosen:
    nothing. Where records hold no validation scores it is test, and the answer says so.
 3. Of those rows the best is the one with the highest mean headline metric. Rows at most `tolerance` behind
    it that cannot be told apart from it (the tests of :mod:`harness.statistics`, on the test texts, corrected
-   for their number) count as equally good. Of them, all that are within a quarter of the smallest latency
-   count as equally fast, or of the fewest parameters where nothing was timed; of these the highest score is
-   chosen.
+   for their number) count as equally good. Of them, all that are within twice the smallest latency count as
+   equally fast, or within twice the fewest parameters where nothing was timed; of these the highest score
+   is chosen.
 4. The runner-up is the best row that is left.
 """
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from harness.statistics import Difference
 
-_AS_FAST = 1.25  # a latency this many times the smallest is as good: the clock is no surer
+_AS_FAST = 2.0  # times the smallest latency: one graph, timed at different moments, differs by a third
 
 
 @dataclass(frozen=True)

@@ -288,9 +288,7 @@ def test_rows_by_the_names_of_their_parts() -> None:
     assert one("student=gru(size=8)", "student=gru(size=16)").verdict != "worse"
     assert one("student=mlp,gru,loss=mse", "loss=kl").verdict == "better"
     assert one("task=emotion,source=local,role=teacher", "student=mlp,role=baseline").verdict == "worse"
-    assert compare.describe(pair) == (
-        "emotion (local): distilled mlp · minilm · mse → distilled mlp · minilm · kl"
-    )
+    assert compare.describe(pair) == "emotion (local)"
 
 
 @pytest.mark.parametrize(

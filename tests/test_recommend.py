@@ -85,7 +85,7 @@ def test_without_validation_scores_test_chooses_and_says_so() -> None:
 
 
 def test_of_equally_good_rows_the_fastest() -> None:
-    cells = [model("best", 352, 1.0), model("fast", 351, 0.5), model("slow", 350, 0.9)]
+    cells = [model("best", 352, 1.0), model("fast", 351, 0.4), model("slow", 350, 0.9)]
     advice = ask(cells)
     assert advice.chosen and advice.runner_up
     assert (name(advice.chosen), name(advice.runner_up), advice.equal) == ("fast", "best", 3)
@@ -94,8 +94,8 @@ def test_of_equally_good_rows_the_fastest() -> None:
     assert name(ask(cells, tolerance=0.0).chosen) == "best"
 
 
-def test_clocks_are_no_surer_than_a_quarter() -> None:
-    cells = [model("best", 352, 1.0), model("hair", 351, 0.85)]
+def test_a_latency_within_twice_the_smallest_is_as_good() -> None:
+    cells = [model("best", 352, 1.0), model("hair", 351, 0.55)]
     assert name(ask(cells).chosen) == "best"
 
 
@@ -252,18 +252,18 @@ def test_limits_as_people_write_them() -> None:
 
 def test_forms() -> None:
     teacher = scored("teacher", 390, validation={"accuracy": 0.97}, latency=[latency("torch", 17.0)])
-    advice = ask([teacher, model("best", 352, 1.0), model("fast", 351, 0.5)], p50_ms=2.0)
+    advice = ask([teacher, model("best", 352, 1.0), model("fast", 351, 0.4)], p50_ms=2.0)
     text = shown(advice)
     lines = {line.strip().split("  ")[0]: line for line in text.splitlines() if line}
     assert lines["student"].split() == ["student", "fast", "best"]
     assert lines["test accuracy, %"].split()[-3:] == ["87.8", "88.0", "97.5"]
-    assert lines["p50, ms"].split()[-3:] == ["0.500", "1.00", "17.0"]
+    assert lines["p50, ms"].split()[-3:] == ["0.400", "1.00", "17.0"]
     assert lines["shipped as"].split()[-3:] == ["onnx", "onnx", "torch"]
     assert lines["size"].split()[-4:] == ["5.00", "kB", "5.00", "kB"]
     assert "95 % interval" in lines and "emotion, local data" in text
     value = json.loads(to_json([advice]))["tasks"][0]
     assert value["ship"]["student"]["name"] == "fast"
-    assert value["ship"]["form"] == {"backend": "onnx", "p50_ms": 0.5, "size_bytes": 5000}
+    assert value["ship"]["form"] == {"backend": "onnx", "p50_ms": 0.4, "size_bytes": 5000}
     assert value["runner_up"]["student"]["name"] == "best"
     assert value["real"] is False and value["split"] == "validation" and value["equal"] == 2
     assert value["ruled_out"] == {"latency": 1}
