@@ -72,11 +72,13 @@ class OnnxModel(Exported):
         options.log_severity_level = 3
         providers: list[Any] = ["CPUExecutionProvider"]
         if device != "cpu":
+            if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+                raise Unsupported("this build of ONNX Runtime has no CUDA")
             number = int(device.partition(":")[2] or 0)
             providers.insert(0, ("CUDAExecutionProvider", {"device_id": number}))
         self.session = onnxruntime.InferenceSession(str(folder / self.file), options, providers=providers)
         if device != "cpu" and self.session.get_providers()[0] != "CUDAExecutionProvider":
-            raise Unsupported("ONNX Runtime cannot use CUDA here")
+            raise Unsupported("ONNX Runtime has CUDA, but cannot use it here")
 
     def single(self, ids: list[int]) -> NDArray[np.float32]:
         """See :class:`Exported`."""

@@ -1,0 +1,43 @@
+"""What every command shares: exit statuses, and errors in one line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
+
+import click
+
+from harness import HarnessError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+OK, SOME_FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+HELP = {"help_option_names": ["-h", "--help"]}
+
+
+def reported(function: F) -> F:
+    """Turn our errors into one line on stderr and the right exit status."""
+
+    @wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> None:
+        try:
+            status = function(*args, **kwargs) or OK
+            sys.stdout.flush()
+            sys.exit(status)
+        except HarnessError as error:
+            for line in str(error).splitlines():
+                click.echo(f"error: {line}", err=True)
+            sys.exit(BAD_USAGE)
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            sys.exit(INTERRUPTED)
+        except BrokenPipeError:
+            # `harness leaderboard … | head`: whoever reads has read enough. But a run has not ended.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(INTERRUPTED if function.__name__ == "bench" else OK)
+
+    return wrapper  # type: ignore[return-value]

@@ -1,0 +1,82 @@
+"""The commands ``harness export`` and ``harness predict``: a measured cell becomes a folder, and answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.command import HELP, OK, SOME_FAILED, reported
+
+
+@click.command(context_settings=HELP)
+@click.argument("cell")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--suite", type=click.Path(path_type=Path), help="Only its results: a name, file or folder.")
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path),
+    default=Path("results"),
+    show_default=True,
+    help="Where tables are.",
+)
+@click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    default=Path(".harness/store"),
+    envvar="HARNESS_STORE",
+    show_default=True,
+    help="Where artefacts are kept.",
+)
+@reported
+def export(cell: str, folder: Path, suite: Path | None, results: Path, store: Path) -> None:
+    """Write the measured model of CELL to DIR, with all that running it needs and a card that describes it.
+
+    CELL is the start of a cell's key, or a selector such as student=mlp,loss=kl. Of several seeds the one
+    that is best on the validation split is taken.
+    """
+    from harness import bundle
+    from harness.store import Store
+
+    record = bundle.choose(bundle.read(results, suite), cell)
+    files = bundle.write(record, Store(store), folder)
+    for name, size in files.items():
+        click.echo(f"{size:>12,}  {folder / name}")
+
+
+@click.command(context_settings=HELP)
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--text", "column", metavar="COLUMN", help="Lines are JSON objects, and this is their text.")
+@click.option("--top", type=click.IntRange(1), default=1, metavar="K", help="Give the K best labels.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["jsonl", "tsv"]),
+    default="jsonl",
+    show_default=True,
+    help="How to print answers.",
+)
+@click.option("--int8", is_flag=True, help="Use the graph with weights of 8 bits.")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of ONNX Runtime.")
+@reported
+def predict(folder: Path, column: str | None, top: int, form: str, int8: bool, threads: int) -> int:
+    """Read texts from standard input, one a line, and print a label and its score for each, as they come.
+
+    DIR is what export wrote. A line that holds no text gets an error in place of an answer, and the exit
+    status is 1 in the end.
+    """
+    import json
+    import sys
+
+    from harness import runtime, streaming
+
+    model = runtime.load(folder, "onnx-int8" if int8 else "auto", threads)
+    status = OK
+    for answer in streaming.answers(model, sys.stdin.buffer, column, top):
+        if "error" in answer:
+            status = SOME_FAILED
+            if form == "tsv":
+                click.echo(f"warning: {answer['error']}", err=True)
+        line = json.dumps(answer, ensure_ascii=False) if form == "jsonl" else streaming.as_tsv(answer)
+        click.echo(line.encode("utf-8", "backslashreplace"))
+    return status

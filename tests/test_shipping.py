@@ -1,0 +1,126 @@
+"""From a suite to answers: ``harness bench``, ``export`` and ``predict``, each in its own process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SUITE = """
+[suite]
+name = "weather"
+[[task]]
+use = "file"
+train = "rows.csv"
+[[teacher]]
+use = "student"
+student = { use = "cnn", vocabulary = 30, width = 4, filters = 4, min_examples = 4000 }
+[[student]]
+use = "mlp"
+vocabulary = 30
+min_examples = 8000
+[[augmenter]]
+use = "none"
+[[loss]]
+use = "kl"
+"""
+
+
+def harness(folder: Path, *arguments: str, given: str | bytes = "") -> Any:
+    command = [sys.executable, "-m", "harness.cli", *arguments]
+    data = given.encode() if isinstance(given, str) else given
+    return subprocess.run(command, cwd=folder, input=data, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the results of a suite, and the export of its distilled student in ``out``."""
+    folder = tmp_path_factory.mktemp("home")
+    good, bad = ("sun", "warm", "bright"), ("rain", "cold", "grey")
+    rows = [
+        f"the {word} is {more} today {n},{label}"
+        for n in range(8)
+        for label, words in (("good", good), ("bad", bad))
+        for word in words
+        for more in words
+    ]
+    (folder / "rows.csv").write_text("text,label\n" + "\n".join(rows) + "\n")
+    (folder / "weather.toml").write_text(SUITE)
+    done = harness(folder, "bench", "weather.toml", "--devices", "cpu:1")
+    assert done.returncode == 0, done.stderr.decode()
+    done = harness(folder, "export", "student=mlp,loss=kl", "out", "--suite", "weather.toml")
+    assert done.returncode == 0, done.stderr.decode()
+    assert b"out/model.onnx" in done.stdout
+    return folder
+
+
+def test_texts_are_answered(home: Path) -> None:
+    done = harness(home, "predict", "out", given="the sun is warm\nthe rain is cold\n")
+    assert done.returncode == 0 and not done.stderr
+    first, second = map(json.loads, done.stdout.splitlines())
+    assert (first["label"], second["label"]) == ("good", "bad")
+    assert 0.5 < first["score"] <= 1
+
+
+def test_rows_are_answered_and_bad_ones_told(home: Path) -> None:
+    given = '{"t": "the sun is bright"}\nno JSON\n{"t": "grey rain"}\n'
+    done = harness(home, "predict", "out", "--text", "t", "--top", "2", "--int8", given=given)
+    assert done.returncode == 1 and not done.stderr
+    first, second, third = map(json.loads, done.stdout.splitlines())
+    assert [each["label"] for each in first["top"]] == ["good", "bad"]
+    assert second == {"error": "line 2: it is no JSON"} and third["label"] == "bad"
+    done = harness(home, "predict", "out", "--text", "t", "--format", "tsv", given=given)
+    assert [line.partition(b"\t")[0] for line in done.stdout.split(b"\n")] == [b"good", b"", b"bad", b""]
+    assert done.stderr == b"warning: line 2: it is no JSON\n"
+
+
+def test_no_bytes_are_too_odd(home: Path) -> None:
+    done = harness(home, "predict", "out", given=b"\xff\xfe\x00\n\n\r\n" + b"sun " * 50_000 + b"\nsun")
+    assert done.returncode == 0 and not done.stderr
+    assert len(done.stdout.splitlines()) == 5
+
+
+def test_a_reader_that_has_enough_ends_it(home: Path) -> None:
+    command = [sys.executable, "-m", "harness.cli", "predict", "out"]
+    with subprocess.Popen(
+        command, cwd=home, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdin and process.stdout and process.stderr
+        process.stdin.write(b"the sun is warm\n")
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline())["label"] == "good"  # before the input ends
+        process.stdout.close()
+        try:
+            process.stdin.write(b"the sun is warm\n" * 100_000)
+            process.stdin.close()
+        except BrokenPipeError:
+            pass
+        assert process.wait(60) == 0
+        assert process.stderr.read() == b""
+
+
+def test_mistakes_are_one_line(home: Path) -> None:
+    for arguments, message in (
+        (("predict", "nowhere"), "error: there is no export in nowhere"),
+        (("export", "student=cnn", "other"), "error: there is no student 'cnn' in these results"),
+        (("export", "role=teacher", "."), "error: . holds other files"),
+        (("export", "role=teacher", "other", "--results", "none"), "error: there are no results in none/"),
+    ):
+        done = harness(home, *arguments)
+        assert done.returncode == 2 and not done.stdout
+        (line,) = done.stderr.decode().splitlines()
+        assert line.startswith(message)
+
+
+def test_the_record_tells_of_every_form(home: Path) -> None:
+    record = json.loads((home / "out" / "record.json").read_text())
+    assert set(record["size_bytes"]) == {"model", "onnx", "onnx-int8", "numpy"}
+    assert {run["backend"] for run in record["latency"]} == {"torch", "onnx", "onnx-int8", "numpy"}
+    forms = record["export"]["forms"]
+    assert forms["onnx"]["score"] == forms["numpy"]["score"] == pytest.approx(record["metrics"]["accuracy"])
+    table = (home / "results" / "weather" / "leaderboard.md").read_text()
+    assert "numpy p50, ms" in table
