@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from harness import HarnessError, __version__
+from harness import HarnessError, __version__, advising
+from harness.command import BAD_USAGE as BAD_USAGE
+from harness.command import HELP, INTERRUPTED, OK, SOME_FAILED
+from harness.command import reported as _reported
+from harness.folders import results_of
 
 if TYPE_CHECKING:
     from harness.catalog import Catalog
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-OK, SOME_FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
-
-HELP = {"help_option_names": ["-h", "--help"]}
 SUITE = click.argument("suite", type=click.Path(path_type=Path))
 
 
@@ -64,30 +62,6 @@ RESULTS = click.option(
     help="Where tables go.",
 )
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
-
-
-def _reported(function: F) -> F:
-    """Turn our errors into one line on stderr and the right exit status."""
-
-    @wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> None:
-        try:
-            status = function(*args, **kwargs) or OK
-            sys.stdout.flush()
-            sys.exit(status)
-        except HarnessError as error:
-            for line in str(error).splitlines():
-                click.echo(f"error: {line}", err=True)
-            sys.exit(BAD_USAGE)
-        except KeyboardInterrupt:
-            click.echo("interrupted", err=True)
-            sys.exit(INTERRUPTED)
-        except BrokenPipeError:
-            # `harness leaderboard … | head`: whoever reads has read enough. But a run has not ended.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(INTERRUPTED if function.__name__ == "bench" else OK)
-
-    return wrapper  # type: ignore[return-value]
 
 
 @click.group(context_settings=HELP)
@@ -226,7 +200,7 @@ def report(suite: Path, results: Path, charts: bool) -> None:
     from harness.ranking import build
     from harness.record import read
 
-    folder = _results_of(suite, results)
+    folder = results_of(suite, results)
     records, answers = read(folder / "records.jsonl"), predictions.read(folder)
     _check_writable(folder)
     board = build(records, answers)
@@ -269,8 +243,12 @@ def leaderboard(suite: Path, results: Path, form: str) -> None:
     from harness.display import show_leaderboard
     from harness.record import read
 
-    folder = _results_of(suite, results)
+    folder = results_of(suite, results)
     show_leaderboard(read(folder / "records.jsonl"), predictions.read(folder), form)
+
+
+main.add_command(advising.compare)
+main.add_command(advising.recommend)
 
 
 # -- what commands share -----------------------------------------------------------------------------------
@@ -292,24 +270,6 @@ def _suite(path: Path, catalog: Catalog) -> Suite:
     from harness.suite import load
 
     return load(path, catalog)
-
-
-def _results_of(suite: Path, results: Path) -> Path:
-    """The folder of results that a suite's file, its name, or the folder itself means."""
-    for folder in (suite, results / _name_in(suite), results / suite.name):
-        if (folder / "records.jsonl").is_file():
-            return folder
-    raise HarnessError(f"there are no results of '{suite}' in {results}/; run: harness bench {suite}")
-
-
-def _name_in(path: Path) -> str:
-    """The name of a suite by its file: what stands in it, else the file's own."""
-    import tomllib
-
-    try:
-        return str(tomllib.loads(path.read_text(encoding="utf-8"))["suite"]["name"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return path.stem
 
 
 def _plan(suite: Suite, catalog: Catalog, source: str, slots: Any) -> Plan:

@@ -390,9 +390,12 @@ def show_leaderboard(records: list[Record], predictions: Mapping[str, Prediction
     sys.stdout.write(render(board))
 
 
-def show(renderable: Any) -> None:
-    """What another module laid out."""
-    _console().print(renderable)
+def show(laid_out: Any) -> None:
+    """What another module laid out: text as it is, or something of rich's."""
+    if isinstance(laid_out, str):
+        sys.stdout.write(laid_out)
+    else:
+        _console().print(laid_out)
 
 
 def _text(value: str) -> Any:

@@ -458,6 +458,33 @@ def test_a_leaderboard_by_the_name_that_stands_in_a_file(copied: Home, invoke: I
     assert invoke("leaderboard", "another.toml").exit_code == 2
 
 
+def test_what_a_run_leaves_can_be_compared_and_advised_on(copied: Home, invoke: Invoke) -> None:
+    rows = json.loads(invoke("leaderboard", "toys", "--format", "json").output)["tables"][0]["rows"]
+    assert all(row["interval"] and row["places"] for row in rows)
+    assert all(row["gain_p"] is not None for row in rows if row["role"] == "distilled")
+    same = json.loads(invoke("compare", "toys", "toys", "--json").output)
+    assert same["tests"] == len(rows) == same["counts"]["not separable"]
+    assert {row["difference"]["value"] for row in same["rows"]} == {0.0}
+    told = json.loads(invoke("recommend", "toys", "--json").output)["tasks"][0]
+    assert told["split"] == "validation" and told["candidates"] == len(rows)
+
+
+def test_a_run_keeps_the_predictions_of_other_sources(copied: Home, invoke: Invoke) -> None:
+    from harness import predictions
+
+    folder = copied.path / "results" / "toys"
+    before = predictions.read(folder)
+    records = copied.records()
+    other = records[0] | {"cell": "elsewhere", "task": records[0]["task"] | {"source": "hub"}}
+    with (folder / "records.jsonl").open("a") as file:
+        file.write(json.dumps(other) + "\n")
+    predictions.write(
+        folder, {**before, "elsewhere": next(iter(before.values())), "gone": before[records[1]["cell"]]}
+    )
+    assert invoke("bench", "toys.toml").exit_code == 0
+    assert set(predictions.read(folder)) == {*before, "elsewhere"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "status"),
     [
