@@ -10,6 +10,16 @@ from harness.report.figures import HOVER, Chart, Json, axis, layout
 from harness.report.sections import Entry, Section
 
 MOST_LINES = 16
+# In the legend: what an open symbol means, whatever its colour.
+ALONE: Json = {
+    "type": "scatter",
+    "mode": "markers",
+    "x": [None],
+    "y": [None],
+    "hoverinfo": "skip",
+    "name": "open: on the gold labels alone",
+    "marker": {"symbol": "circle-open", "size": 9, "color": "@muted", "line": {"width": 2}},
+}
 MOST_NAMED = 6
 
 
@@ -65,34 +75,16 @@ def _tradeoff(
     best = front([(x, y) for _, x, y in points], lower=section.lower and not relative)
     groups: dict[tuple[str, str], list[tuple[Entry, float, float]]] = defaultdict(list)
     for point in points:
-        groups[point[0].row.role, point[0].model].append(point)
-    named = {model for role, model in groups if role == "distilled"}
+        groups[point[0].row.role, point[0].family].append(point)
+    listed = {family for role, family in groups if role == "distilled"}
     data = [_front([points[i] for i in best])]
-    for (role, model), group in sorted(groups.items(), key=lambda item: _legend_place(*item[0])):
-        first = group[0][0]
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": first.label if role == "teacher" else model,
-                "legendgroup": f"{role == 'teacher'} {model}",
-                "showlegend": role != "baseline" or model not in named,
-                "x": [x for _, x, _ in group],
-                "y": [y for _, _, y in group],
-                "error_y": _spread(section, group),
-                "marker": _marker(first),
-                "customdata": [
-                    [entry.label, sentence(section, entry), shown(entry), entry.index]
-                    for entry, _, _ in group
-                ],
-                "hovertemplate": HOVER,
-                "cliponaxis": False,
-            }
-        )
+    for (role, family), group in sorted(groups.items(), key=lambda item: _legend_place(*item[0])):
+        said = [[e.label, sentence(section, e), shown(e), e.index] for e, _, _ in group]
+        trace = _points(section, group, said) | {"mode": "markers", "legendgroup": f"{role[0]} {family}"}
+        trace["name"] = group[0][0].label if role == "teacher" else family
+        data.append(trace | {"showlegend": role != "baseline" or family not in listed})
     if any(role == "baseline" for role, _ in groups):
-        open_marker = {"symbol": "circle-open", "size": 9, "color": "@muted", "line": {"width": 2}}
-        alone = {"type": "scatter", "mode": "markers", "x": [None], "y": [None], "hoverinfo": "skip"}
-        data.append({**alone, "name": "open: on the gold labels alone", "marker": open_marker})
+        data.append(ALONE)
     of_teacher = f"{section.metric}, % of the teacher's"
     own = f"{section.metric}, %" if section.percent else section.metric
     on_front = {points[i][0].index for i in best}
@@ -252,10 +244,12 @@ def transfer(section: Section) -> Chart | None:
         first = group[0]
         data.append(_line(section, group, " · ".join([model, loss, *([augmenter] if several else [])])))
         data[-1]["line"] = {"color": first.colour, "dash": dashes[loss], "width": 2}
-    models = {key[0] for key, _ in kept}
+    models = {key[0] for key, _ in kept[:MOST_LINES]}
     for entry in alone:
         if entry.model in models:
-            data.append(_line(section, [entry], f"{entry.model}, gold labels alone") | {"mode": "markers"})
+            data.append(_line(section, [entry], entry.label) | {"mode": "markers", "showlegend": False})
+    if models & {entry.model for entry in alone}:
+        data.append(ALONE)
     own = f"{section.metric}, %" if section.percent else section.metric
     rest = len(kept) - MOST_LINES
     drawn = [e for _, group in kept for e in group] + [e for e in alone if e.model in models]
@@ -291,19 +285,26 @@ def _sizes(values: Sequence[float]) -> Json:
 
 
 def _line(section: Section, group: Sequence[Entry], name: str) -> Json:
-    points = [(entry, 0.0, section.score(entry) or 0.0) for entry in group]
+    points = [(entry, entry.learned_from or 0.0, section.score(entry) or 0.0) for entry in group]
+    said = [
+        [entry.label, sentence(section, entry), f"{entry.learned_from:,.0f} texts", entry.index]
+        for entry in group
+    ]
+    trace = _points(section, points, said) | {"mode": "lines+markers", "name": name}
+    return trace | {"marker": trace["marker"] | {"size": 7}}
+
+
+def _points(
+    section: Section, group: Sequence[tuple[Entry, float, float]], said: Sequence[Sequence[object]]
+) -> Json:
+    """A trace of (entry, x, y), which look like the first of them."""
     return {
         "type": "scatter",
-        "mode": "lines+markers",
-        "name": name,
-        "x": [entry.learned_from for entry in group],
-        "y": [section.score(entry) for entry in group],
-        "error_y": _spread(section, points),
-        "marker": _marker(group[0]) | {"size": 7},
-        "customdata": [
-            [entry.label, sentence(section, entry), f"{entry.learned_from:,.0f} texts", entry.index]
-            for entry in group
-        ],
+        "x": [x for _, x, _ in group],
+        "y": [y for _, _, y in group],
+        "error_y": _spread(section, group),
+        "marker": _marker(group[0][0]),
+        "customdata": said,
         "hovertemplate": HOVER,
         "cliponaxis": False,
     }

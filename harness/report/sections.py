@@ -25,6 +25,7 @@ class Entry:
     index: int
     row: Row
     records: tuple[Record, ...]
+    family: str  # what shares a colour: one student, or of many all of one name
     colour: str
     symbol: str
 
@@ -174,23 +175,32 @@ def is_share(name: str, rows: Iterable[Row]) -> bool:
 def sections(board: Leaderboard, records: Sequence[Record]) -> list[Section]:
     """The tables of a leaderboard with the records that made them; real data before sample corpora."""
     by_cell = {record["cell"]: record for record in records}
-    students = sorted({row.labels["student"] for table in board.tables for row in table.rows} - {""})
+    families = _families(board)
     looks = {
-        name: (COLOURS[i % len(COLOURS)], SYMBOLS[i // len(COLOURS) % len(SYMBOLS)])
-        for i, name in enumerate(students)
+        family: (COLOURS[i % len(COLOURS)], SYMBOLS[i // len(COLOURS) % len(SYMBOLS)])
+        for i, family in enumerate(sorted(set(families.values())))
     }
     taken: set[str] = set()
     found = []
     for table in sorted(board.tables, key=lambda table: table.task.get("source") == "sample"):
         entries = []
         for i, row in enumerate(ranked(table)):
-            colour, symbol = looks.get(row.labels["student"], ("@ink", "star"))
-            entries.append(Entry(i, row, tuple(by_cell[cell] for cell in row.cells), colour, symbol))
+            family = families.get(row.labels["student"], row.labels["teacher"])
+            look = looks.get(family, ("@ink", "star")) if row.labels["student"] else ("@ink", "star")
+            made = tuple(by_cell[cell] for cell in row.cells)
+            entries.append(Entry(i, row, made, printable(family), *look))
         one_teacher = len({row.labels["teacher"] for row in table.rows} - {""}) == 1
         shown = tuple(c for c in columns(table) if not (one_teacher and c.title == "teacher"))
         lost = tuple(tuple(cells) for cells in problems(table))
         found.append(Section(_slug(table, taken), table, tuple(entries), shown, lost))
     return found
+
+
+def _families(board: Leaderboard) -> dict[str, str]:
+    """Each student's family, by its label: itself, or where they are more than colours, its name."""
+    rows = [row for table in board.tables for row in table.rows if row.parts["student"]]
+    names = {row.labels["student"]: str((row.parts["student"] or {}).get("name")) for row in rows}
+    return names if len(names) > len(COLOURS) else {label: label for label in names}
 
 
 def _slug(table: Table, taken: set[str]) -> str:

@@ -104,12 +104,33 @@ def test_lines_lead_from_the_plain_set_to_the_augmented_one(results: Results) ->
         (600, pytest.approx(100 * 96.5 / 120)),
         (3000, pytest.approx(100 * 102.5 / 120)),
     ]
-    assert set(found) == {"small · kl", "wide · kl", "small, gold labels alone", "wide, gold labels alone"}
+    assert set(found) == {
+        *("small · kl", "wide · kl", "small · gold labels alone", "wide · gold labels alone"),
+        "open: on the gold labels alone",
+    }
     assert [row[:2] for row in chart.rows if row[0].startswith("small")] == [
         ("small · none · kl", "600"),
         ("small · gold labels alone", "600"),
         ("small · mask · kl", "3,000"),
     ]
+
+
+def test_many_students_share_the_colours_of_their_names() -> None:
+    results = Results()
+    for width in range(8):
+        more = Results()
+        for one in more.records[1:]:
+            one["student"]["params"] = {"width": width}
+            one["cell"] += str(width)
+        results.records += more.records[1:]
+    section = section_of(results)
+    chart = charts.parameters(section)
+    assert chart is not None
+    assert {entry.family for entry in section.entries} == {"big", "small", "wide"}
+    assert len({entry.colour for entry in section.entries}) == 3
+    listed = [trace["name"] for trace in chart.data if trace.get("showlegend", True)]
+    assert listed == ["Pareto front", "big (teacher)", "small", "wide", "open: on the gold labels alone"]
+    assert any("width=3" in row[0] for row in chart.rows)
 
 
 def test_sets_of_one_size_make_no_chart() -> None:
