@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import harness
 from harness import Ge, Gt, Interval
@@ -26,7 +26,6 @@ class Static(harness.TorchStudent):
     """
 
     name = "static"
-    learns_from: ClassVar[frozenset[str]] = frozenset({"labels", "logits", "hidden"})
 
     min_examples: Annotated[int, Ge(0)] = 300_000  # averaged words learn slowly
     # A pretrained transformer with its tokenizer, or the fitted teacher.
@@ -39,6 +38,12 @@ class Static(harness.TorchStudent):
     hidden: Annotated[int, Ge(0)] = 0  # width of a ReLU layer between; 0 for none
     dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0  # of averaged features
     longest: Annotated[int, Gt(0)] = 128  # word pieces; the rest of a text is not read
+
+    @property
+    def learns_from(self) -> frozenset[str]:  # type: ignore[override]
+        """Hidden states too, where any weights stand before them: a frozen table alone cannot follow."""
+        moves = self.hidden > 0 or not self.freeze
+        return frozenset({"labels", "logits", "hidden"} if moves else {"labels", "logits"})
 
     def base(self) -> str:
         """See :class:`harness.Component`: that of the pretrained transformer."""
