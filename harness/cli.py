@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from harness import HarnessError, __version__, advising
+from harness import HarnessError, __version__, advising, shipping
 from harness.command import BAD_USAGE as BAD_USAGE
 from harness.command import HELP, INTERRUPTED, OK, SOME_FAILED
 from harness.command import reported as _reported
@@ -36,7 +36,10 @@ def _together(*options: Callable[[F], F]) -> Callable[[F], F]:
 
 WHICH = _together(
     click.option(
-        "--only", multiple=True, metavar="KIND=NAME", help="Only cells with this component or role."
+        "--only",
+        multiple=True,
+        metavar="KIND[.PARAMETER]=VALUE,…",
+        help="Only cells with these components or roles, and what they are compared to.",
     ),
     click.option("--seeds", metavar="N,…", help="Only these of the suite's seeds."),
     click.option(
@@ -249,6 +252,8 @@ def leaderboard(suite: Path, results: Path, form: str) -> None:
 
 main.add_command(advising.compare)
 main.add_command(advising.recommend)
+main.add_command(shipping.export)
+main.add_command(shipping.predict)
 
 
 # -- what commands share -----------------------------------------------------------------------------------

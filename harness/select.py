@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import replace
 from difflib import get_close_matches
 
-from harness.api import KINDS, HarnessError
+from harness.api import KINDS, HarnessError, parameters_of
 from harness.plan import Cell, Plan, Step
 
 ROLES = ("teacher", "baseline", "distilled")
@@ -14,35 +14,47 @@ _KINDS = (*KINDS, "role")
 
 
 def select(plan: Plan, only: tuple[str, ...], seeds: str | None) -> Plan:
-    """Cells that have one of the names given for each kind given, with the rows of their teachers.
+    """Cells that have one of the values given for each kind given, with the rows that they are compared to.
 
-    `only` holds "kind=name" or "kind=name,name"; `seeds` is "0,1". Raises HarnessError for what the
-    suite does not have.
+    Those are their teachers' and, unless a role is asked for, their students' own baselines. `only` holds
+    "kind=name,name" or, for components with one of some values of a parameter, "kind.parameter=value";
+    `seeds` is "0,1". Raises HarnessError for what the suite does not have.
     """
     if not only and seeds is None:
         return plan
     wanted: defaultdict[str, set[str]] = defaultdict(set)
     for expression in only:
-        kind, equals, names = expression.partition("=")
+        what, equals, names = expression.partition("=")
+        kind = what.partition(".")[0]
         if not equals or kind not in _KINDS:
             raise HarnessError(
-                f"--only {expression!r} must be <kind>=<name>, with a kind of: {', '.join(_KINDS)}"
-                + _nearest(kind, _KINDS)
+                f"--only {expression!r} must be <kind>=<name> or <kind>.<parameter>=<value>, "
+                f"with a kind of: {', '.join(_KINDS)}" + _nearest(kind, _KINDS)
             )
-        known = {_name(cell, kind) for cell in plan.cells} - {""}
+        known = {_value(cell, what) for cell in plan.cells} - {""}
         for name in map(str.strip, names.split(",")):
             if name not in known:
+                listed = ", ".join(sorted(known)) or "none"
                 raise HarnessError(
-                    f"--only {expression!r}: the suite has no {kind} {name!r}; "
-                    f"it has: {', '.join(sorted(known))}" + _nearest(name, known)
+                    f"--only {expression!r}: the suite has no {what} {name!r}; it has: {listed}"
+                    + _nearest(name, known)
                 )
-            wanted[kind].add(name)
+            wanted[what].add(name)
     numbers = _seeds(plan, seeds)
     cells = [
         cell
         for cell in plan.cells
-        if all(_name(cell, kind) in names for kind, names in wanted.items()) and cell.seed in numbers
+        if all(_value(cell, what) in names for what, names in wanted.items()) and cell.seed in numbers
     ]
+    if "role" not in wanted:
+        taught = {(cell.task, cell.student, cell.seed) for cell in cells if cell.role == "distilled"}
+        cells += [
+            cell
+            for cell in plan.cells
+            if cell.role == "baseline"
+            and cell.augmenter is None
+            and (cell.task, cell.student, cell.seed) in taught
+        ]
     asked = {cell.key for cell in cells}
     teaching = {cell.steps.get("teacher") for cell in cells} - {None}
     kept = tuple(
@@ -68,11 +80,18 @@ def _reachable(plan: Plan, cells: tuple[Cell, ...]) -> dict[str, Step]:
     return {key: step for key, step in plan.steps.items() if key in keys}
 
 
-def _name(cell: Cell, kind: str) -> str:
+def _value(cell: Cell, what: str) -> str:
+    """What a cell has for "kind" or "kind.parameter", as one would type it; "" where it has no such thing."""
+    kind, _, parameter = what.partition(".")
     if kind == "role":
         return cell.role
     component = getattr(cell, kind)
-    return component.name if component is not None else ""
+    if component is None or not parameter:
+        return component.name if component is not None else ""
+    value = parameters_of(component).get(parameter, "")
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value["use"] if isinstance(value, dict) and "use" in value else str(value)
 
 
 def _seeds(plan: Plan, seeds: str | None) -> set[int]:

@@ -35,18 +35,44 @@ def test_nothing_asked_is_everything(plan: Plan) -> None:
 def test_one_kind_of_component(plan: Plan) -> None:
     found = chosen(plan, "augmenter=toy-shuffle")
     assert {cell.augmenter.name for cell in found.cells if cell.augmenter} == {"toy-shuffle"}
-    # with the row of the teacher that they learn from, and without baselines, which have no augmenter
-    assert roles(found) == {("teacher", 0): 1, ("distilled", 0): 2, ("distilled", 1): 2}
+    # with the row of the teacher that they learn from, and those of the students alone
+    assert roles(found) == {
+        ("teacher", 0): 1,
+        ("baseline", 0): 2,
+        ("baseline", 1): 2,
+        ("distilled", 0): 2,
+        ("distilled", 1): 2,
+    }
     assert Counter(step.kind for step in found.steps.values()) == {
         "data": 1,
         "teacher": 1,
         "transfer": 1,
         "targets": 1,
-        "student": 4,
-        "evaluation": 5,
+        "student": 8,
+        "evaluation": 9,
     }
     assert list(found.steps) == [key for key in plan.steps if key in found.steps]  # in the plan's order
     assert found.suite is plan.suite
+
+
+def test_a_parameter(plan: Plan) -> None:
+    found = chosen(plan, "student.size=2", seeds="0")
+    assert {cell.student.size for cell in found.cells if cell.student} == {2}  # type: ignore[attr-defined]
+    assert roles(found) == {("teacher", 0): 1, ("baseline", 0): 1, ("distilled", 0): 2}
+    both = chosen(plan, "student.size=1,2", "augmenter.copies=2", seeds="0")
+    assert roles(both) == {("teacher", 0): 1, ("baseline", 0): 2, ("distilled", 0): 2}
+    with pytest.raises(harness.HarnessError) as error:
+        chosen(plan, "student.size=3")
+    assert "--only 'student.size=3': the suite has no student.size '3'; it has: 1, 2" in str(error.value)
+
+
+def test_baselines_come_along_unless_roles_are_asked_for(plan: Plan) -> None:
+    assert roles(chosen(plan, "loss=toy-soft", seeds="1")) == {
+        ("teacher", 0): 1,
+        ("baseline", 1): 2,
+        ("distilled", 1): 4,
+    }
+    assert ("baseline", 1) not in roles(chosen(plan, "loss=toy-soft", "role=distilled", seeds="1"))
 
 
 def test_steps_that_are_needed_stay_though_no_cell_names_them(plan: Plan) -> None:
@@ -60,7 +86,8 @@ def test_steps_that_are_needed_stay_though_no_cell_names_them(plan: Plan) -> Non
 def test_names_of_a_kind_add_up_and_kinds_narrow_down(plan: Plan) -> None:
     both = chosen(plan, "augmenter=toy-shuffle,toy-plain", "student=toy", "role=distilled")
     assert roles(both) == {("teacher", 0): 1, ("distilled", 0): 4, ("distilled", 1): 4}
-    assert chosen(plan, "augmenter=toy-shuffle", "augmenter= toy-plain ").cells == both.cells
+    spread = chosen(plan, "augmenter=toy-shuffle", "augmenter= toy-plain ", "role=distilled")
+    assert spread.cells == both.cells
     assert roles(chosen(plan, "role=baseline,teacher")) == {
         ("baseline", 0): 2,
         ("baseline", 1): 2,
@@ -90,12 +117,12 @@ def test_cells_that_cannot_run_are_kept_where_asked_for(toys: Home) -> None:
     [
         (
             "student",
-            "--only 'student' must be <kind>=<name>, with a kind of: "
+            "--only 'student' must be <kind>=<name> or <kind>.<parameter>=<value>, with a kind of: "
             "task, teacher, student, augmenter, loss, role; did you mean 'student'?",
         ),
         (
             "studnet=toy",
-            "--only 'studnet=toy' must be <kind>=<name>, with a kind of: task, teacher, student, ",
+            "--only 'studnet=toy' must be <kind>=<name> or <kind>.<parameter>=<value>, with a kind of: ",
         ),
         ("studnet=toy", "; did you mean 'student'?"),
         (
