@@ -293,7 +293,8 @@ def test_no_module_is_too_long() -> None:
 
 
 def test_only_the_command_prints() -> None:
-    allowed = {ROOT / "harness" / "cli.py", ROOT / "harness" / "display.py"}
+    printing_modules = ("cli.py", "command.py", "shipping.py", "advising.py", "display.py")
+    allowed = {ROOT / "harness" / name for name in printing_modules}
     for path in set(MODULES) - allowed:
         calls = [node for node in ast.walk(ast.parse(path.read_bytes())) if isinstance(node, ast.Call)]
         printing = [call.lineno for call in calls if ast.unparse(call.func) in ("print", "click.echo")]
