@@ -264,16 +264,13 @@ class _Reader:
 
     def _baseline(self, kind: str) -> Loss | None:
         """The loss that is the default for tasks of a kind."""
-        names = [
-            entry.name
-            for entry in self.catalog.entries.values()
-            if issubclass(entry.component, Loss) and kind in entry.component.baseline_for
-        ]
+        classes = (entry.component for entry in self.catalog.entries.values())
+        names = [each.name for each in classes if issubclass(each, Loss) and kind in each.baseline_for]
         if len(names) == 1:
-            missing = f"a `baseline` for {kind}"
-            return next(iter(_only(Loss, self._default("loss", names[0], missing))), None)
-        found = f"has several defaults: {', '.join(sorted(names))}" if names else "has no default"
-        self._problem((), f"the `baseline` for {kind} {found}; give [suite] a `baseline`")
+            found = self._default("loss", names[0], f"a `baseline` for {kind}")
+            return next(iter(_only(Loss, found)), None)
+        why = f"has several defaults: {', '.join(sorted(names))}" if names else "has no default"
+        self._problem((), f"the `baseline` for {kind} {why}; give [suite] a `baseline`")
         return None
 
     def _read(self, table: Mapping[str, Any]) -> _Settings:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-Outputs = Literal["logits", "probabilities"]
+Outputs = Literal["logits", "probabilities", "scores"]
 SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".safetensors")
 
 
@@ -32,6 +32,8 @@ class Precomputed(harness.Teacher):
     Safetensors hold one matrix (N, C) named ``logits`` or ``probabilities``; the texts of ``gpt.safetensors``
     stand in ``gpt.txt``, UTF-8, one on each line.
 
+    The scores of a regression stand in a column ``score``, with ``outputs = "scores"``.
+
     Texts are found again by all but their white space. One that the file lacks is an error, so the file
     must hold the validation, test and transfer texts that a suite asks for.
     """
@@ -46,9 +48,8 @@ class Precomputed(harness.Teacher):
 
     @property
     def task_types(self) -> frozenset[str]:  # type: ignore[override]
-        """Probabilities are of classes; other numbers may be scores, in the column ``score``."""
-        both = frozenset({"classification", "regression"})
-        return both if self.outputs == "logits" else frozenset({"classification"})
+        """Scores are of a regression, all else of classes."""
+        return frozenset({"regression" if self.outputs == "scores" else "classification"})
 
     def check(self) -> None:
         """The file has a known format, and classes differ."""
@@ -110,7 +111,7 @@ class Precomputed(harness.Teacher):
 
         if not np.isfinite(numbers).all():
             raise harness.HarnessError(f"{self.file} has {self.outputs} that are missing or not finite")
-        if self.outputs == "logits":
+        if self.outputs != "probabilities":
             return numbers
         if numbers.min(initial=0) < 0 or numbers.max(initial=0) > 1 + 1e-3:
             raise harness.HarnessError(f"{self.file} has probabilities that are not between 0 and 1")

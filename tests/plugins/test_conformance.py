@@ -77,7 +77,7 @@ TABLES: dict[str, list[dict[str, Any]]] = {
         {"epochs": 1, "weights": "random", "start": TINY | {"model": "distilbert"}},
     ],
     "checkpoint": [{"model": "classifier"}, {"model": "scorer", "regression": True}],
-    "precomputed": [{"file": "answers.jsonl.gz"}],
+    "precomputed": [{"file": "answers.jsonl.gz"}, {"file": "answers.jsonl.gz", "outputs": "scores"}],
     "ensemble": [{"of": [{"use": "student", "student": SMALL}] * 2}],
     "student": [{"student": SMALL}],
 }

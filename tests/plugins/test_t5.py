@@ -15,7 +15,6 @@ import torch
 from harness import HarnessError
 from harness.api import PAIR_SEPARATOR, Examples
 from harness.tiny import CheckContext, tiny_examples
-from harness_teachers import presets
 from harness_teachers.t5 import T5
 
 Folder = Callable[[str], Path]
@@ -131,9 +130,3 @@ def test_weights_that_are_not_there(folder_of: Folder, context: CheckContext, tm
 def test_only_the_encoder_scores() -> None:
     assert T5(model="x").task_types == {"classification"}
     assert T5(model="x", by="encoder").task_types == {"classification", "regression"}
-
-
-def test_presets_are_pinned() -> None:
-    for preset in (presets.T5Small(), presets.T5Base()):
-        assert re.fullmatch("[0-9a-f]{40}", preset.revision) and preset.model == f"google-t5/{preset.name}"
-        preset.check()
