@@ -50,7 +50,9 @@ class Look:
         for style, entry in zip(self.styles, shown, strict=False):
             series = self.series[entry.index]
             if series is not None:
-                data.append(dressed(style, entry) | series | {"name": entry.label})
+                trace = dressed(style, entry) | series | {"name": entry.label}
+                trace["marker"] = dressed(style, entry).get("marker", {}) | series.get("marker", {})
+                data.append(trace)
         return Chart(self.id, self.title, self.note, data, self.layout, self.head, [])
 
 
@@ -256,8 +258,10 @@ def _reliability(section: Section, bins: Sequence[list[tuple[int, float, float]]
             series.append(None)
             continue
         filled = [one for one in of_entry if one[0]]
+        total = sum(count for count, *_ in filled)
         series.append(
             {
+                "marker": {"size": [round(5 + 15 * (count / total) ** 0.5, 1) for count, *_ in filled]},
                 "x": [_percent(confidence) for _, confidence, _ in filled],
                 "y": [_percent(right) for *_, right in filled],
                 "customdata": [count for count, *_ in filled],
@@ -266,14 +270,14 @@ def _reliability(section: Section, bins: Sequence[list[tuple[int, float, float]]
     style = {
         "type": "scatter",
         "mode": "lines+markers",
-        "marker": {"size": 7},
+        "cliponaxis": False,
         "hovertemplate": "confidence %{x:.1f} %: %{y:.1f} % right (%{customdata} answers)<extra></extra>",
     }
     diagonal = {"x": [0, 100], "y": [0, 100], "line": {"color": "@muted", "dash": "dot", "width": 1}}
     return Look(
         id=f"{section.slug}-reliability",
         title="How far confidence can be trusted",
-        note=f"Answers in {BINS} bins. Below the dotted line a model is surer than it is right.",
+        note=f"{BINS} bins of answers, larger where there are more; below the dotted line it is too sure.",
         styles=_pair(style),
         fixed=[{"type": "scatter", "mode": "lines", "hoverinfo": "skip", "showlegend": False, **diagonal}],
         layout=layout(axis("confidence, %", range=[0, 101]), axis("right, %", range=[0, 101])),

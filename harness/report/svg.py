@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,8 @@ def write(made: Sequence[Chart], folder: Path) -> list[Path]:
     if why := missing():
         raise HarnessError(why)
     try:
-        drawn = asyncio.run(asyncio.wait_for(_drawn(made), LIMIT))
+        with ThreadPoolExecutor(1) as thread:  # whoever calls may have an event loop of their own
+            drawn = thread.submit(lambda: asyncio.run(asyncio.wait_for(_drawn(made), LIMIT))).result()
     except TimeoutError:
         raise HarnessError(f"the browser took longer than {LIMIT} s to draw the charts") from None
     except Exception as error:  # whatever the browser or its driver comes up with

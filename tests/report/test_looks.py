@@ -63,6 +63,8 @@ def test_many_classes_are_cut_to_those_with_the_most_errors() -> None:
 def test_calibration_is_that_of_the_predictions(results: Results) -> None:
     # Wrong answers have confidence 0.5, right ones 0.9: bins 8 and 14 of 15.
     found = series(results, "reliability", row=1)
+    small, large = found.pop("marker")["size"]
+    assert small < large
     assert found == {"x": [50.0, 90.0], "y": [0.0, 100.0], "customdata": [25, 215]}
     shares = series(results, "confidence", row=1)["y"]
     assert shares[7] == pytest.approx(100 * 25 / 240, abs=0.01)
@@ -78,7 +80,8 @@ def test_texts_without_a_gold_label_or_a_confidence_do_not_count() -> None:
         np.array([0.95, np.nan, 0.95, 0.95], np.float32),
         np.array([0, 1, -1, 1], np.int16),
     )
-    assert series(results, "reliability") == {"x": [95.0], "y": [50.0], "customdata": [2]}
+    found = series(results, "reliability")
+    assert (found["x"], found["y"], found["customdata"]) == ([95.0], [50.0], [2])
 
 
 def test_without_predictions_there_is_no_calibration() -> None:

@@ -5,6 +5,7 @@
   const { themes, plain, sections, across } = JSON.parse(document.getElementById("data").textContent);
   const root = document.documentElement;
   const isData = new Set(plain);
+  const coarse = matchMedia("(pointer: coarse)");
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
   const config = {
     responsive: true,
@@ -148,8 +149,12 @@
     );
   }
 
-  /** On a phone: smaller print, less margin, and room for a legend of more lines. */
+  /** Where fingers scroll, charts stay put; on a phone smaller print, less margin, room for a longer legend. */
   function fitted(layout, width, traces) {
+    if (coarse.matches) {
+      layout = { ...layout, dragmode: false };
+      for (const axis of ["xaxis", "yaxis"]) layout[axis] = { ...layout[axis], fixedrange: true };
+    }
     if (width >= 480) return layout;
     const lines = traces.filter((trace) => trace.name && trace.showlegend !== false).length;
     return {
@@ -228,7 +233,10 @@
         box.classList.remove("none");
         box.textContent = "";
       }
-      const traces = shown.map(({ entry, series, style }) => ({ ...dressed(style, entry.colour), ...series, name: entry.label }));
+      const traces = shown.map(({ entry, series, style }) => {
+        const base = dressed(style, entry.colour);
+        return { ...base, ...series, marker: { ...base.marker, ...series.marker }, name: entry.label };
+      });
       const layout = { ...one.layout, showlegend: one.styles.length > 1 };
       plot(one.id, { data: [...one.fixed, ...traces], layout });
       if (!one.keys.length) {
