@@ -38,7 +38,7 @@ def columns(table: Table, merged: bool = False) -> list[Column]:
         Column("model", partial(_label, "model"), numeric=False),
         *([Column("recipe", _recipe, numeric=False)] if merged else recipe),
         _score(table, names[0], spare=0),
-        _interval(table, "95 % interval", lambda row: row.interval, "", spare=4),
+        _interval(table, "95 % interval", lambda row: row.interval, "", spare=3),
         *(_score(table, name, spare=7) for name in names[1:]),
         _gain(table),
         _interval(table, "gain's 95 % interval", lambda row: row.gain_interval, "+", spare=9),

@@ -132,10 +132,12 @@ class Estimates:
         found = self._p(
             self.values[:, None] - self.values[None, :], variance, spread, [count[:, None], count[None, :]]
         )
-        for a, right in enumerate(self.right):
-            for b, other in enumerate(self.right[:a]):
-                if right is not None and other is not None:
-                    found[a, b] = found[b, a] = mcnemar(right, other)
+        single = [(row, right) for row, right in enumerate(self.right) if right is not None]
+        if single:
+            at = np.ix_(*[[row for row, _ in single]] * 2)
+            right = np.stack([right for _, right in single]).astype(np.float32)  # (S, N)
+            only = right @ (1 - right).T  # (S, S), how many texts the one has right and the other wrong
+            found[at] = _binomial(only, only.T)
         np.fill_diagonal(found, 1.0)
         return found
 
@@ -238,12 +240,14 @@ def mcnemar(right: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
 
     Of n such examples, the smaller share is binomial with probability one half.
     """
+    return float(_binomial((right & ~other).sum(), (~right & other).sum()))
+
+
+def _binomial(only: Any, others: Any) -> NDArray[np.float64]:
     from scipy.special import bdtr
 
-    only, others = int((right & ~other).sum()), int((~right & other).sum())
-    if only == others:
-        return 1.0
-    return min(1.0, 2 * float(bdtr(min(only, others), only + others, 0.5)))
+    twice = 2 * bdtr(np.minimum(only, others), np.asarray(only + others, int), 0.5)
+    return np.where(only == others, 1.0, np.minimum(1.0, twice))
 
 
 def welch(a: Summary, b: Summary) -> Difference | None:
