@@ -276,18 +276,10 @@ def labeller(records: Sequence[Mapping[str, Any]]) -> Callable[[str, Any], str]:
 
     @cache
     def shown(kind: str, name: str, identity: str) -> str:
-        every = namesakes[kind, name].values()
-        own = namesakes[kind, name][identity]
-        return _call(
-            name,
-            {key: value for key, value in own.items() if any(_differs(other, key, value) for other in every)},
-        )
+        every = list(namesakes[kind, name].values())
+        return _call(name, namesakes[kind, name][identity], every)
 
     return lambda kind, component: shown(kind, component["name"], _canonical(_identity(component)))
-
-
-def _differs(other: Mapping[str, Any], key: str, value: Any) -> bool:
-    return key not in other or other[key] != value
 
 
 def _traits(component: Mapping[str, Any]) -> dict[str, Any]:
@@ -296,15 +288,30 @@ def _traits(component: Mapping[str, Any]) -> dict[str, Any]:
     return {**where, **component["params"]}
 
 
-def _call(name: str, params: Mapping[str, Any]) -> str:
-    inside = ", ".join(f"{key}={_shown(value)}" for key, value in params.items())
-    return f"{name}({inside})" if inside else name
+def _call(name: str, params: Mapping[str, Any], namesakes: Sequence[Mapping[str, Any]]) -> str:
+    """A name, and those parameters in which something of that name differs, each as short as that allows."""
+    inside = [
+        f"{key}={_shown(value, [other[key] for other in namesakes if key in other])}"
+        for key, value in params.items()
+        if key != "use" and any(key not in other or other[key] != value for other in namesakes)
+    ]
+    return f"{name}({', '.join(inside)})" if inside else name
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, others: Sequence[Any]) -> str:
+    """A parameter's value; of components in it, what tells them from those of their name in `others`."""
     if isinstance(value, Mapping):
-        rest = {key: item for key, item in value.items() if key != "use"}
-        return _call(str(value.get("use", "")), rest) or "{}"
+        name = str(value.get("use", ""))
+        return _call(name, value, [part for part in _parts(others) if part.get("use", "") == name]) or "{}"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_shown, value))}]"
+        return f"[{', '.join(_shown(item, others) for item in value)}]"
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def _parts(values: Iterable[Any]) -> Iterator[Mapping[str, Any]]:
+    """The components that stand in some parameters' values."""
+    for value in values:
+        if isinstance(value, Mapping):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _parts(value)

@@ -187,6 +187,25 @@ def test_the_first_line_says_how_it_was_made() -> None:
     assert first == "Made by harness 9.9 from 7 records of emotion (local data) on Old CPU, 2 cores."
 
 
+def test_components_within_parameters_show_only_what_tells_them_apart() -> None:
+    def student(**params: Any) -> Any:
+        return part("bilstm", hidden=9, **params)
+
+    plain = {"use": "minilm", "epochs": 3, "rate": 0.1}
+    records = [
+        make("baseline", 0.9, student=student(embeddings="own")),
+        make("baseline", 0.9, student=student(embeddings=plain)),
+        make("baseline", 0.9, student=student(embeddings=plain | {"epochs": 5})),
+        make("baseline", 0.9, student=student(embeddings={"use": "bert", "epochs": 3})),
+    ]
+    assert {row.labels["student"] for row in build(records).tables[0].rows} == {
+        "bilstm(embeddings=own)",
+        "bilstm(embeddings=minilm(epochs=3))",
+        "bilstm(embeddings=minilm(epochs=5))",
+        "bilstm(embeddings=bert)",
+    }
+
+
 def test_swept_rows_are_told_apart_by_what_varies() -> None:
     records = [
         make("distilled", 0.9, augmenter=part("mask", copies=copies, share=0.1), loss=loss)
@@ -201,7 +220,7 @@ def test_swept_rows_are_told_apart_by_what_varies() -> None:
     assert {row.labels["augmenter"] for row in rows} == {"", "mask(copies=1)", "mask(copies=5)"}
     assert {row.labels["loss"] for row in rows} == {
         "kl",
-        "weighted(losses=[kl(temperature=2.0), mse])",
+        "weighted(losses=[kl, mse])",
         "weighted(losses=[mse])",
     }
     assert {row.labels["teacher"] for row in rows} == {"minilm"}
