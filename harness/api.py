@@ -358,7 +358,9 @@ def parameters_of(component: Component) -> dict[str, Any]:
 
 __all__ = [
     "KINDS",
+    "PAIR_SEPARATOR",
     "RECORDED",
+    "SCORE",
     "SPLITS",
     "Augmenter",
     "Batch",
