@@ -46,7 +46,7 @@ def model(watch: Watch, seconds: float, asked: list[str] | None = None) -> Any:
     [
         (100, 9.0, 700),  # whole passes, past what a p99 needs
         (1000, 9.0, 1000),  # one pass
-        (100, 0.0, 64),  # a slow model still gets what a p90 needs
+        (100, 0.02, 64),  # a slow model still gets what a p90 needs
         (10, 0.1005, 101),  # the budget ends a pass, after the query that overran it
         (1, 9.0, 662),
     ],
@@ -58,6 +58,13 @@ def test_how_many_are_asked(texts: int, budget: float, expected: int, watch: Wat
     assert found["n"] == expected
     counts = Counter(asked[min(clock.WARM_UP, texts) :])
     assert max(counts.values()) - min(counts[name] for name in names) <= 1
+
+
+def test_a_slow_model_may_be_asked_fewer(watch: Watch) -> None:
+    asked: list[str] = []
+    found = clock.single_stream(model(watch, 1.0, asked), TEXTS, 2.5, fewest=8)
+    assert found["n"] == 8 and found["p90_ms"] is None and found["p50_ms"] == pytest.approx(1000)
+    assert len(asked) == 3 + 8  # the warm-up too ends with the budget
 
 
 def test_percentiles_are_those_of_the_queries(watch: Watch) -> None:

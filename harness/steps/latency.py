@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 QUERIES = 1000  # texts, at most
 FIRST_S = 1.5  # for single texts on one thread: the number that tables show
 OTHER_S = 0.3  # for single texts otherwise
+FEWEST = 8  # single texts otherwise: of a slow model too few for a p90, but enough for a median
 OFFLINE_S = 0.15  # for all texts at once
 
 
@@ -83,7 +84,8 @@ def _measure(model: Model, queries: Sequence[str], job: Job) -> Iterator[dict[st
 
     first = about["device"] != "cpu" or job.threads == 1
     ask = model.label if isinstance(model, Exported) else label
-    single = clock.single_stream(ask, queries, FIRST_S if first else OTHER_S, finish)
+    budget, fewest = (FIRST_S, clock.P90_FLOOR) if first else (OTHER_S, FEWEST)
+    single = clock.single_stream(ask, queries, budget, finish, fewest)
     featuriser = getattr(model, "featuriser", None)
     if featuriser is not None:
         encoded = clock.single_stream(lambda text: featuriser.encode([text]), queries, OFFLINE_S)

@@ -212,8 +212,9 @@ def test_a_model_and_its_forms_are_timed(bench: Bench, data: Artefact, student: 
         if each["scenario"] == "offline":
             assert each["batch"] == 4 and each["n"] % 4 == 0 and each["samples_per_s"] > 0
         else:
-            assert each["batch"] == 1 and 64 <= each["n"] <= 664  # whole passes over four texts, if quick
-            assert 0 < each["p50_ms"] <= each["p90_ms"]
+            fewest = 64 if each["threads"] == 1 else latency.FEWEST
+            assert each["batch"] == 1 and fewest <= each["n"] <= 664  # whole passes over four texts, if quick
+            assert each["p90_ms"] is None if each["n"] < 64 else 0 < each["p50_ms"] <= each["p90_ms"]
             assert each["p99_ms"] is None if each["n"] < 662 else each["p90_ms"] <= each["p99_ms"]
             assert each["mean_ms"] > 0 and each["tokenising_ms"] > 0
     assert found["load"] >= 0
