@@ -1,11 +1,13 @@
 """Rows of results by the names of their parts: ``student=mlp,loss=kl``, as ``--only`` names cells.
 
-A name is a component's, or its label in the table, such as ``mlp(width=8)``, where swept rows differ.
+A name is a component's, or its label in the table, such as ``mlp(width=8)``, where swept rows differ;
+``student.width=8`` asks for the value of one parameter.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from harness.api import KINDS, HarnessError
 from harness.parameters import choices, nearest
@@ -24,10 +26,10 @@ def wanted_by(expression: str, tables: Iterable[Table]) -> dict[str, set[str]]:
         left, equals, right = piece.partition("=")
         if equals and "(" not in left:
             kind, piece = left.strip(), right.strip()
-        if kind not in SELECTED:
+        if (plain := kind.partition(".")[0]) not in SELECTED:
             raise HarnessError(
-                f"'{expression}' must be <kind>=<name>, with commas between; a kind is one of: "
-                f"{', '.join(SELECTED)}{nearest(kind, SELECTED)}"
+                f"'{expression}' must be <kind>=<name> or <kind>.<parameter>=<value>, with commas between; "
+                f"a kind is one of: {', '.join(SELECTED)}{nearest(plain, SELECTED)}"
             )
         known = {name for table, row in every for name in _names(table, row, kind)}
         if piece not in known:
@@ -54,10 +56,20 @@ def _names(table: Table, row: Row, kind: str) -> set[str]:
         return {row.role}
     if kind == "source":
         return {str(table.task.get("source"))}
-    if kind == "task":
-        return {table.task["name"], table.label}
-    part = row.parts[kind]
-    return {part["name"], row.labels[kind]} if part else set()
+    kind, _, parameter = kind.partition(".")
+    part = table.task if kind == "task" else row.parts.get(kind)
+    if part is None:
+        return set()
+    if parameter:
+        return {_typed(part["params"][parameter])} if parameter in part["params"] else set()
+    return {part["name"], table.label if kind == "task" else row.labels[kind]}
+
+
+def _typed(value: Any) -> str:
+    """A parameter's value as one would type it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value["use"] if isinstance(value, Mapping) and "use" in value else value)
 
 
 def found_in(table: Table, wanted: Mapping[str, set[str]]) -> list[Row]:

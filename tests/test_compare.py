@@ -286,6 +286,9 @@ def test_rows_by_the_names_of_their_parts() -> None:
     assert pair.difference.value == pytest.approx(50 / COUNT)
     assert one("role=teacher", "loss=kl").verdict == "worse"
     assert one("student=gru(size=8)", "student=gru(size=16)").verdict != "worse"
+    sizes = one("student.size=8", "student=gru,student.size=16")
+    assert sizes.difference is not None and sizes.difference.value == pytest.approx(8 / COUNT)
+    assert one("role=teacher", "loss.temperature=2.0").verdict == "worse"
     assert one("student=mlp,gru,loss=mse", "loss=kl").verdict == "better"
     assert one("task=emotion,source=local,role=teacher", "student=mlp,role=baseline").verdict == "worse"
     assert compare.describe(pair) == "emotion (local)"
@@ -295,8 +298,11 @@ def test_rows_by_the_names_of_their_parts() -> None:
     ("a", "says"),
     [
         ("student=mpl", r"there is no student 'mpl' in these results; did you mean 'mlp'\? \(allowed: gru, "),
-        ("studnet=mlp", r"'studnet=mlp' must be <kind>=<name>, .* role, source; did you mean 'student'\?"),
-        ("mlp", "'mlp' must be <kind>=<name>"),
+        ("studnet=mlp", r"'studnet=mlp' must be <kind>=<name> or .* role, source; did you mean 'student'\?"),
+        ("mlp", "'mlp' must be <kind>=<name> or <kind>.<parameter>=<value>"),
+        ("student.size=9", r"there is no student.size '9' in these results \(allowed: 16, 8\)"),
+        ("student.depth=9", r"there is no student.depth '9' in these results \(allowed: none\)"),
+        ("role.x=9", r"there is no role.x '9' in these results \(allowed: none\)"),
         ("student=mlp", r"'student=mlp' names 3 rows of emotion \(local data\); add one of: role=baseline, "),
         ("student=gru", r"names 2 rows .*student=gru\(size=16\), student=gru\(size=8\)"),
         ("student=gru,loss=kl", "no table of here has a row 'student=gru,loss=kl' with a result"),
