@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def test_words_and_facets_filter_the_table_and_dim_the_charts(browser: Browser, 
     )
     assert faded == ROWS - 2
     opened.get_by_role("button", name="Clear").click()
-    opened.wait_for_function("document.querySelector('.filters output').textContent === '8 rows'")
+    opened.locator(".filters output", has_text=re.compile(f"^{ROWS} rows$")).wait_for(timeout=10_000)
     opened.locator("select[name=role]").select_option("distilled")
     opened.locator("select[name=augmenter]").select_option("mask")
     assert column(opened, "model") == ["wide", "small"]
