@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -75,11 +74,14 @@ def test_without_its_models_the_suite_says_which_are_missing(tmp_path: Path) -> 
 @pytest.mark.timeout(600)
 def test_every_teacher_and_a_student_of_each_is_trained_and_measured(cache: Path, tmp_path: Path) -> None:
     """A short form of the suite: its own teachers, with one epoch, and a student that learns fast."""
-    table = tomllib.loads(SUITE.read_text())
-    teachers = "\n".join(f'[[teacher]]\nuse = "{name}"\nepochs = 1\nlongest = 16\n' for name in KINDS)
+    # The stand-in for T5 has no tokens for the labels, so that only its encoder can be used.
+    extra = {"t5-base": 'by = "encoder"\n'}
+    teachers = "\n".join(
+        f'[[teacher]]\nuse = "{name}"\nepochs = 1\nlongest = 16\n{extra.get(name, "")}' for name in KINDS
+    )
     short = tmp_path / "short.toml"
     short.write_text(
-        f'[suite]\nname = "short"\nseeds = [0]\n[[task]]\nuse = "{table["task"][0]["use"]}"\n{teachers}'
+        f'[suite]\nname = "short"\nseeds = [0]\nlatency = false\n[[task]]\nuse = "emotion"\n{teachers}'
         '[[teacher]]\nuse = "ensemble"\nof = [{ use = "bert-base-uncased", epochs = 1, longest = 16 },'
         ' { use = "roberta-base", epochs = 1, longest = 16 }]\n'
         '[[student]]\nuse = "cnn"\nmin_examples = 0\nepochs = 1\n[[augmenter]]\nuse = "none"\n'
