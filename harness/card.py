@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.clock import P90_FLOOR, P99_FLOOR
 from harness.columns import amount, significant, size
-from harness.leaderboard import _markdown as escape
+from harness.leaderboard import markdown as escape
 
 Found = Mapping[str, Any]  # a Record, read leniently
 

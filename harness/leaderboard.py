@@ -42,6 +42,7 @@ __all__ = [
     "build",
     "columns",
     "heading",
+    "markdown",
     "printable",
     "problems",
     "ranked",
@@ -181,15 +182,15 @@ def _inert(value: Any) -> Any:
 
 def to_markdown(board: Leaderboard) -> str:
     """The tables as a forge shows them."""
-    blocks = [_markdown(provenance(board))]
+    blocks = [markdown(provenance(board))]
     for table in board.tables:
-        title, details = map(_markdown, heading(table))
+        title, details = map(markdown, heading(table))
         blocks += [f"## {title}", details]
         shown = columns(table)
         rows = [[column.cell(row) for column in shown] for row in ranked(table)]
         blocks.append(_grid([column.title for column in shown], rows, [column.numeric for column in shown]))
         blocks.append(_grid(PROBLEM_TITLES, problems(table), [False] * len(PROBLEM_TITLES)))
-    blocks.append(_markdown(LEGEND) if board.tables else "No results yet.")
+    blocks.append(markdown(LEGEND) if board.tables else "No results yet.")
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
@@ -199,15 +200,15 @@ def _grid(titles: Iterable[str], rows: list[list[str]], numeric: Iterable[bool])
     if not rows:
         return ""
     return tabulate(
-        [[_markdown(cell or NOTHING) for cell in row] for row in rows],
-        headers=[_markdown(title) for title in titles],
+        [[markdown(cell or NOTHING) for cell in row] for row in rows],
+        headers=[markdown(title) for title in titles],
         tablefmt="pipe",
         colalign=["right" if number else "left" for number in numeric],
         disable_numparse=True,
     )
 
 
-def _markdown(text: str) -> str:
+def markdown(text: str) -> str:
     """Text that Markdown shows as it stands: no markup, link, image or HTML, on one line."""
     text = printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     # An underscore inside a word is no markup.

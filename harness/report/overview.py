@@ -9,12 +9,12 @@ from urllib.parse import quote
 
 from harness import __version__
 from harness.api import HarnessError
-from harness.leaderboard import _markdown as markdown
-from harness.leaderboard import build, printable
+from harness.leaderboard import build, markdown, printable
 from harness.record import publish, read
 from harness.report.page import policy, static, template, trusted
 from harness.report.sections import Section, sections
 
+MARK = "<!-- written by harness, and anew by every run -->"
 TITLES = ("task", "teacher", "score", "best student", "score", "gain", "parameters")
 
 
@@ -69,6 +69,7 @@ def to_html(found: Sequence[Suite]) -> str:
     """A page that links to each suite's."""
     return str(
         template("overview.html").render(
+            mark=trusted(MARK),
             policy=policy(),
             version=__version__,
             style=trusted(static("page.css")),
@@ -80,7 +81,7 @@ def to_html(found: Sequence[Suite]) -> str:
 
 def to_markdown(found: Sequence[Suite]) -> str:
     """The same as a forge shows it, with links to the tables that are committed."""
-    lines = ["# Results", ""]
+    lines = ["# Results", "", MARK, ""]
     for suite in found:
         lines += [
             f"## [{markdown(suite.name)}]({suite.folder}/leaderboard.md)",
@@ -102,7 +103,18 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def write(results: Path) -> None:
-    """Write both into the folder."""
+    """Write both into the folder, but over no file that is somebody's own."""
     found = suites(results)
-    publish(results / "index.html", to_html(found))
-    publish(results / "README.md", to_markdown(found))
+    for name, text in (("index.html", to_html(found)), ("README.md", to_markdown(found))):
+        if _ours(results / name):
+            publish(results / name, text)
+
+
+def _ours(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return MARK.encode() in file.read(2000)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False

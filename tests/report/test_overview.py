@@ -28,6 +28,18 @@ def test_each_suite_has_a_line_for_each_task(tmp_path: Path) -> None:
     assert "neither" not in text + page
 
 
+def test_a_file_of_somebodys_own_is_left_alone(tmp_path: Path) -> None:
+    put(Results(), tmp_path / "emotion")
+    (tmp_path / "README.md").write_text("# My project\n", encoding="utf-8")
+    for _ in range(2):
+        overview.write(tmp_path)
+        assert (tmp_path / "README.md").read_text(encoding="utf-8") == "# My project\n"
+    before = (tmp_path / "index.html").read_text(encoding="utf-8")
+    put(Results(suite="second"), tmp_path / "second")
+    overview.write(tmp_path)
+    assert (tmp_path / "index.html").read_text(encoding="utf-8") != before  # ours is made anew
+
+
 def test_damaged_records_cost_their_suite_only(tmp_path: Path) -> None:
     put(Results(), tmp_path / "good")
     (tmp_path / "bad").mkdir()
