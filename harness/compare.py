@@ -126,7 +126,7 @@ def _matched(a: Sequence[Table], b: Sequence[Table]) -> Iterator[tuple[Table, Se
         if same and not equal:
             raise HarnessError(
                 f"task '{table.label}' ({table.task.get('source')} data) has other data in A (fingerprint "
-                f"{data(same[0])}) than in B ({data(table)}): their scores cannot be compared"
+                f"{str(data(same[0]))[:19]}) than in B ({str(data(table))[:19]}): scores cannot be compared"
             )
         yield table, equal[0].rows if equal else (), table.rows
     for table in a:

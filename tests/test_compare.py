@@ -121,7 +121,7 @@ def test_other_data_is_an_error() -> None:
     with pytest.raises(
         HarnessError,
         match=r"^task 'emotion' \(local data\) has other data in A \(fingerprint abcdef0123456789\) "
-        r"than in B \(feed\): their scores cannot be compared$",
+        r"than in B \(feed\): scores cannot be compared$",
     ):
         sets(old, new)
 
