@@ -160,21 +160,19 @@ def _advice(table: Table, results: Results, limits: Limits, tolerance: float) ->
             misses[limit] = misses.get(limit, 0) + 1
         if not broken and form is not None:
             found.append(Candidate(row, form, sign * row.stats[prefix + table.headline].mean))
-    teachers = [row for row in rows if row.role == "teacher"]
     about: dict[str, Any] = {
         "table": table,
         "split": split,
         "candidates": len(found),
         "misses": tuple(misses.items()),
-        "teacher": teachers[0] if teachers else None,
+        "teacher": next((row for row in rows if row.role == "teacher"), None),
     }
     if not found:
         return Advice(chosen=None, notes=tuple(notes), **about)
     found.sort(key=lambda candidate: -candidate.score)
     equal = _equal(table, results, found, tolerance)
     chosen = _cheapest(equal)
-    rest = [candidate for candidate in found if candidate is not chosen]
-    runner_up = rest[0] if rest else None
+    runner_up = next((candidate for candidate in found if candidate is not chosen), None)
     gap = None
     if runner_up:
         (gap,) = differences(
