@@ -74,7 +74,8 @@ class ParameterCounts(TypedDict):
 class Latency(TypedDict):
     """One run of a latency step: milliseconds a call from text to label, or texts a second."""
 
-    backend: str  # "torch", "native", or a form of the export: "onnx", "onnx-int8", "numpy"
+    # "torch", "torch-graph" (of CUDA), "native", or a form of the export: "onnx", "onnx-int8", "numpy"
+    backend: str
     device: str
     threads: int
     scenario: NotRequired[str]  # "single-stream", one text after the other; "offline", all at once
@@ -85,6 +86,7 @@ class Latency(TypedDict):
     p99_ms: NotRequired[float | None]
     mean_ms: NotRequired[float | None]
     tokenising_ms: NotRequired[float]  # the median of what it takes of a call
+    kernels_ms: NotRequired[float]  # the median of what a GPU's kernels take of a call of torch
     samples_per_s: NotRequired[float]  # offline
 
 

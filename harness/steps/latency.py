@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness import clock
+from harness import clock, cuda
 from harness.api import Model, Unsupported
 from harness.devices import Slot, cpu_count
 from harness.nn import TorchModel
@@ -50,15 +50,28 @@ def run(job: Job) -> dict[str, Any]:
             exported = open_form(job.need("export").folder, form, threads)
             measured += _measure(exported, queries, replace(job, slot=Slot("cpu", threads)))
     if job.device != "cpu":
-        measured += _measure(job.model(), queries, job)
-        if "onnx" in _forms(job):
-            try:
-                exported = open_form(job.need("export").folder, "onnx", job.threads, job.device)
-            except Unsupported as why:
-                job.warn(str(why))
-            else:
-                measured += _measure(exported, queries, job)
+        measured += _on_gpu(job, queries)
     return {"latency": measured, "load": load}
+
+
+def _on_gpu(job: Job, queries: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The model, its graph under ONNX Runtime and as CUDA graphs, each where there is such a thing."""
+    model = job.model()
+    yield from _measure(model, queries, job)
+    if "onnx" in _forms(job):
+        try:
+            exported = open_form(job.need("export").folder, "onnx", job.threads, job.device)
+        except Unsupported as why:
+            job.warn(str(why))
+        else:
+            yield from _measure(exported, queries, job)
+    if isinstance(model, TorchModel):
+        try:
+            graphed = cuda.GraphedModel(model, queries)
+        except Unsupported as why:  # last, as a capture that fails may leave the device in disorder
+            job.warn(str(why))
+        else:
+            yield from _measure(graphed, queries, job)
 
 
 def _threads(job: Job) -> list[int]:
@@ -90,7 +103,11 @@ def _measure(model: Model, queries: Sequence[str], job: Job) -> Iterator[dict[st
     if featuriser is not None:
         encoded = clock.single_stream(lambda text: featuriser.encode([text]), queries, OFFLINE_S)
         single["tokenising_ms"] = encoded["p50_ms"]
+    if about["device"] != "cpu" and isinstance(model, TorchModel):
+        single["kernels_ms"] = cuda.kernels_ms(model, queries[: clock.P90_FLOOR])
     yield {**about, **single}
+    if isinstance(model, cuda.GraphedModel):
+        return  # it takes one text at a time
     together = clock.offline(
         lambda texts: model.predict(texts).argmax(axis=1), queries, OFFLINE_S, single["mean_ms"] / 1e3, finish
     )
@@ -101,6 +118,8 @@ def _measure(model: Model, queries: Sequence[str], job: Job) -> Iterator[dict[st
 def _backend(model: Model) -> str:
     if isinstance(model, Exported):
         return model.form
+    if isinstance(model, cuda.GraphedModel):
+        return "torch-graph"
     return "torch" if isinstance(model, TorchModel) else "native"
 
 
