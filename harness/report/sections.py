@@ -15,6 +15,7 @@ from harness.record import Record
 
 # Okabe & Ito (2008), told apart by the colour-blind too; black and yellow would be lost on one theme.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
+SAME = 0.005  # share of predictions in which a form of a model may differ and still count as that model
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "pentagon", "hexagon")
 
 
@@ -62,17 +63,27 @@ class Entry:
     def latency(self) -> tuple[float, str] | None:
         """The shortest median time for one text in milliseconds, and the runtime that takes it.
 
-        On the CPU where it was timed there: an answer from a GPU is no match for one from a CPU.
+        On the CPU where it was timed there: an answer from a GPU is no match for one from a CPU. A form that
+        answers otherwise than the model whose score is shown, as one in int8 may, does not count.
         """
         found: list[tuple[bool, float, str]] = []
         for name, stat in self.row.stats.items():
-            if match := re.fullmatch("latency_(.+)_([^_]+)_p50_ms", name):
+            match = re.fullmatch("latency_(.+)_([^_]+)_p50_ms", name)
+            if match and self._answers_the_same(match[1]):
                 device = "" if match[2] == "cpu" else f" on {match[2]}"
                 found.append((bool(device), stat.mean, printable(match[1] + device)))
         if not found:
             return None
         _, time, runtime = min(found)
         return time, runtime
+
+    def _answers_the_same(self, form: str) -> bool:
+        for record in self.records:
+            exported: Mapping[str, Any] = dict(record).get("export") or {}  # type: ignore[assignment]
+            found = (exported.get("forms") or {}).get(form) or {}
+            if found.get("changed", 0) > SAME * found.get("texts", 0):
+                return False
+        return True
 
     @property
     def places(self) -> str:

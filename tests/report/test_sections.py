@@ -71,6 +71,18 @@ def test_latency_is_the_fastest_runtimes_on_the_cpu_where_there_is_one() -> None
     assert section.entries[-1].latency == (0.02, "onnx")
 
 
+def test_a_form_that_answers_otherwise_is_no_match_for_the_score() -> None:
+    results = Results()
+    for record in results.records:
+        record["latency"].append({**record["latency"][0], "backend": "onnx-int8", "p50_ms": 0.001})
+        changed = 1 if record["role"] == "teacher" else 0
+        forms = {"onnx": {"changed": 0, "texts": 120}, "onnx-int8": {"changed": changed, "texts": 120}}
+        record["export"] = {"exported": True, "forms": forms}  # type: ignore[typeddict-unknown-key]
+    (section,) = of(results)
+    assert section.entries[0].latency == (8.0, "onnx")
+    assert section.entries[1].latency == (0.001, "onnx-int8")
+
+
 def test_texts_learned_from_are_the_transfer_sets_or_the_training_splits(results: Results) -> None:
     (section,) = of(results)
     sizes = {entry.label: entry.learned_from for entry in section.entries}
