@@ -80,7 +80,7 @@ def run(job: Job) -> dict[str, Any]:
         forms[form] = {**compared, "file_bytes": files[file], "size_bytes": files[file] + beside}
     for form, why in rejected.items():
         forms.setdefault(form, {"rejected": why})
-    _note_rejected(job.folder, rejected)
+    _complete(job.folder, rejected)
     plain = ("texts", "changed", "difference", "size_bytes")
     return {"exported": True, **{name: forms["onnx"][name] for name in plain}, "forms": forms}
 
@@ -128,10 +128,10 @@ def _too_much_lost(compared: dict[str, Any]) -> str:
     return ""
 
 
-def _note_rejected(folder: Path, rejected: dict[str, str]) -> None:
-    """Whoever asks the export for a form that is not there shall read why."""
+def _complete(folder: Path, rejected: dict[str, str]) -> None:
+    """Whoever asks the export for a form that is not there shall read why; plugins may leave all of it to us."""
     from harness.runtime import MANIFEST, read_manifest
 
-    if rejected:
-        manifest = read_manifest(folder) if (folder / MANIFEST).is_file() else {"format": 1}
-        (folder / MANIFEST).write_text(json.dumps({**manifest, "rejected": rejected}), encoding="utf-8")
+    path = folder / MANIFEST
+    found = read_manifest(folder) if path.is_file() else {"format": 1}
+    path.write_text(json.dumps({**found, **({"rejected": rejected} if rejected else {})}), encoding="utf-8")

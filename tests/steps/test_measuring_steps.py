@@ -143,6 +143,14 @@ def test_numbers_are_compared_by_their_correlation(bench: Bench) -> None:
     )
 
 
+def test_a_plugin_need_not_write_the_manifest(bench: Bench, data: Artefact) -> None:
+    def write(folder: Path) -> None:
+        constant(0.0, 1.0)(folder)
+        (folder / "export.json").unlink()
+
+    assert load(exported(bench, data, same(0.0, 1.0), write).folder).label("sun") == "good"
+
+
 def test_what_cannot_be_quantised_says_why(
     bench: Bench, data: Artefact, student: Artefact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
