@@ -129,7 +129,7 @@ def _too_much_lost(compared: dict[str, Any]) -> str:
 
 
 def _complete(folder: Path, rejected: dict[str, str]) -> None:
-    """Whoever asks the export for a form that is not there shall read why; plugins may leave all of it to us."""
+    """Whoever asks for a form that is not there shall read why; plugins may leave the manifest to us."""
     from harness.runtime import MANIFEST, read_manifest
 
     path = folder / MANIFEST
