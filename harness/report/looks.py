@@ -1,19 +1,19 @@
 """The closer look at one row beside another: classes, confusions, calibration, training.
 
-A look is a figure without its data. Each row brings one trace's worth of it, so that the page can show any
-row beside any other from little more than their numbers.
+What these show, :mod:`harness.report.look` explains.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.metrics import BINS
-from harness.report.figures import Chart, Json, axis, layout
+from harness.report.figures import Json, axis, layout
+from harness.report.look import Look, pair
 from harness.report.sections import Entry, Section
+from harness.report.timing import timing
 
 if TYPE_CHECKING:
     from harness.predictions import Prediction
@@ -21,48 +21,6 @@ if TYPE_CHECKING:
 MOST_CLASSES = 20
 MOST_POINTS = 40
 BLUE = "#0072B2"
-
-
-@dataclass(frozen=True)
-class Look:
-    """A figure to be filled: ``styles`` of the row's trace and, where there are two, of the other row's.
-
-    ``series`` holds each entry's data by index, None where it has none. ``keys`` are the columns of its
-    table: paths into a trace, such as "x" or "customdata.0"; none means that the trace is a matrix.
-    """
-
-    id: str
-    title: str
-    note: str
-    styles: tuple[Json, ...]
-    fixed: list[Json]
-    layout: Json
-    head: tuple[str, ...]
-    keys: tuple[str, ...]
-    series: list[Json | None]
-
-    def chart(self, row: Entry, other: Entry | None) -> Chart | None:
-        """The chart of one row beside another: what the page draws, too."""
-        if self.series[row.index] is None:
-            return None
-        data = list(self.fixed)
-        shown = [row, other] if other and other.index != row.index else [row]
-        for style, entry in zip(self.styles, shown, strict=False):
-            series = self.series[entry.index]
-            if series is not None:
-                trace = dressed(style, entry) | series | {"name": entry.label}
-                trace["marker"] = dressed(style, entry).get("marker", {}) | series.get("marker", {})
-                data.append(trace)
-        return Chart(self.id, self.title, self.note, data, self.layout, self.head, [])
-
-
-def dressed(style: Any, entry: Entry) -> Any:
-    """A style with the colour of the entry's student in the place of "@row"."""
-    if isinstance(style, Mapping):
-        return {key: dressed(value, entry) for key, value in style.items()}
-    if isinstance(style, list):
-        return [dressed(value, entry) for value in style]
-    return entry.colour if style == "@row" else style
 
 
 def of_section(section: Section, predictions: Mapping[str, Prediction]) -> list[Look]:
@@ -78,6 +36,7 @@ def of_section(section: Section, predictions: Mapping[str, Prediction]) -> list[
             section, f"validation_{section.table.headline}", f"{section.metric} on the validation split"
         ),
         _training(section, "loss", "training loss"),
+        timing(section),
     ]
     return [look for look in found if any(series is not None for series in look.series)]
 
@@ -278,7 +237,7 @@ def _reliability(section: Section, bins: Sequence[list[tuple[int, float, float]]
         id=f"{section.slug}-reliability",
         title="How far confidence can be trusted",
         note=f"{BINS} bins of answers, larger where there are more; below the dotted line it is too sure.",
-        styles=_pair(style),
+        styles=pair(style),
         fixed=[{"type": "scatter", "mode": "lines", "hoverinfo": "skip", "showlegend": False, **diagonal}],
         layout=layout(axis("confidence, %", range=[0, 101]), axis("right, %", range=[0, 101])),
         head=("confidence, %", "right, %", "answers"),
@@ -320,16 +279,6 @@ def _confidence(section: Section, bins: Sequence[list[tuple[int, float, float]] 
     )
 
 
-def _pair(style: Json) -> tuple[Json, Json]:
-    """The style in the student's own colour, and in the muted one of what it is held against."""
-    marker = style.get("marker", {})
-    own, other = (
-        {**style, "line": {"color": colour, "width": width}, "marker": {**marker, "color": colour}}
-        for colour, width in (("@row", 2.5), ("@muted", 1.5))
-    )
-    return own, other
-
-
 # -- training ------------------------------------------------------------------------------------------------
 
 
@@ -347,7 +296,7 @@ def _training(section: Section, name: str, title: str) -> Look:
         title="Training: loss" if name == "loss" else "Training: validation",
         note="One line for each seed."
         + (" Different losses have different scales." if name == "loss" else ""),
-        styles=_pair(style),
+        styles=pair(style),
         fixed=[],
         layout=layout(
             axis("texts seen", exponentformat="SI", rangemode="tozero"),

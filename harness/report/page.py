@@ -20,6 +20,7 @@ from harness.ranking import PARTS, Leaderboard
 from harness.record import Record, dumps
 from harness.report import charts, looks, tasks
 from harness.report.figures import DATA, THEMES, Chart
+from harness.report.look import Look
 from harness.report.sections import Entry, Section, sections
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def render(
     return page
 
 
-def _data(section: Section, fixed: Sequence[Chart], closer: Sequence[looks.Look]) -> dict[str, Any]:
+def _data(section: Section, fixed: Sequence[Chart], closer: Sequence[Look]) -> dict[str, Any]:
     """What the page's script needs of a section."""
     row, other = beside(section)
     return {

@@ -93,7 +93,7 @@ def test_facets_with_one_value_are_not_asked_for(browser: Browser, page: Path) -
 def test_every_chart_is_drawn_and_has_its_table(browser: Browser, page: Path) -> None:
     opened = browser.open(page)
     charts = opened.locator("figure.chart")
-    assert charts.count() == 9
+    assert charts.count() == 10
     for chart in charts.all():
         assert chart.locator(".main-svg").count() >= 1, chart.get_attribute("id")
         assert chart.locator("details tbody tr").count() >= 2, chart.get_attribute("id")

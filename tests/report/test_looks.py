@@ -26,7 +26,9 @@ def series(results: Results, name: str, row: int = 0) -> Any:
 
 def test_every_look_has_data_for_every_row(results: Results) -> None:
     found = looked(results)
-    assert list(found) == ["classes", "confusion", "reliability", "confidence", "validation", "loss"]
+    assert list(found) == [
+        *("classes", "confusion", "reliability", "confidence", "validation", "loss", "timing"),
+    ]
     for look in found.values():
         assert all(one is not None for one in look.series)
 
@@ -87,7 +89,7 @@ def test_texts_without_a_gold_label_or_a_confidence_do_not_count() -> None:
 def test_without_predictions_there_is_no_calibration() -> None:
     results = Results()
     results.predictions.clear()
-    assert list(looked(results)) == ["classes", "confusion", "validation", "loss"]
+    assert list(looked(results)) == ["classes", "confusion", "validation", "loss", "timing"]
 
 
 def test_a_regression_has_no_classes_nor_calibration() -> None:
@@ -97,7 +99,7 @@ def test_a_regression_has_no_classes_nor_calibration() -> None:
         record["metrics"] = {"pearson": 0.8}
         numbers = np.array([0.5, 1.5], np.float32)
         results.predictions[record["cell"]] = Prediction(numbers, np.array([], np.float32), numbers)
-    assert list(looked(results)) == ["loss"]
+    assert list(looked(results)) == ["loss", "timing"]
 
 
 def test_curves_are_thinned_and_seeds_kept_apart(results: Results) -> None:
@@ -110,6 +112,21 @@ def test_curves_are_thinned_and_seeds_kept_apart(results: Results) -> None:
     assert first == sorted(first)
     assert set(found["customdata"][:gap]) == {0}
     assert set(found["customdata"][gap + 1 :]) == {1}
+
+
+def test_runtimes_are_timed_apart_and_fastest_first() -> None:
+    results = Results()
+    for record in results.records:
+        for run in record["latency"]:
+            run |= {"p90_ms": 10 * run["p50_ms"], "p99_ms": None}
+        record["latency"][0]["threads"] = 2
+        record["latency"].append({**record["latency"][0], "batch": 120})  # all at once: another matter
+    found = series(results, "timing")
+    assert found == {
+        "x": [8.0, 16.0],
+        "y": ["onnx, 1 thread", "torch, 2 threads"],
+        "customdata": [(80.0, None, None), (160.0, None, None)],
+    }
 
 
 def test_a_look_is_filled_with_one_row_beside_another(results: Results) -> None:

@@ -25,7 +25,7 @@ def test_every_chart_of_the_page_is_drawn(results: Results) -> None:
     made = svg.all_charts(results.board, results.records, results.predictions)
     assert [chart.id.removeprefix("emotion-local-") for chart in made] == [
         *("parameters", "latency", "transfer"),
-        *("classes", "confusion", "reliability", "confidence", "validation", "loss"),
+        *("classes", "confusion", "reliability", "confidence", "validation", "loss", "timing"),
     ]
 
 
