@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from harness.api import Component, parameters_of
-from harness.plan import Cell, Plan, Status
+from harness.compatibility import Status
+from harness.plan import Cell, Plan
 from harness.record import SCHEMA, Record, environment
 from harness.schedule import Outcome
 from harness.steps.cost import seconds_of

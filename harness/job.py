@@ -128,8 +128,12 @@ class Job:
         """The kind of step that each need is: its role's name, but for the roles that say more."""
         learner = "student" if "student" in self.step.components else "teacher"
         special = {
-            **{"model": learner, "fitted": "teacher", "teacher": "evaluation", "hidden": "targets"},
-            **{"member": "teacher", "part": "targets"},
+            "model": learner,
+            "fitted": "teacher",
+            "member": "teacher",
+            "teacher": "evaluation",
+            "hidden": "targets",
+            "part": "targets",
         }
         plain = {key: role.partition("-")[0] for role, key in self.step.needs.items()}
         return {key: special.get(role, role) for key, role in plain.items()}

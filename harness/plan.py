@@ -24,10 +24,10 @@ from harness.api import (
     Student,
     Task,
     Teacher,
-    Unavailable,
     parameters_of,
     seed_of_repetition,
 )
+from harness.compatibility import Status, obstacle
 from harness.devices import machine
 from harness.fingerprint import class_digest, code_digest, digest
 
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 A = TypeVar("A")
 Role = Literal["teacher", "baseline", "distilled"]
-Status = Literal["ok", "failed", "unavailable", "incompatible"]
 
 # In the order of the flow; each is the module of harness.steps that performs it.
 STEP_KINDS = ("data", "teacher", "transfer", "targets", "student", "evaluation", "export", "latency")
@@ -173,54 +172,9 @@ class _Planner:
         configured = [self._configured(c) if c else "-" for c in (task, teacher, student, augmenter, loss)]
         fingerprint = source.fingerprint if isinstance(source, Source) else "-"
         key = digest("cell", role, *configured, fingerprint, str(seed), self.precision)
-        status, reason = self._obstacle(task, source, teacher, student, augmenter, loss)
+        status, reason = obstacle(task, source, teacher, student, augmenter, loss, self._base)
         known = source if isinstance(source, Source) else None
         return Cell(key, role, task, known, teacher, student, augmenter, loss, seed, {}, status, reason)
-
-    def _obstacle(
-        self,
-        task: Task,
-        source: Source | HarnessError,
-        teacher: Teacher | None,
-        student: Student | None,
-        augmenter: Augmenter | None,
-        loss: Loss | None,
-    ) -> tuple[Status, str]:
-        for component in filter(None, (teacher, student, augmenter, loss)):
-            if task.task_type not in component.task_types:
-                return "incompatible", (
-                    f"{component.kind} '{component.name}' is for {_listed(component.task_types)}, "
-                    f"and task '{task.name}' is {task.task_type}"
-                )
-        if isinstance(source, HarnessError):
-            return ("unavailable" if isinstance(source, Unavailable) else "failed"), str(source)
-        if loss is not None and student is not None:
-            if lacking := loss.needs - student.learns_from:
-                return "incompatible", (
-                    f"loss '{loss.name}' needs {_listed(loss.needs)}, "
-                    f"but student '{student.name}' cannot learn from {_listed(lacking)}"
-                )
-            if teacher is not None and (lacking := loss.needs - {"labels"} - teacher.gives):
-                return "incompatible", (
-                    f"loss '{loss.name}' needs {_listed(lacking)}, "
-                    f"which teacher '{teacher.name}' does not give"
-                )
-            if teacher is None and student.borrows:
-                return "incompatible", (
-                    f"student '{student.name}' takes parts of its teacher, and the suite has no teacher"
-                )
-            if teacher is not None and student.borrows and (why := student.refuses(teacher)):
-                return "incompatible", why
-            if teacher is not None and loss.needs - RECORDED and not student.aligned(teacher):
-                return "incompatible", (
-                    f"loss '{loss.name}' compares token by token, but student '{student.name}' "
-                    f"does not read the tokens of teacher '{teacher.name}'"
-                )
-        for component in filter(None, (teacher, student, augmenter)):
-            base = self._base(component)
-            if isinstance(base, HarnessError):
-                return ("unavailable" if isinstance(base, Unavailable) else "failed"), str(base)
-        return "ok", ""
 
     # -- the graph ------------------------------------------------------------------------------------
 
@@ -415,7 +369,3 @@ def _with_parts(component: Component) -> Iterator[Component]:
         for part in value if isinstance(value, tuple) else (value,):
             if isinstance(part, Component):
                 yield from _with_parts(part)
-
-
-def _listed(names: frozenset[str]) -> str:
-    return " and ".join(sorted(names))

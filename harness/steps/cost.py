@@ -11,4 +11,4 @@ if TYPE_CHECKING:
 
 def seconds_of(parts: Iterable[Artefact]) -> float:
     """Seconds that went into these artefacts, and into those that they are made of."""
-    return sum(part.made["seconds"] + part.result.get("seconds_before", 0.0) for part in parts)
+    return sum(float(part.made["seconds"] + part.result.get("seconds_before", 0.0)) for part in parts)
