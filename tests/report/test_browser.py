@@ -30,7 +30,7 @@ def sort_by(page: Any, title: str) -> Any:
 
 
 def test_the_table_sorts_by_the_number_behind_the_text(browser: Browser, page: Path) -> None:
-    opened = browser.open(page)
+    opened = browser.open(page, charts=False)
     assert opened.locator(SHOWN).count() == ROWS
     button = sort_by(opened, "parameters")
     button.click()
@@ -44,7 +44,7 @@ def test_the_table_sorts_by_the_number_behind_the_text(browser: Browser, page: P
 
 
 def test_missing_numbers_stay_last_whatever_the_order(browser: Browser, page: Path) -> None:
-    opened = browser.open(page)
+    opened = browser.open(page, charts=False)
     for _ in range(2):
         sort_by(opened, "gain").click()
         gains = column(opened, "gain, points")
@@ -53,7 +53,7 @@ def test_missing_numbers_stay_last_whatever_the_order(browser: Browser, page: Pa
 
 
 def test_the_keyboard_sorts(browser: Browser, page: Path) -> None:
-    opened = browser.open(page)
+    opened = browser.open(page, charts=False)
     sort_by(opened, "model").focus()
     opened.keyboard.press("Enter")
     assert opened.locator("th[aria-sort]").get_attribute("aria-sort") == "ascending"
@@ -82,7 +82,7 @@ def test_words_and_facets_filter_the_table_and_dim_the_charts(browser: Browser, 
 
 
 def test_facets_with_one_value_are_not_asked_for(browser: Browser, page: Path) -> None:
-    opened = browser.open(page)
+    opened = browser.open(page, charts=False)
     names = opened.locator("form[role=search] select").evaluate_all("all => all.map(one => one.name)")
     assert names == ["role", "student", "augmenter", "loss"]  # there is one teacher
 
