@@ -68,7 +68,7 @@ def _tradeoff(
     points = []
     for entry in section.entries:
         x, y = value(entry), section.share(entry) if relative else section.score(entry)
-        if x and y is not None:
+        if x and x > 0 and y is not None:
             points.append((entry, x, y))
     if len(points) < 2:
         return None

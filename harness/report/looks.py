@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.metrics import BINS
+from harness.report import loose
 from harness.report.figures import Json, axis, layout
 from harness.report.look import Look, pair
 from harness.report.sections import Entry, Section
@@ -50,18 +51,18 @@ def _classes(section: Section) -> list[tuple[int, str]]:
     names: list[str] = []
     for entry in section.entries:
         for record in entry.records:
-            of_class = record.get("metrics", {}).get("per_class") or {}
+            of_class = loose.per_class(record)
             names = names or list(of_class)
             for i, name in enumerate(names):
                 scores = of_class.get(name, {})
-                missed = 1 - (scores.get("recall") or 0)
-                errors[i] = errors.get(i, 0) + missed * (scores.get("support") or 0)
+                missed = 1 - scores.get("recall", 0)
+                errors[i] = errors.get(i, 0) + missed * scores.get("support", 0)
     worst = sorted(errors, key=lambda i: (-errors[i], i))[:MOST_CLASSES]
     return [(i, names[i]) for i in sorted(worst)]
 
 
 def _some(section: Section, classes: list[tuple[int, str]]) -> str:
-    entries = (r.get("metrics", {}).get("per_class") or {} for e in section.entries for r in e.records)
+    entries = (loose.per_class(record) for entry in section.entries for record in entry.records)
     every = max(map(len, entries), default=0)
     return (
         f" The {len(classes)} of {every} classes with the most errors are shown."
@@ -73,8 +74,7 @@ def _some(section: Section, classes: list[tuple[int, str]]) -> str:
 def _per_class(section: Section, classes: list[tuple[int, str]]) -> Look:
     series: list[Json | None] = []
     for entry in section.entries:
-        found = [r.get("metrics", {}).get("per_class") or {} for r in entry.records]
-        found = [of_class for of_class in found if of_class]
+        found = [of_class for record in entry.records if (of_class := loose.per_class(record))]
         if not found:
             series.append(None)
             continue
@@ -136,8 +136,8 @@ def _confusion(section: Section, classes: list[tuple[int, str]]) -> Look:
     places = [i for i, _ in classes]
     series: list[Json | None] = []
     for entry in section.entries:
-        found = [r.get("metrics", {}).get("confusion") for r in entry.records]
-        grids = [grid for grid in found if grid and len(grid) > max(places, default=0)]
+        found = [loose.confusion(record) for record in entry.records]
+        grids = [grid for grid in found if len(grid) > max(places, default=0)]
         if not grids or not places:
             series.append(None)
             continue
@@ -312,9 +312,11 @@ def _curves(entry: Entry, name: str, scale: float) -> Json | None:
     """All seeds' curves in one trace, a gap between them."""
     found: Json = {"x": [], "y": [], "customdata": []}
     for record in entry.records:
-        history: Any = record.get("history") or []
         points = [
-            (p["examples"], p[name]) for p in history if _number(p.get(name)) and _number(p.get("examples"))
+            (x, y)
+            for point in loose.history(record)
+            if (x := loose.number(point.get("examples"))) is not None
+            and (y := loose.number(point.get(name))) is not None
         ]
         if len(points) < 2:
             continue
@@ -326,10 +328,6 @@ def _curves(entry: Entry, name: str, scale: float) -> Json | None:
             found["y"].append(float(f"{scale * y:.5g}"))
             found["customdata"].append(record["seed"])
     return found if found["x"] else None
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from harness.leaderboard import Column, columns, heading, printable, problems, ranked
 from harness.metrics import LOWER_IS_BETTER
 from harness.ranking import Leaderboard, Row, Table, reference
 from harness.record import Record
+from harness.report import loose
+from harness.report.loose import field
 
 # Okabe & Ito (2008), told apart by the colour-blind too; black and yellow would be lost on one theme.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
@@ -79,10 +80,12 @@ class Entry:
 
     def _answers_the_same(self, form: str) -> bool:
         for record in self.records:
-            exported: Mapping[str, Any] = dict(record).get("export") or {}  # type: ignore[assignment]
-            found = (exported.get("forms") or {}).get(form) or {}
-            if found.get("changed", 0) > SAME * found.get("texts", 0):
-                return False
+            forms = field(record, "export").get("forms")
+            found = forms.get(form) if isinstance(forms, Mapping) else None
+            if isinstance(found, Mapping):
+                changed, texts = (loose.number(found.get(key)) or 0 for key in ("changed", "texts"))
+                if changed > SAME * texts:
+                    return False
         return True
 
     @property
@@ -96,9 +99,8 @@ class Entry:
         """Texts in its transfer set; for a baseline those of the training split."""
         known = []
         for record in self.records:
-            made: Mapping[str, Any] = dict(record).get("transfer") or {}  # type: ignore[assignment]
             alone = record["task"].get("train") if self.row.role == "baseline" else None
-            if size := made.get("rows") or alone:
+            if (size := loose.number(field(record, "transfer").get("rows")) or alone) and size > 0:
                 known.append(size)
         return sum(known) / len(known) if known else None
 

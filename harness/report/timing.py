@@ -45,7 +45,7 @@ def _series(entry: Entry) -> Json | None:
     runs: dict[str, list[Latency]] = defaultdict(list)
     for record in entry.records:
         for run in record.get("latency") or []:
-            if run["batch"] == 1 and run.get("p50_ms"):
+            if run["batch"] == 1 and run.get("p50_ms", 0) > 0:
                 runs[_name(run)].append(run)
     if not runs:
         return None

@@ -1,17 +1,25 @@
 from __future__ import annotations
 
 import base64
+import copy
 import gzip
 import hashlib
 import json
+import math
+import random
 import re
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from reporting import HOSTILE, Results, hostile
 
-from harness import record
+from harness import HarnessError, record
+from harness.ranking import build
+from harness.report import svg
+from harness.report.latex import to_latex
 from harness.report.page import embedded, packed_plotly, policy, render, static
 
 
@@ -112,6 +120,48 @@ def test_records_that_know_nothing_make_a_page() -> None:
     results = Results()
     results.records, results.predictions = [bare], {}
     assert parsed(results).scripts["data"]
+
+
+ODD: list[Any] = [
+    *(None, "x", -1, 0, 1.5, True, math.nan, math.inf),
+    *([], {}, [1], [[1]], [[1, "a"], [2, 3]], [None], [{}], [{"examples": 1}]),
+    *({"a": 1}, {"a": {"f1": "x"}}, {"rows": "x"}, {"rows": -1}, {"forms": [1]}),
+]
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The paths to everything in a record."""
+    items = (
+        value.items() if isinstance(value, dict) else enumerate(value[:2]) if isinstance(value, list) else ()
+    )
+    for key, item in items:
+        yield (*path, key)
+        yield from places(item, (*path, key))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_no_schema_checks_costs_a_chart_and_never_the_page(seed: int) -> None:
+    generator = random.Random(seed)
+    whole = Results(("emotion", "reviews"))
+    ran = 0
+    for _ in range(60):
+        records = copy.deepcopy(whole.records)
+        changed = generator.choice(records)
+        *path, last = generator.choice(list(places(changed)))
+        inside: Any = changed
+        for key in path:
+            inside = inside[key]
+        inside[last] = copy.deepcopy(generator.choice(ODD))
+        try:
+            records = [record.check(one) for one in records]
+        except HarnessError:
+            continue
+        board = build(records, whole.predictions)
+        assert render(board, records, whole.predictions, "s")
+        assert to_latex(board, records)
+        assert svg.all_charts(board, records, whole.predictions)
+        ran += 1
+    assert ran > 10
 
 
 # -- trust ---------------------------------------------------------------------------------------------------

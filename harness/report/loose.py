@@ -1,0 +1,52 @@
+"""What records hold that no schema checks: third parties' tasks and students write it too.
+
+What has not the shape that the report knows counts as not there: it costs a chart, and never the page.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from harness.record import Record
+
+SCORES = ("precision", "recall", "f1", "support")
+
+
+def number(value: Any) -> float | None:
+    """A finite number, else None."""
+    sound = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return value if sound else None
+
+
+def field(record: Record, name: str) -> Mapping[str, Any]:
+    """A part of a record that is a table, else an empty one."""
+    value = dict(record).get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def per_class(record: Record) -> dict[str, dict[str, float]]:
+    """By class, those of its SCORES that are numbers."""
+    found = field(record, "metrics").get("per_class")
+    if not isinstance(found, Mapping) or not all(isinstance(scores, Mapping) for scores in found.values()):
+        return {}
+    return {
+        str(name): {key: value for key in SCORES if (value := number(scores.get(key))) is not None}
+        for name, scores in found.items()
+    }
+
+
+def confusion(record: Record) -> list[list[int]]:
+    """The square of counts, gold classes by answers."""
+    found = field(record, "metrics").get("confusion")
+    if not isinstance(found, list):
+        return []
+    square = all(isinstance(row, list) and len(row) == len(found) for row in found)
+    return found if square and all(number(n) is not None for row in found for n in row) else []
+
+
+def history(record: Record) -> list[Mapping[str, Any]]:
+    """The points of its training."""
+    found = dict(record).get("history")
+    return [point for point in found if isinstance(point, Mapping)] if isinstance(found, list) else []
