@@ -150,14 +150,15 @@ def test_only_does_what_is_asked_for(toys: Home, invoke: Invoke) -> None:
     only = ("--only", "augmenter=toy-plain", "--only", "student=toy", "--seeds", "1")
     done = invoke("bench", "toys.toml", *only, "--devices", "cpu:1", "--json")
     assert done.exit_code == 0, done.output
-    # data, teacher, its evaluation, the transfer set, its targets, and two students
-    assert named(events(done.stdout), "run")[0]["todo"] == 5 + 2 * 2
-    assert toys.performed() == 9
+    # data, teacher, its evaluation, the transfer set, its targets, two students and their baselines
+    assert named(events(done.stdout), "run")[0]["todo"] == 5 + 4 * 2
+    assert toys.performed() == 13
     assert Counter((one["role"], one["seed"]) for one in toys.records()) == {
         ("teacher", 0): 1,
+        ("baseline", 1): 2,
         ("distilled", 1): 2,
     }
-    assert named(events(done.stdout), "end")[0]["ok"] == 3
+    assert named(events(done.stdout), "end")[0]["ok"] == 5
 
 
 def test_cells_that_were_not_asked_for_stay_in_the_tables(copied: Home, invoke: Invoke) -> None:
@@ -508,7 +509,7 @@ def test_version_and_help(invoke: Invoke) -> None:
     assert invoke("--version").output == f"harness, version {__version__}\n"
     for arguments in (("--help",), ("-h",), ()):
         assert "bench        Run what is missing of SUITE" in invoke(*arguments).output
-    assert "--only KIND=NAME" in invoke("bench", "-h").output
+    assert "--only KIND[.PARAMETER]=VALUE" in invoke("bench", "-h").output
 
 
 LIGHT = """
