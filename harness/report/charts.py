@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
-from harness.report.figures import HOVER, Chart, Json, axis, layout
+from harness.report.figures import HOVER, Chart, Json, axis, layout, log_axis
 from harness.report.sections import Entry, Section
 
 MOST_LINES = 16
@@ -21,6 +20,7 @@ ALONE: Json = {
     "marker": {"symbol": "circle-open", "size": 9, "color": "@muted", "line": {"width": 2}},
 }
 MOST_NAMED = 6
+SIZES_TITLE = "texts in the transfer set"
 
 
 def of_section(section: Section) -> list[Chart]:
@@ -38,7 +38,7 @@ def parameters(section: Section) -> Chart | None:
         section,
         kind="parameters",
         title="What size buys",
-        x_title="parameters (log scale)",
+        x_title="parameters",
         value=lambda entry: entry.mean("parameters_total"),
         shown=lambda entry: f"{section.shown(entry, 'parameters_total')} parameters",
     )
@@ -50,7 +50,7 @@ def latency(section: Section) -> Chart | None:
         section,
         kind="latency",
         title="What time buys",
-        x_title="median time for one text, ms (log scale)",
+        x_title="median time for one text, ms",
         value=lambda entry: entry.latency[0] if entry.latency else None,
         shown=lambda entry: f"{entry.latency[0]:.3g} ms ({entry.latency[1]})" if entry.latency else "",
     )
@@ -86,6 +86,8 @@ def _tradeoff(
     if any(role == "baseline" for role, _ in groups):
         data.append(ALONE)
     of_teacher = f"{section.metric}, % of the teacher's"
+    if section.lower:  # so that up is better
+        of_teacher = f"the teacher's {section.metric}, % of the row's"
     own = f"{section.metric}, %" if section.percent else section.metric
     on_front = {points[i][0].index for i in best}
     return Chart(
@@ -94,14 +96,14 @@ def _tradeoff(
         note=f"The line joins what nothing else beats on both counts. {_bars(section)}",
         data=data,
         layout=layout(
-            axis(x_title, type="log", exponentformat="SI", dtick=1, range=_padded([x for _, x, _ in points])),
+            log_axis(x_title, [x for _, x, _ in points]),
             axis(of_teacher if relative else own),
         ),
         head=(
             "row",
-            x_title.partition(" (")[0],
+            x_title,
             own,
-            *(["% of the teacher's"] if relative else []),
+            *([of_teacher.partition(", ")[2]] if relative else []),
             "on the front",
         ),
         rows=[
@@ -115,13 +117,6 @@ def _tradeoff(
             for entry, x, y in sorted(points, key=lambda point: point[1])
         ],
     )
-
-
-def _padded(values: Sequence[float]) -> list[float]:
-    """The range of a logarithmic axis, in powers of ten, with room for names at both ends."""
-    low, high = math.log10(min(values)), math.log10(max(values))
-    room = max(0.08 * (high - low), 0.1)
-    return [low - room, high + room]
 
 
 def front(points: Sequence[tuple[float, float]], lower: bool = False) -> list[int]:
@@ -140,7 +135,12 @@ def front(points: Sequence[tuple[float, float]], lower: bool = False) -> list[in
 
 def _front(points: Sequence[tuple[Entry, float, float]]) -> Json:
     """The line of the front, its points named where there is room."""
-    named = {0, len(points) - 1} if len(points) > MOST_NAMED else set(range(len(points)))
+    models = [entry.model for entry, _, _ in points]
+    named = [
+        i for i, model in enumerate(models) if models[i + 1 : i + 2] != [model]
+    ]  # the best of neighbours
+    if len(named) > MOST_NAMED:
+        named = [named[0], named[-1]]
     return {
         "type": "scatter",
         "mode": "lines+text",
@@ -275,13 +275,12 @@ def transfer(section: Section) -> Chart | None:
 
 def _sizes(values: Sequence[float]) -> Json:
     """The axis of set sizes: the very sizes where they are few, on a log scale where they differ much."""
-    log = max(values) > 4 * min(values)
     distinct = sorted(set(values))
-    ticks: Json = {"exponentformat": "SI", "dtick": 1} if log else {}
-    if len(distinct) <= MOST_NAMED:
-        ticks = {"tickvals": distinct, "ticktext": [f"{value:,.0f}" for value in distinct]}
-    scale = {"type": "log", "range": _padded(values)} if log else {"type": "linear"}
-    return axis("texts in the transfer set" + (" (log scale)" if log else ""), **scale, **ticks)
+    few = len(distinct) <= MOST_NAMED
+    exact = {"tickvals": distinct, "ticktext": [f"{value:,.0f}" for value in distinct]} if few else {}
+    if max(values) > 4 * min(values):
+        return log_axis(SIZES_TITLE, values) | exact
+    return axis(SIZES_TITLE, **exact)
 
 
 def _line(section: Section, group: Sequence[Entry], name: str) -> Json:

@@ -6,13 +6,14 @@ which reads its texts as a kind of HTML, and puts a theme's colours in the place
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 Json = dict[str, Any]
 
-DATA = frozenset({"x", "y", "text", "name", "customdata", "legendgroup", "categoryarray"})
+DATA = frozenset({"x", "y", "text", "name", "customdata", "legendgroup", "categoryarray", "ticktext"})
 THEMES: dict[str, dict[str, str]] = {
     "light": {"@ink": "#1b1f24", "@muted": "#6b7480", "@grid": "#e3e6ea", "@surface": "#ffffff"},
     "dark": {
@@ -70,6 +71,30 @@ def axis(title: str = "", **options: Any) -> Json:
         "zeroline": False,
         **options,
     }
+
+
+def log_axis(title: str, values: Sequence[float]) -> Json:
+    """A logarithmic axis of values above 0: powers of ten, or where there are few between them 1, 2 and 5."""
+    low, high = math.log10(min(values)), math.log10(max(values))
+    room = max(0.08 * (high - low), 0.1)  # for names beside points
+    low, high = low - room, high + room
+    powers = range(math.floor(low), math.ceil(high) + 1)
+    for steps in ((1,), (1, 2, 5), tuple(range(1, 10)), tuple(n / 10 for n in range(10, 100))):
+        ticks = [step * 10.0**power for power in powers for step in steps]
+        ticks = [tick for tick in ticks if low <= math.log10(tick) <= high]
+        if len(ticks) > 2:
+            break
+    ticks = ticks[:: math.ceil(len(ticks) / 9)]
+    labels = {"tickvals": ticks, "ticktext": [_short(tick) for tick in ticks]}
+    return axis(f"{title} (log scale)", type="log", range=[low, high], **labels)
+
+
+def _short(value: float) -> str:
+    """20M, 50k, 3, 0.05."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size * 0.9999:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.2g}" if value >= 1e-4 else f"{value:.0e}"
 
 
 def layout(x: Json, y: Json, **options: Any) -> Json:

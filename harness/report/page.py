@@ -172,7 +172,7 @@ def _cards(section: Section) -> list[dict[str, Any]]:
         add(f"Teacher, {section.metric}", section.shown(teacher, headline), unit, f"{teacher.model}: {note}")
     if not best:
         return cards
-    share = section.share(best) if teacher else None
+    share = section.share(best) if teacher and not section.lower else None
     kept = f", {share:.1f} % of the teacher's" if share else ""
     add(
         f"Best student, {section.metric}",

@@ -7,7 +7,7 @@ from collections import defaultdict
 
 from harness.leaderboard import printable
 from harness.record import Latency
-from harness.report.figures import Json, axis, layout
+from harness.report.figures import Json, axis, layout, log_axis
 from harness.report.look import Look
 from harness.report.sections import Entry, Section
 
@@ -30,7 +30,7 @@ def timing(section: Section) -> Look:
         styles=({**style, "marker": {"color": "@row", "size": 12}}, {**style, "marker": muted}),
         fixed=[],
         layout=layout(
-            axis("ms (log scale)", type="log", dtick=1),
+            log_axis("ms", [x for one in series if one for x in one["x"]] or [1.0]),
             axis(type="category", autorange="reversed"),
             height=180 + 40 * most,
         ),

@@ -8,7 +8,7 @@ from reporting import HOSTILE, Results
 
 from harness.ranking import build
 from harness.report import charts, tasks
-from harness.report.figures import THEMES, painted
+from harness.report.figures import THEMES, log_axis, painted
 from harness.report.sections import Section, sections
 
 
@@ -55,6 +55,23 @@ def test_the_front_of_these_results(results: Results) -> None:
     line = chart.data[0]
     assert line["x"] == [1_000, 50_000, 20_000_000]
     assert line["y"] == pytest.approx([100 * 102.5 / 110, 100 * 107.5 / 110, 100])
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([1_000, 50_000, 20_000_000], ["1k", "10k", "100k", "1M", "10M"]),
+        ([0.02, 8.0], ["0.1", "1", "10"]),
+        ([2_100, 4_900], ["2k", "3k", "4k", "5k", "6k"]),
+        ([30_000, 700_000], ["50k", "100k", "200k", "500k"]),
+        ([80_000], ["70k", "80k", "90k", "100k"]),
+    ],
+)
+def test_logarithmic_axes_always_have_ticks(values: list[float], expected: list[str]) -> None:
+    found = log_axis("x", values)
+    assert found["ticktext"] == expected
+    low, high = (10**end for end in found["range"])
+    assert low < min(values) <= max(values) < high
 
 
 # -- one table -----------------------------------------------------------------------------------------------
