@@ -17,6 +17,7 @@ from harness.record import write as write_records
 # No window, no sandbox (as root there is none), and nothing that the browser does on its own account.
 ARGUMENTS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    "--disable-dev-shm-usage",  # containers have little of it
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
 
