@@ -91,7 +91,7 @@ class XlmRobertaBase(Transformer):
 class DebertaV3Base(Transformer):
     """DeBERTa v3 base, English: 12 layers, 184 M parameters (He et al., 2021).
 
-    Its tokenizer is made from a SentencePiece model, which takes the package ``sentencepiece``. Its weights
+    Its tokenizer is made from a SentencePiece model, which takes the extra ``sentencepiece``. Its weights
     are published as ``pytorch_model.bin`` only, of which nothing but tensors is read.
     """
 
