@@ -55,7 +55,8 @@ class BackTranslate(Prepared):
 
         if not (self.forth and self.back) and find_spec("sentencepiece") is None:
             raise harness.Unavailable(
-                "the models of back-translate need the package sentencepiece: pip install 'distil-harness[sentencepiece]'"
+                "the models of back-translate need the package sentencepiece: "
+                "pip install 'distil-harness[sentencepiece]'"
             )
         return "\n".join(
             folder_fingerprint(Path(model)) if _is_folder(model) else hub_commit(model, revision)
