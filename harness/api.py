@@ -9,7 +9,7 @@ are checked where a suite is read; what no annotation can say goes into :meth:`C
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from hashlib import blake2b
 from pathlib import Path
@@ -46,7 +46,9 @@ class Unsupported(HarnessError):
 class Examples:
     """Texts to learn from or to score, with what is known of each.
 
-    ``texts`` may be a lazy, memory-mapped sequence; index it, slice it or iterate over it.
+    ``texts`` may be a lazy, memory-mapped sequence; index it, slice it or iterate over it. Of tagging,
+    ``of_words`` is true: a text is its words with one space between any two, and labels and logits have a
+    row for each word of each text, in order (:func:`words_before` says where a text's begin).
     """
 
     texts: Sequence[str]  # N
@@ -55,6 +57,7 @@ class Examples:
     labels: NDArray[Any] | None = None
     logits: NDArray[np.float32] | None = None  # (N, C), the teacher's, where there is one
     hidden: NDArray[np.float16] | None = None  # (N, H), the teacher's, where a loss needs them
+    of_words: bool = False
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -332,6 +335,14 @@ KINDS: Mapping[str, type[Component]] = {
 }
 
 
+def words_before(texts: Iterable[str]) -> NDArray[np.int64]:
+    """(N + 1,): how many words stand before each text, and at the end how many there are."""
+    import numpy as np
+
+    counts = np.fromiter((text.count(" ") + 1 for text in texts), dtype=np.int64)
+    return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
+
+
 def seed_of_repetition(seed: int, repetition: int) -> int:
     """The seed of a component that stands several times in another: its own for each but the first."""
     if not repetition:
@@ -380,4 +391,5 @@ __all__ = [
     "Unsupported",
     "parameters_of",
     "seed_of_repetition",
+    "words_before",
 ]

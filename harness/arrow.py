@@ -71,6 +71,8 @@ def read(path: Path) -> pa.Table:
 
 
 def labels(column: pa.ChunkedArray) -> NDArray[Any]:
-    """A column of numbers as an array: of classes as int64, of scores as float32."""
+    """A column of numbers as an array: of classes as int64, of scores as float32; lists end to end."""
+    if pa.types.is_list(column.type):
+        column = pa.chunked_array([chunk.flatten() for chunk in column.chunks], column.type.value_type)
     wanted = np.float32 if pa.types.is_floating(column.type) else np.int64
     return np.asarray(column.to_numpy(), dtype=wanted)

@@ -43,6 +43,19 @@ class Tokens:
         """(N,): how many ids each text has; at least 1."""
         return np.diff(self.offsets)
 
+    @property
+    def outputs(self) -> int:
+        """How many rows of outputs the texts have: one each."""
+        return len(self)
+
+    def targets(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The rows of labels and logits that some texts' outputs belong to, in order."""
+        return rows
+
+    def picked(self, ids: NDArray[np.int64]) -> NDArray[np.bool_] | None:
+        """Of a batch's ids (B, L), those that have outputs of their own; None: a text has one."""
+        return None
+
     def batch(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """The ids of some rows, (B, L), padded to the longest of them."""
         starts, lengths = self.offsets[rows], self.lengths[rows]
@@ -52,6 +65,48 @@ class Tokens:
         padded = self.ids[positions].astype(np.int64)
         padded[columns >= lengths[:, None]] = self.padding
         return np.asarray(padded)  # (B, L)
+
+
+class WordTokens(Tokens):
+    """The ids of texts whose words are tagged: the first id of each word is marked, and has an output.
+
+    An id is marked by being `mark` or above. A text that is cut has fewer marks than words: the words behind
+    the cut keep outputs of zeros, and nothing is learned from them.
+    """
+
+    def __init__(
+        self,
+        ids: NDArray[np.int32],
+        offsets: NDArray[np.int64],
+        padding: int,
+        mark: int,
+        words: NDArray[np.int64],
+    ) -> None:
+        super().__init__(ids, offsets, padding)
+        self.mark = mark
+        self.words = words  # (N + 1,), words before each text
+
+    @property
+    def outputs(self) -> int:
+        """How many words there are."""
+        return int(self.words[-1])
+
+    @cached_property
+    def reached(self) -> NDArray[np.int64]:
+        """(N,): how many words of each text are marked."""
+        marks = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(self.ids >= self.mark)])
+        return np.asarray(np.diff(marks[self.offsets]))
+
+    def targets(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """See :class:`Tokens`."""
+        counts = self.reached[rows]
+        firsts = np.cumsum(counts) - counts
+        within = np.arange(int(counts.sum())) - np.repeat(firsts, counts)
+        return np.asarray(np.repeat(self.words[rows], counts) + within)
+
+    def picked(self, ids: NDArray[np.int64]) -> NDArray[np.bool_] | None:
+        """See :class:`Tokens`."""
+        return np.asarray(ids >= self.mark)
 
 
 class Featuriser(ABC):

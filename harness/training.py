@@ -17,10 +17,11 @@ import numpy as np
 import torch
 from annotated_types import Ge, Gt, Interval
 
-from harness.api import SCORE, Batch, Context, Examples, HarnessError, Loss
+from harness.api import SCORE, Batch, Context, Examples, HarnessError, Loss, words_before
 from harness.featurise import Tokens, batches_by_length
 from harness.nn import ClassWeights, Schedule
 from harness.signals import Signals, class_weights, row_weights
+from harness.tagging import tagging
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,7 +58,7 @@ def train(
     validation: tuple[Tokens, Examples] | None = None,
     teacher: tuple[torch.nn.Module, Tokens] | None = None,
 ) -> None:
-    """Train `module` in place. It maps ids (B, L) to logits (B, C).
+    """Train `module` in place. It maps ids (B, L) to logits (B, C); to tag words, to logits (B, L, C).
 
     For losses that need more than logits it has a method ``outputs(ids, names)`` that gives those names of
     :class:`harness.api.Batch`, and "logits", as a dictionary. What is not recorded is asked of `teacher`,
@@ -84,25 +85,29 @@ def train(
     for epoch in range(1, epochs + 1):
         seen = 0
         running = torch.zeros((), device=device)
+        texts = 0
         batches = training_batches(tokens.lengths, settings.batch_size, generator)
         while group := list(islice(batches, settings.accumulate)):
             optimizer.zero_grad(set_to_none=True)
-            rows_of_step = sum(map(len, group))
-            for rows in group:
-                ids = torch.from_numpy(tokens.batch(rows)).to(device)  # (B, L)
+            places = [tokens.targets(rows) for rows in group]  # of labels and logits: texts, or their words
+            rows_of_step = sum(map(len, places))
+            for rows, at in zip(group, places, strict=True):
+                table = tokens.batch(rows)
+                ids = torch.from_numpy(table).to(device)  # (B, L)
                 targets = (
-                    None if examples.logits is None else torch.from_numpy(examples.logits[rows]).to(device)
+                    None if examples.logits is None else torch.from_numpy(examples.logits[at]).to(device)
                 )
-                labels = (
-                    None if examples.labels is None else torch.from_numpy(examples.labels[rows]).to(device)
-                )
+                labels = None if examples.labels is None else torch.from_numpy(examples.labels[at]).to(device)
                 with autocast:
                     student, own, theirs = signals(module, ids, rows)
+                if (picked := tokens.picked(table)) is not None:
+                    student = student[torch.from_numpy(picked).to(device)]  # (B, L, C) -> (T, C)
                 counts = None if weights is None else row_weights(weights, labels, targets)
-                batch = Batch(labels, len(rows), own, theirs, ids != tokens.padding, counts)
+                batch = Batch(labels, len(at), own, theirs, ids != tokens.padding, counts)
                 value = loss(student.float(), targets, batch)
-                (value * (len(rows) / rows_of_step)).backward()  # type: ignore[no-untyped-call]
-                running += value.detach() * len(rows)
+                (value * (len(at) / rows_of_step)).backward()  # type: ignore[no-untyped-call]
+                running += value.detach() * len(at)
+                texts += len(rows)
             if settings.clip is not None:
                 torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
             optimizer.step()
@@ -116,7 +121,7 @@ def train(
                         f"a smaller learning_rate than {settings.learning_rate} may help"
                     )
                 context.progress(step, steps)
-        scalars = {"epoch": float(epoch), "loss": float(running) / seen, "examples": float(epoch * seen)}
+        scalars = {"epoch": float(epoch), "loss": float(running) / seen, "examples": float(epoch * texts)}
         if not math.isfinite(scalars["loss"]):
             raise HarnessError(
                 f"the loss is {scalars['loss']} after epoch {epoch}; a smaller learning_rate may help"
@@ -125,9 +130,10 @@ def train(
         if wanted and (epoch % scored_every == 0 or epoch == epochs):
             assert validation is not None
             scored = score(module, *validation, context)
-            scalars |= (
-                {"validation_mse": -scored} if examples.classes == SCORE else {"validation_accuracy": scored}
-            )
+            if examples.classes == SCORE:
+                scalars["validation_mse"] = -scored
+            else:
+                scalars["validation_f1" if examples.of_words else "validation_accuracy"] = scored
             since_best += 1
             if scored > best:
                 best, since_best = scored, 0
@@ -159,32 +165,42 @@ def training_batches(
 def predict(
     module: torch.nn.Module, tokens: Tokens, context: Context, budget: int = 16_384, output: str = "logits"
 ) -> NDArray[np.float32]:
-    """Logits (N, C), or hidden states (N, H), in the order of the tokens; `budget` ids at a time."""
+    """Logits (N, C), or hidden states (N, H), in the order of the tokens; `budget` ids at a time.
+
+    Of texts whose words are tagged, logits (T, C) for all words of all texts.
+    """
     module.eval()
     device = torch.device(context.device)
     autocast = torch.autocast(device.type, torch.bfloat16) if context.precision == "bf16" else nullcontext()
     table: NDArray[np.float32] | None = None
     with autocast:
         for rows in batches_by_length(tokens, budget):
-            ids = torch.from_numpy(tokens.batch(rows)).to(device)
+            batch = tokens.batch(rows)
+            ids = torch.from_numpy(batch).to(device)
             found = module(ids) if output == "logits" else module.outputs(ids, {output})[output]  # type: ignore[operator]
             block = found.float().cpu().numpy()
+            if (picked := tokens.picked(batch)) is not None:
+                block = block[picked]
             if table is None:
-                table = np.empty((len(tokens), block.shape[1]), dtype=np.float32)
-            table[rows] = block
+                table = np.zeros((tokens.outputs, block.shape[1]), dtype=np.float32)
+            table[tokens.targets(rows)] = block
     return table if table is not None else np.empty((0, 0), dtype=np.float32)
 
 
 def score(module: torch.nn.Module, tokens: Tokens, examples: Examples, context: Context) -> float:
     """How well the module does on labelled examples, more being better; leaves it in training mode.
 
-    The share whose gold label it predicts; of gold scores, the negative mean squared error.
+    The share whose gold label it predicts; of gold scores, the negative mean squared error; of tagged
+    words, the F1 of whole entities.
     """
     predicted = predict(module, tokens, context)
     module.train()
     assert examples.labels is not None
     if examples.classes == SCORE:
         return -float(np.nanmean((predicted[:, 0] - examples.labels) ** 2))
+    if examples.of_words:
+        found = tagging(examples.labels, predicted, examples.classes, words_before(examples.texts))
+        return float(found["f1"])
     return float((predicted.argmax(axis=1) == examples.labels).mean())
 
 

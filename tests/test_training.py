@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from harness import training
 from harness.api import Batch, Examples, HarnessError, Loss
-from harness.featurise import Tokens, Words
+from harness.featurise import Tokens, Words, WordTokens
 from harness.signals import class_weights, row_weights
 from harness.tiny import CheckContext, FromLabels, FromLogits, tiny_examples
 from harness.training import Training, _factor, predict, score, train, training_batches
@@ -555,3 +555,104 @@ def test_a_teacher_in_step_sees_the_same_texts_and_learns_nothing(context: Liste
 def test_what_no_teacher_gave_is_said(name: str, context: Listening) -> None:
     with pytest.raises(HarnessError, match=f"'calls' needs {name}, which no teacher gave"):
         train(Deep(), TOKENS, EXAMPLES, Calls(FromLogits(), frozenset({name})), BRIEF, context)
+
+
+# -- words that are tagged --------------------------------------------------------------------------------
+
+
+def tagged() -> tuple[WordTokens, Examples]:
+    """Texts of 3, 1 and 4 words; marked ids are 20 and above, and the last text is cut behind 3 words."""
+    ids = np.array([20, 5, 21, 22, 23, 24, 25, 6, 26], dtype=np.int32)
+    offsets = np.array([0, 4, 5, 9])
+    words = np.array([0, 3, 4, 8])
+    tokens = WordTokens(ids, offsets, 0, 20, words)
+    labels = np.array([0, 1, 2, 0, 1, 2, 0, 0])
+    logits = np.arange(8, dtype=np.float32)[:, None].repeat(3, 1)
+    examples = Examples(["a b c", "d", "e f g h"], ("O", "B-x", "I-x"), labels, logits, of_words=True)
+    return tokens, examples
+
+
+class Tagger(nn.Module):
+    """Each id's own logits: (B, L) to (B, L, C)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(27, 3)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.embedding(ids)  # type: ignore[no-any-return]
+
+
+def test_words_have_the_rows_of_their_places() -> None:
+    tokens, _ = tagged()
+    assert tokens.reached.tolist() == [3, 1, 3] and tokens.outputs == 8
+    assert tokens.targets(np.array([2, 0])).tolist() == [4, 5, 6, 0, 1, 2]
+    picked = tokens.picked(tokens.batch(np.array([1, 0])))
+    assert picked is not None
+    assert picked.tolist() == [[True, False, False, False], [True, False, True, True]]
+
+
+def test_losses_see_each_marked_word_with_its_label_and_logits(context: Listening) -> None:
+    tokens, examples = tagged()
+    module = Tagger()
+    seen: set[tuple[int, int]] = set()
+
+    def loss(student: Tensor, teacher: Tensor | None, batch: Batch) -> Tensor:
+        assert teacher is not None and batch.labels is not None and batch.weights is not None
+        assert len(student) == len(teacher) == len(batch.labels) == len(batch.weights) == batch.size
+        for row, word in enumerate(teacher[:, 0].long().tolist()):
+            marked = [20, 21, 22, 23, 24, 25, 26][word]
+            torch.testing.assert_close(student[row], module.embedding.weight[marked])
+            seen.add((word, int(batch.labels[row])))
+        return student.square().mean()
+
+    settings = Training(epochs=1, batch_size=2, class_weights="balanced")
+    train(module, tokens, examples, Calls(loss), settings, context)
+    assert seen == {
+        (0, 0),
+        (1, 1),
+        (2, 2),
+        (3, 0),
+        (4, 1),
+        (5, 2),
+        (6, 0),
+    }  # and never the word behind the cut
+    assert context.epochs[0]["examples"] == 3
+
+
+def test_words_are_learned_and_their_entities_scored(context: Listening) -> None:
+    tokens, examples = tagged()
+    module = Tagger()
+    settings = Training(epochs=150, batch_size=3, learning_rate=0.1)
+    train(module, tokens, examples, FromLabels(), settings, context)
+    logits = predict(module, tokens, context)
+    assert logits.shape == (8, 3)
+    assert logits.argmax(1)[:7].tolist() == [0, 1, 2, 0, 1, 2, 0]
+    assert logits[7].tolist() == [0, 0, 0]  # it was cut off: outside
+    assert score(module, tokens, examples, context) == 1
+
+
+def test_the_best_f1_over_entities_is_kept(context: Listening) -> None:
+    tokens, examples = tagged()
+    train(Tagger(), tokens, examples, FromLabels(), Training(epochs=3), context, (tokens, examples))
+    assert all(0 <= epoch["validation_f1"] <= 1 for epoch in context.epochs[-1:])
+    assert "validation_accuracy" not in context.epochs[-1]
+
+
+def test_a_word_counts_alike_in_any_batch(tmp_path: Path) -> None:
+    """Two batches of texts with unlike numbers of words make the step of one batch."""
+    tokens, examples = tagged()
+    torch.manual_seed(0)
+    one, many = Tagger(), Tagger()
+    many.load_state_dict(one.state_dict())
+    plain = Training(epochs=1, batch_size=3, learning_rate=1e-2, clip=None, schedule="constant")
+    train(one, tokens, examples, FromLogits(), plain, CheckContext(tmp_path))
+    train(
+        many,
+        tokens,
+        examples,
+        FromLogits(),
+        replace(plain, batch_size=1, accumulate=3),
+        CheckContext(tmp_path),
+    )
+    torch.testing.assert_close(one.embedding.weight, many.embedding.weight)

@@ -4,32 +4,38 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from harness import arrow
 from harness.api import SCORE, SPLITS, Examples, HarnessError, Source, Task
+from harness.tagging import classes_of, kinds_of, to_bio
 
 if TYPE_CHECKING:
     from harness.job import Job
     from harness.store import Artefact
 
-LABELS = {"classification": pa.int32(), "regression": pa.float32()}  # the column's type, by kind of task
+# The column's type, by kind of task.
+LABELS = {"classification": pa.int32(), "regression": pa.float32(), "tagging": pa.list_(pa.int32())}
 
 
 def run(job: Job) -> dict[str, Any]:
     """Result: `classes`, `rows` by split, `dropped` by split and reason, `shared` texts between splits.
 
-    Of a regression, `classes` is the one name SCORE, and labels are the scores themselves.
+    Of a regression, `classes` is the one name SCORE, and labels are the scores themselves. Of tagging, a
+    text is its words with spaces between, and labels are the numbers of its words' BIO tags.
     """
     task: Task = job.component("task")
     settings = job.step.settings
     tables = task.read(Source(settings["source"], settings["fingerprint"], job.step.notes["origin"]))
     if missing := [split for split in SPLITS if split not in tables]:
         raise HarnessError(f"task '{task.name}' has no split '{missing[0]}'; found: {', '.join(tables)}")
-    read = {split: _clean(tables[split]) for split in SPLITS}
+    tagged = task.task_type == "tagging"
+    clean: Callable[[pa.Table], tuple[list[str], list[Any], dict[str, int]]]
+    clean = _clean_words if tagged else _clean
+    read = {split: clean(tables[split]) for split in SPLITS}
     dropped = {split: reasons for split, (_, _, reasons) in read.items() if reasons}
     for split, (texts, _, reasons) in read.items():
         if not texts:
@@ -37,13 +43,15 @@ def run(job: Job) -> dict[str, Any]:
             raise HarnessError(f"split '{split}' of task '{task.name}' is empty: {why}")
         for reason, count in reasons.items():
             job.warn(f"{task.name}: {count} rows of '{split}' dropped: {reason}")
-    number = _scores if task.task_type == "regression" else _classes
+    number: Any = {"regression": _scores, "tagging": _tags}.get(task.task_type, _classes)
     classes, numbers = number(task.name, {split: labels for split, (_, labels, _) in read.items()})
     for split, (texts, _, _) in read.items():
         columns = [pa.array(texts, pa.string()), pa.array(numbers[split], LABELS[task.task_type])]
         arrow.write_table(job.folder / f"{split}.arrow", pa.table(columns, ["text", "label"]))
     if "unlabelled" in tables:
         texts = [text.strip() for text in tables["unlabelled"]["text"].to_pylist() if text and text.strip()]
+        if tagged:
+            texts = [" ".join(text.split()) for text in texts]
         arrow.write_table(job.folder / "unlabelled.arrow", pa.table({"text": pa.array(texts, pa.string())}))
     shared = {}
     for first, second in (("train", "validation"), ("train", "test"), ("validation", "test")):
@@ -71,6 +79,44 @@ def _clean(table: pa.Table) -> tuple[list[str], list[str], dict[str, int]]:
             texts.append(text)
             labels.append(label)
     return texts, labels, dict(dropped)
+
+
+def _clean_words(table: pa.Table) -> tuple[list[str], list[list[str]], dict[str, int]]:
+    """As `_clean`, of columns ``tokens`` and ``tags``: words are put together, and tags are BIO."""
+    texts: list[str] = []
+    labels: list[list[str]] = []
+    dropped: Counter[str] = Counter()
+    for words, tags in zip(table["tokens"].to_pylist(), table["tags"].to_pylist(), strict=True):
+        if not words:
+            dropped["there are no words"] += 1
+        elif len(words) != len(tags or ()):
+            dropped["there is not one tag for each word"] += 1
+        else:
+            # White space within a word would make two words of it; a word of nothing else still has a tag.
+            texts.append(" ".join("_".join(word.split()) or "_" for word in words))
+            labels.append(to_bio(tags))
+    return texts, labels, dict(dropped)
+
+
+def _tags(
+    name: str, labels: Mapping[str, Sequence[Sequence[str]]]
+) -> tuple[tuple[str, ...], dict[str, list[list[int]]]]:
+    """The tags of the training split's types, O first, and the number of each word's."""
+    classes = classes_of([tag for tags in labels["train"] for tag in tags])
+    if len(classes) < 2:
+        raise HarnessError(f"the training split of task '{name}' has no entity")
+    numbers = {tag: number for number, tag in enumerate(classes)}
+    for split in SPLITS[1:]:
+        unknown = Counter(tag[2:] for tags in labels[split] for tag in tags if tag not in numbers)
+        if unknown:
+            listed = ", ".join(f"'{kind}' ({count} words)" for kind, count in unknown.most_common(5))
+            raise HarnessError(
+                f"split '{split}' of task '{name}' has entities that training lacks: {listed}; "
+                f"training has: {', '.join(kinds_of(classes))}"
+            )
+    return classes, {
+        split: [[numbers[tag] for tag in tags] for tags in every] for split, every in labels.items()
+    }
 
 
 def _classes(name: str, labels: Mapping[str, Sequence[str]]) -> tuple[tuple[str, ...], dict[str, list[int]]]:
@@ -114,4 +160,5 @@ def load(artefact: Artefact, split: str) -> Examples:
         arrow.Texts(table["text"]),
         tuple(artefact.result["classes"]),
         arrow.labels(table["label"]),
+        of_words=pa.types.is_list(table["label"].type),
     )

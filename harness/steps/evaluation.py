@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness import metrics
-from harness.api import HarnessError, Task
+from harness.api import HarnessError, Task, words_before
 from harness.steps import data
+from harness.tagging import tagging
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,12 +37,16 @@ def run(job: Job) -> dict[str, Any]:
         clock = time.perf_counter()
         logits[split] = np.ascontiguousarray(model.predict(examples.texts), dtype=np.float32)
         seconds = time.perf_counter() - clock
-        if logits[split].shape != (len(examples), len(examples.classes)):
+        due = len(examples.labels), len(examples.classes)  # a row for each text, or for each word of each
+        if logits[split].shape != due:
             raise HarnessError(
-                f"'{job.learner.name}' predicted an array of shape {logits[split].shape} "
-                f"where ({len(examples)}, {len(examples.classes)}) was due"
+                f"'{job.learner.name}' predicted an array of shape {logits[split].shape} where {due} was due"
             )
-        if examples.labels.dtype == np.float32:
+        if examples.of_words:
+            texts = list(examples.texts)
+            before = words_before(texts)
+            result[split] = tagging(examples.labels, logits[split], examples.classes, before, texts)
+        elif examples.labels.dtype == np.float32:
             result[split] = metrics.regression(examples.labels, logits[split])
         else:
             positive = task.positive if task is not None else ""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.api import HarnessError
+from harness.api import HarnessError, words_before
 from harness.steps import transfer
 from harness.steps.cost import seconds_of
 
@@ -27,33 +27,38 @@ def run(job: Job) -> dict[str, Any]:
     output: str = job.step.settings["output"]
     if parts := job.all("part"):
         return _joined(job, parts, output)
-    texts = transfer.load(job.need("transfer"), ()).texts
+    examples = transfer.load(job.need("transfer"), ())
+    texts = examples.texts
     part, of = job.step.settings.get("part", 0), job.step.settings.get("parts", 1)
     start, end = len(texts) * part // of, len(texts) * (part + 1) // of
     model = job.model()
     ask = model.hidden if output == "hidden" else model.predict
     table: NDArray[Any] | None = None
     confidence = 0.0
+    # A row of outputs for each text; of tagging, for each word of each text.
+    rows = words_before(texts[start:end]) if examples.of_words else np.arange(end - start + 1)
     for at in range(start, end, _CHUNK):
         chunk = texts[at : min(at + _CHUNK, end)]
+        first, last = int(rows[at - start]), int(rows[at - start + len(chunk)])
         block = ask(chunk)
-        if block.ndim != 2 or len(block) != len(chunk):
+        if block.ndim != 2 or len(block) != last - first:
             raise HarnessError(
                 f"teacher '{job.learner.name}' gave an array of shape {block.shape} for {len(chunk)} texts"
+                + (f" of {last - first} words" if examples.of_words else "")
             )
         if not np.isfinite(block).all():
             raise HarnessError(f"teacher '{job.learner.name}' gave {output} that are not finite")
         if table is None:
-            table = _create(job, output, (end - start, block.shape[1]))
-        table[at - start : at - start + len(block)] = block
+            table = _create(job, output, (int(rows[-1]), block.shape[1]))
+        table[first:last] = block
         if output == "logits":
             shifted = np.exp(block - block.max(axis=1, keepdims=True))
             confidence += float((shifted.max(axis=1) / shifted.sum(axis=1)).sum())
-        job.progress(at - start + len(block), end - start)
+        job.progress(at - start + len(chunk), end - start)
     if table is not None:  # else there are fewer texts than parts
         table.flush()  # type: ignore[attr-defined]
-    told = {"confidence": confidence / max(1, end - start)} if output == "logits" else {}
-    return {"rows": end - start, **told}
+    told = {"confidence": confidence / max(1, int(rows[-1]))} if output == "logits" else {}
+    return {"rows": int(rows[-1]), **told}
 
 
 def _joined(job: Job, parts: list[Artefact], output: str) -> dict[str, Any]:

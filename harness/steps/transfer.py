@@ -15,10 +15,12 @@ import numpy as np
 import pyarrow as pa
 
 from harness import arrow
-from harness.api import Augmenter, Examples, HarnessError
+from harness.api import Augmenter, Examples, HarnessError, words_before
 from harness.steps import data
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from harness.job import Job
     from harness.store import Artefact
 
@@ -33,7 +35,7 @@ def run(job: Job) -> dict[str, Any]:
     train = data.load(source, "train")
     assert train.labels is not None
     labels = train.labels
-    none = np.nan if labels.dtype == np.float32 else -1  # where a text has no gold label
+    gold = _Tags(train) if train.of_words else _Labels(labels)
     dropped: Counter[str] = Counter()
     pool = source.folder / "unlabelled.arrow"
     unlabelled = arrow.Texts(arrow.read(pool)["text"]) if pool.is_file() else ()
@@ -42,14 +44,16 @@ def run(job: Job) -> dict[str, Any]:
 
     def rows() -> Iterator[dict[str, Any]]:
         for row, text in enumerate(train.texts):
-            yield {"text": text, "label": labels[row], "source": row}
+            yield {"text": text, "label": gold(row, text), "source": row}
         new = augmenter.draw(train, unlabelled, job)
         for made, (row, text) in enumerate(new, start=1):
-            if not -1 <= row < len(labels):  # a negative one would take another row's label
+            if not -1 <= row < len(train):  # a negative one would take another row's label
                 raise HarnessError(
                     f"augmenter '{augmenter.name}' gave a text of row {row}; "
-                    f"rows go from 0 to {len(labels) - 1}, and -1 is a text of none"
+                    f"rows go from 0 to {len(train) - 1}, and -1 is a text of none"
                 )
+            if train.of_words:
+                text = " ".join(text.split())
             folded = _fold(text)
             if not text.strip():
                 dropped["empty"] += 1
@@ -59,16 +63,45 @@ def run(job: Job) -> dict[str, Any]:
                 dropped["stands in the set already"] += 1
             else:
                 seen.add(folded)
-                yield {"text": text, "label": labels[row] if row >= 0 else none, "source": row}
+                yield {"text": text, "label": gold(row, text), "source": row}
             if made % 10_000 == 0:
-                job.progress(made, max(made, len(labels)))
+                job.progress(made, max(made, len(train)))
 
-    label = pa.float32() if labels.dtype == np.float32 else pa.int32()  # a score, or a class
-    schema = pa.schema({**COLUMNS, "label": label})
+    schema = pa.schema({**COLUMNS, "label": gold.type})
     count = arrow.write(job.folder / "transfer.arrow", schema, rows())
     if leaked := dropped[HELD_OUT]:
         job.warn(f"{augmenter.name}: {leaked} new texts dropped: they stand in validation or test")
     return {"rows": count, "added": count - len(train), "dropped": dict(dropped)}
+
+
+class _Labels:
+    """The gold label of a text made from a training text: that one's."""
+
+    def __init__(self, labels: NDArray[Any]) -> None:
+        self.labels = labels
+        scores = labels.dtype == np.float32
+        self.type = pa.float32() if scores else pa.int32()
+        self.none = np.nan if scores else -1  # where a text has no gold label
+
+    def __call__(self, row: int, text: str) -> Any:
+        return self.labels[row] if row >= 0 else self.none
+
+
+class _Tags:
+    """The gold tags of a text's words: its source's, where it has as many words, and else none."""
+
+    type = pa.list_(pa.int32())
+
+    def __init__(self, train: Examples) -> None:
+        assert train.labels is not None
+        self.labels = train.labels
+        self.before = words_before(train.texts)
+
+    def __call__(self, row: int, text: str) -> list[int]:
+        words = text.count(" ") + 1
+        if row < 0 or words != self.before[row + 1] - self.before[row]:
+            return [-1] * words
+        return self.labels[self.before[row] : self.before[row + 1]].tolist()  # type: ignore[no-any-return]
 
 
 def _fold(text: str) -> bytes:
@@ -79,4 +112,5 @@ def _fold(text: str) -> bytes:
 def load(artefact: Artefact, classes: tuple[str, ...]) -> Examples:
     """A transfer set, memory-mapped, without a teacher's outputs."""
     table = arrow.read(artefact.folder / "transfer.arrow")
-    return Examples(arrow.Texts(table["text"]), classes, arrow.labels(table["label"]))
+    of_words = pa.types.is_list(table["label"].type)
+    return Examples(arrow.Texts(table["text"]), classes, arrow.labels(table["label"]), of_words=of_words)

@@ -57,6 +57,23 @@ class Scored(Given):
         return cls({"train": part, "validation": part, "test": part})
 
 
+@dataclass(frozen=True)
+class Spans(Given):
+    """These sentences, whose words have tags."""
+
+    name = "spans"
+    task_type = "tagging"
+
+    @classmethod
+    def of(cls, *rows: tuple[list[str], list[str]], **splits: Any) -> Spans:
+        """The same rows in every split, but for splits given."""
+
+        def part(given: Any) -> pa.Table:
+            return pa.table({"tokens": [words for words, _ in given], "tags": [tags for _, tags in given]})
+
+        return cls({split: part(splits.get(split, rows)) for split in ("train", "validation", "test")})
+
+
 class Says(Model):
     """A model whose outputs are given."""
 
