@@ -124,15 +124,19 @@ class DatasetTask(Task):
             # What is made of the data is stored under the fingerprint that was planned.
             raise HarnessError(f"{source.origin} has changed since this run was planned; start it again")
         return {
-            split: read_table(
-                path,
-                text=self.text_column,
-                label=None if split == UNLABELLED else self.label_column,
-                class_names=self.class_names,
-                shown=f"{path.parent.name}/{path.name}",
-            )
+            split: self.read_file(split, path, f"{path.parent.name}/{path.name}")
             for split, path in files.items()
         }
+
+    def read_file(self, split: str, path: Path, shown: str) -> pa.Table:
+        """One split's local file; `shown` is what errors call it."""
+        return read_table(
+            path,
+            text=self.text_column,
+            label=None if split == UNLABELLED else self.label_column,
+            class_names=self.class_names,
+            shown=shown,
+        )
 
     # -- hub
 

@@ -10,7 +10,8 @@ import hashlib
 import io
 import json
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -24,15 +25,19 @@ FORMATS = (".jsonl.gz", ".jsonl", ".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.g
 UNLABELLED = "unlabelled"
 
 
-def find_splits(folder: Path, required: Sequence[str] = SPLITS) -> dict[str, Path]:
+def find_splits(
+    folder: Path, required: Sequence[str] = SPLITS, formats: Sequence[str] = FORMATS
+) -> dict[str, Path]:
     """The file of each split in a folder, and of ``unlabelled`` where there is one.
 
-    Raises HarnessError where a required split has no file, or any split has two or an empty one.
+    `formats` are those of the splits; what is unlabelled has one of FORMATS. Raises HarnessError where a
+    required split has no file, or any split has two or an empty one.
     """
     present = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     files = {}
     for split in (*SPLITS, UNLABELLED):
-        found = [name for name in present if name.lower() in {split + suffix for suffix in FORMATS}]
+        known = {split + suffix for suffix in (FORMATS if split == UNLABELLED else formats)}
+        found = [name for name in present if name.lower() in known]
         if len(found) > 1:
             raise HarnessError(f"{folder} has more than one {split} split: {', '.join(found)}; keep one")
         if found:
@@ -42,7 +47,7 @@ def find_splits(folder: Path, required: Sequence[str] = SPLITS) -> dict[str, Pat
         elif split in required:
             raise HarnessError(
                 f"{folder} has no {split} split: found {', '.join(present) or 'nothing'}; "
-                f"expected {split} with one of {', '.join(FORMATS)}"
+                f"expected {split} with one of {', '.join(formats)}"
             )
     return files
 
@@ -50,7 +55,7 @@ def find_splits(folder: Path, required: Sequence[str] = SPLITS) -> dict[str, Pat
 def is_empty(path: Path) -> bool:
     """Whether a file, unpacked where it is packed, has no byte."""
     try:
-        with _open(path) as stream:
+        with open_bytes(path) as stream:
             return not stream.read(1)
     except (OSError, EOFError, zlib.error):
         return False  # a damaged file is not an empty one; reading it says what is wrong
@@ -92,8 +97,23 @@ def read_table(
     shown = shown or str(path)
     reader = _reader(path)
     columns = [text] if label is None else [text, label]
-    try:
+    with readable(path, shown):
         table = reader(path, columns, shown)
+    if table.num_rows == 0:
+        raise HarnessError(f"{shown} has no rows")
+    tidy = {"text": texts_of(table.column(0), shown, text)}
+    if label is not None:
+        tidy["label"] = labels_of(table.column(1), class_names, shown, label)
+    return pa.table(tidy)
+
+
+@contextmanager
+def readable(path: Path, shown: str) -> Iterator[None]:
+    """What goes wrong within with a damaged file, or one that is no UTF-8, is a HarnessError."""
+    import pyarrow as pa
+
+    try:
+        yield
     except UnicodeDecodeError:
         raise _not_utf8(path, shown) from None
     except (OSError, EOFError, zlib.error, csv.Error, pa.ArrowException) as error:
@@ -101,12 +121,6 @@ def read_table(
             raise _not_utf8(path, shown) from None
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0][:200]
         raise HarnessError(f"{shown} cannot be read: {reason}") from error
-    if table.num_rows == 0:
-        raise HarnessError(f"{shown} has no rows")
-    tidy = {"text": texts_of(table.column(0), shown, text)}
-    if label is not None:
-        tidy["label"] = labels_of(table.column(1), class_names, shown, label)
-    return pa.table(tidy)
 
 
 Reader = Callable[[Path, Sequence[str], str], "pa.Table"]
@@ -128,7 +142,8 @@ def _reader(path: Path) -> Reader:
     raise HarnessError(f"{path} has no known format: expected a name that ends in {', '.join(FORMATS)}")
 
 
-def _open(path: Path) -> IO[bytes]:
+def open_bytes(path: Path) -> IO[bytes]:
+    """A file to read, unpacked where it is packed."""
     return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")  # type: ignore[return-value]
 
 
@@ -143,15 +158,9 @@ def need(wanted: Iterable[str], found: Iterable[str], shown: str) -> None:
             raise HarnessError(f"{shown} has more than one column {name!r}")
 
 
-def _read_jsonl(path: Path, columns: Sequence[str], shown: str) -> pa.Table:
-    # Python's parser rather than Arrow's: that one takes texts which look like dates for dates, and
-    # cannot say in which line it stumbled.
-    import pyarrow as pa
-
-    values: dict[str, list[Any]] = {name: [] for name in columns}
-    found: dict[str, None] = {}
-    number = 0
-    with _open(path) as stream:
+def json_rows(path: Path, shown: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a file of JSON lines, each with the number of its line; empty lines are passed over."""
+    with open_bytes(path) as stream:
         for number, line in enumerate(stream, 1):
             if line.isspace():
                 continue
@@ -163,12 +172,23 @@ def _read_jsonl(path: Path, columns: Sequence[str], shown: str) -> pa.Table:
                 raise HarnessError(f"{shown} line {number} is not JSON: {error}") from None
             if not isinstance(row, dict):
                 raise HarnessError(f"{shown} line {number} is not a JSON object")
-            found.update(dict.fromkeys(row))
-            for name, cells in values.items():
-                value = row.get(name)
-                if isinstance(value, dict | list):
-                    raise HarnessError(f"{shown} line {number} has no plain value in column {name!r}")
-                cells.append(value)
+            yield number, row
+
+
+def _read_jsonl(path: Path, columns: Sequence[str], shown: str) -> pa.Table:
+    # Python's parser rather than Arrow's: that one takes texts which look like dates for dates, and
+    # cannot say in which line it stumbled.
+    import pyarrow as pa
+
+    values: dict[str, list[Any]] = {name: [] for name in columns}
+    found: dict[str, None] = {}
+    for number, row in json_rows(path, shown):
+        found.update(dict.fromkeys(row))
+        for name, cells in values.items():
+            value = row.get(name)
+            if isinstance(value, dict | list):
+                raise HarnessError(f"{shown} line {number} has no plain value in column {name!r}")
+            cells.append(value)
     if found:
         need(columns, found, shown)
 
@@ -176,12 +196,12 @@ def _read_jsonl(path: Path, columns: Sequence[str], shown: str) -> pa.Table:
         try:
             return pa.array(cells)
         except (pa.ArrowException, UnicodeError, OverflowError):  # mixed types, or half a surrogate pair
-            return pa.array([None if cell is None else _whole(str(cell)) for cell in cells])
+            return pa.array([None if cell is None else whole(str(cell)) for cell in cells])
 
     return pa.table([column(cells) for cells in values.values()], names=list(columns))
 
 
-def _whole(text: str) -> str:
+def whole(text: str) -> str:
     """The text with halves of surrogate pairs replaced: JSON can hold them, UTF-8 cannot."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
@@ -192,7 +212,7 @@ def _read_delimited(path: Path, columns: Sequence[str], shown: str) -> pa.Table:
 
     tsv = ".tsv" in str(format_of(path))
     delimiter = "\t" if tsv else ","
-    with _open(path) as stream:
+    with open_bytes(path) as stream:
         lines = io.TextIOWrapper(stream, "utf-8-sig", newline="")
         header = next(
             csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE if tsv else csv.QUOTE_MINIMAL), None
@@ -230,7 +250,7 @@ def _read_parquet(path: Path, columns: Sequence[str], shown: str) -> pa.Table:
 
 
 def _not_utf8(path: Path, shown: str) -> HarnessError:
-    with _open(path) as stream:
+    with open_bytes(path) as stream:
         for number, line in enumerate(stream, 1):
             try:
                 line.decode("utf-8")

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.api import SPLITS, HarnessError, Unavailable
 from harness.sources.files import UNLABELLED, labels_of, need, texts_of
@@ -96,9 +96,25 @@ def read_hub(hub: HubSet, class_names: Sequence[str] = ()) -> dict[str, pa.Table
     """The data set's splits as tables of the string columns ``text`` and ``label``; downloads if need be."""
     import pyarrow as pa
 
+    features, splits = hub_tables(hub)
+    names = features.get(hub.label, {}).get("names") or class_names
+    tables = {}
+    for split, table in splits.items():
+        shown = f"{hub.id} ({hub.splits[split]})"
+        label = None if split == UNLABELLED else hub.label
+        tidy = {"text": texts_of(table[hub.text], shown, hub.text)}
+        if label is not None:
+            tidy["label"] = labels_of(table[label], names, shown, label)
+        tables[split] = pa.table(tidy)
+    return tables
+
+
+def hub_tables(hub: HubSet) -> tuple[dict[str, Any], dict[str, pa.Table]]:
+    """The data set's features and its splits as they are, with at least a row and the columns named."""
+    import pyarrow as pa
+
     folder = prepared_folder(hub) or _prepare(hub)
     features = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))["features"]
-    names = features.get(hub.label, {}).get("names") or class_names
     tables = {}
     for split, theirs in hub.splits.items():
         shown = f"{hub.id} ({theirs})"
@@ -110,11 +126,8 @@ def read_hub(hub: HubSet, class_names: Sequence[str] = ()) -> dict[str, pa.Table
         if table.num_rows == 0:
             raise HarnessError(f"{shown} has no rows")
         need([hub.text] if label is None else [hub.text, label], table.column_names, shown)
-        tidy = {"text": texts_of(table[hub.text], shown, hub.text)}
-        if label is not None:
-            tidy["label"] = labels_of(table[label], names, shown, label)
-        tables[split] = pa.table(tidy)
-    return tables
+        tables[split] = table
+    return features, tables
 
 
 def _prepare(hub: HubSet) -> Path:

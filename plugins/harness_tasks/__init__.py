@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import harness
 from harness.hookspecs import Register
+from harness_tasks.conll import ConllFile
 from harness_tasks.emotion import Emotion
 from harness_tasks.file import File
 from harness_tasks.glue import Cola, Mnli, Mrpc, Qnli, Qqp, Rte, Sst2, Sst2Sentences, Stsb
 from harness_tasks.hub import Hub
+from harness_tasks.ner import Btc, Wnut16, Wnut17
 from harness_tasks.reviews import Imdb, Reviews
 
-TASKS = (Emotion, File, Sst2, Sst2Sentences, Reviews, Imdb, Cola, Mrpc, Qqp, Mnli, Qnli, Rte, Stsb, Hub)
+TASKS = (
+    *(Emotion, File, Sst2, Sst2Sentences, Reviews, Imdb),
+    *(Cola, Mrpc, Qqp, Mnli, Qnli, Rte, Stsb, Hub),
+    *(Wnut17, Btc, Wnut16, ConllFile),
+)
 
 
 @harness.hookimpl

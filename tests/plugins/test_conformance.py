@@ -32,6 +32,7 @@ MEMBERS = [{"use": "mask", "probability": 0.5}, {"use": "ngram"}]
 # What components need, or what makes them quick on a few texts. Paths are below the test's folder.
 TABLES: dict[str, list[dict[str, Any]]] = {
     "file": [{"train": "data.csv"}],
+    "conll-file": [{"train": "data.conll"}],
     "hub": [{"id": "nobody/nothing", "revision": "0" * 40}],
     "chain": [{"of": MEMBERS, "copies": 2}],
     "mix": [{"of": MEMBERS, "copies": 2}, {"of": MEMBERS, "weights": [1, 2], "size": 40}],
@@ -116,6 +117,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("HARNESS_DATA", raising=False)
     rows = [f"text {number},{'yes' if number % 2 else 'no'}" for number in range(60)]
     (tmp_path / "data.csv").write_text("\n".join(["text,label", *rows]))
+    (tmp_path / "data.conll").write_text("".join(f"text O\n{n} B-number\n\n" for n in range(60)))
     generator = np.random.default_rng(0)
     answers = {text: generator.random(4).tolist() for text in ODD_TEXTS}
     for classes in (1, 2, 3):
@@ -139,7 +141,7 @@ def test_all_plugins_load() -> None:
 @pytest.mark.parametrize(("entry", "table"), cases())
 def test_component(entry: Entry, table: dict[str, Any], folder_of: Folder, folder: Path) -> None:
     component = build(entry, table, folder_of)
-    if isinstance(component, harness.Task) and entry.name != "file":
+    if isinstance(component, harness.Task) and entry.name not in ("file", "conll-file"):
         check_basics(component, INSTALLED)
         with suppress(harness.Unavailable):  # not every task has a sample
             check_task(component, "sample")

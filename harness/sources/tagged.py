@@ -1,0 +1,219 @@
+"""Tagged words: from CoNLL text, JSON lines, Parquet or the hub, into the columns ``tokens`` and ``tags``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from harness.api import HarnessError, Unavailable
+from harness.sources import DatasetTask
+from harness.sources.files import (
+    UNLABELLED,
+    find_splits,
+    json_rows,
+    need,
+    open_bytes,
+    read_table,
+    readable,
+    whole,
+)
+from harness.sources.hub import hub_tables
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# A word on each line with its columns, and an empty line behind each sentence.
+CONLL = tuple(f"{name}{packed}" for name in (".conll", ".bio", ".iob", ".txt") for packed in ("", ".gz"))
+TAGGED_FORMATS = (".jsonl.gz", ".jsonl", ".parquet", *CONLL)
+
+_TAG = re.compile(r"O|[BIESLU]-\S+")
+
+Column = int | str  # a name, or a number: 1 is the first, -1 the last
+
+
+@dataclass(frozen=True)
+class TaggedTask(DatasetTask):
+    """A task whose words are tagged, such as with the names in them; scored by F1 over whole entities.
+
+    Tables have the columns ``tokens`` and ``tags``, lists of strings; tags are BIO, IOB1 or IOBES. Local
+    files are of TAGGED_FORMATS, and an ``unlabelled`` one, of raw texts, of FORMATS.
+    """
+
+    task_type: ClassVar[str] = "tagging"
+    headline: ClassVar[str] = "f1"
+    tokens_column: ClassVar[Column] = ""  # "": see `read_tagged`
+    tags_column: ClassVar[Column] = ""
+
+    def local_files(self) -> dict[str, Path]:
+        """The local files to read, by split."""
+        return find_splits(self.local_folder(), formats=TAGGED_FORMATS)
+
+    def read_file(self, split: str, path: Path, shown: str) -> pa.Table:
+        """One split's local file; `shown` is what errors call it."""
+        if split == UNLABELLED:
+            return read_table(path, label=None, shown=shown)
+        return read_tagged(path, self.tokens_column, self.tags_column, shown)
+
+    def _read_hub(self) -> Mapping[str, pa.Table]:
+        if self.hub is None:
+            raise Unavailable(f"task {self.name!r} has no data set on the hub")
+        features, splits = hub_tables(self.hub)
+        feature: Any = features.get(self.hub.label)
+        while isinstance(feature, dict) and "names" not in feature and "feature" in feature:
+            feature = feature["feature"]  # of a list, its items'
+        if isinstance(feature, list):  # how older releases of `datasets` write one
+            feature = feature[0]
+        names = feature.get("names") if isinstance(feature, dict) else None
+        tables = {}
+        for split, table in splits.items():
+            words = table[self.hub.text].to_pylist()
+            tags = table[self.hub.label].to_pylist()
+            if names:
+                tags = [[names[tag] for tag in row] for row in tags]
+            rows = ((f"row {n}", *row) for n, row in enumerate(zip(words, tags, strict=True), 1))
+            tables[split] = _table(rows, f"{self.hub.id} ({self.hub.splits[split]})")
+        return tables
+
+
+def tagged_format_of(path: Path) -> str | None:
+    """Which of TAGGED_FORMATS a file's name ends in."""
+    return next((suffix for suffix in TAGGED_FORMATS if path.name.lower().endswith(suffix)), None)
+
+
+def read_tagged(path: Path, tokens: Column = "", tags: Column = "", shown: str = "") -> pa.Table:
+    """A file as a table of the columns ``tokens`` and ``tags``, lists of strings.
+
+    CoNLL text has columns by number, or by the names in its line ``# global.columns = ID FORM ...``;
+    by default words are the first column and tags the last. What separates them is a tab, where a line has
+    one, and else any space. Comments (``# ...``) before a sentence and ``-DOCSTART-`` are passed over. Other
+    formats have columns by name, ``tokens`` and ``tags`` by default. Raises HarnessError for a file that is
+    damaged, has no sentence or lacks a column, and for a sentence without one tag for each word.
+    """
+    shown = shown or str(path)
+    suffix = (tagged_format_of(path) or "").removesuffix(".gz")
+    if not suffix:
+        raise HarnessError(
+            f"{path} has no known format: expected a name that ends in {', '.join(TAGGED_FORMATS)}"
+        )
+    with readable(path, shown):
+        if suffix in CONLL:
+            return _table(_conll(path, tokens or 1, tags or -1, shown), shown)
+        names = [str(tokens or "tokens"), str(tags or "tags")]
+        if suffix == ".jsonl":
+            return _table(_objects(path, names, shown), shown)
+        return _table(_parquet(path, names, shown), shown)
+
+
+Sentences = Iterator[tuple[str, Any, Any]]  # where it stands, its words, their tags
+
+
+def _conll(path: Path, tokens: Column, tags: Column, shown: str) -> Sentences:
+    places: tuple[int, int] | None = None
+    names: list[str] = []
+    words: list[str] = []
+    marks: list[str] = []
+    start = width = 0
+    with open_bytes(path) as stream:
+        for number, raw in enumerate(stream, 1):
+            line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+            if not line.strip() or line.startswith("-DOCSTART-"):
+                if words:
+                    yield f"line {start}", words, marks
+                words, marks = [], []
+                continue
+            fields = line.split("\t") if "\t" in line else line.split()
+            if not words and _is_comment(line, fields, width):
+                title, _, listed = line[1:].partition("=")
+                if title.strip() == "global.columns":
+                    names = listed.split()
+                continue
+            width = len(fields)
+            if places is None:
+                places = _place(tokens, fields, names, shown), _place(tags, fields, names, shown)
+            if max(places) >= len(fields):
+                wanted = max(places) + 1
+                raise HarnessError(
+                    f"{shown} line {number} has {len(fields)} columns where column {wanted} is wanted"
+                )
+            start = start if words else number
+            words.append(fields[places[0]])
+            marks.append(fields[places[1]].strip())
+    if words:
+        yield f"line {start}", words, marks
+
+
+def _is_comment(line: str, fields: Sequence[str], width: int) -> bool:
+    """Whether a line before a sentence's first word is a comment, and not a hashtag or a "#" with its tag."""
+    if not line.startswith("#"):
+        return False
+    if "\t" in line:
+        return line.startswith("# ")
+    if not line.startswith("# "):
+        return len(fields) == 1
+    return not (_TAG.fullmatch(fields[-1]) and len(fields) in (2, width))
+
+
+def _place(column: Column, fields: Sequence[str], names: Sequence[str], shown: str) -> int:
+    """The place of a column in a line's fields, from 0."""
+    if isinstance(column, str):
+        if not names:
+            raise HarnessError(
+                f"{shown} has no names of columns, which a line '# global.columns = ...' would give; "
+                f"give the number of {column!r}, from 1 to {len(fields)}"
+            )
+        need([column], names, shown)
+        return list(names).index(column)
+    place = column - 1 if column > 0 else len(fields) + column
+    if not 0 <= place < len(fields):
+        raise HarnessError(f"{shown} has no column {column}; it has {len(fields)} columns")
+    return place
+
+
+def _objects(path: Path, names: Sequence[str], shown: str) -> Sentences:
+    for number, row in json_rows(path, shown):
+        need(names, row, f"{shown} line {number}")
+        yield f"line {number}", row[names[0]], row[names[1]]
+
+
+def _parquet(path: Path, names: Sequence[str], shown: str) -> Sentences:
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(path) as file:
+        need(names, file.schema_arrow.names, shown)
+        table = file.read(columns=list(names))
+    rows = zip(table[names[0]].to_pylist(), table[names[1]].to_pylist(), strict=True)
+    for number, (words, tags) in enumerate(rows, 1):
+        yield f"row {number}", words, tags
+
+
+def _table(sentences: Sentences, shown: str) -> pa.Table:
+    import pyarrow as pa
+
+    rows: tuple[list[list[str]], list[list[str]]] = [], []
+    for place, *columns in sentences:
+        for name, kept, given in zip(("words", "tags"), rows, columns, strict=True):
+            if not isinstance(given, list) or not all(isinstance(item, str) for item in given):
+                raise HarnessError(f"{shown} {place} has no list of strings for its {name}")
+            kept.append(list(map(whole, given)))
+        if len(rows[0][-1]) != len(rows[1][-1]):
+            raise HarnessError(
+                f"{shown} {place} has {len(rows[0][-1])} words and {len(rows[1][-1])} tags; "
+                "expected a tag for each word"
+            )
+    if not rows[0]:
+        raise HarnessError(f"{shown} has no sentences")
+    kind = pa.list_(pa.string())
+    return pa.table({"tokens": pa.array(rows[0], kind), "tags": pa.array(rows[1], kind)})
+
+
+__all__ = [
+    "CONLL",
+    "TAGGED_FORMATS",
+    "Column",
+    "TaggedTask",
+    "read_tagged",
+    "tagged_format_of",
+]
