@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+# Tags belong to words: what keeps words in their places, or brings texts of its own, serves tagging too.
+KEEPS_WORDS = frozenset({"classification", "regression", "tagging"})
+
 BLOCK = 4096  # texts; with another number the texts drawn are others, and as random
 
 Copies = Annotated[int, harness.Gt(0)]

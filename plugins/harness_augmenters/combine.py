@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import harness
 from harness_augmenters.blocks import (
     BLOCK,
+    KEEPS_WORDS,
     Copies,
     Prepared,
     Transform,
@@ -32,6 +33,7 @@ class Nothing(Prepared):
     """No new texts: the transfer set is the training texts."""
 
     name = "none"
+    task_types: ClassVar[frozenset[str]] = KEEPS_WORDS
 
     def prepare(self, corpus: Sequence[str]) -> Transform:
         """What makes nothing."""
@@ -47,6 +49,11 @@ class Combination(Prepared):
     """What combinations share: they are what their members are."""
 
     of: Members  # in order
+
+    @property
+    def task_types(self) -> frozenset[str]:  # type: ignore[override]
+        """What every member is for."""
+        return frozenset.intersection(*(member.task_types for member in self.of))
 
     @property
     def draws(self) -> bool:

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import harness
 from harness.api import SPLITS
 from harness.sources import FORMATS, UNLABELLED, find_splits, fingerprint, read_table, suggest
+from harness_augmenters.blocks import KEEPS_WORDS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,6 +38,7 @@ class Unlabelled(harness.Augmenter):
     """
 
     name = "unlabelled"
+    task_types: ClassVar[frozenset[str]] = KEEPS_WORDS
 
     file: str = ""  # relative to the current folder; .txt, .jsonl, .csv or .tsv (also .gz), or .parquet
     folder: str = ""  # under $HARNESS_DATA

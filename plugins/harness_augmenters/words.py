@@ -9,11 +9,11 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from typing import TYPE_CHECKING, Annotated, Protocol, overload
+from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol, overload
 
 import harness
 from harness.api import PAIR_SEPARATOR
-from harness_augmenters.blocks import Copies, Prepared, Probability, Transform, Words, by_block
+from harness_augmenters.blocks import KEEPS_WORDS, Copies, Prepared, Probability, Transform, Words, by_block
 from harness_augmenters.lexicon import Lexicon, count
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ class Substitutes(Protocol):
 @dataclass(frozen=True)
 class Substitution(Prepared):
     """Each word becomes another with a probability. A new text always differs from its source."""
+
+    task_types: ClassVar[frozenset[str]] = KEEPS_WORDS
 
     probability: Probability = 0.1  # for each word
     copies: Copies = 1  # new texts a text

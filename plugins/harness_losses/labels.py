@@ -1,4 +1,4 @@
-"""Losses with one right class a text."""
+"""Losses with one right class a text, or a word."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import harness
-from harness_losses.tensors import present, row_mean, wide
+from harness_losses.tensors import OF_CLASSES, present, row_mean, wide
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,7 +20,8 @@ class CrossEntropy(harness.Loss):
     """
 
     name = "cross-entropy"
-    baseline_for: ClassVar[frozenset[str]] = frozenset({"classification"})
+    task_types: ClassVar[frozenset[str]] = OF_CLASSES
+    baseline_for: ClassVar[frozenset[str]] = OF_CLASSES
 
     label_smoothing: Annotated[float, harness.Interval(ge=0, lt=1)] = 0.0  # spread evenly over all classes
 
@@ -52,6 +53,7 @@ class HardCrossEntropy(harness.Loss):
     """Cross-entropy with the teacher's most probable class as label (pseudo-labels: Lee, 2013)."""
 
     name = "hard-cross-entropy"
+    task_types: ClassVar[frozenset[str]] = OF_CLASSES
 
     def __call__(self, student: Tensor, teacher: Tensor | None, batch: harness.Batch) -> Tensor:
         """Logits (B, C), (B, C) to the batch mean, ()."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import harness
-from harness_losses.tensors import present, row_mean, wide
+from harness_losses.tensors import OF_CLASSES, present, row_mean, wide
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +26,7 @@ class MeanSquaredError(harness.Loss):
     @property
     def task_types(self) -> frozenset[str]:  # type: ignore[override]
         """Centred, the one score of a regression would always be 0."""
-        return frozenset({"classification"} if self.center else {"classification", "regression"})
+        return OF_CLASSES if self.center else OF_CLASSES | {"regression"}
 
     def __call__(self, student: Tensor, teacher: Tensor | None, batch: harness.Batch) -> Tensor:
         """Logits (B, C), (B, C) to the mean, ()."""
@@ -46,6 +46,7 @@ class MeanSquaredErrorOfProbabilities(harness.Loss):
     """
 
     name = "mse-probabilities"
+    task_types: ClassVar[frozenset[str]] = OF_CLASSES
 
     def __call__(self, student: Tensor, teacher: Tensor | None, batch: harness.Batch) -> Tensor:
         """Logits (B, C), (B, C) to the mean, ()."""

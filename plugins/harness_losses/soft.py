@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import harness
-from harness_losses.tensors import divergence, log_probabilities, present, row_mean
+from harness_losses.tensors import OF_CLASSES, divergence, log_probabilities, present, row_mean
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,6 +24,7 @@ class SoftTargets(harness.Loss):
     """
 
     name = "kl"
+    task_types: ClassVar[frozenset[str]] = OF_CLASSES
 
     temperature: Temperature = 2.0  # divides both models' logits; above 1 flattens, below 1 sharpens
 
@@ -43,6 +44,7 @@ class SoftCrossEntropy(harness.Loss):
     """
 
     name = "soft-cross-entropy"
+    task_types: ClassVar[frozenset[str]] = OF_CLASSES
 
     temperature: Temperature = 1.0  # divides both models' logits
 
@@ -62,6 +64,7 @@ class JensenShannon(harness.Loss):
     """
 
     name = "jensen-shannon"
+    task_types: ClassVar[frozenset[str]] = OF_CLASSES
 
     temperature: Temperature = 1.0  # divides both models' logits
 
@@ -85,6 +88,7 @@ class Decoupled(harness.Loss):
     """
 
     name = "decoupled"
+    task_types: ClassVar[frozenset[str]] = OF_CLASSES
 
     alpha: Weight = 1.0  # weight of the target class
     beta: Weight = 8.0  # weight of the other classes; the paper uses 1 to 10

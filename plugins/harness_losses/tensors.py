@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
     from harness import Batch
 
+OF_CLASSES = frozenset({"classification", "tagging"})  # what goes row by row is the same for texts and words
+
 
 def wide(logits: Tensor) -> Tensor:
     """The logits in float32 at least: half precision loses the small probabilities that losses live on."""

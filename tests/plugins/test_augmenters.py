@@ -622,3 +622,20 @@ def test_tagging_is_done_once_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pos, "_tags", tags)
     made(PartOfSpeechReplace(0.5, copies=7, tagger="spacy", pipeline="here"), ["ba ca"] * 10)
     assert tagged == 2 * 20  # for the frequencies, and for the block
+
+
+def test_which_augmenters_are_for_words_that_are_tagged() -> None:
+    found = catalog.load()
+    names = {
+        e.name for e in found.entries.values() if e.kind == "augmenter" and e.package == catalog.DISTRIBUTION
+    }
+    given: dict[str, Any] = {
+        "chain": {"of": [{"use": "mask"}]},
+        "mix": {"of": [{"use": "mask"}], "copies": 1},
+    }
+    built = {name: found.build("augmenter", {"use": name, **given.get(name, {})}) for name in names}
+    assert {name for name, one in built.items() if "tagging" in one.task_types} == {
+        *("none", "mask", "replace", "pos-replace", "embedding-replace", "unlabelled", "chain", "mix"),
+    }
+    mixed = found.build("augmenter", {"use": "chain", "of": [{"use": "mask"}, {"use": "ngram"}]})
+    assert mixed.task_types == {"classification", "regression"}

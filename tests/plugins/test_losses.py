@@ -287,10 +287,15 @@ def test_mse_of_one_column_is_the_distance_of_scores() -> None:
 def test_which_tasks_losses_are_for() -> None:
     kinds = {type(loss).name: loss.task_types for loss in ALL if loss != MeanSquaredError(center=True)}
     assert {name for name, types in kinds.items() if "regression" in types} == {"mse"}
+    assert all(types >= {"classification", "tagging"} for types in kinds.values())
     assert SquaredError().task_types == SquaredError().baseline_for == {"regression"}
-    assert MeanSquaredError(center=True).task_types == CrossEntropy().baseline_for == {"classification"}
+    assert (
+        MeanSquaredError(center=True).task_types
+        == CrossEntropy().baseline_for
+        == {"classification", "tagging"}
+    )
     assert Weighted((MeanSquaredError(), SquaredError())).task_types == {"regression"}
-    assert Weighted((MeanSquaredError(), SoftTargets())).task_types == {"classification"}
+    assert Weighted((MeanSquaredError(), SoftTargets())).task_types == {"classification", "tagging"}
     with pytest.raises(ValueError, match=r"no kind of task that all .* for: 'kl', 'squared-error'"):
         Weighted((SoftTargets(), SquaredError())).check()
 
