@@ -113,6 +113,10 @@ class Model(ABC):
     def predict(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Logits, or log-probabilities, of shape (N, C), in the order of the texts."""
 
+    def decide(self, texts: Sequence[str], logits: NDArray[np.float32]) -> NDArray[np.int64]:
+        """The class of each row, (N,), given `predict(texts)`; a tagger may search for a text's best tags."""
+        return logits.argmax(axis=1)  # type: ignore[no-any-return]
+
     def hidden(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """What the model's last layer sees of each text, (N, H): for losses that need "hidden"."""
         raise Unsupported(f"{type(self).__name__} has no hidden states")
@@ -140,11 +144,10 @@ class Batch:
     - ``attention``: a tuple of (B, heads, L, L), each layer's attention probabilities;
     - ``relations``: the last layer's queries, keys and values, each (B, L, H).
 
-    Where their widths differ, the student's hidden states and layers come through a linear map to the
-    teacher's width, which is learned along and then left behind.
+    Where widths differ, the student's hidden states and layers come through a linear map, learned along.
     """
 
-    __slots__ = ("labels", "mask", "size", "student", "teacher", "weights")
+    __slots__ = ("labels", "mask", "size", "student", "teacher", "weights", "words")
 
     def __init__(
         self,
@@ -154,6 +157,7 @@ class Batch:
         teacher: Mapping[str, Any] | None = None,
         mask: Tensor | None = None,
         weights: Tensor | None = None,
+        words: Tensor | None = None,
     ) -> None:
         self.labels = labels  # (B,), -1 where a row has no gold label; of a regression floats, and NaN there
         self.size = size
@@ -161,6 +165,7 @@ class Batch:
         self.teacher = teacher or {}
         self.mask = mask  # (B, L), true where a token is no padding
         self.weights = weights  # (B,), of mean 1 over the training labels: how much each row counts
+        self.words = words  # (texts,), of tagging: how many of the B rows, words, each text has, in order
 
 
 # -- components -----------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from harness.api import PAIR_SEPARATOR, HarnessError
+from harness.api import PAIR_SEPARATOR, HarnessError, words_before
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,6 +55,18 @@ class Tokens:
     def picked(self, ids: NDArray[np.int64]) -> NDArray[np.bool_] | None:
         """Of a batch's ids (B, L), those that have outputs of their own; None: a text has one."""
         return None
+
+    def counts(self, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
+        """(B,): how many outputs each of some texts has; None: one each."""
+        return None
+
+    def used(self) -> NDArray[np.int32]:
+        """The distinct ids, unmarked, in order."""
+        return np.unique(np.asarray(self.ids))
+
+    def renamed(self, names: NDArray[np.int32], size: int) -> Tokens:
+        """The same texts with id `names[i]`, below `size`, in place of i; padding keeps its own."""
+        return Tokens(names[np.asarray(self.ids)], self.offsets, self.padding)
 
     def batch(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """The ids of some rows, (B, L), padded to the longest of them."""
@@ -108,12 +120,28 @@ class WordTokens(Tokens):
         """See :class:`Tokens`."""
         return np.asarray(ids >= self.mark)
 
+    def counts(self, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
+        """See :class:`Tokens`."""
+        return self.reached[rows]
+
+    def used(self) -> NDArray[np.int32]:
+        """See :class:`Tokens`."""
+        return np.unique(np.asarray(self.ids) % self.mark)
+
+    def renamed(self, names: NDArray[np.int32], size: int) -> Tokens:
+        """See :class:`Tokens`; marks stay where they are."""
+        ids = np.asarray(self.ids)
+        found = names[ids % self.mark] + size * (ids >= self.mark).astype(np.int32)
+        return WordTokens(found, self.offsets, self.padding, size, self.words)
+
 
 class Featuriser(ABC):
     """Turns texts into ids. Saved as JSON; loaded by its `type`, never by a path from the file."""
 
     type: ClassVar[str]
-    size: int  # ids are below this
+    # Texts are words, one space apart, and the first id of each is raised by `size`: WordTokens.
+    of_words: ClassVar[bool] = False
+    size: int  # ids are below this, but for that mark
     padding: int = PADDING
     _known: ClassVar[dict[str, Any]] = {}
 
@@ -158,6 +186,8 @@ class Featuriser(ABC):
             ids: NDArray[np.int32] = np.memmap(spilled, dtype=np.int32, mode="r")
         else:
             ids = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.int32)
+        if self.of_words:
+            return WordTokens(ids, np.cumsum(lengths), self.padding, self.size, words_before(texts))
         return Tokens(ids, np.cumsum(lengths), self.padding)
 
     def save(self, folder: Path) -> None:
@@ -268,6 +298,69 @@ class Subwords(Featuriser):
         from tokenizers import Tokenizer
 
         return cls(Tokenizer.from_str(state["tokenizer"]), state["longest"], state["padding"])
+
+
+class WordSubwords(Subwords):
+    """A Hugging Face fast tokenizer over words that are tagged; the first piece of each word is marked.
+
+    The words are what stands between single spaces, whatever the tokenizer makes of them. One of which it
+    makes nothing, such as a lone variation selector, is read as an unknown one, so that it has a piece.
+    """
+
+    type = "word-subwords"
+    of_words = True
+
+    def __init__(self, tokenizer: Tokenizer, longest: int, padding: int) -> None:
+        super().__init__(_spaced(tokenizer), longest, padding)
+        known = (name for name in UNKNOWN_NAMES if self.tokenizer.token_to_id(name) is not None)
+        self.unknown = next(known, "?")
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """See :class:`Featuriser`."""
+        given = [text.split(" ") for text in texts]
+        encoded = self.tokenizer.encode_batch(given, is_pretokenized=True)
+        for row, (words, encoding) in enumerate(zip(given, encoded, strict=True)):
+            read = set(encoding.word_ids)
+            if len(read - {None}) < len(words):  # made nothing of, or cut off: the latter stay so
+                full = [word if at in read else self.unknown for at, word in enumerate(words)]
+                encoded[row] = self.tokenizer.encode(full, is_pretokenized=True)
+        return [self._marked(encoding.ids, encoding.word_ids) for encoding in encoded]
+
+    def _marked(self, ids: list[int], words: list[int | None]) -> list[int]:
+        before: int | None = None
+        for at, word in enumerate(words):
+            if word is not None:
+                if word != before:
+                    ids[at] += self.size
+                before = word
+        return ids or [self.padding]
+
+
+UNKNOWN_NAMES = ("[UNK]", "<unk>", "[unk]", "<UNK>")  # as vocabularies write it
+
+
+def _spaced(tokenizer: Tokenizer) -> Tokenizer:
+    """The same tokenizer, for which each word that it is given alone has a space before it.
+
+    Byte-level vocabularies, such as RoBERTa's, have other pieces for a word's start than for its middle.
+    """
+    from tokenizers import Tokenizer
+
+    def set_in(part: Any) -> None:
+        if isinstance(part, dict):
+            if part.get("type") == "ByteLevel" and "add_prefix_space" in part:
+                part["add_prefix_space"] = True
+            if part.get("type") == "Metaspace" and "prepend_scheme" in part:
+                part["prepend_scheme"] = "always"
+            for inner in part.values():
+                set_in(inner)
+        elif isinstance(part, list):
+            for inner in part:
+                set_in(inner)
+
+    state = json.loads(tokenizer.to_str())
+    set_in(state["pre_tokenizer"])
+    return Tokenizer.from_str(json.dumps(state))
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -1,7 +1,8 @@
 """The exported form of a module: ``model.onnx``, ``featuriser.json``, ``labels.json`` and ``export.json``.
 
-The graph maps ``ids`` (batch, length), int64, to ``logits`` (batch, classes), float32; padding is part of
-the graph. :mod:`harness.runtime` runs it from text to logits, without torch.
+The graph maps ``ids`` (batch, length), int64, to ``logits`` (batch, classes), float32, or to tag words to
+(batch, length, classes); padding is part of the graph. :mod:`harness.runtime` runs it from text to logits,
+without torch.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from harness.api import Unsupported
 from harness.featurise import Featuriser
@@ -52,8 +55,13 @@ def _trace(module: torch.nn.Module, featuriser: Featuriser, folder: Path) -> Non
     """Write the graph that torch makes of a module."""
     import torch
 
-    ids = torch.arange(18).view(2, 9) % max(1, featuriser.size - 1) + 1
-    ids[1, 6:] = featuriser.padding
+    if featuriser.of_words:  # a word may be several ids, and the outputs are as long as the ids
+        ids = torch.from_numpy(featuriser.tokens(["a b c", "d"]).batch(np.arange(2)))
+        free = {0: "batch", 1: "length"}
+    else:
+        ids = torch.arange(18).view(2, 9) % max(1, featuriser.size - 1) + 1
+        ids[1, 6:] = featuriser.padding
+        free = {0: "batch"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -64,7 +72,7 @@ def _trace(module: torch.nn.Module, featuriser: Featuriser, folder: Path) -> Non
                 str(folder / GRAPH),
                 input_names=["ids"],
                 output_names=["logits"],
-                dynamic_axes={"ids": {0: "batch", 1: "length"}, "logits": {0: "batch"}},
+                dynamic_axes={"ids": {0: "batch", 1: "length"}, "logits": free},
                 opset_version=_OPSET,
                 dynamo=False,
             )

@@ -80,9 +80,11 @@ def tagging(
     classes: Sequence[str],
     before: NDArray[np.int64],
     texts: Sequence[str] | None = None,
+    predicted: NDArray[np.integer[Any]] | None = None,
 ) -> dict[str, Any]:
     """Scores of logits (T, C) for the words of all texts against gold tags (T,); plain JSON values.
 
+    `predicted` are the tags (T,) that the model decided for; without them, those of the largest logits.
     ``precision``, ``recall`` and ``f1`` are over whole entities, the ``_macro`` ones means over the types
     that occur in gold or predicted tags. ``accuracy`` is over words, most of which are outside, so that it
     says little; ``accuracy_entities`` over the words that are in a gold entity. With `texts`,
@@ -95,7 +97,8 @@ def tagging(
         raise HarnessError("no word to score")
     if not np.isfinite(logits.max(axis=1)).all():
         raise HarnessError("the model's outputs are NaN or infinite")
-    predicted = logits.argmax(axis=1)
+    if predicted is None:
+        predicted = logits.argmax(axis=1)
     gold, found = entities(labels, classes, before), entities(predicted, classes, before)
     right = _common(gold, found)
     kinds = kinds_of(classes)

@@ -103,7 +103,8 @@ def train(
                 if (picked := tokens.picked(table)) is not None:
                     student = student[torch.from_numpy(picked).to(device)]  # (B, L, C) -> (T, C)
                 counts = None if weights is None else row_weights(weights, labels, targets)
-                batch = Batch(labels, len(at), own, theirs, ids != tokens.padding, counts)
+                words = None if (found := tokens.counts(rows)) is None else torch.from_numpy(found).to(device)
+                batch = Batch(labels, len(at), own, theirs, ids != tokens.padding, counts, words)
                 value = loss(student.float(), targets, batch)
                 (value * (len(at) / rows_of_step)).backward()  # type: ignore[no-untyped-call]
                 running += value.detach() * len(at)

@@ -45,7 +45,8 @@ def run(job: Job) -> dict[str, Any]:
         if examples.of_words:
             texts = list(examples.texts)
             before = words_before(texts)
-            result[split] = tagging(examples.labels, logits[split], examples.classes, before, texts)
+            tags = model.decide(texts, logits[split])
+            result[split] = tagging(examples.labels, logits[split], examples.classes, before, texts, tags)
         elif examples.labels.dtype == np.float32:
             result[split] = metrics.regression(examples.labels, logits[split])
         else:

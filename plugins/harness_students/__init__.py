@@ -9,6 +9,7 @@ from harness_students.fasttext import FastText
 from harness_students.linear import TfidfLogreg
 from harness_students.recurrent import BiGru, BiLstm, Gru, Lstm, TangBiLstm
 from harness_students.static import Static
+from harness_students.taggers import BiLstmTagger, CnnTagger
 from harness_students.transformer import TransformerStudent
 from harness_students.words import Cnn, Mlp
 
@@ -30,3 +31,5 @@ def register_students(register: Register) -> None:
     register(TangBiLstm)
     register(Static)
     register(TransformerStudent)
+    register(BiLstmTagger)
+    register(CnnTagger)

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from harness import Context, HarnessError
-from harness.featurise import UNKNOWN, Featuriser, Subwords
+from harness.featurise import UNKNOWN, UNKNOWN_NAMES, Featuriser, Subwords
 from harness.nn import TorchModel
 
 if TYPE_CHECKING:
     from harness_teachers.transformer import FineTuned
-
-_UNKNOWN = ("[UNK]", "<unk>", "[unk]", "<UNK>")  # as vocabularies write it
 
 
 def borrow(
@@ -48,7 +46,7 @@ def unknown_of(featuriser: Featuriser) -> int:
     """The id that stands for unknown words. Raises HarnessError where there is none."""
     if not isinstance(featuriser, Subwords):
         return UNKNOWN
-    for name in _UNKNOWN:
+    for name in UNKNOWN_NAMES:
         if (found := featuriser.tokenizer.token_to_id(name)) is not None:
             return found
     raise HarnessError("words cannot be dropped: the borrowed tokenizer has no piece for unknown words")

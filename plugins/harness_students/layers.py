@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from harness import Context, HarnessError
-from harness.featurise import Subwords
+from harness.featurise import Subwords, WordSubwords
 from harness.nn import TorchModel
 from harness_teachers.finetuning import (
     _CONFIG,
     Classifier,
+    TokenClassifier,
     TransformerModel,
     _encoder,
     _featuriser,
+    classifier,
     read_config,
 )
 from harness_teachers.labelled import LabelledClassifier
@@ -26,17 +28,23 @@ from harness_teachers.states import layers_of, place_of_layers
 
 if TYPE_CHECKING:
     from harness_students.transformer import Layers, TransformerStudent
+    from harness_teachers.transformer import Pooling
 
 
-def begin(student: TransformerStudent, classes: Sequence[str], context: Context) -> TransformerModel:
-    """The model that a student starts its training from, with the context's seed for what is random."""
+def begin(
+    student: TransformerStudent, classes: Sequence[str], context: Context, of_words: bool = False
+) -> TransformerModel:
+    """The model that a student starts its training from, with the context's seed for what is random.
+
+    It gives classes to texts, or to their words.
+    """
     import torch
 
     torch.manual_seed(context.seed)
     if student.start == "teacher":
         module, featuriser = _of_teacher(student, classes, context)
     else:
-        module, featuriser = _pretrained(student, len(classes), context)
+        module, featuriser = _pretrained(student, len(classes), context, of_words)
     shape = {
         "pooling": module.pooling,
         "dropout": module.dropout.p,
@@ -52,6 +60,9 @@ def load(folder: Path, context: Context) -> TransformerModel:
 
     def build(size: int, classes: int, pooling: Any, dropout: float, labelled: bool) -> nn.Module:
         config = folder / _CONFIG
+        if reads["type"] == WordSubwords.type:
+            encoder = _encoder("mean", classes, config=config)
+            return TokenClassifier(encoder, padding, classes, dropout, size)
         if labelled:
             encoder = _encoder("head", read_config(config).num_labels, config=config)
             return LabelledClassifier(encoder, padding, range(classes), separator)
@@ -109,28 +120,26 @@ def _of_teacher(
     config: Any = deepcopy(teacher.encoder.config)
     config.num_hidden_layers = len(keep)
     encoder = _fresh(config, teacher.pooling, len(classes), context)
-    rate = teacher.dropout.p
-    return (
-        Classifier(encoder, teacher.pooling, teacher.padding, len(classes), rate, featuriser.separator),
-        featuriser,
-    )
+    return classifier(encoder, teacher.pooling, featuriser, len(classes), teacher.dropout.p), featuriser
 
 
-def _pretrained(student: TransformerStudent, classes: int, context: Context) -> tuple[Classifier, Subwords]:
+def _pretrained(
+    student: TransformerStudent, classes: int, context: Context, of_words: bool
+) -> tuple[Classifier, Subwords]:
     start = student.start
     assert not isinstance(start, str)
     folder = start.folder()
     config = read_config(folder)
-    featuriser = _featuriser(folder, config, start.longest)
+    featuriser = _featuriser(folder, config, start.longest, of_words)
+    pooling: Pooling = "mean" if of_words else start.pooling
     if student.weights == "pretrained":
-        encoder = _encoder(start.pooling, classes, folder=folder)
+        encoder = _encoder(pooling, classes, folder=folder)
         if student.layers is not None:
             prune(encoder, chosen(student.layers, len(layers_of(encoder)), None))
     else:
         config.num_hidden_layers = len(chosen(student.layers, config.num_hidden_layers, None))
-        encoder = _fresh(config, start.pooling, classes, context)
-    reads = featuriser.padding, classes, start.dropout, featuriser.separator
-    return Classifier(encoder, start.pooling, *reads), featuriser
+        encoder = _fresh(config, pooling, classes, context)
+    return classifier(encoder, pooling, featuriser, classes, start.dropout), featuriser
 
 
 def _fresh(config: Any, pooling: Any, classes: int, context: Context) -> nn.Module:

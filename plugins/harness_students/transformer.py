@@ -35,7 +35,7 @@ class TransformerStudent(harness.TorchStudent):
 
     name = "transformer"
     mixed_precision: ClassVar[bool] = True
-    task_types: ClassVar[frozenset[str]] = frozenset({"classification", "regression"})
+    task_types: ClassVar[frozenset[str]] = frozenset({"classification", "regression", "tagging"})
     learns_from: ClassVar[frozenset[str]] = INNER | {"labels"}
 
     epochs: Annotated[int, Gt(0)] = 3
@@ -91,7 +91,8 @@ class TransformerStudent(harness.TorchStudent):
         """See :class:`harness.Student`."""
         from harness_students.layers import begin
 
-        return self.learn(begin(self, transfer.classes, context), transfer, validation, loss)
+        model = begin(self, transfer.classes, context, transfer.of_words)
+        return self.learn(model, transfer, validation, loss)
 
     def narrowed(
         self, module: torch.nn.Module, *tables: Tokens

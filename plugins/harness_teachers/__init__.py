@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import harness
 from harness_teachers import presets
+from harness_teachers.bilstm_crf import BiLstmCrf
 from harness_teachers.checkpoint import Checkpoint
 from harness_teachers.ensemble import Ensemble
 from harness_teachers.precomputed import Precomputed
@@ -37,3 +38,4 @@ def register_teachers(register: Register) -> None:
     register(Ensemble)
     register(Precomputed)
     register(Pupil)
+    register(BiLstmCrf)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from harness import Batch, Context, Examples, HarnessError, Loss
-from harness.featurise import Subwords, Tokens
+from harness.featurise import Subwords, Tokens, WordSubwords
 from harness.nn import TorchModel, training_of
 from harness.training import train
 from harness_teachers.states import Watch
@@ -80,6 +80,28 @@ class Classifier(nn.Module):
         return {"logits": self.output(self.dropout(pooled)), **watch.states(found, pooled)}
 
 
+class TokenClassifier(Classifier):
+    """Token ids (B, L) → logits (B, L, C): a linear layer on each last hidden state (Devlin et al., 2019).
+
+    The first ids of words are marked, by being `size` more than the token's own: for the module they are
+    that token, and for others they say which logits count.
+    """
+
+    def __init__(self, encoder: nn.Module, padding: int, classes: int, dropout: float, size: int) -> None:
+        super().__init__(encoder, "mean", padding, classes, dropout)
+        self.size = size
+
+    def outputs(self, ids: Tensor, names: Collection[str]) -> dict[str, Any]:
+        """See :class:`Classifier`; there is no hidden state of a text as a whole."""
+        ids = ids % self.size
+        mask = (ids != self.padding).long()  # (B, L)
+        with Watch(self.encoder, names, head=False) as watch:
+            found = self.encoder(input_ids=ids, attention_mask=mask, **watch.options)
+        assert self.output is not None
+        states = found.last_hidden_state  # (B, L, W)
+        return {"logits": self.output(self.dropout(states)), **watch.states(found, None)}
+
+
 @dataclass(frozen=True)
 class GoldLabels(Loss):
     """What a teacher is fine-tuned by: cross-entropy on gold labels, or squared error from gold scores.
@@ -87,7 +109,7 @@ class GoldLabels(Loss):
     The mean is over the rows that have a label; a batch with none gives 0.
     """
 
-    task_types: ClassVar[frozenset[str]] = frozenset({"classification", "regression"})
+    task_types: ClassVar[frozenset[str]] = frozenset({"classification", "regression", "tagging"})
 
     @property
     def needs(self) -> frozenset[str]:
@@ -111,21 +133,26 @@ def fine_tune(
     teacher: FineTuned, folder: Path, examples: Examples, validation: Examples, context: Context
 ) -> TorchModel:
     """Train the pretrained weights in `folder` on gold labels."""
-    featuriser = _featuriser(folder, read_config(folder), teacher.longest)
+    featuriser = _featuriser(folder, read_config(folder), teacher.longest, examples.of_words)
     torch.manual_seed(context.seed)
-    module = Classifier(
-        _encoder(teacher.pooling, len(examples.classes), folder=folder),
-        teacher.pooling,
-        featuriser.padding,
-        len(examples.classes),
-        teacher.dropout,
-        featuriser.separator,
-    )
+    pooling = "mean" if examples.of_words else teacher.pooling
+    encoder = _encoder(pooling, len(examples.classes), folder=folder)
+    module = classifier(encoder, pooling, featuriser, len(examples.classes), teacher.dropout)
     tokens = featuriser.tokens(examples.texts, context.scratch)
     held_out = featuriser.tokens(validation.texts)
     with _seen_rows_only(module, tokens, held_out) as (tokens, held_out):
         train(module, tokens, examples, GoldLabels(), training_of(teacher), context, (held_out, validation))
     return TransformerModel(module, featuriser, examples.classes, context)
+
+
+def classifier(
+    encoder: nn.Module, pooling: Pooling, featuriser: Subwords, classes: int, dropout: float
+) -> Classifier:
+    """A fresh classifier of texts, or of their words where that is what the featuriser marks."""
+    padding = featuriser.padding
+    if featuriser.of_words:
+        return TokenClassifier(encoder, padding, classes, dropout, featuriser.size)
+    return Classifier(encoder, pooling, padding, classes, dropout, featuriser.separator)
 
 
 class TransformerModel(TorchModel):
@@ -143,6 +170,9 @@ def load(teacher: FineTuned, folder: Path, context: Context) -> TransformerModel
     reads = json.loads((folder / "featuriser.json").read_text(encoding="utf-8"))
 
     def build(size: int, classes: int) -> nn.Module:
+        if reads["type"] == WordSubwords.type:
+            encoder = _encoder("mean", classes, config=folder / _CONFIG)
+            return TokenClassifier(encoder, reads["padding"], classes, teacher.dropout, size)
         encoder = _encoder(teacher.pooling, len(settings["classes"]), config=folder / _CONFIG)
         separator = reads["separator"]
         return Classifier(encoder, teacher.pooling, reads["padding"], classes, teacher.dropout, separator)
@@ -216,8 +246,8 @@ def _check_loaded(encoder: Any, told: Mapping[str, Any], folder: Path) -> None:
         )
 
 
-def _featuriser(folder: Path, config: Any, longest: int) -> Subwords:
-    """The fast tokenizer of a model folder."""
+def _featuriser(folder: Path, config: Any, longest: int, of_words: bool = False) -> Subwords:
+    """The fast tokenizer of a model folder, for texts or for texts whose words are tagged."""
     from transformers import AutoTokenizer
 
     if not has_tokenizer(folder):  # one without any words would be made up
@@ -237,7 +267,8 @@ def _featuriser(folder: Path, config: Any, longest: int) -> Subwords:
     positions = getattr(config, "max_position_embeddings", None) or longest
     # Some count positions from their padding id on; no model reads more than it has positions.
     room = positions - (padding + 1 if config.model_type in _COUNTED_FROM_PADDING else 0)
-    return Subwords(tokenizer.backend_tokenizer, min(longest, room), padding)
+    kind = WordSubwords if of_words else Subwords
+    return kind(tokenizer.backend_tokenizer, min(longest, room), padding)
 
 
 _COUNTED_FROM_PADDING = (
@@ -257,7 +288,7 @@ def _seen_rows_only(module: Classifier, *tables: Tokens) -> Iterator[tuple[Token
     encoder: Any = module.encoder
     full = encoder.get_input_embeddings()
     tied = [p for p in encoder.parameters() if p is full.weight]
-    used = np.unique(np.concatenate([np.asarray(table.ids) for table in tables]))
+    used = np.unique(np.concatenate([table.used() for table in tables]))
     used = used[used != module.padding]
     if (
         type(full) is not nn.Embedding  # such as one that scales its rows
@@ -281,9 +312,14 @@ def _seen_rows_only(module: Classifier, *tables: Tokens) -> Iterator[tuple[Token
     separator = module.separator
     if separator is not None:
         module.separator = int(place[separator]) if separator in used else -1
+    marked = module.size if isinstance(module, TokenClassifier) else 0
+    if isinstance(module, TokenClassifier):
+        module.size = len(used)
     try:
-        yield tuple(Tokens(place[np.asarray(table.ids)], table.offsets, table.padding) for table in tables)
+        yield tuple(table.renamed(place, len(used)) for table in tables)
     finally:
+        if isinstance(module, TokenClassifier):
+            module.size = marked
         with torch.no_grad():
             full.weight[rows] = small.weight.cpu()
         encoder.set_input_embeddings(full)

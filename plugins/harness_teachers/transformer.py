@@ -16,13 +16,17 @@ INNER = frozenset({"logits", "hidden", "layers", "attention", "relations"})  # w
 
 @dataclass(frozen=True, kw_only=True)
 class FineTuned(harness.Teacher):
-    """What fine-tuned transformers share: all but where their weights come from."""
+    """What fine-tuned transformers share: all but where their weights come from.
+
+    To tag words, a linear layer reads the last hidden state of each word's first piece; `pooling` then has
+    no meaning.
+    """
 
     accelerated: ClassVar[bool] = True
     mixed_precision: ClassVar[bool] = True
     exports: ClassVar[bool] = True
     gives: ClassVar[frozenset[str]] = INNER
-    task_types: ClassVar[frozenset[str]] = frozenset({"classification", "regression"})
+    task_types: ClassVar[frozenset[str]] = frozenset({"classification", "regression", "tagging"})
 
     epochs: Annotated[int, Gt(0)] = 3
     batch_size: Annotated[int, Gt(0)] = 32

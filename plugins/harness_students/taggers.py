@@ -1,0 +1,65 @@
+"""Students that tag words, by their forms where those are known and by how they are written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import harness
+from harness import Ge, Gt, Interval
+from harness_teachers.word_features import CHARACTERS, ReadsWords
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Tagger(ReadsWords, harness.TorchStudent):
+    task_types: ClassVar[frozenset[str]] = frozenset({"tagging"})
+
+    batch_size: Annotated[int, Gt(0)] = 64
+    min_examples: Annotated[int, Ge(0)] = 100_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class BiLstmTagger(_Tagger):
+    """An LSTM in both directions over words and their characters (cf. Lample et al., 2016), without a CRF.
+
+    With ten classes it has at most 224,002 parameters.
+    """
+
+    name = "bilstm-tagger"
+
+    hidden: Annotated[int, Gt(0)] = 48  # width of the state, in each direction
+
+    def module(self, size: int, classes: int) -> torch.nn.Module:
+        """See :class:`harness.TorchStudent`."""
+        from harness_teachers.taggers import BiLstm, Tagger, WordVectors
+
+        each = CHARACTERS + self.characters
+        vectors = WordVectors(size, each, self.width, self.word_dropout, self.dropout)
+        encoder = BiLstm(vectors.width, self.hidden, self.layers)
+        return Tagger(vectors, encoder, classes, self.dropout)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CnnTagger(_Tagger):
+    """Residual convolutions over three words, layer by layer, as in spaCy's pipelines.
+
+    With ten classes it has at most 216,066 parameters. It reads all words of a text at once, where a
+    recurrent student goes word by word.
+    """
+
+    name = "cnn-tagger"
+
+    hidden: Annotated[int, Gt(0)] = 64  # width of each layer
+    layers: Annotated[int, Interval(ge=1, le=8)] = 4  # so many words to each side are seen
+
+    def module(self, size: int, classes: int) -> torch.nn.Module:
+        """See :class:`harness.TorchStudent`."""
+        from harness_teachers.taggers import Tagger, Windows, WordVectors
+
+        each = CHARACTERS + self.characters
+        vectors = WordVectors(size, each, self.width, self.word_dropout, self.dropout)
+        encoder = Windows(vectors.width, self.hidden, self.layers)
+        return Tagger(vectors, encoder, classes, self.dropout)

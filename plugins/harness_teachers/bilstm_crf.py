@@ -1,0 +1,61 @@
+"""A recurrent tagger with a conditional random field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import harness
+from harness import Ge, Gt, Interval
+from harness.nn import Schedule
+from harness_teachers.word_features import ReadsWords
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, kw_only=True)
+class BiLstmCrf(ReadsWords, harness.Teacher):
+    """A BiLSTM over words and their characters, with a CRF over its outputs (Huang et al., 2015).
+
+    As in Lample et al. (2016) and Akbik et al. (2018, Flair), a text's tags are trained and decided as one
+    sequence, by Viterbi. Its logits, for students, are each word's log-marginals.
+    """
+
+    name = "bilstm-crf"
+    accelerated: ClassVar[bool] = True
+    task_types: ClassVar[frozenset[str]] = frozenset({"tagging"})
+
+    epochs: Annotated[int, Gt(0)] = 6
+    batch_size: Annotated[int, Gt(0)] = 32
+    learning_rate: Annotated[float, Gt(0)] = 3e-3  # the peak of the schedule
+    schedule: Schedule = "one-cycle"
+    warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.2  # share of the steps before the peak
+    weight_decay: Annotated[float, Ge(0)] = 0.01
+    accumulate: Annotated[int, Gt(0)] = 1  # batches whose gradients make one step
+    patience: Annotated[int, Ge(0)] = 0  # validations without a better score before stopping; 0: never
+    min_examples: Annotated[int, Ge(0)] = 60_000  # train on at least so many in all
+    vocabulary: Annotated[int, Gt(2)] = 20_000  # rows of forms, padding and unknown ones among them
+    width: Annotated[int, Gt(0)] = 48  # of each row
+    hidden: Annotated[int, Gt(0)] = 128  # width of the state, in each direction
+
+    def fit(
+        self, train: harness.Examples, validation: harness.Examples, context: harness.Context
+    ) -> harness.Model:
+        """See :class:`harness.Teacher`."""
+        from harness_teachers.sequences import fit
+
+        return fit(self, train, validation, context)
+
+    def module(self, size: int, classes: int) -> torch.nn.Module:
+        """A fresh module."""
+        from harness_teachers.sequences import build
+
+        return build(self, size, classes)
+
+    def load(self, folder: Path, context: harness.Context) -> harness.Model:
+        """See :class:`harness.Teacher`."""
+        from harness_teachers.sequences import SequenceModel
+
+        return SequenceModel.load(folder, context, self.module)

@@ -1,0 +1,67 @@
+"""Training a tagger on whole texts' tags, and deciding them as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from harness import Context, Examples
+from harness.featurise import WordTokens
+from harness.nn import TorchModel, training_of
+from harness.training import predict, train
+from harness_teachers.crf import SequenceLikelihood, padded
+from harness_teachers.taggers import BiLstm, CrfTagger, WordVectors
+from harness_teachers.word_features import CHARACTERS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from harness_teachers.bilstm_crf import BiLstmCrf
+
+_AT_ONCE = 1024  # texts that are decided together
+
+
+def build(teacher: BiLstmCrf, size: int, classes: int) -> CrfTagger:
+    """A fresh module for a teacher."""
+    each = CHARACTERS + teacher.characters
+    vectors = WordVectors(size, each, teacher.width, teacher.word_dropout, teacher.dropout)
+    encoder = BiLstm(vectors.width, teacher.hidden, teacher.layers)
+    return CrfTagger(vectors, encoder, classes, teacher.dropout)
+
+
+def fit(teacher: BiLstmCrf, examples: Examples, validation: Examples, context: Context) -> SequenceModel:
+    """Train on the likelihood of each text's gold tags."""
+    featuriser = teacher.featuriser(examples.texts)
+    torch.manual_seed(context.seed)
+    module = build(teacher, featuriser.size, len(examples.classes))
+    model = SequenceModel(module, featuriser, examples.classes, context)
+    tokens = featuriser.tokens(examples.texts, context.scratch)
+    watched = featuriser.tokens(validation.texts), validation
+    loss = SequenceLikelihood(module.crf)
+    train(module, tokens, examples, loss, training_of(teacher), context, watched)
+    return model
+
+
+class SequenceModel(TorchModel):
+    """A tagger whose tags are those of the best sequence, which need not be each word's most probable."""
+
+    def decide(self, texts: Sequence[str], logits: NDArray[np.float32]) -> NDArray[np.int64]:
+        """See :class:`harness.Model`; words that were not read have the tag of the largest logit."""
+        assert isinstance(self.module, CrfTagger)
+        tokens = self.featuriser.tokens(texts)
+        assert isinstance(tokens, WordTokens)
+        tags = super().decide(texts, logits)
+        emissions = predict(self.module, tokens, self.context, output="emissions")
+        device = self.context.device
+        for start in range(0, len(texts), _AT_ONCE):
+            rows = np.arange(start, min(start + _AT_ONCE, len(texts)))
+            at, counts = tokens.targets(rows), torch.from_numpy(tokens.reached[rows]).to(device)
+            with torch.inference_mode():
+                table = padded(torch.from_numpy(emissions[at]).to(device), counts)
+                best = self.module.crf.best(table, counts).cpu()
+            inside = torch.arange(best.shape[1]) < counts.cpu().unsqueeze(1)
+            tags[at] = best[inside].numpy()
+        return tags
