@@ -139,7 +139,7 @@ class Batch:
 
     ``student`` and ``teacher`` hold, by name, what else the loss needs of both models:
 
-    - ``hidden``: (B, H), what the last layer sees of a text;
+    - ``hidden``: (B, H), what the last layer sees of a text, or of each word that is tagged;
     - ``layers``: a tuple of (B, L, H), the embeddings first, then each layer's output;
     - ``attention``: a tuple of (B, heads, L, L), each layer's attention probabilities;
     - ``relations``: the last layer's queries, keys and values, each (B, L, H).

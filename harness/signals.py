@@ -46,34 +46,45 @@ class Signals:
             return
         rows = np.zeros(1, dtype=np.int64)
         with torch.no_grad():
-            ids = torch.from_numpy(tokens.batch(rows)).to(self.device)
-            _, own, theirs = self(module, ids, rows)
+            _, own, theirs, _ = self(module, tokens, rows)
         for name in sorted(self.names & {"hidden", "layers"}):
             narrow, wide = (_last(found[name]).shape[-1] for found in (own, theirs))
             if narrow != wide:
                 self.maps[name] = torch.nn.Linear(narrow, wide).to(self.device)
 
     def __call__(
-        self, module: torch.nn.Module, ids: Tensor, rows: NDArray[np.int64]
-    ) -> tuple[Tensor, dict[str, Any], dict[str, Any]]:
-        """The student's logits, and what else the loss needs of both models."""
+        self, module: torch.nn.Module, tokens: Tokens, rows: NDArray[np.int64]
+    ) -> tuple[Tensor, dict[str, Any], dict[str, Any], Tensor]:
+        """The student's logits of some texts, what else the loss needs of both models, and the mask (B, L).
+
+        Logits and hidden states have a row for each text, or for each word that is read and tagged.
+        """
+        table = tokens.batch(rows)
+        ids = torch.from_numpy(table).to(self.device)
+        picked = tokens.picked(table)
+
+        def of_rows(found: Tensor) -> Tensor:  # (texts, L, ...) -> (words, ...)
+            return found if picked is None else found[torch.from_numpy(picked).to(self.device)]
+
         if not self.names:
-            return module(ids), {}, {}
+            return of_rows(module(ids)), {}, {}, ids != tokens.padding
         outputs: Any = module.outputs
         own: dict[str, Any] = outputs(ids, self.names)
-        student = own.pop("logits")
+        student = of_rows(own.pop("logits"))
+        if "hidden" in own:
+            own["hidden"] = of_rows(own["hidden"])
         for name, mapped in self.maps.items():
             found = own[name]
             own[name] = tuple(map(mapped, found)) if isinstance(found, tuple) else mapped(found)
         theirs: dict[str, Any] = {}
         if self.teacher is not None:
-            teacher, tokens = self.teacher
+            teacher, read = self.teacher
             ask: Any = teacher.outputs
             with torch.no_grad():
-                theirs = ask(torch.from_numpy(tokens.batch(rows)).to(self.device), self.asked)
+                theirs = ask(torch.from_numpy(read.batch(rows)).to(self.device), self.asked)
         if self.hidden is not None:
-            theirs["hidden"] = torch.from_numpy(self.hidden[rows]).to(self.device).float()
-        return student, own, theirs
+            theirs["hidden"] = torch.from_numpy(self.hidden[tokens.targets(rows)]).to(self.device).float()
+        return student, own, theirs, ids != tokens.padding
 
 
 def _last(found: Tensor | tuple[Tensor, ...]) -> Tensor:

@@ -92,19 +92,15 @@ def train(
             places = [tokens.targets(rows) for rows in group]  # of labels and logits: texts, or their words
             rows_of_step = sum(map(len, places))
             for rows, at in zip(group, places, strict=True):
-                table = tokens.batch(rows)
-                ids = torch.from_numpy(table).to(device)  # (B, L)
                 targets = (
                     None if examples.logits is None else torch.from_numpy(examples.logits[at]).to(device)
                 )
                 labels = None if examples.labels is None else torch.from_numpy(examples.labels[at]).to(device)
                 with autocast:
-                    student, own, theirs = signals(module, ids, rows)
-                if (picked := tokens.picked(table)) is not None:
-                    student = student[torch.from_numpy(picked).to(device)]  # (B, L, C) -> (T, C)
+                    student, own, theirs, mask = signals(module, tokens, rows)
                 counts = None if weights is None else row_weights(weights, labels, targets)
                 words = None if (found := tokens.counts(rows)) is None else torch.from_numpy(found).to(device)
-                batch = Batch(labels, len(at), own, theirs, ids != tokens.padding, counts, words)
+                batch = Batch(labels, len(at), own, theirs, mask, counts, words)
                 value = loss(student.float(), targets, batch)
                 (value * (len(at) / rows_of_step)).backward()  # type: ignore[no-untyped-call]
                 running += value.detach() * len(at)

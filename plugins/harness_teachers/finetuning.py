@@ -92,14 +92,15 @@ class TokenClassifier(Classifier):
         self.size = size
 
     def outputs(self, ids: Tensor, names: Collection[str]) -> dict[str, Any]:
-        """See :class:`Classifier`; there is no hidden state of a text as a whole."""
+        """See :class:`Classifier`; "hidden" is (B, L, W), of each token."""
         ids = ids % self.size
         mask = (ids != self.padding).long()  # (B, L)
-        with Watch(self.encoder, names, head=False) as watch:
+        with Watch(self.encoder, set(names) - {"hidden"}, head=False) as watch:
             found = self.encoder(input_ids=ids, attention_mask=mask, **watch.options)
         assert self.output is not None
         states = found.last_hidden_state  # (B, L, W)
-        return {"logits": self.output(self.dropout(states)), **watch.states(found, None)}
+        logits = self.output(self.dropout(states))
+        return {"logits": logits, "hidden": states, **watch.states(found, None)}
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
-from harness import HarnessError, Unavailable
+from harness import Batch, HarnessError, Loss, Unavailable
 from harness.api import Examples
 from harness.featurise import Featuriser, WordSubwords, WordTokens
 from harness.nn import TorchModel
@@ -199,10 +200,36 @@ def test_marks_follow_the_rows_in_use(folder_of: Folder) -> None:
     assert module.size == made.size
 
 
-def test_texts_as_a_whole_have_no_hidden_state(folder_of: Folder, context: CheckContext) -> None:
+def test_each_word_has_a_hidden_state(folder_of: Folder, context: CheckContext) -> None:
     model = teacher(folder_of("bert"), epochs=1).fit(examples(), examples(), context)
-    with pytest.raises(HarnessError, match="shows no hidden state of a text as a whole"):
-        model.hidden(["sun"])
+    assert isinstance(model, TorchModel) and isinstance(model.module, TokenClassifier)
+    states = model.hidden(TEXTS)
+    assert states.shape == (sum(len(text.split(" ")) for text in TEXTS), 16)
+    with torch.inference_mode():
+        again = model.module.output(torch.from_numpy(states))  # type: ignore[misc]
+    np.testing.assert_allclose(again, model.predict(TEXTS), atol=1e-5)
+
+
+def test_students_learn_from_each_words_hidden_state(folder_of: Folder, context: CheckContext) -> None:
+    given = examples()
+    lent = teacher(folder_of("bert"), longest=5).fit(given, given, context)
+    hidden = lent.hidden(given.texts).astype(np.float16)
+    states = Examples(given.texts, CLASSES, hidden=hidden, of_words=True)
+    student = TransformerStudent(
+        start=teacher(folder_of("bert"), longest=5), epochs=60, batch_size=2, learning_rate=1e-2
+    )
+
+    @dataclass(frozen=True)
+    class Nearer(Loss):
+        needs = frozenset({"hidden"})
+
+        def __call__(self, student: Any, teacher: Any, batch: Batch) -> Any:
+            assert batch.student["hidden"].shape == batch.teacher["hidden"].shape == (batch.size, 16)
+            return (batch.student["hidden"] - batch.teacher["hidden"]).square().mean()
+
+    model = student.fit(states, given, Nearer(), context)
+    read = np.abs(hidden).sum(1) > 0  # words behind the cut have zeros
+    assert not read.all() and np.abs(model.hidden(given.texts) - hidden)[read].mean() < 0.2
 
 
 def test_the_exported_graph_tags_texts_of_any_length(
