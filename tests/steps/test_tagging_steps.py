@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from stepbench import Bench, Makes, Repeater, Spans, Speaker
+from stepbench import Bench, Makes, Repeater, Says, Spans, Speaker
 
 from harness.api import HarnessError
 from harness.steps import data, targets, transfer
@@ -126,3 +126,22 @@ def test_whole_entities_are_scored(bench: Bench) -> None:
     scores = found.result["test"]
     assert scores["f1"] == pytest.approx(2 * 2 / 6) and scores["accuracy"] == pytest.approx(6 / 7)
     assert scores["per_class"]["loc"]["f1"] == 1 and scores["f1_surface"] == pytest.approx(2 / 3)
+
+
+class Decides(Says):
+    """A model that knows better than its logits."""
+
+    def decide(self, texts: Sequence[str], logits: Any) -> Any:
+        """The gold tags of these texts."""
+        assert list(texts) == TEXTS and logits.shape == (7, 5)
+        return np.array(GOLD)
+
+
+def test_the_tags_that_a_model_decides_for_are_scored(bench: Bench) -> None:
+    source = bench.run("data", task=Spans.of(*ROWS))
+    for model, f1 in ((Says, 2 * 1 / (3 + 7)), (Decides, 1)):
+        teacher = Speaker(lengths, model=model)  # all words are names of their own: one is right
+        fitted = bench.run("teacher", {"data": source}, teacher=teacher)
+        needs = {"data": source, "model": fitted}
+        found = bench.run("evaluation", needs, task=Spans.of(*ROWS), teacher=teacher)
+        assert found.result["test"]["f1"] == pytest.approx(f1)
