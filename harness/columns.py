@@ -28,8 +28,10 @@ class Column:
 def columns(table: Table, merged: bool = False) -> list[Column]:
     """The columns of the ranked rows; one that no row fills is left out. `merged` ones need less width."""
     beside = ["f1_macro", "masked_accuracy", "spearman"]
-    if table.task.get("type") == "classification":  # of tags, almost all are right
+    if table.task.get("type") == "classification":
         beside.insert(0, "accuracy")
+    elif table.task.get("type") == "tagging":  # beside F1, accuracy shows how little it says of tags
+        beside = ["precision", "recall", "f1_macro", "accuracy"]
     names = [table.headline, *(name for name in beside if name != table.headline)]
     recipe = [Column(part, partial(_label, part), numeric=False) for part in ("teacher", "augmenter", "loss")]
     found = [

@@ -2,8 +2,8 @@
 
 With it any two rows can be compared on the same examples later, also from results that were committed, with
 no store. One row of the file is a cell's: predicted classes, or numbers of a regression, and how sure the
-model was; one more row is each list of gold labels, which its cells refer to by a digest. Nothing in it is
-text of the data.
+model was; one more row is each list of gold labels, which its cells refer to by a digest. Of tagging, these
+are the tags of all texts' words, end to end. Nothing in it is text of the data.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+    from harness.api import Examples
     from harness.plan import Plan
     from harness.record import Record
     from harness.store import Artefact, Store
@@ -28,18 +29,24 @@ _STEPS = 255  # a confidence is kept as one byte: to the nearest 1/255
 
 
 class Prediction(NamedTuple):
-    """A model's answers to the test split, in its order."""
+    """A model's answers to the test split, in its order: N texts, or of tagging the N words of all texts."""
 
     predicted: NDArray[Any]  # (N,), int16 classes; of a regression float32 numbers
     confidence: NDArray[np.float32]  # (N,), the predicted class's probability; empty of a regression
     gold: NDArray[Any]  # (N,), int16 with -1 for none; of a regression float32 with NaN for none
     classes: tuple[str, ...] = ()  # names, by number; empty of a regression
     positive: int = -1  # of two classes the one whose F1 is the metric "f1"
+    lengths: tuple[int, ...] = ()  # of tagging, how many words each text has
 
     @property
     def numeric(self) -> bool:
         """Whether these are numbers of a regression."""
         return bool(self.gold.dtype.kind == "f")
+
+
+def tags_of(split: str) -> str:
+    """Under what name an evaluation keeps the tags that a model decided for, beside a split's logits."""
+    return f"{split}-tags"
 
 
 def read(folder: Path) -> dict[str, Prediction]:
@@ -93,7 +100,7 @@ def merge(
 def collect(plan: Plan, records: Iterable[Record], store: Store) -> dict[str, Prediction]:
     """What the store holds for these records of a plan; cells that are damaged meanwhile are left out."""
     ok = {record["cell"] for record in records if record["status"] == "ok"}
-    gold: dict[str, tuple[Artefact, NDArray[Any]]] = {}  # by the data step's key
+    gold: dict[str, tuple[Artefact, Examples]] = {}  # by the data step's key
     found = {}
     for cell in plan.cells:
         if cell.key in ok and (one := _stored(cell.steps, cell.task, gold, store)) is not None:
@@ -102,7 +109,7 @@ def collect(plan: Plan, records: Iterable[Record], store: Store) -> dict[str, Pr
 
 
 def _stored(
-    steps: Mapping[str, str], task: Any, known: dict[str, tuple[Artefact, NDArray[Any]]], store: Store
+    steps: Mapping[str, str], task: Any, known: dict[str, tuple[Artefact, Examples]], store: Store
 ) -> Prediction | None:
     from safetensors.numpy import load_file
 
@@ -113,21 +120,33 @@ def _stored(
     try:
         if steps["data"] not in known:
             source = store.open("data", steps["data"])
-            labels = data.load(source, "test").labels
-            if labels is None:
-                return None
-            known[steps["data"]] = source, labels
-        logits = load_file(store.open("evaluation", steps["evaluation"]).folder / PREDICTIONS)["test"]
+            known[steps["data"]] = source, data.load(source, "test")
+        kept = load_file(store.open("evaluation", steps["evaluation"]).folder / PREDICTIONS)
+        logits = kept["test"]
     except (Damaged, KeyError, OSError):
         return None
-    source, labels = known[steps["data"]]
-    return of_logits(logits, labels, source.result["classes"], getattr(task, "positive", ""))
+    source, examples = known[steps["data"]]
+    if examples.labels is None:
+        return None
+    about = examples.labels, source.result["classes"], getattr(task, "positive", "")
+    # What a model decided for, such as a text's best sequence, need not be each word's largest logit.
+    found = of_logits(logits, *about, kept.get(tags_of("test")))
+    if found is None or not examples.of_words:
+        return found
+    return found._replace(lengths=tuple(text.count(" ") + 1 for text in examples.texts))
 
 
 def of_logits(
-    logits: NDArray[Any], gold: NDArray[Any], classes: Iterable[str], positive: str = ""
+    logits: NDArray[Any],
+    gold: NDArray[Any],
+    classes: Iterable[str],
+    positive: str = "",
+    decided: NDArray[Any] | None = None,
 ) -> Prediction | None:
-    """A prediction from logits (N, C) or numbers (N, 1); None of outputs of another form."""
+    """A prediction from logits (N, C) or numbers (N, 1); None of outputs of another form.
+
+    `decided` are the classes (N,) of a model that does not just take the largest logit.
+    """
     import numpy as np
 
     if logits.ndim != 2 or gold.shape != (len(logits),) or not np.isfinite(logits.max(axis=1)).all():
@@ -137,9 +156,11 @@ def of_logits(
         return Prediction(logits[:, 0].astype(np.float32), empty, gold.astype(np.float32))
     names = tuple(classes)
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    sure = (1 / np.exp(shifted).sum(axis=1)).astype(np.float32)  # the largest logit was shifted to 0
+    answers = np.asarray(logits.argmax(axis=1) if decided is None else decided, dtype=np.int16)
+    mine = np.take_along_axis(shifted, answers[:, None].astype(np.int64), axis=1)[:, 0]
+    sure = (np.exp(mine) / np.exp(shifted).sum(axis=1)).astype(np.float32)
     chosen = names.index(positive) if positive in names else -1
-    return Prediction(logits.argmax(axis=1).astype(np.int16), sure, gold.astype(np.int16), names, chosen)
+    return Prediction(answers, sure, gold.astype(np.int16), names, chosen)
 
 
 # -- the file ------------------------------------------------------------------------------------------------
@@ -158,6 +179,7 @@ def _encode(found: Mapping[str, Prediction]) -> pa.Table:
             ("labels", pa.list_(pa.int16())),
             ("numbers", pa.list_(pa.float32())),
             ("confidence", pa.list_(pa.uint8())),
+            ("lengths", pa.list_(pa.int32())),
         ]
     )
     rows: list[dict[str, Any]] = []
@@ -167,7 +189,11 @@ def _encode(found: Mapping[str, Prediction]) -> pa.Table:
         column = "numbers" if one.numeric else "labels"
         if gold not in known:
             known.add(gold)
-            named = {"classes": list(one.classes), "positive": one.positive}
+            named = {
+                "classes": list(one.classes),
+                "positive": one.positive,
+                "lengths": list(one.lengths) or None,
+            }
             rows.append({"gold": gold, column: one.gold, **named})
         quantised = np.rint(one.confidence * _STEPS).astype(np.uint8)
         rows.append({"cell": cell, "gold": gold, column: one.predicted, "confidence": quantised})
@@ -190,20 +216,26 @@ def _decode(rows: pa.Table) -> dict[str, Prediction]:
 
     cells, digests = rows["cell"].to_pylist(), rows["gold"].to_pylist()
     gold = {digests[row]: row for row, cell in enumerate(cells) if cell is None}
+    lengths = rows["lengths"].to_pylist() if "lengths" in rows.column_names else [None] * len(cells)
     about = {
-        key: (answers(row), tuple(rows["classes"][row].as_py()), rows["positive"][row].as_py())
+        key: (
+            answers(row),
+            tuple(rows["classes"][row].as_py()),
+            rows["positive"][row].as_py(),
+            tuple(lengths[row] or ()),
+        )
         for key, row in gold.items()
     }
     found = {}
     for row, cell in enumerate(cells):
         if cell is None:
             continue
-        labels, classes, positive = about[digests[row]]
+        labels, classes, positive, words = about[digests[row]]
         predicted, sure = answers(row), array("confidence", row)
-        if len(predicted) != len(labels) or sure is None:
+        if len(predicted) != len(labels) or sure is None or (words and sum(words) != len(labels)):
             raise ValueError("as many answers as labels are due")
         confidence = (sure / np.float32(_STEPS)).astype(np.float32)
-        found[cell] = Prediction(predicted, confidence, labels, classes, positive)
+        found[cell] = Prediction(predicted, confidence, labels, classes, positive, words)
     return found
 
 
@@ -212,4 +244,5 @@ def digest(one: Prediction) -> str:
     from harness.fingerprint import digest as text_digest
 
     kind = one.gold.dtype.kind
-    return text_digest("gold", kind, one.gold.tobytes().hex(), *one.classes, str(one.positive))
+    words = [str(one.lengths)] if one.lengths else []
+    return text_digest("gold", kind, one.gold.tobytes().hex(), *one.classes, str(one.positive), *words)

@@ -28,6 +28,7 @@ import numpy as np
 
 from harness.api import HarnessError
 from harness.predictions import Prediction
+from harness.spans import OF_SPANS, Spans, spans_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,7 +39,7 @@ _FEWEST = 200  # resamples of a test set so large that a thousand would take lon
 _WORK = 100_000_000  # examples × resamples that are worth the time
 _CHUNK = 10_000_000  # of them held at a time
 
-Scores = Callable[["_Cells", "NDArray[np.float32]"], "NDArray[np.float64]"]
+Scores = Callable[[Any, "NDArray[np.float32]"], "NDArray[np.float64]"]  # of _Cells, or of Spans
 
 
 class Difference(NamedTuple):
@@ -184,17 +185,14 @@ def estimate(metric: str, rows: Sequence[Sequence[Prediction]], resamples: int |
     known = metrics_of(first)
     if metric not in known:
         raise HarnessError(f"'{metric}' cannot be had from predictions; these can: {', '.join(known)}")
-    has_gold = np.isfinite(first.gold) if first.numeric else first.gold >= 0
     cells = [one for row in rows for one in row]
     for one in cells:
-        if one.gold is not first.gold and not np.array_equal(
+        same = one.gold is first.gold or np.array_equal(
             one.gold, first.gold, equal_nan=one.numeric and first.numeric
-        ):
+        )
+        if not same or one.lengths != first.lengths:
             raise ValueError("predictions for other examples cannot be compared")
-    stacked = _Cells(
-        np.stack([one.predicted for one in cells])[:, has_gold], first.gold[has_gold], first.positive
-    )
-    count = len(stacked.gold)
+    stacked, count = _stacked(cells)
     if not count:
         raise HarnessError("no example with a gold label to compare on")
     resamples = resamples or max(_FEWEST, min(_RESAMPLES, _WORK // count))
@@ -208,7 +206,8 @@ def estimate(metric: str, rows: Sequence[Sequence[Prediction]], resamples: int |
     ends = np.cumsum([len(row) for row in rows])
     means = np.stack([part.mean(axis=0) for part in np.split(table, ends[:-1])])  # (R, 1 + B)
     own = np.split(table[:, 0], ends[:-1])
-    hits = stacked.predicted == stacked.gold
+    # Words of one text are not independent, as McNemar's test would have it.
+    hits = stacked.predicted == stacked.gold if isinstance(stacked, _Cells) else None
     single = metric in _ACCURACIES
     return Estimates(
         metric=metric,
@@ -219,9 +218,21 @@ def estimate(metric: str, rows: Sequence[Sequence[Prediction]], resamples: int |
         scores=tuple(own),
         examples=count,
         right=tuple(
-            hits[end - 1] if single and len(part) == 1 else None for end, part in zip(ends, own, strict=True)
+            hits[end - 1] if hits is not None and single and len(part) == 1 else None
+            for end, part in zip(ends, own, strict=True)
         ),
     )
+
+
+def _stacked(cells: Sequence[Prediction]) -> tuple[_Cells | Spans, int]:
+    """What models answered to the examples that have a gold label, and how many these are."""
+    first = cells[0]
+    predicted = np.stack([one.predicted for one in cells])
+    if first.lengths:
+        before = np.concatenate([[0], np.cumsum(first.lengths)])
+        return spans_of(list(predicted), first.gold, before, first.classes), len(first.lengths)
+    has_gold = np.isfinite(first.gold) if first.numeric else first.gold >= 0
+    return _Cells(predicted[:, has_gold], first.gold[has_gold], first.positive), int(has_gold.sum())
 
 
 def _resampled(generator: np.random.Generator, count: int, draws: int) -> NDArray[np.float32]:
@@ -296,6 +307,8 @@ def metrics_of(one: Prediction) -> dict[str, Scores]:
     """What can be told from such predictions, by the metric's name."""
     if one.numeric:
         return _OF_NUMBERS
+    if one.lengths:
+        return dict(OF_SPANS)
     return _OF_CLASSES if one.positive >= 0 else {k: v for k, v in _OF_CLASSES.items() if k != "f1"}
 
 

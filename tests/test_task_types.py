@@ -226,4 +226,7 @@ def test_leaderboards_show_what_glue_lists() -> None:
     worse, better = {"f1": 0.5, "accuracy": 0.9}, {"f1": 0.7, "accuracy": 0.6}
     task = {"type": "classification", "headline": "f1"}
     assert shown(task, worse, better) == (["70.0", "60.0"], ["F1, %", "accuracy, %"])
-    assert shown({"type": "tagging", "headline": "f1"}, worse, better) == (["70.0"], ["F1, %"])
+    assert shown({"type": "tagging", "headline": "f1"}, worse, better) == (
+        ["70.0", "60.0"],
+        ["F1, %", "accuracy, %"],
+    )

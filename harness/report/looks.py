@@ -103,9 +103,10 @@ def _per_class(section: Section, classes: list[tuple[int, str]]) -> Look:
         "hovertemplate": "<b>%{y}</b>, F1 %{x:.1f} %<br>precision %{customdata[0]:.1f} %, "
         "recall %{customdata[1]:.1f} %<br>%{customdata[2]} in the test split<extra></extra>",
     }
+    tagged = section.table.task.get("type") == "tagging"
     return Look(
         id=f"{section.slug}-classes",
-        title="Score by class",
+        title="Score by type of entity" if tagged else "Score by class",
         note="Mean over seeds." + _some(section, classes),
         styles=(
             {**style, "marker": {"color": "@row", "size": 12}},
@@ -125,7 +126,10 @@ def _per_class(section: Section, classes: list[tuple[int, str]]) -> Look:
             axis(type="category", autorange="reversed"),
             height=_height(len(classes), 36),
         ),
-        head=("class", "F1, %", "precision, %", "recall, %", "texts"),
+        head=(
+            *("type" if tagged else "class", "F1, %", "precision, %", "recall, %"),
+            "entities" if tagged else "texts",
+        ),
         keys=("y", "x", "customdata.0", "customdata.1", "customdata.2"),
         series=series,
     )

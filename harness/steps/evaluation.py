@@ -9,6 +9,7 @@ import numpy as np
 
 from harness import metrics
 from harness.api import HarnessError, Task, words_before
+from harness.predictions import tags_of
 from harness.steps import data
 from harness.tagging import tagging
 
@@ -22,7 +23,10 @@ _SPLITS = ("validation", "test")
 
 
 def run(job: Job) -> dict[str, Any]:
-    """Result: metrics by split; the folder holds the logits by split, each (N, C) float32."""
+    """Result: metrics by split; the folder holds the logits by split, each (N, C) float32.
+
+    Of tagging, it also holds the tags that the model decided for, (N,) int16.
+    """
     from safetensors.numpy import load_file, save_file
 
     source = job.need("data")
@@ -30,6 +34,7 @@ def run(job: Job) -> dict[str, Any]:
     task: Task | None = job.step.components.get("task")  # type: ignore[assignment]
     teacher = load_file(job.need("teacher").folder / PREDICTIONS) if job.has("teacher") else None
     logits: dict[str, NDArray[np.float32]] = {}
+    decided: dict[str, NDArray[np.int16]] = {}  # of tagging
     result: dict[str, Any] = {}
     for split in _SPLITS:
         examples = data.load(source, split)
@@ -46,6 +51,7 @@ def run(job: Job) -> dict[str, Any]:
             texts = list(examples.texts)
             before = words_before(texts)
             tags = model.decide(texts, logits[split])
+            decided[tags_of(split)] = tags.astype(np.int16)
             result[split] = tagging(examples.labels, logits[split], examples.classes, before, texts, tags)
         elif examples.labels.dtype == np.float32:
             result[split] = metrics.regression(examples.labels, logits[split])
@@ -55,5 +61,5 @@ def run(job: Job) -> dict[str, Any]:
         result[split]["texts_per_s"] = len(examples) / max(seconds, 1e-9)
         if teacher is not None:
             result[split]["agreement"] = metrics.agreement(logits[split], teacher[split])
-    save_file(logits, job.folder / PREDICTIONS)
+    save_file({**logits, **decided}, job.folder / PREDICTIONS)
     return result
