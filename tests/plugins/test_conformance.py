@@ -27,6 +27,10 @@ INSTALLED = catalog.load()
 OURS = [entry for entry in INSTALLED.entries.values() if entry.package == catalog.DISTRIBUTION]
 SMALL: dict[str, Any] = {"use": "mlp", "vocabulary": 40, "width": 4, "min_examples": 0, "epochs": 1}
 TINY: dict[str, Any] = {"use": "transformer", "model": "bert", "longest": 16}
+TAGGER: dict[str, Any] = {
+    **{"vocabulary": 40, "affixes": 30, "shapes": 10, "letters": 30, "width": 4, "hidden": 6},
+    **{"min_examples": 0, "epochs": 1, "longest": 32},
+}
 MEMBERS = [{"use": "mask", "probability": 0.5}, {"use": "ngram"}]
 
 # What components need, or what makes them quick on a few texts. Paths are below the test's folder.
@@ -58,6 +62,9 @@ TABLES: dict[str, list[dict[str, Any]]] = {
         {"min_examples": 0, "epochs": 1, "embeddings": TINY, "width": 8},
         {"min_examples": 0, "epochs": 1, "embeddings": TINY, "width": 0, "hidden": 4, "weighting": "zipf"},
     ],
+    "bilstm-tagger": [TAGGER, TAGGER | {"layers": 2, "characters": 3}],
+    "cnn-tagger": [TAGGER],
+    "bilstm-crf": [TAGGER],
     "spacy-textcat": [
         {"architecture": architecture, "epochs": 1, "width": 8, "rows": 20, "buckets": 64}
         for architecture in ("ensemble", "bow", "cnn")
