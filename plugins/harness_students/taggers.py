@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class _Tagger(ReadsWords, harness.TorchStudent):
     task_types: ClassVar[frozenset[str]] = frozenset({"tagging"})
+    learns_from: ClassVar[frozenset[str]] = frozenset({"labels", "logits", "hidden"})
 
     batch_size: Annotated[int, Gt(0)] = 64
     min_examples: Annotated[int, Ge(0)] = 100_000

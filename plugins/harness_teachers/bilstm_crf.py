@@ -26,6 +26,7 @@ class BiLstmCrf(ReadsWords, harness.Teacher):
     name = "bilstm-crf"
     accelerated: ClassVar[bool] = True
     task_types: ClassVar[frozenset[str]] = frozenset({"tagging"})
+    gives: ClassVar[frozenset[str]] = frozenset({"logits", "hidden"})
 
     epochs: Annotated[int, Gt(0)] = 6
     batch_size: Annotated[int, Gt(0)] = 32

@@ -133,12 +133,20 @@ class Tagger(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """(B, L) → (B, L, C)."""
-        return self.vectors.spread(self.scores(ids)[0])
+        return self.outputs(ids, ())["logits"]
 
-    def scores(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of words, (B, W, C), and how many each text has, (B,)."""
+    def outputs(self, ids: Tensor, names: Collection[str]) -> dict[str, Tensor]:
+        """Logits (B, L, C), and "hidden", what the last layer sees, before dropout, (B, L, H)."""
         words, real = self.vectors(ids)
-        return self.output(self.dropout(self.encoder(words, real))), real.sum(1)
+        hidden = self.encoder(words, real)
+        found = self.scores(self.output(self.dropout(hidden)), real.sum(1), names)  # (B, W, ...) each
+        if "hidden" in names:
+            found["hidden"] = hidden
+        return {name: self.vectors.spread(of_words) for name, of_words in found.items()}
+
+    def scores(self, emissions: Tensor, lengths: Tensor, names: Collection[str]) -> dict[str, Tensor]:
+        """What the last layer's outputs (B, W, C), of so many words each, are to others: logits."""
+        return {"logits": emissions}
 
 
 class CrfTagger(Tagger):
@@ -152,17 +160,8 @@ class CrfTagger(Tagger):
         super().__init__(vectors, encoder, classes, dropout)
         self.crf = Crf(classes)
 
-    def forward(self, ids: Tensor) -> Tensor:
-        """(B, L) → (B, L, C)."""
-        return self.outputs(ids, {"logits"})["logits"]
-
-    def outputs(self, ids: Tensor, names: Collection[str]) -> dict[str, Tensor]:
-        """Ids (B, L) to "logits" and "emissions", each (B, L, C), as asked for."""
-        emissions, lengths = self.scores(ids)
-        found = {}
-        if "logits" in names:
-            own = emissions if self.training else self.crf.log_marginals(emissions, lengths)
-            found["logits"] = self.vectors.spread(own)
+    def scores(self, emissions: Tensor, lengths: Tensor, names: Collection[str]) -> dict[str, Tensor]:
+        """See :class:`Tagger`; "emissions" can be asked for, and nothing else is then worked out."""
         if "emissions" in names:
-            found["emissions"] = self.vectors.spread(emissions)
-        return found
+            return {"emissions": emissions}
+        return {"logits": emissions if self.training else self.crf.log_marginals(emissions, lengths)}

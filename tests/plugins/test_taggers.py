@@ -17,6 +17,7 @@ from harness.nn import TorchModel
 from harness.onnx import export_module
 from harness.tagging import tagging
 from harness.tiny import CheckContext, FromLabels, FromLogits
+from harness.training import predict
 from harness_students.taggers import BiLstmTagger, CnnTagger
 from harness_teachers.bilstm_crf import BiLstmCrf
 from harness_teachers.sequences import SequenceModel
@@ -262,6 +263,25 @@ def test_students_learn_from_a_teachers_marginals(context: CheckContext) -> None
     assert (student.predict(given.texts).argmax(1) == logits.argmax(1)).mean() > 0.95
 
 
+@pytest.mark.parametrize("kind", [BiLstmTagger, CnnTagger, BiLstmCrf])
+def test_hidden_states_are_what_the_last_layer_sees_of_each_word(kind: Any, context: CheckContext) -> None:
+    given = examples()
+    made = kind(**SMALL | {"epochs": 1})
+    model = made.fit(given, given, *([FromLabels()] if kind is not BiLstmCrf else []), context)
+    hidden = torch.from_numpy(model.hidden(given.texts))
+    with torch.inference_mode():
+        due = model.module.output(hidden)
+    ids = torch.from_numpy(model.featuriser.tokens(["Ann met Bo"]).batch(np.arange(1)))
+    with torch.inference_mode():
+        shown = model.module.outputs(ids, {"hidden"})
+    assert shown["hidden"].shape == (1, ids.shape[1], hidden.shape[1])
+    if kind is BiLstmCrf:  # its logits are marginals
+        found = predict(model.module, model.featuriser.tokens(given.texts), context, output="emissions")
+    else:
+        found = model.predict(given.texts)
+    np.testing.assert_allclose(found, due, atol=1e-5)
+
+
 # -- bilstm-crf --------------------------------------------------------------------------------------------
 
 
@@ -299,9 +319,10 @@ def test_decisions_are_those_of_the_best_sequence(context: CheckContext, monkeyp
     for text in given.texts:
         tokens = model.featuriser.tokens([text])
         with torch.inference_mode():
-            emissions, lengths = model.module.scores(torch.from_numpy(tokens.batch(np.arange(1))))
-        due += model.module.crf.best(emissions, lengths)[0].tolist()
-        due += [0] * (len(text.split(" ")) - int(lengths))
+            found = model.module.outputs(torch.from_numpy(tokens.batch(np.arange(1))), {"emissions"})
+        emissions = found["emissions"][:, :: model.featuriser.each]  # type: ignore[attr-defined]
+        due += model.module.crf.best(emissions, torch.tensor([emissions.shape[1]]))[0].tolist()
+        due += [0] * (len(text.split(" ")) - emissions.shape[1])
     monkeypatch.setattr(sequences, "_AT_ONCE", 3)
     logits = model.predict(given.texts)
     assert model.decide(given.texts, logits).tolist() == due != logits.argmax(1).tolist()
