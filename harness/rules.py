@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harness.api import Batch, Component, HarnessError, Loss, Unavailable
-from harness.tiny import tiny_states
+from harness.api import SPLITS, Batch, Component, HarnessError, Loss, Unavailable
+from harness.tagging import OUTSIDE, to_bio
+from harness.tiny import TAGS, tiny_states
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 # What a loss may ask for.
 NEEDS = frozenset({"labels", "logits", "hidden", "layers", "attention", "relations", "mlm"})
@@ -37,8 +41,8 @@ class Rules:
 
 
 def widths_of(component: Component) -> list[int]:
-    """How many outputs to check a component with: three classes, or the one score of a regression."""
-    outputs = {"classification": 3, "regression": 1}
+    """How many outputs to check a component with: three classes, a regression's one score, or TAGS."""
+    outputs = {"classification": 3, "regression": 1, "tagging": TAGS}
     return [width for kind, width in outputs.items() if kind in component.task_types]
 
 
@@ -50,6 +54,57 @@ def known(needs: frozenset[str]) -> bool:
 def listed(names: frozenset[str]) -> str:
     """Names for people."""
     return ", ".join(sorted(names)) or "nothing"
+
+
+def check_labels(must: Rules, tables: Mapping[str, pa.Table], scored: bool) -> None:
+    """That texts have labels: of names that training has, or numbers."""
+    import pyarrow as pa
+
+    for name, table in tables.items():
+        for column in ("text",) if name == "unlabelled" else ("text", "label"):
+            must(f"table '{name}' must have the column '{column}'", column in table.column_names)
+            kind = table.schema.field(column).type
+            string = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+            number = pa.types.is_floating(kind) or pa.types.is_integer(kind)
+            wanted, right = ("numbers", number) if scored and column == "label" else ("strings", string)
+            must(f"column '{column}' of table '{name}' must hold {wanted}, not {kind}", right)
+        must(f"table '{name}' must have rows", table.num_rows > 0)
+    labels = {split: set(tables[split]["label"].to_pylist()) - {None} for split in SPLITS}
+    must(f"training must have two {'scores' if scored else 'classes'} or more", len(labels["train"]) > 1)
+    for split in () if scored else SPLITS[1:]:
+        extra = sorted(labels[split] - labels["train"])
+        must(f"'{split}' must have no label that training lacks, got {extra}", not extra)
+
+
+def check_tags(must: Rules, tables: Mapping[str, pa.Table]) -> None:
+    """That words have tags, of a scheme that is known and of types that training has."""
+    import pyarrow as pa
+
+    def strings(kind: pa.DataType) -> bool:
+        return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+    kinds: dict[str, set[str]] = {}
+    for name, table in tables.items():
+        must(f"table '{name}' must have rows", table.num_rows > 0)
+        for column in ("text",) if name == "unlabelled" else ("tokens", "tags"):
+            must(f"table '{name}' must have the column '{column}'", column in table.column_names)
+            kind = table.schema.field(column).type
+            lists = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+            right = strings(kind) if column == "text" else lists and strings(kind.value_type)
+            wanted = "strings" if column == "text" else "lists of strings"
+            must(f"column '{column}' of table '{name}' must hold {wanted}, not {kind}", right)
+        if name == "unlabelled":
+            continue
+        tags = table["tags"].to_pylist()
+        pairs = zip(table["tokens"].to_pylist(), tags, strict=True)
+        even = all(words and mine and len(words) == len(mine) for words, mine in pairs)
+        must(f"each row of table '{name}' must have words, and a tag for each", even)
+        with must.manage(f"tags of table '{name}' must be BIO, IOB1 or IOBES"):
+            kinds[name] = {tag[2:] for mine in tags for tag in to_bio(mine) if tag != OUTSIDE}
+    must("training must have an entity", bool(kinds["train"]))
+    for split in SPLITS[1:]:
+        extra = sorted(kinds[split] - kinds["train"])
+        must(f"'{split}' must have no type of entity that training lacks, got {extra}", not extra)
 
 
 def check_values(must: Rules, loss: Loss, classes: int) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.api import SCORE, Batch, Examples, Loss, Model, Precision
+from harness.api import SCORE, Batch, Examples, Loss, Model, Precision, words_before
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Generator, Tensor
 
+TAGS = 5  # as a number of classes, those of tagging: outside, and both tags of two types
 ODD_TEXTS = ("", " ", "zxqvk", "sun " * 600, "naïve café 🙂", "[MASK]", "two\nlines")
 
 
@@ -43,12 +46,15 @@ def tiny_examples(classes: int = 3) -> tuple[Examples, Examples]:
     """Training examples, 10 a class, with a teacher's logits, and validation examples, 4 a class.
 
     As in a run, the texts are a lazy sequence and the arrays read-only; one text has no gold label. Of one
-    class, they are those of a regression: the texts of three, with scores.
+    class, they are those of a regression: the texts of three, with scores. Of five (TAGS), they are tagged:
+    20 texts and 8, with labels and logits for each word.
     """
     import pyarrow as pa
 
     from harness.arrow import Texts
 
+    if classes == TAGS:
+        return _tiny_tagged(("again", "in May"), True), _tiny_tagged(("now", "then"), False)
     topics = ("sun", "rain", "wind", "snow")[: classes if classes > 1 else 3]
     shapes = (
         "the {} is here",
@@ -81,6 +87,43 @@ def tiny_examples(classes: int = 3) -> tuple[Examples, Examples]:
         return Examples(texts, names, labels, logits if with_logits else None)
 
     return part(("again", "in may"), True), part(("now", "then"), False)
+
+
+def _tiny_tagged(times: Sequence[str], with_logits: bool) -> Examples:
+    import pyarrow as pa
+
+    from harness.arrow import Texts
+
+    classes = ("O", "B-sea", "I-sea", "B-star", "I-star")
+    names = (("Pacific", 1), ("Black Sea", 1), ("Sirius", 3), ("Alpha Centauri", 3))
+    shapes = ("the {} is far , so far", "no {} !", "I saw {} and slept", "{}", "@bo #win {}")
+    texts: list[str] = []
+    labels: list[int] = []
+    for number, shape in enumerate(shapes if with_logits else shapes[:2]):
+        for name, first in names:
+            before, _, after = f"{shape} {times[number % 2]}".partition("{}")
+            texts.append(f"{before}{name}{after}")
+            inside = [first, *[first + 1] * (len(name.split()) - 1)]
+            labels += [*[0] * len(before.split()), *inside, *[0] * len(after.split())]
+    gold = np.array(labels, dtype=np.int64)
+    logits = np.where(gold[:, None] == np.arange(TAGS), 2.0, -1.0).astype(np.float32)
+    if with_logits:
+        gold[-len(texts[-1].split()) :] = -1
+    for array in (gold, logits):
+        array.setflags(write=False)
+    lazy = Texts(pa.chunked_array([pa.array(texts, pa.string())]))
+    return Examples(lazy, classes, gold, logits if with_logits else None, of_words=True)
+
+
+def odd_texts(classes: int) -> list[str]:
+    """ODD_TEXTS as texts of that many classes are: of TAGS, words with one space between them."""
+    return [" ".join(text.split()) or "_" for text in ODD_TEXTS] if classes == TAGS else list(ODD_TEXTS)
+
+
+def by_text(logits: NDArray[np.float32], texts: Sequence[str], classes: int) -> list[NDArray[np.float32]]:
+    """The rows of each text: one, or of TAGS one a word."""
+    ends = words_before(texts) if classes == TAGS else np.arange(len(texts) + 1)
+    return [logits[a:b] for a, b in pairwise(ends.tolist())]
 
 
 def tiny_states(
@@ -117,7 +160,7 @@ class FromLabels(Loss):
     """Cross-entropy with the gold labels, or the squared error from gold scores, to fit students with."""
 
     name = "check-labels"
-    task_types = frozenset({"classification", "regression"})
+    task_types = frozenset({"classification", "regression", "tagging"})
 
     @property
     def needs(self) -> frozenset[str]:
@@ -142,7 +185,7 @@ class FromLogits(Loss):
     """Mean squared error to the teacher's logits, to fit students with."""
 
     name = "check-logits"
-    task_types = frozenset({"classification", "regression"})
+    task_types = frozenset({"classification", "regression", "tagging"})
 
     def __call__(self, student: Tensor, teacher: Tensor | None, batch: Batch) -> Tensor:
         """See :class:`harness.Loss`."""
@@ -155,7 +198,7 @@ class FromStates(Loss):
     """Squared difference of the two models' average inner states, whatever their shapes."""
 
     name = "check-states"
-    task_types = frozenset({"classification", "regression"})
+    task_types = frozenset({"classification", "regression", "tagging"})
 
     of: frozenset[str] = frozenset({"hidden"})
 
