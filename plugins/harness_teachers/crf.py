@@ -1,7 +1,7 @@
 """A linear-chain conditional random field (Lafferty et al., 2001): the tags of a text as one whole.
 
-Written here, because the packages for it give no marginals and have had no release for years; it takes a
-page. All sums are of logarithms, over whole batches of texts at once.
+Written here, because the usual package (pytorch-crf) gives no marginals, and no sums over unknown tags. All
+sums are of logarithms, over whole batches of texts at once.
 """
 
 from __future__ import annotations
