@@ -28,8 +28,15 @@ OURS = [entry for entry in INSTALLED.entries.values() if entry.package == catalo
 SMALL: dict[str, Any] = {"use": "mlp", "vocabulary": 40, "width": 4, "min_examples": 0, "epochs": 1}
 TINY: dict[str, Any] = {"use": "transformer", "model": "bert", "longest": 16}
 TAGGER: dict[str, Any] = {
-    **{"vocabulary": 40, "affixes": 30, "shapes": 10, "letters": 30, "width": 4, "hidden": 6},
-    **{"min_examples": 0, "epochs": 1, "longest": 32},
+    "vocabulary": 40,
+    "affixes": 30,
+    "shapes": 10,
+    "letters": 30,
+    "width": 4,
+    "hidden": 6,
+    "min_examples": 0,
+    "epochs": 1,
+    "longest": 32,
 }
 MEMBERS = [{"use": "mask", "probability": 0.5}, {"use": "ngram"}]
 
