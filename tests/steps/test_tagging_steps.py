@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 from stepbench import Bench, Makes, Repeater, Says, Spans, Speaker
 
 from harness.api import HarnessError
 from harness.steps import data, targets, transfer
+from harness.steps.evaluation import PREDICTIONS
 from harness.tiny import FromLabels
 
 ROWS = [
@@ -145,3 +147,6 @@ def test_the_tags_that_a_model_decides_for_are_scored(bench: Bench) -> None:
         needs = {"data": source, "model": fitted}
         found = bench.run("evaluation", needs, task=Spans.of(*ROWS), teacher=teacher)
         assert found.result["test"]["f1"] == pytest.approx(f1)
+        kept = load_file(found.folder / PREDICTIONS)["test-tags"]
+        assert kept.dtype == np.int16
+        assert kept.tolist() == (GOLD if model is Decides else lengths(TEXTS).argmax(1).tolist())
