@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,8 @@ def tagged() -> Results:
     """The usual results as ones of tagging: models with more right answers have more right tags."""
     results = Results()
     before = np.concatenate([[0], np.cumsum(LENGTHS)])
-    for number, record in enumerate(results.records):
+    records: list[Any] = list(results.records)
+    for number, record in enumerate(records):
         said = results.predictions[record["cell"]]
         share = (said.predicted == said.gold).mean()
         rng = np.random.default_rng(number)
