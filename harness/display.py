@@ -398,6 +398,11 @@ def show(laid_out: Any) -> None:
         _console().print(laid_out)
 
 
+def complain(message: str) -> None:
+    """Tell on stderr what went wrong beside the work itself."""
+    sys.stderr.write(f"{_inert(message)}\n")
+
+
 def _text(value: str) -> Any:
     from rich.text import Text
 
