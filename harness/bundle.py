@@ -12,7 +12,7 @@ from harness import card, rows
 from harness.api import HarnessError
 from harness.folders import results_of
 from harness.metrics import LOWER_IS_BETTER
-from harness.ranking import build
+from harness.ranking import Row, Table, build
 from harness.record import Record, dumps
 from harness.record import read as read_records
 from harness.runtime import AVERAGED, INT8, MANIFEST
@@ -71,7 +71,11 @@ def choose(records: Sequence[Record], cell: str) -> Record:
             else "; ".join(sorted(several)) + " (task=…, source=…)"
         )
         raise HarnessError(f"'{cell}' names {len(matching)} rows, which differ in {telling}")
-    ((table, row),) = matching
+    return of_row(records, *matching[0])
+
+
+def of_row(records: Sequence[Record], table: Table, row: Row) -> Record:
+    """Of a row's seeds the record with the best headline on validation."""
     sign = -1 if table.headline in LOWER_IS_BETTER else 1
     cells = {record["cell"]: record for record in records}
 

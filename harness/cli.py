@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from harness import __version__, advising, shipping
+from harness import __version__, advising, guiding, shipping
 from harness.command import BAD_USAGE as BAD_USAGE
-from harness.command import HELP, INTERRUPTED, OK, SOME_FAILED
+from harness.command import HELP, INTERRUPTED, OK, SOME_FAILED, installed
 from harness.command import reported as _reported
 from harness.folders import results_of
 
@@ -98,7 +98,7 @@ def bench(
     from harness import benching
     from harness.devices import slots
 
-    catalog = _catalog()
+    catalog = installed()
     loaded = _suite(suite, catalog)
     places = slots(devices)
     plan = _plan(loaded, catalog, source, places)
@@ -129,7 +129,7 @@ def plan(
     from harness.runner import prepare
     from harness.store import Store
 
-    catalog = _catalog()
+    catalog = installed()
     places = slots(devices)
     chosen = _select(_plan(_suite(suite, catalog), catalog, source, places), only, seeds)
     show_plan(chosen, prepare(chosen, Store(store)), len(places), as_json)
@@ -202,23 +202,12 @@ def leaderboard(suite: Path, results: Path, form: str) -> None:
 
 main.add_command(advising.compare)
 main.add_command(advising.recommend)
+main.add_command(guiding.distill)
 main.add_command(shipping.export)
 main.add_command(shipping.predict)
 
 
 # -- what commands share -----------------------------------------------------------------------------------
-
-
-def _catalog() -> Catalog:
-    from harness.catalog import load
-
-    catalog = load()
-    for failure in catalog.failures:
-        click.echo(
-            f"warning: plugin '{failure.plugin}' of {failure.package}: {failure.reason} (harness plugins)",
-            err=True,
-        )
-    return catalog
 
 
 def _suite(path: Path, catalog: Catalog) -> Suite:
