@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.api import HarnessError
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from harness.devices import Slot
     from harness.plan import Plan
     from harness.schedule import Outcome
+    from harness.tracking import Tracker, Trackers
 
 STATUSES = ("ok", "failed", "unavailable", "incompatible")
 
@@ -38,8 +39,32 @@ def bench(
     *,
     fresh: bool = False,
     as_json: bool = False,
+    trackers: Iterable[Tracker] = (),
 ) -> Ran:
-    """Run what is missing of `chosen`, a part of `plan` or all of it, and write the plan's results."""
+    """Run what is missing of `chosen`, a part of `plan` or all of it, and write the plan's results.
+
+    Raises HarnessError before anything runs where a tracker cannot be used, or results have no place.
+    """
+    from harness.tracking import follow
+
+    folder = results / plan.suite.name
+    check_writable(folder)
+    with follow(trackers, chosen, folder) as following:
+        return _bench(plan, chosen, catalog, places, store, folder, following, fresh=fresh, as_json=as_json)
+
+
+def _bench(
+    plan: Plan,
+    chosen: Plan,
+    catalog: Catalog,
+    places: Sequence[Slot],
+    store: Path,
+    folder: Path,
+    following: Trackers,
+    *,
+    fresh: bool,
+    as_json: bool,
+) -> Ran:
     from harness import leaderboard, predictions
     from harness import report as pages
     from harness.collect import collect
@@ -50,8 +75,6 @@ def bench(
     from harness.runner import prepare, run
     from harness.store import Store
 
-    folder = results / plan.suite.name
-    check_writable(folder)
     written = folder / "records.jsonl"
     before = read(written) if written.exists() else []
     predicted = predictions.read(folder)
@@ -66,8 +89,14 @@ def bench(
 
     signal.signal(signal.SIGTERM, stop)
     with display(as_json, plan=chosen, slots=len(places)) as show:
+
+        def observe(event: dict[str, Any]) -> None:
+            show(event)
+            following(event)
+            following.complain(show)
+
         try:
-            schedule = run(chosen, kept, LocalExecutor(store, places), show, plan.suite.time_limit)
+            schedule = run(chosen, kept, LocalExecutor(store, places), observe, plan.suite.time_limit)
         except KeyboardInterrupt:
             interrupted = True
             schedule = prepare(chosen, kept)
@@ -90,6 +119,8 @@ def bench(
     asked = {cell.key for cell in chosen.cells}
     mine = [record for record in records if record["cell"] in asked]
     counts = {status: sum(r["status"] == status for r in mine) for status in STATUSES}
+    following.finish(mine, interrupted)
+    following.complain(show)
     show.finish(of_run(board, records), counts, folder, interrupted)
     return Ran(counts, folder, interrupted)
 

@@ -79,6 +79,13 @@ def main() -> None:
 @click.option("--executor", type=click.Choice(["local"]), default="local", help="What runs the steps.")
 @click.option("--fresh", is_flag=True, help="Do the selected steps again, though they are stored.")
 @click.option("--strict", is_flag=True, help="A cell that is unavailable counts as failed.")
+@click.option(
+    "--tracker",
+    "trackers",
+    multiple=True,
+    metavar="NAME[:PARAMETER=VALUE,…]",
+    help="Tell this tracker of the run too, beside those of the suite.",
+)
 @AS_JSON
 @_reported
 def bench(
@@ -92,18 +99,23 @@ def bench(
     executor: str,
     fresh: bool,
     strict: bool,
+    trackers: tuple[str, ...],
     as_json: bool,
 ) -> int:
     """Run what is missing of SUITE and write results/<suite>/."""
     from harness import benching
     from harness.devices import slots
+    from harness.tracking import chosen as tracker
 
     catalog = installed()
     loaded = _suite(suite, catalog)
+    told = (*loaded.trackers, *(tracker(text, catalog) for text in trackers))
     places = slots(devices)
     plan = _plan(loaded, catalog, source, places)
     chosen = _select(plan, only, seeds)
-    ran = benching.bench(plan, chosen, catalog, places, store, results, fresh=fresh, as_json=as_json)
+    ran = benching.bench(
+        plan, chosen, catalog, places, store, results, fresh=fresh, as_json=as_json, trackers=told
+    )
     if ran.interrupted:
         return INTERRUPTED
     return SOME_FAILED if ran.counts["failed"] or (strict and ran.counts["unavailable"]) else OK
