@@ -17,6 +17,8 @@ from harness_mlflow.runs import MLflow
 
 pytest.importorskip("mlflow")
 
+ONLY_TRACKERS = {"HARNESS_DISABLE_PLUGINS": "tasks,teachers,students,augmenters,losses,spacy"}  # and the toys
+
 FAILING = '\n    [[student]]\n    use = "toy"\n    trouble = "refuse"\n'
 
 
@@ -34,7 +36,7 @@ def quiet() -> Iterator[None]:
 def ran(tmp_path_factory: pytest.TempPathFactory, toy_site: Path) -> Home:
     """A folder with the results of a suite that MLflow followed: 7 cells, and 3 that failed."""
     home = Home(tmp_path_factory.mktemp("ran"), toy_site)
-    home.environment = {"HARNESS_DISABLE_PLUGINS": "tasks,teachers,students,augmenters,losses,spacy"}
+    home.environment = dict(ONLY_TRACKERS)
     done = bench(home, "mlflow")
     assert done.returncode == 1, done.stdout + done.stderr
     assert "tracker" not in done.stdout
@@ -172,6 +174,20 @@ def test_a_database_without_its_package_is_one_sentence(tmp_path: Path) -> None:
     except ImportError:
         with pytest.raises(Unavailable, match="needs the whole of MLflow for a database: pip install mlflow"):
             MLflow(uri=f"sqlite:///{tmp_path}/m.db").start(Run("mine", tmp_path, ()))
+
+
+def test_without_its_package_nothing_runs(home: Home, tmp_path: Path) -> None:
+    package = tmp_path / "absent" / "mlflow"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise ModuleNotFoundError('there is no mlflow')")
+    home.environment = {**ONLY_TRACKERS, "PYTHONPATH": f"{package.parent}{os.pathsep}{home.site}"}
+    done = bench(home, "mlflow")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: the tracker 'mlflow' needs the extra 'mlflow': "
+        "pip install 'distil-harness[mlflow]' (there is no mlflow)\n"
+    )
+    assert not home.journal()
 
 
 def test_it_keeps_the_rules_of_components() -> None:

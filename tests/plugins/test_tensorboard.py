@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ from harness_tensorboard.events import TensorBoard, name_of
 
 pytest.importorskip("tensorboard")
 
+ONLY_TRACKERS = {"HARNESS_DISABLE_PLUGINS": "tasks,teachers,students,augmenters,losses,spacy"}  # and the toys
+
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory, toy_site: Path) -> Home:
     """A folder with the results of a suite that TensorBoard followed: 7 cells, one of which failed."""
     home = Home(tmp_path_factory.mktemp("ran"), toy_site)
-    home.environment = {"HARNESS_DISABLE_PLUGINS": "tasks,teachers,students,augmenters,losses,spacy"}
+    home.environment = dict(ONLY_TRACKERS)
     done = bench(home)
     assert done.returncode == 0, done.stdout + done.stderr
     return home
@@ -141,6 +144,20 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
     (tmp_path / "file").write_text("")
     with pytest.raises(HarnessError, match=r"tracker 'tensorboard' cannot write to '.*file/mine': not a dir"):
         TensorBoard(folder=tmp_path / "file").start(Run("mine", tmp_path, ()))
+
+
+def test_without_its_package_nothing_runs(home: Home, tmp_path: Path) -> None:
+    package = tmp_path / "absent" / "tensorboard"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise ModuleNotFoundError('there is no tensorboard')")
+    home.environment = {**ONLY_TRACKERS, "PYTHONPATH": f"{package.parent}{os.pathsep}{home.site}"}
+    done = bench(home)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: the tracker 'tensorboard' needs the extra 'tensorboard': "
+        "pip install 'distil-harness[tensorboard]' (there is no tensorboard)\n"
+    )
+    assert not home.journal()
 
 
 def test_it_keeps_the_rules_of_components() -> None:
