@@ -214,6 +214,7 @@ def leaderboard(suite: Path, results: Path, form: str) -> None:
 
 main.add_command(advising.compare)
 main.add_command(advising.recommend)
+main.add_command(guiding.diagnose)
 main.add_command(guiding.distill)
 main.add_command(shipping.export)
 main.add_command(shipping.predict)

@@ -219,7 +219,7 @@ def _chosen(
     from harness.runner import prepare
     from harness.store import Store
 
-    teacher, because = _teacher(wishes, data, catalog)
+    teacher, because = teacher_of(wishes, data, catalog)
     kept = Store(store)
     timings = kept.timings()
     gpu = any(place.is_gpu for place in places)
@@ -264,7 +264,7 @@ def _chosen(
     return suite, [f"teacher: {because}", f"chosen: {chosen}", f"{told}{more}"]
 
 
-def _teacher(wishes: Wishes, data: Data, catalog: Catalog) -> tuple[dict[str, Any], str]:
+def teacher_of(wishes: Wishes, data: Data, catalog: Catalog) -> tuple[dict[str, Any], str]:
     """The teacher's part of the recipe, and why it is that one. HarnessError where there is none."""
     if wishes.teacher is not None:
         pupil = wishes.teacher not in catalog.names("teacher") and wishes.teacher in catalog.names("student")

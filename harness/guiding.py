@@ -1,4 +1,4 @@
-"""The commands ``harness distill`` and ``harness diagnose``: from texts of one's own to a model, or advice."""
+"""The commands ``harness distill`` and ``harness diagnose``: from one's own texts to a model, or advice."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.command import HELP, reported
+from harness.command import HELP, OK, reported
 
 _BUDGET = "10min"
 
@@ -65,3 +65,60 @@ def distill(
     wishes = distilling.Wishes(file, text, label, teacher, seconds, seeds, unlabelled, out)
     given = [f"--{name}" for name, value in optional.items() if value is not None]
     return distilling.distill(wishes, limits, store, devices, given)
+
+
+@click.command(context_settings=HELP)
+@click.argument("target", metavar="FILE|SUITE", type=click.Path(path_type=Path))
+@click.option("--text", default="text", show_default=True, metavar="COLUMN", help="FILE's texts.")
+@click.option(
+    "--label", default="label", show_default=True, metavar="COLUMN", help="Of FILE: holds the label."
+)
+@click.option("--teacher", metavar="NAME", help="Fit this teacher, if it is not stored, and look at it too.")
+@click.option(
+    "--source", type=click.Choice(["auto", "local", "hub", "sample"]), default="auto", help="Data source."
+)
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path),
+    default=Path("results"),
+    show_default=True,
+    help="Where tables are.",
+)
+@STORE
+@DEVICES
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+@reported
+def diagnose(
+    target: Path,
+    text: str,
+    label: str,
+    teacher: str | None,
+    source: str,
+    results: Path,
+    store: Path,
+    devices: str,
+    as_json: bool,
+) -> int:
+    """Say of labelled texts whether distillation is likely to pay, before it is tried.
+
+    It counts classes, lengths, duplicates, leaks between splits and contradictory labels, fits a bag of
+    words, and holds the teachers that are stored, or the one that is named, against it. A target that ends in
+    .toml is a suite; any other is a file of labelled texts.
+    """
+    from harness import diagnosing, findings
+    from harness.command import installed
+    from harness.devices import slots
+    from harness.display import show
+
+    catalog = installed()
+    where = diagnosing.Where(catalog, slots(devices), store, results, source, as_json)
+    if target.suffix == ".toml":
+        from harness.suite import load
+
+        suite = load(target, catalog)
+        fitted = diagnosing.named(teacher, suite, catalog)
+        found = diagnosing.of_suite(suite, fitted, target, where)
+    else:
+        found = diagnosing.of_file(target, text, label, teacher, where)
+    show(findings.to_json(found) if as_json else findings.to_rich(found))
+    return OK

@@ -150,14 +150,14 @@ def sentences(shipped: Shipped) -> list[str]:
 def name(row: Row) -> str:
     """What a person would call a row."""
     if row.role == "teacher":
-        return _teacher(row)
+        return teacher_in(row)
     if row.role == "baseline":
         return f"{row.labels['student']} on the labels alone"
     student, augmenter, loss = (row.labels[part] for part in ("student", "augmenter", "loss"))
-    return f"{student} taught by {_teacher(row)} (augmenter {augmenter}, loss {loss})"
+    return f"{student} taught by {teacher_in(row)} (augmenter {augmenter}, loss {loss})"
 
 
-def _teacher(row: Row) -> str:
+def teacher_in(row: Row) -> str:
     """A teacher's label; of one that is a student, that student's name."""
     part = row.parts["teacher"] or {}
     pupil = part.get("params", {}).get("student")
