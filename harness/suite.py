@@ -19,7 +19,7 @@ from harness.parameters import ParameterErrors, Where, article, brief, choices, 
 from harness.sweeps import expand as expand
 from harness.sweeps import variants, written
 from harness.toml_lines import line_of, locate
-from harness.tracking import Tracker
+from harness.tracking import REGISTERED, Tracker
 
 if TYPE_CHECKING:
     from harness.catalog import Catalog
@@ -141,8 +141,7 @@ class _Reader:
     def suite(self) -> Suite:
         tables = self._tables()
         settings, name = self._settings(self.document.get("suite", {}))
-        found = {kind: self._components(kind, tables.get(kind, [])) for kind in KINDS}
-        trackers = self._components("tracker", tables.get("tracker", []))
+        found = {kind: self._components(kind, tables.get(kind, [])) for kind in REGISTERED}
         if "augmenter" not in self.document.keys() | self.unsound:
             found["augmenter"] = self._default("augmenter", "none", "an [[augmenter]]")
         given = self.document.keys() | self.unsound
@@ -175,7 +174,7 @@ class _Reader:
             precision=settings.precision,
             latency=settings.latency,
             time_limit=settings.time_limit,
-            trackers=_only(Tracker, trackers),
+            trackers=_only(Tracker, found["tracker"]),
         )
 
     def _problem(self, where: Where, message: str) -> None:
