@@ -46,7 +46,7 @@ def distill(wishes: Wishes, limits: Limits, store: Path, devices: str, changed: 
         suite, why = _chosen(wishes, data, catalog, places, store)
         _say(*why)
     plan = _plan(suite, catalog, places)
-    ran = benching.bench(plan, plan, catalog, places, store, out)
+    ran = benching.bench(plan, plan, catalog, places, store, out, trackers=suite.trackers)
     if ran.interrupted:
         return INTERRUPTED
     fingerprint = next((cell.source.fingerprint for cell in plan.cells if cell.source is not None), "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,27 +27,41 @@ class Shipped:
     advice: Advice
     candidate: Candidate | None = None
     teacher: Row | None = None
-    baseline: Row | None = None  # the best row without a teacher, whether or not it can be shipped
+    baseline: Row | None = None  # the best without a teacher: of those to ship, if there is one
     to_teacher: Difference | None = None  # the shipped row less the teacher
     to_baseline: Difference | None = None  # what was recommended, if distilled, less the best baseline
     helped: bool = False  # distillation
+    unshippable: Row | None = None  # a row without a teacher that is as good, and has no form to ship
     record: Record | None = None
 
 
 def ship(folder: Path, fingerprint: str, limits: Limits, store: Path, where: Path) -> Shipped:
     """Choose a row of the results in `folder` on these data, and write its model to `where`.
 
-    A distilled row that tests cannot tell from the best shippable row without a teacher gives way to it,
-    which is simpler. Raises HarnessError where no student has a result.
+    Raises HarnessError where no student has a result.
     """
     from harness import bundle
     from harness.store import Store
 
-    found = load(folder)
-    records = {record["cell"]: record for record in read(folder / "records.jsonl")}
+    records = read(folder / "records.jsonl")
+    shipped = decide(load(folder), records, fingerprint, limits)
+    if shipped.candidate is None:
+        return shipped
+    record = bundle.of_row(records, shipped.advice.table, shipped.candidate.row)
+    bundle.write(record, Store(store), where)
+    return replace(shipped, record=record)
+
+
+def decide(found: Results, every: Sequence[Record], fingerprint: str, limits: Limits) -> Shipped:
+    """What to ship of these results.
+
+    A distilled row that tests cannot tell from the best shippable row without a teacher gives way to it,
+    which is simpler.
+    """
+    records = {record["cell"]: record for record in every}
     tables = [table for table in found.tables if table.task.get("fingerprint") == fingerprint]
     if not tables:
-        raise HarnessError(f"{folder} has no results of these data")
+        raise HarnessError(f"{found.name} has no results of these data")
     table = attach(tables[0], found.predictions)
     scored = [row for row in table.rows if row.rank is not None]
     students = [row for row in scored if row.role != "teacher" and _exported(row, records)]
@@ -68,7 +82,7 @@ def ship(folder: Path, fingerprint: str, limits: Limits, store: Path, where: Pat
     advice = replace(advice, teacher=teacher)
     if advice.chosen is None:
         return Shipped(advice, None, teacher, baseline)
-    candidate, helped, gain = advice.chosen, False, None
+    candidate, helped, gain, held = advice.chosen, False, None, baseline
     if candidate.row.role == "distilled":
         plain = advise(lambda row: row.role == "baseline")
         simpler = plain.chosen if plain else None
@@ -77,11 +91,12 @@ def ship(folder: Path, fingerprint: str, limits: Limits, store: Path, where: Pat
         helped = gain is None or (gain.p < SIGNIFICANT and _better(table, gain.value))
         if not helped and simpler is not None:
             candidate = simpler
-        baseline = held
-    record = bundle.of_row(list(records.values()), table, candidate.row)
-    bundle.write(record, Store(store), where)
     to_teacher = _gap(table, candidate.row, teacher, found)
-    return Shipped(advice, candidate, teacher, baseline, to_teacher, gain, helped, record)
+    best = None
+    if baseline is not None and baseline not in (candidate.row, held) and baseline not in students:
+        short = baseline.stats[table.headline].mean - candidate.row.stats[table.headline].mean
+        best = baseline if not short or _better(table, short) else None
+    return Shipped(advice, candidate, teacher, held, to_teacher, gain, helped, best)
 
 
 def _exported(row: Row, records: dict[str, Record]) -> bool:
@@ -144,6 +159,9 @@ def sentences(shipped: Shipped) -> list[str]:
         told.append("distillation did not help: a student without a teacher is as good, and is shipped")
     else:
         told.append("distillation did not help, but no student without a teacher is within the limits")
+    if shipped.unshippable is not None:
+        mean = _percent(table, shipped.unshippable.stats[table.headline].mean)
+        told.append(f"{name(shipped.unshippable)} is as good ({mean}), but has no form to ship")
     return told
 
 
