@@ -108,7 +108,7 @@ def write(record: Record, store: Store, folder: Path) -> dict[str, int]:
     if store.find("export", key) is None:
         raise HarnessError(f"the export of cell {record['cell'][:12]} is not in the store {store.root}")
     artefact = store.open("export", key)
-    _check_place(folder)
+    check_place(folder)
     written = [RECORD, CARD, *sorted(artefact.files)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -124,7 +124,8 @@ def write(record: Record, store: Store, folder: Path) -> dict[str, int]:
         raise HarnessError(f"cannot write the export to {folder}: {error.strerror or error}") from None
 
 
-def _check_place(folder: Path) -> None:
+def check_place(folder: Path) -> None:
+    """Raise HarnessError unless the folder is new, empty or an earlier export."""
     if folder.exists() and not folder.is_dir():
         raise HarnessError(f"{folder} is a file, not a folder")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():

@@ -31,10 +31,11 @@ _FEWEST, _RARE = 50, 10  # labelled texts at all, and of a class
 
 def distill(wishes: Wishes, limits: Limits, store: Path, devices: str, changed: Sequence[str] = ()) -> int:
     """All of it; the command's exit status. `changed` are the options that only a new suite heeds."""
-    from harness import benching, shortlist
+    from harness import benching, bundle, shortlist
     from harness.devices import slots
 
     catalog, places, out = installed(), slots(devices), wishes.out
+    bundle.check_place(out / MODEL)
     data = look(wishes, catalog)
     _say(*data.told)
     path = out / SUITE
@@ -268,7 +269,12 @@ def teacher_of(wishes: Wishes, data: Data, catalog: Catalog) -> tuple[dict[str, 
     """The teacher's part of the recipe, and why it is that one. HarnessError where there is none."""
     if wishes.teacher is not None:
         pupil = wishes.teacher not in catalog.names("teacher") and wishes.teacher in catalog.names("student")
-        component = catalog.get("student" if pupil else "teacher", wishes.teacher).component
+        what = "student" if pupil else "teacher"
+        component = catalog.get(what, wishes.teacher).component
+        try:
+            catalog.build(what, {"use": wishes.teacher}).base()
+        except Unavailable as error:
+            raise HarnessError(f"{error}; name another with --teacher") from None
         epochs = not pupil and hasattr(component, "epochs")
         return {"use": wishes.teacher, "pupil": pupil, "epochs": epochs}, f"{wishes.teacher}, as asked for"
     kind = "english" if data.english else "other"
@@ -278,8 +284,6 @@ def teacher_of(wishes: Wishes, data: Data, catalog: Catalog) -> tuple[dict[str, 
         try:
             component = catalog.get("teacher", name).component
             catalog.build("teacher", {"use": name}).base()
-        except Unavailable as error:
-            reasons.append(str(error))
         except HarnessError as error:
             reasons.append(str(error))
         else:

@@ -148,7 +148,9 @@ def sentences(shipped: Shipped) -> list[str]:
     if shipped.baseline is not None and shipped.baseline is not row:
         mean = _percent(table, shipped.baseline.stats[table.headline].mean)
         told.append(f"  baseline    {name(shipped.baseline)}: {mean}{_told(shipped.to_baseline)}")
-    if shipped.helped:
+    if not any(each.role == "distilled" for each in table.rows):
+        told.append("no student learnt from the teacher, so one without a teacher is shipped")
+    elif shipped.helped:
         told.append("distillation helped: no student without a teacher is as good")
     elif shipped.advice.chosen is not None and shipped.advice.chosen.row is not row:
         told.append(

@@ -111,6 +111,10 @@ def test_again_runs_the_suite_as_it_stands(done: tuple[Path, str]) -> None:
 
 def test_mistakes_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    Path("full/model").mkdir(parents=True)
+    Path("full/model/mine.txt").touch()
     weather(Path("rows.csv"), text="text", label="label")
     weather(Path("few.csv"), rows=12, text="text", label="label")
     Path("one.csv").write_text("text,label\n" + "".join(f"text {n},same\n" for n in range(60)))
@@ -131,6 +135,11 @@ def test_mistakes_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             ("rows.csv", "--budget", "1s", "--teacher", "mlp"),
             "the least that distill does of these texts",
         ),
+        (("rows.csv", "--teacher", "roberta-base"), "name another with --teacher"),
+        (("rows.csv", "--teacher", "checkpoint"), "checkpoint"),
+        (("rows.csv", "--text", "label"), "text and label are both the column 'label'"),
+        (("rows.txt",), "which has no known format"),
+        (("rows.csv", "--out", "full"), "full/model holds other files"),
         (("rows.csv", "--unlabelled", "more.csv"), "the unlabelled file 'more.csv' does not exist"),
     ):
         result = invoke(*arguments)

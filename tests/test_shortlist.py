@@ -70,6 +70,12 @@ def test_what_has_no_export_is_not_shipped_but_told() -> None:
         decided([student("baseline", "b", 300, False)])
 
 
+def test_without_a_taught_student_that_is_told() -> None:
+    found = decided([student("baseline", "a", 300)])
+    assert shipped(found) == ("baseline", "a")
+    assert sentences(found)[-1] == "no student learnt from the teacher, so one without a teacher is shipped"
+
+
 def test_limits_hold_for_the_simpler_one_too() -> None:
     cells = [student("distilled", "a", 303, p50=1.0), student("baseline", "b", 300, p50=9.0)]
     found = decided(cells, p50_ms=2.0)
