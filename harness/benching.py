@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from harness.catalog import Catalog
     from harness.devices import Slot
     from harness.plan import Plan
-    from harness.schedule import Outcome
+    from harness.schedule import Estimates, Outcome
     from harness.tracking import Tracker, Trackers
 
 STATUSES = ("ok", "failed", "unavailable", "incompatible")
@@ -40,9 +40,11 @@ def bench(
     fresh: bool = False,
     as_json: bool = False,
     trackers: Iterable[Tracker] = (),
+    estimates: Estimates | None = None,
 ) -> Ran:
     """Run what is missing of `chosen`, a part of `plan` or all of it, and write the plan's results.
 
+    `estimates` say how long steps should take, where the store's timings are not to be gone by.
     Raises HarnessError before anything runs where a tracker cannot be used, or results have no place.
     """
     from harness.tracking import follow
@@ -50,7 +52,18 @@ def bench(
     folder = results / plan.suite.name
     check_writable(folder)
     with follow(trackers, chosen, folder) as following:
-        return _bench(plan, chosen, catalog, places, store, folder, following, fresh=fresh, as_json=as_json)
+        return _bench(
+            plan,
+            chosen,
+            catalog,
+            places,
+            store,
+            folder,
+            following,
+            fresh=fresh,
+            as_json=as_json,
+            estimates=estimates,
+        )
 
 
 def _bench(
@@ -64,6 +77,7 @@ def _bench(
     *,
     fresh: bool,
     as_json: bool,
+    estimates: Estimates | None,
 ) -> Ran:
     from harness import leaderboard, predictions
     from harness import report as pages
@@ -96,7 +110,8 @@ def _bench(
             following.complain(show)
 
         try:
-            schedule = run(chosen, kept, LocalExecutor(store, places), observe, plan.suite.time_limit)
+            executor = LocalExecutor(store, places)
+            schedule = run(chosen, kept, executor, observe, plan.suite.time_limit, estimates)
         except KeyboardInterrupt:
             interrupted = True
             schedule = prepare(chosen, kept)

@@ -18,8 +18,10 @@ from importlib import resources
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from harness.schedule import Estimates
+
 if TYPE_CHECKING:
-    from harness.plan import Plan, Step
+    from harness.plan import Step
 
 _HEAVY = 1_000  # texts a second: what trains more slowly is a transformer
 
@@ -93,21 +95,35 @@ def choose(offered: Sequence[Level], expected: Callable[[Level], float], budget:
     return Choice(offered[-1], seconds, None, False)
 
 
-def expected(
-    plan: Plan,
-    todo: Iterable[Step],
-    size: Size,
-    slots: int,
-    timings: Mapping[str, Sequence[float]],
-    gpu: bool = False,
-) -> float:
-    """Seconds of wall time for the steps of a plan that are to do, on so many slots."""
+class Rates(Estimates):
+    """Expected seconds of a plan's steps: what the very work took before, else by the rates."""
+
+    def __init__(
+        self, timings: Mapping[str, list[float]], steps: Mapping[str, Step], size: Size, gpu: bool = False
+    ) -> None:
+        super().__init__(timings)
+        self._known = timings
+        self._steps = steps
+        self._size = size
+        self._gpu = gpu
+
+    def seconds(self, step: Step) -> float:
+        """Of one step, on the slot that it would take."""
+        if step.work in self._known:
+            return median(self._known[step.work])
+        faster = float(plans()["rates"]["gpu"]) if self._gpu and step.gpu else 1.0
+        return seconds(step, self._steps, self._size) / faster
+
+    def total(self, steps: Iterable[Step], slots: int) -> float:
+        """See :func:`expected`."""
+        return expected(steps, self, slots)
+
+
+def expected(todo: Iterable[Step], rates: Estimates, slots: int) -> float:
+    """Seconds of wall time for steps on so many slots: teachers first, clocks alone, the rest in parallel."""
     first, shared, longest, alone = 0.0, 0.0, 0.0, 0.0
     for step in todo:
-        if step.work in timings:
-            took = median(timings[step.work])
-        else:
-            took = seconds(step, plan.steps, size) / (plans()["rates"]["gpu"] if gpu and step.gpu else 1)
+        took = rates.seconds(step)
         if step.exclusive:
             alone += took
         elif step.kind == "teacher":

@@ -33,6 +33,7 @@ def distill(wishes: Wishes, limits: Limits, store: Path, devices: str, changed: 
     """All of it; the command's exit status. `changed` are the options that only a new suite heeds."""
     from harness import benching, bundle, shortlist
     from harness.devices import slots
+    from harness.store import Store
 
     catalog, places, out = installed(), slots(devices), wishes.out
     bundle.check_place(out / MODEL)
@@ -47,7 +48,9 @@ def distill(wishes: Wishes, limits: Limits, store: Path, devices: str, changed: 
         suite, why = _chosen(wishes, data, catalog, places, store)
         _say(*why)
     plan = _plan(suite, catalog, places)
-    ran = benching.bench(plan, plan, catalog, places, store, out, trackers=suite.trackers)
+    gpu = any(place.is_gpu for place in places)
+    rates = budget.Rates(Store(store).timings(), plan.steps, data.size, gpu)
+    ran = benching.bench(plan, plan, catalog, places, store, out, trackers=suite.trackers, estimates=rates)
     if ran.interrupted:
         return INTERRUPTED
     fingerprint = next((cell.source.fingerprint for cell in plan.cells if cell.source is not None), "")
@@ -232,7 +235,7 @@ def _chosen(
         text = fill(wishes, level, teacher, pool=pool(level), chosen="")
         plan = _plan(suites.parse(text, catalog, wishes.out / SUITE), catalog, places)
         todo = prepare(plan, kept).todo()
-        return budget.expected(plan, todo, data.size, len(places), timings, gpu)
+        return budget.expected(todo, budget.Rates(timings, plan.steps, data.size, gpu), len(places))
 
     choice = budget.choose(budget.levels(data.size, wishes.seeds), expected, wishes.seconds)
     if not choice.fits:
@@ -241,13 +244,10 @@ def _chosen(
             f"--budget {max(1, round(choice.seconds / 60 + 0.5))}min, or a faster --teacher"
         )
     level = choice.level
+    told_epochs = f" for {level.epochs} epochs" if teacher["epochs"] else ""
     parts = [
         f"{level.seeds} seed{'s' * (level.seeds > 1)}",
-        *(
-            [f"{level.epochs} epochs of {teacher['use']}"]
-            if teacher["epochs"]
-            else [f"teacher {teacher['use']}"]
-        ),
+        f"teacher {teacher['use']}{told_epochs}",
         f"{level.copies} new texts of each" if level.copies else "no new texts",
         *([f"{pool(level):,} unlabelled texts"] if data.size.pool else []),
         f"students {', '.join(level.students)}",
@@ -255,7 +255,8 @@ def _chosen(
     ]
     chosen = "; ".join(parts)
     told = (
-        f"should take about {duration(choice.seconds)} of {duration(wishes.seconds)} on {len(places)} slots"
+        f"expected to take {duration(choice.seconds)} of the {duration(wishes.seconds)} given, "
+        f"on {len(places)} core{'s' * (len(places) > 1)} with nothing else to do"
     )
     more = f"; more would take about {duration(choice.more)}" if choice.more is not None else ""
     text = fill(wishes, level, teacher, pool=pool(level), chosen=chosen)

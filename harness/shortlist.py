@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from harness.statistics import Difference
 
 
+_TOLERANCE = 0.005  # as recommend's: a row so little behind the best counts as equally good
+
+
 @dataclass(frozen=True)
 class Shipped:
     """What was chosen, what it is held against, and the record whose model was written."""
@@ -55,8 +58,8 @@ def ship(folder: Path, fingerprint: str, limits: Limits, store: Path, where: Pat
 def decide(found: Results, every: Sequence[Record], fingerprint: str, limits: Limits) -> Shipped:
     """What to ship of these results.
 
-    A distilled row that tests cannot tell from the best shippable row without a teacher gives way to it,
-    which is simpler.
+    A distilled row gives way to the best shippable row without a teacher, which is simpler, where it is at
+    most half a point ahead and tests cannot tell the two apart.
     """
     records = {record["cell"]: record for record in every}
     tables = [table for table in found.tables if table.task.get("fingerprint") == fingerprint]
@@ -89,7 +92,8 @@ def decide(found: Results, every: Sequence[Record], fingerprint: str, limits: Li
         held = baseline if simpler is None else simpler.row
         gain = _gap(table, candidate.row, held, found)
         helped = gain is None or (gain.p < SIGNIFICANT and _better(table, gain.value))
-        if not helped and simpler is not None:
+        ahead = gain is not None and _better(table, gain.value) and abs(gain.value) > _TOLERANCE + 1e-9
+        if not helped and not ahead and simpler is not None:
             candidate = simpler
     to_teacher = _gap(table, candidate.row, teacher, found)
     best = None
@@ -157,6 +161,11 @@ def sentences(shipped: Shipped) -> list[str]:
             f"distillation did not help: {name(shipped.advice.chosen.row)} cannot be told from the student "
             f"without a teacher{_told(shipped.to_baseline)}, so the simpler one is shipped"
         )
+    elif row.role == "distilled" and shipped.baseline is not None and _in(shipped, shipped.baseline):
+        told.append(
+            f"distillation seems to help{_told(shipped.to_baseline)}, but {table.task.get('test'):,} texts "
+            "are too few to be sure of it"
+        )
     elif row.role == "baseline":
         told.append("distillation did not help: a student without a teacher is as good, and is shipped")
     else:
@@ -165,6 +174,14 @@ def sentences(shipped: Shipped) -> list[str]:
         mean = _percent(table, shipped.unshippable.stats[table.headline].mean)
         told.append(f"{name(shipped.unshippable)} is as good ({mean}), but has no form to ship")
     return told
+
+
+def _in(shipped: Shipped, row: Row) -> bool:
+    """Whether a row could have been shipped, but for limits, and is behind what is."""
+    gap = shipped.to_baseline
+    table = shipped.advice.table
+    shippable = any(row.cells == each.cells for each in table.rows)
+    return shippable and gap is not None and _better(table, gap.value) and abs(gap.value) > _TOLERANCE + 1e-9
 
 
 def name(row: Row) -> str:
