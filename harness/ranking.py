@@ -289,11 +289,14 @@ def _traits(component: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _call(name: str, params: Mapping[str, Any], namesakes: Sequence[Mapping[str, Any]]) -> str:
-    """A name, and those parameters in which something of that name differs, each as short as that allows."""
+    """A name, and those parameters in which something of that name differs, each as short as that allows.
+
+    A parameter that older records lack is no difference: it came later, with a default that changed nothing.
+    """
     inside = [
         f"{key}={_shown(value, [other[key] for other in namesakes if key in other])}"
         for key, value in params.items()
-        if key != "use" and any(key not in other or other[key] != value for other in namesakes)
+        if key != "use" and any(other.get(key, value) != value for other in namesakes)
     ]
     return f"{name}({', '.join(inside)})" if inside else name
 
