@@ -95,13 +95,17 @@ def build(records: Iterable[Record], predictions: Mapping[str, Prediction] | Non
     leave them.
     """
     records = list(records)
-    label = labeller(records)
+    named = labeller(records)
     groups: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         task = record["task"]
         data = [task.get("version"), task.get("source"), task.get("fingerprint")]
         groups[_canonical([task["name"], task["params"], data])].append(record)
-    tables = [_table(group, label) for group in groups.values()]
+    # Tasks are told apart in the whole, other components within their table.
+    tables = [
+        replace(_table(group, labeller(group)), label=named("task", group[0]["task"]))
+        for group in groups.values()
+    ]
     if predictions is not None:
         from harness.intervals import attach
 
@@ -289,14 +293,11 @@ def _traits(component: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _call(name: str, params: Mapping[str, Any], namesakes: Sequence[Mapping[str, Any]]) -> str:
-    """A name, and those parameters in which something of that name differs, each as short as that allows.
-
-    A parameter that older records lack is no difference: it came later, with a default that changed nothing.
-    """
+    """A name, and those parameters in which something of that name differs, each as short as that allows."""
     inside = [
         f"{key}={_shown(value, [other[key] for other in namesakes if key in other])}"
         for key, value in params.items()
-        if key != "use" and any(other.get(key, value) != value for other in namesakes)
+        if key != "use" and any(key not in other or other[key] != value for other in namesakes)
     ]
     return f"{name}({', '.join(inside)})" if inside else name
 
