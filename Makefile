@@ -35,5 +35,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "setting up $(VENV), which takes a minute or two"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -qq -c constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install -qq -c constraints.txt -e '.[embedded,spacy,test]'
+	$(BIN)/python -m pip install -qq -c constraints.txt -e '.[embedded,spacy,tensorboard,mlflow,test]'
 	@touch $@

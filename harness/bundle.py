@@ -12,7 +12,7 @@ from harness import card, rows
 from harness.api import HarnessError
 from harness.folders import results_of
 from harness.metrics import LOWER_IS_BETTER
-from harness.ranking import build
+from harness.ranking import Row, Table, build
 from harness.record import Record, dumps
 from harness.record import read as read_records
 from harness.runtime import AVERAGED, INT8, MANIFEST
@@ -71,7 +71,11 @@ def choose(records: Sequence[Record], cell: str) -> Record:
             else "; ".join(sorted(several)) + " (task=…, source=…)"
         )
         raise HarnessError(f"'{cell}' names {len(matching)} rows, which differ in {telling}")
-    ((table, row),) = matching
+    return of_row(records, *matching[0])
+
+
+def of_row(records: Sequence[Record], table: Table, row: Row) -> Record:
+    """Of a row's seeds the record with the best headline on validation."""
     sign = -1 if table.headline in LOWER_IS_BETTER else 1
     cells = {record["cell"]: record for record in records}
 
@@ -104,7 +108,7 @@ def write(record: Record, store: Store, folder: Path) -> dict[str, int]:
     if store.find("export", key) is None:
         raise HarnessError(f"the export of cell {record['cell'][:12]} is not in the store {store.root}")
     artefact = store.open("export", key)
-    _check_place(folder)
+    check_place(folder)
     written = [RECORD, CARD, *sorted(artefact.files)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -120,7 +124,8 @@ def write(record: Record, store: Store, folder: Path) -> dict[str, int]:
         raise HarnessError(f"cannot write the export to {folder}: {error.strerror or error}") from None
 
 
-def _check_place(folder: Path) -> None:
+def check_place(folder: Path) -> None:
+    """Raise HarnessError unless the folder is new, empty or an earlier export."""
     if folder.exists() and not folder.is_dir():
         raise HarnessError(f"{folder} is a file, not a folder")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():

@@ -34,11 +34,12 @@ from harness.parameters import (
     types_of,
     unsuitable,
 )
+from harness.tracking import REGISTERED
 
 DISTRIBUTION = "distil-harness"  # ours, whose components come first
 DISABLE = "HARNESS_DISABLE_PLUGINS"  # comma-separated distributions or entry points to leave out
 HOOKS: Mapping[str, str] = {  # hook → the kind of component that it registers
-    f"register_{'losses' if kind == 'loss' else f'{kind}s'}": kind for kind in KINDS
+    f"register_{'losses' if kind == 'loss' else f'{kind}s'}": kind for kind in REGISTERED
 }
 
 
@@ -170,14 +171,15 @@ def load(*, group: str = "harness") -> Catalog:
 
 def vet(kind: str, component: Any) -> None:
     """Raise TypeError, with what to do about it, unless this is a fit class for a component of the kind."""
-    base = KINDS[kind]
+    base = REGISTERED[kind]
+    place = "harness" if kind in KINDS else base.__module__
     if not isinstance(component, type):
-        raise TypeError(f"register a class that derives from harness.{base.__name__}, not {component!r}")
+        raise TypeError(f"register a class that derives from {place}.{base.__name__}, not {component!r}")
     title = component.__name__
     if not issubclass(component, base):
-        hooks = [hook for hook, other in HOOKS.items() if issubclass(component, KINDS[other])]
+        hooks = [hook for hook, other in HOOKS.items() if issubclass(component, REGISTERED[other])]
         hint = f"; register it in {hooks[0]}" if hooks else ""
-        raise TypeError(f"{title} does not derive from harness.{base.__name__}{hint}")
+        raise TypeError(f"{title} does not derive from {place}.{base.__name__}{hint}")
     options = vars(component).get("__dataclass_params__")
     if options is None or not (options.frozen and options.eq and options.repr):
         raise TypeError(f"{title} must be decorated with @dataclass(frozen=True)")

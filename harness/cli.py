@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from harness import HarnessError, __version__, advising, shipping
+from harness import __version__, advising, guiding, shipping
 from harness.command import BAD_USAGE as BAD_USAGE
-from harness.command import HELP, INTERRUPTED, OK, SOME_FAILED
+from harness.command import HELP, INTERRUPTED, OK, SOME_FAILED, installed
 from harness.command import reported as _reported
 from harness.folders import results_of
 
 if TYPE_CHECKING:
     from harness.catalog import Catalog
     from harness.plan import Plan
-    from harness.schedule import Outcome
     from harness.suite import Suite
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -80,6 +79,13 @@ def main() -> None:
 @click.option("--executor", type=click.Choice(["local"]), default="local", help="What runs the steps.")
 @click.option("--fresh", is_flag=True, help="Do the selected steps again, though they are stored.")
 @click.option("--strict", is_flag=True, help="A cell that is unavailable counts as failed.")
+@click.option(
+    "--tracker",
+    "trackers",
+    multiple=True,
+    metavar="NAME[:PARAMETER=VALUE,…]",
+    help="Tell this tracker of the run too, beside those of the suite.",
+)
 @AS_JSON
 @_reported
 def bench(
@@ -93,74 +99,26 @@ def bench(
     executor: str,
     fresh: bool,
     strict: bool,
+    trackers: tuple[str, ...],
     as_json: bool,
 ) -> int:
     """Run what is missing of SUITE and write results/<suite>/."""
-    import signal
-
-    from harness import leaderboard, predictions
-    from harness import report as pages
-    from harness.collect import collect
+    from harness import benching
     from harness.devices import slots
-    from harness.display import display
-    from harness.executors.local import LocalExecutor
-    from harness.ranking import of_run
-    from harness.record import merge, read
-    from harness.runner import prepare, run
-    from harness.store import Store
+    from harness.tracking import chosen as tracker
 
-    catalog = _catalog()
+    catalog = installed()
     loaded = _suite(suite, catalog)
+    told = (*loaded.trackers, *(tracker(text, catalog) for text in trackers))
     places = slots(devices)
     plan = _plan(loaded, catalog, source, places)
     chosen = _select(plan, only, seeds)
-    folder = results / loaded.name
-    _check_writable(folder)
-    written = folder / "records.jsonl"
-    before = read(written) if written.exists() else []
-    predicted = predictions.read(folder)
-    kept = Store(store)
-    if fresh:
-        for step in chosen.steps.values():
-            kept.remove(step.kind, step.key)
-    interrupted = False
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, stop)
-    with display(as_json, plan=chosen, slots=len(places)) as show:
-        try:
-            schedule = run(chosen, kept, LocalExecutor(store, places), show, loaded.time_limit)
-        except KeyboardInterrupt:
-            interrupted = True
-            schedule = prepare(chosen, kept)
-    # Cells that this call was not asked for stand in the tables too, where they are stored.
-    whole = schedule if chosen is plan else prepare(plan, kept)
-
-    def outcome(key: str) -> Outcome:
-        return (schedule if key in schedule.states else whole).outcome(key)
-
-    records = list(collect(plan, outcome, kept, catalog))
-    merged = merge(before, records)
-    answers = predictions.merge(
-        predicted, predictions.collect(plan, records, kept), merged, {record["cell"] for record in records}
+    ran = benching.bench(
+        plan, chosen, catalog, places, store, results, fresh=fresh, as_json=as_json, trackers=told
     )
-    board = leaderboard.write(merged, folder, answers)
-    try:
-        pages.write(board, merged, answers, folder)
-    except HarnessError as error:  # the records and tables are written: a page can be made of them any time
-        click.echo(f"no report was written: {error}", err=True)
-    asked = {cell.key for cell in chosen.cells}
-    mine = [record for record in records if record["cell"] in asked]
-    counts = {
-        status: sum(r["status"] == status for r in mine)
-        for status in ("ok", "failed", "unavailable", "incompatible")
-    }
-    show.finish(of_run(board, records), counts, folder, interrupted)
-    if interrupted:
+    if ran.interrupted:
         return INTERRUPTED
-    return SOME_FAILED if counts["failed"] or (strict and counts["unavailable"]) else OK
+    return SOME_FAILED if ran.counts["failed"] or (strict and ran.counts["unavailable"]) else OK
 
 
 @main.command(context_settings=HELP)
@@ -183,7 +141,7 @@ def plan(
     from harness.runner import prepare
     from harness.store import Store
 
-    catalog = _catalog()
+    catalog = installed()
     places = slots(devices)
     chosen = _select(_plan(_suite(suite, catalog), catalog, source, places), only, seeds)
     show_plan(chosen, prepare(chosen, Store(store)), len(places), as_json)
@@ -203,12 +161,13 @@ def report(suite: Path, results: Path, charts: bool) -> None:
     """
     from harness import predictions
     from harness import report as pages
+    from harness.benching import check_writable
     from harness.ranking import build
     from harness.record import read
 
     folder = results_of(suite, results)
     records, answers = read(folder / "records.jsonl"), predictions.read(folder)
-    _check_writable(folder)
+    check_writable(folder)
     board = build(records, answers)
     pages.write(board, records, answers, folder)
     click.echo(f"wrote {folder / 'index.html'} and leaderboard.tex")
@@ -255,23 +214,13 @@ def leaderboard(suite: Path, results: Path, form: str) -> None:
 
 main.add_command(advising.compare)
 main.add_command(advising.recommend)
+main.add_command(guiding.diagnose)
+main.add_command(guiding.distill)
 main.add_command(shipping.export)
 main.add_command(shipping.predict)
 
 
 # -- what commands share -----------------------------------------------------------------------------------
-
-
-def _catalog() -> Catalog:
-    from harness.catalog import load
-
-    catalog = load()
-    for failure in catalog.failures:
-        click.echo(
-            f"warning: plugin '{failure.plugin}' of {failure.package}: {failure.reason} (harness plugins)",
-            err=True,
-        )
-    return catalog
 
 
 def _suite(path: Path, catalog: Catalog) -> Suite:
@@ -292,18 +241,6 @@ def _select(plan: Plan, only: tuple[str, ...], seeds: str | None) -> Plan:
     from harness.select import select
 
     return select(plan, only, seeds)
-
-
-def _check_writable(folder: Path) -> None:
-    """Better to learn now than after hours that the results have no place."""
-    import tempfile
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise HarnessError(f"cannot write results to {str(folder)!r}: {error.strerror or error}") from None
 
 
 if __name__ == "__main__":

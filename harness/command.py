@@ -6,11 +6,14 @@ import os
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from harness import HarnessError
+
+if TYPE_CHECKING:
+    from harness.catalog import Catalog
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -41,3 +44,16 @@ def reported(function: F) -> F:
             sys.exit(INTERRUPTED if function.__name__ == "bench" else OK)
 
     return wrapper  # type: ignore[return-value]
+
+
+def installed() -> Catalog:
+    """All components that are installed, after a warning of each plugin that failed."""
+    from harness.catalog import load
+
+    catalog = load()
+    for failure in catalog.failures:
+        click.echo(
+            f"warning: plugin '{failure.plugin}' of {failure.package}: {failure.reason} (harness plugins)",
+            err=True,
+        )
+    return catalog

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from harness.api import KINDS, parameters_of
 from harness.plan import STEP_KINDS, Cell, Plan
 from harness.record import Record, dumps
+from harness.tracking import REGISTERED
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -327,7 +328,8 @@ def _grouped(plan: Plan, open_keys: set[str]) -> Iterator[list[str]]:
 
 def show_plugins(catalog: Catalog, as_json: bool) -> None:
     """Components by kind, and what could not be loaded."""
-    entries = sorted(catalog.entries.values(), key=lambda e: (list(KINDS).index(e.kind), e.name))
+    kinds = list(REGISTERED)
+    entries = sorted(catalog.entries.values(), key=lambda e: (kinds.index(e.kind), e.name))
     if as_json:
         value = {
             "components": [
@@ -350,7 +352,7 @@ def show_plugins(catalog: Catalog, as_json: bool) -> None:
         sys.stdout.write(json.dumps(value, indent=1) + "\n")
         return
     console = _console()
-    for kind in KINDS:
+    for kind in kinds:
         console.print(f"{kind}s" if kind != "loss" else "losses", style="bold")
         for e in entries:
             if e.kind == kind:
@@ -396,6 +398,11 @@ def show(laid_out: Any) -> None:
         sys.stdout.write(laid_out)
     else:
         _console().print(laid_out)
+
+
+def complain(message: str) -> None:
+    """Tell on stderr what went wrong beside the work itself."""
+    sys.stderr.write(f"{_inert(message)}\n")
 
 
 def _text(value: str) -> Any:

@@ -83,7 +83,8 @@ class Job:
         if plain:
             self.history.append({"done": float(done), **plain})
         now = time.monotonic()
-        if now - self._last >= _PROGRESS_EVERY_S or done >= total:
+        # What was measured is always told, since trackers keep it; bare counts are for the eye.
+        if plain or now - self._last >= _PROGRESS_EVERY_S or done >= total:
             self._last = now
             self.emit("progress", {**plain, "done": int(done), "total": int(total)})
 

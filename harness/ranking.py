@@ -95,13 +95,17 @@ def build(records: Iterable[Record], predictions: Mapping[str, Prediction] | Non
     leave them.
     """
     records = list(records)
-    label = labeller(records)
+    named = labeller(records)
     groups: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         task = record["task"]
         data = [task.get("version"), task.get("source"), task.get("fingerprint")]
         groups[_canonical([task["name"], task["params"], data])].append(record)
-    tables = [_table(group, label) for group in groups.values()]
+    # Tasks are told apart in the whole, other components within their table.
+    tables = [
+        replace(_table(group, labeller(group)), label=named("task", group[0]["task"]))
+        for group in groups.values()
+    ]
     if predictions is not None:
         from harness.intervals import attach
 

@@ -18,7 +18,12 @@ _TICK_S = 0.5
 
 
 def run(
-    plan: Plan, store: Store, executor: Executor, observe: Observe, time_limit: float | None = None
+    plan: Plan,
+    store: Store,
+    executor: Executor,
+    observe: Observe,
+    time_limit: float | None = None,
+    estimates: Estimates | None = None,
 ) -> Schedule:
     """Do every step that is missing; what became of each is in the schedule that comes back.
 
@@ -26,7 +31,7 @@ def run(
     finished work stays in the store.
     """
     store.sweep()
-    schedule = prepare(plan, store, observe)
+    schedule = prepare(plan, store, observe, estimates)
     started: dict[str, float] = {}
     observe(
         {
@@ -50,8 +55,16 @@ def run(
     return schedule
 
 
-def prepare(plan: Plan, store: Store, observe: Observe = lambda event: None) -> Schedule:
-    """The schedule of what is missing in the store; damaged artefacts count as missing."""
+def prepare(
+    plan: Plan,
+    store: Store,
+    observe: Observe = lambda event: None,
+    estimates: Estimates | None = None,
+) -> Schedule:
+    """The schedule of what is missing in the store; damaged artefacts count as missing.
+
+    Steps are expected to take what like steps took in this store, where no `estimates` are given.
+    """
 
     def stored(step: Step) -> bool:
         try:
@@ -60,7 +73,7 @@ def prepare(plan: Plan, store: Store, observe: Observe = lambda event: None) -> 
             observe({"event": "message", "message": str(damage)})
             return False
 
-    return Schedule(plan, stored, Estimates(store.timings()))
+    return Schedule(plan, stored, estimates or Estimates(store.timings()))
 
 
 def _fill(schedule: Schedule, executor: Executor, started: dict[str, float], observe: Observe) -> None:

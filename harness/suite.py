@@ -19,6 +19,7 @@ from harness.parameters import ParameterErrors, Where, article, brief, choices, 
 from harness.sweeps import expand as expand
 from harness.sweeps import variants, written
 from harness.toml_lines import line_of, locate
+from harness.tracking import REGISTERED, Tracker
 
 if TYPE_CHECKING:
     from harness.catalog import Catalog
@@ -69,6 +70,7 @@ class Suite:
     precision: Literal["auto", "fp32", "bf16"]
     latency: bool
     time_limit: float | None
+    trackers: tuple[Tracker, ...] = ()  # what follows a run of it; no part of any key
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,7 @@ class _Reader:
     def suite(self) -> Suite:
         tables = self._tables()
         settings, name = self._settings(self.document.get("suite", {}))
-        found = {kind: self._components(kind, tables.get(kind, [])) for kind in KINDS}
+        found = {kind: self._components(kind, tables.get(kind, [])) for kind in REGISTERED}
         if "augmenter" not in self.document.keys() | self.unsound:
             found["augmenter"] = self._default("augmenter", "none", "an [[augmenter]]")
         given = self.document.keys() | self.unsound
@@ -172,6 +174,7 @@ class _Reader:
             precision=settings.precision,
             latency=settings.latency,
             time_limit=settings.time_limit,
+            trackers=_only(Tracker, found["tracker"]),
         )
 
     def _problem(self, where: Where, message: str) -> None:
@@ -194,7 +197,7 @@ class _Reader:
 
     def _tables(self) -> dict[str, list[dict[str, Any]]]:
         """The arrays of tables, without what has another shape."""
-        arrays = (*KINDS, "exclude")
+        arrays = (*KINDS, "exclude", "tracker")
         sound: dict[str, list[dict[str, Any]]] = {}
         for name, value in self.document.items():
             if name == "suite":

@@ -187,6 +187,15 @@ def test_the_first_line_says_how_it_was_made() -> None:
     assert first == "Made by harness 9.9 from 7 records of emotion (local data) on Old CPU, 2 cores."
 
 
+def test_components_are_told_apart_within_their_table() -> None:
+    old, new = part("mlp", width=8), part("mlp", width=8, accumulate=1)
+    records = [
+        make("baseline", 0.9, student=old),
+        make("baseline", 0.9, student=new, task={"source": "sample"}),
+    ]
+    assert [row.labels["student"] for table in build(records).tables for row in table.rows] == ["mlp", "mlp"]
+
+
 def test_components_within_parameters_show_only_what_tells_them_apart() -> None:
     def student(**params: Any) -> Any:
         return part("bilstm", hidden=9, **params)

@@ -493,7 +493,7 @@ def test_all_mistakes_are_reported_at_once_with_their_lines() -> None:
         "s.toml:6: suite.precision: key 'precision' of [suite] must be 'auto', 'fp32' or 'bf16', got 'fp61'",
         "s.toml:7: suite.baseline: a baseline learns from labels alone, but loss 'kl' needs logits",
         "s.toml:9: students: unknown table 'students'; did you mean [[student]]? (allowed: [suite], [[task]], "
-        "[[teacher]], [[student]], [[augmenter]], [[loss]], [[exclude]])",
+        "[[teacher]], [[student]], [[augmenter]], [[loss]], [[exclude]], [[tracker]])",
         "s.toml:14: task[0].path: parameter 'path' of task 'emotion' must be a path, got 3",
         "s.toml:17: student[0].use: unknown student 'mpl'; did you mean 'mlp'? (allowed: cnn, mlp)",
         "s.toml:21: student[1].widht: parameter 'widht' of student 'mlp' is unknown; did you mean 'width'? "
@@ -526,7 +526,7 @@ def test_all_mistakes_are_reported_at_once_with_their_lines() -> None:
         ("seeds = [1]" + SMALL, ["s.toml:1: seeds: the key 'seeds' belongs in the table [suite]"]),
         ("widgets = 1" + SMALL, [
             "s.toml:1: widgets: unknown table 'widgets' (allowed: [suite], [[task]], [[teacher]], [[student]], "
-            "[[augmenter]], [[loss]], [[exclude]])"
+            "[[augmenter]], [[loss]], [[exclude]], [[tracker]])"
         ]),
         ("[suite]\nseeds = [2, 1, 2]" + SMALL, ["s.toml:2: suite.seeds: `seeds` holds 2 more than once"]),
         ("[suite]\nseeds = []" + SMALL, [

@@ -11,6 +11,7 @@ import harness
 from toykit.models import Strict, Toy, ToyTeacher
 from toykit.recipes import Hidden, Labels, Plain, Shuffle, Soft
 from toykit.tasks import ToyTask
+from toykit.trackers import ToyTracker
 
 if TYPE_CHECKING:
     from harness.hookspecs import Register
@@ -43,3 +44,8 @@ def register_losses(register: Register) -> None:
     register(Labels)
     register(Soft)
     register(Hidden)
+
+
+@harness.hookimpl
+def register_trackers(register: Register) -> None:
+    register(ToyTracker)

@@ -1,0 +1,308 @@
+"""From labelled texts in a file to a small model in a folder: what ``harness distill`` does."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import tomllib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import HarnessError, budget
+from harness.api import PAIR_SEPARATOR, Unavailable
+from harness.columns import printable
+from harness.command import INTERRUPTED, OK, SOME_FAILED, installed
+from harness.sources.files import format_of, read_table
+
+if TYPE_CHECKING:
+    from harness.catalog import Catalog
+    from harness.devices import Slot
+    from harness.plan import Plan
+    from harness.recommend import Limits
+    from harness.suite import Suite
+
+SUITE, MODEL = "suite.toml", "model"
+_FEWEST, _RARE = 50, 10  # labelled texts at all, and of a class
+
+
+def distill(wishes: Wishes, limits: Limits, store: Path, devices: str, changed: Sequence[str] = ()) -> int:
+    """All of it; the command's exit status. `changed` are the options that only a new suite heeds."""
+    from harness import benching, bundle, shortlist
+    from harness.devices import slots
+    from harness.store import Store
+
+    catalog, places, out = installed(), slots(devices), wishes.out
+    bundle.check_place(out / MODEL)
+    data = look(wishes, catalog)
+    _say(*data.told)
+    path = out / SUITE
+    if path.exists():
+        suite = _kept(path, wishes, catalog)
+        idle = f"; {', '.join(changed)} changed nothing" if changed else ""
+        _say(f"running {path} as it stands: delete it to choose anew{idle}")
+    else:
+        suite, why = _chosen(wishes, data, catalog, places, store)
+        _say(*why)
+    plan = _plan(suite, catalog, places)
+    gpu = any(place.is_gpu for place in places)
+    rates = budget.Rates(Store(store).timings(), plan.steps, data.size, gpu)
+    ran = benching.bench(plan, plan, catalog, places, store, out, trackers=suite.trackers, estimates=rates)
+    if ran.interrupted:
+        return INTERRUPTED
+    fingerprint = next((cell.source.fingerprint for cell in plan.cells if cell.source is not None), "")
+    shipped = shortlist.ship(ran.folder, fingerprint, limits, store, out / MODEL)
+    shortlist.tell(shipped)
+    if shipped.record:
+        use = f"harness predict {shlex.quote(str(out / MODEL))} < texts.txt"
+        _say(f"  model       {out / MODEL}/; use it: {use}")
+    _say(
+        f"  report      {ran.folder / 'index.html'}; table: {ran.folder / 'leaderboard.md'}",
+        f"  suite       {path}: edit it, then: harness bench {_again(out)}",
+    )
+    return OK if shipped.record and not ran.counts["failed"] else SOME_FAILED
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the user asks for."""
+
+    file: Path
+    text: str
+    label: str
+    teacher: str | None
+    seconds: float
+    seeds: int | None
+    unlabelled: Path | None
+    out: Path
+
+    @property
+    def name(self) -> str:
+        """The suite's: the file's, as far as it can be a folder's."""
+        stem = re.sub(r"[^a-z0-9]+", "-", self.file.name.partition(".")[0].lower()).strip("-") or "texts"
+        return f"{stem}-texts" if stem == MODEL else stem
+
+
+@dataclass(frozen=True)
+class Data:
+    """What the file holds."""
+
+    size: budget.Size
+    english: bool
+    told: tuple[str, ...]
+
+
+# -- the file ------------------------------------------------------------------------------------------------
+
+
+def look(wishes: Wishes, catalog: Catalog) -> Data:
+    """Read the file as the task will; HarnessError where no classifier can be made of it."""
+    least = budget.levels(budget.Size(1, 1, 1.0))[-1]
+    # Of this suite only the task matters: how files are read is the recipe's affair.
+    text = fill(wishes, least, {"use": "", "pupil": False, "epochs": 0}, pool=0, chosen="")
+    (settings,) = tomllib.loads(text)["task"]
+    task: Any = catalog.build("task", settings)
+    source = task.resolve("auto")
+    table = read_table(wishes.file, text=wishes.text, label=wishes.label)
+    rows = _usable(table)  # all at once, since splits of what is no good could not even be carved
+    texts, labels = [text for text, _ in rows], Counter(label for _, label in rows)
+    where = f"{wishes.file}"
+    if len(texts) < _FEWEST:
+        raise HarnessError(f"{where} has {len(texts)} labelled texts; at least {_FEWEST} are needed")
+    if len(labels) < 2:
+        raise HarnessError(f"{where} has one class only in column {wishes.label!r}: {next(iter(labels))!r}")
+    if len(labels) > len(texts) / 5:
+        raise HarnessError(
+            f"column {wishes.label!r} of {where} has {len(labels)} different values in {len(texts)} rows: "
+            "it holds no classes; name another with --label"
+        )
+    if sum(PAIR_SEPARATOR in one for one in texts) > len(texts) / 2:
+        raise HarnessError(f"{where} holds pairs of texts, and distill is for single texts; write a suite")
+    words = sum(len(one.split()) for one in texts) / len(texts)
+    rare = sorted(name for name, count in labels.items() if count < _RARE)
+    dropped = table.num_rows - len(texts)
+    common, most = labels.most_common(1)[0]
+    counts = {split: len(_usable(part)) for split, part in task.read(source).items()}
+    told = [
+        f"{where}: {len(texts):,} texts of {words:.0f} words on average, {len(labels)} classes "
+        f"(the largest, {common}, {most / len(texts):.0%})",
+        f"split by label, equal texts kept together: {counts['train']:,} to train on, "
+        f"{counts['validation']:,} to choose by, {counts['test']:,} to test",
+    ]
+    if dropped:
+        told.append(f"{dropped:,} rows without a text or a label are left out")
+    if rare:
+        told.append(f"too few to be learnt or measured, under {_RARE} texts: {', '.join(rare[:8])}")
+    size = budget.Size(counts["train"], counts["validation"] + counts["test"], words, _pool(wishes))
+    return Data(size, budget.looks_english(texts[:5000]), tuple(map(printable, told)))
+
+
+def _usable(table: Any) -> list[tuple[str, str]]:
+    """The rows that have both a text and a label, as the data step keeps them."""
+    both = zip(table["text"].to_pylist(), table["label"].to_pylist(), strict=True)
+    return [(text, str(label)) for text, label in both if text and text.strip() and str(label or "").strip()]
+
+
+def _pool(wishes: Wishes) -> int:
+    """How many unlabelled texts there are."""
+    path = wishes.unlabelled
+    if path is None:
+        return 0
+    if not path.is_file():
+        raise HarnessError(f"the unlabelled file {str(path)!r} does not exist (looked in {Path.cwd()})")
+    if format_of(path) is None:  # lines of text; what they are is checked where they are read
+        with path.open("rb") as stream:
+            return sum(1 for _ in stream)
+    return int(read_table(path, text=wishes.text, label=None).num_rows)
+
+
+# -- the suite -----------------------------------------------------------------------------------------------
+
+
+def fill(wishes: Wishes, level: budget.Level, teacher: dict[str, Any], *, pool: int, chosen: str) -> str:
+    """The recipe as a suite of this file."""
+    from importlib import resources
+
+    from jinja2 import Environment, StrictUndefined
+
+    def toml(value: Any) -> str:
+        plain = [str(each) for each in value] if isinstance(value, list | tuple) else str(value)
+        return json.dumps(plain, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    environment.filters["toml"] = toml
+    recipe = resources.files("harness").joinpath("recipes", "distill.toml.jinja").read_text("utf-8")
+    return environment.from_string(recipe).render(
+        again=printable(_again(wishes.out)),
+        chosen=printable(chosen),
+        name=wishes.name,
+        seeds=range(level.seeds),
+        file=wishes.file,
+        text=wishes.text,
+        label=wishes.label,
+        teacher=teacher["use"],
+        pupil=teacher["pupil"],
+        epochs=level.epochs if teacher["epochs"] else 0,
+        students=list(level.students),
+        copies=level.copies,
+        unlabelled=wishes.unlabelled if pool else "",
+        pool=pool,
+        losses=list(level.losses),
+    )
+
+
+def _again(out: Path) -> str:
+    return f"{shlex.quote(str(out / SUITE))} --results {shlex.quote(str(out))}"
+
+
+def _kept(path: Path, wishes: Wishes, catalog: Catalog) -> Suite:
+    """The suite that stands there, if it is of this file."""
+    from harness import suite as suites
+
+    suite = suites.load(path, catalog)
+    given = {"train": wishes.file, "text": wishes.text, "label": wishes.label}
+    (task, *others) = suite.tasks
+    if others or any(str(getattr(task, name, None)) != str(value) for name, value in given.items()):
+        raise HarnessError(
+            f"{path} is the suite of other data than {wishes.file} with these columns; name another --out"
+        )
+    return suite
+
+
+def _chosen(
+    wishes: Wishes, data: Data, catalog: Catalog, places: tuple[Slot, ...], store: Path
+) -> tuple[Suite, list[str]]:
+    """The suite for the time there is, written to its place, and why it is so."""
+    from harness import suite as suites
+    from harness.benching import check_writable
+    from harness.display import duration
+    from harness.record import publish
+    from harness.runner import prepare
+    from harness.store import Store
+
+    teacher, because = teacher_of(wishes, data, catalog)
+    kept = Store(store)
+    timings = kept.timings()
+    gpu = any(place.is_gpu for place in places)
+
+    def pool(level: budget.Level) -> int:
+        return min(data.size.pool, max(1, level.copies) * data.size.train)
+
+    def expected(level: budget.Level) -> float:
+        text = fill(wishes, level, teacher, pool=pool(level), chosen="")
+        plan = _plan(suites.parse(text, catalog, wishes.out / SUITE), catalog, places)
+        todo = prepare(plan, kept).todo()
+        return budget.expected(todo, budget.Rates(timings, plan.steps, data.size, gpu), len(places))
+
+    choice = budget.choose(budget.levels(data.size, wishes.seeds), expected, wishes.seconds)
+    if not choice.fits:
+        raise HarnessError(
+            f"the least that distill does of these texts takes about {duration(choice.seconds)}: give "
+            f"--budget {max(1, round(choice.seconds / 60 + 0.5))}min, or a faster --teacher"
+        )
+    level = choice.level
+    told_epochs = f" for {level.epochs} epochs" if teacher["epochs"] else ""
+    parts = [
+        f"{level.seeds} seed{'s' * (level.seeds > 1)}",
+        f"teacher {teacher['use']}{told_epochs}",
+        f"{level.copies} new texts of each" if level.copies else "no new texts",
+        *([f"{pool(level):,} unlabelled texts"] if data.size.pool else []),
+        f"students {', '.join(level.students)}",
+        f"losses {', '.join(level.losses)}",
+    ]
+    chosen = "; ".join(parts)
+    told = (
+        f"expected to take {duration(choice.seconds)} of the {duration(wishes.seconds)} given, "
+        f"on {len(places)} core{'s' * (len(places) > 1)} with nothing else to do"
+    )
+    more = f"; more would take about {duration(choice.more)}" if choice.more is not None else ""
+    text = fill(wishes, level, teacher, pool=pool(level), chosen=chosen)
+    suite = suites.parse(text, catalog, wishes.out / SUITE)
+    check_writable(wishes.out)
+    publish(wishes.out / SUITE, text)
+    return suite, [f"teacher: {because}", f"chosen: {chosen}", f"{told}{more}"]
+
+
+def teacher_of(wishes: Wishes, data: Data, catalog: Catalog) -> tuple[dict[str, Any], str]:
+    """The teacher's part of the recipe, and why it is that one. HarnessError where there is none."""
+    if wishes.teacher is not None:
+        pupil = wishes.teacher not in catalog.names("teacher") and wishes.teacher in catalog.names("student")
+        what = "student" if pupil else "teacher"
+        component = catalog.get(what, wishes.teacher).component
+        try:
+            catalog.build(what, {"use": wishes.teacher}).base()
+        except Unavailable as error:
+            raise HarnessError(f"{error}; name another with --teacher") from None
+        epochs = not pupil and hasattr(component, "epochs")
+        return {"use": wishes.teacher, "pupil": pupil, "epochs": epochs}, f"{wishes.teacher}, as asked for"
+    kind = "english" if data.english else "other"
+    look = f"the texts {'look' if data.english else 'do not look'} English"
+    reasons = []
+    for name in budget.plans()["teachers"][kind]:
+        try:
+            component = catalog.get("teacher", name).component
+            catalog.build("teacher", {"use": name}).base()
+        except HarnessError as error:
+            reasons.append(str(error))
+        else:
+            return {"use": name, "pupil": False, "epochs": hasattr(component, "epochs")}, f"{name}: {look}"
+    raise HarnessError(
+        f"{look}, and there is no teacher for them here ({'; '.join(reasons)}); name one with --teacher, "
+        "or install the extra for English: pip install 'distil-harness[embedded]'"
+    )
+
+
+def _plan(suite: Suite, catalog: Catalog, places: tuple[Slot, ...]) -> Plan:
+    from harness.devices import precision
+    from harness.plan import build
+
+    return build(suite, catalog, precision=precision(suite.precision, places))
+
+
+def _say(*lines: str) -> None:
+    from harness.display import show
+
+    show("".join(f"{line}\n" for line in lines))

@@ -1,0 +1,17 @@
+"""MLflow as a tracker (extra ``mlflow``)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import harness
+from harness_mlflow.runs import MLflow
+
+if TYPE_CHECKING:
+    from harness.hookspecs import Register
+
+
+@harness.hookimpl
+def register_trackers(register: Register) -> None:
+    """Our tracker, from its module."""
+    register(MLflow)

@@ -1,0 +1,17 @@
+"""TensorBoard as a tracker (extra ``tensorboard``)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import harness
+from harness_tensorboard.events import TensorBoard
+
+if TYPE_CHECKING:
+    from harness.hookspecs import Register
+
+
+@harness.hookimpl
+def register_trackers(register: Register) -> None:
+    """Our tracker, from its module."""
+    register(TensorBoard)

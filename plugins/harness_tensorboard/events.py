@@ -1,0 +1,125 @@
+"""A run as TensorBoard's event files: a folder a cell, by TensorBoard's own writer, without torch."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.api import HarnessError
+from harness.tracking import Follower, Run, Tracker, measured, parameters, require, results
+
+if TYPE_CHECKING:
+    from harness.record import Record
+
+
+@dataclass(frozen=True)
+class TensorBoard(Tracker):
+    """TensorBoard: curves by examples seen, and each cell's parameters beside its scores."""
+
+    name = "tensorboard"
+
+    folder: Path = Path(".harness/tensorboard")  # relative to the current folder; look at it by --logdir
+
+    def start(self, run: Run) -> Follower:
+        """See :class:`harness.tracking.Tracker`. A cell's folder holds its last run only."""
+        require("tensorboard.summary.writer.event_file_writer", "tensorboard")
+        folder = self.folder / run.suite
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            raise HarnessError(f"tracker 'tensorboard' cannot write to {str(folder)!r}: {why}") from None
+        return EventFiles(folder, run)
+
+
+class EventFiles(Follower):
+    """Writes curves as they come, and parameters with final scores in the end."""
+
+    def __init__(self, folder: Path, run: Run) -> None:
+        self.folder = folder
+        self.run = run
+        self._open: dict[str, _Curves] = {}  # by folder
+        self._drawn: set[str] = set()  # folders whose curves were written while the run went on
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        """See :class:`harness.tracking.Follower`."""
+        if event.get("kind") not in ("teacher", "student"):
+            return
+        names = [name_of(cell) for cell in self.run.fitted_by.get(event["key"], ())]
+        # A teacher that is fitted for others, or a member of an ensemble, is no cell of its own.
+        names = names or [_slug(event["step"], event["key"])]
+        if event["event"] == "progress":
+            step, values = measured(event)
+            for name in names if values else ():
+                if name not in self._open:
+                    self._open[name] = _Curves(self.folder / name, anew=True)
+                self._open[name].add(step, values)
+                self._drawn.add(name)
+        elif event["event"] in ("started", "done", "failed", "unavailable", "damaged"):
+            for name in names:
+                if name in self._open:
+                    self._open.pop(name).close()
+
+    def finish(self, records: Sequence[Record], interrupted: bool) -> None:
+        """See :class:`harness.tracking.Follower`."""
+        for curves in self._open.values():
+            curves.close()
+        labels = {cell["cell"]: cell for cell in self.run.cells}
+        for record in records:
+            if record["status"] not in ("ok", "failed") or record["cell"] not in labels:
+                continue
+            name = name_of(labels[record["cell"]])
+            curves = _Curves(self.folder / name, anew=name not in self._drawn)
+            if name not in self._drawn:  # its model was in the store already
+                for point in record.get("history") or ():  # type: ignore[attr-defined]
+                    curves.add(*measured(point))
+            curves.result(parameters(record), results(record))
+            curves.close()
+
+
+def name_of(cell: Mapping[str, Any]) -> str:
+    """The name of a cell's folder: readable, and its own."""
+    return _slug(f"{cell['role']} {cell['label']}", cell["cell"])
+
+
+def _slug(label: str, key: str) -> str:
+    return f"{re.sub(r'[^A-Za-z0-9._]+', '-', label).strip('-.')[:100]}-{key[:8]}"
+
+
+class _Curves:
+    """The event file of one folder."""
+
+    def __init__(self, folder: Path, *, anew: bool) -> None:
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+        for old in folder.glob("events.out.tfevents.*") if anew else ():
+            old.unlink()
+        self._writer = EventFileWriter(str(folder))
+
+    def add(self, step: int, values: Mapping[str, float]) -> None:
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        self._write(
+            Summary(value=[Summary.Value(tag=k, simple_value=v) for k, v in values.items()]),
+            step,
+        )
+
+    def result(self, params: Mapping[str, str | int | float | bool], scores: Mapping[str, float]) -> None:
+        """What the HParams page shows: the parameters, and the final scores beside them."""
+        from tensorboard.plugins.hparams.summary_v2 import hparams_pb
+
+        # Without a list of all parameters and metrics: the page finds them, whatever each cell has.
+        self._write(hparams_pb(dict(params)), 0)
+        self.add(0, scores)
+
+    def close(self) -> None:
+        self._writer.close()
+
+    def _write(self, summary: Any, step: int) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+
+        self._writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
