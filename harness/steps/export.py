@@ -39,6 +39,9 @@ def run(job: Job) -> dict[str, Any]:
     from harness.quantise import quantise
     from harness.runtime import FORMS, INT8
 
+    examples = data.load(job.need("data"), "test")
+    if examples.of_words:
+        return {"exported": False, "reason": "the runtime labels texts, and not yet their words"}
     model = job.model()
     try:
         model.export(job.folder)
@@ -51,7 +54,6 @@ def run(job: Job) -> dict[str, Any]:
         quantise(job.folder)
     except Unsupported as error:
         rejected["onnx-int8"] = str(error)
-    examples = data.load(job.need("data"), "test")
     count = FEWER if model.parameters().total > LARGE else TEXTS
     texts, labels = examples.texts[:count], examples.labels
     assert labels is not None
