@@ -7,19 +7,12 @@ from pathlib import Path
 import click
 
 from harness import HarnessError
-from harness.command import HELP, OK, SOME_FAILED, reported
+from harness.command import AS_JSON, HELP, OK, SOME_FAILED, reported, results_option
 from harness.folders import results_of
 
 FOUND = SOME_FAILED  # what compare should fail on was found; or nothing that recommend could name
 
-RESULTS = click.option(
-    "--results",
-    type=click.Path(path_type=Path),
-    default=Path("results"),
-    show_default=True,
-    help="Where tables are.",
-)
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+RESULTS = results_option("Where tables are.")
 
 
 @click.command(context_settings=HELP)

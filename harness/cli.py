@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from harness import __version__, advising, guiding, shipping
+from harness.command import (
+    AS_JSON,
+    HELP,
+    INTERRUPTED,
+    OK,
+    SOME_FAILED,
+    STORE,
+    installed,
+    results_option,
+)
 from harness.command import BAD_USAGE as BAD_USAGE
-from harness.command import HELP, INTERRUPTED, OK, SOME_FAILED, installed
 from harness.command import reported as _reported
 from harness.folders import results_of
 
@@ -44,26 +53,12 @@ WHICH = _together(
     click.option(
         "--source", type=click.Choice(["auto", "local", "hub", "sample"]), default="auto", help="Data source."
     ),
-    click.option(
-        "--store",
-        type=click.Path(path_type=Path),
-        default=Path(".harness/store"),
-        envvar="HARNESS_STORE",
-        show_default=True,
-        help="Where artefacts are kept.",
-    ),
+    STORE,
     click.option(
         "--devices", default="auto", show_default=True, help="auto, cpu, cpu:<workers>, cuda, cuda:<index>,…"
     ),
 )
-RESULTS = click.option(
-    "--results",
-    type=click.Path(path_type=Path),
-    default=Path("results"),
-    show_default=True,
-    help="Where tables go.",
-)
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+RESULTS = results_option("Where tables go.")
 
 
 @click.group(context_settings=HELP)

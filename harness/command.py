@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -20,6 +21,22 @@ F = TypeVar("F", bound=Callable[..., Any])
 OK, SOME_FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 HELP = {"help_option_names": ["-h", "--help"]}
+
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+STORE = click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    default=Path(".harness/store"),
+    envvar="HARNESS_STORE",
+    show_default=True,
+    help="Where artefacts are kept.",
+)
+
+
+def results_option(told: str) -> Callable[[F], F]:
+    """The option ``--results``, with its help."""
+    kind = click.Path(path_type=Path)
+    return click.option("--results", type=kind, default=Path("results"), show_default=True, help=told)
 
 
 def reported(function: F) -> F:

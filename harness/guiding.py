@@ -6,18 +6,10 @@ from pathlib import Path
 
 import click
 
-from harness.command import HELP, OK, reported
+from harness.command import AS_JSON, HELP, OK, STORE, reported
 
 _BUDGET = "10min"
 
-STORE = click.option(
-    "--store",
-    type=click.Path(path_type=Path),
-    default=Path(".harness/store"),
-    envvar="HARNESS_STORE",
-    show_default=True,
-    help="Where artefacts are kept.",
-)
 DEVICES = click.option("--devices", default="auto", show_default=True, help="As for bench.")
 
 
@@ -86,7 +78,7 @@ def distill(
 )
 @STORE
 @DEVICES
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+@AS_JSON
 @reported
 def diagnose(
     target: Path,

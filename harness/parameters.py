@@ -360,6 +360,13 @@ def either(words: Iterable[str]) -> str:
     return f"{', '.join(first)} or {last}" if first else last
 
 
+def as_typed(value: Any) -> str:
+    """A parameter's plain value as one would type it to select by it; of a component its name."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value["use"] if isinstance(value, Mapping) and "use" in value else value)
+
+
 def nearest(word: Any, allowed: Iterable[str]) -> str:
     """ "; did you mean 'x'?", or nothing where no allowed word is near."""
     folded = {name.lower().replace("_", "-"): name for name in allowed}

@@ -7,10 +7,9 @@ A name is a component's, or its label in the table, such as ``mlp(width=8)``, wh
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from harness.api import KINDS, HarnessError
-from harness.parameters import choices, nearest
+from harness.parameters import as_typed, choices, nearest
 from harness.ranking import PARTS, Row, Table
 
 SELECTED = (*KINDS, "role", "source")
@@ -61,15 +60,8 @@ def _names(table: Table, row: Row, kind: str) -> set[str]:
     if part is None:
         return set()
     if parameter:
-        return {_typed(part["params"][parameter])} if parameter in part["params"] else set()
+        return {as_typed(part["params"][parameter])} if parameter in part["params"] else set()
     return {part["name"], table.label if kind == "task" else row.labels[kind]}
-
-
-def _typed(value: Any) -> str:
-    """A parameter's value as one would type it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value["use"] if isinstance(value, Mapping) and "use" in value else value)
 
 
 def found_in(table: Table, wanted: Mapping[str, set[str]]) -> list[Row]:

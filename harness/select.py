@@ -7,6 +7,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 
 from harness.api import KINDS, HarnessError, parameters_of
+from harness.parameters import as_typed
 from harness.plan import Cell, Plan, Step
 
 ROLES = ("teacher", "baseline", "distilled")
@@ -88,10 +89,7 @@ def _value(cell: Cell, what: str) -> str:
     component = getattr(cell, kind)
     if component is None or not parameter:
         return component.name if component is not None else ""
-    value = parameters_of(component).get(parameter, "")
-    if isinstance(value, bool):
-        return str(value).lower()
-    return value["use"] if isinstance(value, dict) and "use" in value else str(value)
+    return as_typed(parameters_of(component).get(parameter, ""))
 
 
 def _seeds(plan: Plan, seeds: str | None) -> set[int]:

@@ -6,28 +6,15 @@ from pathlib import Path
 
 import click
 
-from harness.command import HELP, OK, SOME_FAILED, reported
+from harness.command import HELP, OK, SOME_FAILED, STORE, reported, results_option
 
 
 @click.command(context_settings=HELP)
 @click.argument("cell")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--suite", type=click.Path(path_type=Path), help="Only its results: a name, file or folder.")
-@click.option(
-    "--results",
-    type=click.Path(path_type=Path),
-    default=Path("results"),
-    show_default=True,
-    help="Where tables are.",
-)
-@click.option(
-    "--store",
-    type=click.Path(path_type=Path),
-    default=Path(".harness/store"),
-    envvar="HARNESS_STORE",
-    show_default=True,
-    help="Where artefacts are kept.",
-)
+@results_option("Where tables are.")
+@STORE
 @reported
 def export(cell: str, folder: Path, suite: Path | None, results: Path, store: Path) -> None:
     """Write the measured model of CELL to DIR, with all that running it needs and a card that describes it.

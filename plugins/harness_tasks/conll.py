@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge
 
-from harness.api import SPLITS, HarnessError, Source, Task, Unavailable
-from harness.sources import FORMATS, SOURCES, UNLABELLED, fingerprint, format_of, read_table, suggest
+from harness.api import SPLITS, HarnessError, Source, Task
+from harness.sources import FORMATS, UNLABELLED, format_of, read_table
 from harness.sources.tagged import TAGGED_FORMATS, read_tagged, tagged_format_of
+from harness_tasks.file import Share, check_shares, own_source
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-Share = Annotated[float, Gt(0), Lt(1)]
 
 
 @dataclass(frozen=True)
@@ -63,27 +62,12 @@ class ConllFile(Task):
                 raise ValueError(f"{field} is column {column}; columns count from 1, or from -1 at the end")
         if self.tokens != "" and self.tokens == self.tags:
             raise ValueError(f"tokens and tags are both the column {self.tokens!r}")
-        if sum(self._carved().values()) >= 1:
-            raise ValueError(
-                "validation_share and test_share leave nothing to train on; expected a sum below 1"
-            )
+        check_shares(self._carved())
 
     def resolve(self, source: str) -> Source:
         """The files; "auto" and "local" mean the same here, and there is nothing else."""
-        if source not in ("auto", *SOURCES):
-            raise HarnessError(f"unknown source {source!r}{suggest(source, ('auto', *SOURCES))}")
-        if source not in ("auto", "local"):
-            raise Unavailable(f"task 'conll-file' has no {source} source: its data is the file {self.train}")
-        files = self._files()
-        for split, path in files.items():
-            if not path.is_file():
-                raise HarnessError(f"the {split} file {str(path)!r} does not exist (looked in {Path.cwd()})")
-        # The same file under other columns or another split is other data: never in one table with it.
-        what: list[object] = [fingerprint(files), self.tokens, self.tags]
-        if carved := self._carved():
-            what += [self.split_seed, sorted(carved.items())]
-        digest = hashlib.sha256(repr(what).encode()).hexdigest()
-        return Source("local", f"sha256:{digest}", ", ".join(map(str, files.values())))
+        columns = (self.tokens, self.tags)
+        return own_source(self, self.train, source, self._files(), columns, self._carved(), self.split_seed)
 
     def read(self, source: Source) -> Mapping[str, pa.Table]:
         """The tables train, validation and test, and unlabelled where there is one."""

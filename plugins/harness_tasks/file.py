@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -51,27 +51,12 @@ class File(Task):
             raise ValueError("train, validation and test must be different files")
         if self.text == self.label:
             raise ValueError(f"text and label are both the column {self.text!r}")
-        if sum(self._carved().values()) >= 1:
-            raise ValueError(
-                "validation_share and test_share leave nothing to train on; expected a sum below 1"
-            )
+        check_shares(self._carved())
 
     def resolve(self, source: str) -> Source:
         """The files; "auto" and "local" mean the same here, and there is nothing else."""
-        if source not in ("auto", *SOURCES):
-            raise HarnessError(f"unknown source {source!r}{suggest(source, ('auto', *SOURCES))}")
-        if source not in ("auto", "local"):
-            raise Unavailable(f"task 'file' has no {source} source: its data is the file {self.train}")
-        files = self._files()
-        for split, path in files.items():
-            if not path.is_file():
-                raise HarnessError(f"the {split} file {str(path)!r} does not exist (looked in {Path.cwd()})")
-        # The same file under other columns or another split is other data: never in one table with it.
-        what: list[object] = [fingerprint(files), self.text, self.label]
-        if carved := self._carved():
-            what += [self.split_seed, sorted(carved.items())]
-        digest = hashlib.sha256(repr(what).encode()).hexdigest()
-        return Source("local", f"sha256:{digest}", ", ".join(map(str, files.values())))
+        columns = (self.text, self.label)
+        return own_source(self, self.train, source, self._files(), columns, self._carved(), self.split_seed)
 
     def read(self, source: Source) -> Mapping[str, pa.Table]:
         """The tables train, validation and test."""
@@ -93,6 +78,37 @@ class File(Task):
     def _carved(self) -> dict[str, float]:
         shares = {"validation": self.validation_share, "test": self.test_share}
         return {split: share for split, share in shares.items() if getattr(self, split) is None}
+
+
+def check_shares(carved: Mapping[str, float]) -> None:
+    """Raise ValueError where what is carved out of a training file leaves nothing of it."""
+    if sum(carved.values()) >= 1:
+        raise ValueError("validation_share and test_share leave nothing to train on; expected a sum below 1")
+
+
+def own_source(
+    task: Task,
+    train: Path,
+    source: str,
+    files: Mapping[str, Path],
+    columns: Sequence[object],
+    carved: Mapping[str, float],
+    split_seed: int,
+) -> Source:
+    """The source of a task over one's own files: "auto" and "local" mean the same, and there is no other."""
+    if source not in ("auto", *SOURCES):
+        raise HarnessError(f"unknown source {source!r}{suggest(source, ('auto', *SOURCES))}")
+    if source not in ("auto", "local"):
+        raise Unavailable(f"task '{task.name}' has no {source} source: its data is the file {train}")
+    for split, path in files.items():
+        if not path.is_file():
+            raise HarnessError(f"the {split} file {str(path)!r} does not exist (looked in {Path.cwd()})")
+    # The same file under other columns or another split is other data: never in one table with it.
+    what: list[object] = [fingerprint(files), *columns]
+    if carved:
+        what += [split_seed, sorted(carved.items())]
+    digest = hashlib.sha256(repr(what).encode()).hexdigest()
+    return Source("local", f"sha256:{digest}", ", ".join(map(str, files.values())))
 
 
 def carve(table: pa.Table, shares: Mapping[str, float], seed: int) -> dict[str, pa.Table]:
