@@ -1,174 +1,41 @@
-"""What a plugin author writes (five kinds of component) and the values that components exchange.
+"""What a plugin author writes: five kinds of component; the values they exchange are re-exported here.
 
-This module imports nothing of ours and no torch, so that a plan costs no start-up. A component is a
-frozen dataclass: its fields are the suite's parameters, its ``repr`` is its identity, and
-``__init__`` only stores. Types and ranges come from the annotations (``Annotated[int, Gt(0)]``), and
-are checked where a suite is read; what no annotation can say goes into :meth:`Component.check`.
+Nothing here imports torch, so that a plan costs no start-up. A component is a frozen dataclass: its fields
+are the suite's parameters, its ``repr`` is its identity, and ``__init__`` only stores. Types and ranges come
+from the annotations (``Annotated[int, Gt(0)]``), and are checked where a suite is read; what no annotation
+can say goes into :meth:`Component.check`.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from harness.values import (
+    MASK,
+    PAIR_SEPARATOR,
+    SCORE,
+    SPLITS,
+    Batch,
+    Context,
+    Examples,
+    HarnessError,
+    Masked,
+    Model,
+    Parameters,
+    Precision,
+    Unavailable,
+    Unsupported,
+    seed_of_repetition,
+    words_before,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
-    from numpy.typing import NDArray
     from torch import Tensor
-
-Precision = Literal["fp32", "bf16"]
-SPLITS = ("train", "validation", "test")
-SCORE = ("score",)  # the one "class" of a regression: its logits (N, 1) are predicted numbers
-PAIR_SEPARATOR = " [SEP] "  # between the two texts of a pair, where a task is on pairs
-
-
-class HarnessError(Exception):
-    """A mistake that the user can mend: one lower-case sentence, shown without a traceback."""
-
-
-class Unavailable(HarnessError):
-    """Something that a component needs is absent here, such as a hub model without a network."""
-
-
-class Unsupported(HarnessError):
-    """A component cannot do what was asked of it, such as an export that it has no form for."""
-
-
-# -- values -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Texts to learn from or to score, with what is known of each.
-
-    ``texts`` may be a lazy, memory-mapped sequence; index it, slice it or iterate over it. Of tagging,
-    ``of_words`` is true: a text is its words with one space between any two, and labels and logits have a
-    row for each word of each text, in order (:func:`words_before` says where a text's begin).
-    """
-
-    texts: Sequence[str]  # N
-    classes: tuple[str, ...]  # C names; column c of `logits` and label c mean classes[c]
-    # (N,) int64, -1 where a text has no gold label; of a regression float32, and NaN there
-    labels: NDArray[Any] | None = None
-    logits: NDArray[np.float32] | None = None  # (N, C), the teacher's, where there is one
-    hidden: NDArray[np.float16] | None = None  # (N, H), the teacher's, where a loss needs them
-    of_words: bool = False
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-
-@dataclass(frozen=True)
-class Parameters:
-    """How many numbers a model holds."""
-
-    total: int
-    trainable: int
-    embedding: int
-
-
-class Context(Protocol):
-    """What the harness lends to a component while it works."""
-
-    @property
-    def seed(self) -> int:
-        """Seeds every generator that the component uses."""
-
-    @property
-    def device(self) -> str:
-        """A torch device: "cpu", "cuda:0"."""
-
-    @property
-    def threads(self) -> int:
-        """How many CPU threads it may use."""
-
-    @property
-    def precision(self) -> Precision:
-        """What to compute in: "bf16" only for components that declare `mixed_precision`."""
-
-    @property
-    def scratch(self) -> Path:
-        """A folder that is emptied after the step."""
-
-    @property
-    def teacher(self) -> Model | None:
-        """The fitted teacher, for a student that borrows from it and a loss that needs it in step."""
-
-    def progress(self, done: int, total: int, **scalars: float) -> None:
-        """Report that `done` of `total` units are behind us, with what was measured on the way."""
-
-    def warn(self, message: str) -> None:
-        """Say something that the user should read; it is kept with the step's artefact."""
-
-
-class Model(ABC):
-    """A fitted teacher or student."""
-
-    @abstractmethod
-    def predict(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Logits, or log-probabilities, of shape (N, C), in the order of the texts."""
-
-    def decide(self, texts: Sequence[str], logits: NDArray[np.float32]) -> NDArray[np.int64]:
-        """The class of each row, (N,), given `predict(texts)`; a tagger may search for a text's best tags."""
-        return logits.argmax(axis=1)  # type: ignore[no-any-return]
-
-    def hidden(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """What the model's last layer sees of each text, (N, H): for losses that need "hidden"."""
-        raise Unsupported(f"{type(self).__name__} has no hidden states")
-
-    @abstractmethod
-    def save(self, folder: Path) -> None:
-        """Write all that :meth:`load` of the component needs: safetensors, Arrow or JSON; no pickle."""
-
-    @abstractmethod
-    def parameters(self) -> Parameters:
-        """Count the model's parameters."""
-
-    def export(self, folder: Path) -> None:
-        """Write ``model.onnx`` and what turns a text into its inputs (see :mod:`harness.onnx`)."""
-        raise Unsupported(f"{type(self).__name__} has no ONNX form")
-
-
-class Batch:
-    """What a loss may look at beside the two models' logits.
-
-    ``student`` and ``teacher`` hold, by name, what else the loss needs of both models:
-
-    - ``hidden``: (B, H), what the last layer sees of a text, or of each word that is tagged;
-    - ``layers``: a tuple of (B, L, H), the embeddings first, then each layer's output;
-    - ``attention``: a tuple of (B, heads, L, L), each layer's attention probabilities;
-    - ``relations``: the last layer's queries, keys and values, each (B, L, H).
-
-    Where widths differ, the student's hidden states and layers come through a linear map, learned along.
-    """
-
-    __slots__ = ("labels", "mask", "size", "student", "teacher", "weights", "words")
-
-    def __init__(
-        self,
-        labels: Tensor | None,
-        size: int,
-        student: Mapping[str, Any] | None = None,
-        teacher: Mapping[str, Any] | None = None,
-        mask: Tensor | None = None,
-        weights: Tensor | None = None,
-        words: Tensor | None = None,
-    ) -> None:
-        self.labels = labels  # (B,), -1 where a row has no gold label; of a regression floats, and NaN there
-        self.size = size
-        self.student = student or {}
-        self.teacher = teacher or {}
-        self.mask = mask  # (B, L), true where a token is no padding
-        self.weights = weights  # (B,), of mean 1 over the training labels: how much each row counts
-        self.words = words  # (texts,), of tagging: how many of the B rows, words, each text has, in order
-
-
-# -- components -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -192,6 +59,14 @@ class Component:
         that cannot be had here.
         """
         return ""
+
+    @property
+    def prior(self) -> Recipe | None:
+        """The model that a teacher or student starts from, made by a step of its own; None: it needs none.
+
+        A plan adds that step, which all components with the same recipe share; `context.prior` is its model.
+        """
+        return None
 
 
 @dataclass(frozen=True)
@@ -222,8 +97,9 @@ class Task(Component):
     def read(self, source: Source) -> Mapping[str, pa.Table]:
         """Arrow tables for train, validation and test.
 
-        Classification: columns ``text`` and ``label``, both strings; regression: labels are numbers. A
-        table ``unlabelled`` with a column ``text`` may stand beside them.
+        Classification: columns ``text`` and ``label``, both strings; regression: labels are numbers; language
+        modelling: ``text`` alone; tagging: ``tokens`` and ``tags``, both lists of strings. A table
+        ``unlabelled`` with a column ``text`` may stand beside them.
         """
         raise NotImplementedError
 
@@ -269,7 +145,8 @@ class Loss(Component):
         """What must be there for this loss: "labels", "logits", or names of :class:`Batch`.
 
         A teacher's logits and hidden states are recorded once for each transfer set. All else is asked
-        of the teacher in step with the student, and compared token by token.
+        of the teacher in step with the student, and compared token by token; so is everything of language
+        modelling, where a token has as many logits as there are tokens.
         """
         return frozenset({"logits"})
 
@@ -329,6 +206,16 @@ class Augmenter(Component):
         return self(train.texts, np.random.default_rng(context.seed))
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is made on a task: a teacher, fitted, or a student, taught where there is a teacher too."""
+
+    task: Task
+    teacher: Teacher | None
+    student: Student | None = None
+    loss: Loss | None = None
+
+
 RECORDED = frozenset({"labels", "logits", "hidden"})  # what a loss may need without a teacher in step
 
 KINDS: Mapping[str, type[Component]] = {
@@ -338,21 +225,6 @@ KINDS: Mapping[str, type[Component]] = {
     "augmenter": Augmenter,
     "loss": Loss,
 }
-
-
-def words_before(texts: Iterable[str]) -> NDArray[np.int64]:
-    """(N + 1,): how many words stand before each text, and at the end how many there are."""
-    import numpy as np
-
-    counts = np.fromiter((text.count(" ") + 1 for text in texts), dtype=np.int64)
-    return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
-
-
-def seed_of_repetition(seed: int, repetition: int) -> int:
-    """The seed of a component that stands several times in another: its own for each but the first."""
-    if not repetition:
-        return seed
-    return int.from_bytes(blake2b(f"{seed}/{repetition}".encode(), digest_size=4).digest(), "big")
 
 
 def parameters_of(component: Component) -> dict[str, Any]:
@@ -374,6 +246,7 @@ def parameters_of(component: Component) -> dict[str, Any]:
 
 __all__ = [
     "KINDS",
+    "MASK",
     "PAIR_SEPARATOR",
     "RECORDED",
     "SCORE",
@@ -385,9 +258,11 @@ __all__ = [
     "Examples",
     "HarnessError",
     "Loss",
+    "Masked",
     "Model",
     "Parameters",
     "Precision",
+    "Recipe",
     "Source",
     "Student",
     "Task",

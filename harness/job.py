@@ -76,6 +76,16 @@ class Job:
         teacher: Teacher = self.component("teacher")
         return teacher.load(self.need("fitted").folder / "model", self)
 
+    @property
+    def prior(self) -> Model | None:
+        """See :class:`harness.api.Context`."""
+        return None
+
+    @property
+    def checkpoints(self) -> Path | None:
+        """See :class:`harness.api.Context`."""
+        return None
+
     def progress(self, done: int, total: int, **scalars: float) -> None:
         """See :class:`harness.api.Context`."""
         # Plain numbers: a numpy or torch one could be neither sent without its library nor kept as JSON.

@@ -30,6 +30,8 @@ class CheckContext:
     threads: int = 1
     precision: Precision = "fp32"
     teacher: Model | None = None
+    prior: Model | None = None
+    checkpoints: Path | None = None
     warnings: list[str] = field(default_factory=list)
 
     def progress(self, done: int, total: int, **scalars: float) -> None:

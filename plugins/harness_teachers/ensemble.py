@@ -175,6 +175,15 @@ class _MemberContext:
     def teacher(self) -> harness.Model | None:
         return self.whole.teacher
 
+    @property
+    def prior(self) -> harness.Model | None:
+        return self.whole.prior
+
+    @property
+    def checkpoints(self) -> Path | None:
+        """None: what members leave behind would be told apart by nothing."""
+        return None
+
     def progress(self, done: int, total: int, **scalars: float) -> None:
         self.whole.progress(self.place * total + done, self.members * total, **scalars)
 
