@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 LINES = (".txt", ".txt.gz")  # UTF-8, a text on each line
+_WORDS = re.compile(r"https?://\S+|[@#]?\w+(?:[-'’.]\w+)*|\.{2,}|[^\w\s]").findall
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Unlabelled(harness.Augmenter):
     split: Literal["train", "validation", "test", "unlabelled"] = "train"  # of the folder
     column: str = "text"  # that holds the text; .txt has none, but a text on each line
     size: Annotated[int, harness.Gt(0)] | None = None  # texts at most; all where none is given
+    words: bool = False  # set punctuation apart from words, as texts have it whose words are tagged
 
     def check(self) -> None:
         """There is one place to draw from, and a file has a known format."""
@@ -78,7 +81,7 @@ class Unlabelled(harness.Augmenter):
                 "or give augmenter 'unlabelled' a file or a folder"
             )
         for row in np.random.default_rng(context.seed).permutation(len(texts))[: self.size].tolist():
-            yield -1, texts[row].strip()
+            yield -1, " ".join(_WORDS(texts[row])) if self.words else texts[row].strip()
 
     def _path(self) -> Path | None:
         """The file to read; None for the task's own texts. Raises Unavailable."""

@@ -58,6 +58,13 @@ def test_a_smaller_size_is_a_part_of_a_larger(context: CheckContext) -> None:
     assert sizes[40] == sizes[999][:40]
 
 
+def test_punctuation_is_set_apart_where_words_are_wanted(context: CheckContext) -> None:
+    pool = ["Off to @user's… in #Venice, It's 3.5 km!! https://t.co/aB-1?x=2"]
+    made = drawn(Unlabelled(words=True), context, pool)
+    assert made == [(-1, "Off to @user's … in #Venice , It's 3.5 km ! ! https://t.co/aB-1?x=2")]
+    assert drawn(Unlabelled(), context, pool) == [(-1, pool[0])]
+
+
 def test_called_it_gives_nothing() -> None:
     assert list(Unlabelled()(TRAIN, np.random.default_rng(0))) == []
 
