@@ -132,6 +132,10 @@ class Teacher(Component):
         """The model that ``Model.save(folder)`` wrote."""
         raise NotImplementedError
 
+    def untuned(self, context: Context) -> Model | None:
+        """The language model that :meth:`fit` starts from; None where it starts from nothing."""
+        return None
+
 
 @dataclass(frozen=True)
 class Loss(Component):

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from harness.values import Masked
+
 BINS = 15  # of the calibration error, as in Guo et al. (2017)
 LOWER_IS_BETTER = frozenset({"perplexity", "nll", "ece", "loss", "mse", "mae"})
 
@@ -111,6 +113,40 @@ def regression(labels: NDArray[np.floating[Any]], predictions: NDArray[np.floati
         "mse": float((errors**2).mean()),
         "mae": float(np.abs(errors).mean()),
     }
+
+
+def language_modelling(masked: Masked) -> dict[str, Any]:
+    """Scores of a language model on M tokens that were hidden from it; plain JSON values.
+
+    ``nll`` is the mean negative log-likelihood of the hidden tokens in nats, ``perplexity`` its exponential,
+    ``masked_accuracy`` the share of them that the model thought the likeliest, ``tokens`` how many there are.
+    Models of other vocabularies see other tokens: their perplexities are not on one scale. Raises
+    HarnessError where no token was hidden, or where a likelihood is NaN or infinite.
+    """
+    import numpy as np
+
+    if not len(masked.gold):
+        raise HarnessError("no hidden token to score")
+    nll = float(likelihoods(masked).mean())
+    return {
+        "perplexity": math.exp(nll),
+        "nll": nll,
+        "masked_accuracy": float(np.mean(masked.predicted == masked.gold)),
+        "tokens": len(masked.gold),
+    }
+
+
+def likelihoods(masked: Masked) -> NDArray[np.float64]:
+    """The negative log-likelihood of each hidden token, (M,), in nats.
+
+    A token of probability 0 must not make the mean infinite, which JSON could not hold.
+    """
+    import numpy as np
+
+    found = -masked.log_likelihood.astype(np.float64)
+    if np.isnan(found).any() or np.isneginf(found).any():
+        raise HarnessError("the model's outputs are NaN or infinite")
+    return np.asarray(np.minimum(found, -np.log(np.finfo(np.float64).tiny)))
 
 
 def correlation(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> float:

@@ -13,7 +13,8 @@ import pytest
 from scipy import stats
 
 from harness.api import HarnessError
-from harness.metrics import agreement, classification, regression
+from harness.metrics import agreement, classification, language_modelling, regression
+from harness.values import Masked
 
 
 def random_case(seed: int) -> tuple[Any, Any, list[str]]:
@@ -231,3 +232,40 @@ def test_a_trivial_cell_costs_under_a_millisecond() -> None:
 def test_importing_costs_no_scikit_learn() -> None:
     code = "import sys, harness.metrics; sys.exit('sklearn' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def hidden(*tokens: tuple[int, int, float]) -> Masked:
+    """Tokens: the gold id, the likeliest one, and the gold one's probability."""
+    gold, predicted, probability = (np.array(part) for part in zip(*tokens, strict=True))
+    rows = np.zeros(len(gold), np.int64)
+    return Masked(rows, gold, predicted, np.log(probability).astype(np.float32))
+
+
+def test_perplexity_of_known_probabilities() -> None:
+    # The geometric mean of 1/2, 1/4 and 1/8 is 1/4.
+    found = language_modelling(hidden((7, 7, 0.5), (8, 9, 0.25), (9, 9, 0.125)))
+    assert found["perplexity"] == pytest.approx(4, rel=1e-6)
+    assert found["nll"] == pytest.approx(math.log(4), rel=1e-6)
+    assert found["masked_accuracy"] == pytest.approx(2 / 3) and found["tokens"] == 3
+    # A model that knows nothing of V words is as perplexed as there are words.
+    assert language_modelling(hidden(*[(1, 0, 1 / 500)] * 5))["perplexity"] == pytest.approx(500, rel=1e-5)
+
+
+def test_a_hidden_token_that_was_thought_impossible_is_still_a_number() -> None:
+    with np.errstate(divide="ignore"):
+        found = language_modelling(hidden((1, 0, 0.0), (1, 1, 1.0)))
+    assert math.isfinite(found["perplexity"]) and found["perplexity"] > 1e100
+    assert json.loads(json.dumps(found)) == found
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_likelihoods_that_are_no_numbers(wrong: float) -> None:
+    given = hidden((1, 1, 0.5), (1, 1, 0.5))._replace(log_likelihood=np.array([-1, wrong], np.float32))
+    with pytest.raises(HarnessError, match="NaN or infinite"):
+        language_modelling(given)
+
+
+def test_no_token_was_hidden() -> None:
+    empty = np.zeros(0, np.int64)
+    with pytest.raises(HarnessError, match="no hidden token"):
+        language_modelling(Masked(empty, empty, empty, np.zeros(0, np.float32)))
