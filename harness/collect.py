@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.api import Component, parameters_of
 from harness.compatibility import Status
+from harness.metrics import LOWER_IS_BETTER
 from harness.plan import Cell, Plan
 from harness.record import SCHEMA, Record, environment
 from harness.schedule import Outcome
@@ -115,6 +116,8 @@ def _share(plan: Plan, cell: Cell, evaluation: Artefact, store: Store) -> float 
         return None
     of_teacher = teacher.result["test"].get(cell.task.headline)
     of_student = evaluation.result["test"].get(cell.task.headline)
+    if cell.task.headline in LOWER_IS_BETTER:  # above 1 is better, whichever way the metric runs
+        of_student, of_teacher = of_teacher, of_student
     return of_student / of_teacher if of_teacher and of_student is not None else None
 
 
@@ -149,6 +152,8 @@ def _measured(cell: Cell, artefacts: dict[str, Artefact]) -> dict[str, Any]:
         scores = artefacts["evaluation"].result
         for field, split in (("metrics", "test"), ("validation", "validation")):
             fields[field] = {name: value for name, value in scores[split].items() if name not in _COSTS}
+        if "neighbours" in scores:
+            fields["neighbours"] = scores["neighbours"]
         fields.setdefault("cost", {})["texts_per_s"] = scores["test"]["texts_per_s"]
     if (exported := artefacts.get("export")) is not None:
         fields["export"] = exported.result

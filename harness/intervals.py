@@ -87,7 +87,7 @@ def estimates(
     while which:
         estimated = estimate(metric, [held[index] or [] for index in which])
         fits = [
-            abs(value - rows[index].stats[metric].mean) <= _CLOSE
+            abs(value - (mean := rows[index].stats[metric].mean)) <= _CLOSE * max(1, abs(mean))
             for index, value in zip(which, estimated.values, strict=True)
         ]
         if all(fits):

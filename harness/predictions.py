@@ -3,7 +3,8 @@
 With it any two rows can be compared on the same examples later, also from results that were committed, with
 no store. One row of the file is a cell's: predicted classes, or numbers of a regression, and how sure the
 model was; one more row is each list of gold labels, which its cells refer to by a digest. Of tagging, these
-are the tags of all texts' words, end to end. Nothing in it is text of the data.
+are the tags of all texts' words, end to end; of language modelling, how many of each text's hidden tokens
+were guessed, and how likely they were thought. Nothing in it is text of the data.
 """
 
 from __future__ import annotations
@@ -31,12 +32,17 @@ _STEPS = 255  # a confidence is kept as one byte: to the nearest 1/255
 class Prediction(NamedTuple):
     """A model's answers to the test split, in its order: N texts, or of tagging the N words of all texts."""
 
-    predicted: NDArray[Any]  # (N,), int16 classes; of a regression float32 numbers
-    confidence: NDArray[np.float32]  # (N,), the predicted class's probability; empty of a regression
-    gold: NDArray[Any]  # (N,), int16 with -1 for none; of a regression float32 with NaN for none
+    # (N,), int16 classes; of a regression float32 numbers; of language modelling how many tokens were guessed
+    predicted: NDArray[Any]
+    confidence: NDArray[np.float32]  # (N,), the predicted class's probability; empty where there are none
+    # (N,), int16 with -1 for none; of a regression float32 with NaN for none; of language modelling how many
+    # tokens were hidden
+    gold: NDArray[Any]
     classes: tuple[str, ...] = ()  # names, by number; empty of a regression
     positive: int = -1  # of two classes the one whose F1 is the metric "f1"
     lengths: tuple[int, ...] = ()  # of tagging, how many words each text has
+    nll: NDArray[np.float32] | None = None  # (N,), of language modelling: summed over a text's hidden tokens
+    hidden: str = ""  # of language modelling, a digest of the tokens that were hidden
 
     @property
     def numeric(self) -> bool:
@@ -141,11 +147,14 @@ def _stored(
             source = store.open("data", steps["data"])
             known[steps["data"]] = source, data.load(source, "test")
         kept = load_file(store.open("evaluation", steps["evaluation"]).folder / PREDICTIONS)
-        logits = kept["test"]
+        masked = masked_in(kept, "test")
+        logits = kept["test"] if masked is None else None
     except (Damaged, KeyError, OSError):
         return None
     source, examples = known[steps["data"]]
-    if examples.labels is None:
+    if masked is not None:
+        return of_guesses(masked, len(examples))
+    if examples.labels is None or logits is None:
         return None
     about = examples.labels, source.result["classes"], getattr(task, "positive", "")
     # What a model decided for, such as a text's best sequence, need not be each word's largest logit.
@@ -182,6 +191,26 @@ def of_logits(
     return Prediction(answers, sure, gold.astype(np.int16), names, chosen)
 
 
+def of_guesses(masked: Masked, texts: int) -> Prediction:
+    """A prediction from what a language model made of the hidden tokens of so many texts."""
+    import numpy as np
+
+    from harness.fingerprint import digest as text_digest
+    from harness.metrics import likelihoods
+
+    def by_text(weights: Any = None) -> NDArray[Any]:
+        return np.bincount(masked.rows, weights, minlength=texts)
+
+    tokens = (np.ascontiguousarray(part, dtype=np.int64).tobytes().hex() for part in masked[:2])
+    return Prediction(
+        predicted=by_text(masked.predicted == masked.gold).astype(np.int16),
+        confidence=np.zeros(0, np.float32),
+        gold=by_text().astype(np.int16),
+        nll=by_text(likelihoods(masked)).astype(np.float32),
+        hidden=text_digest("hidden", *tokens),
+    )
+
+
 # -- the file ------------------------------------------------------------------------------------------------
 
 
@@ -199,6 +228,7 @@ def _encode(found: Mapping[str, Prediction]) -> pa.Table:
             ("numbers", pa.list_(pa.float32())),
             ("confidence", pa.list_(pa.uint8())),
             ("lengths", pa.list_(pa.int32())),
+            ("hidden", pa.string()),  # of language modelling; "numbers" are then its likelihoods
         ]
     )
     rows: list[dict[str, Any]] = []
@@ -212,10 +242,12 @@ def _encode(found: Mapping[str, Prediction]) -> pa.Table:
                 "classes": list(one.classes),
                 "positive": one.positive,
                 "lengths": list(one.lengths) or None,
+                "hidden": one.hidden or None,
             }
             rows.append({"gold": gold, column: one.gold, **named})
         quantised = np.rint(one.confidence * _STEPS).astype(np.uint8)
-        rows.append({"cell": cell, "gold": gold, column: one.predicted, "confidence": quantised})
+        row = {"cell": cell, "gold": gold, column: one.predicted, "confidence": quantised}
+        rows.append(row | ({} if one.nll is None else {"numbers": one.nll}))
     return pa.Table.from_pylist(rows, schema)
 
 
@@ -235,13 +267,17 @@ def _decode(rows: pa.Table) -> dict[str, Prediction]:
 
     cells, digests = rows["cell"].to_pylist(), rows["gold"].to_pylist()
     gold = {digests[row]: row for row, cell in enumerate(cells) if cell is None}
-    lengths = rows["lengths"].to_pylist() if "lengths" in rows.column_names else [None] * len(cells)
+    lengths, hidden = (  # which older files lack
+        rows[name].to_pylist() if name in rows.column_names else [None] * len(cells)
+        for name in ("lengths", "hidden")
+    )
     about = {
         key: (
             answers(row),
             tuple(rows["classes"][row].as_py()),
             rows["positive"][row].as_py(),
             tuple(lengths[row] or ()),
+            hidden[row] or "",
         )
         for key, row in gold.items()
     }
@@ -249,12 +285,15 @@ def _decode(rows: pa.Table) -> dict[str, Prediction]:
     for row, cell in enumerate(cells):
         if cell is None:
             continue
-        labels, classes, positive, words = about[digests[row]]
+        labels, classes, positive, words, tokens = about[digests[row]]
         predicted, sure = answers(row), array("confidence", row)
         if len(predicted) != len(labels) or sure is None or (words and sum(words) != len(labels)):
             raise ValueError("as many answers as labels are due")
         confidence = (sure / np.float32(_STEPS)).astype(np.float32)
-        found[cell] = Prediction(predicted, confidence, labels, classes, positive, words)
+        nll = array("numbers", row) if tokens else None
+        if tokens and (nll is None or len(nll) != len(labels)):
+            raise ValueError("hidden tokens without their likelihoods")
+        found[cell] = Prediction(predicted, confidence, labels, classes, positive, words, nll, tokens)
     return found
 
 
@@ -263,5 +302,5 @@ def digest(one: Prediction) -> str:
     from harness.fingerprint import digest as text_digest
 
     kind = one.gold.dtype.kind
-    words = [str(one.lengths)] if one.lengths else []
+    words = [str(one.lengths)] if one.lengths else [one.hidden] if one.hidden else []
     return text_digest("gold", kind, one.gold.tobytes().hex(), *one.classes, str(one.positive), *words)

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from harness.api import HarnessError
+from harness.perplexity import OF_GUESSES, Guesses
 from harness.predictions import Prediction
 from harness.spans import OF_SPANS, Spans, spans_of
 
@@ -39,7 +40,7 @@ _FEWEST = 200  # resamples of a test set so large that a thousand would take lon
 _WORK = 100_000_000  # examples × resamples that are worth the time
 _CHUNK = 10_000_000  # of them held at a time
 
-Scores = Callable[[Any, "NDArray[np.float32]"], "NDArray[np.float64]"]  # of _Cells, or of Spans
+Scores = Callable[[Any, "NDArray[np.float32]"], "NDArray[np.float64]"]  # of _Cells, Spans or Guesses
 
 
 class Difference(NamedTuple):
@@ -190,7 +191,7 @@ def estimate(metric: str, rows: Sequence[Sequence[Prediction]], resamples: int |
         same = one.gold is first.gold or np.array_equal(
             one.gold, first.gold, equal_nan=one.numeric and first.numeric
         )
-        if not same or one.lengths != first.lengths:
+        if not same or (one.lengths, one.hidden) != (first.lengths, first.hidden):
             raise ValueError("predictions for other examples cannot be compared")
     stacked, count = _stacked(cells)
     if not count:
@@ -224,13 +225,18 @@ def estimate(metric: str, rows: Sequence[Sequence[Prediction]], resamples: int |
     )
 
 
-def _stacked(cells: Sequence[Prediction]) -> tuple[_Cells | Spans, int]:
+def _stacked(cells: Sequence[Prediction]) -> tuple[_Cells | Spans | Guesses, int]:
     """What models answered to the examples that have a gold label, and how many these are."""
     first = cells[0]
     predicted = np.stack([one.predicted for one in cells])
     if first.lengths:
         before = np.concatenate([[0], np.cumsum(first.lengths)])
         return spans_of(list(predicted), first.gold, before, first.classes), len(first.lengths)
+    if first.hidden:
+        has = first.gold > 0  # a text may be too short to hide a token of it
+        nll = np.stack([one.nll for one in cells if one.nll is not None]).astype(np.float64)
+        right, tokens = (part.astype(np.float64) for part in (predicted, first.gold))
+        return Guesses(right[:, has], nll[:, has], tokens[has]), int(has.sum())
     has_gold = np.isfinite(first.gold) if first.numeric else first.gold >= 0
     return _Cells(predicted[:, has_gold], first.gold[has_gold], first.positive), int(has_gold.sum())
 
@@ -309,6 +315,8 @@ def metrics_of(one: Prediction) -> dict[str, Scores]:
         return _OF_NUMBERS
     if one.lengths:
         return dict(OF_SPANS)
+    if one.hidden:
+        return dict(OF_GUESSES)
     return _OF_CLASSES if one.positive >= 0 else {k: v for k, v in _OF_CLASSES.items() if k != "f1"}
 
 
@@ -409,5 +417,6 @@ _OF_NUMBERS: dict[str, Scores] = {
 }
 _RANGES = {
     **dict.fromkeys(("pearson", "spearman", "matthews"), (-1.0, 1.0)),
-    **dict.fromkeys(("mse", "mae"), (0.0, np.inf)),
+    **dict.fromkeys(("mse", "mae", "nll"), (0.0, np.inf)),
+    "perplexity": (1.0, np.inf),
 }
