@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import pyarrow as pa
 
+from harness.api import Examples
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _CHUNK = 8192
+_CLEANING = b"cleaning"  # of a table's schema
 
 
 class Texts(Sequence[str]):
@@ -76,3 +80,24 @@ def labels(column: pa.ChunkedArray) -> NDArray[Any]:
         column = pa.chunked_array([chunk.flatten() for chunk in column.chunks], column.type.value_type)
     wanted = np.float32 if pa.types.is_floating(column.type) else np.int64
     return np.asarray(column.to_numpy(), dtype=wanted)
+
+
+def examples(table: pa.Table, classes: Iterable[str]) -> Examples:
+    """Of a table with the column ``text`` and, but for language modelling, ``label``."""
+    texts = Texts(table["text"])
+    if "label" not in table.column_names:
+        return Examples(texts, tuple(classes))
+    of_words = pa.types.is_list(table["label"].type)
+    return Examples(texts, tuple(classes), labels(table["label"]), of_words=of_words)
+
+
+def cleaned(table: pa.Table, counts: Mapping[str, int]) -> pa.Table:
+    """The table, telling of how many texts each step of cleaning changed or dropped; see :func:`cleaning`."""
+    return table.replace_schema_metadata(
+        {**(table.schema.metadata or {}), _CLEANING: json.dumps(dict(counts))}
+    )
+
+
+def cleaning(table: pa.Table) -> dict[str, int]:
+    """What :func:`cleaned` had told of a table; empty where nothing was."""
+    return json.loads((table.schema.metadata or {}).get(_CLEANING, b"{}"))  # type: ignore[no-any-return]

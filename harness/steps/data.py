@@ -10,22 +10,26 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from harness import arrow
-from harness.api import SCORE, SPLITS, Examples, HarnessError, Source, Task
+from harness.api import MASK, SCORE, SPLITS, Examples, HarnessError, Source, Task
 from harness.tagging import classes_of, kinds_of, to_bio
 
 if TYPE_CHECKING:
     from harness.job import Job
     from harness.store import Artefact
 
-# The column's type, by kind of task.
+Cleaner = Callable[[pa.Table], tuple[list[str], list[Any], dict[str, int]]]
+
+# The column's type, by kind of task; language modelling has none.
 LABELS = {"classification": pa.int32(), "regression": pa.float32(), "tagging": pa.list_(pa.int32())}
 
 
 def run(job: Job) -> dict[str, Any]:
     """Result: `classes`, `rows` by split, `dropped` by split and reason, `shared` texts between splits.
 
-    Of a regression, `classes` is the one name SCORE, and labels are the scores themselves. Of tagging, a
-    text is its words with spaces between, and labels are the numbers of its words' BIO tags.
+    Where the task says how it cleaned its texts, `cleaning` is what each step did, by split. Of a
+    regression, `classes` is the one name SCORE, and labels are the scores themselves. Of tagging, a text is
+    its words with spaces between, and labels are the numbers of its words' BIO tags. Of language modelling
+    there are texts alone, and `classes` is empty.
     """
     task: Task = job.component("task")
     settings = job.step.settings
@@ -33,8 +37,8 @@ def run(job: Job) -> dict[str, Any]:
     if missing := [split for split in SPLITS if split not in tables]:
         raise HarnessError(f"task '{task.name}' has no split '{missing[0]}'; found: {', '.join(tables)}")
     tagged = task.task_type == "tagging"
-    clean: Callable[[pa.Table], tuple[list[str], list[Any], dict[str, int]]]
-    clean = _clean_words if tagged else _clean
+    cleaners: dict[str, Cleaner] = {"tagging": _clean_words, "language-modelling": _clean_texts}
+    clean: Cleaner = cleaners.get(task.task_type, _clean)
     read = {split: clean(tables[split]) for split in SPLITS}
     dropped = {split: reasons for split, (_, _, reasons) in read.items() if reasons}
     for split, (texts, _, reasons) in read.items():
@@ -43,11 +47,16 @@ def run(job: Job) -> dict[str, Any]:
             raise HarnessError(f"split '{split}' of task '{task.name}' is empty: {why}")
         for reason, count in reasons.items():
             job.warn(f"{task.name}: {count} rows of '{split}' dropped: {reason}")
-    number: Any = {"regression": _scores, "tagging": _tags}.get(task.task_type, _classes)
-    classes, numbers = number(task.name, {split: labels for split, (_, labels, _) in read.items()})
+    classes: tuple[str, ...] = ()
+    numbers: dict[str, list[Any]] = {}
+    if task.task_type in LABELS:
+        number: Any = {"regression": _scores, "tagging": _tags}.get(task.task_type, _classes)
+        classes, numbers = number(task.name, {split: labels for split, (_, labels, _) in read.items()})
     for split, (texts, _, _) in read.items():
-        columns = [pa.array(texts, pa.string()), pa.array(numbers[split], LABELS[task.task_type])]
-        arrow.write_table(job.folder / f"{split}.arrow", pa.table(columns, ["text", "label"]))
+        columns = {"text": pa.array(texts, pa.string())}
+        if split in numbers:
+            columns["label"] = pa.array(numbers[split], LABELS[task.task_type])
+        arrow.write_table(job.folder / f"{split}.arrow", pa.table(columns))
     if "unlabelled" in tables:
         texts = [text.strip() for text in tables["unlabelled"]["text"].to_pylist() if text and text.strip()]
         if tagged:
@@ -58,10 +67,12 @@ def run(job: Job) -> dict[str, Any]:
         if common := len(set(read[first][0]) & set(read[second][0])):
             shared[f"{first}&{second}"] = common
     if shared:
-        told = ", ".join(f"{names.replace('&', ' and ')} {count}" for names, count in shared.items())
-        job.warn(f"{task.name}: texts that stand in two splits, kept as published: {told}")
+        where = ", ".join(f"{names.replace('&', ' and ')} {count}" for names, count in shared.items())
+        job.warn(f"{task.name}: texts that stand in two splits, kept as published: {where}")
     rows = {split: len(texts) for split, (texts, _, _) in read.items()}
-    return {"classes": list(classes), "rows": rows, "dropped": dropped, "shared": shared}
+    result = {"classes": list(classes), "rows": rows, "dropped": dropped, "shared": shared}
+    told = {split: found for split in SPLITS if (found := arrow.cleaning(tables[split]))}
+    return result | ({"cleaning": told} if told else {})
 
 
 def _clean(table: pa.Table) -> tuple[list[str], list[str], dict[str, int]]:
@@ -79,6 +90,20 @@ def _clean(table: pa.Table) -> tuple[list[str], list[str], dict[str, int]]:
             texts.append(text)
             labels.append(label)
     return texts, labels, dict(dropped)
+
+
+def _clean_texts(table: pa.Table) -> tuple[list[str], list[Any], dict[str, int]]:
+    """As `_clean`, of a column ``text`` alone."""
+    texts: list[str] = []
+    dropped: Counter[str] = Counter()
+    for text in table["text"].to_pylist():
+        if not text or not text.strip():
+            dropped["the text is empty"] += 1
+        elif MASK in text:
+            dropped[f"the text holds {MASK}, which stands for a hidden word"] += 1
+        else:
+            texts.append(text)
+    return texts, [], dict(dropped)
 
 
 def _clean_words(table: pa.Table) -> tuple[list[str], list[list[str]], dict[str, int]]:
@@ -155,10 +180,4 @@ def _number(name: str, split: str, label: str) -> float:
 
 def load(artefact: Artefact, split: str) -> Examples:
     """A split of a data artefact, memory-mapped."""
-    table = arrow.read(artefact.folder / f"{split}.arrow")
-    return Examples(
-        arrow.Texts(table["text"]),
-        tuple(artefact.result["classes"]),
-        arrow.labels(table["label"]),
-        of_words=pa.types.is_list(table["label"].type),
-    )
+    return arrow.examples(arrow.read(artefact.folder / f"{split}.arrow"), artefact.result["classes"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from harness.job import Job
     from harness.store import Artefact
 
-COLUMNS = {"text": pa.string(), "label": pa.int32(), "source": pa.int64()}
 HELD_OUT = "stands in validation or test"
 
 
@@ -33,9 +32,7 @@ def run(job: Job) -> dict[str, Any]:
     augmenter: Augmenter = job.component("augmenter")
     source = job.need("data")
     train = data.load(source, "train")
-    assert train.labels is not None
-    labels = train.labels
-    gold = _Tags(train) if train.of_words else _Labels(labels)
+    gold = _gold(train)
     dropped: Counter[str] = Counter()
     pool = source.folder / "unlabelled.arrow"
     unlabelled = arrow.Texts(arrow.read(pool)["text"]) if pool.is_file() else ()
@@ -44,7 +41,7 @@ def run(job: Job) -> dict[str, Any]:
 
     def rows() -> Iterator[dict[str, Any]]:
         for row, text in enumerate(train.texts):
-            yield {"text": text, "label": gold(row, text), "source": row}
+            yield {"text": text, **gold(row, text), "source": row}
         new = augmenter.draw(train, unlabelled, job)
         for made, (row, text) in enumerate(new, start=1):
             if not -1 <= row < len(train):  # a negative one would take another row's label
@@ -63,15 +60,31 @@ def run(job: Job) -> dict[str, Any]:
                 dropped["stands in the set already"] += 1
             else:
                 seen.add(folded)
-                yield {"text": text, "label": gold(row, text), "source": row}
+                yield {"text": text, **gold(row, text), "source": row}
             if made % 10_000 == 0:
                 job.progress(made, max(made, len(train)))
 
-    schema = pa.schema({**COLUMNS, "label": gold.type})
+    schema = pa.schema({"text": pa.string(), **gold.columns, "source": pa.int64()})
     count = arrow.write(job.folder / "transfer.arrow", schema, rows())
     if leaked := dropped[HELD_OUT]:
         job.warn(f"{augmenter.name}: {leaked} new texts dropped: they stand in validation or test")
     return {"rows": count, "added": count - len(train), "dropped": dict(dropped)}
+
+
+def _gold(train: Examples) -> _Nothing | _Labels | _Tags:
+    """What is known of the gold label of a text."""
+    if train.labels is None:
+        return _Nothing()
+    return _Tags(train) if train.of_words else _Labels(train.labels)
+
+
+class _Nothing:
+    """Texts to model have no labels."""
+
+    columns: ClassVar[dict[str, pa.DataType]] = {}
+
+    def __call__(self, row: int, text: str) -> dict[str, Any]:
+        return {}
 
 
 class _Labels:
@@ -80,28 +93,28 @@ class _Labels:
     def __init__(self, labels: NDArray[Any]) -> None:
         self.labels = labels
         scores = labels.dtype == np.float32
-        self.type = pa.float32() if scores else pa.int32()
+        self.columns = {"label": pa.float32() if scores else pa.int32()}
         self.none = np.nan if scores else -1  # where a text has no gold label
 
-    def __call__(self, row: int, text: str) -> Any:
-        return self.labels[row] if row >= 0 else self.none
+    def __call__(self, row: int, text: str) -> dict[str, Any]:
+        return {"label": self.labels[row] if row >= 0 else self.none}
 
 
 class _Tags:
     """The gold tags of a text's words: its source's, where it has as many words, and else none."""
 
-    type = pa.list_(pa.int32())
+    columns: ClassVar[dict[str, pa.DataType]] = {"label": pa.list_(pa.int32())}
 
     def __init__(self, train: Examples) -> None:
         assert train.labels is not None
         self.labels = train.labels
         self.before = words_before(train.texts)
 
-    def __call__(self, row: int, text: str) -> list[int]:
+    def __call__(self, row: int, text: str) -> dict[str, Any]:
         words = text.count(" ") + 1
         if row < 0 or words != self.before[row + 1] - self.before[row]:
-            return [-1] * words
-        return self.labels[self.before[row] : self.before[row + 1]].tolist()  # type: ignore[no-any-return]
+            return {"label": [-1] * words}
+        return {"label": self.labels[self.before[row] : self.before[row + 1]].tolist()}
 
 
 def _fold(text: str) -> bytes:
@@ -111,6 +124,4 @@ def _fold(text: str) -> bytes:
 
 def load(artefact: Artefact, classes: tuple[str, ...]) -> Examples:
     """A transfer set, memory-mapped, without a teacher's outputs."""
-    table = arrow.read(artefact.folder / "transfer.arrow")
-    of_words = pa.types.is_list(table["label"].type)
-    return Examples(arrow.Texts(table["text"]), classes, arrow.labels(table["label"]), of_words=of_words)
+    return arrow.examples(arrow.read(artefact.folder / "transfer.arrow"), classes)

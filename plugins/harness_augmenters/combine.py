@@ -33,7 +33,7 @@ class Nothing(Prepared):
     """No new texts: the transfer set is the training texts."""
 
     name = "none"
-    task_types: ClassVar[frozenset[str]] = KEEPS_WORDS
+    task_types: ClassVar[frozenset[str]] = KEEPS_WORDS | {"language-modelling"}
 
     def prepare(self, corpus: Sequence[str]) -> Transform:
         """What makes nothing."""

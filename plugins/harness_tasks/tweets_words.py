@@ -1,0 +1,156 @@
+"""What the sample corpus of :mod:`harness_tasks.tweets_sample` says beside feelings: words by topic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from harness_tasks.emotion_words import _phrases
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A part of life. Each thing that is done has things of its own that it is done to."""
+
+    people: Sequence[str]
+    deeds: Mapping[str, Sequence[str]]  # what people did → what they did it to
+    places: Sequence[str]
+    qualities: Sequence[str]  # of the things
+    tags: Sequence[str]
+
+
+def _deeds(text: str) -> dict[str, tuple[str, ...]]:
+    """Lines of a deed, a colon and its things."""
+    lines = (line.partition(":") for line in text.strip().splitlines())
+    return {deed.strip(): _phrases(things) for deed, _, things in lines}
+
+
+TOPICS: Mapping[str, Topic] = {
+    "food": Topic(
+        _phrases("the chef, the waiter, my aunt, my grandpa, the baker, our host, my flatmate, the cook"),
+        _deeds("""
+            baked: a cake, some bread, a pie, two muffins, a tray of cookies
+            drank: a cup of coffee, green tea, a glass of juice, cold milk, a smoothie
+            cooked: spicy soup, a big stew, fresh pasta, rice and beans, an omelette
+            ordered: a burger, two pizzas, a salad, the noodles, a plate of fries
+            chopped: the onions, fresh herbs, some carrots, the garlic, ripe tomatoes
+            """),
+        _phrases("in the kitchen, at the cafe, in the bakery, at the diner, over dinner, at breakfast"),
+        _phrases("delicious, salty, crispy, burnt, tasty, overcooked, yummy, bland"),
+        _phrases("foodie, dinner, brunch, yum, homemade, coffee, hungry"),
+    ),
+    "sport": Topic(
+        _phrases(
+            "the coach, our captain, the keeper, a runner, the striker, my trainer, the referee, a cyclist"
+        ),
+        _deeds("""
+            won: the match, the cup, a gold medal, the final, the sprint
+            lost: the derby, the semi final, the tie break, the lead, our last game
+            kicked: the ball, a penalty, a free kick, the corner, the post
+            lifted: heavy weights, the bar, the trophy, two kettlebells, a dumbbell
+            ran: a marathon, ten miles, the relay, five laps, a half marathon
+            """),
+        _phrases("in the stadium, at the gym, on the pitch, on the track, in the arena, after training"),
+        _phrases("fast, tough, fair, close, exhausting, unbeaten, offside, fit"),
+        _phrases("gameday, fitness, matchday, running, goals, team, workout"),
+    ),
+    "travel": Topic(
+        _phrases("the pilot, a tourist, our guide, the driver, a hiker, the captain of the ferry, my cousin"),
+        _deeds("""
+            missed: the train, my flight, the last bus, the ferry, our connection
+            packed: a suitcase, two passports, my sunglasses, a backpack, the tent
+            booked: a hotel, cheap tickets, a cabin, the hostel, a window seat
+            climbed: the mountain, an old tower, the volcano, a steep hill, the dunes
+            crossed: the border, a long bridge, the desert, the river, the strait
+            """),
+        _phrases(
+            "at the airport, on the beach, at the harbour, in the old town, near the station, by the sea"
+        ),
+        _phrases("delayed, sunny, crowded, scenic, remote, jet lagged, breathtaking, foreign"),
+        _phrases("travel, vacation, wanderlust, roadtrip, beach, airport, sunset"),
+    ),
+    "work": Topic(
+        _phrases(
+            "my manager, a colleague, the new intern, our client, the boss, the plumber, the accountant"
+        ),
+        _deeds("""
+            signed: the contract, two invoices, a lease, the form, the agreement
+            printed: the report, a spreadsheet, forty slides, the agenda, my timetable
+            fixed: the printer, the server, a nasty bug, the heating, the scanner
+            answered: hundred emails, the phone, one more call, every message, the survey
+            cancelled: the meeting, our deadline, the workshop, a conference, the interview
+            """),
+        _phrases("at the office, during the meeting, at my desk, in the boardroom, after work, before lunch"),
+        _phrases("urgent, overdue, busy, productive, pointless, approved, late, unpaid"),
+        _phrases("work, monday, office, deadline, meeting, career, overtime"),
+    ),
+    "music": Topic(
+        _phrases(
+            "the singer, our drummer, a choir, the band, the dj, my guitarist, an orchestra, the pianist"
+        ),
+        _deeds("""
+            played: the guitar, an old piano, two violins, the drums, a trumpet
+            sang: a ballad, the chorus, our anthem, a lullaby, the high notes
+            recorded: an album, the demo, a new single, four tracks, the soundtrack
+            tuned: the strings, a banjo, the bass, my ukulele, the cello
+            danced to: the beat, a slow waltz, the remix, some salsa, loud techno
+            """),
+        _phrases("on stage, at the concert, in the studio, at the club, backstage, at the festival"),
+        _phrases("loud, catchy, acoustic, live, off key, groovy, sold out, mellow"),
+        _phrases("music, livemusic, concert, nowplaying, festival, band, vinyl"),
+    ),
+    "nature": Topic(
+        _phrases("the gardener, our neighbour, a farmer, my grandma, the ranger, the vet, a birdwatcher"),
+        _deeds("""
+            planted: tulips, an apple tree, some beans, roses, two sunflowers
+            fed: the ducks, a stray cat, three horses, the hens, my puppy
+            watched: the storm, a rainbow, falling snow, the full moon, dark clouds
+            walked: the dog, two huskies, her old labrador, the poodle, a beagle
+            picked: ripe cherries, wild flowers, mushrooms, a bunch of daisies, blackberries
+            """),
+        _phrases("in the garden, in the forest, by the river, on the farm, in the park, at the lake"),
+        _phrases("wild, rainy, green, muddy, tame, frozen, blooming, foggy"),
+        _phrases("nature, spring, dogs, garden, rain, wildlife, flowers"),
+    ),
+}
+
+# What someone does who feels so.
+REACTIONS: Mapping[str, Sequence[str]] = {
+    "anger": _phrases("""
+        i want to scream, i slammed the door, do not talk to me, i am done with these people, i demand my
+        money back, my blood is boiling, i nearly threw my phone
+        """),
+    "fear": _phrases("""
+        my hands are shaking, i can not sleep, please pray for us, i keep checking the locks, my heart is
+        racing, i left the lights on, i am hiding under the blanket
+        """),
+    "joy": _phrases("""
+        i can not stop smiling, let us celebrate, best day ever, i danced around the room, drinks are on
+        me tonight, i want to hug the whole world, life is good
+        """),
+    "love": _phrases("""
+        i can not wait to hold you, you are my everything, sending kisses, forever yours, my heart is
+        yours, i want to marry you, stay by my side
+        """),
+    "sadness": _phrases("""
+        i cried all night, i just want to stay in bed, nothing helps, i miss the old days, i could use a
+        hug, i have no tears left, leave the curtains closed
+        """),
+    "surprise": _phrases("""
+        i did not see that coming, what just happened, i had to look twice, nobody told me, is this real,
+        my mouth fell open, tell me this is a prank
+        """),
+}
+MARKS: Mapping[str, Sequence[str]] = {
+    "anger": ("😡", "🤬", "💢"),
+    "fear": ("😱", "😨", "😰"),
+    "joy": ("😀", "🎉", "😄"),
+    "love": ("😍", "❤️", "💕"),
+    "sadness": ("😢", "💔", "😭"),
+    "surprise": ("😮", "😲", "🤯"),
+}
+MOODS = _phrases("so, but, and, honestly, right now, after all that, seriously")
+LINKS = _phrases("because, since, now that, and, when")
+DAYS = _phrases("monday, tuesday, wednesday, thursday, friday, saturday, sunday")
+VERDICTS = _phrases("it was so {}, really {} if you ask me, a bit {} i must say, {} as always, way too {}")
+HANDLES = _phrases("lena, max, tom, sofia, ravi, noor, ella, juan, mika, zoe, omar, ines")
