@@ -52,6 +52,8 @@ class GraphedModel(Model):
 
         Raises Unsupported where its work depends on more than shapes, or comes out differently.
         """
+        if type(model).decide is not Model.decide:
+            raise Unsupported("no CUDA graph: what it decides on is not in its outputs alone")
         self.featuriser = model.featuriser
         self._module = model.module
         self._device = model.context.device
@@ -72,12 +74,17 @@ class GraphedModel(Model):
         import torch
 
         found = []
-        for encoded in self.featuriser.encode(texts):
+        for text, encoded in zip(texts, self.featuriser.encode(texts), strict=True):
             ids = padded(encoded, self.featuriser.padding)
             given, graph, logits = self._ready(ids)
             given.copy_(torch.from_numpy(ids))
             graph.replay()
-            found.append(logits.float().cpu().numpy())
+            block = logits.float().cpu().numpy()
+            if self.featuriser.of_words:  # words that are not read have zeros
+                read = block[ids >= self.featuriser.size]
+                block = np.zeros((text.count(" ") + 1, block.shape[2]), dtype=np.float32)
+                block[: len(read)] = read
+            found.append(block)
         return np.concatenate(found)
 
     def _ready(self, ids: NDArray[np.int64]) -> tuple[Any, Any, Any]:

@@ -1,16 +1,16 @@
 """Exported models at work, from text to label, without torch: :func:`load` gives the form that is fastest.
 
 An export is a folder: a graph, ``model.onnx``; for most its quantised form, ``model.int8.onnx``; for averaged
-words their table, ``averaged.npz``; what turns texts into ids, ``featuriser.json``; ``labels.json``; and
-``export.json``, which says what of it there is. Nothing here needs more than NumPy, ONNX Runtime and, for
-subwords, tokenizers.
+words their table, ``averaged.npz``; what turns texts into ids, ``featuriser.json``; ``labels.json``; where
+tags are decided as one sequence, ``transitions.json``; and ``export.json``, which says what of it there is.
+Nothing here needs more than NumPy, ONNX Runtime and, for subwords, tokenizers.
 """
 
 from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from harness.api import HarnessError, Model, Parameters, Unsupported
-from harness.featurise import FILE, Featuriser, batches_by_length
+from harness.chain import Chain
+from harness.featurise import FILE, Featuriser, Tokens, batches_by_length
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,21 +32,39 @@ _BUDGET = 16_384  # ids, padding among them, that are computed at once
 
 
 class Exported(Model):
-    """A form of an exported model."""
+    """A form of an exported model.
+
+    Of one that tags words, texts are words with one space between any two; a row of logits is a word's, and
+    words behind the longest text that it reads have zeros.
+    """
 
     form: ClassVar[str]
 
     def __init__(self, folder: Path) -> None:
         self.featuriser = _featuriser(folder)
         self.classes: list[str] = json.loads((folder / LABELS).read_text(encoding="utf-8"))
+        self.of_words = self.featuriser.of_words
 
     @abstractmethod
     def single(self, ids: list[int]) -> NDArray[np.float32]:
-        """The logits (C,) of one text's ids."""
+        """What one text's ids come to: logits (C,), or for each word that is read (W, C)."""
 
     def label(self, text: str) -> str:
         """The class of one text: the short way, which latency is measured on."""
         return self.classes[self.single(self.featuriser.encode((text,))[0]).argmax()]
+
+    def tags(self, text: str) -> list[str]:
+        """The tag of each word of one text: the short way, too."""
+        raise Unsupported("this model labels texts, and not their words")
+
+    @property
+    def short(self) -> Callable[[str], Any]:
+        """The short way of this model."""
+        return self.tags if self.of_words else self.label
+
+    def decided(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """The number of the class of each text (N,), or of each word of all texts (T,)."""
+        return self.predict(texts).argmax(axis=1)  # type: ignore[no-any-return]
 
     def save(self, folder: Path) -> None:
         """Not needed: an exported model is its folder."""
@@ -66,6 +85,7 @@ class OnnxModel(Exported):
         import onnxruntime
 
         super().__init__(folder)
+        self.chain = Chain.read(folder)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -81,18 +101,72 @@ class OnnxModel(Exported):
             raise Unsupported("ONNX Runtime has CUDA, but cannot use it here")
 
     def single(self, ids: list[int]) -> NDArray[np.float32]:
-        """See :class:`Exported`."""
-        return self.session.run(_LOGITS, {"ids": np.array([ids], dtype=np.int64)})[0][0]  # type: ignore[no-any-return]
+        """See :class:`Exported`; of a chain, its words' scores."""
+        found = self.session.run(_LOGITS, {"ids": np.array([ids], dtype=np.int64)})[0][0]
+        if self.of_words:
+            found = found[np.array(ids) >= self.featuriser.size]
+        return found  # type: ignore[no-any-return]
 
     def predict(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """See :class:`harness.api.Model`."""
-        if len(texts) == 1:  # no sorting, no copies
+        if len(texts) == 1 and not self.of_words:  # no sorting, no copies
             return self.single(self.featuriser.encode(texts)[0])[None]
+        return self._logits(*self._scores(texts))
+
+    def tags(self, text: str) -> list[str]:
+        """See :class:`Exported`."""
+        if not self.of_words:
+            return super().tags(text)
+        found = self.single(self.featuriser.encode((text,))[0])
+        best = found.argmax(axis=1) if self.chain is None else self.chain.best(found, np.array([len(found)]))
+        names = [self.classes[number] for number in best]
+        return names + self.classes[:1] * (text.count(" ") + 1 - len(names))
+
+    def decide(self, texts: Sequence[str], logits: NDArray[np.float32]) -> NDArray[np.int64]:
+        """See :class:`harness.api.Model`."""
+        return super().decide(texts, logits) if self.chain is None else self.decided(texts)
+
+    def decided(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """See :class:`Exported`."""
+        return super().decided(texts) if self.chain is None else self._best(*self._scores(texts))
+
+    def tagged(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """What was decided for each word (T,), and the words' logits (T, C): both at the cost of one."""
+        scores, tokens = self._scores(texts)
+        return self._best(scores, tokens), self._logits(scores, tokens)
+
+    def _scores(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], Tokens]:
+        """The graph's outputs for texts (N, C) or for their words (T, C), and what the texts were read as."""
         tokens = self.featuriser.tokens(texts)
-        logits = np.empty((len(texts), len(self.classes)), dtype=np.float32)
+        scores = np.zeros((tokens.outputs, len(self.classes)), dtype=np.float32)
         for rows in batches_by_length(tokens, _BUDGET):
-            logits[rows] = self.session.run(_LOGITS, {"ids": tokens.batch(rows)})[0]
-        return logits
+            ids = tokens.batch(rows)
+            block = self.session.run(_LOGITS, {"ids": ids})[0]
+            picked = tokens.picked(ids)
+            scores[tokens.targets(rows)] = block if picked is None else block[picked]
+        return scores, tokens
+
+    def _logits(self, scores: NDArray[np.float32], tokens: Tokens) -> NDArray[np.float32]:
+        if self.chain is not None:
+            read, counts = _read(tokens)
+            scores = scores.copy()
+            scores[read] = self.chain.log_marginals(scores[read], counts)
+        return scores
+
+    def _best(self, scores: NDArray[np.float32], tokens: Tokens) -> NDArray[np.int64]:
+        best = scores.argmax(axis=1)
+        if self.chain is not None:
+            read, counts = _read(tokens)
+            best[read] = self.chain.best(scores[read], counts)
+        return best  # type: ignore[no-any-return]
+
+
+def _read(tokens: Tokens) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The places of the words that are read, and how many of them each text has."""
+    rows = np.arange(len(tokens))
+    counts = tokens.counts(rows)
+    assert counts is not None
+    return tokens.targets(rows), counts
 
 
 _LOGITS = ["logits"]

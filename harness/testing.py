@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 SAVED = frozenset({".safetensors", ".json", ".arrow", ".txt"})  # what a model may be saved as
 _NOISE = 1e-4  # what another batch's shape may change in a logit, relative to the largest
 _EXPORT_NOISE = 1e-3  # the same for another runtime
+_ALIKE = 0.98  # share of decisions that another runtime must keep: outputs may be as good as equal
 
 
 # -- the checks ---------------------------------------------------------------------------------------
@@ -284,7 +285,7 @@ def _check_fits(component: Teacher | Student, fit: Fit) -> None:
                 equal = np.array_equal(_fit(component, fit, root, classes)[1], logits)
                 must("the same seed must give the same predictions, to the bit", equal)
             _check_saved(component, model, root / str(classes), classes)
-            if component.exports and classes != TAGS:  # the runtime does not tag words yet
+            if component.exports:
                 _check_export(must, model, root / str(classes), classes)
         if "classification" in component.task_types:
             _fit(component, fit, root, classes=2)
@@ -373,6 +374,8 @@ def _check_export(must: Rules, model: Model, root: Path, classes: int) -> None:
     for what, found in (("a batch", batch), ("single texts", single)):
         same = found.shape == expected.shape and _close(found, expected, _EXPORT_NOISE)
         must(f"its export must predict what the model does, for {what}", same)
+    alike = (exported.decided(texts) == model.decide(texts, expected)).mean() > _ALIKE
+    must("its export must decide on the classes that the model does", bool(alike))
 
 
 def _close(a: NDArray[np.float32], b: NDArray[np.float32], noise: float) -> bool:

@@ -83,8 +83,10 @@ class Entry:
             forms = field(record, "export").get("forms")
             found = forms.get(form) if isinstance(forms, Mapping) else None
             if isinstance(found, Mapping):
-                changed, texts = (loose.number(found.get(key)) or 0 for key in ("changed", "texts"))
-                if changed > SAME * texts:
+                changed, texts, words = (
+                    loose.number(found.get(key)) or 0 for key in ("changed", "texts", "words")
+                )
+                if changed > SAME * (words or texts):
                     return False
         return True
 

@@ -1,5 +1,7 @@
 """Time a model through each form that it has: single texts from string to label, and all texts at once.
 
+To label is, of one that tags words, to have decided on the tags of all of a text's words.
+
 The texts are the test split's own, so their lengths are too. Runs alone on the machine.
 """
 
@@ -96,11 +98,13 @@ def _measure(model: Model, queries: Sequence[str], job: Job) -> Iterator[dict[st
     about = {"backend": _backend(model), "device": job.slot.device.partition(":")[0], "threads": job.threads}
     finish = _waiting(job.device)
 
-    def label(text: str) -> Any:
-        return model.predict([text])[0].argmax()
+    def decided(texts: Sequence[str]) -> Any:
+        return (
+            model.decided(texts) if isinstance(model, Exported) else model.decide(texts, model.predict(texts))
+        )
 
     first = about["device"] != "cpu" or job.threads == 1
-    ask = model.label if isinstance(model, Exported) else label
+    ask = model.short if isinstance(model, Exported) else lambda text: decided([text])
     budget, fewest = (FIRST_S, clock.P90_FLOOR) if first else (OTHER_S, FEWEST)
     single = clock.single_stream(ask, queries, budget, finish, fewest)
     if about["device"] != "cpu" and isinstance(model, TorchModel):
@@ -108,9 +112,7 @@ def _measure(model: Model, queries: Sequence[str], job: Job) -> Iterator[dict[st
     yield {**about, **single}
     if isinstance(model, cuda.GraphedModel):
         return  # it takes one text at a time
-    together = clock.offline(
-        lambda texts: model.predict(texts).argmax(axis=1), queries, OFFLINE_S, single["mean_ms"] / 1e3, finish
-    )
+    together = clock.offline(decided, queries, OFFLINE_S, single["mean_ms"] / 1e3, finish)
     if together is not None:
         yield {**about, **together}
 

@@ -25,6 +25,7 @@ class BiLstmCrf(ReadsWords, harness.Teacher):
 
     name = "bilstm-crf"
     accelerated: ClassVar[bool] = True
+    exports: ClassVar[bool] = True
     task_types: ClassVar[frozenset[str]] = frozenset({"tagging"})
     gives: ClassVar[frozenset[str]] = frozenset({"logits", "hidden"})
 

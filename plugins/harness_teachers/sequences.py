@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from harness import Context, Examples
 from harness.featurise import WordTokens
@@ -65,3 +68,26 @@ class SequenceModel(TorchModel):
             inside = torch.arange(best.shape[1]) < counts.cpu().unsqueeze(1)
             tags[at] = best[inside].numpy()
         return tags
+
+    def export(self, folder: Path) -> None:
+        """See :class:`harness.Model`: the graph gives emissions, and the CRF's scores stand beside it."""
+        assert isinstance(self.module, CrfTagger)
+        crf = self.module.crf
+        # By name, as in harness.nn: how it is exported changes no model.
+        import_module("harness.onnx").export_module(
+            _Emissions(self.module).eval(), self.featuriser, self.classes, folder
+        )
+        scores = (each.detach().cpu().numpy() for each in (crf.transitions, crf.start, crf.end))
+        import_module("harness.chain").Chain(*scores).write(folder)
+
+
+class _Emissions(nn.Module):
+    """What a tagger's CRF is given: ids (B, L) to scores (B, L, C)."""
+
+    def __init__(self, tagger: CrfTagger) -> None:
+        super().__init__()
+        self.tagger = tagger
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """(B, L) → (B, L, C)."""
+        return self.tagger.outputs(ids, {"emissions"})["emissions"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -120,7 +119,7 @@ def test_int8_may_not_lose_a_point_beyond_chance(
                 logits[:wrong] = [1.0, 0.0]
             return logits
 
-        return SimpleNamespace(predict=predict)
+        return Says(predict)
 
     # What quantising does to a real model cannot be chosen.
     monkeypatch.setattr("harness.runtime.open_form", mistaken)

@@ -150,11 +150,3 @@ def test_the_tags_that_a_model_decides_for_are_scored(bench: Bench) -> None:
         kept = load_file(found.folder / PREDICTIONS)["test-tags"]
         assert kept.dtype == np.int16
         assert kept.tolist() == (GOLD if model is Decides else lengths(TEXTS).argmax(1).tolist())
-
-
-def test_what_tags_words_has_no_exported_form_yet(bench: Bench) -> None:
-    source = bench.run("data", task=Spans.of(*ROWS))
-    teacher = Speaker(lengths)
-    model = bench.run("teacher", {"data": source}, teacher=teacher)
-    found = bench.run("export", {"data": source, "model": model}, teacher=teacher)
-    assert found.result["exported"] is False and "not yet their words" in found.result["reason"]

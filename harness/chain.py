@@ -1,0 +1,95 @@
+"""Tags of a text as one whole, in NumPy: what an exported conditional random field does behind its graph.
+
+The graph gives each word's scores; what neighbouring tags score stands beside it. The best sequence is
+Viterbi's (1967), and a tag's probability is summed over all sequences (Lafferty et al., 2001).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FILE = "transitions.json"
+
+
+class Chain:
+    """Scores of neighbouring tags (C, C), from one to the next, of the first tag (C,) and the last (C,)."""
+
+    def __init__(self, transitions: Any, start: Any, end: Any) -> None:
+        self.transitions = np.asarray(transitions, dtype=np.float32)
+        self.start = np.asarray(start, dtype=np.float32)
+        self.end = np.asarray(end, dtype=np.float32)
+
+    @classmethod
+    def read(cls, folder: Path) -> Chain | None:
+        """That of an export; None where its tags are decided word by word."""
+        path = folder / FILE
+        return cls(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+
+    def write(self, folder: Path) -> None:
+        """Write ``transitions.json``."""
+        state = {name: scores.tolist() for name, scores in vars(self).items()}
+        (folder / FILE).write_text(json.dumps(state), encoding="utf-8")
+
+    def best(self, scores: NDArray[np.float32], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(T,): the tags of each text's best sequence, the first of equal ones; `counts` says how many words.
+
+        Scores are (T, C), those of the words of all texts, end to end.
+        """
+        found = np.empty(len(scores), dtype=np.int64)
+        for places in _of_equal_length(counts):
+            found[places] = self._best(scores[places])
+        return found
+
+    def log_marginals(self, scores: NDArray[np.float32], counts: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(T, C): the log-probability of each word's tag, whatever the others' are; as in :meth:`best`."""
+        found = np.empty_like(scores)
+        for places in _of_equal_length(counts):
+            found[places] = self._log_marginals(scores[places])
+        return found
+
+    def _best(self, scores: NDArray[np.float32]) -> NDArray[np.int64]:
+        """(B, W, C) → (B, W)."""
+        texts, words, _ = scores.shape
+        chosen = []  # the best next tag of each tag, the last word's first
+        following: NDArray[np.float32] = self.end
+        for word in range(words - 1, 0, -1):
+            ahead = self.transitions + (scores[:, word] + following)[:, None]  # (B, from, to)
+            chosen.append(ahead.argmax(2))
+            following = ahead.max(2)
+        tags = [(self.start + (scores[:, 0] + following)).argmax(1)]
+        rows = np.arange(texts)
+        for next_ in reversed(chosen):
+            tags.append(next_[rows, tags[-1]])
+        return np.stack(tags, axis=1)
+
+    def _log_marginals(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(B, W, C) → (B, W, C)."""
+        before = [self.start + scores[:, 0]]  # sums over all sequences up to a word that has a tag
+        behind = [np.broadcast_to(self.end, scores[:, 0].shape)]  # and over what may come after it
+        for word in range(1, scores.shape[1]):
+            before.append(_log_sum(before[-1][:, :, None] + self.transitions, 1) + scores[:, word])
+            ahead = scores[:, -word] + behind[-1]
+            behind.append(_log_sum(self.transitions + ahead[:, None], 2))
+        both = np.stack(before, axis=1) + np.stack(behind[::-1], axis=1)
+        return np.asarray(both - _log_sum(both, 2)[:, :, None])
+
+
+def _of_equal_length(counts: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """The places of words (B, W), for the texts of each length that has words."""
+    firsts = np.cumsum(counts) - counts
+    for count in np.unique(counts[counts > 0]):
+        yield firsts[counts == count][:, None] + np.arange(count)
+
+
+def _log_sum(values: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
+    """The logarithm of the sum of exponentials, over an axis."""
+    largest = values.max(axis, keepdims=True)
+    return np.asarray(np.log(np.exp(values - largest).sum(axis)) + largest.squeeze(axis))
