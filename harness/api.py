@@ -195,6 +195,7 @@ class Augmenter(Component):
 
     kind: ClassVar[str] = "augmenter"
     task_types: ClassVar[frozenset[str]] = frozenset({"classification", "regression"})
+    adds: ClassVar[bool] = True  # false: never a text, so that its transfer set is the training texts
 
     def __call__(self, texts: Sequence[str], generator: np.random.Generator) -> Iterator[tuple[int, str]]:
         """Yield (row of the text it was made from, new text), any number of times a row."""

@@ -55,7 +55,7 @@ def obstacle(
             )
         if teacher is not None and student.borrows and (why := student.refuses(teacher)):
             return "incompatible", why
-        if teacher is not None and loss.needs - RECORDED and not student.aligned(teacher):
+        if teacher is not None and in_step(loss, task) and not student.aligned(teacher):
             return "incompatible", (
                 f"loss '{loss.name}' compares token by token, but student '{student.name}' "
                 f"does not read the tokens of teacher '{teacher.name}'"
@@ -65,6 +65,11 @@ def obstacle(
         if isinstance(base, HarnessError):
             return ("unavailable" if isinstance(base, Unavailable) else "failed"), str(base)
     return "ok", ""
+
+
+def in_step(loss: Loss, task: Task) -> frozenset[str]:
+    """What a loss asks of the teacher in step with the student, by kind of task: what is not recorded."""
+    return loss.needs - ({"labels"} if task.task_type == "language-modelling" else RECORDED)
 
 
 def _listed(names: frozenset[str]) -> str:

@@ -76,10 +76,13 @@ class Job:
         teacher: Teacher = self.component("teacher")
         return teacher.load(self.need("fitted").folder / "model", self)
 
-    @property
+    @cached_property
     def prior(self) -> Model | None:
-        """See :class:`harness.api.Context`."""
-        return None
+        """The model that the component starts from, loaded when first asked for; None where it has none."""
+        if not self.has("prior"):
+            return None
+        learner: Teacher | Student = self.component("prior")
+        return learner.load(self.need("prior").folder / "model", self)
 
     @property
     def checkpoints(self) -> Path | None:
@@ -140,6 +143,7 @@ class Job:
         learner = "student" if "student" in self.step.components else "teacher"
         special = {
             "model": learner,
+            "prior": self.step.components["prior"].kind if self.has("prior") else "",
             "fitted": "teacher",
             "member": "teacher",
             "teacher": "evaluation",

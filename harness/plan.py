@@ -7,35 +7,34 @@ the keys of the steps that it needs. Two cells that need the same work so share 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from harness.api import (
-    RECORDED,
     Augmenter,
     Component,
     HarnessError,
     Loss,
     Precision,
+    Recipe,
     Source,
     Student,
     Task,
     Teacher,
-    parameters_of,
     seed_of_repetition,
 )
-from harness.compatibility import Status, obstacle
+from harness.compatibility import Status, in_step, obstacle
 from harness.devices import machine
-from harness.fingerprint import class_digest, code_digest, digest
+from harness.fingerprint import code_digest, digest
+from harness.identity import Identities, Packages
+from harness.matrix import Role, combinations, parts_of, seed_of_teachers
 
 if TYPE_CHECKING:
     from harness.suite import Suite
 
 A = TypeVar("A")
-Role = Literal["teacher", "baseline", "distilled"]
 
 # In the order of the flow; each is the module of harness.steps that performs it.
 STEP_KINDS = ("data", "teacher", "transfer", "targets", "student", "evaluation", "export", "latency")
@@ -97,13 +96,6 @@ class Plan:
     steps: Mapping[str, Step]
 
 
-class Packages(Protocol):
-    """What a plan asks of the catalog."""
-
-    def package_of(self, component: Component) -> str:
-        """The distribution and version that a component comes from."""
-
-
 def build(suite: Suite, packages: Packages, *, source: str = "auto", precision: Precision = "fp32") -> Plan:
     """Lay out the matrix. What cannot run is a cell with a status and a reason, never an error."""
     return _Planner(suite, packages, source, precision).plan()
@@ -112,51 +104,28 @@ def build(suite: Suite, packages: Packages, *, source: str = "auto", precision: 
 class _Planner:
     def __init__(self, suite: Suite, packages: Packages, source: str, precision: Precision) -> None:
         self.suite = suite
-        self.packages = packages
         self.source = source
         self.precision = precision
         self.steps: dict[str, Step] = {}
-        self._identities: dict[int, str] = {}
-        self._configurations: dict[int, str] = {}
+        self._identities = Identities(packages, self._base)
         self._known: dict[tuple[int, int, int, int], dict[str, str]] = {}
         self._works: dict[tuple[str, ...], str] = {}
         self._machine = machine()
         self._code = {kind: code_digest((f"harness.steps.{kind}",)) for kind in STEP_KINDS}
         self._resolved: dict[int, Source | HarnessError] = {}
         self._bases: dict[int, str | HarnessError] = {}
+        self._starts: dict[tuple[int, int], tuple[Component, Cell | HarnessError | None]] = {}
 
     def plan(self) -> Plan:
         cells: dict[str, Cell] = {}
-        for combination in self._combinations():
+        for combination in combinations(self.suite):
             cell = self._cell(*combination)
             if cell.key in cells or any(exclude.matches(cell) for exclude in self.suite.excludes):
                 continue
             cells[cell.key] = replace(cell, steps=self._steps(cell)) if cell.status == "ok" else cell
         return Plan(self.suite, tuple(cells.values()), self.steps)
 
-    # -- the matrix -----------------------------------------------------------------------------------
-
-    def _combinations(
-        self,
-    ) -> Iterator[tuple[Role, Task, Teacher | None, Student | None, Augmenter | None, Loss | None, int]]:
-        suite = self.suite
-        for task in suite.tasks:
-            baseline = suite.baselines.get(task.task_type)
-            for fitted in suite.teachers:
-                for seed in suite.seeds if suite.teacher_seeds == "each" else suite.seeds[:1]:
-                    yield "teacher", task, fitted, None, None, None, seed
-            for student in suite.students:
-                starts: tuple[Teacher | None, ...] = (student.borrows and suite.teachers) or (None,)
-                for teacher in starts:
-                    for seed in suite.seeds if baseline is not None else ():
-                        yield "baseline", task, teacher, student, None, baseline, seed
-                for augmenter in suite.augmenters:
-                    for loss in suite.losses:
-                        alone = loss.needs <= {"labels"}  # it asks nothing of a teacher
-                        for each in starts if alone else suite.teachers:
-                            role: Role = "baseline" if alone else "distilled"
-                            for seed in suite.seeds:
-                                yield role, task, each, student, augmenter, loss, seed
+    # -- cells -----------------------------------------------------------------------------------------
 
     def _cell(
         self,
@@ -169,10 +138,20 @@ class _Planner:
         seed: int,
     ) -> Cell:
         source = self._resolve(task)
-        configured = [self._configured(c) if c else "-" for c in (task, teacher, student, augmenter, loss)]
+        configured = [
+            self._identities.configured(c) if c else "-" for c in (task, teacher, student, augmenter, loss)
+        ]
         fingerprint = source.fingerprint if isinstance(source, Source) else "-"
-        key = digest("cell", role, *configured, fingerprint, str(seed), self.precision)
+        starts = self._starts_of(teacher, seed_of_teachers(self.suite, seed)) + self._starts_of(student, seed)
+        started = [start.key if isinstance(start, Cell) else "-" for start in starts]
+        key = digest("cell", role, *configured, fingerprint, str(seed), self.precision, *started)
         status, reason = obstacle(task, source, teacher, student, augmenter, loss, self._base)
+        for start in starts if status == "ok" else ():
+            if isinstance(start, HarnessError):
+                status, reason = "failed", str(start)
+            elif start.status != "ok":
+                what = f"a model on task '{start.task.name}' that cannot be made"
+                status, reason = start.status, f"it starts from {what}: {start.reason}"
         known = source if isinstance(source, Source) else None
         return Cell(key, role, task, known, teacher, student, augmenter, loss, seed, {}, status, reason)
 
@@ -180,9 +159,9 @@ class _Planner:
 
     def _steps(self, cell: Cell) -> dict[str, str]:
         """Add the steps of one cell to the graph; their keys by kind."""
-        steps = dict(self._shared(cell))
+        assert cell.source is not None
+        steps = dict(self._shared(cell.task, cell.source, cell.teacher, cell.augmenter, cell.seed))
         taught_by = steps.pop("teacher-evaluation", None)
-        data = {"data": steps["data"]}
         if cell.student is None:
             assert cell.teacher is not None and taught_by is not None
             learner: Teacher | Student = cell.teacher
@@ -190,26 +169,11 @@ class _Planner:
         else:
             assert cell.loss is not None
             learner = cell.student
-            recipe = "/".join(c.name for c in (cell.augmenter, cell.loss) if c is not None)
-            parts: dict[str, Component] = {"student": learner, "loss": cell.loss}
-            needs = data | ({"transfer": steps["transfer"]} if "transfer" in steps else {})
-            if cell.teacher is not None and cell.augmenter is not None:
-                for output, role in (("logits", "targets"), ("hidden", "hidden")):
-                    if output in cell.loss.needs:
-                        needs[role] = self._targets(cell.teacher, cell.augmenter, steps, output)
-                        steps[role] = needs[role]
-            if cell.teacher is not None and (learner.borrows or cell.loss.needs - RECORDED):
-                parts["teacher"], needs["fitted"] = cell.teacher, steps["teacher"]
-            model = steps["student"] = self._step(
-                "student",
-                parts,
-                {"seed": cell.seed, **self._precise(learner)},
-                needs,
-                f"{learner.name} by {recipe}",
-            )
+            made_by = "/".join(c.name for c in (cell.augmenter, cell.loss) if c is not None)
+            model = self._taught(cell.task, cell.teacher, learner, cell.loss, cell.seed, steps, made_by)
             steps["evaluation"] = self._evaluation(cell.task, learner, steps["data"], model, taught_by)
         if self.suite.latency:
-            needs = data | {"model": model}
+            needs = {"data": steps["data"], "model": model}
             if learner.exports:
                 needs["export"] = steps["export"] = self._step(
                     "export", {learner.kind: learner}, {}, dict(needs), learner.name
@@ -218,42 +182,77 @@ class _Planner:
             steps["latency"] = self._step("latency", {learner.kind: learner}, on, needs, learner.name)
         return steps
 
-    def _shared(self, cell: Cell) -> dict[str, str]:
+    def _shared(
+        self, task: Task, source: Source, teacher: Teacher | None, augmenter: Augmenter | None, seed: int
+    ) -> dict[str, str]:
         """The steps up to the student, which cells of other students, losses and seeds have too."""
-        task, source, teacher, augmenter = cell.task, cell.source, cell.teacher, cell.augmenter
-        assert source is not None
-        seed = cell.seed if self.suite.teacher_seeds == "each" else self.suite.seeds[0]
+        seed = seed_of_teachers(self.suite, seed)
         memo = (id(task), id(teacher), id(augmenter), seed)
         if memo in self._known:
             return self._known[memo]
-        drawn = {"source": source.name, "fingerprint": source.fingerprint}
-        steps = self._known[memo] = {
-            "data": self._step("data", {"task": task}, drawn, {}, task.name, {"origin": source.origin})
-        }
-        data = {"data": steps["data"]}
+        steps = self._known[memo] = {"data": self._data(task, source)}
         if augmenter is not None:
-            steps["transfer"] = self._step(
-                "transfer", {"augmenter": augmenter}, {"seed": seed}, data, augmenter.name
-            )
+            steps["transfer"] = self._transfer(augmenter if augmenter.adds else None, steps, seed)
         if teacher is not None:
-            fitted = steps["teacher"] = self._fitted(task, teacher, data, seed)
+            fitted = steps["teacher"] = self._fitted(task, teacher, steps["data"], seed, seed)
             steps["teacher-evaluation"] = self._evaluation(task, teacher, steps["data"], fitted)
         return steps
 
-    def _fitted(self, task: Task, teacher: Teacher, data: Mapping[str, str], seed: int) -> str:
-        """The step that fits a teacher, after those that fit its members."""
-        needs = dict(data)
+    def _data(self, task: Task, source: Source) -> str:
+        drawn = {"source": source.name, "fingerprint": source.fingerprint}
+        return self._step("data", {"task": task}, drawn, {}, task.name, {"origin": source.origin})
+
+    def _transfer(self, augmenter: Augmenter | None, steps: Mapping[str, str], seed: int) -> str:
+        """The texts that students learn from: those of training alone where no augmenter adds to them."""
+        needs = {"data": steps["data"]}
+        if augmenter is None:
+            return self._step("transfer", {}, {}, needs, "of the training texts")
+        return self._step("transfer", {"augmenter": augmenter}, {"seed": seed}, needs, augmenter.name)
+
+    def _fitted(self, task: Task, teacher: Teacher, data: str, seed: int, whole: int) -> str:
+        """The step that fits a teacher, after those that fit its members; `whole` is the seed of them all."""
+        needs = {"data": data}
         for place, member in enumerate(teacher.members):
             own = seed_of_repetition(seed, teacher.members[:place].count(member))
-            needs[f"member-{place}"] = self._fitted(task, member, data, own)
+            needs[f"member-{place}"] = self._fitted(task, member, data, own, whole)
+        parts: dict[str, Component] = {"teacher": teacher}
+        if (start := self._prior(teacher, whole)) is not None:
+            parts["prior"], needs["prior"] = start
         settings = {"seed": seed, **self._precise(teacher)}
-        return self._step("teacher", {"teacher": teacher}, settings, needs, f"{teacher.name} on {task.name}")
+        return self._step("teacher", parts, settings, needs, f"{teacher.name} on {task.name}")
 
-    def _targets(self, teacher: Teacher, augmenter: Augmenter, steps: Mapping[str, str], output: str) -> str:
+    def _taught(
+        self,
+        task: Task,
+        teacher: Teacher | None,
+        student: Student,
+        loss: Loss,
+        seed: int,
+        steps: dict[str, str],
+        made_by: str,
+    ) -> str:
+        """The step that fits a student, after those that are for it; they join `steps`."""
+        parts: dict[str, Component] = {"student": student, "loss": loss}
+        needs = {role: key for role, key in steps.items() if role in ("data", "transfer")}
+        asked = in_step(loss, task)
+        if teacher is not None and "transfer" in steps:
+            for output, role in (("logits", "targets"), ("hidden", "hidden")):
+                if output in loss.needs - asked:
+                    needs[role] = steps[role] = self._targets(teacher, steps, output)
+        if teacher is not None and (student.borrows or asked):
+            parts["teacher"], needs["fitted"] = teacher, steps["teacher"]
+        if (start := self._prior(student, seed)) is not None:
+            parts["prior"], needs["prior"] = start
+            steps["prior"] = needs["prior"]
+        settings = {"seed": seed, **self._precise(student)}
+        steps["student"] = self._step("student", parts, settings, needs, f"{student.name} by {made_by}")
+        return steps["student"]
+
+    def _targets(self, teacher: Teacher, steps: Mapping[str, str], output: str) -> str:
         """The teacher's logits or hidden states of a transfer set; a slow one labels parts side by side."""
         settings = {"output": output, **self._precise(teacher)}
         needs = {"model": steps["teacher"], "transfer": steps["transfer"]}
-        label = f"{teacher.name} on {augmenter.name}"
+        label = f"{teacher.name} on {self.steps[steps['transfer']].label.removeprefix('transfer ')}"
         parts = {
             f"part-{part}": self._step(
                 "targets",
@@ -265,6 +264,52 @@ class _Planner:
             for part in range(PARTS if teacher.accelerated else 0)
         }
         return self._step("targets", {"teacher": teacher}, settings, parts or needs, label)
+
+    # -- models that components start from --------------------------------------------------------------
+
+    def _prior(self, component: Component, seed: int) -> tuple[Component, str] | None:
+        """What made the model that a component starts from, and by which step; None where it needs none.
+
+        The steps are those of a cell on the training texts alone, so that equal cells share them.
+        """
+        cell = self._start(component, seed)
+        if cell is None:
+            return None
+        assert isinstance(cell, Cell) and cell.source is not None
+        whole = seed_of_teachers(self.suite, seed)
+        steps = {"data": self._data(cell.task, cell.source)}
+        if cell.teacher is not None:
+            steps["teacher"] = self._fitted(cell.task, cell.teacher, steps["data"], whole, whole)
+        if cell.student is None:
+            assert cell.teacher is not None
+            return cell.teacher, steps["teacher"]
+        assert cell.loss is not None
+        if cell.role == "distilled":
+            steps["transfer"] = self._transfer(None, steps, whole)
+        parts = cell.task, cell.teacher, cell.student, cell.loss, seed
+        return cell.student, self._taught(*parts, steps, cell.loss.name)
+
+    def _start(self, component: Component, seed: int) -> Cell | HarnessError | None:
+        """The cell that makes the model which a component starts from, whether or not the suite has it."""
+        memo = id(component), seed
+        if memo not in self._starts:
+            self._starts[memo] = component, self._looked_into(component, seed)
+        return self._starts[memo][1]
+
+    def _looked_into(self, component: Component, seed: int) -> Cell | HarnessError | None:
+        recipe = _asked(component, lambda: component.prior)
+        if not isinstance(recipe, Recipe):
+            return recipe
+        parts = parts_of(recipe, component, self.suite, seed)
+        return parts if isinstance(parts, HarnessError) else self._cell(*parts)
+
+    def _starts_of(self, component: Component | None, seed: int) -> list[Cell | HarnessError]:
+        """What a component, and the members of a teacher, start from."""
+        start = self._start(component, seed) if component is not None else None
+        found = [start] if start is not None else []
+        for member in component.members if isinstance(component, Teacher) else ():
+            found += self._starts_of(member, seed)
+        return found
 
     def _evaluation(
         self, task: Task, learner: Teacher | Student, data: str, model: str, teacher: str | None = None
@@ -287,7 +332,7 @@ class _Planner:
         label: str,
         notes: Mapping[str, Any] | None = None,
     ) -> str:
-        identities = [f"{role}={self._identity(component)}" for role, component in components.items()]
+        identities = [f"{role}={self._identities.of(component)}" for role, component in components.items()]
         plain = [f"{name}={value}" for name, value in settings.items() if name != "seed"]
         seed = str(settings.get("seed", ""))
         key = digest(
@@ -313,32 +358,7 @@ class _Planner:
             )
         return key
 
-    # -- what keys are made of ------------------------------------------------------------------------
-
-    def _identity(self, component: Component) -> str:
-        """Everything about a component that can change what it does. Remembered by object: hashing
-        a component's fields for each of 10,000 cells would cost more than all else.
-        """
-        known = self._identities.get(id(component))
-        if known is None:
-            classes = sorted({class_digest(type(c)) for c in _with_parts(component)})
-            sources = sorted({self.packages.package_of(c) for c in _with_parts(component)})
-            base = self._base(component)
-            known = self._identities[id(component)] = digest(
-                self._configured(component), str(base), *classes, *sources
-            )
-        return known
-
-    def _configured(self, component: Component) -> str:
-        """What a suite says of a component: its names, versions and parameters, but not its code."""
-        known = self._configurations.get(id(component))
-        if known is None:
-            known = self._configurations[id(component)] = digest(
-                component.kind,
-                *(f"{c.name}={c.version}" for c in _with_parts(component)),
-                json.dumps(parameters_of(component), sort_keys=True, default=str),
-            )
-        return known
+    # -- what components say ---------------------------------------------------------------------------
 
     def _resolve(self, task: Task) -> Source | HarnessError:
         if id(task) not in self._resolved:
@@ -359,13 +379,3 @@ def _asked(component: Component, question: Callable[[], A]) -> A | HarnessError:
         return error
     except Exception as error:
         return HarnessError(f"{component.kind} '{component.name}' raised {type(error).__name__}: {error}")
-
-
-def _with_parts(component: Component) -> Iterator[Component]:
-    """The component and the components that its fields hold."""
-    yield component
-    for each in fields(component):
-        value = getattr(component, each.name)
-        for part in value if isinstance(value, tuple) else (value,):
-            if isinstance(part, Component):
-                yield from _with_parts(part)

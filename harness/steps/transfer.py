@@ -28,8 +28,11 @@ HELD_OUT = "stands in validation or test"
 
 
 def run(job: Job) -> dict[str, Any]:
-    """Result: `rows`, of which `added` by the augmenter, and how many were `dropped` and why."""
-    augmenter: Augmenter = job.component("augmenter")
+    """Result: `rows`, of which `added` by the augmenter, and how many were `dropped` and why.
+
+    Without an augmenter that adds texts, the set is the training texts.
+    """
+    augmenter: Augmenter | None = job.step.components.get("augmenter")  # type: ignore[assignment]
     source = job.need("data")
     train = data.load(source, "train")
     gold = _gold(train)
@@ -42,6 +45,8 @@ def run(job: Job) -> dict[str, Any]:
     def rows() -> Iterator[dict[str, Any]]:
         for row, text in enumerate(train.texts):
             yield {"text": text, **gold(row, text), "source": row}
+        if augmenter is None:
+            return
         new = augmenter.draw(train, unlabelled, job)
         for made, (row, text) in enumerate(new, start=1):
             if not -1 <= row < len(train):  # a negative one would take another row's label
@@ -66,7 +71,7 @@ def run(job: Job) -> dict[str, Any]:
 
     schema = pa.schema({"text": pa.string(), **gold.columns, "source": pa.int64()})
     count = arrow.write(job.folder / "transfer.arrow", schema, rows())
-    if leaked := dropped[HELD_OUT]:
+    if augmenter is not None and (leaked := dropped[HELD_OUT]):
         job.warn(f"{augmenter.name}: {leaked} new texts dropped: they stand in validation or test")
     return {"rows": count, "added": count - len(train), "dropped": dict(dropped)}
 

@@ -33,6 +33,7 @@ class Nothing(Prepared):
     """No new texts: the transfer set is the training texts."""
 
     name = "none"
+    adds: ClassVar[bool] = False
     task_types: ClassVar[frozenset[str]] = KEEPS_WORDS | {"language-modelling"}
 
     def prepare(self, corpus: Sequence[str]) -> Transform:
