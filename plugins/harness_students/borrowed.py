@@ -30,7 +30,7 @@ def borrow(
     else:
         from harness_teachers.finetuning import pretrained
 
-        module, featuriser = pretrained(source)
+        module, featuriser = pretrained(source, context)
         if (table := _table(module)) is None:
             raise HarnessError(f"student '{who}' takes the embeddings of '{source.name}', which has none")
     if len(table) < featuriser.size:

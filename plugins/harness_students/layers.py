@@ -21,6 +21,7 @@ from harness_teachers.finetuning import (
     _encoder,
     _featuriser,
     classifier,
+    pretrained,
     read_config,
 )
 from harness_teachers.labelled import LabelledClassifier
@@ -33,14 +34,18 @@ if TYPE_CHECKING:
 
 def begin(
     student: TransformerStudent, classes: Sequence[str], context: Context, of_words: bool = False
-) -> TransformerModel:
+) -> TorchModel:
     """The model that a student starts its training from, with the context's seed for what is random.
 
-    It gives classes to texts, or to their words.
+    It gives classes to texts, or to their words; where there are no classes, it is a language model.
     """
     import torch
 
     torch.manual_seed(context.seed)
+    if not classes:
+        from harness_students.language import begin as begin_language_model
+
+        return begin_language_model(student, context)
     if student.start == "teacher":
         module, featuriser = _of_teacher(student, classes, context)
     else:
@@ -53,8 +58,12 @@ def begin(
     return TransformerModel(module, featuriser, classes, context, shape)
 
 
-def load(folder: Path, context: Context) -> TransformerModel:
+def load(folder: Path, context: Context) -> TorchModel:
     """Read what :meth:`TransformerModel.save` wrote of a student."""
+    if not json.loads((folder / "model.json").read_text(encoding="utf-8"))["classes"]:
+        from harness_teachers.language import load as load_language_model
+
+        return load_language_model(folder, context)
     reads = json.loads((folder / "featuriser.json").read_text(encoding="utf-8"))
     padding, separator = reads["padding"], reads["separator"]
 
@@ -69,7 +78,7 @@ def load(folder: Path, context: Context) -> TransformerModel:
         encoder = _encoder(pooling, classes, config=config)
         return Classifier(encoder, pooling, padding, classes, dropout, separator)
 
-    return TransformerModel.load(folder, context, build)  # type: ignore[return-value]
+    return TransformerModel.load(folder, context, build)
 
 
 def chosen(layers: Layers, count: int, otherwise: Layers) -> list[int]:
@@ -128,12 +137,15 @@ def _pretrained(
 ) -> tuple[Classifier, Subwords]:
     start = student.start
     assert not isinstance(start, str)
-    folder = start.folder()
-    config = read_config(folder)
-    featuriser = _featuriser(folder, config, start.longest, of_words)
     pooling: Pooling = "mean" if of_words else start.pooling
+    if student.weights == "pretrained" or start.prior is not None:
+        encoder, featuriser = pretrained(start, context, classes, pooling, of_words)
+        config: Any = encoder.config
+    else:
+        folder = start.folder()
+        config = read_config(folder)
+        featuriser = _featuriser(folder, config, start.longest, of_words)
     if student.weights == "pretrained":
-        encoder = _encoder(pooling, classes, folder=folder)
         if student.layers is not None:
             prune(encoder, chosen(student.layers, len(layers_of(encoder)), None))
     else:

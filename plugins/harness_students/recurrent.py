@@ -50,6 +50,11 @@ class _Recurrent(WordStudent):
         return self.embeddings.base() if isinstance(self.embeddings, FineTuned) else ""
 
     @property
+    def prior(self) -> harness.Recipe | None:
+        """See :class:`harness.Component`: the language model whose embeddings it takes."""
+        return self.embeddings.prior if isinstance(self.embeddings, FineTuned) else None
+
+    @property
     def borrows(self) -> bool:
         """The fitted teacher's embeddings."""
         return self.embeddings == "teacher"

@@ -50,6 +50,11 @@ class Static(harness.TorchStudent):
         return self.embeddings.base() if isinstance(self.embeddings, FineTuned) else ""
 
     @property
+    def prior(self) -> harness.Recipe | None:
+        """See :class:`harness.Component`: the language model whose embeddings it takes."""
+        return self.embeddings.prior if isinstance(self.embeddings, FineTuned) else None
+
+    @property
     def borrows(self) -> bool:
         """The fitted teacher's vectors."""
         return self.embeddings == "teacher"

@@ -11,6 +11,7 @@ import harness
 from harness import Ge, Gt, Interval
 from harness.nn import Schedule
 from harness_teachers.checkpoint import Checkpoint
+from harness_teachers.masked_lm import MaskedLM
 from harness_teachers.pupil import Pupil
 from harness_teachers.transformer import INNER, FineTuned
 
@@ -30,12 +31,15 @@ class TransformerStudent(harness.TorchStudent):
 
     Of a teacher it takes the embeddings, the tokenizer and the head too. Of a pretrained one, what a teacher
     of that name starts from; of that teacher's parameters, those of the model count (``pooling``,
-    ``dropout``, ``longest``), and those of training are its own.
+    ``dropout``, ``longest``), and those of training are its own. As a masked language model it has neither
+    token types nor a pooler, as DistilBERT; as ``start``, ``language-model`` is one that was made before.
     """
 
     name = "transformer"
     mixed_precision: ClassVar[bool] = True
-    task_types: ClassVar[frozenset[str]] = frozenset({"classification", "regression", "tagging"})
+    task_types: ClassVar[frozenset[str]] = frozenset(
+        {"classification", "regression", "tagging", "language-modelling"}
+    )
     learns_from: ClassVar[frozenset[str]] = INNER | {"labels"}
 
     epochs: Annotated[int, Gt(0)] = 3
@@ -61,6 +65,11 @@ class TransformerStudent(harness.TorchStudent):
         return self.start.base() if isinstance(self.start, FineTuned) else ""
 
     @property
+    def prior(self) -> harness.Recipe | None:
+        """See :class:`harness.Component`: the language model that it starts from."""
+        return self.start.prior if isinstance(self.start, FineTuned) else None
+
+    @property
     def borrows(self) -> bool:
         """The fitted teacher's layers."""
         return self.start == "teacher"
@@ -77,7 +86,7 @@ class TransformerStudent(harness.TorchStudent):
     def aligned(self, teacher: harness.Teacher) -> bool:
         """See :class:`harness.Student`."""
         if isinstance(self.start, FineTuned):
-            known = isinstance(teacher, FineTuned | Checkpoint) and teacher.longest == self.start.longest
+            known = isinstance(teacher, _READERS) and teacher.longest == self.start.longest
             return known and bool(_tokenizer(self.start)) and _tokenizer(teacher) == _tokenizer(self.start)
         return _is_transformer(teacher)
 
@@ -100,7 +109,8 @@ class TransformerStudent(harness.TorchStudent):
         """See :class:`harness.TorchStudent`: the embeddings of the words in use."""
         from harness_teachers.finetuning import Classifier, _seen_rows_only
 
-        assert isinstance(module, Classifier)
+        if not isinstance(module, Classifier):  # a language model has outputs for words that no text has
+            return super().narrowed(module, *tables)
         return _seen_rows_only(module, *tables)
 
     def load(self, folder: Path, context: harness.Context) -> harness.Model:
@@ -110,10 +120,13 @@ class TransformerStudent(harness.TorchStudent):
         return load(folder, context)
 
 
+_READERS = (FineTuned, Checkpoint, MaskedLM)  # transformers that can say what tokenizer they have
+
+
 def _is_transformer(teacher: harness.Teacher) -> bool:
     own = isinstance(teacher, Pupil) and isinstance(teacher.student, TransformerStudent)
-    return own or isinstance(teacher, FineTuned | Checkpoint)
+    return own or isinstance(teacher, _READERS)
 
 
 def _tokenizer(teacher: harness.Teacher) -> str:
-    return teacher.tokenizer() if isinstance(teacher, FineTuned | Checkpoint) else ""
+    return teacher.tokenizer() if isinstance(teacher, _READERS) else ""

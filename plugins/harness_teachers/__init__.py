@@ -9,6 +9,8 @@ from harness_teachers import presets
 from harness_teachers.bilstm_crf import BiLstmCrf
 from harness_teachers.checkpoint import Checkpoint
 from harness_teachers.ensemble import Ensemble
+from harness_teachers.language_model import FromLanguageModel
+from harness_teachers.masked_lm import MaskedLM
 from harness_teachers.precomputed import Precomputed
 from harness_teachers.pupil import Pupil
 from harness_teachers.t5 import T5
@@ -39,3 +41,5 @@ def register_teachers(register: Register) -> None:
     register(Precomputed)
     register(Pupil)
     register(BiLstmCrf)
+    register(MaskedLM)
+    register(FromLanguageModel)

@@ -19,6 +19,7 @@ from harness.featurise import Subwords, Tokens, WordSubwords
 from harness.nn import TorchModel, training_of
 from harness.training import train
 from harness_teachers.states import Watch
+from harness_teachers.token_types import drop_types
 from harness_teachers.weights import has_tokenizer
 
 if TYPE_CHECKING:
@@ -110,7 +111,9 @@ class GoldLabels(Loss):
     The mean is over the rows that have a label; a batch with none gives 0.
     """
 
-    task_types: ClassVar[frozenset[str]] = frozenset({"classification", "regression", "tagging"})
+    task_types: ClassVar[frozenset[str]] = frozenset(
+        {"classification", "regression", "tagging", "language-modelling"}
+    )
 
     @property
     def needs(self) -> frozenset[str]:
@@ -130,14 +133,15 @@ class GoldLabels(Loss):
         return (losses * weights).sum() / (batch.labels >= 0).sum().clamp_min(1)
 
 
-def fine_tune(
-    teacher: FineTuned, folder: Path, examples: Examples, validation: Examples, context: Context
-) -> TorchModel:
-    """Train the pretrained weights in `folder` on gold labels."""
-    featuriser = _featuriser(folder, read_config(folder), teacher.longest, examples.of_words)
+def fine_tune(teacher: FineTuned, examples: Examples, validation: Examples, context: Context) -> TorchModel:
+    """Train what the teacher starts from on gold labels, or where there are no classes, on masked tokens."""
+    if not examples.classes:
+        from harness_teachers.language import continue_training
+
+        return continue_training(teacher, examples, validation, context)
     torch.manual_seed(context.seed)
     pooling = "mean" if examples.of_words else teacher.pooling
-    encoder = _encoder(pooling, len(examples.classes), folder=folder)
+    encoder, featuriser = pretrained(teacher, context, len(examples.classes), pooling, examples.of_words)
     module = classifier(encoder, pooling, featuriser, len(examples.classes), teacher.dropout)
     tokens = featuriser.tokens(examples.texts, context.scratch)
     held_out = featuriser.tokens(validation.texts)
@@ -165,10 +169,14 @@ class TransformerModel(TorchModel):
         self.module.encoder.config.save_pretrained(folder / _CONFIG)  # type: ignore[operator,union-attr]
 
 
-def load(teacher: FineTuned, folder: Path, context: Context) -> TransformerModel:
+def load(teacher: FineTuned, folder: Path, context: Context) -> TorchModel:
     """Read what :meth:`TransformerModel.save` wrote."""
     settings = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     reads = json.loads((folder / "featuriser.json").read_text(encoding="utf-8"))
+    if not settings["classes"]:
+        from harness_teachers.language import load as load_language_model
+
+        return load_language_model(folder, context)
 
     def build(size: int, classes: int) -> nn.Module:
         if reads["type"] == WordSubwords.type:
@@ -178,14 +186,24 @@ def load(teacher: FineTuned, folder: Path, context: Context) -> TransformerModel
         separator = reads["separator"]
         return Classifier(encoder, teacher.pooling, reads["padding"], classes, teacher.dropout, separator)
 
-    return TransformerModel.load(folder, context, build)  # type: ignore[return-value]
+    return TransformerModel.load(folder, context, build)
 
 
-def pretrained(teacher: FineTuned) -> tuple[nn.Module, Subwords]:
-    """The encoder and the tokenizer that a teacher starts from, before any fine-tuning."""
+def pretrained(
+    teacher: FineTuned,
+    context: Context,
+    classes: int = 0,
+    pooling: Pooling = "mean",
+    of_words: bool = False,
+) -> tuple[nn.Module, Subwords]:
+    """The encoder and the tokenizer that a teacher starts from, of its folder or of the context's prior."""
+    if teacher.prior is not None:
+        from harness_teachers.language import encoder_of_prior
+
+        return encoder_of_prior(teacher, context, of_words)
     folder = teacher.folder()
-    encoder = _encoder("mean", 0, folder=folder)
-    return encoder, _featuriser(folder, read_config(folder), teacher.longest)
+    featuriser = _featuriser(folder, read_config(folder), teacher.longest, of_words)
+    return _encoder(pooling, classes, folder=folder), featuriser
 
 
 def read_config(folder: Path) -> Any:
@@ -203,36 +221,50 @@ def _encoder(
     pooling: Pooling, classes: int, folder: Path | None = None, config: Path | None = None
 ) -> nn.Module:
     """The pretrained encoder of a folder, or a bare one of a configuration."""
-    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, logging
+    from transformers import AutoModel, AutoModelForSequenceClassification
+
+    if pooling == "head":
+        kind = AutoModelForSequenceClassification
+        return loaded(kind, "classifier", folder, config, num_labels=classes)  # type: ignore[no-any-return]
+    encoder = loaded(AutoModel, "classifier", folder, config)
+    if getattr(encoder, "pooler", None) is not None:  # it would never be used
+        encoder.pooler = None
+    return encoder  # type: ignore[no-any-return]
+
+
+def loaded(kind: Any, what: str, folder: Path | None, config: Path | None, **labels: int) -> Any:
+    """One of Transformers' models with a folder's weights, or a bare one of a configuration.
+
+    Raises HarnessError where no such model, `what` in words, can be made of it.
+    """
+    from transformers import AutoConfig, logging
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    kind = AutoModelForSequenceClassification if pooling == "head" else AutoModel
-    labels = {"num_labels": classes} if pooling == "head" else {}
     # On short texts plain attention beats the fused one on CPUs by a tenth.
     attention = {} if torch.cuda.is_available() else {"attn_implementation": "eager"}
     try:
-        if folder is not None:
-            # A head for other labels is left behind; the encoder under it is what is wanted.
-            encoder, told = kind.from_pretrained(
-                folder,
-                dtype=torch.float32,
-                ignore_mismatched_sizes=True,
-                trust_remote_code=False,
-                output_loading_info=True,
-                **labels,
-                **attention,
-            )
-            _check_loaded(encoder, told, folder)
-        else:
-            encoder = kind.from_config(AutoConfig.from_pretrained(config, **labels), **attention)
+        if folder is None:
+            model = kind.from_config(AutoConfig.from_pretrained(config, **labels), **attention)
+            if getattr(model.config, "type_vocab_size", None) == 0:
+                drop_types(model.base_model)
+            return model
+        # A head for other labels is left behind; the encoder under it is what is wanted.
+        model, told = kind.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            ignore_mismatched_sizes=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            **labels,
+            **attention,
+        )
+        _check_loaded(model, told, folder)
     except (ValueError, OSError, KeyError) as error:
         raise HarnessError(
-            f"no classifier can be made of {folder or config}: {str(error).splitlines()[0]}"
+            f"no {what} can be made of {folder or config}: {str(error).splitlines()[0]}"
         ) from None
-    if pooling != "head" and getattr(encoder, "pooler", None) is not None:  # it would never be used
-        encoder.pooler = None
-    return encoder  # type: ignore[no-any-return]
+    return model
 
 
 def _check_loaded(encoder: Any, told: Mapping[str, Any], folder: Path) -> None:
@@ -247,8 +279,10 @@ def _check_loaded(encoder: Any, told: Mapping[str, Any], folder: Path) -> None:
         )
 
 
-def _featuriser(folder: Path, config: Any, longest: int, of_words: bool = False) -> Subwords:
-    """The fast tokenizer of a model folder, for texts or for texts whose words are tagged."""
+def _featuriser(
+    folder: Path, config: Any, longest: int, of_words: bool = False, masked: bool = False
+) -> Subwords:
+    """The fast tokenizer of a model folder, for texts, texts whose words are tagged, or masked ones."""
     from transformers import AutoTokenizer
 
     if not has_tokenizer(folder):  # one without any words would be made up
@@ -265,11 +299,23 @@ def _featuriser(folder: Path, config: Any, longest: int, of_words: bool = False)
     padding = next((number for number in ids if number is not None), None)
     if padding is None:
         raise HarnessError(f"the model in {folder} has neither a padding token nor an end-of-text token")
-    positions = getattr(config, "max_position_embeddings", None) or longest
-    # Some count positions from their padding id on; no model reads more than it has positions.
-    room = positions - (padding + 1 if config.model_type in _COUNTED_FROM_PADDING else 0)
-    kind = WordSubwords if of_words else Subwords
-    return kind(tokenizer.backend_tokenizer, min(longest, room), padding)
+    longest = min(longest, positions(config, padding) or longest)
+    if masked:
+        from harness.featurise import MaskedSubwords
+
+        if tokenizer.mask_token_id is None:
+            raise HarnessError(f"the tokenizer in {folder} has no mask token")
+        return MaskedSubwords(tokenizer.backend_tokenizer, longest, padding, tokenizer.mask_token_id)
+    return (WordSubwords if of_words else Subwords)(tokenizer.backend_tokenizer, longest, padding)
+
+
+def positions(config: Any, padding: int) -> int | None:
+    """How many tokens a model of a configuration can read; None: any number.
+
+    Some count positions from their padding id on.
+    """
+    most: int | None = getattr(config, "max_position_embeddings", None)
+    return most and most - (padding + 1 if config.model_type in _COUNTED_FROM_PADDING else 0)
 
 
 _COUNTED_FROM_PADDING = (

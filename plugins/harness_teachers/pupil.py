@@ -36,6 +36,11 @@ class Pupil(harness.Teacher):
         return self.student.base()
 
     @property
+    def prior(self) -> harness.Recipe | None:
+        """As the student."""
+        return self.student.prior
+
+    @property
     def gives(self) -> frozenset[str]:  # type: ignore[override]
         """Logits, and the inner states by which the student itself can learn."""
         return frozenset({"logits"}) | (self.student.learns_from - {"labels"})

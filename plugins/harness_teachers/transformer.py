@@ -19,14 +19,17 @@ class FineTuned(harness.Teacher):
     """What fine-tuned transformers share: all but where their weights come from.
 
     To tag words, a linear layer reads the last hidden state of each word's first piece; `pooling` then has
-    no meaning.
+    no meaning. Of language modelling, masked tokens are told by the weights' own head, or by a new one where
+    they have none: training goes on as it began (Gururangan et al., 2020), and `pooling` has no meaning.
     """
 
     accelerated: ClassVar[bool] = True
     mixed_precision: ClassVar[bool] = True
     exports: ClassVar[bool] = True
     gives: ClassVar[frozenset[str]] = INNER
-    task_types: ClassVar[frozenset[str]] = frozenset({"classification", "regression", "tagging"})
+    task_types: ClassVar[frozenset[str]] = frozenset(
+        {"classification", "regression", "tagging", "language-modelling"}
+    )
 
     epochs: Annotated[int, Gt(0)] = 3
     batch_size: Annotated[int, Gt(0)] = 32
@@ -34,6 +37,7 @@ class FineTuned(harness.Teacher):
     schedule: Schedule = "linear"
     warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.06  # share of the steps before the peak
     weight_decay: Annotated[float, Ge(0)] = 0.01
+    epsilon: Annotated[float, Gt(0)] = 1e-8  # of AdamW
     accumulate: Annotated[int, Gt(0)] = 1  # batches whose gradients make one step
     class_weights: ClassWeights = "uniform"  # "balanced": every class counts alike; "square-root": half-way
     patience: Annotated[int, Ge(0)] = 0  # validations without a better score before stopping; 0: never
@@ -59,7 +63,7 @@ class FineTuned(harness.Teacher):
         """See :class:`harness.Teacher`."""
         from harness_teachers.finetuning import fine_tune
 
-        return fine_tune(self, self.folder(), train, validation, context)
+        return fine_tune(self, train, validation, context)
 
     def load(self, folder: Path, context: harness.Context) -> harness.Model:
         """See :class:`harness.Teacher`."""

@@ -1,0 +1,43 @@
+"""Masked language models of some of another's layers."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import TYPE_CHECKING
+
+from harness import Context, HarnessError
+from harness_students.layers import chosen, prune
+from harness_teachers.language import (
+    TransformerLanguageModel,
+    fresh_language_model,
+    language_model_of,
+    pretrained_language_model,
+)
+from harness_teachers.states import layers_of
+from harness_teachers.token_types import drop_types
+
+if TYPE_CHECKING:
+    from harness_students.transformer import Layers, TransformerStudent
+
+
+def begin(student: TransformerStudent, context: Context) -> TransformerLanguageModel:
+    """The language model that a student starts its training from, without token types (Sanh et al., 2019).
+
+    Of a teacher it takes the embeddings, every second layer unless told otherwise, and the head.
+    """
+    if student.start == "teacher":
+        lent = language_model_of(context.teacher)
+        if lent is None:
+            raise HarnessError(
+                f"student '{student.name}' takes layers of a masked language model, which its teacher is not"
+            )
+    else:
+        lent = pretrained_language_model(student.start, context)
+    module, featuriser = deepcopy(lent[0]).float().requires_grad_(True), lent[1]
+    usual: Layers = "every-second" if student.start == "teacher" else None
+    keep = chosen(student.layers, len(layers_of(module.encoder)), usual)
+    drop_types(module.encoder)
+    prune(module.encoder, keep)
+    if student.weights == "random":
+        module = fresh_language_model(module.encoder.config, featuriser, context)
+    return TransformerLanguageModel(module, featuriser, (), context)

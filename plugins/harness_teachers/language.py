@@ -1,0 +1,247 @@
+"""Masked language models: made of a folder or of a configuration, trained, and read back."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from copy import deepcopy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from harness import Context, Examples, HarnessError, Model
+from harness.featurise import Featuriser, MaskedSubwords, Subwords, WordSubwords
+from harness.language import LanguageModel
+from harness.nn import TorchModel, training_of
+from harness.training import train
+from harness_teachers import wordpiece
+from harness_teachers.finetuning import _CONFIG, GoldLabels, _featuriser, loaded, positions, read_config
+from harness_teachers.states import Watch
+
+if TYPE_CHECKING:
+    from harness_teachers.masked_lm import MaskedLM
+    from harness_teachers.transformer import FineTuned
+
+
+class Head(nn.Module):
+    """Last hidden states to logits: a layer of its own, then the input embeddings (Devlin et al., 2019).
+
+    The table of embeddings is lent by the encoder (Press & Wolf, 2017), so that it is held and counted once.
+    """
+
+    def __init__(self, dense: nn.Module, activation: nn.Module, norm: nn.Module, bias: Tensor) -> None:
+        super().__init__()
+        self.dense = dense
+        self.activation = activation
+        self.norm = norm
+        self.bias = nn.Parameter(bias)  # (V,)
+
+    def forward(self, states: Tensor, table: Tensor) -> Tensor:
+        """(..., H) and (V, E) → (..., V)."""
+        return F.linear(self.norm(self.activation(self.dense(states))), table, self.bias)
+
+
+class MaskedLanguageModel(nn.Module):
+    """Token ids (B, L) → logits (B, L, V): which token each is, as far as it and the others tell.
+
+    An id is marked, as one to predict, by being `size` more than the token's own: for the module it is that
+    token, and :meth:`outputs` gives logits where the marks are.
+    """
+
+    def __init__(self, encoder: nn.Module, head: Head, padding: int, size: int, mask: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+        self.padding = padding
+        self.size = size  # V; an encoder may have more rows than its tokenizer has ids
+        self.mask = mask  # the id that hides a token
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """(B, L) → (B, L, V), whatever is marked."""
+        ids = ids % self.size
+        attended = (ids != self.padding).long()
+        found: Any = self.encoder(input_ids=ids, attention_mask=attended)
+        return self._logits(found.last_hidden_state)
+
+    def outputs(self, ids: Tensor, names: Collection[str]) -> dict[str, Any]:
+        """Logits (R, V) and "hidden" (R, H) of the R marked tokens, text by text; all else of all tokens.
+
+        See :class:`harness.Batch` for the inner states that may be asked for.
+        """
+        marked = ids >= self.size  # (B, L)
+        ids = ids % self.size
+        attended = (ids != self.padding).long()
+        with Watch(self.encoder, set(names) - {"hidden"}, head=False) as watch:
+            found: Any = self.encoder(input_ids=ids, attention_mask=attended, **watch.options)
+        hidden = found.last_hidden_state[marked]  # (R, H)
+        return {"logits": self._logits(hidden), "hidden": hidden, **watch.states(found, None)}
+
+    def _logits(self, states: Tensor) -> Tensor:
+        encoder: Any = self.encoder
+        table = encoder.get_input_embeddings().weight
+        return self.head(states, table if len(table) == self.size else table[: self.size])  # type: ignore[no-any-return]
+
+
+class TransformerLanguageModel(LanguageModel):
+    """A masked language model with the configuration that its architecture is rebuilt from."""
+
+    def save(self, folder: Path) -> None:
+        """See :class:`harness.Model`."""
+        super().save(folder)
+        self.module.encoder.config.save_pretrained(folder / _CONFIG)  # type: ignore[operator,union-attr]
+
+
+def pretrain(
+    teacher: MaskedLM, examples: Examples, validation: Examples, context: Context
+) -> TransformerLanguageModel:
+    """Make a vocabulary of the texts and a model of the teacher's shape, and train it on them."""
+    from transformers import BertConfig
+
+    tokenizer = wordpiece.train(examples.texts, teacher.vocabulary)
+    padding, mask = wordpiece.SPECIAL.index(wordpiece.PADDING), wordpiece.SPECIAL.index(wordpiece.MASK)
+    featuriser = MaskedSubwords(tokenizer, teacher.longest, padding, mask)
+    config = BertConfig(
+        vocab_size=featuriser.size,
+        hidden_size=teacher.width,
+        num_hidden_layers=teacher.layers,
+        num_attention_heads=teacher.heads,
+        intermediate_size=teacher.feedforward,
+        max_position_embeddings=teacher.longest,
+        hidden_dropout_prob=teacher.dropout,
+        attention_probs_dropout_prob=teacher.dropout,
+        pad_token_id=padding,
+        type_vocab_size=0,
+    )
+    module = fresh_language_model(config, featuriser, context)
+    return learn(module, featuriser, teacher, examples, validation, context)
+
+
+def continue_training(
+    teacher: FineTuned, examples: Examples, validation: Examples, context: Context
+) -> TransformerLanguageModel:
+    """Train what the teacher starts from on the texts, to tell tokens that are hidden."""
+    module, featuriser = pretrained_language_model(teacher, context)
+    return learn(module, featuriser, teacher, examples, validation, context)
+
+
+def learn(
+    module: MaskedLanguageModel,
+    featuriser: MaskedSubwords,
+    teacher: FineTuned | MaskedLM,
+    examples: Examples,
+    validation: Examples,
+    context: Context,
+) -> TransformerLanguageModel:
+    """Train a language model in place, by cross-entropy alone."""
+    tokens = featuriser.tokens(examples.texts, context.scratch)
+    watched = featuriser.tokens(validation.texts), validation
+    train(module, tokens, examples, GoldLabels(), training_of(teacher), context, watched)
+    return TransformerLanguageModel(module, featuriser, (), context)
+
+
+def pretrained_language_model(
+    teacher: FineTuned, context: Context
+) -> tuple[MaskedLanguageModel, MaskedSubwords]:
+    """The language model that a teacher starts from, and its tokenizer.
+
+    Where a folder has an encoder alone, the head is random, by the context's seed.
+    """
+    if teacher.prior is not None:
+        module, reads = _prior(teacher, context)
+        copy = deepcopy(module).float().requires_grad_(True)
+        return copy, MaskedSubwords.restore(_shorter(teacher, module, reads))
+    folder = teacher.folder()
+    featuriser = _featuriser(folder, read_config(folder), teacher.longest, masked=True)
+    assert isinstance(featuriser, MaskedSubwords)
+    torch.manual_seed(context.seed)
+    return _of(_model(folder=folder), featuriser), featuriser
+
+
+def encoder_of_prior(teacher: FineTuned, context: Context, of_words: bool) -> tuple[nn.Module, Subwords]:
+    """A copy of the encoder of the context's prior, a language model, and its tokenizer for other tasks."""
+    module, featuriser = _prior(teacher, context)
+    kind = WordSubwords if of_words else Subwords
+    encoder = deepcopy(module.encoder).float().requires_grad_(True)
+    return encoder, kind.restore(_shorter(teacher, module, featuriser))
+
+
+def language_model_of(model: Model | None) -> tuple[MaskedLanguageModel, MaskedSubwords] | None:
+    """The module and the tokenizer of a model, if it is a masked language model."""
+    if not isinstance(model, TorchModel) or not isinstance(model.module, MaskedLanguageModel):
+        return None
+    assert isinstance(model.featuriser, MaskedSubwords)
+    return model.module, model.featuriser
+
+
+def _prior(teacher: FineTuned, context: Context) -> tuple[MaskedLanguageModel, MaskedSubwords]:
+    found = language_model_of(context.prior)
+    if found is None:
+        raise HarnessError(f"teacher '{teacher.name}' starts from a masked language model, but has none")
+    return found
+
+
+def _shorter(teacher: FineTuned, module: MaskedLanguageModel, featuriser: MaskedSubwords) -> dict[str, Any]:
+    """The state of a tokenizer that reads as much as the teacher wants, and as its encoder can."""
+    most = positions(module.encoder.config, module.padding) or teacher.longest
+    return {**featuriser.state(), "longest": min(teacher.longest, most)}
+
+
+def fresh_language_model(config: Any, featuriser: MaskedSubwords, context: Context) -> MaskedLanguageModel:
+    """A language model of a configuration, with random weights by the context's seed."""
+    config.save_pretrained(folder := context.scratch / "fresh")
+    torch.manual_seed(context.seed)
+    return _of(_model(config=folder), featuriser)
+
+
+def load(folder: Path, context: Context) -> TransformerLanguageModel:
+    """Read what :meth:`TransformerLanguageModel.save` wrote."""
+    featuriser = Featuriser.load(folder)
+    assert isinstance(featuriser, MaskedSubwords)
+
+    def build(size: int, classes: int) -> nn.Module:
+        return _of(_model(config=folder / _CONFIG), featuriser)
+
+    return TransformerLanguageModel.load(folder, context, build)  # type: ignore[return-value]
+
+
+def _model(folder: Path | None = None, config: Path | None = None) -> Any:
+    from transformers import AutoModelForMaskedLM
+
+    return loaded(AutoModelForMaskedLM, "language model", folder, config)
+
+
+def _of(model: Any, featuriser: MaskedSubwords) -> MaskedLanguageModel:
+    """Take the parts of one of Transformers' masked language models.
+
+    All that we know have the same parts under different names. Raises HarnessError where together they do
+    not give what the model itself gives.
+    """
+    from transformers.activations import ACT2FN
+
+    config, encoder, decoder = model.config, model.base_model, model.get_output_embeddings()
+    rows = encoder.get_input_embeddings().num_embeddings
+    if rows < featuriser.size:
+        raise HarnessError(
+            f"a model of type '{config.model_type}' has {rows} embeddings, "
+            f"but its tokenizer has {featuriser.size} ids"
+        )
+    below = set(encoder.modules())
+    above = [module for module in model.modules() if module not in below and module is not decoder]
+    dense = [module for module in above if isinstance(module, nn.Linear)]
+    norm = [module for module in above if isinstance(module, nn.LayerNorm)]
+    names = ("classifier_activation", "hidden_act", "activation")
+    name = next((getattr(config, name) for name in names if hasattr(config, name)), "gelu")
+    if len(dense) == len(norm) == 1 and decoder is not None:
+        bias = decoder.weight.new_zeros(rows) if decoder.bias is None else decoder.bias.detach().clone()
+        head = Head(dense[0], ACT2FN[name], norm[0], bias[: featuriser.size])
+        made = MaskedLanguageModel(encoder, head, featuriser.padding, featuriser.size, featuriser.mask).eval()
+        ids = torch.arange(min(5, featuriser.size))[None]
+        attended = (ids != featuriser.padding).long()
+        with torch.no_grad():
+            own = model.eval()(input_ids=ids, attention_mask=attended).logits[..., : featuriser.size]
+            same = torch.allclose(made(ids), own, rtol=1e-3, atol=1e-3)
+        if same:
+            return made
+    raise HarnessError(f"the head of a masked language model of type '{config.model_type}' is not known here")

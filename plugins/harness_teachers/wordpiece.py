@@ -1,0 +1,58 @@
+"""WordPiece vocabularies of one's own texts, the same from every training."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+PADDING, UNKNOWN, FIRST, LAST, MASK = SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+_INSIDE = "##"  # before a piece that does not begin a word
+
+
+def train(texts: Sequence[str], vocabulary: int) -> Tokenizer:
+    """BERT's uncased tokenizer, with at most `vocabulary` ids, of the commonest pieces of some texts.
+
+    Characters beyond the commonest, an eighth of the vocabulary, are unknown. Padding has the id 0.
+    """
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+
+    normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
+    spaced: Counter[str] = Counter()
+    for text in texts:
+        spaced.update(normalizer.normalize_str(text).split())
+    words: Counter[str] = Counter()
+    for chunk, count in spaced.items():
+        for word, _ in splitter.pre_tokenize_str(chunk):
+            words[word] += count
+    found: Counter[str] = Counter()
+    inside: set[str] = set()
+    for word, count in words.items():
+        for character in word:
+            found[character] += count
+        inside.update(word[1:])
+    kept = sorted(found, key=lambda character: (-found[character], character))[: vocabulary // 8]
+    # Left to itself, the trainer numbers these as a hash table has them, and so decides ties by chance.
+    pieces = sorted(_INSIDE + character for character in kept if character in inside)
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocabulary,
+        min_frequency=2,
+        limit_alphabet=len(kept),
+        initial_alphabet=kept,
+        special_tokens=[*SPECIAL, *pieces],
+        show_progress=False,
+    )
+    trained = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
+    trained.normalizer, trained.pre_tokenizer = normalizer, splitter
+    trained.train_from_iterator(texts, trainer)
+    # Of the same pieces, for what began as a special token is never looked for within words.
+    tokenizer = Tokenizer(models.WordPiece(trained.get_vocab(), unk_token=UNKNOWN))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter
+    tokenizer.add_special_tokens(list(SPECIAL))
+    ends = [(name, tokenizer.token_to_id(name)) for name in (FIRST, LAST)]
+    single, pair = f"{FIRST} $A {LAST}", f"{FIRST} $A {LAST} $B:1 {LAST}:1"
+    tokenizer.post_processor = processors.TemplateProcessing(single, pair, special_tokens=ends)
+    return tokenizer
