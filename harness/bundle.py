@@ -10,6 +10,7 @@ from typing import Any
 
 from harness import card, rows
 from harness.api import HarnessError
+from harness.chain import FILE as CHAIN
 from harness.folders import results_of
 from harness.metrics import LOWER_IS_BETTER
 from harness.ranking import Row, Table, build
@@ -112,7 +113,7 @@ def write(record: Record, store: Store, folder: Path) -> dict[str, int]:
     written = [RECORD, CARD, *sorted(artefact.files)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for stale in {INT8, AVERAGED} - set(artefact.files):
+        for stale in {INT8, AVERAGED, CHAIN} - set(artefact.files):
             (folder / stale).unlink(missing_ok=True)
         (folder / RECORD).write_text(dumps(record, indent=2) + "\n", encoding="utf-8")
         for name in artefact.files:

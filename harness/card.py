@@ -8,6 +8,7 @@ from typing import Any
 from harness.clock import P90_FLOOR, P99_FLOOR
 from harness.columns import amount, significant, size
 from harness.leaderboard import markdown as escape
+from harness.tagging import kinds_of
 
 Found = Mapping[str, Any]  # a Record, read leniently
 
@@ -29,13 +30,8 @@ def text(record: Found, labels: Sequence[str]) -> str:
     parts = [
         f"# {escape(name)} for {escape(task['name'])}",
         _origin(record),
-        "## Use\n\n"
-        "```sh\npip install distil-harness\nharness predict . < texts.txt\n"
-        "harness predict . --text message < rows.jsonl\n```\n\n"
-        "```python\nfrom pathlib import Path\n\nfrom harness.runtime import load\n\n"
-        'model = load(Path("."))\nmodel.label("a text")\n```\n\n'
-        "At work it needs ONNX Runtime, NumPy and tokenizers, but neither torch nor transformers.",
-        f"Labels: {', '.join(map(escape, labels))}.",
+        _use(str(task["type"])),
+        _labels(str(task["type"]), labels),
         "## Scores\n\n" + _scores(record, source),
         "## Forms\n\n" + _forms(record),
         "## How it was made\n\n" + _made(record),
@@ -43,6 +39,30 @@ def text(record: Found, labels: Sequence[str]) -> str:
         "have terms of their own.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _use(kind: str) -> str:
+    call = 'tags("words of a text")' if kind == "tagging" else 'label("a text")'
+    return (
+        "## Use\n\n"
+        "```sh\npip install distil-harness\nharness predict . < texts.txt\n"
+        "harness predict . --text message < rows.jsonl\n```\n\n"
+        "```python\nfrom pathlib import Path\n\nfrom harness.runtime import load\n\n"
+        f'model = load(Path("."))\nmodel.{call}\n```\n\n'
+        "At work it needs ONNX Runtime, NumPy and tokenizers, but neither torch nor transformers."
+    )
+
+
+def _labels(kind: str, labels: Sequence[str]) -> str:
+    """What the model says."""
+    if kind != "tagging":
+        return f"Labels: {', '.join(map(escape, labels))}."
+    listed, kinds = (", ".join(map(escape, names)) for names in (labels, kinds_of(labels)))
+    return (
+        f"It tags words, and so finds entities of these types: {kinds}.\nLabels: {listed}. The scheme is "
+        "BIO: `B-` begins an entity, `I-` goes on with it, and `O` is none. Words are what stands between "
+        "single spaces: set punctuation apart as in the training data, or give lists of words."
+    )
 
 
 def _name(record: Found, kind: str) -> str:
@@ -92,7 +112,7 @@ def _forms(record: Found) -> str:
                 what,
                 size(found["file_bytes"]),
                 size(found["size_bytes"]),
-                f"{found['changed']} of {found['texts']:,}",
+                f"{found['changed']} of {found.get('outputs', found['texts']):,}",
                 *(_percentile(single, name) for name in ("p50_ms", "p90_ms", "p99_ms")),
                 _number(single.get("tokenising_ms")),
                 _number(offline.get("samples_per_s")),

@@ -23,20 +23,20 @@ Outputs = tuple["NDArray[Any]", "NDArray[Any]"]  # logits, and the class that is
 def compare(expected: Outputs, found: Outputs, examples: Examples) -> dict[str, Any]:
     """What a form's outputs for labelled examples differ in from the model's.
 
-    `texts` scored, and where they are tagged `words`; how many predictions are `changed`; the largest
-    `difference` of two logits, and their `spread`; the form's `score`, how much it `lost` of the model's,
-    and the standard `error` of that.
+    `texts` scored, their `outputs`, one each or one a word, and how many of those are `changed`; the largest
+    `difference` of two logits, and their `spread`; the form's `score`, how much it `lost` of the model's, and
+    the standard `error` of that.
     """
     assert examples.labels is not None
     (before, decided), (after, decides) = expected, found
     compared: dict[str, Any] = {
         "texts": len(examples),
+        "outputs": len(decided),
         "changed": int((decided != decides).sum()),
         "difference": float(np.abs(before - after).max()),
         "spread": max(1.0, float(np.abs(before).max())),
     }
     if examples.of_words:
-        compared["words"] = len(before)
         old, new, error = _f1(decided, decides, examples)
     elif examples.classes == SCORE:
         known = ~np.isnan(examples.labels)
@@ -50,10 +50,9 @@ def compare(expected: Outputs, found: Outputs, examples: Examples) -> dict[str, 
 
 def is_same(compared: dict[str, Any]) -> bool:
     """Whether a form in fp32 is the model itself."""
-    outputs = compared.get("words", compared["texts"])
     # So written that a difference of NaN fails too.
     close = compared["difference"] <= TOLERANCE * compared["spread"]
-    return bool(close and compared["changed"] <= CHANGED * outputs)
+    return bool(close and compared["changed"] <= CHANGED * compared["outputs"])
 
 
 def too_much_lost(compared: dict[str, Any]) -> str:

@@ -31,6 +31,9 @@ FORMS = {"onnx": GRAPH, "onnx-int8": INT8, "numpy": AVERAGED}  # a form's name, 
 _BUDGET = 16_384  # ids, padding among them, that are computed at once
 
 
+_NO_TAGGER = "this model labels texts, and not their words"
+
+
 class Exported(Model):
     """A form of an exported model.
 
@@ -55,7 +58,11 @@ class Exported(Model):
 
     def tags(self, text: str) -> list[str]:
         """The tag of each word of one text: the short way, too."""
-        raise Unsupported("this model labels texts, and not their words")
+        raise Unsupported(_NO_TAGGER)
+
+    def tagged(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """What is decided for each word (T,), and the words' logits (T, C): both at the cost of one."""
+        raise Unsupported(_NO_TAGGER)
 
     @property
     def short(self) -> Callable[[str], Any]:
@@ -131,7 +138,9 @@ class OnnxModel(Exported):
         return super().decided(texts) if self.chain is None else self._best(*self._scores(texts))
 
     def tagged(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """What was decided for each word (T,), and the words' logits (T, C): both at the cost of one."""
+        """See :class:`Exported`."""
+        if not self.of_words:
+            return super().tagged(texts)
         scores, tokens = self._scores(texts)
         return self._best(scores, tokens), self._logits(scores, tokens)
 

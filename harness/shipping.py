@@ -33,7 +33,12 @@ def export(cell: str, folder: Path, suite: Path | None, results: Path, store: Pa
 
 @click.command(context_settings=HELP)
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--text", "column", metavar="COLUMN", help="Lines are JSON objects, and this is their text.")
+@click.option(
+    "--text",
+    "column",
+    metavar="COLUMN",
+    help="Lines are JSON objects, and this is their text, or list of words.",
+)
 @click.option("--top", type=click.IntRange(1), default=1, metavar="K", help="Give the K best labels.")
 @click.option(
     "--format",
@@ -49,13 +54,14 @@ def export(cell: str, folder: Path, suite: Path | None, results: Path, store: Pa
 def predict(folder: Path, column: str | None, top: int, form: str, int8: bool, threads: int) -> int:
     """Read texts from standard input, one a line, and print a label and its score for each, as they come.
 
-    DIR is what export wrote. A line that holds no text gets an error in place of an answer, and the exit
-    status is 1 in the end.
+    DIR is what export wrote. Of a model that tags words, an answer has a text's words, their tags and the
+    entities; words are what stands between spaces, so set punctuation apart as in the training data. A line
+    that holds no text gets an error in place of an answer, and the exit status is 1 in the end.
     """
     import json
     import sys
 
-    from harness import runtime, streaming
+    from harness import answering, runtime, streaming
 
     model = runtime.load(folder, "onnx-int8" if int8 else "auto", threads)
     status = OK
@@ -64,6 +70,6 @@ def predict(folder: Path, column: str | None, top: int, form: str, int8: bool, t
             status = SOME_FAILED
             if form == "tsv":
                 click.echo(f"warning: {answer['error']}", err=True)
-        line = json.dumps(answer, ensure_ascii=False) if form == "jsonl" else streaming.as_tsv(answer)
+        line = json.dumps(answer, ensure_ascii=False) if form == "jsonl" else answering.as_tsv(answer)
         click.echo(line.encode("utf-8", "backslashreplace"))
     return status

@@ -1,14 +1,13 @@
-"""Lines in, labels and scores out, as they come: what ``harness predict`` does."""
+"""Lines in, answers out, as they come: what ``harness predict`` does."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-import numpy as np
-
-from harness.api import SCORE, HarnessError
+from harness import answering
+from harness.api import HarnessError
 
 if TYPE_CHECKING:
     from harness.runtime import Exported
@@ -37,10 +36,14 @@ def batches(stream: BinaryIO) -> Iterator[list[bytes]]:
         yield [b"".join(parts)]
 
 
-def text_of(line: bytes, column: str | None) -> str:
-    """A line's text: all of it, or a column of the JSON object that it is; BadLine where it has none."""
+def text_of(line: bytes, column: str | None, of_words: bool = False) -> str:
+    """A line's text: all of it, or a column of the JSON object that it is; BadLine where it has none.
+
+    Of words it is those between white space, or a column's list of them, with one space between any two.
+    """
     if column is None:
-        return line.decode("utf-8", "replace").removesuffix("\r")
+        text = line.decode("utf-8", "replace").removesuffix("\r")
+        return " ".join(text.split()) if of_words else text
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):
@@ -49,9 +52,13 @@ def text_of(line: bytes, column: str | None) -> str:
         raise BadLine(f"it is no JSON object but {_kind(found)}")
     if column not in found:
         raise BadLine(f"it has no '{column}', but {', '.join(map(repr, found)) or 'nothing'}")
-    if not isinstance(found[column], str):
-        raise BadLine(f"its '{column}' is not text but {_kind(found[column])}")
-    return found[column]  # type: ignore[no-any-return]
+    value = found[column]
+    if of_words and isinstance(value, list) and all(isinstance(word, str) for word in value):
+        return " ".join("_".join(word.split()) or "_" for word in value)  # as the data step does
+    if not isinstance(value, str):
+        wanted = "text, nor a list of words," if of_words else "text"
+        raise BadLine(f"its '{column}' is not {wanted} but {_kind(value)}")
+    return " ".join(value.split()) if of_words else value
 
 
 def _kind(value: Any) -> str:
@@ -62,10 +69,9 @@ def _kind(value: Any) -> str:
 def answers(
     model: Exported, stream: BinaryIO, column: str | None = None, top: int = 1
 ) -> Iterator[dict[str, Any]]:
-    """One answer for each line, in order: `label`, `score` and, of more than one, the `top` of them.
+    """One answer for each line, in order: what :mod:`harness.answering` has to say of its text.
 
-    A score is a probability; a regression has no label. A line without a text has an `error` in place, and
-    blank ones between JSON objects have none.
+    A line without a text has an `error` in place, and blank ones between JSON objects have none.
     """
     number = 0
     for lines in batches(stream):
@@ -76,34 +82,9 @@ def answers(
             if column is not None and not line.strip():
                 continue  # as JSON lines may have at their end
             try:
-                texts.append(text_of(line, column))
+                texts.append(text_of(line, column, model.of_words))
                 found.append({})
             except BadLine as error:
                 found.append({"error": f"line {number}: {error}"})
-        told = iter(_told(model, texts, top))
+        told = iter(answering.told(model, texts, top))
         yield from (answer or next(told) for answer in found)
-
-
-def _told(model: Exported, texts: Sequence[str], top: int) -> list[dict[str, Any]]:
-    if not texts:
-        return []
-    logits = model.predict(texts).astype(np.float64)
-    if tuple(model.classes) == SCORE:
-        return [{"score": float(score)} for score in logits[:, 0]]
-    scores = np.exp(logits - logits.max(axis=1, keepdims=True))
-    scores /= scores.sum(axis=1, keepdims=True)
-    best = np.argsort(-logits, axis=1, kind="stable")[:, : max(1, top)]
-    told = []
-    for row, order in zip(scores, best, strict=True):
-        ranked = [{"label": model.classes[i], "score": round(float(row[i]), 6)} for i in order]
-        told.append({**ranked[0], **({"top": ranked} if top > 1 else {})})
-    return told
-
-
-def as_tsv(answer: dict[str, Any]) -> str:
-    """Label and score, and those of the further ones; a line without a text is an empty one."""
-    if "error" in answer:
-        return ""
-    ranked = answer.get("top", [answer])
-    cells = [str(each[name]) for each in ranked for name in ("label", "score") if name in each]
-    return "\t".join(" ".join(cell.split()) for cell in cells)

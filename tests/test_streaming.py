@@ -13,10 +13,11 @@ import pytest
 import torch
 
 from harness import streaming
+from harness.answering import as_tsv
 from harness.featurise import Words
 from harness.onnx import export_module
 from harness.runtime import Exported, load
-from harness.streaming import BadLine, answers, as_tsv, batches, text_of
+from harness.streaming import BadLine, answers, batches, text_of
 from harness_students.modules import AveragedWords
 
 CLASSES = ["bad", "fair", "good"]

@@ -83,10 +83,10 @@ class Entry:
             forms = field(record, "export").get("forms")
             found = forms.get(form) if isinstance(forms, Mapping) else None
             if isinstance(found, Mapping):
-                changed, texts, words = (
-                    loose.number(found.get(key)) or 0 for key in ("changed", "texts", "words")
+                changed, texts, outputs = (
+                    loose.number(found.get(key)) or 0 for key in ("changed", "texts", "outputs")
                 )
-                if changed > SAME * (words or texts):
+                if changed > SAME * (outputs or texts):
                     return False
         return True
 

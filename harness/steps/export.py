@@ -64,7 +64,7 @@ def run(job: Job) -> dict[str, Any]:
             raise HarnessError(
                 f"the ONNX export of '{job.learner.name}' is not the same model"
                 f"{'' if file == GRAPH else f' in its form {form!r}'}: {compared['changed']} of "
-                f"{compared.get('words', compared['texts'])} predictions changed, and logits differ by up to "
+                f"{compared['outputs']} predictions changed, and logits differ by up to "
                 f"{compared['difference']:.2g}"
             )
         forms[form] = {**compared, "file_bytes": files[file], "size_bytes": files[file] + beside}

@@ -34,7 +34,7 @@ SMALL: dict[str, Any] = {
     "characters": 6,
     "width": 8,
     "hidden": 12,
-    "epochs": 60,
+    "epochs": 40,
     "batch_size": 2,
     "min_examples": 0,
     "learning_rate": 2e-2,
@@ -53,7 +53,7 @@ def test_a_tagger_is_exported_scored_and_timed(kind: str, bench: Bench) -> None:
     assert found.result["exported"] is True and found.result["changed"] == 0
     forms = found.result["forms"]
     assert set(forms) == {"onnx", "onnx-int8"}  # there is none in NumPy
-    assert forms["onnx"]["texts"] == 4 and forms["onnx"]["words"] == 12
+    assert forms["onnx"]["texts"] == 4 and forms["onnx"]["outputs"] == 12
     assert forms["onnx"]["score"] > 0.9 and forms["onnx"]["lost"] == 0
     files = {path.name: path.stat().st_size for path in found.folder.iterdir()}
     assert ("transitions.json" in files) == (kind == "crf")
@@ -116,7 +116,7 @@ def test_an_f1_may_not_fall_by_a_point_beyond_chance(count: int, wrong: int, rej
     right = count - wrong
     assert compared["score"] == pytest.approx(2 * right / (count + right))
     assert compared["lost"] == pytest.approx(1 - compared["score"])
-    assert compared["changed"] == wrong and compared["words"] == 2 * count and compared["texts"] == count
+    assert compared["changed"] == wrong and compared["outputs"] == 2 * count and compared["texts"] == count
     assert bool(too_much_lost(compared)) == rejected
     if rejected:
         assert too_much_lost(compared).startswith("it loses 2.6 points of the score on 400 texts")
