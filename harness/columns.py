@@ -11,7 +11,7 @@ from functools import partial
 from harness.api import SPLITS
 from harness.intervals import SIGNIFICANT
 from harness.metrics import LOWER_IS_BETTER
-from harness.ranking import Row, Table
+from harness.ranking import Row, Table, mixed_scales
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,14 @@ class Column:
     stat: str = ""  # the number that it shows, by its name in a row's stats
 
 
+_NEIGHBOURS = {  # of words, shared with the teacher
+    "neighbours_embeddings": "same neighbours, embeddings",
+    "neighbours_hidden": "same neighbours, hidden",
+    "neighbours_embeddings_before": "neighbours as before, embeddings",
+    "neighbours_hidden_before": "neighbours as before, hidden",
+}
+
+
 def columns(table: Table, merged: bool = False) -> list[Column]:
     """The columns of the ranked rows; one that no row fills is left out. `merged` ones need less width."""
     beside = ["f1_macro", "masked_accuracy", "spearman"]
@@ -32,6 +40,8 @@ def columns(table: Table, merged: bool = False) -> list[Column]:
         beside.insert(0, "accuracy")
     elif table.task.get("type") == "tagging":  # beside F1, accuracy shows how little it says of tags
         beside = ["precision", "recall", "f1_macro", "accuracy"]
+    elif table.task.get("type") == "language-modelling":
+        beside = ["masked_accuracy", *_NEIGHBOURS]
     names = [table.headline, *(name for name in beside if name != table.headline)]
     recipe = [Column(part, partial(_label, part), numeric=False) for part in ("teacher", "augmenter", "loss")]
     found = [
@@ -46,6 +56,7 @@ def columns(table: Table, merged: bool = False) -> list[Column]:
         _interval(table, "gain's 95 % interval", lambda row: row.gain_interval, "+", spare=9),
         _plain("kept, %", "teacher_share", lambda value: f"{100 * value:.1f}", spare=4),
         _plain("agreement, %", "agreement", lambda value: f"{100 * value:.1f}", spare=8),
+        *([_plain("hidden tokens", "tokens", amount, spare=5)] if mixed_scales(table.rows) else []),
         _plain("parameters", "parameters_total", amount, spare=1),
         _plain("size", "size_model_bytes", size, spare=6),
         *(_plain(title, name, significant, spare=3) for title, name in latencies(table)),
@@ -149,7 +160,8 @@ def _score(table: Table, name: str, spare: int) -> Column:
 
 def title_of(metric: str) -> str:
     """What people call a metric."""
-    return {"f1_macro": "macro F1", "f1": "F1"}.get(metric, metric.replace("_", " "))
+    known = {"f1_macro": "macro F1", "f1": "F1"} | _NEIGHBOURS
+    return known.get(metric, metric.replace("_", " "))
 
 
 def _gain(table: Table) -> Column:

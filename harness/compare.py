@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from harness import predictions, record
 from harness.api import HarnessError
 from harness.columns import printable, significant
-from harness.intervals import SIGNIFICANT, estimates, held_by
+from harness.intervals import SIGNIFICANT, estimates, held_by, tokens_of
 from harness.metrics import LOWER_IS_BETTER
 from harness.parameters import choices, nearest
 from harness.ranking import PARTS, Row, Stat, Table, build
@@ -226,12 +226,15 @@ def differences(
     for pair in pairs:
         a, b = pair.stat(pair.a), pair.stat(pair.b)
         found.append(None if a is None or b is None else welch(b, a))
-    # All rows of a table on the same resamples, once.
-    for table, metric in {(id(pair.table), pair.metric) for pair in pairs}:
+    # All rows of a table on the same resamples, once; of language models those that saw the same tokens.
+    alike = [
+        (id(pair.table), pair.metric, tokens_of(held_by(pair.a, held_a) if pair.a else None))
+        for pair in pairs
+    ]
+    for one in dict.fromkeys(alike):
+        metric = one[1]
         which = [
-            i
-            for i, pair in enumerate(pairs)
-            if (id(pair.table), pair.metric) == (table, metric) and pair.stat(pair.a) and pair.stat(pair.b)
+            i for i, pair in enumerate(pairs) if alike[i] == one and pair.stat(pair.a) and pair.stat(pair.b)
         ]
         both = [
             (row, held_by(row, held))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.metrics import LOWER_IS_BETTER
-from harness.ranking import Row, Table, reference, references
+from harness.ranking import Row, Table, own_baseline, references
 
 if TYPE_CHECKING:
     from harness.predictions import Prediction
@@ -24,37 +24,53 @@ def attach(table: Table, predictions: Mapping[str, Prediction]) -> Table:
     scored = [row for row in table.rows if row.rank is not None]
     if not scored:
         return table
-    found = estimates(table.headline, scored, [held_by(row, predictions) for row in scored])
-    if isinstance(found, str):
-        return replace(table, note=f"no intervals: {found}")
-    which, estimated = found
-    at = {id(scored[index]): place for place, index in enumerate(which)}  # row → its place in the estimates
-    p = holm_pairs(estimated.p_values())
+    held = [held_by(row, predictions) for row in scored]
     sign = -1 if table.headline in LOWER_IS_BETTER else 1
-    beats = (p < SIGNIFICANT) & (sign * (estimated.values[:, None] - estimated.values[None, :]) > 0)  # (R, R)
+    best = references(table.rows, table.headline)
     new: dict[int, Row] = {}
-    for row in scored:
-        if (place := at.get(id(row))) is not None:
+    gains = []
+    why = ""
+    for tokens in dict.fromkeys(
+        map(tokens_of, held)
+    ):  # rows that saw the same ones; most tables have one kind
+        group = [(row, cells) for row, cells in zip(scored, held, strict=True) if tokens_of(cells) == tokens]
+        found = estimates(table.headline, *map(list, zip(*group, strict=True)))
+        if isinstance(found, str):
+            why = why or found
+            continue
+        which, estimated = found
+        at = {id(group[index][0]): place for place, index in enumerate(which)}  # row → its place
+        p = holm_pairs(estimated.p_values())
+        ahead = sign * (estimated.values[:, None] - estimated.values[None, :]) > 0
+        beats = (p < SIGNIFICANT) & ahead  # (R, R)
+        for row, _ in group:
+            if (place := at.get(id(row))) is None:
+                continue
             new[id(row)] = replace(
                 row,
                 interval=estimated.interval(place),
                 places=(1 + int(beats[:, place].sum()), len(scored) - int(beats[place].sum())),
             )
-    best = references(table.rows, table.headline)
-    gains = []
-    for row in scored:
-        baseline = best.get(reference(row, "student")) if row.role == "distilled" else None
-        if baseline is not None and id(row) in at and id(baseline) in at:
-            pair = (at[id(row)], at[id(baseline)])
-            gains.append((row, estimated.compare(*(pair if sign > 0 else pair[::-1]))))
+            baseline = own_baseline(row, best) if row.role == "distilled" else None
+            if baseline is not None and id(baseline) in at:
+                pair = (place, at[id(baseline)])
+                gains.append((row, estimated.compare(*(pair if sign > 0 else pair[::-1]))))
     corrected = holm([gain.p for _, gain in gains])
     for (row, gain), likely in zip(gains, corrected, strict=True):
         new[id(row)] = replace(new[id(row)], gain_interval=(gain.low, gain.high), gain_p=float(likely))
-    missing = len(scored) - len(which)
-    note = (
-        f"{missing} of {len(scored)} rows have no interval: their predictions are missing" if missing else ""
-    )
-    return replace(table, rows=tuple(new.get(id(row), row) for row in table.rows), note=note)
+    if not new:
+        note = f"no intervals: {why}"
+    elif missing := len(scored) - len(new):
+        note = f"{missing} of {len(scored)} rows have no interval: their predictions are missing"
+    else:
+        note = ""
+    notes = dict.fromkeys(filter(None, (table.note, note)))
+    return replace(table, rows=tuple(new.get(id(row), row) for row in table.rows), note="; ".join(notes))
+
+
+def tokens_of(cells: Sequence[Prediction] | None) -> str:
+    """What tells which tokens were hidden from a row's language models; "" for all else."""
+    return cells[0].hidden if cells else ""
 
 
 def held_by(row: Row, predictions: Mapping[str, Prediction]) -> list[Prediction] | None:

@@ -164,7 +164,14 @@ def _table(records: list[Record], label: Callable[[str, Any], str]) -> Table:
     rows.sort(key=best_first)
     ranked = (replace(row, rank=i) if headline in row.stats else row for i, row in enumerate(rows, 1))
     seeds = tuple(sorted({record["seed"] for record in records}))
-    return Table(task, label("task", task), headline, tuple(ranked), seeds)
+    return Table(task, label("task", task), headline, tuple(ranked), seeds, mixed_scales(rows))
+
+
+def mixed_scales(rows: Sequence[Row]) -> str:
+    """What to know of language models that cut the texts into other tokens; "" where all do so alike."""
+    if len({row.stats["tokens"].mean for row in rows if "tokens" in row.stats}) < 2:
+        return ""
+    return "perplexities are on one scale only where as many tokens were hidden: vocabularies differ"
 
 
 def _guess(rows: Sequence[Row]) -> str:
@@ -244,12 +251,19 @@ def references(rows: Sequence[Row], headline: str) -> dict[Reference, Row]:
         augmented = row.labels["augmenter"] and row.parts["augmenter"]["name"] != "none"  # type: ignore[index]
         if part and headline in row.stats and not augmented:
             found.setdefault(reference(row, part), row)
+            if row.role == "baseline" and row.parts["teacher"]:  # it starts from parts of that teacher
+                found.setdefault(reference(row, "student", "teacher"), row)
     return found
 
 
-def reference(row: Row, part: str) -> Reference:
+def reference(row: Row, *parts: str) -> Reference:
     """The key of a row's teacher or student in :func:`references`."""
-    return part, _canonical(_identity(row.parts[part]))
+    return parts[0], _canonical([_identity(row.parts[part]) for part in parts])
+
+
+def own_baseline(row: Row, best: Mapping[Reference, Row]) -> Row | None:
+    """A row's student on its own: where it borrows from a teacher, with the parts of the very same one."""
+    return best.get(reference(row, "student", "teacher")) or best.get(reference(row, "student"))
 
 
 def _compared(row: Row, best: Mapping[Reference, Row], headline: str) -> Row:
@@ -258,8 +272,8 @@ def _compared(row: Row, best: Mapping[Reference, Row], headline: str) -> Row:
         return row
     score, lower = row.stats[headline], headline in LOWER_IS_BETTER
     teacher, baseline = (
-        one.stats[headline].mean if (one := best.get(reference(row, part))) else math.nan
-        for part in ("teacher", "student")
+        one.stats[headline].mean if one else math.nan
+        for one in (best.get(reference(row, "teacher")), own_baseline(row, best))
     )
     stats = dict(row.stats)
     if "teacher_share" not in stats and teacher > 0 and score.mean > 0:

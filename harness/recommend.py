@@ -7,11 +7,11 @@ How a row is chosen:
    limits on the split that chooses.
 2. The split that chooses is validation, so that the test scores beside it stay those of data that chose
    nothing. Where records hold no validation scores it is test, and the answer says so.
-3. Of those rows the best is the one with the highest mean headline metric. Rows at most `tolerance` behind
-   it that cannot be told apart from it (the tests of :mod:`harness.statistics`, on the test texts, corrected
-   for their number) count as equally good. Of them, all that are within twice the smallest latency count as
-   equally fast, or within twice the fewest parameters where nothing was timed; of these the highest score
-   is chosen.
+3. Of those rows the best is the one with the best mean headline metric. Rows at most `tolerance` behind it
+   (of what has no fixed range, such as perplexity, that share of it) that cannot be told apart from it (the
+   tests of :mod:`harness.statistics`, on the test texts, corrected for their number) count as equally good.
+   Of them, all that are within twice the smallest latency count as equally fast, or within twice the fewest
+   parameters where nothing was timed; of these the one with the best score is chosen.
 4. The runner-up is the best row that is left.
 """
 
@@ -21,7 +21,6 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.api import HarnessError
@@ -31,7 +30,7 @@ from harness.intervals import SIGNIFICANT, attach
 from harness.metrics import LOWER_IS_BETTER
 from harness.parameters import choices, nearest
 from harness.quantities import quantity
-from harness.ranking import SOURCES, Row, Table
+from harness.ranking import SOURCES, Row, Table, mixed_scales
 from harness.record import dumps
 
 if TYPE_CHECKING:
@@ -146,7 +145,7 @@ def _advice(table: Table, results: Results, limits: Limits, tolerance: float) ->
     rows = [row for row in table.rows if table.headline in row.stats]
     chooser = f"validation_{table.headline}"
     split = "validation" if all(chooser in row.stats for row in rows) else "test"
-    notes = []
+    notes = [scales] if (scales := mixed_scales(rows)) else []
     if split == "test":
         notes.append(
             "records hold no validation scores: the test scores chose, and are too good for what was chosen"
@@ -244,6 +243,8 @@ def _equal(table: Table, results: Results, found: Sequence[Candidate], tolerance
     from harness.statistics import holm
 
     best, *others = found
+    if table.headline in LOWER_IS_BETTER:  # of no fixed range: a share of the best
+        tolerance *= abs(best.score)
     near = [candidate for candidate in others if best.score - candidate.score <= tolerance + 1e-9]
     pairs = [Pair(table, best.row, candidate.row, table.headline) for candidate in near]
     gaps = differences(pairs, results.predictions, results.predictions)
@@ -341,7 +342,7 @@ def _lines(advice: Advice) -> list[list[str]]:
     if advice.teacher and all(row is not advice.teacher for _, row, _ in named):
         forms = _forms(advice.teacher, Limits())
         named.append(("teacher", advice.teacher, min(forms, key=lambda form: form.p50_ms or math.inf)))
-    metrics = list(dict.fromkeys([advice.table.headline, "f1_macro"]))
+    metrics = list(dict.fromkeys([advice.table.headline, "f1_macro", "masked_accuracy"]))
 
     def each(show: Callable[[Row], str]) -> list[str]:
         return [show(row) for _, row, _ in named]
@@ -358,7 +359,7 @@ def _lines(advice: Advice) -> list[list[str]]:
     for metric in metrics:
         for split, prefix in (("validation", "validation_"), ("test", "")):
             unit = "" if metric in LOWER_IS_BETTER else ", %"
-            show = partial(_score, advice) if metric not in LOWER_IS_BETTER else significant
+            show = significant if metric in LOWER_IS_BETTER else _percent
             lines.append([f"{split} {title_of(metric)}{unit}", *mean(prefix + metric, show)])
         if metric == advice.table.headline:
             lines.append(["  95 % interval", *each(interval)])
@@ -373,7 +374,11 @@ def _lines(advice: Advice) -> list[list[str]]:
 
 
 def _score(advice: Advice, value: float) -> str:
-    return significant(value) if advice.table.headline in LOWER_IS_BETTER else f"{100 * value:.1f}"
+    return significant(value) if advice.table.headline in LOWER_IS_BETTER else _percent(value)
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}"
 
 
 def sentences(advice: Advice) -> list[str]:

@@ -9,9 +9,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from harness.leaderboard import printable
 from harness.metrics import BINS
 from harness.report import loose
 from harness.report.figures import Json, axis, layout
+from harness.report.language import loss_parts
 from harness.report.look import Look, pair
 from harness.report.sections import Entry, Section
 from harness.report.timing import timing
@@ -33,10 +35,9 @@ def of_section(section: Section, predictions: Mapping[str, Prediction]) -> list[
         _confusion(section, classes),
         _reliability(section, bins),
         _confidence(section, bins),
-        _training(
-            section, f"validation_{section.table.headline}", f"{section.metric} on the validation split"
-        ),
+        _training(section, validated := _validated(section), _of_validation(section, validated)),
         _training(section, "loss", "training loss"),
+        loss_parts(section),
         timing(section),
     ]
     return [look for look in found if any(series is not None for series in look.series)]
@@ -286,8 +287,24 @@ def _confidence(section: Section, bins: Sequence[list[tuple[int, float, float]] 
 # -- training ------------------------------------------------------------------------------------------------
 
 
+def _validated(section: Section) -> str:
+    """What training was scored by on validation: the headline, or for language models what gives it."""
+    headline = f"validation_{section.table.headline}"
+    if section.table.task.get("type") != "language-modelling":
+        return headline
+    points = (point for e in section.entries for record in e.records for point in loose.history(record))
+    names = {name: None for point in points for name in point if name.startswith("validation_")}
+    return headline if headline in names else next(iter(names), headline)
+
+
+def _of_validation(section: Section, name: str) -> str:
+    own = name == f"validation_{section.table.headline}"
+    metric = section.metric if own else printable(name.removeprefix("validation_").replace("_", " "))
+    return f"{metric} on the validation split"
+
+
 def _training(section: Section, name: str, title: str) -> Look:
-    share = name.startswith("validation_") and section.percent
+    share = name == f"validation_{section.table.headline}" and section.percent
     series = [_curves(entry, name, 100 if share else 1) for entry in section.entries]
     style = {
         "type": "scatter",
@@ -327,16 +344,8 @@ def _curves(entry: Entry, name: str, scale: float) -> Json | None:
         for gap in [None] if found["x"] else []:
             for values in found.values():
                 values.append(gap)
-        for x, y in _thinned(points):
+        for x, y in loose.thinned(points, MOST_POINTS):
             found["x"].append(int(x))
             found["y"].append(float(f"{scale * y:.5g}"))
             found["customdata"].append(record["seed"])
     return found if found["x"] else None
-
-
-def _thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """At most MOST_POINTS of them, evenly spread, both ends among them."""
-    if len(points) <= MOST_POINTS:
-        return list(points)
-    step = (len(points) - 1) / (MOST_POINTS - 1)
-    return [points[round(i * step)] for i in range(MOST_POINTS)]

@@ -6,7 +6,7 @@ What has not the shape that the report knows counts as not there: it costs a cha
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.record import Record
@@ -50,3 +50,11 @@ def history(record: Record) -> list[Mapping[str, Any]]:
     """The points of its training."""
     found = dict(record).get("history")
     return [point for point in found if isinstance(point, Mapping)] if isinstance(found, list) else []
+
+
+def thinned(points: Sequence[tuple[float, float]], most: int) -> list[tuple[float, float]]:
+    """At most so many of the points, evenly spread, both ends among them."""
+    if len(points) <= most:
+        return list(points)
+    step = (len(points) - 1) / (most - 1)
+    return [points[round(i * step)] for i in range(most)]

@@ -18,7 +18,7 @@ from harness import __version__
 from harness.leaderboard import LEGEND, PROBLEM_TITLES, printable
 from harness.ranking import PARTS, Leaderboard
 from harness.record import Record, dumps
-from harness.report import charts, looks, tasks
+from harness.report import charts, language, looks, tasks
 from harness.report.figures import DATA, THEMES, Chart
 from harness.report.look import Look
 from harness.report.sections import Entry, Section, sections
@@ -39,7 +39,8 @@ def render(
     for section in found:
         fixed = charts.of_section(section)
         closer = looks.of_section(section, predictions)
-        shown.append(_section(section) | {"charts": fixed, "looks": closer})
+        words = language.nearest_words(section)
+        shown.append(_section(section) | {"charts": fixed, "looks": closer, "words": words})
         data.append(_data(section, fixed, closer))
     (plotly, digest), script = packed_plotly(), static("page.js")
     ok = sum(record["status"] == "ok" for record in records)
