@@ -71,6 +71,14 @@ class FineTuned(harness.Teacher):
 
         return load(self, folder, context)
 
+    def untuned(self, context: harness.Context) -> harness.Model | None:
+        """See :class:`harness.Teacher`; of a folder with an encoder alone, the head is random."""
+        if self.prior is not None:
+            return None
+        from harness_teachers.language import TransformerLanguageModel, pretrained_language_model
+
+        return TransformerLanguageModel(*pretrained_language_model(self, context), (), context)
+
 
 @dataclass(frozen=True, kw_only=True)
 class MiniLM(FineTuned):
