@@ -64,6 +64,7 @@ def collect(
                 "origin": source.origin if source else None,
                 "fingerprint": source.fingerprint if source else None,
                 **data.get("rows", {}),
+                **({"cleaning": data["cleaning"]} if "cleaning" in data else {}),
             },
             **{kind: describe(getattr(cell, kind)) for kind in ("teacher", "student", "augmenter", "loss")},
             "seed": cell.seed,

@@ -61,6 +61,8 @@ class TaskInfo(ComponentInfo):
     train: NotRequired[int | None]  # rows
     validation: NotRequired[int | None]
     test: NotRequired[int | None]
+    # By split: how many raw texts there were, each step of cleaning changed, and were dropped and why
+    cleaning: NotRequired[dict[str, dict[str, int]]]
 
 
 class ParameterCounts(TypedDict):

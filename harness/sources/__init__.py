@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, ClassVar
 from harness.api import SPLITS, HarnessError, Source, Task, Unavailable
 from harness.sources.files import (
     FORMATS,
+    LINES,
     UNLABELLED,
     find_splits,
     fingerprint,
     format_of,
+    lines_of,
     read_table,
     suggest,
 )
@@ -168,6 +170,7 @@ class DatasetTask(Task):
 
 __all__ = [
     "FORMATS",
+    "LINES",
     "SOURCES",
     "UNLABELLED",
     "DatasetTask",
@@ -177,6 +180,7 @@ __all__ = [
     "fingerprint",
     "format_of",
     "hub_answers",
+    "lines_of",
     "offline",
     "prepared_folder",
     "read_hub",

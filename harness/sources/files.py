@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMATS = (".jsonl.gz", ".jsonl", ".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.gz")
+LINES = (".txt", ".txt.gz")  # UTF-8, a text on each line
 UNLABELLED = "unlabelled"
 
 
@@ -204,6 +205,14 @@ def _read_jsonl(path: Path, columns: Sequence[str], shown: str) -> pa.Table:
 def whole(text: str) -> str:
     """The text with halves of surrogate pairs replaced: JSON can hold them, UTF-8 cannot."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def lines_of(path: Path, shown: str) -> Iterator[str]:
+    """The lines of a text file that hold more than white space, without their ends."""
+    with readable(path, shown), open_bytes(path) as stream:
+        for line in io.TextIOWrapper(stream, "utf-8-sig", newline="\n"):
+            if not line.isspace():
+                yield line.rstrip("\r\n")
 
 
 def _read_delimited(path: Path, columns: Sequence[str], shown: str) -> pa.Table:

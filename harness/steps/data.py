@@ -43,7 +43,8 @@ def run(job: Job) -> dict[str, Any]:
     dropped = {split: reasons for split, (_, _, reasons) in read.items() if reasons}
     for split, (texts, _, reasons) in read.items():
         if not texts:
-            why = "; ".join(f"{count} rows {reason}" for reason, count in reasons.items()) or "it has no rows"
+            why = "; ".join(f"{count} rows {reason}" for reason, count in reasons.items())
+            why = why or _cleaned_away(arrow.cleaning(tables[split])) or "it has no rows"
             raise HarnessError(f"split '{split}' of task '{task.name}' is empty: {why}")
         for reason, count in reasons.items():
             job.warn(f"{task.name}: {count} rows of '{split}' dropped: {reason}")
@@ -73,6 +74,12 @@ def run(job: Job) -> dict[str, Any]:
     result = {"classes": list(classes), "rows": rows, "dropped": dropped, "shared": shared}
     told = {split: found for split in SPLITS if (found := arrow.cleaning(tables[split]))}
     return result | ({"cleaning": told} if told else {})
+
+
+def _cleaned_away(counts: Mapping[str, int]) -> str:
+    """What became of the texts of a split that cleaning left none of."""
+    told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    return f"cleaning left none ({told})" if told else ""
 
 
 def _clean(table: pa.Table) -> tuple[list[str], list[str], dict[str, int]]:

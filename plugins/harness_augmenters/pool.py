@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import re
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +12,21 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import harness
 from harness.api import SPLITS
-from harness.sources import FORMATS, UNLABELLED, find_splits, fingerprint, read_table, suggest
+from harness.sources import (
+    FORMATS,
+    LINES,
+    UNLABELLED,
+    find_splits,
+    fingerprint,
+    lines_of,
+    read_table,
+    suggest,
+)
 from harness_augmenters.blocks import KEEPS_WORDS
 
 if TYPE_CHECKING:
     import numpy as np
 
-LINES = (".txt", ".txt.gz")  # UTF-8, a text on each line
 _WORDS = re.compile(r"https?://\S+|[@#]?\w+(?:[-'’.]\w+)*|\.{2,}|[^\w\s]").findall
 
 
@@ -127,16 +133,8 @@ class Unlabelled(harness.Augmenter):
         if not path.name.lower().endswith(LINES):
             return arrow.Texts(read_table(path, text=self.column, label=None, shown=shown)["text"])
         lines = Path(mkdtemp(dir=context.scratch)) / "lines.arrow"  # a mix may read several files
-        open_ = gzip.open if path.name.lower().endswith(".gz") else open
-        try:
-            with open_(path, "rt", encoding="utf-8-sig", newline="\n") as stream:
-                texts = ({"text": line} for line in stream if not line.isspace())
-                count = arrow.write(lines, pa.schema({"text": pa.string()}), texts)
-        except UnicodeDecodeError:
-            raise harness.HarnessError(f"{shown} is not UTF-8; save the file as UTF-8") from None
-        except (OSError, EOFError, zlib.error) as error:
-            raise harness.HarnessError(f"{shown} cannot be read: {error}") from error
-        if not count:
+        texts = ({"text": line} for line in lines_of(path, shown))
+        if not arrow.write(lines, pa.schema({"text": pa.string()}), texts):
             raise harness.HarnessError(f"{shown} has no texts")
         return arrow.Texts(arrow.read(lines)["text"])
 

@@ -6,14 +6,14 @@ import html
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Ge
 
 from harness.api import SPLITS
-from harness_tasks.derived import place
+from harness_tasks.derived import place, taken
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,9 +52,11 @@ class Cleaning:
 
         Each table tells of how many texts each step changed, and how many were dropped and why.
         """
-        return {split: self._cleaned(split, table) for split, table in tables.items()}
+        found = {split: self.clean(table) for split, table in tables.items()}
+        return {**found, SPLITS[0]: self.limit(found[SPLITS[0]])}
 
-    def _cleaned(self, split: str, table: pa.Table) -> pa.Table:
+    def clean(self, table: pa.Table) -> pa.Table:
+        """One table's texts after all steps."""
         import pyarrow as pa
 
         from harness import arrow
@@ -75,18 +77,18 @@ class Cleaning:
                 counts["duplicates"] += 1
             else:
                 kept[text] = None
-        texts = list(kept)
-        if split == SPLITS[0] and 0 < self.examples < len(texts):
-            counts["left out"] = len(texts) - self.examples
-            texts = chosen(texts, self.examples)
-        return arrow.cleaned(pa.table({"text": pa.array(texts, pa.string())}), counts)
+        return arrow.cleaned(pa.table({"text": pa.array(kept, pa.string())}), counts)
 
+    def limit(self, train: pa.Table) -> pa.Table:
+        """The training texts to use, in their order: those whose hashes are first, wherever they stand."""
+        from harness import arrow
 
-def chosen(texts: Iterable[str], size: int) -> list[str]:
-    """So many of the texts, in their order: those whose hashes are first, wherever they stand."""
-    texts = list(texts)
-    first = sorted(range(len(texts)), key=lambda row: place(texts[row], 0))[:size]
-    return [texts[row] for row in sorted(first)]
+        if not 0 < self.examples < train.num_rows:
+            return train
+        texts = train["text"].to_pylist()
+        first = sorted(range(len(texts)), key=lambda row: place(texts[row], 0))[: self.examples]
+        left_out = {"left_out": train.num_rows - self.examples}
+        return arrow.cleaned(taken(train, first), arrow.cleaning(train) | left_out)
 
 
 def _without_html(text: str) -> str:

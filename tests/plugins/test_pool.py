@@ -143,7 +143,7 @@ def test_files_that_cannot_be_had(tmp_path: Path, context: CheckContext) -> None
     with pytest.raises(harness.Unavailable, match="does not exist"):
         Unlabelled(file=str(tmp_path / "nowhere" / "tweet.txt")).base()
     for name, message in (
-        ("tweets.txt", "tweets.txt is not UTF-8; save"),
+        ("tweets.txt", "tweets.txt line 1 is not UTF-8; save"),
         ("blank.txt", "blank.txt has no texts"),
         ("cut.txt.gz", "cut.txt.gz cannot be read: "),
     ):

@@ -1,0 +1,96 @@
+"""The user's own files of raw texts to model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from annotated_types import Ge
+
+from harness.api import SPLITS, HarnessError, Source, Task
+from harness.sources import FORMATS, LINES, lines_of, read_table
+from harness_tasks.cleaning import Cleaning
+from harness_tasks.file import Share, carve, check_shares, own_source
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class TextFile(Cleaning, Task):
+    """Texts without labels in files of your own, whose hidden words are to be told.
+
+    A text stands on each line of a text file, or in a column of JSON lines, CSV or TSV (each also gzipped) or
+    Parquet. A split without a file is carved out of the cleaned training texts: the same ones every time
+    wherever they stand in the file, and never one text in two splits.
+    """
+
+    name = "text-file"
+    task_type: ClassVar[str] = "language-modelling"
+    headline: ClassVar[str] = "perplexity"
+
+    train: Path  # relative to the current folder
+    validation: Path | None = None
+    test: Path | None = None
+    text: str = "text"  # the column that holds the text; a text file has none
+    validation_share: Share = 0.1  # of the training texts, where `validation` is absent
+    test_share: Share = 0.1  # of the training texts, where `test` is absent
+    split_seed: Annotated[int, Ge(0)] = 0  # another seed carves other texts
+
+    def check(self) -> None:
+        """Raise ValueError for a file of unknown format, and for what cannot be carved."""
+        files = self._files()
+        for split, path in files.items():
+            if not path.name.lower().endswith((*LINES, *FORMATS)):
+                raise ValueError(
+                    f"{split} is {str(path)!r}, which has no known format; "
+                    f"expected a name that ends in {', '.join((*LINES, *FORMATS))}"
+                )
+        if len({path.absolute() for path in files.values()}) < len(files):
+            raise ValueError("train, validation and test must be different files")
+        check_shares(self._carved())
+
+    def resolve(self, source: str) -> Source:
+        """The files; "auto" and "local" mean the same here, and there is nothing else."""
+        read = (self.text, self.cleaning())
+        return own_source(self, self.train, source, self._files(), read, self._carved(), self.split_seed)
+
+    def read(self, source: Source) -> Mapping[str, pa.Table]:
+        """The tables train, validation and test."""
+        if self.resolve("local").fingerprint != source.fingerprint:
+            raise HarnessError(f"{source.origin} has changed since this run was planned; start it again")
+        tables = {split: self.clean(self._texts(path)) for split, path in self._files().items()}
+        if carved := self._carved():
+            tables |= self._parts(tables["train"], carved)
+        return {**tables, "train": self.limit(tables["train"])}
+
+    def _texts(self, path: Path) -> pa.Table:
+        import pyarrow as pa
+
+        if not path.name.lower().endswith(LINES):
+            return read_table(path, text=self.text, label=None)
+        return pa.table({"text": pa.array(lines_of(path, str(path)), pa.string())})
+
+    def _parts(self, train: pa.Table, carved: Mapping[str, float]) -> dict[str, pa.Table]:
+        """Training texts divided; what was cleaned of them all is told of the training split."""
+        import pyarrow as pa
+
+        alike = train.append_column("label", pa.array(["text"] * train.num_rows, pa.string()))
+        parts = {split: part.drop(["label"]) for split, part in carve(alike, carved, self.split_seed).items()}
+        for split, part in parts.items():
+            if part.num_rows == 0:
+                raise HarnessError(f"{self.train} has too few texts to carve a {split} split out of it")
+        return {
+            split: part if split == "train" else part.replace_schema_metadata()
+            for split, part in parts.items()
+        }
+
+    def _files(self) -> dict[str, Path]:
+        given = {split: getattr(self, split) for split in SPLITS}
+        return {split: Path(path).expanduser() for split, path in given.items() if path is not None}
+
+    def _carved(self) -> dict[str, float]:
+        shares = {"validation": self.validation_share, "test": self.test_share}
+        return {split: share for split, share in shares.items() if getattr(self, split) is None}
