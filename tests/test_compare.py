@@ -321,3 +321,22 @@ def test_rows_are_compared_in_every_table_that_has_both() -> None:
     apart = records(make("teacher", 0.9), make("baseline", 0.8, task=sample))
     with pytest.raises(HarnessError, match="no table of here has both 'role=teacher' and 'role=baseline'"):
         compare.rows(apart, "role=teacher", "role=baseline")
+
+
+def test_rows_whose_language_models_saw_other_tokens_are_tested_apart() -> None:
+    def language(name: str, right: int, tokens: str) -> tuple[Record, Prediction]:
+        found = answers(right)
+        hidden = np.ones(COUNT, np.int16)
+        nll = np.where(found.predicted == found.gold, 1.0, 3.0).astype(np.float32)
+        nll += np.random.default_rng(right).normal(0, 0.1, COUNT).astype(np.float32)
+        one = Prediction(hidden, np.zeros(0, np.float32), hidden, nll=nll, hidden=tokens)
+        score = float(np.exp(nll.mean(dtype=np.float64)))
+        task = {"headline": "perplexity", "type": "language-modelling"}
+        return make("baseline", 0, metrics={"perplexity": score}, task=task, student=part(name)), one
+
+    old = [language("up", 200, "a"), language("same", 300, "b")]
+    new = [language("up", 300, "a"), language("same", 300, "b")]
+    found = sets(results(old, "old"), results(new, "new"))
+    assert verdicts(found) == {"up": "better", "same": "not separable"}  # less perplexed is better
+    gap = found.of("better")[0].difference
+    assert gap is not None and gap.value < 0 and gap.method == "bootstrap" and found.tests == 2

@@ -551,3 +551,24 @@ def test_importing_is_cheap() -> None:
     heavy = "{'torch', 'pandas', 'pydantic', 'rich', 'tabulate', 'sklearn'}"
     code = f"import sys, harness.leaderboard; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_student_that_borrows_is_held_against_its_own_teachers_parts() -> None:
+    task = {"headline": "perplexity", "type": "language-modelling"}
+    big, small = part("big"), part("small")  # of other vocabularies: 9 of one may be worse than 20 of another
+
+    def row(role: str, perplexity: float, teacher: Any) -> Record:
+        return make(role, 0, metrics={"perplexity": perplexity}, task=task, teacher=teacher)
+
+    records = [
+        *(row("teacher", 10, big), row("baseline", 30, big), row("distilled", 20, big)),
+        *(row("teacher", 5, small), row("baseline", 9, small), row("distilled", 6, small)),
+    ]
+    (table,) = build(records).tables
+    found = {row.labels["teacher"]: row for row in table.rows if row.role == "distilled"}
+    assert found["big"].gain == pytest.approx(10) and found["small"].gain == pytest.approx(3)
+    assert found["big"].stats["teacher_share"].mean == pytest.approx(0.5)
+    # One that borrows nothing has one baseline, whoever teaches it.
+    alone = [make("baseline", 0.5), make("distilled", 0.6), make("distilled", 0.7, teacher=big)]
+    (table,) = build(alone).tables
+    assert [row.gain for row in table.rows] == [pytest.approx(0.2), pytest.approx(0.1), None]

@@ -6,6 +6,7 @@ import io
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 from test_compare import Cells, results
 from test_intervals import COUNT, scored
@@ -13,6 +14,7 @@ from test_leaderboard import latency, make, part
 
 from harness.api import HarnessError
 from harness.compare import Results
+from harness.predictions import Prediction
 from harness.ranking import build
 from harness.recommend import Advice, Limits, recommend, sentences, to_json, to_rich
 from harness.record import Record
@@ -273,3 +275,31 @@ def test_forms() -> None:
 def test_hostile_names_do_not_reach_the_terminal() -> None:
     text = shown(ask([model("\x1b[31m[bold]red\u202e", 300)]))
     assert "[bold]red" in text and "\x1b" not in text and "\u202e" not in text
+
+
+def language(name: str, perplexity: float, p50: float, tokens: int = COUNT) -> Any:
+    """A language model that on one hidden token a text has this perplexity; texts differ, by chance."""
+    noise = np.random.default_rng(int(perplexity * 100)).normal(0, 1, COUNT)
+    nll = (np.log(perplexity) + noise - noise.mean()).astype(np.float32)
+    hidden = np.ones(COUNT, np.int16)
+    scores = {"perplexity": float(perplexity), "masked_accuracy": 0.25, "tokens": tokens}
+    task = {"headline": "perplexity", "type": "language-modelling"}
+    fields: Any = {"metrics": scores, "validation": scores, "task": task}
+    record = make("distilled", 0, student=part(name), latency=[latency("onnx", p50)], **fields)
+    return record, Prediction(hidden, np.zeros(0, np.float32), hidden, nll=nll, hidden=str(tokens))
+
+
+def test_perplexities_are_as_good_within_a_share_of_the_best() -> None:
+    cells = [language("good", 50, 5), language("fast", 50.2, 1), language("worse", 51, 0.1)]
+    advice = ask(cells)
+    assert advice.chosen and name(advice.chosen) == "fast" and advice.equal == 2
+    assert advice.chosen.score == pytest.approx(-50.2)
+    assert "masked accuracy, %" in shown(advice) and "25.0" in shown(advice)
+    assert name(ask(cells, tolerance=0.001).chosen) == "good"
+    assert name(ask(cells, tolerance=0.05).chosen) == "worse"
+    assert advice.notes == ()
+
+
+def test_perplexities_of_other_vocabularies_are_told() -> None:
+    advice = ask([language("good", 50, 5), language("other", 3, 1, tokens=20)])
+    assert any("perplexities are on one scale only" in note for note in advice.notes)
