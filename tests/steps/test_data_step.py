@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -140,3 +141,48 @@ def test_a_score_that_is_no_number(label: str, bench: Bench) -> None:
 def test_one_score_only(bench: Bench) -> None:
     with pytest.raises(HarnessError, match="task 'scored' has one score only: 2"):
         bench.run("data", task=Scored.of(("a", 2.0), ("b", 2.0)))
+
+
+@dataclass(frozen=True)
+class Raw(Given):
+    """These texts, to model."""
+
+    name = "raw"
+    task_type = "language-modelling"
+
+    @classmethod
+    def of(cls, *texts: str | None, **counts: int) -> Raw:
+        """The same texts in every split, with what cleaning told of training."""
+        part = pa.table({"text": pa.array(texts, pa.string())})
+        return cls({"train": arrow.cleaned(part, counts), "validation": part, "test": part})
+
+
+def test_texts_to_model_have_no_labels(bench: Bench) -> None:
+    found = bench.run("data", task=Raw.of("a b", "", None, "c [MASK] d", " e"))
+    why = {"the text is empty": 2, "the text holds [MASK], which stands for a hidden word": 1}
+    assert found.result == {
+        "classes": [],
+        "rows": dict.fromkeys(("train", "validation", "test"), 2),
+        "dropped": dict.fromkeys(("train", "validation", "test"), why),
+        "shared": dict.fromkeys(("train&validation", "train&test", "validation&test"), 2),
+        "warnings": bench.warnings,
+    }
+    train = data.load(found, "train")
+    assert list(train.texts) == ["a b", " e"]
+    assert train.classes == () and train.labels is None and not train.of_words
+    assert arrow.read(found.folder / "train.arrow").column_names == ["text"]
+
+
+def test_what_cleaning_did_is_kept(bench: Bench) -> None:
+    assert bench.run("data", task=Raw.of("a", urls=2, short=0)).result["cleaning"] == {
+        "train": {"urls": 2, "short": 0}
+    }
+    assert "cleaning" not in bench.run("data", task=Raw.of("a")).result
+
+
+def test_a_split_that_cleaning_emptied(bench: Bench) -> None:
+    with pytest.raises(HarnessError) as caught:
+        bench.run("data", task=Raw.of(texts=9, urls=0, short=8, duplicates=1))
+    assert str(caught.value) == (
+        "split 'train' of task 'raw' is empty: cleaning left none (9 texts, 8 short, 1 duplicates)"
+    )

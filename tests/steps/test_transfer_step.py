@@ -150,3 +150,23 @@ def test_augmenters_may_draw_on_labels_and_unlabelled_texts(bench: Bench, data: 
     assert found.result["dropped"] == {"stands in the set already": 2, "stands in validation or test": 1}
     bench.run("transfer", {"data": data}, augmenter=augmenter, seed=7)
     assert augmenter.seen[1][2] == []
+
+
+def test_without_an_augmenter_the_set_is_the_training_texts(bench: Bench, data: Artefact) -> None:
+    found = bench.run("transfer", {"data": data})
+    assert found.result == {"rows": 4, "added": 0, "dropped": {}}
+    assert rows(found) == rows(made(bench, data, lambda texts, g: []))
+
+
+def test_texts_to_model_have_no_labels(bench: Bench) -> None:
+    class Raw(Given):
+        task_type = "language-modelling"
+
+    parts = {split: pa.table({"text": [f"{split} one", "two"]}) for split in ("train", "validation", "test")}
+    source = bench.run("data", task=Raw(parts))
+    found = made(bench, source, lambda texts, g: [(0, "three"), (-1, "test  ONE"), (1, "two")])
+    assert found.result["dropped"] == {"stands in validation or test": 2}
+    loaded = transfer.load(found, ())
+    assert list(loaded.texts) == ["train one", "two", "three"]
+    assert loaded.labels is None and loaded.classes == ()
+    assert arrow.read(found.folder / "transfer.arrow")["source"].to_pylist() == [0, 1, 0]
