@@ -64,7 +64,8 @@ class Cleaning:
         steps = {name: clean for name, clean in CLEANERS.items() if getattr(self, name)}
         counts = Counter({"texts": table.num_rows, **dict.fromkeys((*steps, *DROPPED), 0)})
         kept: dict[str, None] = {}  # in order, each once
-        for text in table["text"].to_pylist():
+        for raw in table["text"].to_pylist():
+            text = raw or ""
             for name, clean in steps.items():
                 after = clean(text)
                 counts[name] += after != text
@@ -77,7 +78,7 @@ class Cleaning:
                 counts["duplicates"] += 1
             else:
                 kept[text] = None
-        return arrow.cleaned(pa.table({"text": pa.array(kept, pa.string())}), counts)
+        return arrow.cleaned(pa.table({"text": pa.array(list(kept), pa.string())}), counts)
 
     def limit(self, train: pa.Table) -> pa.Table:
         """The training texts to use, in their order: those whose hashes are first, wherever they stand."""
