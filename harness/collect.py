@@ -145,6 +145,8 @@ def _measured(cell: Cell, artefacts: dict[str, Artefact]) -> dict[str, Any]:
         labelled = [artefacts[role] for role in ("targets", "hidden") if role in artefacts]
         if labelled:
             fields["cost"]["labelling_s"] = seconds_of(labelled)
+        if "prior" in artefacts:
+            fields["cost"]["prior_s"] = seconds_of([artefacts["prior"]])
         if "history" in fitted.result:
             fields["history"] = fitted.result["history"]
     if "transfer" in artefacts:

@@ -96,6 +96,7 @@ class Cost(TypedDict, total=False):
     """What making the model took."""
 
     train_s: float | None
+    prior_s: float  # to make the model that it starts from, where it starts from one
     examples: int | None  # seen in training, repeats included
     examples_per_s: float | None
     peak_rss_bytes: int | None

@@ -6,19 +6,23 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from components import CPU, no_event
 from numpy.typing import NDArray
-from test_plan import Gold, Noise, changed, counts, of, planned, the
+from test_plan import Gold, Noise, Versions, changed, counts, of, planned, the
 
 import harness
-from harness.api import Context, Examples, Loss, Model, Parameters, Recipe, Student, Task, Teacher
+from harness import arrow
+from harness.api import Context, Examples, Loss, Masked, Model, Parameters, Recipe, Student, Task, Teacher
+from harness.collect import collect
 from harness.job import perform
 from harness.plan import Cell, Plan, Step
+from harness.record import check
+from harness.schedule import Outcome
 from harness.store import Store
 
 BOTH = frozenset({"classification", "language-modelling"})
@@ -41,7 +45,8 @@ class Lines(Task):
         return harness.Source("sample", f"{self.data}:{source}", "nowhere")
 
     def read(self, source: harness.Source) -> Mapping[str, pa.Table]:
-        return {split: pa.table({"text": [f"{split} one", "two"]}) for split in harness.api.SPLITS}
+        rows = {split: pa.table({"text": [f"{split} one", "two"]}) for split in harness.api.SPLITS}
+        return rows | {"train": arrow.cleaned(rows["train"], {"urls": 1})}
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,15 @@ class Told(Model):
 
     def predict(self, texts: Sequence[str]) -> NDArray[np.float32]:
         return np.zeros((len(texts), 2), dtype=np.float32)
+
+    def masked(self, texts: Sequence[str]) -> Masked:
+        """One hidden token a text, for which a student is twice as unsure as a teacher."""
+        rows = np.arange(len(texts))
+        unsure = np.full(len(texts), -np.log(8.0 if self.how.startswith("pupil") else 4.0), dtype=np.float32)
+        return Masked(rows, rows, rows % 2, unsure)
+
+    def vectors(self, words: Sequence[str], of: Literal["embeddings", "hidden"]) -> NDArray[np.float32]:
+        return np.eye(len(words), dtype=np.float32)
 
     def parameters(self) -> Parameters:
         return Parameters(1, 1, 0)
@@ -439,3 +453,31 @@ def test_what_starts_is_given_the_model(tmp_path: Path) -> None:
     for seed in (0, 1):
         assert found[STARTED, seed] == taught.format(seed, "loss labels")
         assert found[Pupil(recipe=Recipe(LINES, READER)), seed] == read.format(seed, "loss labels")
+
+
+def test_what_the_records_of_language_models_say(tmp_path: Path) -> None:
+    class Tuned(Pupil):
+        """Starts from the student of the lines."""
+
+        name = "tuned"
+
+        @property
+        def prior(self) -> Recipe:
+            return TAUGHT
+
+    plan = plan_of(tasks=(LINES, MOODS), students=(PUPIL, Tuned()))
+    store = Store(tmp_path)
+    for step in plan.steps.values():
+        perform(step, store, CPU, no_event)
+    done = Outcome("done")
+    found = list(collect(plan, lambda key: done, store, Versions()))  # type: ignore[arg-type]
+    assert len(found) == len(plan.cells) == 2 * 5
+    for one in found:
+        assert check(json.loads(json.dumps(one))) == one
+        lines = one["task"]["name"] == "lines"
+        assert one["task"].get("cleaning") == ({"train": {"urls": 1}} if lines else None)
+        assert ("perplexity" in one["metrics"]) == lines
+        started = one["student"] is not None and one["student"]["name"] == "tuned"
+        assert ("prior_s" in one["cost"]) == ("prior" in one["artefacts"]) == started
+    kept = [one["metrics"] for one in found if one["role"] == "distilled" and one["task"]["name"] == "lines"]
+    assert [(m["perplexity"], m["teacher_share"]) for m in kept] == [pytest.approx((8, 0.5))] * 2
