@@ -190,7 +190,7 @@ def to_markdown(board: Leaderboard) -> str:
         rows = [[column.cell(row) for column in shown] for row in ranked(table)]
         blocks.append(_grid([column.title for column in shown], rows, [column.numeric for column in shown]))
         blocks.append(_grid(PROBLEM_TITLES, problems(table), [False] * len(PROBLEM_TITLES)))
-    blocks.append(markdown(LEGEND) if board.tables else "No results yet.")
+    blocks.append(markdown(legend(board)) if board.tables else "No results yet.")
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
@@ -261,6 +261,19 @@ LEGEND = (
     "the same answer. p50: the median time for one text, tokenisation included, on the CPU unless another "
     "device is named. train: the time to train this one model."
 )
+
+_OF_LANGUAGE = (
+    " Of language models: perplexity is of hidden tokens, the same ones for models of one vocabulary; a gain "
+    "is how far it falls, and agreement is on tokens. same neighbours: of the ten words nearest to each of "
+    "the most frequent ones, by input embeddings or by last hidden states, the share that the teacher has "
+    "too; neighbours as before: the same for the teacher as it was before it was trained on these texts."
+)
+
+
+def legend(board: Leaderboard) -> str:
+    """How to read the columns of these tables."""
+    language = any(table.task.get("type") == "language-modelling" for table in board.tables)
+    return LEGEND + (_OF_LANGUAGE if language else "")
 
 
 def provenance(board: Leaderboard) -> str:

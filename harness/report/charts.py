@@ -9,18 +9,21 @@ from harness.report.figures import HOVER, Chart, Json, axis, layout, log_axis
 from harness.report.sections import Entry, Section
 
 MOST_LINES = 16
-# In the legend: what an open symbol means, whatever its colour.
-ALONE: Json = {
-    "type": "scatter",
-    "mode": "markers",
-    "x": [None],
-    "y": [None],
-    "hoverinfo": "skip",
-    "name": "open: on the gold labels alone",
-    "marker": {"symbol": "circle-open", "size": 9, "color": "@muted", "line": {"width": 2}},
-}
 MOST_NAMED = 6
 SIZES_TITLE = "texts in the transfer set"
+
+
+def _alone(section: Section) -> Json:
+    """In the legend: what an open symbol means, whatever its colour."""
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [None],
+        "y": [None],
+        "hoverinfo": "skip",
+        "name": f"open: on the {section.alone}",
+        "marker": {"symbol": "circle-open", "size": 9, "color": "@muted", "line": {"width": 2}},
+    }
 
 
 def of_section(section: Section) -> list[Chart]:
@@ -84,7 +87,7 @@ def _tradeoff(
         trace["name"] = group[0][0].label if role == "teacher" else family
         data.append(trace | {"showlegend": role != "baseline" or family not in listed})
     if any(role == "baseline" for role, _ in groups):
-        data.append(ALONE)
+        data.append(_alone(section))
     of_teacher = f"{section.metric}, % of the teacher's"
     if section.lower:  # so that up is better
         of_teacher = f"the teacher's {section.metric}, % of the row's"
@@ -249,7 +252,7 @@ def transfer(section: Section) -> Chart | None:
         if entry.model in models:
             data.append(_line(section, [entry], entry.label) | {"mode": "markers", "showlegend": False})
     if models & {entry.model for entry in alone}:
-        data.append(ALONE)
+        data.append(_alone(section))
     own = f"{section.metric}, %" if section.percent else section.metric
     rest = len(kept) - MOST_LINES
     drawn = [e for _, group in kept for e in group] + [e for e in alone if e.model in models]

@@ -15,7 +15,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from harness import __version__
-from harness.leaderboard import LEGEND, PROBLEM_TITLES, printable
+from harness.leaderboard import PROBLEM_TITLES, legend, printable
 from harness.ranking import PARTS, Leaderboard
 from harness.record import Record, dumps
 from harness.report import charts, language, looks, tasks
@@ -52,7 +52,7 @@ def render(
         sections=shown,
         across=across,
         facts=facts(records, board.machines),
-        legend=LEGEND,
+        legend=legend(board),
         titles=PROBLEM_TITLES,
         style=trusted(static("page.css")),
         script=trusted(script),
@@ -193,7 +193,7 @@ def _cards(section: Section) -> list[dict[str, Any]]:
             else f"largest gain: {(top.row.gain or 0) * scale:+.1f} for {top.label}"
         )
         add(
-            "Gain over gold labels alone",
+            f"Gain over {section.alone}",
             f"{best.row.gain * scale:+.1f}",
             word,
             "; ".join(filter(None, (sure, most))),

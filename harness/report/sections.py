@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from harness.leaderboard import Column, columns, heading, printable, problems, ranked
 from harness.metrics import LOWER_IS_BETTER
@@ -43,7 +44,7 @@ class Entry:
             return f"{self.model} (teacher)"
         if self.row.role == "baseline":
             extra = self.augmenter if self.augmenter not in ("", "none") else ""
-            return " · ".join(filter(None, (self.model, extra, "gold labels alone")))
+            return " · ".join(filter(None, (self.model, extra, alone_of(self.records[0]["task"]))))
         return " · ".join(filter(None, (self.model, self.augmenter, self.loss)))
 
     @property
@@ -143,6 +144,11 @@ class Section:
         return is_share(self.table.headline, (entry.row for entry in self.entries))
 
     @property
+    def alone(self) -> str:
+        """What its baselines learned from."""
+        return alone_of(self.table.task)
+
+    @property
     def lower(self) -> bool:
         """Whether less is better."""
         return self.table.headline in LOWER_IS_BETTER
@@ -168,9 +174,14 @@ class Section:
 
     def baseline_of(self, entry: Entry) -> Entry | None:
         """The same student on the gold labels alone, best first."""
-        own = reference(entry.row, "student")
-        alone = (other for other in self.entries if other.row.role == "baseline")
-        return next((other for other in alone if reference(other.row, "student") == own), None)
+        alone = [
+            other
+            for other in self.entries
+            if other.row.role == "baseline"
+            and reference(other.row, "student") == reference(entry.row, "student")
+        ]
+        own = [other for other in alone if reference(other.row, "teacher") == reference(entry.row, "teacher")]
+        return next(iter(own or alone), None)  # own: of one that borrows, with parts of that teacher
 
     def share(self, entry: Entry) -> float | None:
         """Its headline in per cent of its teacher's; above 100 is better, whichever way the metric runs."""
@@ -179,6 +190,11 @@ class Section:
         if score is None or best is None or score <= 0 or best <= 0:
             return None
         return 100 * (best / score if self.lower else score / best)
+
+
+def alone_of(task: Mapping[str, Any]) -> str:
+    """What a student learns from that has no teacher."""
+    return "hidden words alone" if task.get("type") == "language-modelling" else "gold labels alone"
 
 
 def is_share(name: str, rows: Iterable[Row]) -> bool:

@@ -14,7 +14,7 @@ from reporting import HOSTILE, Results
 from harness import predictions, report
 from harness.api import Masked
 from harness.columns import columns
-from harness.leaderboard import to_csv, to_markdown
+from harness.leaderboard import legend, to_csv, to_markdown
 from harness.metrics import language_modelling
 from harness.report import looks
 from harness.report.language import nearest_words
@@ -79,6 +79,9 @@ def test_the_leaderboard_has_the_least_perplexed_first(modelled: Results) -> Non
     assert {"gain", "kept, %", "agreement, %", "parameters", "onnx p50, ms"} < set(titles)
     assert "hidden tokens" not in titles  # which all rows have as many of
     assert "same neighbours, hidden, %" in to_markdown(modelled.board)
+    assert "Of language models" in to_markdown(modelled.board) and "Of language" not in legend(
+        Results().board
+    )
     assert "neighbours_hidden_before" in to_csv(modelled.board)
 
 
@@ -148,6 +151,7 @@ def test_words_that_are_no_words_cost_the_table_and_not_the_page(modelled: Resul
 def test_the_page_is_whole(modelled: Results, tmp_path: Path) -> None:
     report.write(modelled.board, modelled.records, modelled.predictions, tmp_path / "words")
     page = (tmp_path / "words" / "index.html").read_text(encoding="utf-8")
+    assert "hidden words alone" in page and "gold labels alone" not in page.partition("How to read")[0]
     assert "<b>cow</b>, rat, ant" in page and "Nearest words" in page
     assert "Training: parts of the loss" in page and "no intervals" not in page
     assert re.search(r"[\d.]+ % of the teacher", page) is None  # a share of perplexity would mislead
