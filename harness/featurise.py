@@ -7,132 +7,28 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from tempfile import mkstemp
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from harness.api import PAIR_SEPARATOR, HarnessError, words_before
+from harness.api import MASK, PAIR_SEPARATOR, HarnessError, words_before
+from harness.tokens import PADDING as PADDING
+from harness.tokens import MaskedTokens as MaskedTokens
+from harness.tokens import Tokens as Tokens
+from harness.tokens import WordTokens as WordTokens
+from harness.tokens import batches_by_length as batches_by_length
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from tokenizers import Tokenizer
 
-PADDING, UNKNOWN = 0, 1
+UNKNOWN = 1
 FILE = "featuriser.json"
 _CHUNK = 4096
 _IN_MEMORY = 20_000_000  # ids; a longer table lies on disk
-
-
-class Tokens:
-    """The ids of N texts, end to end in one array, so that 10⁷ texts can be memory-mapped."""
-
-    def __init__(self, ids: NDArray[np.int32], offsets: NDArray[np.int64], padding: int = PADDING) -> None:
-        self.ids = ids  # (sum of lengths,)
-        self.offsets = offsets  # (N + 1,)
-        self.padding = padding
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    @cached_property
-    def lengths(self) -> NDArray[np.int64]:
-        """(N,): how many ids each text has; at least 1."""
-        return np.diff(self.offsets)
-
-    @property
-    def outputs(self) -> int:
-        """How many rows of outputs the texts have: one each."""
-        return len(self)
-
-    def targets(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The rows of labels and logits that some texts' outputs belong to, in order."""
-        return rows
-
-    def picked(self, ids: NDArray[np.int64]) -> NDArray[np.bool_] | None:
-        """Of a batch's ids (B, L), those that have outputs of their own; None: a text has one."""
-        return None
-
-    def counts(self, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
-        """(B,): how many outputs each of some texts has; None: one each."""
-        return None
-
-    def used(self) -> NDArray[np.int32]:
-        """The distinct ids, unmarked, in order."""
-        return np.unique(np.asarray(self.ids))
-
-    def renamed(self, names: NDArray[np.int32], size: int) -> Tokens:
-        """The same texts with id `names[i]`, below `size`, in place of i; padding keeps its own."""
-        return Tokens(names[np.asarray(self.ids)], self.offsets, self.padding)
-
-    def batch(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The ids of some rows, (B, L), padded to the longest of them."""
-        starts, lengths = self.offsets[rows], self.lengths[rows]
-        width = int(lengths.max())
-        columns = np.arange(width)
-        positions = np.minimum(starts[:, None] + columns, len(self.ids) - 1)
-        padded = self.ids[positions].astype(np.int64)
-        padded[columns >= lengths[:, None]] = self.padding
-        return np.asarray(padded)  # (B, L)
-
-
-class WordTokens(Tokens):
-    """The ids of texts whose words are tagged: the first id of each word is marked, and has an output.
-
-    An id is marked by being `mark` or above. A text that is cut has fewer marks than words: the words behind
-    the cut keep outputs of zeros, and nothing is learned from them.
-    """
-
-    def __init__(
-        self,
-        ids: NDArray[np.int32],
-        offsets: NDArray[np.int64],
-        padding: int,
-        mark: int,
-        words: NDArray[np.int64],
-    ) -> None:
-        super().__init__(ids, offsets, padding)
-        self.mark = mark
-        self.words = words  # (N + 1,), words before each text
-
-    @property
-    def outputs(self) -> int:
-        """How many words there are."""
-        return int(self.words[-1])
-
-    @cached_property
-    def reached(self) -> NDArray[np.int64]:
-        """(N,): how many words of each text are marked."""
-        marks = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(self.ids >= self.mark)])
-        return np.asarray(np.diff(marks[self.offsets]))
-
-    def targets(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """See :class:`Tokens`."""
-        counts = self.reached[rows]
-        firsts = np.cumsum(counts) - counts
-        within = np.arange(int(counts.sum())) - np.repeat(firsts, counts)
-        return np.asarray(np.repeat(self.words[rows], counts) + within)
-
-    def picked(self, ids: NDArray[np.int64]) -> NDArray[np.bool_] | None:
-        """See :class:`Tokens`."""
-        return np.asarray(ids >= self.mark)
-
-    def counts(self, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
-        """See :class:`Tokens`."""
-        return self.reached[rows]
-
-    def used(self) -> NDArray[np.int32]:
-        """See :class:`Tokens`."""
-        return np.unique(np.asarray(self.ids) % self.mark)
-
-    def renamed(self, names: NDArray[np.int32], size: int) -> Tokens:
-        """See :class:`Tokens`; marks stay where they are."""
-        ids = np.asarray(self.ids)
-        found = names[ids % self.mark] + size * (ids >= self.mark).astype(np.int32)
-        return WordTokens(found, self.offsets, self.padding, size, self.words)
 
 
 class Featuriser(ABC):
@@ -186,9 +82,12 @@ class Featuriser(ABC):
             ids: NDArray[np.int32] = np.memmap(spilled, dtype=np.int32, mode="r")
         else:
             ids = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.int32)
+        return self._table(ids, np.cumsum(lengths), texts)
+
+    def _table(self, ids: NDArray[np.int32], offsets: NDArray[np.int64], texts: Sequence[str]) -> Tokens:
         if self.of_words:
-            return WordTokens(ids, np.cumsum(lengths), self.padding, self.size, words_before(texts))
-        return Tokens(ids, np.cumsum(lengths), self.padding)
+            return WordTokens(ids, offsets, self.padding, self.size, words_before(texts))
+        return Tokens(ids, offsets, self.padding)
 
     def save(self, folder: Path) -> None:
         """Write ``featuriser.json``."""
@@ -336,6 +235,50 @@ class WordSubwords(Subwords):
         return ids or [self.padding]
 
 
+class MaskedSubwords(Subwords):
+    """A Hugging Face fast tokenizer of a masked language model, whose `mask` id hides a token.
+
+    MASK in a text is that token, whatever the tokenizer calls it. The `special` ids are never hidden: those
+    that the tokenizer calls special, padding and the mask among them.
+    """
+
+    type = "masked-subwords"
+
+    def __init__(self, tokenizer: Tokenizer, longest: int, padding: int, mask: int) -> None:
+        super().__init__(tokenizer, longest, padding)
+        self.mask = mask
+        added = tokenizer.get_added_tokens_decoder()
+        self.special = sorted({padding, mask, *(number for number, token in added.items() if token.special)})
+        name = tokenizer.id_to_token(mask)
+        if name is None:
+            raise HarnessError(f"the mask's id is {mask}, but the tokenizer has {self.size} ids")
+        self._name: str = name
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """See :class:`Featuriser`."""
+        if self._name == MASK:
+            return super().encode(texts)
+        return super().encode([text.replace(MASK, self._name) for text in texts])
+
+    def masks(self, text: str) -> int:
+        """How many tokens are hidden in a text as it stands, whether they are read or cut off."""
+        return text.replace(MASK, self._name).count(self._name)
+
+    def _table(self, ids: NDArray[np.int32], offsets: NDArray[np.int64], texts: Sequence[str]) -> Tokens:
+        return MaskedTokens(ids, offsets, self.padding, self.size, self.mask, self.special)
+
+    def state(self) -> dict[str, Any]:
+        """See :class:`Featuriser`."""
+        return super().state() | {"mask": self.mask}
+
+    @classmethod
+    def restore(cls, state: dict[str, Any]) -> MaskedSubwords:
+        """See :class:`Featuriser`."""
+        from tokenizers import Tokenizer
+
+        return cls(Tokenizer.from_str(state["tokenizer"]), state["longest"], state["padding"], state["mask"])
+
+
 UNKNOWN_NAMES = ("[UNK]", "<unk>", "[unk]", "<UNK>")  # as vocabularies write it
 
 
@@ -366,13 +309,3 @@ def _spaced(tokenizer: Tokenizer) -> Tokenizer:
 def _pair(text: str) -> tuple[str, str]:
     first, _, second = text.partition(PAIR_SEPARATOR)
     return first, second
-
-
-def batches_by_length(tokens: Tokens, budget: int) -> Iterator[NDArray[np.int64]]:
-    """Rows, longest first, in batches of at most `budget` ids with their padding: for scoring."""
-    order = np.argsort(-tokens.lengths, kind="stable")
-    start = 0
-    while start < len(order):
-        count = max(1, budget // int(tokens.lengths[order[start]]))
-        yield order[start : start + count]
-        start += count

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Interval
 
-from harness.api import RECORDED, Context, Examples, HarnessError, Loss, Model, Parameters, Student
+from harness.api import Context, Examples, HarnessError, Loss, Model, Parameters, Student
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +42,7 @@ class TorchStudent(Student):
     schedule: Schedule = "one-cycle"
     warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.2  # share of the steps before the peak
     weight_decay: Annotated[float, Ge(0)] = 0.0
+    epsilon: Annotated[float, Gt(0)] = 1e-8  # AdamW's, in the denominator
     accumulate: Annotated[int, Gt(0)] = 1  # batches whose gradients make one step
     class_weights: ClassWeights = "uniform"  # "balanced": every class counts alike; "square-root": half-way
     patience: Annotated[int, Ge(0)] = 0  # validations without a better score before stopping; 0: never
@@ -72,18 +73,23 @@ class TorchStudent(Student):
 
     def learn(self, model: TorchModel, transfer: Examples, validation: Examples, loss: Loss) -> TorchModel:
         """Train a model in place, with the teacher in step where the loss needs it."""
+        from harness.signals import unrecorded
+        from harness.tokens import MaskedTokens
         from harness.training import train
 
         context, featuriser = model.context, model.featuriser
         held_out = featuriser.tokens(validation.texts)
         tokens = featuriser.tokens(transfer.texts, context.scratch)
         teacher = None
-        if loss.needs - RECORDED and context.teacher is not None:
+        if unrecorded(loss, transfer) and context.teacher is not None:
             fitted = context.teacher
             if not isinstance(fitted, TorchModel) or not _same(fitted.featuriser, tokens, model, transfer):
                 raise HarnessError(f"'{self.name}' and its teacher read the texts as different tokens")
             teacher = fitted.module, tokens
-        with self.narrowed(model.module, tokens, held_out) as (own, scored):
+        # A language model tells any token, so that it needs them all.
+        whole = isinstance(tokens, MaskedTokens)
+        lent = nullcontext((tokens, held_out)) if whole else self.narrowed(model.module, tokens, held_out)
+        with lent as (own, scored):
             settings, watched = training_of(self), (scored, validation)
             train(model.module, own, transfer, loss, settings, context, watched, teacher)
         return model

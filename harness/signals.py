@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from harness.api import RECORDED, SCORE, Examples, HarnessError, Loss
-from harness.featurise import Tokens
+from harness.api import SCORE, Examples, HarnessError, Loss
 from harness.nn import ClassWeights
+from harness.tokens import Drawn, MaskedTokens, Tokens
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+class Seen(NamedTuple):
+    """What a batch of R rows shows of the two models."""
+
+    student: Tensor  # (R, C), logits
+    logits: Tensor | None  # (R, C), the teacher's, where it was asked in step
+    own: dict[str, Any]  # what else the loss needs of the student
+    theirs: dict[str, Any]  # and of the teacher
+    mask: Tensor  # (B, L), true where a token is no padding
+
+
 class Signals:
-    """What a loss needs beside logits: of the student, of the teacher, and the maps between their widths."""
+    """What a loss needs of both models, and the maps between their widths.
+
+    What is not recorded with the examples is asked of the teacher in step, where there is one.
+    """
 
     def __init__(
         self,
@@ -27,10 +40,9 @@ class Signals:
         device: torch.device,
     ) -> None:
         self.names = frozenset(loss.needs - {"labels", "logits"})
-        self.asked = self.names - RECORDED
+        self.asked = unrecorded(loss, examples)
         self.hidden = examples.hidden if "hidden" in self.names else None
-        recorded = self.hidden is not None or not self.names & RECORDED
-        if not recorded or (self.asked and teacher is None):
+        if self.asked & self.names and teacher is None:
             raise HarnessError(
                 f"loss '{loss.name}' needs {' and '.join(sorted(self.names))}, which no teacher gave"
             )
@@ -46,45 +58,55 @@ class Signals:
             return
         rows = np.zeros(1, dtype=np.int64)
         with torch.no_grad():
-            _, own, theirs, _ = self(module, tokens, rows)
+            seen = self(module, tokens, rows, tokens.draw(rows, 0, 0, 0))
         for name in sorted(self.names & {"hidden", "layers"}):
-            narrow, wide = (_last(found[name]).shape[-1] for found in (own, theirs))
+            narrow, wide = (_last(found[name]).shape[-1] for found in (seen.own, seen.theirs))
             if narrow != wide:
                 self.maps[name] = torch.nn.Linear(narrow, wide).to(self.device)
 
     def __call__(
-        self, module: torch.nn.Module, tokens: Tokens, rows: NDArray[np.int64]
-    ) -> tuple[Tensor, dict[str, Any], dict[str, Any], Tensor]:
-        """The student's logits of some texts, what else the loss needs of both models, and the mask (B, L).
-
-        Logits and hidden states have a row for each text, or for each word that is read and tagged.
-        """
-        table = tokens.batch(rows)
-        ids = torch.from_numpy(table).to(self.device)
-        picked = tokens.picked(table)
+        self, module: torch.nn.Module, tokens: Tokens, rows: NDArray[np.int64], drawn: Drawn
+    ) -> Seen:
+        """What both models make of some texts, as they were drawn."""
+        ids = torch.from_numpy(drawn.ids).to(self.device)
 
         def of_rows(found: Tensor) -> Tensor:  # (texts, L, ...) -> (words, ...)
-            return found if picked is None else found[torch.from_numpy(picked).to(self.device)]
+            return found if drawn.picked is None else found[torch.from_numpy(drawn.picked).to(self.device)]
 
-        if not self.names:
-            return of_rows(module(ids)), {}, {}, ids != tokens.padding
-        outputs: Any = module.outputs
-        own: dict[str, Any] = outputs(ids, self.names)
-        student = of_rows(own.pop("logits"))
+        own: dict[str, Any] = {}
+        if self.names or isinstance(tokens, MaskedTokens):  # whose logits are those of the marks
+            outputs: Any = module.outputs
+            own = outputs(ids, self.names)
+            student = of_rows(own.pop("logits"))
+        else:
+            student = of_rows(module(ids))
         if "hidden" in own:
             own["hidden"] = of_rows(own["hidden"])
         for name, mapped in self.maps.items():
             found = own[name]
             own[name] = tuple(map(mapped, found)) if isinstance(found, tuple) else mapped(found)
+        logits: Tensor | None = None
         theirs: dict[str, Any] = {}
         if self.teacher is not None:
             teacher, read = self.teacher
             ask: Any = teacher.outputs
+            same = ids if read is tokens else torch.from_numpy(read.batch(rows)).to(self.device)
             with torch.no_grad():
-                theirs = ask(torch.from_numpy(read.batch(rows)).to(self.device), self.asked)
+                theirs = ask(same, self.asked - {"logits"})
+            if "logits" in self.asked:
+                logits = of_rows(theirs["logits"])
+            if "hidden" in theirs:
+                theirs["hidden"] = of_rows(theirs["hidden"])
         if self.hidden is not None:
-            theirs["hidden"] = torch.from_numpy(self.hidden[tokens.targets(rows)]).to(self.device).float()
-        return student, own, theirs, ids != tokens.padding
+            assert drawn.places is not None
+            theirs["hidden"] = torch.from_numpy(self.hidden[drawn.places]).to(self.device).float()
+        return Seen(student, logits, own, theirs, ids != tokens.padding)
+
+
+def unrecorded(loss: Loss, examples: Examples) -> frozenset[str]:
+    """What a loss needs of the teacher that the examples do not hold."""
+    held = {"logits": examples.logits, "hidden": examples.hidden}
+    return loss.needs - {"labels", *(name for name, table in held.items() if table is not None)}
 
 
 def _last(found: Tensor | tuple[Tensor, ...]) -> Tensor:

@@ -11,22 +11,26 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import torch
 from annotated_types import Ge, Gt, Interval
+from torch import Tensor
 
 from harness.api import SCORE, Batch, Context, Examples, HarnessError, Loss, words_before
-from harness.featurise import Tokens, batches_by_length
+from harness.language import hidden_tokens
+from harness.metrics import language_modelling
 from harness.nn import ClassWeights, Schedule
 from harness.signals import Signals, class_weights, row_weights
 from harness.tagging import tagging
+from harness.tokens import Drawn, MaskedTokens, Tokens, batches_by_length
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SCORED = 5_000  # examples between two validations, at least: a tiny set's epochs are shorter than those
+_HIDDEN_IN = 2_000  # validation texts with hidden tokens to tell
 _POOL = 50  # batches that are sorted by length together: enough for little padding, and still random
 
 
@@ -40,6 +44,7 @@ class Training:
     schedule: Schedule = "one-cycle"
     warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.1  # share of the steps before the peak
     weight_decay: Annotated[float, Ge(0)] = 0.0  # decoupled (Loshchilov & Hutter, 2019); matrices only
+    epsilon: Annotated[float, Gt(0)] = 1e-8  # of AdamW, in the denominator
     clip: Annotated[float, Gt(0)] | None = 1.0  # largest norm of the gradient
     patience: Annotated[int, Ge(0)] = 0  # validations without a better score before stopping; 0: never
     keep_best: bool = True  # end with the weights of the epoch that scored best on validation
@@ -64,6 +69,9 @@ def train(
     :class:`harness.api.Batch`, and "logits", as a dictionary. What is not recorded is asked of `teacher`,
     a module of the same kind and the same texts as its tokens. Raises HarnessError where the loss is not
     finite.
+
+    Of language modelling, tokens are hidden anew in each batch, and ``outputs`` gives logits (R, V) for those
+    that are marked; the teacher is shown the same.
     """
     torch.manual_seed(context.seed)
     generator = np.random.default_rng(context.seed)
@@ -83,42 +91,42 @@ def train(
     autocast = torch.autocast(device.type, torch.bfloat16) if context.precision == "bf16" else nullcontext()
     best, best_weights, since_best, step = -math.inf, None, 0, 0
     for epoch in range(1, epochs + 1):
-        seen = 0
-        running = torch.zeros((), device=device)
-        texts = 0
+        sums, texts = Sums(), 0
         batches = training_batches(tokens.lengths, settings.batch_size, generator)
         while group := list(islice(batches, settings.accumulate)):
             optimizer.zero_grad(set_to_none=True)
-            places = [tokens.targets(rows) for rows in group]  # of labels and logits: texts, or their words
-            rows_of_step = sum(map(len, places))
-            for rows, at in zip(group, places, strict=True):
-                targets = (
-                    None if examples.logits is None else torch.from_numpy(examples.logits[at]).to(device)
-                )
-                labels = None if examples.labels is None else torch.from_numpy(examples.labels[at]).to(device)
-                with autocast:
-                    student, own, theirs, mask = signals(module, tokens, rows)
-                counts = None if weights is None else row_weights(weights, labels, targets)
-                words = None if (found := tokens.counts(rows)) is None else torch.from_numpy(found).to(device)
-                batch = Batch(labels, len(at), own, theirs, mask, counts, words)
-                value = loss(student.float(), targets, batch)
-                (value * (len(at) / rows_of_step)).backward()  # type: ignore[no-untyped-call]
-                running += value.detach() * len(at)
+            draws = [tokens.draw(rows, context.seed, step, part) for part, rows in enumerate(group)]
+            rows_of_step = sum(drawn.rows for drawn in draws)
+            for rows, drawn in zip(group, draws, strict=True):
                 texts += len(rows)
+                if not drawn.rows:  # of texts without a token that could be hidden
+                    continue
+                labels, targets = recorded(examples, drawn, device)
+                with autocast:
+                    seen = signals(module, tokens, rows, drawn)
+                if seen.logits is not None:
+                    targets = seen.logits.float()
+                counts = None if weights is None else row_weights(weights, labels, targets)
+                words = None if drawn.counts is None else torch.from_numpy(drawn.counts).to(device)
+                batch = Batch(labels, drawn.rows, seen.own, seen.theirs, seen.mask, counts, words)
+                value = loss(seen.student.float(), targets, batch)
+                (value * (drawn.rows / rows_of_step)).backward()  # type: ignore[no-untyped-call]
+                sums.add(value, batch)
             if settings.clip is not None:
                 torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
             optimizer.step()
             scheduler.step()
-            seen += rows_of_step
             step += 1
             if step % 20 == 0 or step == 1:  # reading a value waits for the device
-                if not math.isfinite(float(running)):
+                if not math.isfinite(float(sums.loss)):
                     raise HarnessError(
                         f"the loss is {value.item()} at step {step} of {steps}; "
                         f"a smaller learning_rate than {settings.learning_rate} may help"
                     )
                 context.progress(step, steps)
-        scalars = {"epoch": float(epoch), "loss": float(running) / seen, "examples": float(epoch * texts)}
+        if not sums.rows:
+            raise HarnessError("there is nothing to learn: no text has a token that could be hidden")
+        scalars = {"epoch": float(epoch), **sums.means(), "examples": float(epoch * texts)}
         if not math.isfinite(scalars["loss"]):
             raise HarnessError(
                 f"the loss is {scalars['loss']} after epoch {epoch}; a smaller learning_rate may help"
@@ -127,10 +135,7 @@ def train(
         if wanted and (epoch % scored_every == 0 or epoch == epochs):
             assert validation is not None
             scored = score(module, *validation, context)
-            if examples.classes == SCORE:
-                scalars["validation_mse"] = -scored
-            else:
-                scalars["validation_f1" if examples.of_words else "validation_accuracy"] = scored
+            scalars |= told(scored, tokens, examples)
             since_best += 1
             if scored > best:
                 best, since_best = scored, 0
@@ -142,6 +147,29 @@ def train(
     if best_weights is not None and since_best:
         module.load_state_dict(best_weights)
     module.eval()
+
+
+class Sums:
+    """The loss and its parts, added up over rows, as numbers that stay on their device."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.loss = torch.zeros(())
+        self.parts: dict[str, Tensor] = {}
+
+    def add(self, value: Tensor, batch: Batch) -> None:
+        """Add a batch's means."""
+        self.rows += batch.size
+        self.loss = self.loss.to(value.device) + value.detach() * batch.size
+        for name, part in batch.parts.items():
+            before = self.parts.get(name)
+            added = part.detach() * batch.size
+            self.parts[name] = added if before is None else before + added
+
+    def means(self) -> dict[str, float]:
+        """By row: "loss", and each part as "loss_" and its name."""
+        named = {"loss": self.loss, **{f"loss_{name}": part for name, part in self.parts.items()}}
+        return {name: float(total) / self.rows for name, total in named.items()}
 
 
 def training_batches(
@@ -188,8 +216,13 @@ def score(module: torch.nn.Module, tokens: Tokens, examples: Examples, context: 
     """How well the module does on labelled examples, more being better; leaves it in training mode.
 
     The share whose gold label it predicts; of gold scores, the negative mean squared error; of tagged
-    words, the F1 of whole entities.
+    words, the F1 of whole entities; of language modelling, the mean log-likelihood of hidden tokens, in nats.
     """
+    if isinstance(tokens, MaskedTokens):
+        spread = np.linspace(0, len(tokens) - 1, min(len(tokens), _HIDDEN_IN)).astype(np.int64)
+        hidden = hidden_tokens(module, tokens, context, spread)
+        module.train()
+        return -float(language_modelling(hidden)["nll"])
     predicted = predict(module, tokens, context)
     module.train()
     assert examples.labels is not None
@@ -199,6 +232,25 @@ def score(module: torch.nn.Module, tokens: Tokens, examples: Examples, context: 
         found = tagging(examples.labels, predicted, examples.classes, words_before(examples.texts))
         return float(found["f1"])
     return float((predicted.argmax(axis=1) == examples.labels).mean())
+
+
+def told(scored: float, tokens: Tokens, examples: Examples) -> dict[str, float]:
+    """What a validation's score is called."""
+    if isinstance(tokens, MaskedTokens):
+        return {"validation_perplexity": math.exp(min(-scored, 700.0))}
+    if examples.classes == SCORE:
+        return {"validation_mse": -scored}
+    return {"validation_f1" if examples.of_words else "validation_accuracy": scored}
+
+
+def recorded(examples: Examples, drawn: Drawn, device: torch.device) -> tuple[Tensor | None, Tensor | None]:
+    """The labels (R,) and the teacher's logits (R, C) of what was drawn, where they are known."""
+
+    def held(table: NDArray[Any] | None) -> Tensor | None:
+        return None if table is None else torch.from_numpy(table[drawn.places]).to(device)
+
+    labels = held(examples.labels) if drawn.gold is None else torch.from_numpy(drawn.gold).to(device)
+    return labels, held(examples.logits)
 
 
 def _optimizer(module: torch.nn.Module, settings: Training, maps: torch.nn.Module) -> torch.optim.Optimizer:
@@ -214,7 +266,8 @@ def _optimizer(module: torch.nn.Module, settings: Training, maps: torch.nn.Modul
         {"params": decayed, "weight_decay": settings.weight_decay},
         {"params": plain, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.learning_rate, fused=True)
+    groups = [group for group in groups if group["params"]]
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, eps=settings.epsilon, fused=True)
 
 
 def _factor(settings: Training, steps: int):  # type: ignore[no-untyped-def]

@@ -10,6 +10,7 @@ from harness_losses.labels import CrossEntropy, HardCrossEntropy
 from harness_losses.regression import MeanSquaredError, MeanSquaredErrorOfProbabilities, SquaredError
 from harness_losses.soft import Decoupled, JensenShannon, SoftCrossEntropy, SoftTargets
 from harness_losses.states import HiddenCosine, HiddenMse
+from harness_losses.triple import Triple
 from harness_losses.weighted import Weighted
 
 
@@ -30,3 +31,4 @@ def register_losses(register: Callable[[type[harness.Component]], None]) -> None
     register(Attention)
     register(Relations)
     register(Weighted)
+    register(Triple)

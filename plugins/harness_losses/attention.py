@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import harness
 from harness_losses.layers import Map, check_map, pairs
-from harness_losses.tensors import row_mean, wide
+from harness_losses.tensors import OF_TEXTS, row_mean, wide
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,7 +24,7 @@ class Attention(harness.Loss):
     """
 
     name = "attention"
-    task_types: ClassVar[frozenset[str]] = frozenset({"classification", "regression"})
+    task_types: ClassVar[frozenset[str]] = OF_TEXTS
 
     form: Literal["mse", "kl"] = "mse"
     map: Map = "uniform"  # of "mse": which of the teacher's layers for which of the student's
@@ -75,7 +75,7 @@ class Relations(harness.Loss):
     """
 
     name = "relations"
-    task_types: ClassVar[frozenset[str]] = frozenset({"classification", "regression"})
+    task_types: ClassVar[frozenset[str]] = OF_TEXTS
 
     heads: Annotated[int, harness.Gt(0)] = 12  # relation heads; both models' widths are divisible by it
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import harness
 from harness_losses.layers import Map, check_map, pairs
-from harness_losses.tensors import row_mean, wide
+from harness_losses.tensors import OF_TEXTS, row_mean, wide
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Hidden(harness.Loss):
-    task_types: ClassVar[frozenset[str]] = frozenset({"classification", "regression"})
+    task_types: ClassVar[frozenset[str]] = OF_TEXTS
 
     of: Literal["hidden", "layers"] = "hidden"  # what the last layer sees of a text, or each layer's tokens
     map: Map = "uniform"  # of layers: which of the teacher's for which of the student's

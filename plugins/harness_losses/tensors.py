@@ -9,7 +9,9 @@ if TYPE_CHECKING:
 
     from harness import Batch
 
-OF_CLASSES = frozenset({"classification", "tagging"})  # what goes row by row is the same for texts and words
+# What goes row by row is the same for texts, for words, and for hidden tokens, whose classes are the tokens.
+OF_CLASSES = frozenset({"classification", "tagging", "language-modelling"})
+OF_TEXTS = frozenset({"classification", "regression", "language-modelling"})  # what looks inside the models
 
 
 def wide(logits: Tensor) -> Tensor:

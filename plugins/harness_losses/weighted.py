@@ -52,9 +52,14 @@ class Weighted(harness.Loss):
         """Logits (B, C), (B, C) to the sum of the members' values, ()."""
         weights = self.weights or (1 / len(self.of),) * len(self.of)
         # A member of weight 0 is not asked: its overflow would make the sum NaN.
-        first, *others = [
-            weight * loss(student, teacher, batch)
-            for loss, weight in zip(self.of, weights, strict=True)
-            if weight
-        ]
-        return sum(others, start=first)
+        total: Tensor | None = None
+        for place, (loss, weight) in enumerate(zip(self.of, weights, strict=True), start=1):
+            if not weight:
+                continue
+            value = loss(student, teacher, batch)
+            batch.parts[loss.name if loss.name not in batch.parts else f"{loss.name}-{place}"] = (
+                value.detach()
+            )
+            total = weight * value if total is None else total + weight * value
+        assert total is not None
+        return total

@@ -1,0 +1,136 @@
+"""Masked language models: what they make of hidden tokens, and what they hold of words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from harness.featurise import MaskedSubwords
+from harness.nn import TorchModel
+from harness.tokens import MaskedTokens, batches_by_length, batches_of
+from harness.values import Context, Masked, Model
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+_BUDGET = 8_192  # ids of a batch; of each seventh there are as many logits as there are tokens
+
+
+class LanguageModel(TorchModel):
+    """A module that tells hidden tokens, and its featuriser, which marks them: :class:`MaskedSubwords`.
+
+    The module maps ids (B, L) to logits (B, L, V), and has ``outputs`` as :func:`harness.training.train` asks
+    for it, of marked ids. Its ``encoder`` says which its input embeddings are, as those of Transformers do.
+    """
+
+    def predict(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Logits (M, V) for each MASK in the texts, in order; zeros for those that were cut off."""
+        reads, tokens = self._tokens(texts)
+        counts = np.array([reads.masks(text) for text in texts], dtype=np.int64)
+        before = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
+        table = np.zeros((int(before[-1]), tokens.size), dtype=np.float32)
+        for rows in batches_by_length(tokens, _BUDGET):
+            drawn = tokens.masks(rows)
+            if drawn.rows:
+                logits, found = _logits(self.module, drawn.ids, self.context), drawn.counts
+                assert found is not None
+                within = np.arange(drawn.rows) - np.repeat(np.cumsum(found) - found, found)
+                table[np.repeat(before[rows], found) + within] = logits.cpu().numpy()
+        return table
+
+    def hidden(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """See :class:`harness.api.Model`: it has none of a text as a whole."""
+        return Model.hidden(self, texts)
+
+    def masked(self, texts: Sequence[str]) -> Masked:
+        """See :class:`harness.api.Model`."""
+        return hidden_tokens(self.module, self._tokens(texts)[1], self.context)
+
+    def vectors(self, words: Sequence[str], of: Literal["embeddings", "hidden"]) -> NDArray[np.float32]:
+        """(N, H): the mean over each word's pieces, of their embeddings or, the word alone, last states."""
+        import torch
+
+        _, tokens = self._tokens(words)
+        self.module.eval()
+        table: NDArray[np.float32] | None = None
+        with torch.inference_mode(), _autocast(self.context):
+            for rows in batches_by_length(tokens, _BUDGET):
+                ids = tokens.batch(rows)
+                pieces = ~tokens.special[ids]
+                known = pieces.any(1, keepdims=True)  # else there are special ones alone, such as for unknown
+                pieces = np.where(known, pieces, ids != tokens.padding)
+                states = self._states(torch.from_numpy(ids).to(self.context.device), of).float()  # (B, L, H)
+                weights = torch.from_numpy(pieces).to(states.device).unsqueeze(-1)
+                mean = (states * weights).sum(1) / weights.sum(1).clamp(min=1)
+                if table is None:
+                    table = np.zeros((len(tokens), mean.shape[1]), dtype=np.float32)
+                table[rows] = mean.cpu().numpy()
+        return table if table is not None else np.zeros((0, 0), dtype=np.float32)
+
+    def _states(self, ids: Tensor, of: Literal["embeddings", "hidden"]) -> Tensor:
+        module: Any = self.module
+        if of == "embeddings":
+            return module.encoder.get_input_embeddings()(ids)  # type: ignore[no-any-return]
+        return module.outputs(ids, {"layers"})["layers"][-1]  # type: ignore[no-any-return]
+
+    def _tokens(self, texts: Sequence[str]) -> tuple[MaskedSubwords, MaskedTokens]:
+        assert isinstance(self.featuriser, MaskedSubwords)
+        tokens = self.featuriser.tokens(texts, self.context.scratch if len(texts) > 100_000 else None)
+        assert isinstance(tokens, MaskedTokens)
+        return self.featuriser, tokens
+
+
+def hidden_tokens(
+    module: torch.nn.Module, tokens: MaskedTokens, context: Context, rows: NDArray[np.int64] | None = None
+) -> Masked:
+    """What a module makes of tokens hidden from it, the same ones every time; of some texts, or of all.
+
+    In the order of the texts, and of the tokens in each.
+    """
+    found: list[Masked] = []
+    module.eval()
+    rows = np.arange(len(tokens)) if rows is None else rows
+    for places in batches_of(tokens.lengths[rows], _BUDGET):
+        batch = rows[places]
+        drawn = tokens.fixed(batch)
+        assert drawn.gold is not None and drawn.counts is not None
+        if drawn.rows:
+            logits = _logits(module, drawn.ids, context)
+            predicted, likelihood = _told(logits, drawn.gold)
+            found.append(Masked(np.repeat(batch, drawn.counts), drawn.gold, predicted, likelihood))
+    if not found:
+        empty = np.zeros(0, dtype=np.int64)
+        return Masked(empty, empty, empty, np.zeros(0, dtype=np.float32))
+    order = np.argsort(np.concatenate([each.rows for each in found]), kind="stable")
+    return Masked._make(np.concatenate(parts)[order] for parts in zip(*found, strict=True))
+
+
+def _logits(module: Any, ids: NDArray[np.int64], context: Context) -> Tensor:
+    """(R, V) of the marked ids."""
+    import torch
+
+    with torch.inference_mode(), _autocast(context):
+        found: Tensor = module.outputs(torch.from_numpy(ids).to(context.device), ())["logits"]
+        return found.float()
+
+
+def _told(logits: Tensor, gold: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The likeliest ids (R,), and the log-likelihoods (R,) of the gold ones."""
+    import torch
+
+    with torch.inference_mode():
+        right = torch.from_numpy(gold).to(logits.device)
+        likelihood = logits.gather(1, right[:, None])[:, 0] - logits.logsumexp(1)
+        return logits.argmax(1).cpu().numpy(), likelihood.cpu().numpy()
+
+
+def _autocast(context: Context) -> Any:
+    import torch
+
+    device = torch.device(context.device).type
+    return torch.autocast(device, torch.bfloat16) if context.precision == "bf16" else nullcontext()
