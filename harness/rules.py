@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from harness.api import SPLITS, Batch, Component, HarnessError, Loss, Unavailable
+import numpy as np
+
+from harness.api import SPLITS, Batch, Component, HarnessError, Loss, Model, Unavailable
 from harness.tagging import OUTSIDE, to_bio
-from harness.tiny import TAGS, tiny_states
+from harness.tiny import HIDDEN, TAGS, odd_texts, tiny_examples, tiny_states
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 # What a loss may ask for.
-NEEDS = frozenset({"labels", "logits", "hidden", "layers", "attention", "relations", "mlm"})
+NEEDS = frozenset({"labels", "logits", "hidden", "layers", "attention", "relations"})
+NOISE = 1e-4  # what another batch's shape may change in a number, relative to the largest
+_VOCABULARY = 7  # how many tokens a language model's logits are for
 
 
 class Rules:
@@ -41,8 +45,8 @@ class Rules:
 
 
 def widths_of(component: Component) -> list[int]:
-    """How many outputs to check a component with: three classes, a regression's one score, or TAGS."""
-    outputs = {"classification": 3, "regression": 1, "tagging": TAGS}
+    """How many classes to check a component with: three, one for a regression's score, TAGS, or HIDDEN."""
+    outputs = {"classification": 3, "regression": 1, "tagging": TAGS, "language-modelling": HIDDEN}
     return [width for kind, width in outputs.items() if kind in component.task_types]
 
 
@@ -107,6 +111,52 @@ def check_tags(must: Rules, tables: Mapping[str, pa.Table]) -> None:
         must(f"'{split}' must have no type of entity that training lacks, got {extra}", not extra)
 
 
+def check_texts(must: Rules, tables: Mapping[str, pa.Table]) -> None:
+    """That there are texts to model."""
+    import pyarrow as pa
+
+    for name, table in tables.items():
+        must(f"table '{name}' must have the column 'text'", "text" in table.column_names)
+        kind = table.schema.field("text").type
+        string = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+        must(f"column 'text' of table '{name}' must hold strings, not {kind}", string)
+        must(f"table '{name}' must have rows", table.num_rows > 0)
+
+
+def check_masked(must: Rules, model: Model) -> None:
+    """That a language model tells hidden tokens, the same ones every time, and has vectors of words."""
+    lazy = tiny_examples(HIDDEN)[1].texts
+    texts = [*lazy, *odd_texts(HIDDEN)]
+    with must.manage("masked must take empty, unknown and very long texts"):
+        found = model.masked(texts)
+    counts = {len(part) for part in found}
+    must(f"masked must give as many of each, got {sorted(counts)}", len(counts) == 1)
+    rows = set(found.rows.tolist())
+    must("masked must hide a token at least of each usual text", set(range(len(lazy))) <= rows)
+    must(f"rows of masked must be below {len(texts)}", all(0 <= row < len(texts) for row in rows))
+    sound = np.isfinite(found.log_likelihood).all() and (found.log_likelihood <= NOISE).all()
+    must("log-likelihoods must be finite, and none above 0", bool(sound))
+    again = model.masked(texts)
+    same = np.array_equal(np.stack(found), np.stack(again))
+    must("masked must hide the same tokens every time, and give the same of them", same)
+    fewer, first = model.masked(lazy), found.rows < len(lazy)
+    same = np.array_equal(fewer.rows, found.rows[first]) and np.array_equal(fewer.gold, found.gold[first])
+    must("which tokens masked hides must not depend on a text's company", same)
+    close = np.allclose(fewer.log_likelihood, found.log_likelihood[first], rtol=NOISE, atol=10 * NOISE)
+    must("what masked gives must not depend on a text's company", close)
+    words = ["sun", "rain", "zxqvk", "a b"]
+    kinds: tuple[Literal["embeddings", "hidden"], ...] = ("embeddings", "hidden")
+    for of in kinds:
+        with must.manage(f"vectors must take words, of '{of}'"):
+            vectors, turned = model.vectors(words, of), model.vectors(words[::-1], of)[::-1]
+        shape = vectors.shape
+        must(
+            f"vectors must have a row for each word, got {shape}", len(shape) == 2 and shape[0] == len(words)
+        )
+        must(f"vectors of '{of}' must be finite", bool(np.isfinite(vectors).all()))
+        must("vectors must keep the order of the words", np.allclose(vectors, turned, rtol=1e-4, atol=1e-4))
+
+
 def check_values(must: Rules, loss: Loss, classes: int) -> None:
     """That a loss is finite for all sorts of batches, and has a gradient."""
     import torch
@@ -123,10 +173,12 @@ def check_values(must: Rules, loss: Loss, classes: int) -> None:
     ) -> tuple[float, bool]:
         """The loss of random models that give no more than it needs, and whether its gradient moves."""
         generator = torch.Generator().manual_seed(rows)
-        student, teacher = (torch.randn(2, rows, classes, generator=generator) * scale).unbind()
+        width = classes or _VOCABULARY
+        student, teacher = (torch.randn(2, rows, width, generator=generator) * scale).unbind()
         labels = torch.randint(0, 3, (rows,), generator=generator)
-        labels = labels if classes > 1 else labels.float()
-        labels[0 if unlabelled else rows // 2 + 1 :] = -1 if classes > 1 else torch.nan
+        labels = labels if classes != 1 else labels.float()
+        if classes != HIDDEN:  # what was hidden is always known
+            labels[0 if unlabelled else rows // 2 + 1 :] = -1 if classes > 1 else torch.nan
         own, theirs, mask = tiny_states(needs, rows, scale, generator)
         mine = [student, *flat(own)]
         others = [teacher, labels, mask, *flat(theirs)]

@@ -25,7 +25,6 @@ from harness.api import (
     SPLITS,
     Augmenter,
     Component,
-    Context,
     Examples,
     Loss,
     Model,
@@ -35,8 +34,21 @@ from harness.api import (
     Teacher,
     parameters_of,
 )
-from harness.rules import NEEDS, Rules, check_labels, check_tags, check_values, known, listed, widths_of
+from harness.rules import (
+    NEEDS,
+    NOISE,
+    Rules,
+    check_labels,
+    check_masked,
+    check_tags,
+    check_texts,
+    check_values,
+    known,
+    listed,
+    widths_of,
+)
 from harness.tiny import (
+    HIDDEN,
     TAGS,
     CheckContext,
     FromLabels,
@@ -44,6 +56,8 @@ from harness.tiny import (
     FromStates,
     by_text,
     odd_texts,
+    prior_of,
+    rows_of,
     tiny_examples,
 )
 from harness.tracking import Tracker
@@ -54,7 +68,6 @@ if TYPE_CHECKING:
     from harness.catalog import Catalog
 
 SAVED = frozenset({".safetensors", ".json", ".arrow", ".txt"})  # what a model may be saved as
-_NOISE = 1e-4  # what another batch's shape may change in a logit, relative to the largest
 _EXPORT_NOISE = 1e-3  # the same for another runtime
 _ALIKE = 0.98  # share of decisions that another runtime must keep: outputs may be as good as equal
 
@@ -147,13 +160,15 @@ def check_task(task: Task, source: str = "auto") -> None:
         check_tags(must, tables)
     elif task.task_type in ("classification", "regression"):
         check_labels(must, tables, task.task_type == "regression")
+    elif task.task_type == "language-modelling":
+        check_texts(must, tables)
     again = task.read(found)
     same = again.keys() == tables.keys() and all(again[name].equals(tables[name]) for name in tables)
     must("read must give the same tables every time", same)
 
 
 def check_teacher(teacher: Teacher) -> None:
-    """Fits gold labels; its model then passes all that :func:`check_student` asks of one."""
+    """Fits gold labels, or hidden tokens; its model passes all that :func:`check_student` asks of one."""
     check_basics(teacher)
     must = Rules(teacher)
     base = teacher.base()
@@ -161,7 +176,8 @@ def check_teacher(teacher: Teacher) -> None:
     must("base must give the same string every time", teacher.base() == base)
     must(f"gives must be some of {listed(NEEDS)}, got {listed(teacher.gives)}", known(teacher.gives))
 
-    def fit(train: Examples, validation: Examples, context: Context) -> Model:
+    def fit(train: Examples, validation: Examples, context: CheckContext) -> Model:
+        context = replace(context, prior=prior_of(teacher, context))
         return teacher.fit(replace(train, logits=None), validation, context)
 
     _check_fits(teacher, fit)
@@ -177,9 +193,8 @@ def check_student(student: Student, teacher: Teacher | None = None) -> None:
     must, learns = Rules(student), student.learns_from
     must(f"learns_from must be some of {listed(NEEDS)}, got {listed(learns)}", known(learns))
     must("it borrows, so that checking it takes a teacher", teacher is not None or not student.borrows)
-    in_step = learns - RECORDED - {"mlm"}
-    if teacher is not None:
-        in_step = in_step & teacher.gives if student.aligned(teacher) else frozenset()
+    aligned = teacher is not None and student.aligned(teacher)
+    in_step = (learns - RECORDED) & teacher.gives if teacher is not None and aligned else frozenset()
 
     @cache
     def lent(scratch: Path, classes: tuple[str, ...]) -> Model:
@@ -191,14 +206,16 @@ def check_student(student: Student, teacher: Teacher | None = None) -> None:
         def fit(transfer: Examples, validation: Examples, context: CheckContext) -> Model:
             if not loss.needs & {"logits"}:  # as for a baseline: there is no teacher
                 transfer = replace(transfer, logits=None)
-            if "hidden" in loss.needs:
-                assert transfer.labels is not None
+            if "hidden" in loss.needs and transfer.labels is not None:
                 shape = len(transfer.labels), 8
                 hidden = np.random.default_rng(0).standard_normal(shape).astype(np.float16)
                 transfer = replace(transfer, hidden=hidden)
-            if student.borrows or loss.needs - RECORDED:
+            own = loss if transfer.classes or aligned else FromLabels()  # for tokens of its own
+            asked = own.needs - (RECORDED if transfer.classes else {"labels"})
+            if student.borrows or asked:
                 context = replace(context, teacher=lent(context.scratch, transfer.classes))
-            return student.fit(transfer, validation, loss, context)
+            context = replace(context, prior=prior_of(student, context))
+            return student.fit(transfer, validation, own, context)
 
         return fit
 
@@ -207,7 +224,7 @@ def check_student(student: Student, teacher: Teacher | None = None) -> None:
     elif "labels" in learns:
         _check_fits(student, by(FromLabels()))
     others = [FromLabels()] if {"labels", "logits"} <= learns else []
-    states = learns & {"hidden"} | (in_step if teacher is not None else frozenset())
+    states = learns & {"hidden"} | in_step
     with TemporaryDirectory() as folder:
         for loss in (*others, *(FromStates(frozenset({name})) for name in sorted(states))):
             for classes in widths_of(student):
@@ -263,8 +280,6 @@ def check_loss(loss: Loss) -> None:
     check_basics(loss)
     must, needs = Rules(loss), loss.needs
     must(f"needs must be some of {listed(NEEDS)}, got {listed(needs)}", known(needs))
-    if "mlm" in needs:  # there is nothing yet to lend it
-        return
     for classes in widths_of(loss):
         check_values(must, loss, classes)
 
@@ -280,12 +295,14 @@ def _check_fits(component: Teacher | Student, fit: Fit) -> None:
         root = Path(name)
         for number, classes in enumerate(widths_of(component)):
             model, logits = _fit(component, fit, root, classes)
-            if number == 0 or classes == TAGS:
+            if classes == HIDDEN:
+                check_masked(must, model)
+            if number == 0 or classes in (TAGS, HIDDEN):
                 _check_predictions(must, model, classes)
                 equal = np.array_equal(_fit(component, fit, root, classes)[1], logits)
                 must("the same seed must give the same predictions, to the bit", equal)
             _check_saved(component, model, root / str(classes), classes)
-            if component.exports:
+            if component.exports and classes != HIDDEN:  # the runtime does not tell hidden tokens yet
                 _check_export(must, model, root / str(classes), classes)
         if "classification" in component.task_types:
             _fit(component, fit, root, classes=2)
@@ -296,7 +313,8 @@ def _fit(component: Component, fit: Fit, root: Path, classes: int) -> tuple[Mode
     must = Rules(component)
     train, validation = tiny_examples(classes)
     (scratch := root / "scratch").mkdir(exist_ok=True)
-    what = {1: "texts with scores", TAGS: "tagged words"}.get(classes, f"texts of {classes} classes")
+    kinds = {1: "texts with scores", TAGS: "tagged words", HIDDEN: "texts to tell hidden tokens of"}
+    what = kinds.get(classes, f"texts of {classes} classes")
     with must.manage(f"it must fit {what}, lazy and read-only"):
         model = fit(train, validation, CheckContext(scratch))
     return model, _predict(must, model, validation.texts, what, classes)
@@ -305,8 +323,9 @@ def _fit(component: Component, fit: Fit, root: Path, classes: int) -> tuple[Mode
 def _predict(must: Rules, model: Model, texts: Sequence[str], what: str, classes: int) -> NDArray[np.float32]:
     with must.manage(f"predict must take {what}"):
         logits = model.predict(texts)
-    rows = sum(text.count(" ") + 1 for text in texts) if classes == TAGS else len(texts)
-    shape, due = getattr(logits, "shape", None), (rows, classes)
+    shape: tuple[int, ...] = getattr(logits, "shape", ())
+    width = shape[-1] if classes == HIDDEN and shape else classes  # of as many tokens as it knows
+    due = sum(rows_of(texts, classes)), width
     must(f"predict must give the shape {due}, got {shape} for {what}", shape == due)
     kind = logits.dtype if isinstance(logits, np.ndarray) else type(logits).__name__
     must(f"predict must give a float32 array, got {kind}", kind == np.float32)
@@ -320,14 +339,14 @@ def _check_predictions(must: Rules, model: Model, classes: int) -> None:
     logits = _predict(must, model, texts, "empty, unknown and very long texts among others", classes)
     turned = _predict(must, model, texts[::-1], "texts in another order", classes)
     backwards = np.concatenate(by_text(turned, texts[::-1], classes)[::-1])
-    must("predict must keep the order of the texts", _close(backwards, logits, _NOISE))
+    must("predict must keep the order of the texts", _close(backwards, logits, NOISE))
     fewer = _predict(must, model, lazy, "a lazy sequence", classes)
-    must("predict must not depend on a text's company", _close(fewer, logits[: len(fewer)], _NOISE))
+    must("predict must not depend on a text's company", _close(fewer, logits[: len(fewer)], NOISE))
     for text, rows in zip(texts, by_text(logits, texts, classes), strict=True):
         alone = _predict(must, model, [text], f"the single text {text[:20]!r}", classes)
         must(
             f"predict must give {text[:20]!r} alone what it gives it among others",
-            _close(alone, rows, _NOISE),
+            _close(alone, rows, NOISE),
         )
 
 
@@ -379,4 +398,4 @@ def _check_export(must: Rules, model: Model, root: Path, classes: int) -> None:
 
 
 def _close(a: NDArray[np.float32], b: NDArray[np.float32], noise: float) -> bool:
-    return bool(np.abs(a - b).max() <= noise * max(1.0, float(np.abs(b).max())))
+    return not b.size or bool(np.abs(a - b).max() <= noise * max(1.0, float(np.abs(b).max())))

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.api import SCORE, Batch, Examples, Loss, Model, Precision, words_before
+from harness.api import MASK, SCORE, Batch, Component, Examples, Loss, Model, Precision
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Generator, Tensor
 
 TAGS = 5  # as a number of classes, those of tagging: outside, and both tags of two types
+HIDDEN = 0  # as a number of classes, that of language modelling, where tokens are hidden
+MASKED_TEXTS = (f"the {MASK} is here", f"so much {MASK} {MASK} !")
 ODD_TEXTS = ("", " ", "zxqvk", "sun " * 600, "naïve café 🙂", "[MASK]", "two\nlines")
 
 
@@ -49,7 +51,7 @@ def tiny_examples(classes: int = 3) -> tuple[Examples, Examples]:
 
     As in a run, the texts are a lazy sequence and the arrays read-only; one text has no gold label. Of one
     class, they are those of a regression: the texts of three, with scores. Of five (TAGS), they are tagged:
-    20 texts and 8, with labels and logits for each word.
+    20 texts and 8, with labels and logits for each word. Of none (HIDDEN), they are the texts of three alone.
     """
     import pyarrow as pa
 
@@ -57,6 +59,9 @@ def tiny_examples(classes: int = 3) -> tuple[Examples, Examples]:
 
     if classes == TAGS:
         return _tiny_tagged(("again", "in May"), True), _tiny_tagged(("now", "then"), False)
+    if classes == HIDDEN:
+        train, validation = tiny_examples()
+        return Examples(train.texts, ()), Examples(validation.texts, ())
     topics = ("sun", "rain", "wind", "snow")[: classes if classes > 1 else 3]
     shapes = (
         "the {} is here",
@@ -118,14 +123,41 @@ def _tiny_tagged(times: Sequence[str], with_logits: bool) -> Examples:
 
 
 def odd_texts(classes: int) -> list[str]:
-    """ODD_TEXTS as texts of that many classes are: of TAGS, words with one space between them."""
-    return [" ".join(text.split()) or "_" for text in ODD_TEXTS] if classes == TAGS else list(ODD_TEXTS)
+    """ODD_TEXTS as texts of that many classes are: of TAGS, words with one space between them.
+
+    Of HIDDEN, there are some more in which words are hidden.
+    """
+    if classes == TAGS:
+        return [" ".join(text.split()) or "_" for text in ODD_TEXTS]
+    return [*ODD_TEXTS, *(MASKED_TEXTS if classes == HIDDEN else ())]
 
 
 def by_text(logits: NDArray[np.float32], texts: Sequence[str], classes: int) -> list[NDArray[np.float32]]:
-    """The rows of each text: one, or of TAGS one a word."""
-    ends = words_before(texts) if classes == TAGS else np.arange(len(texts) + 1)
+    """The rows of each text: one, of TAGS one a word, or of HIDDEN one a MASK."""
+    ends = np.cumsum([0, *rows_of(texts, classes)])
     return [logits[a:b] for a, b in pairwise(ends.tolist())]
+
+
+def rows_of(texts: Sequence[str], classes: int) -> list[int]:
+    """How many rows of logits each text has."""
+    kinds = {TAGS: lambda text: text.count(" ") + 1, HIDDEN: lambda text: text.count(MASK)}
+    return [kinds[classes](text) if classes in kinds else 1 for text in texts]
+
+
+def prior_of(component: Component, context: CheckContext) -> Model | None:
+    """The model that a component starts from, made on a few texts whatever its task."""
+    recipe = component.prior
+    if recipe is None:
+        return None
+    train, validation = tiny_examples(HIDDEN if recipe.task.task_type == "language-modelling" else 3)
+    lent = None
+    if recipe.teacher is not None:
+        own = replace(context, prior=prior_of(recipe.teacher, context))
+        lent = recipe.teacher.fit(replace(train, logits=None), validation, own)
+    if recipe.student is None or recipe.loss is None:
+        return lent
+    own = replace(context, teacher=lent, prior=prior_of(recipe.student, context))
+    return recipe.student.fit(train, validation, recipe.loss, own)
 
 
 def tiny_states(
@@ -162,7 +194,7 @@ class FromLabels(Loss):
     """Cross-entropy with the gold labels, or the squared error from gold scores, to fit students with."""
 
     name = "check-labels"
-    task_types = frozenset({"classification", "regression", "tagging"})
+    task_types = frozenset({"classification", "regression", "tagging", "language-modelling"})
 
     @property
     def needs(self) -> frozenset[str]:
@@ -187,7 +219,7 @@ class FromLogits(Loss):
     """Mean squared error to the teacher's logits, to fit students with."""
 
     name = "check-logits"
-    task_types = frozenset({"classification", "regression", "tagging"})
+    task_types = frozenset({"classification", "regression", "tagging", "language-modelling"})
 
     def __call__(self, student: Tensor, teacher: Tensor | None, batch: Batch) -> Tensor:
         """See :class:`harness.Loss`."""
@@ -200,7 +232,7 @@ class FromStates(Loss):
     """Squared difference of the two models' average inner states, whatever their shapes."""
 
     name = "check-states"
-    task_types = frozenset({"classification", "regression", "tagging"})
+    task_types = frozenset({"classification", "regression", "tagging", "language-modelling"})
 
     of: frozenset[str] = frozenset({"hidden"})
 

@@ -549,7 +549,9 @@ def test_fitting() -> None:
 
 def test_students_say_what_they_learn_from_and_can() -> None:
     none = variant(LetterStudent, "Unteachable", learns_from=frozenset())
-    assert "learns_from must be some of attention, hidden, labels, layers, logits, mlm" in broken_by(none)
+    assert "learns_from must be some of attention, hidden, labels, layers, logits, relations" in broken_by(
+        none
+    )
     other = variant(LetterStudent, "Telepath", learns_from=frozenset({"thoughts"}))
     assert "learns_from must be some of" in broken_by(other)
 

@@ -19,7 +19,7 @@ from harness.api import Context, Examples, Model, Parameters, words_before
 from harness.rules import widths_of
 from harness.tagging import entities
 from harness.testing import check_augmenter, check_loss, check_student, check_task, check_teacher
-from harness.tiny import TAGS, FromLabels, FromLogits, by_text, odd_texts, tiny_examples
+from harness.tiny import HIDDEN, TAGS, FromLabels, FromLogits, by_text, odd_texts, tiny_examples
 
 
 def variant(base: Any, title: str, /, **attributes: Any) -> Any:
@@ -213,7 +213,7 @@ def test_broken_models(model: type[Letters], rule: str) -> None:
 
 
 def test_what_is_for_tagging_is_checked_with_tags() -> None:
-    assert widths_of(LetterTagger()) == [TAGS] and widths_of(FromLogits()) == [3, 1, TAGS]
+    assert widths_of(LetterTagger()) == [TAGS] and widths_of(FromLogits()) == [3, 1, TAGS, HIDDEN]
     check_loss(FromLabels())
     with pytest.raises(AssertionError, match="it must take a batch of 8"):
         check_loss(variant(FromLogits, "FewClasses", __call__=few))

@@ -29,7 +29,7 @@ class MaskedLM(harness.Teacher):
     gives: ClassVar[frozenset[str]] = INNER
     task_types: ClassVar[frozenset[str]] = frozenset({"language-modelling"})
 
-    vocabulary: Annotated[int, Ge(64)] = 4096  # word pieces, the five special ones among them
+    vocabulary: Annotated[int, Ge(256)] = 4096  # word pieces, the five special ones among them
     width: Annotated[int, Gt(0)] = 256  # of the hidden states
     layers: Annotated[int, Gt(0)] = 6
     heads: Annotated[int, Gt(0)] = 4  # of attention, in each layer

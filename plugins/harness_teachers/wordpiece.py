@@ -16,7 +16,7 @@ _INSIDE = "##"  # before a piece that does not begin a word
 def train(texts: Sequence[str], vocabulary: int) -> Tokenizer:
     """BERT's uncased tokenizer, with at most `vocabulary` ids, of the commonest pieces of some texts.
 
-    Characters beyond the commonest, an eighth of the vocabulary, are unknown. Padding has the id 0.
+    Characters beyond the commonest, 64 or an eighth of the vocabulary, are unknown.
     """
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
@@ -34,7 +34,7 @@ def train(texts: Sequence[str], vocabulary: int) -> Tokenizer:
         for character in word:
             found[character] += count
         inside.update(word[1:])
-    kept = sorted(found, key=lambda character: (-found[character], character))[: vocabulary // 8]
+    kept = sorted(found, key=lambda character: (-found[character], character))[: max(64, vocabulary // 8)]
     # Left to itself, the trainer numbers these as a hash table has them, and so decides ties by chance.
     pieces = sorted(_INSIDE + character for character in kept if character in inside)
     trainer = trainers.WordPieceTrainer(

@@ -24,7 +24,10 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The folder of a tiny pretrained model of a kind, a "classifier" or "translator"; not to be changed."""
+    """The folder of a tiny pretrained model of a kind; not to be changed.
+
+    Others than kinds are a "classifier", a "translator", and "masked-" before a kind for a language model.
+    """
 
     @cache
     def folder(kind: str) -> Path:
@@ -34,6 +37,8 @@ def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
             return pretrained.make("bert", path, labels)
         if kind == "scorer":
             return pretrained.make("bert", path, ["LABEL_0"])
+        if kind.startswith("masked-"):
+            return pretrained.make(kind.removeprefix("masked-"), path, masked=True)
         return translators.make(path) if kind == "translator" else pretrained.make(kind, path)
 
     return folder

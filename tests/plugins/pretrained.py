@@ -42,8 +42,13 @@ NEVER = [f"unused{number}" for number in range(40)]  # most of a real vocabulary
 POSITIONS = 32
 
 
-def make(kind: str, folder: Path, labels: Sequence[str] = (), special: bool = True) -> Path:
-    """A pretrained `kind` in a folder, with a head for `labels`; `special` tokens surround its texts."""
+def make(
+    kind: str, folder: Path, labels: Sequence[str] = (), special: bool = True, masked: bool = False
+) -> Path:
+    """A pretrained `kind` in a folder, with a head for `labels`, or one that tells `masked` tokens.
+
+    `special` tokens surround its texts.
+    """
     import transformers
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
@@ -53,6 +58,7 @@ def make(kind: str, folder: Path, labels: Sequence[str] = (), special: bool = Tr
     marks = {first: "<s>", padding: "<pad>", last: "</s>", unknown: "<unk>"}
     # Between the texts' words stand unused ones, so that no id is a word's place among those used.
     words = [word for pair in zip(NEVER, WORDS, strict=False) for word in pair] + NEVER[len(WORDS) :]
+    words += ["<mask>"] if masked else []
     vocabulary = {**{marks[id_]: id_ for id_ in sorted(marks)}, **{w: i for i, w in enumerate(words, 4)}}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.normalizer = normalizers.Lowercase()
@@ -66,6 +72,8 @@ def make(kind: str, folder: Path, labels: Sequence[str] = (), special: bool = Tr
             single, pair, special_tokens=[("<s>", first), ("</s>", last)]
         )
     names = {"pad_token": "<pad>", "unk_token": "<unk>", "cls_token": "<s>", "sep_token": "</s>"}
+    if masked:
+        names["mask_token"] = "<mask>"
     fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
     fast.save_pretrained(folder)
     bert = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
@@ -104,5 +112,6 @@ def make(kind: str, folder: Path, labels: Sequence[str] = (), special: bool = Tr
     if labels:
         config.id2label = dict(enumerate(labels))
     part = "ForSequenceClassification" if labels else "ForConditionalGeneration" if kind == "t5" else "Model"
+    part = "ForMaskedLM" if masked else part
     getattr(transformers, title + part)(config).save_pretrained(folder)
     return folder

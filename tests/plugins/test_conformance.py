@@ -26,7 +26,17 @@ Folder = Callable[[str], Path]
 INSTALLED = catalog.load()
 OURS = [entry for entry in INSTALLED.entries.values() if entry.package == catalog.DISTRIBUTION]
 SMALL: dict[str, Any] = {"use": "mlp", "vocabulary": 40, "width": 4, "min_examples": 0, "epochs": 1}
-TINY: dict[str, Any] = {"use": "transformer", "model": "bert", "longest": 16}
+TINY: dict[str, Any] = {"use": "transformer", "model": "masked-bert", "longest": 16}
+LANGUAGE: dict[str, Any] = {
+    "use": "masked-lm",
+    "vocabulary": 256,
+    "width": 8,
+    "layers": 2,
+    "heads": 2,
+    "feedforward": 16,
+    "longest": 16,
+    "epochs": 1,
+}
 TAGGER: dict[str, Any] = {
     "vocabulary": 40,
     "affixes": 30,
@@ -38,12 +48,22 @@ TAGGER: dict[str, Any] = {
     "epochs": 1,
     "longest": 32,
 }
+DISTILLED: dict[str, Any] = {
+    "use": "language-model",
+    "task": {"use": "tweets"},
+    "teacher": LANGUAGE,
+    "student": {"use": "transformer", "epochs": 1},
+    "loss": {"use": "cross-entropy"},
+    "longest": 16,
+    "epochs": 1,
+}
 MEMBERS = [{"use": "mask", "probability": 0.5}, {"use": "ngram"}]
 
 # What components need, or what makes them quick on a few texts. Paths are below the test's folder.
 TABLES: dict[str, list[dict[str, Any]]] = {
     "file": [{"train": "data.csv"}],
     "conll-file": [{"train": "data.conll"}],
+    "text-file": [{"train": "data.txt", "shortest": 1}],
     "hub": [{"id": "nobody/nothing", "revision": "0" * 40}],
     "chain": [{"of": MEMBERS, "copies": 2}],
     "mix": [{"of": MEMBERS, "copies": 2}, {"of": MEMBERS, "weights": [1, 2], "size": 40}],
@@ -78,9 +98,9 @@ TABLES: dict[str, list[dict[str, Any]]] = {
     ],
     "minilm": [{"epochs": 1, "longest": 16}],
     "transformer": [
-        {"model": "bert", "epochs": 1, "pooling": "head"},
-        {"model": "roberta", "epochs": 1, "pooling": "mean"},
-        {"model": "distilbert", "epochs": 1, "pooling": "cls"},
+        {"model": "masked-bert", "epochs": 1, "pooling": "head"},
+        {"model": "masked-roberta", "epochs": 1, "pooling": "mean"},
+        {"model": "masked-distilbert", "epochs": 1, "pooling": "cls"},
     ],
     "t5": [
         {"model": "t5", "epochs": 1},
@@ -89,7 +109,13 @@ TABLES: dict[str, list[dict[str, Any]]] = {
     "student transformer": [
         {"epochs": 1, "layers": 1},
         {"epochs": 1, "layers": [2, 1], "start": TINY},
-        {"epochs": 1, "weights": "random", "start": TINY | {"model": "distilbert"}},
+        {"epochs": 1, "weights": "random", "start": TINY | {"model": "masked-distilbert"}},
+        {"epochs": 1, "layers": 1, "start": DISTILLED},
+    ],
+    "masked-lm": [LANGUAGE],
+    "language-model": [
+        DISTILLED,
+        {"task": {"use": "tweets"}, "teacher": LANGUAGE, "pooling": "cls", "epochs": 1},
     ],
     "checkpoint": [{"model": "classifier"}, {"model": "scorer", "regression": True}],
     "precomputed": [{"file": "answers.jsonl.gz"}, {"file": "answers.jsonl.gz", "outputs": "scores"}],
@@ -116,7 +142,7 @@ def build(entry: Entry, table: dict[str, Any], folder_of: Folder) -> Component:
     if entry.kind == "teacher" and "model" in parameters:
         table = {**table, "model": str(folder_of(table.get("model", "bert"))), "revision": "main"}
     for name in ("embeddings", "start"):
-        if isinstance(lent := table.get(name), dict):
+        if isinstance(lent := table.get(name), dict) and "model" in lent:
             table = {**table, name: {**lent, "model": str(folder_of(lent["model"]))}}
     if entry.name == "back-translate":
         table = {**table, "forth": str(folder_of("translator")), "back": str(folder_of("translator"))}
@@ -131,6 +157,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("HARNESS_DATA", raising=False)
     rows = [f"text {number},{'yes' if number % 2 else 'no'}" for number in range(60)]
     (tmp_path / "data.csv").write_text("\n".join(["text,label", *rows]))
+    (tmp_path / "data.txt").write_text("\n".join(f"text {n} to model" for n in range(60)))
     (tmp_path / "data.conll").write_text("".join(f"text O\n{n} B-number\n\n" for n in range(60)))
     generator = np.random.default_rng(0)
     answers = {text: generator.random(4).tolist() for text in ODD_TEXTS}
@@ -155,7 +182,7 @@ def test_all_plugins_load() -> None:
 @pytest.mark.parametrize(("entry", "table"), cases())
 def test_component(entry: Entry, table: dict[str, Any], folder_of: Folder, folder: Path) -> None:
     component = build(entry, table, folder_of)
-    if isinstance(component, harness.Task) and entry.name not in ("file", "conll-file"):
+    if isinstance(component, harness.Task) and entry.name not in ("file", "conll-file", "text-file"):
         check_basics(component, INSTALLED)
         with suppress(harness.Unavailable):  # not every task has a sample
             check_task(component, "sample")
@@ -164,7 +191,7 @@ def test_component(entry: Entry, table: dict[str, Any], folder_of: Folder, folde
     else:
         teacher = None
         if isinstance(component, TransformerStudent):
-            teacher = Transformer(model=str(folder_of("bert")), epochs=1, longest=16)
+            teacher = Transformer(model=str(folder_of("masked-bert")), epochs=1, longest=16)
         check_component(component, INSTALLED, teacher)
 
 
