@@ -65,8 +65,11 @@ def plans() -> Mapping[str, Any]:
     )
 
 
-def levels(size: Size, seeds: int | None = None) -> list[Level]:
-    """The levels for so many texts, from the most to the least; `seeds` where someone else chose them."""
+def levels(size: Size, seeds: int | None = None, tagged: bool = False) -> list[Level]:
+    """The levels for so many texts, from the most to the least; `seeds` where someone else chose them.
+
+    Where words are tagged, the students are those that do.
+    """
     full = {
         name: min(rule["most"], max(rule["least"], math.ceil(rule["examples"] / max(1, size.train))))
         for name, rule in plans()["full"].items()
@@ -76,7 +79,7 @@ def levels(size: Size, seeds: int | None = None) -> list[Level]:
             seeds or each["seeds"],
             max(1, round(each["epochs"] * full["epochs"])),
             round(each["copies"] * full["copies"]),
-            tuple(each["students"]),
+            tuple(each["taggers" if tagged else "students"]),
             tuple(each["losses"]),
         )
         for each in plans()["level"]
@@ -167,7 +170,7 @@ def seconds(step: Step, steps: Mapping[str, Step], size: Size) -> float:
 
 def _new(transfer: Step, size: Size) -> int:
     """How many new texts a transfer set has."""
-    augmenter = transfer.components["augmenter"]
+    augmenter = transfer.components.get("augmenter")  # none of what a prior is made of
     if drawn := getattr(augmenter, "size", None):
         return min(int(drawn), size.pool) if size.pool else int(drawn)
     return int(getattr(augmenter, "copies", 0)) * size.train
@@ -176,7 +179,7 @@ def _new(transfer: Step, size: Size) -> int:
 def looks_english(texts: Iterable[str]) -> bool:
     """Whether enough of the words are those that English is full of."""
     rule = plans()["teachers"]
-    known, found, total = frozenset(rule["words"]), 0, 0
+    known, found, total = frozenset(rule["english_words"]), 0, 0
     for text in texts:
         words = text.casefold().split()
         total += len(words)

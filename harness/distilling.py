@@ -1,22 +1,20 @@
-"""From labelled texts in a file to a small model in a folder: what ``harness distill`` does."""
+"""From labelled texts, or tagged words, in a file to a small model in a folder: ``harness distill``."""
 
 from __future__ import annotations
 
 import json
 import re
 import shlex
-import tomllib
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import HarnessError, budget
-from harness.api import PAIR_SEPARATOR, Unavailable
+from harness import HarnessError, budget, labelled
+from harness.api import Unavailable
 from harness.columns import printable
 from harness.command import INTERRUPTED, OK, SOME_FAILED, installed
-from harness.sources.files import format_of, read_table
+from harness.labelled import Data
 
 if TYPE_CHECKING:
     from harness.catalog import Catalog
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
     from harness.suite import Suite
 
 SUITE, MODEL = "suite.toml", "model"
-_FEWEST, _RARE = 50, 10  # labelled texts at all, and of a class
 
 
 def distill(wishes: Wishes, limits: Limits, store: Path, devices: str, changed: Sequence[str] = ()) -> int:
@@ -78,6 +75,19 @@ class Wishes:
     seeds: int | None
     unlabelled: Path | None
     out: Path
+    tagged: bool = False  # words have tags; columns are then those of `conll-file`, "" for the usual ones
+
+    @property
+    def task(self) -> dict[str, Any]:
+        """The settings of the task that the file is."""
+        names = ("tokens", "tags") if self.tagged else ("text", "label")
+        columns = dict(zip(names, (self.text, self.label), strict=True))
+        if not self.tagged:
+            return {"use": "file", "train": str(self.file), **columns}
+        numbered = {
+            name: int(given) if re.fullmatch(r"-?\d+", given) else given for name, given in columns.items()
+        }
+        return {"use": "conll-file", "train": str(self.file), **numbered}
 
     @property
     def name(self) -> str:
@@ -86,77 +96,14 @@ class Wishes:
         return f"{stem}-texts" if stem == MODEL else stem
 
 
-@dataclass(frozen=True)
-class Data:
-    """What the file holds."""
-
-    size: budget.Size
-    english: bool
-    told: tuple[str, ...]
-
-
 # -- the file ------------------------------------------------------------------------------------------------
 
 
 def look(wishes: Wishes, catalog: Catalog) -> Data:
-    """Read the file as the task will; HarnessError where no classifier can be made of it."""
-    least = budget.levels(budget.Size(1, 1, 1.0))[-1]
-    # Of this suite only the task matters: how files are read is the recipe's affair.
-    text = fill(wishes, least, {"use": "", "pupil": False, "epochs": 0}, pool=0, chosen="")
-    (settings,) = tomllib.loads(text)["task"]
-    task: Any = catalog.build("task", settings)
-    source = task.resolve("auto")
-    table = read_table(wishes.file, text=wishes.text, label=wishes.label)
-    rows = _usable(table)  # all at once, since splits of what is no good could not even be carved
-    texts, labels = [text for text, _ in rows], Counter(label for _, label in rows)
-    where = f"{wishes.file}"
-    if len(texts) < _FEWEST:
-        raise HarnessError(f"{where} has {len(texts)} labelled texts; at least {_FEWEST} are needed")
-    if len(labels) < 2:
-        raise HarnessError(f"{where} has one class only in column {wishes.label!r}: {next(iter(labels))!r}")
-    if len(labels) > len(texts) / 5:
-        raise HarnessError(
-            f"column {wishes.label!r} of {where} has {len(labels)} different values in {len(texts)} rows: "
-            "it holds no classes; name another with --label"
-        )
-    if sum(PAIR_SEPARATOR in one for one in texts) > len(texts) / 2:
-        raise HarnessError(f"{where} holds pairs of texts, and distill is for single texts; write a suite")
-    words = sum(len(one.split()) for one in texts) / len(texts)
-    rare = sorted(name for name, count in labels.items() if count < _RARE)
-    dropped = table.num_rows - len(texts)
-    common, most = labels.most_common(1)[0]
-    counts = {split: len(_usable(part)) for split, part in task.read(source).items()}
-    told = [
-        f"{where}: {len(texts):,} texts of {words:.0f} words on average, {len(labels)} classes "
-        f"(the largest, {common}, {most / len(texts):.0%})",
-        f"split by label, equal texts kept together: {counts['train']:,} to train on, "
-        f"{counts['validation']:,} to choose by, {counts['test']:,} to test",
-    ]
-    if dropped:
-        told.append(f"{dropped:,} rows without a text or a label are left out")
-    if rare:
-        told.append(f"too few to be learnt or measured, under {_RARE} texts: {', '.join(rare[:8])}")
-    size = budget.Size(counts["train"], counts["validation"] + counts["test"], words, _pool(wishes))
-    return Data(size, budget.looks_english(texts[:5000]), tuple(map(printable, told)))
-
-
-def _usable(table: Any) -> list[tuple[str, str]]:
-    """The rows that have both a text and a label, as the data step keeps them."""
-    both = zip(table["text"].to_pylist(), table["label"].to_pylist(), strict=True)
-    return [(text, str(label)) for text, label in both if text and text.strip() and str(label or "").strip()]
-
-
-def _pool(wishes: Wishes) -> int:
-    """How many unlabelled texts there are."""
-    path = wishes.unlabelled
-    if path is None:
-        return 0
-    if not path.is_file():
-        raise HarnessError(f"the unlabelled file {str(path)!r} does not exist (looked in {Path.cwd()})")
-    if format_of(path) is None:  # lines of text; what they are is checked where they are read
-        with path.open("rb") as stream:
-            return sum(1 for _ in stream)
-    return int(read_table(path, text=wishes.text, label=None).num_rows)
+    """Read the file as the task will; HarnessError where no model can be made of it."""
+    task: Any = catalog.build("task", wishes.task)
+    read = labelled.look_at_words if wishes.tagged else labelled.look_at_texts
+    return read(task, wishes.unlabelled)
 
 
 # -- the suite -----------------------------------------------------------------------------------------------
@@ -169,6 +116,8 @@ def fill(wishes: Wishes, level: budget.Level, teacher: dict[str, Any], *, pool: 
     from jinja2 import Environment, StrictUndefined
 
     def toml(value: Any) -> str:
+        if isinstance(value, int):
+            return str(value)
         plain = [str(each) for each in value] if isinstance(value, list | tuple) else str(value)
         return json.dumps(plain, ensure_ascii=False).replace("\x7f", "\\u007f")
 
@@ -180,9 +129,9 @@ def fill(wishes: Wishes, level: budget.Level, teacher: dict[str, Any], *, pool: 
         chosen=printable(chosen),
         name=wishes.name,
         seeds=range(level.seeds),
-        file=wishes.file,
-        text=wishes.text,
-        label=wishes.label,
+        task=wishes.task,
+        tagged=wishes.tagged,
+        column="text" if wishes.tagged else wishes.text,
         teacher=teacher["use"],
         pupil=teacher["pupil"],
         epochs=level.epochs if teacher["epochs"] else 0,
@@ -203,8 +152,8 @@ def _kept(path: Path, wishes: Wishes, catalog: Catalog) -> Suite:
     from harness import suite as suites
 
     suite = suites.load(path, catalog)
-    given = {"train": wishes.file, "text": wishes.text, "label": wishes.label}
     (task, *others) = suite.tasks
+    given = {"name": wishes.task["use"], **{key: to for key, to in wishes.task.items() if key != "use"}}
     if others or any(str(getattr(task, name, None)) != str(value) for name, value in given.items()):
         raise HarnessError(
             f"{path} is the suite of other data than {wishes.file} with these columns; name another --out"
@@ -237,7 +186,7 @@ def _chosen(
         todo = prepare(plan, kept).todo()
         return budget.expected(todo, budget.Rates(timings, plan.steps, data.size, gpu), len(places))
 
-    choice = budget.choose(budget.levels(data.size, wishes.seeds), expected, wishes.seconds)
+    choice = budget.choose(budget.levels(data.size, wishes.seeds, wishes.tagged), expected, wishes.seconds)
     if not choice.fits:
         raise HarnessError(
             f"the least that distill does of these texts takes about {duration(choice.seconds)}: give "
@@ -273,22 +222,28 @@ def teacher_of(wishes: Wishes, data: Data, catalog: Catalog) -> tuple[dict[str, 
         what = "student" if pupil else "teacher"
         component = catalog.get(what, wishes.teacher).component
         try:
-            catalog.build(what, {"use": wishes.teacher}).base()
+            built = catalog.build(what, {"use": wishes.teacher})
+            built.base()
         except Unavailable as error:
             raise HarnessError(f"{error}; name another with --teacher") from None
+        kind = "tagging" if wishes.tagged else "classification"
+        if kind not in built.task_types:
+            raise HarnessError(f"{what} '{wishes.teacher}' is not for {kind}; name another with --teacher")
         epochs = not pupil and hasattr(component, "epochs")
         return {"use": wishes.teacher, "pupil": pupil, "epochs": epochs}, f"{wishes.teacher}, as asked for"
     kind = "english" if data.english else "other"
     look = f"the texts {'look' if data.english else 'do not look'} English"
     reasons = []
-    for name in budget.plans()["teachers"][kind]:
+    offered = budget.plans()["teachers"]
+    for name in (*offered[kind], *(offered["words"] if wishes.tagged else ())):
         try:
             component = catalog.get("teacher", name).component
             catalog.build("teacher", {"use": name}).base()
         except HarnessError as error:
             reasons.append(str(error))
         else:
-            return {"use": name, "pupil": False, "epochs": hasattr(component, "epochs")}, f"{name}: {look}"
+            because = f"{look}, and no other can be had" if name in offered["words"] else look
+            return {"use": name, "pupil": False, "epochs": hasattr(component, "epochs")}, f"{name}: {because}"
     raise HarnessError(
         f"{look}, and there is no teacher for them here ({'; '.join(reasons)}); name one with --teacher, "
         "or install the extra for English: pip install 'distil-harness[embedded]'"

@@ -15,8 +15,8 @@ DEVICES = click.option("--devices", default="auto", show_default=True, help="As 
 
 @click.command(context_settings=HELP)
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--text", default="text", show_default=True, metavar="COLUMN", help="That holds the text.")
-@click.option("--label", default="label", show_default=True, metavar="COLUMN", help="That holds the label.")
+@click.option("--text", metavar="COLUMN", help="That holds the text, or words.  [default: text, or tokens]")
+@click.option("--label", metavar="COLUMN", help="That holds the label, or tags.  [default: label, or tags]")
 @click.option("--teacher", metavar="NAME", help="A teacher, or a student to learn from; chosen if not given.")
 @click.option("--budget", metavar="TIME", help=f"About how long it may take.  [default: {_BUDGET}]")
 @click.option("--max-parameters", metavar="N", help="Of what is shipped, such as 100k.")
@@ -29,8 +29,8 @@ DEVICES = click.option("--devices", default="auto", show_default=True, help="As 
 @reported
 def distill(
     file: Path,
-    text: str,
-    label: str,
+    text: str | None,
+    label: str | None,
     teacher: str | None,
     budget: str | None,
     max_parameters: str | None,
@@ -43,10 +43,12 @@ def distill(
 ) -> int:
     """Make a small model of the labelled texts in FILE: choose, train, compare, recommend, export.
 
-    FILE is CSV, TSV, JSON lines or Parquet. DIR gets the suite that was run, its report and leaderboard, and
-    the model. Interrupted, the same command goes on from there; a suite that stands in DIR is run as it is.
+    FILE is CSV, TSV, JSON lines or Parquet; of tagged words CoNLL text (.conll, .bio, .iob, .txt), or lists
+    of words and of tags in JSON lines or Parquet. DIR gets the suite that was run, its report and
+    leaderboard, and the model. Interrupted, the same command goes on from there; a suite that stands in DIR
+    is run as it is.
     """
-    from harness import distilling
+    from harness import distilling, labelled
     from harness.quantities import quantity
     from harness.recommend import Limits
 
@@ -54,7 +56,9 @@ def distill(
     seconds = quantity(budget or _BUDGET, "time")
     out = out or Path(f"{file.name.partition('.')[0] or 'texts'}-distilled")
     optional = {"teacher": teacher, "seeds": seeds, "unlabelled": unlabelled, "budget": budget}
-    wishes = distilling.Wishes(file, text, label, teacher, seconds, seeds, unlabelled, out)
+    tagged = labelled.is_tagged(file, text)
+    columns = (text or "", label or "") if tagged else (text or "text", label or "label")
+    wishes = distilling.Wishes(file, *columns, teacher, seconds, seeds, unlabelled, out, tagged)
     given = [f"--{name}" for name, value in optional.items() if value is not None]
     return distilling.distill(wishes, limits, store, devices, given)
 
