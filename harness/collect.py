@@ -68,6 +68,7 @@ def collect(
             },
             **{kind: describe(getattr(cell, kind)) for kind in ("teacher", "student", "augmenter", "loss")},
             "seed": cell.seed,
+            "prior": _prior(cell, plan),
         }
         record |= _measured(cell, artefacts)
         record["artefacts"] = {role: artefact.key for role, artefact in artefacts.items()}
@@ -105,6 +106,15 @@ def _artefacts(cell: Cell, plan: Plan, store: Store) -> dict[str, Artefact]:
         if artefact is not None:
             found[role] = artefact
     return found
+
+
+def _prior(cell: Cell, plan: Plan) -> dict[str, Any] | None:
+    """What data the model was made on that the cell's own starts from: it may be of another source."""
+    if "prior" not in cell.steps:
+        return None
+    data = plan.steps[plan.steps[cell.steps["prior"]].needs["data"]]
+    told = {name: data.settings[name] for name in ("source", "fingerprint")}
+    return {"task": data.components["task"].name, "origin": data.notes["origin"], **told}
 
 
 def _share(plan: Plan, cell: Cell, evaluation: Artefact, store: Store) -> float | None:

@@ -217,6 +217,9 @@ def _sources(plan: Plan) -> dict[str, str]:
             found[cell.task.name] = f"{cell.source.name} ({cell.source.origin})"
         else:
             found.setdefault(cell.task.name, f"none: {cell.reason}")
+    for step in plan.steps.values():
+        if step.kind == "data" and (name := step.components["task"].name) not in found:
+            found[name] = f"{step.settings['source']} ({step.notes['origin']}), for models to start from"
     return found
 
 

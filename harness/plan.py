@@ -166,6 +166,8 @@ class _Planner:
             assert cell.teacher is not None and taught_by is not None
             learner: Teacher | Student = cell.teacher
             model, steps["evaluation"] = steps["teacher"], taught_by
+            if (prior := self.steps[model].needs.get("prior")) is not None:
+                steps["prior"] = prior
         else:
             assert cell.loss is not None
             learner = cell.student

@@ -65,6 +65,15 @@ class TaskInfo(ComponentInfo):
     cleaning: NotRequired[dict[str, dict[str, int]]]
 
 
+class PriorInfo(TypedDict):
+    """What the model was made on that a teacher or student started from; its parameters say how."""
+
+    task: str
+    source: str
+    origin: str
+    fingerprint: str
+
+
 class ParameterCounts(TypedDict):
     """How many numbers the model holds."""
 
@@ -132,6 +141,7 @@ class Record(TypedDict):
     augmenter: NotRequired[ComponentInfo | None]
     loss: NotRequired[ComponentInfo | None]
     seed: int
+    prior: NotRequired[PriorInfo | None]  # null where it started from no model that a step had made
     metrics: NotRequired[dict[str, Any]]  # numbers; beside them `per_class` and `confusion`
     validation: NotRequired[dict[str, Any]]
     parameters: NotRequired[ParameterCounts | None]
@@ -146,7 +156,7 @@ class Record(TypedDict):
 def _adapter() -> TypeAdapter[Record]:
     from pydantic import TypeAdapter
 
-    for part in (ComponentInfo, TaskInfo, ParameterCounts, Latency, Cost, Provenance, Record):
+    for part in (ComponentInfo, TaskInfo, PriorInfo, ParameterCounts, Latency, Cost, Provenance, Record):
         setattr(part, "__pydantic_config__", {"extra": "allow"})  # noqa: B010
     return TypeAdapter(Record)
 

@@ -19,9 +19,11 @@ import harness
 from harness import arrow
 from harness.api import Context, Examples, Loss, Masked, Model, Parameters, Recipe, Student, Task, Teacher
 from harness.collect import collect
+from harness.display import show_plan
 from harness.job import perform
 from harness.plan import Cell, Plan, Step
 from harness.record import check
+from harness.runner import prepare
 from harness.schedule import Outcome
 from harness.store import Store
 
@@ -303,6 +305,8 @@ def test_a_teachers_prior_has_the_teachers_seed_and_so_have_its_members() -> Non
     of_moods = [step for step in fitted if "moods" in step.label]
     assert len(of_moods) == 2 and len({step.settings["seed"] for step in of_moods}) == 2
     (prior,) = {step.needs["prior"] for step in fitted}
+    told = {cell.task.name: cell.steps.get("prior") for cell in of(plan, "teacher") if cell.teacher == tuned}
+    assert told == {"lines": prior, "moods": prior}
     assert plan.steps[prior].settings["seed"] == 5
     assert plan.steps[prior].components["student"] == PUPIL
     assert plan.steps[plan.steps[prior].needs["fitted"]].components["teacher"] == READER
@@ -479,5 +483,19 @@ def test_what_the_records_of_language_models_say(tmp_path: Path) -> None:
         assert ("perplexity" in one["metrics"]) == lines
         started = one["student"] is not None and one["student"]["name"] == "tuned"
         assert ("prior_s" in one["cost"]) == ("prior" in one["artefacts"]) == started
+        made_on = {"task": "lines", "source": "sample", "origin": "nowhere", "fingerprint": "v1:auto"}
+        assert one["prior"] == (made_on if started else None)
     kept = [one["metrics"] for one in found if one["role"] == "distilled" and one["task"]["name"] == "lines"]
     assert [(m["perplexity"], m["teacher_share"]) for m in kept] == [pytest.approx((8, 0.5))] * 2
+
+
+def test_a_plan_says_what_data_models_to_start_from_are_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = plan_of(tasks=(MOODS,), students=(Pupil(start=Reader(recipe=TAUGHT)),))
+    show_plan(plan, prepare(plan, Store(tmp_path)), 2, False)
+    assert capsys.readouterr().out.splitlines()[:3] == [
+        "test: task moods from sample (nowhere)",
+        "test: task lines from sample (nowhere), for models to start from",
+        "3 cells (1 teacher, 1 baseline, 1 distilled), 13 steps",
+    ]
