@@ -100,6 +100,8 @@ class Task(Component):
         Classification: columns ``text`` and ``label``, both strings; regression: labels are numbers; language
         modelling: ``text`` alone; tagging: ``tokens`` and ``tags``, both lists of strings. A table
         ``unlabelled`` with a column ``text`` may stand beside them.
+
+        A table may tell how many texts each step of cleaning changed (:func:`harness.arrow.cleaned`).
         """
         raise NotImplementedError
 
