@@ -19,11 +19,10 @@ from harness_teachers.finetuning import (
     TokenClassifier,
     TransformerModel,
     _encoder,
-    _featuriser,
     classifier,
     pretrained,
-    read_config,
 )
+from harness_teachers.folders import featuriser_of, read_config
 from harness_teachers.labelled import LabelledClassifier
 from harness_teachers.states import layers_of, place_of_layers
 
@@ -144,7 +143,7 @@ def _pretrained(
     else:
         folder = start.folder()
         config = read_config(folder)
-        featuriser = _featuriser(folder, config, start.longest, of_words)
+        featuriser = featuriser_of(folder, config, start.longest, of_words)
     if student.weights == "pretrained":
         if student.layers is not None:
             prune(encoder, chosen(student.layers, len(layers_of(encoder)), None))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from inspect import signature
@@ -14,13 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from harness import Batch, Context, Examples, HarnessError, Loss
+from harness import Batch, Context, Examples, Loss
 from harness.featurise import Subwords, Tokens, WordSubwords
 from harness.nn import TorchModel, training_of
 from harness.training import train
+from harness_teachers.folders import featuriser_of, loaded, read_config
 from harness_teachers.states import Watch
-from harness_teachers.token_types import drop_types
-from harness_teachers.weights import has_tokenizer
 
 if TYPE_CHECKING:
     from harness_teachers.transformer import FineTuned, Pooling
@@ -202,19 +201,8 @@ def pretrained(
 
         return encoder_of_prior(teacher, context, of_words)
     folder = teacher.folder()
-    featuriser = _featuriser(folder, read_config(folder), teacher.longest, of_words)
+    featuriser = featuriser_of(folder, read_config(folder), teacher.longest, of_words)
     return _encoder(pooling, classes, folder=folder), featuriser
-
-
-def read_config(folder: Path) -> Any:
-    """The configuration in a model folder; code that lies beside it is never run."""
-    from transformers import AutoConfig
-
-    try:
-        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except (ValueError, OSError, KeyError) as error:
-        why = str(error).strip().partition("\n")[0]
-        raise HarnessError(f"the configuration in {folder} cannot be used: {why}") from None
 
 
 def _encoder(
@@ -230,98 +218,6 @@ def _encoder(
     if getattr(encoder, "pooler", None) is not None:  # it would never be used
         encoder.pooler = None
     return encoder  # type: ignore[no-any-return]
-
-
-def loaded(kind: Any, what: str, folder: Path | None, config: Path | None, **labels: int) -> Any:
-    """One of Transformers' models with a folder's weights, or a bare one of a configuration.
-
-    Raises HarnessError where no such model, `what` in words, can be made of it.
-    """
-    from transformers import AutoConfig, logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    # On short texts plain attention beats the fused one on CPUs by a tenth.
-    attention = {} if torch.cuda.is_available() else {"attn_implementation": "eager"}
-    try:
-        if folder is None:
-            model = kind.from_config(AutoConfig.from_pretrained(config, **labels), **attention)
-            if getattr(model.config, "type_vocab_size", None) == 0:
-                drop_types(model.base_model)
-            return model
-        # A head for other labels is left behind; the encoder under it is what is wanted.
-        model, told = kind.from_pretrained(
-            folder,
-            dtype=torch.float32,
-            ignore_mismatched_sizes=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-            **labels,
-            **attention,
-        )
-        _check_loaded(model, told, folder)
-    except (ValueError, OSError, KeyError) as error:
-        raise HarnessError(
-            f"no {what} can be made of {folder or config}: {str(error).splitlines()[0]}"
-        ) from None
-    return model
-
-
-def _check_loaded(encoder: Any, told: Mapping[str, Any], folder: Path) -> None:
-    """Raise HarnessError where weights below the head were not in the folder, and so are random."""
-    below = f"{encoder.base_model_prefix}." if encoder.base_model is not encoder else ""
-    lacking = {*told["missing_keys"], *(name for name, *_ in told["mismatched_keys"])}
-    lacking = {name for name in lacking if name.startswith(below) and "pooler" not in name}
-    if lacking:
-        raise HarnessError(
-            f"the weights in {folder} are not those of its configuration: {len(lacking)} are missing or of "
-            f"another shape, such as {min(lacking)}"
-        )
-
-
-def _featuriser(
-    folder: Path, config: Any, longest: int, of_words: bool = False, masked: bool = False
-) -> Subwords:
-    """The fast tokenizer of a model folder, for texts, texts whose words are tagged, or masked ones."""
-    from transformers import AutoTokenizer
-
-    if not has_tokenizer(folder):  # one without any words would be made up
-        raise HarnessError(f"the model in {folder} has no tokenizer (tokenizer.json)")
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
-    except (ImportError, ValueError, OSError) as error:  # SentencePiece may have to be installed
-        why = str(error).strip().partition("\n")[0]
-        raise HarnessError(f"the tokenizer in {folder} cannot be loaded: {why}") from None
-    if not tokenizer.is_fast:
-        raise HarnessError(f"the model in {folder} has no fast tokenizer (tokenizer.json)")
-    # Decoders such as GPT-2 know no padding: their end of text, which no text holds, stands in.
-    ids = (tokenizer.pad_token_id, getattr(config, "pad_token_id", None), tokenizer.eos_token_id)
-    padding = next((number for number in ids if number is not None), None)
-    if padding is None:
-        raise HarnessError(f"the model in {folder} has neither a padding token nor an end-of-text token")
-    longest = min(longest, positions(config, padding) or longest)
-    if masked:
-        from harness.featurise import MaskedSubwords
-
-        if tokenizer.mask_token_id is None:
-            raise HarnessError(f"the tokenizer in {folder} has no mask token")
-        return MaskedSubwords(tokenizer.backend_tokenizer, longest, padding, tokenizer.mask_token_id)
-    return (WordSubwords if of_words else Subwords)(tokenizer.backend_tokenizer, longest, padding)
-
-
-def positions(config: Any, padding: int) -> int | None:
-    """How many tokens a model of a configuration can read; None: any number.
-
-    Some count positions from their padding id on.
-    """
-    most: int | None = getattr(config, "max_position_embeddings", None)
-    return most and most - (padding + 1 if config.model_type in _COUNTED_FROM_PADDING else 0)
-
-
-_COUNTED_FROM_PADDING = (
-    *("roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod", "camembert"),
-    *("mpnet", "longformer", "data2vec-text", "esm", "ibert", "mra"),
-)
 
 
 @contextmanager

@@ -17,9 +17,8 @@ from harness_teachers.finetuning import (
     Classifier,
     TransformerModel,
     _encoder,
-    _featuriser,
-    read_config,
 )
+from harness_teachers.folders import featuriser_of, read_config
 
 if TYPE_CHECKING:
     from harness_teachers.checkpoint import Checkpoint
@@ -50,7 +49,7 @@ def from_folder(
             f"{', '.join(config.architectures or ()) or 'bare encoder'}; use teacher 'transformer'"
         )
     order = order_of(config.id2label, classes, teacher.model)
-    featuriser = _featuriser(folder, config, teacher.longest)
+    featuriser = featuriser_of(folder, config, teacher.longest)
     encoder = _encoder("head", config.num_labels, folder=folder)
     return TransformerModel(
         LabelledClassifier(encoder, featuriser.padding, order, featuriser.separator),

@@ -17,7 +17,8 @@ from harness.language import LanguageModel
 from harness.nn import TorchModel, training_of
 from harness.training import train
 from harness_teachers import wordpiece
-from harness_teachers.finetuning import _CONFIG, GoldLabels, _featuriser, loaded, positions, read_config
+from harness_teachers.finetuning import _CONFIG, GoldLabels
+from harness_teachers.folders import featuriser_of, loaded, positions, read_config
 from harness_teachers.states import Watch
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def pretrained_language_model(
         copy = deepcopy(module).float().requires_grad_(True)
         return copy, MaskedSubwords.restore(_shorter(teacher, module, reads))
     folder = teacher.folder()
-    featuriser = _featuriser(folder, read_config(folder), teacher.longest, masked=True)
+    featuriser = featuriser_of(folder, read_config(folder), teacher.longest, masked=True)
     assert isinstance(featuriser, MaskedSubwords)
     torch.manual_seed(context.seed)
     return _of(_model(folder=folder), featuriser), featuriser

@@ -14,7 +14,8 @@ from harness.api import PAIR_SEPARATOR
 from harness.featurise import Featuriser, Subwords
 from harness.nn import TorchModel, training_of
 from harness.training import train
-from harness_teachers.finetuning import Classifier, GoldLabels, _check_loaded, _featuriser, read_config
+from harness_teachers.finetuning import Classifier, GoldLabels
+from harness_teachers.folders import check_loaded, featuriser_of, read_config
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -113,7 +114,7 @@ def fine_tune(
             f"the model '{teacher.model}' is of type {config.model_type}, not {' or '.join(_CLASSES)}; "
             "use teacher 'transformer'"
         )
-    plain = _featuriser(folder, config, teacher.longest)
+    plain = featuriser_of(folder, config, teacher.longest)
     featuriser = PrefixedSubwords(
         plain.tokenizer, plain.longest, plain.padding, teacher.prefix, teacher.second
     )
@@ -161,7 +162,7 @@ def _module(
         except (ValueError, OSError, KeyError) as error:
             why = str(error).splitlines()[0]
             raise HarnessError(f"no classifier can be made of {folder}: {why}") from None
-        _check_loaded(model, told, folder)
+        check_loaded(model, told, folder)
     else:
         model = kind._from_config(config, **options)
     if teacher.by == "encoder":

@@ -120,10 +120,10 @@ def torch_label(model: Any) -> Ask:
 
 def untrained(teacher: Any, classes: tuple[str, ...], context: Any) -> Any:
     """A fine-tuned transformer but for the fine-tuning."""
-    from harness_teachers import finetuning
+    from harness_teachers import finetuning, folders
 
     folder = teacher.folder()
-    featuriser = finetuning._featuriser(folder, finetuning.read_config(folder), teacher.longest)
+    featuriser = folders.featuriser_of(folder, folders.read_config(folder), teacher.longest)
     encoder = finetuning._encoder(teacher.pooling, len(classes), folder=folder)
     module = finetuning.Classifier(encoder, teacher.pooling, featuriser.padding, len(classes), 0.0)
     return finetuning.TransformerModel(module, featuriser, classes, context)

@@ -22,7 +22,7 @@ from harness.nn import TorchModel
 from harness.onnx import export_module
 from harness.tiny import CheckContext, FromLabels, FromLogits, FromStates
 from harness_students.transformer import TransformerStudent
-from harness_teachers import finetuning
+from harness_teachers import finetuning, folders
 from harness_teachers.finetuning import TokenClassifier
 from harness_teachers.transformer import MiniLM, Transformer
 
@@ -44,7 +44,7 @@ def teacher(folder: Path, **options: Any) -> Transformer:
 
 
 def reader(folder: Path, longest: int = 16) -> WordSubwords:
-    made = finetuning._featuriser(folder, finetuning.read_config(folder), longest, of_words=True)
+    made = folders.featuriser_of(folder, folders.read_config(folder), longest, of_words=True)
     assert isinstance(made, WordSubwords)
     return made
 
