@@ -14,7 +14,7 @@ from harness.report.look import Look, pair
 from harness.report.sections import Entry, Section
 
 MOST_POINTS = 60
-_NO_PARTS = frozenset({"done", "epoch", "examples", "loss", "learning_rate"})
+_PART = "loss_"  # what the names of parts begin with in a training's history
 _TITLES = {"embeddings": "By input embeddings", "hidden": "By last hidden states"}
 
 
@@ -54,7 +54,7 @@ def _has_texts(entry: Entry) -> bool:
 def _points(record: Record) -> Iterator[tuple[Mapping[str, Any], list[str]]]:
     """The points of its training that tell of parts, with those parts' names."""
     for point in loose.history(record):
-        parts = [name for name in point if name not in _NO_PARTS and not name.startswith("validation_")]
+        parts = [name for name in point if name.startswith(_PART)]
         if parts:
             yield point, parts
 
@@ -75,7 +75,7 @@ def _series(entry: Entry, x_name: str) -> Json | None:
             ]
             if len(curve) < 2:
                 continue
-            name = printable(part)
+            name = printable(part.removeprefix(_PART))
             if found["x"]:
                 _add(found, None, None, None, "")
             for x, y in loose.thinned(curve, MOST_POINTS):

@@ -46,7 +46,7 @@ def language(results: Results, word: str = "cat") -> Results:
             record["neighbours"] = {"hidden": near, "hidden_before": {word: ["fish"], "sun": ["moon"]}}
         else:
             record["neighbours"] = {"hidden": {word: ["cow", "rat", "ant"], "sun": ["rain", "sea", "ice"]}}
-        parts = {"kl": 2.0, "mlm": 4.0, "cosine": 0.5} if record["role"] == "distilled" else {}
+        parts = {"loss_kl": 2.0, "loss_mlm": 4.0, "loss_cosine": 0.5} if record["role"] == "distilled" else {}
         record["history"] = [
             {"done": n, "examples": 60.0 * n, "loss": 9 / n, **{part: top / n for part, top in parts.items()}}
             | ({"validation_perplexity": 50.0 / n} if n % 2 == 0 else {})
