@@ -14,6 +14,7 @@ from harness.report.look import Look, pair
 from harness.report.sections import Entry, Section
 
 MOST_POINTS = 60
+_NO_NAME = "\u00a0"  # plotly.js loses texts beside empty ones
 _PART = "loss_"  # what the names of parts begin with in a training's history
 _TITLES = {"embeddings": "By input embeddings", "hidden": "By last hidden states"}
 
@@ -38,7 +39,7 @@ def loss_parts(section: Section) -> Look:
         fixed=[],
         layout=layout(
             axis(what, exponentformat="SI", rangemode="tozero"),
-            axis("part of the loss", type="log", exponentformat="power", dtick="D2"),
+            axis("part of the loss", type="log", exponentformat="none", dtick=1),
         ),
         head=(what, "part", "value", "seed"),
         keys=("x", "customdata.0", "y", "customdata.1"),
@@ -77,9 +78,9 @@ def _series(entry: Entry, x_name: str) -> Json | None:
                 continue
             name = printable(part.removeprefix(_PART))
             if found["x"]:
-                _add(found, None, None, None, "")
+                _add(found, None, None, None, _NO_NAME)
             for x, y in loose.thinned(curve, MOST_POINTS):
-                _add(found, x, float(f"{y:.5g}"), [name, record["seed"]], "")
+                _add(found, x, float(f"{y:.5g}"), [name, record["seed"]], _NO_NAME)
             if name not in named:
                 named.add(name)
                 found["text"][-1] = name
