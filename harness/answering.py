@@ -1,14 +1,15 @@
-"""From an exported model's outputs to what is told of a text: labels, or words, their tags and entities."""
+"""From an exported model's outputs to what is told of a text: labels, entities, or tokens for its masks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.api import SCORE, words_before
+from harness.featurise import MaskedSubwords
 from harness.tagging import entities, kinds_of
 
 if TYPE_CHECKING:
@@ -17,18 +18,26 @@ if TYPE_CHECKING:
     from harness.runtime import Exported
 
 _DIGITS = 6  # of a probability
+_TOKENS = 5  # that are given for a MASK
+_AT_ONCE = 32
 
 
-def told(model: Exported, texts: Sequence[str], top: int = 1) -> list[dict[str, Any]]:
+def told(model: Exported, texts: Sequence[str], top: int | None = None) -> list[dict[str, Any]]:
     """An answer for each text, as JSON values; scores are probabilities.
 
     Of a classifier: `label`, `score` and, of more than one, the `top` labels with their scores. Of a
     regression: the `score` that it predicts. Of a tagger: the text's `words`, their `tags` and `scores`, the
     `top` tags of each, and its `entities`: `text`, `type`, the first word (`start`) and the one after the
-    last (`end`), and as `score` the least of its words'.
+    last (`end`), and as `score` the least of its words'. Of a language model: `masks`, which has for each
+    MASK the likeliest `token`, its `score` and the `top` ones, five if not told otherwise; null for a MASK
+    behind the longest text that is read.
     """
     if not texts:
         return []
+    if model.of_masks:  # a few texts at a time: a MASK has as many logits as there are tokens
+        blocks = (texts[start : start + _AT_ONCE] for start in range(0, len(texts), _AT_ONCE))
+        return [answer for block in blocks for answer in _told_tokens(model, block, top or _TOKENS)]
+    top = top or 1
     if model.of_words:
         return _tagged(model, texts, top)
     logits = model.predict(texts).astype(np.float64)
@@ -38,6 +47,33 @@ def told(model: Exported, texts: Sequence[str], top: int = 1) -> list[dict[str, 
         {**ranked[0], **({"top": ranked} if top > 1 else {})}
         for ranked in _ranked(_probabilities(logits), model.classes, top, "label")
     ]
+
+
+def _told_tokens(model: Exported, texts: Sequence[str], top: int) -> list[dict[str, Any]]:
+    reads = model.featuriser
+    assert isinstance(reads, MaskedSubwords)
+    logits = model.predict(texts)
+    read: NDArray[np.bool_] = np.any(logits, axis=1)
+    best = np.argpartition(-logits, min(top, logits.shape[1]) - 1, axis=1)[
+        :, :top
+    ]  # all of them need no order
+    largest = logits.max(axis=1, keepdims=True)
+    total = np.exp(logits - largest).sum(axis=1, dtype=np.float64)
+    found: list[dict[str, Any]] = []
+    for row, places, known, high, over in zip(logits, best, read, largest[:, 0], total, strict=True):
+        if not known:
+            found.append({"token": None, "score": None})
+            continue
+        ranked = [
+            {
+                "token": reads.tokenizer.id_to_token(int(place)),
+                "score": round(float(np.exp(float(row[place]) - float(high)) / over), _DIGITS),
+            }
+            for place in places[np.argsort(-row[places], kind="stable")]
+        ]
+        found.append({**ranked[0], **({"top": ranked} if top > 1 else {})})
+    masks = iter(found)
+    return [{"masks": list(islice(masks, reads.masks(text)))} for text in texts]
 
 
 def _tagged(model: Exported, texts: Sequence[str], top: int) -> list[dict[str, Any]]:
@@ -94,7 +130,7 @@ def _ranked(
 
 
 def as_tsv(answer: dict[str, Any]) -> str:
-    """Label and score, and those of the further ones; of words, their tags with spaces between.
+    """Label and score, and those of the further ones; of words, their tags; of masks, their tokens.
 
     A line without a text is an empty one.
     """
@@ -102,6 +138,8 @@ def as_tsv(answer: dict[str, Any]) -> str:
         return ""
     if "tags" in answer:
         return " ".join(answer["tags"])
+    if "masks" in answer:
+        return " ".join(each["token"] or "" for each in answer["masks"])
     ranked = answer.get("top", [answer])
     cells = [str(each[name]) for each in ranked for name in ("label", "score") if name in each]
     return "\t".join(" ".join(cell.split()) for cell in cells)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from harness.api import MASK
 from harness.clock import P90_FLOOR, P99_FLOOR
 from harness.columns import amount, significant, size
 from harness.leaderboard import markdown as escape
@@ -42,7 +43,8 @@ def text(record: Found, labels: Sequence[str]) -> str:
 
 
 def _use(kind: str) -> str:
-    call = 'tags("words of a text")' if kind == "tagging" else 'label("a text")'
+    calls = {"tagging": 'tags("words of a text")', "language-modelling": f'tokens("a {MASK} text")'}
+    call = calls.get(kind, 'label("a text")')
     return (
         "## Use\n\n"
         "```sh\npip install distil-harness\nharness predict . < texts.txt\n"
@@ -55,6 +57,8 @@ def _use(kind: str) -> str:
 
 def _labels(kind: str, labels: Sequence[str]) -> str:
     """What the model says."""
+    if kind == "language-modelling":
+        return f"It tells the likeliest tokens for each `{MASK}` in a text, with their probabilities."
     if kind != "tagging":
         return f"Labels: {', '.join(map(escape, labels))}."
     listed, kinds = (", ".join(map(escape, names)) for names in (labels, kinds_of(labels)))

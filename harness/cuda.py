@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.api import Model, Parameters, Unsupported
+from harness.featurise import MaskedSubwords
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,6 +55,8 @@ class GraphedModel(Model):
         """
         if type(model).decide is not Model.decide:
             raise Unsupported("no CUDA graph: what it decides on is not in its outputs alone")
+        if isinstance(model.featuriser, MaskedSubwords):
+            raise Unsupported("no CUDA graph: which tokens are to be told is no matter of shapes")
         self.featuriser = model.featuriser
         self._module = model.module
         self._device = model.context.device

@@ -32,16 +32,9 @@ class LanguageModel(TorchModel):
         """Logits (M, V) for each MASK in the texts, in order; zeros for those that were cut off."""
         reads, tokens = self._tokens(texts)
         counts = np.array([reads.masks(text) for text in texts], dtype=np.int64)
-        before = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
-        table = np.zeros((int(before[-1]), tokens.size), dtype=np.float32)
-        for rows in batches_by_length(tokens, _BUDGET):
-            drawn = tokens.masks(rows)
-            if drawn.rows:
-                logits, found = _logits(self.module, drawn.ids, self.context), drawn.counts
-                assert found is not None
-                within = np.arange(drawn.rows) - np.repeat(np.cumsum(found) - found, found)
-                table[np.repeat(before[rows], found) + within] = logits.cpu().numpy()
-        return table
+        return tokens.at_masks(
+            counts, lambda ids: _logits(self.module, ids, self.context).cpu().numpy(), _BUDGET
+        )
 
     def hidden(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """See :class:`harness.api.Model`: it has none of a text as a whole."""

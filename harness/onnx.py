@@ -1,8 +1,10 @@
 """The exported form of a module: ``model.onnx``, ``featuriser.json``, ``labels.json`` and ``export.json``.
 
 The graph maps ``ids`` (batch, length), int64, to ``logits`` (batch, classes), float32, or to tag words to
-(batch, length, classes); padding is part of the graph. :mod:`harness.runtime` runs it from text to logits,
-without torch.
+(batch, length, classes); padding is part of the graph. Words' first ids are marked, by being raised by the
+vocabulary's size, and the graph passes over that. Of a language model it maps ids of which those to tell are
+marked so to (marked ids, vocabulary), text by text: all others would have cost as much for nothing.
+:mod:`harness.runtime` runs it from text to logits, without torch.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.api import Unsupported
-from harness.featurise import Featuriser
+from harness.featurise import Featuriser, MaskedSubwords
 from harness.runtime import GRAPH, LABELS, MANIFEST, OnnxModel
 
 if TYPE_CHECKING:
@@ -55,13 +57,17 @@ def _trace(module: torch.nn.Module, featuriser: Featuriser, folder: Path) -> Non
     """Write the graph that torch makes of a module."""
     import torch
 
+    free = {0: "batch"}
     if featuriser.of_words:  # a word may be several ids, and the outputs are as long as the ids
         ids = torch.from_numpy(featuriser.tokens(["a b c", "d"]).batch(np.arange(2)))
         free = {0: "batch", 1: "length"}
+    elif isinstance(featuriser, MaskedSubwords):
+        ids = torch.from_numpy(featuriser.tokens(["a b c", "d"]).batch(np.arange(2)))
+        ids[:, :1] += featuriser.size
+        module, free = _told(module), {0: "marked"}
     else:
         ids = torch.arange(18).view(2, 9) % max(1, featuriser.size - 1) + 1
         ids[1, 6:] = featuriser.padding
-        free = {0: "batch"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -79,6 +85,21 @@ def _trace(module: torch.nn.Module, featuriser: Featuriser, folder: Path) -> Non
         except Exception as error:
             why = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise Unsupported(f"the module has no ONNX form: {why}") from error
+
+
+def _told(module: torch.nn.Module) -> torch.nn.Module:
+    """A language model as what tells its marked ids: (B, L) to logits (R, V)."""
+    from torch import Tensor, nn
+
+    class Told(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = module
+
+        def forward(self, ids: Tensor) -> Tensor:
+            return self.model.outputs(ids, ())["logits"]  # type: ignore[no-any-return, operator]
+
+    return Told().eval()
 
 
 def save_beside(featuriser: Featuriser, classes: Sequence[str], folder: Path) -> None:

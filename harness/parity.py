@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness import metrics
-from harness.api import SCORE, Examples, words_before
+from harness.api import SCORE, Examples, Masked, Model, words_before
 from harness.spans import spans_of
+from harness.tokens import MaskedTokens, batches_by_length
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from harness.runtime import OnnxModel
+
 TOLERANCE = 1e-3  # largest difference of two logits, relative to their spread
 CHANGED = 0.005  # share of predictions that may differ
 LOST = 0.01  # of accuracy, of F1, or of the correlation of a regression, that int8 may not lose
+_BUDGET = 1024  # ids whose logits, as many each as a language model knows tokens, are compared at once
 
 Outputs = tuple["NDArray[Any]", "NDArray[Any]"]  # logits, and the class that is decided on in each row
 
@@ -46,6 +51,55 @@ def compare(expected: Outputs, found: Outputs, examples: Examples) -> dict[str, 
     else:
         old, new, error = _accuracy(decided, decides, examples.labels)
     return {**compared, "score": new, "lost": old - new, "error": error}
+
+
+def compare_language(model: Model, form: OnnxModel, texts: Sequence[str]) -> dict[str, Any]:
+    """The same for a language model: `outputs` are all tokens of the texts but padding, none of them hidden.
+
+    The score is the accuracy on hidden tokens, the same ones for both; `perplexity` is the form's on them.
+    """
+    tokens = form.featuriser.tokens(texts)
+    assert isinstance(tokens, MaskedTokens)
+    outputs, changed, difference, spread = 0, 0, 0.0, 1.0
+    for rows in batches_by_length(tokens, _BUDGET):
+        ids = tokens.batch(rows)
+        marked = ids + tokens.size * (ids != tokens.padding)
+        expected, found = _marked(model, marked), form.told(marked)
+        outputs += len(found)
+        changed += int((expected.argmax(axis=1) != found.argmax(axis=1)).sum())
+        apart = float(np.abs(expected - found).max())
+        difference = max(difference, apart if apart == apart else np.inf)
+        spread = max(spread, float(np.abs(expected).max()))
+    old, new = model.masked(texts), form.masked(texts)
+    right = [(each.predicted == each.gold).astype(np.float64) for each in (old, new)]
+    count = max(1, len(right[0]))
+    # Tokens of one text are not independent: what counts is what each text moves the score by.
+    moved = np.bincount(old.rows, right[0] - right[1], minlength=len(texts)) / count
+    score = [float(each.sum() / count) for each in right]
+    return {
+        "texts": len(texts),
+        "outputs": outputs,
+        "changed": changed,
+        "difference": difference,
+        "spread": spread,
+        "score": score[1],
+        "lost": score[0] - score[1],
+        "error": float(np.sqrt((moved**2).sum())),
+        "perplexity": _perplexity(new),
+    }
+
+
+def _marked(model: Any, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+    """What a torch model tells of marked ids (B, L): logits (R, V)."""
+    import torch
+
+    with torch.inference_mode():
+        found = model.module.outputs(torch.from_numpy(ids).to(model.context.device), ())["logits"]
+    return found.float().cpu().numpy()  # type: ignore[no-any-return]
+
+
+def _perplexity(masked: Masked) -> float:
+    return float(np.exp(-masked.log_likelihood.mean(dtype=np.float64))) if len(masked.gold) else float("nan")
 
 
 def is_same(compared: dict[str, Any]) -> bool:

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from harness.api import HarnessError, Model, Parameters, Unsupported
+from harness.api import HarnessError, Masked, Model, Parameters, Unsupported
 from harness.chain import Chain
-from harness.featurise import FILE, Featuriser, Tokens, batches_by_length
+from harness.featurise import FILE, Featuriser, MaskedSubwords
+from harness.tokens import MaskedTokens, Tokens, batches_by_length
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,16 +30,18 @@ GRAPH, INT8, AVERAGED, LABELS, MANIFEST = (
 )
 FORMS = {"onnx": GRAPH, "onnx-int8": INT8, "numpy": AVERAGED}  # a form's name, and the file that holds it
 _BUDGET = 16_384  # ids, padding among them, that are computed at once
+_HIDDEN_BUDGET = 4_096  # where each seventh comes to as many numbers as there are tokens
 
 
 _NO_TAGGER = "this model labels texts, and not their words"
+_NO_LANGUAGE = "this model labels texts, and tells no hidden tokens"
 
 
 class Exported(Model):
     """A form of an exported model.
 
     Of one that tags words, texts are words with one space between any two; a row of logits is a word's, and
-    words behind the longest text that it reads have zeros.
+    words behind the longest text that it reads have zeros. Of a language model a row is that of a MASK.
     """
 
     form: ClassVar[str]
@@ -47,10 +50,11 @@ class Exported(Model):
         self.featuriser = _featuriser(folder)
         self.classes: list[str] = json.loads((folder / LABELS).read_text(encoding="utf-8"))
         self.of_words = self.featuriser.of_words
+        self.of_masks = isinstance(self.featuriser, MaskedSubwords)
 
     @abstractmethod
     def single(self, ids: list[int]) -> NDArray[np.float32]:
-        """What one text's ids come to: logits (C,), or for each word that is read (W, C)."""
+        """What one text's ids come to: logits (C,), or for each word or MASK that is read (W, C)."""
 
     def label(self, text: str) -> str:
         """The class of one text: the short way, which latency is measured on."""
@@ -60,6 +64,10 @@ class Exported(Model):
         """The tag of each word of one text: the short way, too."""
         raise Unsupported(_NO_TAGGER)
 
+    def tokens(self, text: str) -> list[str]:
+        """The likeliest token for each MASK of one text that is read: the short way, too."""
+        raise Unsupported(_NO_LANGUAGE)
+
     def tagged(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """What is decided for each word (T,), and the words' logits (T, C): both at the cost of one."""
         raise Unsupported(_NO_TAGGER)
@@ -67,10 +75,10 @@ class Exported(Model):
     @property
     def short(self) -> Callable[[str], Any]:
         """The short way of this model."""
-        return self.tags if self.of_words else self.label
+        return self.tags if self.of_words else self.tokens if self.of_masks else self.label
 
     def decided(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        """The number of the class of each text (N,), or of each word of all texts (T,)."""
+        """The number of the class of each text (N,), or each word of all texts; or the token of each MASK."""
         return self.predict(texts).argmax(axis=1)  # type: ignore[no-any-return]
 
     def save(self, folder: Path) -> None:
@@ -109,15 +117,21 @@ class OnnxModel(Exported):
 
     def single(self, ids: list[int]) -> NDArray[np.float32]:
         """See :class:`Exported`; of a chain, its words' scores."""
-        found = self.session.run(_LOGITS, {"ids": np.array([ids], dtype=np.int64)})[0][0]
+        given = np.array([ids], dtype=np.int64)
+        if isinstance(self.featuriser, MaskedSubwords):
+            return self.told(given + self.featuriser.size * (given == self.featuriser.mask))
+        found = self.session.run(_LOGITS, {"ids": given})[0][0]
         if self.of_words:
             found = found[np.array(ids) >= self.featuriser.size]
         return found  # type: ignore[no-any-return]
 
     def predict(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """See :class:`harness.api.Model`."""
-        if len(texts) == 1 and not self.of_words:  # no sorting, no copies
+        if len(texts) == 1 and not self.of_words and not self.of_masks:  # no sorting, no copies
             return self.single(self.featuriser.encode(texts)[0])[None]
+        if isinstance(self.featuriser, MaskedSubwords):
+            counts = np.array([self.featuriser.masks(text) for text in texts], dtype=np.int64)
+            return self._masked(texts).at_masks(counts, self.told, _BUDGET)
         return self._logits(*self._scores(texts))
 
     def tags(self, text: str) -> list[str]:
@@ -128,6 +142,42 @@ class OnnxModel(Exported):
         best = found.argmax(axis=1) if self.chain is None else self.chain.best(found, np.array([len(found)]))
         names = [self.classes[number] for number in best]
         return names + self.classes[:1] * (text.count(" ") + 1 - len(names))
+
+    def tokens(self, text: str) -> list[str]:
+        """See :class:`Exported`."""
+        if not isinstance(self.featuriser, MaskedSubwords):
+            return super().tokens(text)
+        best = self.single(self.featuriser.encode((text,))[0]).argmax(axis=1)
+        return [self.featuriser.tokenizer.id_to_token(number) or "" for number in best.tolist()]
+
+    def told(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Of a language model: marked ids (B, L), raised by the vocabulary's size V, to logits (R, V)."""
+        return self.session.run(_LOGITS, {"ids": ids})[0]  # type: ignore[no-any-return]
+
+    def masked(self, texts: Sequence[str]) -> Masked:
+        """See :class:`harness.api.Model`."""
+        tokens = self._masked(texts)
+        found = []
+        for rows in batches_by_length(tokens, _HIDDEN_BUDGET):
+            drawn = tokens.fixed(rows)
+            assert drawn.gold is not None and drawn.counts is not None
+            if drawn.rows:
+                logits = self.told(drawn.ids)
+                largest = logits.max(axis=1)
+                likelihood = logits[np.arange(len(logits)), drawn.gold] - largest
+                likelihood -= np.log(np.exp(logits - largest[:, None]).sum(axis=1))
+                found.append(Masked(np.repeat(rows, drawn.counts), drawn.gold, logits.argmax(1), likelihood))
+        if not found:
+            empty = np.zeros(0, dtype=np.int64)
+            return Masked(empty, empty, empty, np.zeros(0, dtype=np.float32))
+        order = np.argsort(np.concatenate([each.rows for each in found]), kind="stable")
+        return Masked._make(np.concatenate(parts)[order] for parts in zip(*found, strict=True))
+
+    def _masked(self, texts: Sequence[str]) -> MaskedTokens:
+        tokens = self.featuriser.tokens(texts)
+        if not isinstance(tokens, MaskedTokens):
+            raise Unsupported(_NO_LANGUAGE)
+        return tokens
 
     def decide(self, texts: Sequence[str], logits: NDArray[np.float32]) -> NDArray[np.int64]:
         """See :class:`harness.api.Model`."""

@@ -39,7 +39,9 @@ def export(cell: str, folder: Path, suite: Path | None, results: Path, store: Pa
     metavar="COLUMN",
     help="Lines are JSON objects, and this is their text, or list of words.",
 )
-@click.option("--top", type=click.IntRange(1), default=1, metavar="K", help="Give the K best labels.")
+@click.option(
+    "--top", type=click.IntRange(1), metavar="K", help="Give the K best labels.  [default: 1; of tokens 5]"
+)
 @click.option(
     "--format",
     "form",
@@ -51,12 +53,13 @@ def export(cell: str, folder: Path, suite: Path | None, results: Path, store: Pa
 @click.option("--int8", is_flag=True, help="Use the graph with weights of 8 bits.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of ONNX Runtime.")
 @reported
-def predict(folder: Path, column: str | None, top: int, form: str, int8: bool, threads: int) -> int:
+def predict(folder: Path, column: str | None, top: int | None, form: str, int8: bool, threads: int) -> int:
     """Read texts from standard input, one a line, and print a label and its score for each, as they come.
 
     DIR is what export wrote. Of a model that tags words, an answer has a text's words, their tags and the
-    entities; words are what stands between spaces, so set punctuation apart as in the training data. A line
-    that holds no text gets an error in place of an answer, and the exit status is 1 in the end.
+    entities; words are what stands between spaces, so set punctuation apart as in the training data. Of a
+    language model it has the likeliest tokens for each [MASK] in the text. A line that holds no text gets an
+    error in place of an answer, and the exit status is 1 in the end.
     """
     import json
     import sys

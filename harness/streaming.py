@@ -67,7 +67,7 @@ def _kind(value: Any) -> str:
 
 
 def answers(
-    model: Exported, stream: BinaryIO, column: str | None = None, top: int = 1
+    model: Exported, stream: BinaryIO, column: str | None = None, top: int | None = None
 ) -> Iterator[dict[str, Any]]:
     """One answer for each line, in order: what :mod:`harness.answering` has to say of its text.
 

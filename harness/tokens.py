@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 PADDING = 0
 HIDDEN, MASKED, RANDOM = 0.15, 0.8, 0.1  # shares of tokens, and of the hidden ones (Devlin et al., 2019)
+
+
+# Marked ids (B, L) → logits (R, V) of those that are marked, text by text.
+Told = Callable[["NDArray[np.int64]"], "NDArray[np.float32]"]
 
 
 class Drawn(NamedTuple):
@@ -204,6 +208,22 @@ class MaskedTokens(Tokens):
         gold = ids[hidden]
         ids[hidden] += self.size
         return Drawn(ids, None, None, gold, hidden.sum(1))
+
+    def at_masks(self, counts: NDArray[np.int64], told: Told, budget: int) -> NDArray[np.float32]:
+        """Logits (M, V) for each mask in the texts, in order, by what `told` makes of marked ids.
+
+        `counts` (N,) says how many masks each text has; those that were cut off have zeros.
+        """
+        before = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
+        table = np.zeros((int(before[-1]), self.size), dtype=np.float32)
+        for rows in batches_by_length(self, budget):
+            drawn = self.masks(rows)
+            if drawn.rows:
+                assert drawn.counts is not None
+                firsts = np.cumsum(drawn.counts) - drawn.counts
+                within = np.arange(drawn.rows) - np.repeat(firsts, drawn.counts)
+                table[np.repeat(before[rows], drawn.counts) + within] = told(drawn.ids)
+        return table
 
     def _hidden(self, ids: NDArray[np.int64], chances: NDArray[np.float64]) -> NDArray[np.bool_]:
         """(B, L): of each text's tokens the share with the smallest of some numbers from 0 to below 1."""

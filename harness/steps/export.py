@@ -7,6 +7,7 @@ that costs a point of the score or more, beyond chance, it is rejected: the reas
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -47,15 +48,14 @@ def run(job: Job) -> dict[str, Any]:
         rejected["onnx-int8"] = str(error)
     count = FEWER if model.parameters().total > LARGE else TEXTS
     examples = _first(data.load(job.need("data"), "test"), count)
-    expected = _outputs(model, examples)
+    compare = _comparing(model, examples)
     files = {path.name: path.stat().st_size for path in job.folder.iterdir()}
     beside = sum(size for name, size in files.items() if name not in FORMS.values())
     forms: dict[str, Any] = {}
     for form, file in FORMS.items():
         if file not in files:
             continue
-        opened = open_form(job.folder, form, job.threads)
-        compared = parity.compare(expected, _outputs(opened, examples), examples)
+        compared = compare(open_form(job.folder, form, job.threads))
         if file == INT8:
             if why := parity.too_much_lost(compared):
                 rejected[form] = compared["rejected"] = why
@@ -77,10 +77,18 @@ def run(job: Job) -> dict[str, Any]:
 
 def _first(examples: Examples, count: int) -> Examples:
     """The first of some examples."""
-    texts = examples.texts[:count]
-    assert examples.labels is not None
-    labels = examples.labels[: int(words_before(texts)[-1]) if examples.of_words else count]
+    texts, labels = examples.texts[:count], examples.labels
+    if labels is not None:
+        labels = labels[: int(words_before(texts)[-1]) if examples.of_words else count]
     return replace(examples, texts=texts, labels=labels)
+
+
+def _comparing(model: Model, examples: Examples) -> Callable[[Any], dict[str, Any]]:
+    """What compares a form with the model."""
+    if not examples.classes:  # of a language model
+        return lambda form: parity.compare_language(model, form, examples.texts)
+    expected = _outputs(model, examples)
+    return lambda form: parity.compare(expected, _outputs(form, examples), examples)
 
 
 def _outputs(model: Model, examples: Examples) -> parity.Outputs:

@@ -1,6 +1,7 @@
 """Time a model through each form that it has: single texts from string to label, and all texts at once.
 
-To label is, of one that tags words, to have decided on the tags of all of a text's words.
+Of a model that tags words that is to have decided on the tags of all of a text's words; of a language model,
+on the token in place of a text's middle word.
 
 The texts are the test split's own, so their lengths are too. Runs alone on the machine.
 """
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness import clock, cuda
-from harness.api import Model, Unsupported
+from harness.api import MASK, Examples, Model, Unsupported
 from harness.devices import Slot, cpu_count
 from harness.nn import TorchModel
 from harness.runtime import FORMS, Exported, open_form
@@ -39,9 +40,7 @@ def run(job: Job) -> dict[str, Any]:
     apart what tokenising one takes of it; all at once, texts a second.
     """
     load = os.getloadavg()[0]
-    texts = data.load(job.need("data"), "test").texts
-    chosen = np.random.default_rng(0).permutation(len(texts))[:QUERIES]
-    queries = [texts[int(row)] for row in chosen]
+    queries = _queries(data.load(job.need("data"), "test"))
     measured: list[dict[str, Any]] = []
     model = replace(job, slot=Slot("cpu", job.threads)).model()
     tokenising = _tokenising(model, queries)
@@ -58,6 +57,20 @@ def run(job: Job) -> dict[str, Any]:
         if tokenising is not None and one["scenario"] == "single-stream":
             one["tokenising_ms"] = tokenising
     return {"latency": measured, "load": load}
+
+
+def _queries(examples: Examples) -> list[str]:
+    """Some of the texts; those of a language model with their middle word hidden, if they have a word."""
+    chosen = np.random.default_rng(0).permutation(len(examples))[:QUERIES]
+    texts = [examples.texts[int(row)] for row in chosen]
+    if examples.classes:
+        return texts
+    hidden = []
+    for words in map(str.split, texts):
+        if words:
+            words[len(words) // 2] = MASK
+            hidden.append(" ".join(words))
+    return hidden
 
 
 def _on_gpu(job: Job, queries: Sequence[str]) -> Iterator[dict[str, Any]]:
