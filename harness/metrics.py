@@ -119,9 +119,9 @@ def language_modelling(masked: Masked) -> dict[str, Any]:
     """Scores of a language model on M tokens that were hidden from it; plain JSON values.
 
     ``nll`` is the mean negative log-likelihood of the hidden tokens in nats, ``perplexity`` its exponential,
-    ``masked_accuracy`` the share of them that the model thought the likeliest, ``tokens`` how many there are.
-    Models of other vocabularies see other tokens: their perplexities are not on one scale. Raises
-    HarnessError where no token was hidden, or where a likelihood is NaN or infinite.
+    ``masked_accuracy`` the share of them that the model thought the likeliest, ``tokens`` how many there are,
+    ``hidden`` which. Models of other vocabularies see other tokens: their perplexities are not on one scale.
+    Raises HarnessError where no token was hidden, or where a likelihood is NaN or infinite.
     """
     import numpy as np
 
@@ -133,7 +133,18 @@ def language_modelling(masked: Masked) -> dict[str, Any]:
         "nll": nll,
         "masked_accuracy": float(np.mean(masked.predicted == masked.gold)),
         "tokens": len(masked.gold),
+        "hidden": hidden(masked),
     }
+
+
+def hidden(masked: Masked) -> str:
+    """A digest of which tokens were hidden in which texts: equal for models that are scored on the same."""
+    import numpy as np
+
+    from harness.fingerprint import digest
+
+    parts = (np.ascontiguousarray(part, dtype=np.int64).tobytes().hex() for part in masked[:2])
+    return digest("hidden", *parts)
 
 
 def likelihoods(masked: Masked) -> NDArray[np.float64]:

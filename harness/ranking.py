@@ -53,6 +53,7 @@ class Row:
     rank: int | None = None  # by the mean
     gain: float | None = None  # over the student's own baseline; above 0 is better
     cells: tuple[str, ...] = ()  # the keys of the cells that are ok, in the order of `seeds`
+    hidden: str = ""  # of language models, a digest of the tokens that they were scored on
     # What predictions add (harness.intervals); None where there are none.
     interval: tuple[float, float] | None = None  # 95 %, of the headline's mean
     places: tuple[int, int] | None = None  # the best and the worst rank that tests leave it
@@ -169,9 +170,9 @@ def _table(records: list[Record], label: Callable[[str, Any], str]) -> Table:
 
 def mixed_scales(rows: Sequence[Row]) -> str:
     """What to know of language models that cut the texts into other tokens; "" where all do so alike."""
-    if len({row.stats["tokens"].mean for row in rows if "tokens" in row.stats}) < 2:
+    if len({row.hidden for row in rows} - {""}) < 2:
         return ""
-    return "perplexities are on one scale only where as many tokens were hidden: vocabularies differ"
+    return "vocabularies differ, and perplexities are on one scale only within a vocabulary"
 
 
 def _guess(rows: Sequence[Row]) -> str:
@@ -193,7 +194,7 @@ def _row(records: list[Record], label: Callable[[str, Any], str]) -> Row:
     ok, problems = [], defaultdict(list)
     for record in records:
         if record["status"] == "ok":
-            ok.append((record["seed"], record["cell"]))
+            ok.append((record["seed"], record["cell"], (record.get("metrics") or {}).get("hidden")))
             for name, value in _numbers(record):
                 numbers[name].append(value)
         else:
@@ -202,8 +203,9 @@ def _row(records: list[Record], label: Callable[[str, Any], str]) -> Row:
         role=first["role"],
         parts=parts,
         labels={part: label(part, parts[part]) if parts[part] else "" for part in PARTS},
-        seeds=tuple(seed for seed, _ in ok),
-        cells=tuple(cell for _, cell in ok),
+        seeds=tuple(seed for seed, _, _ in ok),
+        cells=tuple(cell for _, cell, _ in ok),
+        hidden=next((str(found) for _, _, found in ok if found), ""),
         stats={name: _stat(values) for name, values in numbers.items()},
         problems=tuple((status, reason, tuple(seeds)) for (status, reason), seeds in problems.items()),
     )

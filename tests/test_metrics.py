@@ -251,6 +251,14 @@ def test_perplexity_of_known_probabilities() -> None:
     assert language_modelling(hidden(*[(1, 0, 1 / 500)] * 5))["perplexity"] == pytest.approx(500, rel=1e-5)
 
 
+def test_the_same_hidden_tokens_are_told_from_others() -> None:
+    one, other = (language_modelling(hidden((7, 7, p), (8, 9, p)))["hidden"] for p in (0.5, 0.25))
+    assert one == other  # whatever a model makes of them
+    assert language_modelling(hidden((7, 7, 0.5), (9, 9, 0.5)))["hidden"] != one
+    elsewhere = hidden((7, 7, 0.5), (8, 9, 0.5))._replace(rows=np.array([0, 1]))
+    assert language_modelling(elsewhere)["hidden"] != one
+
+
 def test_a_hidden_token_that_was_thought_impossible_is_still_a_number() -> None:
     with np.errstate(divide="ignore"):
         found = language_modelling(hidden((1, 0, 0.0), (1, 1, 1.0)))

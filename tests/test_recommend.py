@@ -282,7 +282,7 @@ def language(name: str, perplexity: float, p50: float, tokens: int = COUNT) -> A
     noise = np.random.default_rng(int(perplexity * 100)).normal(0, 1, COUNT)
     nll = (np.log(perplexity) + noise - noise.mean()).astype(np.float32)
     hidden = np.ones(COUNT, np.int16)
-    scores = {"perplexity": float(perplexity), "masked_accuracy": 0.25, "tokens": tokens}
+    scores = {"perplexity": float(perplexity), "masked_accuracy": 0.25, "hidden": str(tokens)}
     task = {"headline": "perplexity", "type": "language-modelling"}
     fields: Any = {"metrics": scores, "validation": scores, "task": task}
     record = make("distilled", 0, student=part(name), latency=[latency("onnx", p50)], **fields)
