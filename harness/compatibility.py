@@ -73,4 +73,5 @@ def in_step(loss: Loss, task: Task) -> frozenset[str]:
 
 
 def _listed(names: frozenset[str]) -> str:
-    return " and ".join(sorted(names))
+    *before, last = sorted(names)
+    return f"{', '.join(before)} and {last}" if before else last

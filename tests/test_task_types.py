@@ -79,7 +79,7 @@ def test_what_is_for_other_tasks_is_a_row_with_the_reason() -> None:
     plan = planned()
     found = {cell.label: cell.reason for cell in plan.cells if cell.status == "incompatible"}
     assert found["stsb: minilm → mlp → none → kl (seed 0)"] == (
-        "loss 'kl' is for classification and tagging, and task 'stsb' is regression"
+        "loss 'kl' is for classification, language-modelling and tagging, and task 'stsb' is regression"
     )
     assert found["stsb: minilm → tfidf-logreg → none → mse (seed 0)"] == (
         "student 'tfidf-logreg' is for classification, and task 'stsb' is regression"
