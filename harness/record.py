@@ -142,8 +142,9 @@ class Record(TypedDict):
     loss: NotRequired[ComponentInfo | None]
     seed: int
     prior: NotRequired[PriorInfo | None]  # null where it started from no model that a step had made
-    metrics: NotRequired[dict[str, Any]]  # numbers; beside them `per_class` and `confusion`
+    metrics: NotRequired[dict[str, Any]]  # numbers; beside them `per_class`, `confusion`, `hidden`
     validation: NotRequired[dict[str, Any]]
+    neighbours: NotRequired[dict[str, Any]]  # of language models: kind of vector → word → its nearest words
     parameters: NotRequired[ParameterCounts | None]
     size_bytes: NotRequired[dict[str, int | None]]  # by form: "model", "onnx", "onnx-int8", "numpy"
     latency: NotRequired[list[Latency]]

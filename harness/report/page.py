@@ -159,6 +159,8 @@ def _value(entry: Entry, title: str, stat: str, text: str) -> float | int | str:
 def _cards(section: Section) -> list[dict[str, Any]]:
     """The headline: the teacher, the best student, what teaching gained, what size and time it saves."""
     teacher, best = section.first("teacher"), section.first("distilled") or section.first("baseline")
+    if best and section.table.task.get("type") == "language-modelling":  # others may have other vocabularies
+        teacher = section.teacher_of(best)
     unit = "%" if section.percent else ""
     headline = section.table.headline
     cards: list[dict[str, Any]] = []

@@ -16,6 +16,7 @@ from harness.leaderboard import to_markdown
 from harness.ranking import Row, build
 from harness.record import check, dumps
 from harness.report.language import nearest_words
+from harness.report.page import _cards
 from harness.report.sections import sections
 from harness.runner import run
 from harness.store import Store
@@ -127,6 +128,10 @@ def test_the_page_shows_words_and_parts(ran: Any, tmp_path: Path) -> None:
     records, held, _ = ran
     board = build(records, held)
     (section,) = sections(board, records)
+    best = section.first("distilled")
+    assert best is not None
+    titles = {card["title"]: card for card in _cards(section)}
+    assert titles["Teacher, perplexity"]["note"].startswith(best.row.labels["teacher"])  # of its vocabulary
     tables = nearest_words(section)
     assert [table["title"] for table in tables] == ["By input embeddings", "By last hidden states"]
     assert {word for word, _ in tables[0]["rows"]} <= set(TEXT.split())
