@@ -68,8 +68,9 @@ def plans() -> Mapping[str, Any]:
 def levels(size: Size, seeds: int | None = None, tagged: bool = False) -> list[Level]:
     """The levels for so many texts, from the most to the least; `seeds` where someone else chose them.
 
-    Where words are tagged, the students are those that do.
+    Where words are tagged, the students are those that do: one where few others would have been tried.
     """
+    other = plans()["tagging"]
     full = {
         name: min(rule["most"], max(rule["least"], math.ceil(rule["examples"] / max(1, size.train))))
         for name, rule in plans()["full"].items()
@@ -79,8 +80,8 @@ def levels(size: Size, seeds: int | None = None, tagged: bool = False) -> list[L
             seeds or each["seeds"],
             max(1, round(each["epochs"] * full["epochs"])),
             round(each["copies"] * full["copies"]),
-            tuple(each["taggers" if tagged else "students"]),
-            tuple(each["losses"]),
+            tuple(other["students"][: max(1, len(each["students"]) - 1)] if tagged else each["students"]),
+            tuple(other["losses"] if tagged else each["losses"]),
         )
         for each in plans()["level"]
     ]

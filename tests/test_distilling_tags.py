@@ -118,6 +118,12 @@ def test_every_level_is_a_sound_suite(level: Level, tmp_path: Path, monkeypatch:
         assert all(each > 0 for each in seconds)
 
 
+def test_levels_of_taggers() -> None:
+    levels = budget.levels(Size(1000, 200, 20.0), tagged=True)
+    assert {name for level in levels for name in level.students} == {"cnn-tagger", "bilstm-tagger"}
+    assert levels[-1].students == ("cnn-tagger",) and {level.losses for level in levels} == {("kl",)}
+
+
 def test_columns_are_names_or_numbers(tmp_path: Path) -> None:
     found = catalog.load()
     level = budget.levels(Size(1000, 200, 20.0), tagged=True)[-1]
