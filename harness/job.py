@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.api import Component, Model, Precision, Student, Teacher
+from harness.checkpoint import seconds_before
 from harness.devices import Slot, cpu_info, energy_j, energy_uj, gpus
 from harness.plan import Step
 from harness.store import Artefact, Damaged, Store
@@ -87,7 +88,7 @@ class Job:
     @property
     def checkpoints(self) -> Path | None:
         """See :class:`harness.api.Context`."""
-        return None
+        return self.store.checkpoints(self.step.key)
 
     def progress(self, done: int, total: int, **scalars: float) -> None:
         """See :class:`harness.api.Context`."""
@@ -160,6 +161,7 @@ def perform(step: Step, store: Store, slot: Slot, emit: Emit) -> Artefact:
         store.forget(step.key)
         with suppress(Damaged):  # it was set aside: make it again
             if (done := store.find(step.kind, step.key)) is not None:
+                store.drop_checkpoints(step.key)
                 return done
         with store.workspace(step.key) as folder, ExitStack() as stack:
             lend = cache(lambda: stack.enter_context(store.workspace(f"{step.key}.scratch")))
@@ -169,7 +171,8 @@ def perform(step: Step, store: Store, slot: Slot, emit: Emit) -> Artefact:
             energy = energy_uj()
             started, clock = datetime.now(UTC), time.perf_counter()
             result = run(job)
-            seconds = time.perf_counter() - clock
+            before = seconds_before(store.checkpoints(step.key))
+            seconds = time.perf_counter() - clock + before
             if job.history:
                 result["history"] = job.history
             if job.warnings:
@@ -180,7 +183,7 @@ def perform(step: Step, store: Store, slot: Slot, emit: Emit) -> Artefact:
                 "seconds": round(seconds, 6),
                 "peak_rss_bytes": _peak_memory(),
                 "peak_gpu_bytes": _peak_gpu_memory(job.device),
-                "energy_j": energy_j(energy, energy_uj()),
+                "energy_j": None if before else energy_j(energy, energy_uj()),
                 "device": job.device,
                 "threads": job.threads,
                 "precision": job.precision,
@@ -188,6 +191,7 @@ def perform(step: Step, store: Store, slot: Slot, emit: Emit) -> Artefact:
                 "gpu": gpus()[0] if job.device != "cpu" and gpus() else None,
             }
             artefact = store.publish(step.kind, step.key, folder, result, made)
+        store.drop_checkpoints(step.key)
         store.add_timing(step.work, step.family, seconds)
         return artefact
 

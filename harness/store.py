@@ -1,8 +1,9 @@
 """Key → artefact: a folder of files with a manifest, published atomically and checked when read.
 
 Layout below the store's root: ``<kind>/<key>/`` holds an artefact and its ``manifest.json``;
-``tmp/`` work under way; ``locks/`` one file for each step under way; ``damaged/`` what failed its
-checksum; ``timings.jsonl`` how long steps took, for estimates.
+``tmp/`` work under way; ``checkpoints/<key>/`` what long steps keep on the way, in case they are killed;
+``locks/`` one file for each step under way; ``damaged/`` what failed its checksum; ``timings.jsonl`` how long
+steps took, for estimates.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from harness.api import HarnessError
 
 MANIFEST = "manifest.json"
 _SYNCED_S = 0.5  # seconds of work that are worth the tens of milliseconds that syncs can take
+_UNTOUCHED_S = 14 * 86_400.0  # after which nobody comes back to what a killed step kept
 _NODE = platform.node().replace("-", "_")
 
 
@@ -193,17 +195,30 @@ class Store:
         return artefact
 
     def remove(self, kind: str, key: str) -> None:
-        """Take an artefact out of the store, whole."""
+        """Take an artefact out of the store, whole, with what was kept on the way to it."""
         self.forget(key)
+        self.drop_checkpoints(key)
         with self.workspace(key) as folder, contextlib.suppress(FileNotFoundError):
             (self.root / kind / key).rename(folder / "removed")
 
+    def checkpoints(self, key: str) -> Path:
+        """Where a step keeps what it needs to go on after it was killed; there only when it has kept any."""
+        return self.root / "checkpoints" / key
+
+    def drop_checkpoints(self, key: str) -> None:
+        """Remove what a step kept on the way."""
+        shutil.rmtree(self.checkpoints(key), ignore_errors=True)
+
     def sweep(self) -> None:
-        """Remove what killed workers left behind in ``tmp/``."""
+        """Remove what killed workers left behind in ``tmp/``, and what was kept for steps that none redid."""
         for folder in (self.root / "tmp").iterdir():
             pid, _, node = folder.name.rpartition("-")[2].partition("@")
             if node == _NODE and pid.isdigit() and not _alive(int(pid)):
                 shutil.rmtree(folder, ignore_errors=True)
+        for folder in (self.root / "checkpoints").glob("*"):
+            with contextlib.suppress(OSError):
+                if time.time() - folder.stat().st_mtime > _UNTOUCHED_S:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     # -- timings --------------------------------------------------------------------------------------
 

@@ -19,10 +19,12 @@ from annotated_types import Ge, Gt, Interval
 from torch import Tensor
 
 from harness.api import SCORE, Batch, Context, Examples, HarnessError, Loss, words_before
+from harness.checkpoint import Checkpoints
 from harness.language import hidden_tokens
 from harness.metrics import language_modelling
 from harness.nn import ClassWeights, Schedule
 from harness.signals import Signals, class_weights, row_weights
+from harness.state import State, Sums
 from harness.tagging import tagging
 from harness.tokens import Drawn, MaskedTokens, Tokens, batches_by_length
 
@@ -82,6 +84,10 @@ def train(
     epochs = max(settings.epochs, math.ceil(settings.min_examples / len(tokens)))
     scored_every = max(1, _SCORED // len(tokens))  # epochs
     steps = epochs * math.ceil(len(tokens) / (settings.batch_size * settings.accumulate))
+    hidden = isinstance(tokens, MaskedTokens)
+    if isinstance(tokens, MaskedTokens) and tokens.special[tokens.ids].all():
+        raise HarnessError("no text has a token that could be hidden, so that there is nothing to learn")
+    often = max(1, steps // 50)  # steps between two reports of language modelling
     signals = Signals(loss, examples, teacher, device)
     signals.adapt(module, tokens)
     weights = class_weights(examples, settings.class_weights, device)
@@ -89,16 +95,33 @@ def train(
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _factor(settings, steps))
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     autocast = torch.autocast(device.type, torch.bfloat16) if context.precision == "bf16" else nullcontext()
-    best, best_weights, since_best, step = -math.inf, None, 0, 0
-    for epoch in range(1, epochs + 1):
-        sums, texts = Sums(), 0
+    state = State({"module": module, "maps": signals.maps}, optimizer, scheduler, generator, device)
+    identity = {"seed": context.seed, "loss": repr(loss), "settings": repr(settings), "steps": steps}
+    shapes = {name: list(value.shape) for name, value in state.weights().items()}
+    where = [device.type, context.precision, len(tokens), len(tokens.ids)]
+    kept = Checkpoints(context, {**identity, "shapes": shapes, "where": where})
+    if (found := kept.load()) is not None:
+        state.restore(*found)
+        for step, measured in state.at.told:
+            context.progress(step, steps, **measured)
+    at = state.at
+
+    def tell(**scalars: float) -> None:
+        """Report what was measured; of language modelling, each time since the last."""
+        scalars["examples"] = float((at.epoch - 1) * len(tokens) + at.texts)
+        at.told.append((at.step, scalars))
+        context.progress(at.step, steps, **scalars)
+
+    while at.epoch <= epochs:
+        at.order = dict(generator.bit_generator.state)
         batches = training_batches(tokens.lengths, settings.batch_size, generator)
+        batches = islice(batches, at.done * settings.accumulate, None)
         while group := list(islice(batches, settings.accumulate)):
             optimizer.zero_grad(set_to_none=True)
-            draws = [tokens.draw(rows, context.seed, step, part) for part, rows in enumerate(group)]
+            draws = [tokens.draw(rows, context.seed, at.step, part) for part, rows in enumerate(group)]
             rows_of_step = sum(drawn.rows for drawn in draws)
             for rows, drawn in zip(group, draws, strict=True):
-                texts += len(rows)
+                at.texts += len(rows)
                 if not drawn.rows:  # of texts without a token that could be hidden
                     continue
                 labels, targets = recorded(examples, drawn, device)
@@ -111,65 +134,49 @@ def train(
                 batch = Batch(labels, drawn.rows, seen.own, seen.theirs, seen.mask, counts, words)
                 value = loss(seen.student.float(), targets, batch)
                 (value * (drawn.rows / rows_of_step)).backward()  # type: ignore[no-untyped-call]
-                sums.add(value, batch)
+                state.sums.add(value, batch)
             if settings.clip is not None:
                 torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
             optimizer.step()
             scheduler.step()
-            step += 1
-            if step % 20 == 0 or step == 1:  # reading a value waits for the device
-                if not math.isfinite(float(sums.loss)):
-                    raise HarnessError(
-                        f"the loss is {value.item()} at step {step} of {steps}; "
-                        f"a smaller learning_rate than {settings.learning_rate} may help"
-                    )
-                context.progress(step, steps)
-        if not sums.rows:
-            raise HarnessError("there is nothing to learn: no text has a token that could be hidden")
-        scalars = {"epoch": float(epoch), **sums.means(), "examples": float(epoch * texts)}
-        if not math.isfinite(scalars["loss"]):
-            raise HarnessError(
-                f"the loss is {scalars['loss']} after epoch {epoch}; a smaller learning_rate may help"
-            )
+            at.step += 1
+            at.done += 1
+            if at.step % 20 == 0 or at.step == 1:  # reading a value waits for the device
+                _finite(state.sums, f"at step {at.step} of {steps}", settings)
+                context.progress(at.step, steps)
+            if hidden and state.sums.rows and at.step % often == 0 and at.done < steps // epochs:
+                tell(**_finite(state.sums, f"at step {at.step} of {steps}", settings))
+                state.sums = Sums()
+            if kept.due:
+                kept.save(state.place(), state.tensors())
+        scalars = _finite(state.sums, f"after epoch {at.epoch}", settings)
         wanted = validation is not None and (settings.keep_best or settings.patience)
-        if wanted and (epoch % scored_every == 0 or epoch == epochs):
+        if wanted and (at.epoch % scored_every == 0 or at.epoch == epochs):
             assert validation is not None
             scored = score(module, *validation, context)
             scalars |= told(scored, tokens, examples)
-            since_best += 1
-            if scored > best:
-                best, since_best = scored, 0
+            at.since_best += 1
+            if scored > at.best:
+                at.best, at.since_best = scored, 0
                 if settings.keep_best:
-                    best_weights = {name: value.clone() for name, value in module.state_dict().items()}
-        context.progress(step, steps, **scalars)
-        if settings.patience and since_best >= settings.patience:
+                    state.keep_best()
+        tell(epoch=float(at.epoch), **scalars)
+        if settings.patience and at.since_best >= settings.patience:
             break
-    if best_weights is not None and since_best:
-        module.load_state_dict(best_weights)
+        at.epoch, at.done, at.texts, state.sums = at.epoch + 1, 0, 0, Sums()
+    if state.best is not None and at.since_best:
+        state.take_best()
     module.eval()
 
 
-class Sums:
-    """The loss and its parts, added up over rows, as numbers that stay on their device."""
-
-    def __init__(self) -> None:
-        self.rows = 0
-        self.loss = torch.zeros(())
-        self.parts: dict[str, Tensor] = {}
-
-    def add(self, value: Tensor, batch: Batch) -> None:
-        """Add a batch's means."""
-        self.rows += batch.size
-        self.loss = self.loss.to(value.device) + value.detach() * batch.size
-        for name, part in batch.parts.items():
-            before = self.parts.get(name)
-            added = part.detach() * batch.size
-            self.parts[name] = added if before is None else before + added
-
-    def means(self) -> dict[str, float]:
-        """By row: "loss", and each part as "loss_" and its name."""
-        named = {"loss": self.loss, **{f"loss_{name}": part for name, part in self.parts.items()}}
-        return {name: float(total) / self.rows for name, total in named.items()}
+def _finite(sums: Sums, when: str, settings: Training) -> dict[str, float]:
+    """The means of the sums; HarnessError where the loss is infinite or NaN."""
+    means = sums.means()
+    if not math.isfinite(value := means.get("loss", 0.0)):
+        raise HarnessError(
+            f"the loss is {value} {when}; a smaller learning_rate than {settings.learning_rate} may help"
+        )
+    return means
 
 
 def training_batches(

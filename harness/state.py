@@ -1,0 +1,140 @@
+"""All that a training is at some moment: where it stands, what torch holds, and what was added up so far."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harness.api import Batch
+
+
+@dataclass
+class Place:
+    """Where a training stands, as JSON values."""
+
+    epoch: int = 1
+    done: int = 0  # steps of this epoch
+    step: int = 0  # steps of all
+    texts: int = 0  # of this epoch
+    rows: int = 0  # that the sums are of
+    best: float = -math.inf
+    since_best: int = 0
+    order: dict[str, Any] = field(default_factory=dict)  # the generator of batches as the epoch began
+    told: list[tuple[int, dict[str, float]]] = field(default_factory=list)  # what was measured, by step
+
+
+class Sums:
+    """The loss and its parts, added up over rows, as numbers that stay on their device."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.totals: dict[str, Tensor] = {}
+
+    def add(self, value: Tensor, batch: Batch) -> None:
+        """Add a batch's means."""
+        self.rows += batch.size
+        for name, part in {"loss": value, **{f"loss_{name}": p for name, p in batch.parts.items()}}.items():
+            added = part.detach() * batch.size
+            before = self.totals.get(name)
+            self.totals[name] = added if before is None else before + added
+
+    def means(self) -> dict[str, float]:
+        """By row: "loss", and each part as "loss_" and its name."""
+        return {name: float(total) / self.rows for name, total in self.totals.items()}
+
+
+class State:
+    """A training's state, which :meth:`restore` brings back bit for bit from :meth:`place` and tensors."""
+
+    def __init__(
+        self,
+        modules: Mapping[str, torch.nn.Module],  # by name, those that learn
+        optimizer: torch.optim.Optimizer,
+        scheduler: torch.optim.lr_scheduler.LRScheduler,
+        generator: np.random.Generator,
+        device: torch.device,
+    ) -> None:
+        self.modules = modules
+        self.optimizer = optimizer
+        self.scheduler = scheduler
+        self.generator = generator  # of the batches' order; what tokens are hidden needs no memory
+        self.device = device
+        self.at = Place()
+        self.sums = Sums()
+        self.best: dict[str, Tensor] | None = None  # the weights that scored best, by name
+
+    def weights(self) -> dict[str, Tensor]:
+        """Parameters and buffers by name; those that are shared are there once."""
+        found: dict[str, Tensor] = {}
+        for prefix, module in self.modules.items():
+            for named in (module.named_parameters(), module.named_buffers()):
+                found |= {f"{prefix}.{name}": value for name, value in named}
+        return found
+
+    def keep_best(self) -> None:
+        """Remember the weights as they are."""
+        self.best = {name: value.detach().clone() for name, value in self.weights().items()}
+
+    def take_best(self) -> None:
+        """Go back to the weights that were remembered."""
+        assert self.best is not None
+        _copy(self.best, self.weights())
+
+    def place(self) -> dict[str, Any]:
+        """What of the state is no tensor, as JSON values."""
+        self.at.rows = self.sums.rows
+        rates = [float(group["lr"]) for group in self.optimizer.param_groups]
+        return {**asdict(self.at), "rates": rates, "scheduler": self.scheduler.state_dict()}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensors of the state by name."""
+        found = {f"now.{name}": value for name, value in self.weights().items()}
+        found |= {f"best.{name}": value for name, value in (self.best or {}).items()}
+        found |= {f"sums.{name}": value for name, value in self.sums.totals.items()}
+        for number, moments in self.optimizer.state_dict()["state"].items():
+            found |= {f"optimizer.{number}.{name}": value for name, value in moments.items()}
+        found["random"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            found["random.cuda"] = torch.cuda.get_rng_state(self.device)
+        return found
+
+    def restore(self, place: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """Take over what :meth:`place` and :meth:`tensors` gave."""
+        plain = dict(place)
+        rates, scheduler = plain.pop("rates"), plain.pop("scheduler")
+        self.at = Place(**plain)
+        self.generator.bit_generator.state = self.at.order
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            start = len(prefix)
+            return {name[start:]: value for name, value in tensors.items() if name.startswith(prefix)}
+
+        _copy(part("now."), self.weights())
+        best = {name: value.to(self.device) for name, value in part("best.").items()}
+        self.best = best or None
+        self.sums.rows = self.at.rows
+        self.sums.totals = {name: value.to(self.device) for name, value in part("sums.").items()}
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in part("optimizer.").items():
+            number, _, of = name.partition(".")
+            moments.setdefault(int(number), {})[of] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        self.scheduler.load_state_dict(scheduler)
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+        torch.set_rng_state(tensors["random"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
+
+
+def _copy(source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> None:
+    with torch.no_grad():
+        for name, value in target.items():
+            value.copy_(source[name])

@@ -1,0 +1,330 @@
+"""A training that is killed goes on where it was, and ends in the very bits of one that was not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyarrow as pa
+import pytest
+import torch
+from masked_models import TEXTS, featuriser, small_bert
+from torch import Tensor, nn
+
+import harness
+from harness import checkpoint, training
+from harness.api import Batch, Context, Examples, Loss, Model
+from harness.checkpoint import seconds_before
+from harness.devices import Slot
+from harness.executors.local import LocalExecutor
+from harness.featurise import Words
+from harness.language import LanguageModel
+from harness.nn import TorchStudent
+from harness.plan import Step
+from harness.store import Store
+from harness.tiny import CheckContext, FromLabels, tiny_examples
+from harness.training import Training, train
+from harness_losses import CrossEntropy, SoftTargets, Triple, Weighted
+
+EXAMPLES, VALIDATION = tiny_examples()
+RAW = Examples(TEXTS * 5, ())
+
+
+@pytest.fixture(autouse=True)
+def always_kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A state is kept after each step."""
+    monkeypatch.setattr(checkpoint, "EVERY_S", -1.0)
+    monkeypatch.setattr(checkpoint, "_SHARE", 0)
+    monkeypatch.setattr(training, "_SCORED", 1)  # a validation each epoch
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+class Told(CheckContext):
+    """A context that remembers what was measured."""
+
+    def __init__(self, folder: Path, **options: Any) -> None:
+        super().__init__(folder, checkpoints=folder / "kept", **options)
+        self.measured: list[tuple[int, dict[str, float]]] = []
+
+    def progress(self, done: int, total: int, **scalars: float) -> None:
+        super().progress(done, total, **scalars)
+        if scalars:
+            self.measured.append((done, scalars))
+
+
+class Recurrent(nn.Module):
+    """Dropout, shared numbers, a buffer that learns, and one that is no part of what is saved."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(size, 6)
+        self.gru = nn.GRU(6, 5, batch_first=True, bidirectional=True)
+        self.norm = nn.BatchNorm1d(10)
+        self.output = nn.Sequential(nn.Dropout(0.3), nn.Linear(10, 6), nn.Linear(6, 3))
+        self.back = nn.Linear(6, size, bias=False)
+        self.back.weight = self.embedding.weight
+        self.register_buffer("scale", torch.ones(1), persistent=False)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        states, _ = self.gru(self.embedding(ids))
+        return self.output(self.norm(states.amax(1))) * self.scale  # type: ignore[no-any-return]
+
+
+class Killed(BaseException):
+    """Stands for a signal that leaves no time for anything."""
+
+
+@dataclass(frozen=True)
+class Dies(Loss):
+    """Another loss, until a call that it does not outlive."""
+
+    name = "dies"
+    of: Loss
+    calls: list[int]
+
+    def __repr__(self) -> str:
+        return repr(self.of)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return self.of.needs
+
+    def __call__(self, student: Tensor, teacher: Tensor | None, batch: Batch) -> Tensor:
+        self.calls[0] -= 1
+        if not self.calls[0]:
+            raise Killed
+        return self.of(student, teacher, batch)
+
+
+SETTINGS = Training(
+    epochs=4, batch_size=4, accumulate=2, learning_rate=3e-2, weight_decay=0.1, class_weights="balanced"
+)
+SUM = Weighted((SoftTargets(), CrossEntropy(), SoftTargets(1.0)), (1.0, 0.5, 0.2))
+
+
+def classified(context: Told, loss: Loss, settings: Training = SETTINGS) -> dict[str, Tensor]:
+    words = Words.fit(EXAMPLES.texts, 40)
+    torch.manual_seed(1)
+    module = Recurrent(words.size)
+    held_out = words.tokens(VALIDATION.texts), VALIDATION
+    train(module, words.tokens(EXAMPLES.texts), EXAMPLES, loss, settings, context, held_out)
+    return module.state_dict()
+
+
+def modelled(context: Told, loss: Loss) -> dict[str, Tensor]:
+    """A language model, narrower than its teacher, so that a map is learned along."""
+    reads, teacher, module = featuriser(), small_bert(0), small_bert(1, width=8, layers=1)
+    tokens = reads.tokens(RAW.texts)
+    settings = Training(epochs=3, batch_size=4, learning_rate=1e-2, epsilon=1e-6)
+    train(module, tokens, RAW, loss, settings, context, (tokens, RAW), (teacher, tokens))
+    return module.state_dict()
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize(
+    ("fitted", "loss", "deaths"),
+    [
+        # 30 texts in 8 batches and 4 steps an epoch
+        (classified, SUM, [1, 2, 7, 9, 3]),
+        (classified, FromLabels(), [8, 9, 8]),
+        (modelled, Triple(mse=0.1), [1, 6, 9, 2]),
+    ],
+    ids=["weighted", "epoch", "language"],
+)
+def test_the_bits_of_a_training_that_was_killed_again_and_again(
+    fitted: Any, loss: Loss, deaths: list[int], tmp_path: Path
+) -> None:
+    whole, parts = Told(tmp_path / "a"), Told(tmp_path / "b")
+    expected = fitted(whole, loss)
+    steps = []
+    for calls in deaths:
+        with pytest.raises(Killed):
+            fitted(parts, Dies(loss, [calls]))
+        index = list((tmp_path / "b" / "kept").glob("*.json"))
+        steps += [json.loads(path.read_text())["place"]["step"] for path in index]
+    assert steps == sorted(steps) and steps[-1] > 2  # it did go on each time
+    parts.measured.clear()
+    assert same(fitted(parts, loss), expected)
+    assert parts.measured == whole.measured
+    assert not parts.warnings and not whole.warnings
+    assert seconds_before(tmp_path / "b" / "kept") > 0 == seconds_before(tmp_path / "a" / "kept")
+    assert len(list((tmp_path / "b" / "kept").glob("*.safetensors"))) == 1
+
+
+def test_patience_and_the_best_weights_outlive_a_kill(tmp_path: Path) -> None:
+    settings = replace(SETTINGS, epochs=30, patience=2, learning_rate=0.3, schedule="constant")
+    whole, parts = Told(tmp_path / "a"), Told(tmp_path / "b")
+    expected = classified(whole, SUM, settings)
+    epochs = len(whole.measured)
+    assert 2 < epochs < 30  # it stopped, with the weights of an earlier epoch
+    with pytest.raises(Killed):
+        classified(parts, Dies(SUM, [8 * epochs - 3]), settings)
+    assert same(classified(parts, SUM, settings), expected)
+    assert parts.measured[-epochs:] == whole.measured
+
+
+def left_behind(context: Told) -> tuple[Path, Path]:
+    """The index and the numbers of a training that was killed in its second epoch."""
+    with pytest.raises(Killed):
+        classified(context, Dies(SUM, [12]))
+    assert context.checkpoints is not None
+    (index,), (numbers,) = (list(context.checkpoints.glob(f"*.{end}")) for end in ("json", "safetensors"))
+    return index, numbers
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda index, numbers: numbers.write_bytes(numbers.read_bytes()[:-7]), "its checksum is wrong"),
+        (lambda index, numbers: numbers.unlink(), "No such file"),
+        (lambda index, numbers: index.write_text("{"), "Expecting"),
+        (lambda index, numbers: index.write_text("{}"), "identity"),
+        (
+            lambda index, numbers: index.write_text(
+                json.dumps({**json.loads(index.read_text()), "identity": {"seed": 9}})
+            ),
+            "it is another training's",
+        ),
+    ],
+    ids=["cut", "gone", "torn", "empty", "foreign"],
+)
+def test_a_damaged_or_foreign_state_is_told_of_and_not_used(damage: Any, reason: str, tmp_path: Path) -> None:
+    context = Told(tmp_path / "b")
+    damage(*left_behind(context))
+    context.measured.clear()
+    found = classified(context, SUM)
+    (warning,) = context.warnings
+    assert warning.startswith("the kept state of a training is not used, and it begins anew: ")
+    assert reason in warning
+    whole = Told(tmp_path / "a")
+    assert same(found, classified(whole, SUM)) and context.measured == whole.measured
+    assert context.checkpoints is not None and not seconds_before(context.checkpoints)
+
+
+def test_a_training_with_other_settings_does_not_go_on_from_it(tmp_path: Path) -> None:
+    context, other = Told(tmp_path / "b"), replace(SETTINGS, learning_rate=1e-3)
+    left_behind(context)
+    assert same(classified(context, SUM, other), classified(Told(tmp_path / "a"), SUM, other))
+    assert not context.warnings
+
+
+def test_a_state_that_cannot_be_written_costs_a_warning(tmp_path: Path) -> None:
+    context, whole = Told(tmp_path / "b"), Told(tmp_path / "a")
+    (tmp_path / "file").write_text("")
+    context.checkpoints = tmp_path / "file" / "kept"
+    assert same(classified(context, SUM), classified(whole, SUM))
+    (warning,) = context.warnings
+    assert "its state cannot be kept: " in warning
+
+
+def test_short_trainings_keep_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "EVERY_S", 60.0)
+    classified(Told(tmp_path), SUM)
+    assert not (tmp_path / "kept").exists()
+
+
+# -- a worker that is killed --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class KillsOnce(Loss):
+    """A loss whose worker is killed at one of its calls, the first time that it comes so far."""
+
+    name = "kills-once"
+    task_types: ClassVar[frozenset[str]] = frozenset({"classification", "language-modelling"})
+    journal: str
+    at: int
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({"labels"})
+
+    def __call__(self, student: Tensor, teacher: Tensor | None, batch: Batch) -> Tensor:
+        journal = Path(self.journal)
+        with journal.open("a") as stream:
+            stream.write("x")
+        if journal.stat().st_size == self.at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return CrossEntropy()(student, teacher, batch)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmallReader(TorchStudent):
+    """A small language model that keeps its state after each step."""
+
+    name = "small-reader"
+    task_types: ClassVar[frozenset[str]] = frozenset({"language-modelling"})
+
+    epochs: int = 3
+    batch_size: int = 4
+
+    def fit(self, transfer: Examples, validation: Examples, loss: Loss, context: Context) -> Model:
+        checkpoint.EVERY_S, checkpoint._SHARE = -1.0, 0
+        module = small_bert(context.seed, width=8)
+        return self.learn(LanguageModel(module, featuriser(), (), context), transfer, validation, loss)
+
+
+@dataclass(frozen=True)
+class Raw(harness.Task):
+    """Texts alone."""
+
+    name = "raw"
+    task_type = "language-modelling"
+
+    def read(self, source: harness.Source) -> dict[str, pa.Table]:
+        return {split: pa.table({"text": TEXTS * 5}) for split in ("train", "validation", "test")}
+
+
+def step(kind: str, needs: dict[str, str], **components: Any) -> Step:
+    settings = {"source": "local", "fingerprint": "1", "seed": 5}
+    return Step(kind, f"{kind}-key", kind, components, settings, {"origin": "a test"}, needs, kind, kind)
+
+
+def performed(store: Path, *steps: Step) -> Sequence[Any]:
+    """The last events of some steps, one after another, in one worker after another."""
+    executor = LocalExecutor(store, (Slot("cpu"),))
+    ends = []
+    try:
+        for each in steps:
+            executor.submit(executor.free()[0], each)
+            while not (found := [e for e in executor.wait(1.0) if e.type not in ("progress", "warning")]):
+                pass
+            ends += found
+    finally:
+        executor.close()
+    return ends
+
+
+def test_a_worker_that_is_killed_costs_no_bit(tmp_path: Path) -> None:
+    data = step("data", {}, task=Raw())
+
+    def student(name: str, at: int) -> Step:
+        loss = KillsOnce(str(tmp_path / name), at)
+        return step("student", {"data": data.key}, student=SmallReader(), loss=loss)
+
+    (tmp_path / "a").mkdir()
+    whole, parts = tmp_path / "a" / "store", tmp_path / "b" / "store"
+    ends = performed(whole, data, student("one", 0))
+    assert [end.type for end in ends] == ["done", "done"]
+    killed = student("two", 13)
+    ends = performed(parts, data, killed, killed)
+    assert [end.type for end in ends] == ["done", "failed", "done"]
+    assert "SIGKILL" in ends[1].details["reason"]
+    batches = len((tmp_path / "one").read_text())
+    assert batches > 13 and len((tmp_path / "two").read_text()) == batches + 1  # one of them was done twice
+    found = [Store(root).find("student", killed.key) for root in (whole, parts)]
+    assert found[0] is not None and found[1] is not None
+    assert found[0].files == found[1].files  # with their checksums
+    assert found[0].result == found[1].result  # with the history
+    assert not (parts / "checkpoints" / killed.key).exists()
