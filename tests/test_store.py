@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
@@ -520,3 +521,28 @@ def test_a_timing_that_cannot_be_kept_is_no_failure(store: Store) -> None:
     (store.root / "timings.jsonl").mkdir()
     store.add_timing("w", "f", 1)
     assert store.timings() == {}
+
+
+# -- what long steps keep on the way --------------------------------------------------------------------
+
+
+def test_kept_states_are_no_artefacts_and_go_with_them(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    kept = store.checkpoints("k1")
+    assert not kept.exists() and kept.parent.parent == tmp_path
+    kept.mkdir(parents=True)
+    (kept / "state.json").write_text("{}")
+    assert store.find("student", "k1") is None
+    store.remove("student", "k1")  # as a step is that is to be done afresh
+    assert not kept.exists()
+    store.drop_checkpoints("k1")  # there need be none
+
+
+def test_states_that_none_came_back_to_are_swept_away(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for key, days in (("old", 15), ("new", 13)):
+        (kept := store.checkpoints(key)).mkdir(parents=True)
+        then = time.time() - days * 86_400
+        os.utime(kept, (then, then))
+    store.sweep()
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["new"]

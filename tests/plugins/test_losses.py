@@ -287,15 +287,12 @@ def test_mse_of_one_column_is_the_distance_of_scores() -> None:
 def test_which_tasks_losses_are_for() -> None:
     kinds = {type(loss).name: loss.task_types for loss in ALL if loss != MeanSquaredError(center=True)}
     assert {name for name, types in kinds.items() if "regression" in types} == {"mse"}
-    assert all(types >= {"classification", "tagging"} for types in kinds.values())
+    rows = {"classification", "tagging", "language-modelling"}
+    assert all(types >= rows for types in kinds.values())
     assert SquaredError().task_types == SquaredError().baseline_for == {"regression"}
-    assert (
-        MeanSquaredError(center=True).task_types
-        == CrossEntropy().baseline_for
-        == {"classification", "tagging"}
-    )
+    assert MeanSquaredError(center=True).task_types == CrossEntropy().baseline_for == rows
     assert Weighted((MeanSquaredError(), SquaredError())).task_types == {"regression"}
-    assert Weighted((MeanSquaredError(), SoftTargets())).task_types == {"classification", "tagging"}
+    assert Weighted((MeanSquaredError(), SoftTargets())).task_types == rows
     with pytest.raises(ValueError, match=r"no kind of task that all .* for: 'kl', 'squared-error'"):
         Weighted((SoftTargets(), SquaredError())).check()
 
@@ -311,6 +308,21 @@ def test_weighted_is_the_average_without_weights_and_nests() -> None:
     )
     assert outer.needs == {"logits", "labels"}
     assert inner.needs == {"logits"}
+
+
+def test_what_a_sum_is_made_of_is_told() -> None:
+    s, t, labels = logits(6, 4)
+    both = Weighted(
+        (SoftTargets(), SoftTargets(1.0), MeanSquaredError(), CrossEntropy()), (2.0, 1.0, 0.0, 0.5)
+    )
+    batch = harness.Batch(torch.as_tensor(labels), 6)
+    both(torch.as_tensor(s), torch.as_tensor(t), batch)
+    expected = {
+        "kl": value(SoftTargets(), s, t),
+        "kl-2": value(SoftTargets(1.0), s, t),
+        "cross-entropy": value(CrossEntropy(), s, t, labels),
+    }
+    assert {name: float(part) for name, part in batch.parts.items()} == pytest.approx(expected)
 
 
 def test_member_of_weight_zero_is_not_asked() -> None:
