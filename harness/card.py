@@ -83,7 +83,8 @@ def _origin(record: Found) -> str:
             f"A `{student}` distilled from a `{teacher}`, with the loss `{loss}` and the augmenter "
             f"`{augmenter}`.{weight}"
         )
-    what = f"`{student}` trained on gold labels alone" if student else f"`{teacher}` trained on gold labels"
+    learned = "to tell hidden tokens" if record["task"]["type"] == "language-modelling" else "on gold labels"
+    what = f"`{student}` trained {learned} alone" if student else f"`{teacher}` trained {learned}"
     return f"A {what}.{weight}"
 
 
@@ -127,7 +128,7 @@ def _forms(record: Found) -> str:
     machine = escape(str((record.get("provenance") or {}).get("cpu") or "an unknown CPU"))
     below = (
         f"Measured on one thread of {machine}, on test texts: single texts one after the other, from string "
-        f"to label, and all at once. A p90 takes {P90_FLOOR} queries, a p99 {P99_FLOOR}."
+        f"to answer, and all at once. A p90 takes {P90_FLOOR} queries, a p99 {P99_FLOOR}."
     )
     return "\n\n".join([_table(head, rows), below, *notes])
 

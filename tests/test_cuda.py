@@ -64,3 +64,22 @@ def test_what_cannot_be_captured_says_why(tmp_path: Path) -> None:
     with pytest.raises(Unsupported, match="no CUDA graph: ") as caught:
         GraphedModel(plain, TEXTS)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["crf", "language"])
+def test_what_graphs_are_not_for_is_refused_before_any_capture(kind: str, tmp_path: Path) -> None:
+    if kind == "crf":
+        from harness_teachers.sequences import SequenceModel
+
+        refused: TorchModel = SequenceModel(nn.Linear(1, 1), WORDS, ["O", "B-a"], CheckContext(tmp_path))
+    else:
+        from tokenizers import Tokenizer
+        from tokenizers.models import WordLevel
+
+        from harness.featurise import MaskedSubwords
+
+        tokenizer = Tokenizer(WordLevel({"[PAD]": 0, "[MASK]": 1, "sun": 2}, "[PAD]"))
+        reads = MaskedSubwords(tokenizer, 8, 0, 1)
+        refused = TorchModel(nn.Linear(1, 1), reads, [], CheckContext(tmp_path))
+    with pytest.raises(Unsupported, match="no CUDA graph: "):
+        GraphedModel(refused, TEXTS)
