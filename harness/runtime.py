@@ -1,4 +1,4 @@
-"""Exported models at work, from text to label, without torch: :func:`load` gives the form that is fastest.
+"""Exported models at work, from text to answer, without torch: :func:`load` gives the form that is fastest.
 
 An export is a folder: a graph, ``model.onnx``; for most its quantised form, ``model.int8.onnx``; for averaged
 words their table, ``averaged.npz``; what turns texts into ids, ``featuriser.json``; ``labels.json``; where
@@ -58,6 +58,8 @@ class Exported(Model):
 
     def label(self, text: str) -> str:
         """The class of one text: the short way, which latency is measured on."""
+        if self.of_words or self.of_masks:
+            raise Unsupported(f"this model {'tags words' if self.of_words else 'tells hidden tokens'}")
         return self.classes[self.single(self.featuriser.encode((text,))[0]).argmax()]
 
     def tags(self, text: str) -> list[str]:
@@ -91,7 +93,7 @@ class Exported(Model):
 
 
 class OnnxModel(Exported):
-    """A graph under ONNX Runtime, from ``ids`` (B, L), int64, to ``logits`` (B, C)."""
+    """A graph under ONNX Runtime, from ``ids`` (B, L) to ``logits``: :mod:`harness.onnx` says of what shape."""
 
     form = "onnx"
     file = GRAPH

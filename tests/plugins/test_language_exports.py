@@ -116,6 +116,8 @@ def test_masks_are_told(kind: str, make: Callable[[str], LanguageModel], tmp_pat
         *([name(best[0])], [name(best[1]), name(best[2])]),
         *([], [name(best[3])], [], []),
     ]
+    with pytest.raises(Unsupported, match="this model tells hidden tokens"):
+        form.label("sun")
     found = told(form, TEXTS)
     assert [len(answer["masks"]) for answer in found] == MASKS
     chances = torch.from_numpy(expected).softmax(1)

@@ -95,6 +95,8 @@ def test_parity_word_by_word(kind: str, make: Callable[[str], Model], tmp_path: 
     assert form.decide(TEXTS, expected).tolist() == decided.tolist()
     names = [form.classes[number] for number in decided]
     assert [tag for text in TEXTS for tag in form.tags(text)] == names
+    with pytest.raises(Unsupported, match="this model tags words"):
+        form.label("Sirius")
     tags, logits = form.tagged(TEXTS)
     assert tags.tolist() == decided.tolist() and np.array_equal(logits, form.predict(TEXTS))
     assert form.predict([]).shape == (0, TAGS) and form.decided([]).shape == (0,)
