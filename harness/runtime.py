@@ -93,7 +93,7 @@ class Exported(Model):
 
 
 class OnnxModel(Exported):
-    """A graph under ONNX Runtime, from ``ids`` (B, L) to ``logits``: :mod:`harness.onnx` says of what shape."""
+    """A graph under ONNX Runtime, from ``ids`` (B, L) to ``logits``; :mod:`harness.onnx` has their shapes."""
 
     form = "onnx"
     file = GRAPH
