@@ -105,6 +105,8 @@ def test_the_head_is_tied_to_the_embeddings(folder_of: Folder, context: CheckCon
     bias = module.head.bias[20]
     torch.testing.assert_close(after[..., 20] - bias, 2 * (before[..., 20] - bias))
     torch.testing.assert_close(after[..., :20], before[..., :20])
+    module(ids)[..., 20].sum().backward()  # type: ignore[no-untyped-call]
+    assert encoder.get_input_embeddings().weight.grad[20].any()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -175,7 +177,7 @@ def test_a_head_of_another_kind_is_refused(folder_of: Folder, context: CheckCont
 # -- token types -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("kind", "fewer"), zip(KINDS, [2 * 16, 2 * 16, 0], strict=True))
+@pytest.mark.parametrize(("kind", "fewer"), list(zip(KINDS, [2 * 16, 2 * 16, 0], strict=True)))
 def test_without_token_types_outputs_are_the_same(
     kind: str, fewer: int, folder_of: Folder, context: CheckContext
 ) -> None:
