@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from harness import __version__, advising, guiding, shipping
-from harness.command import (
+from harness import __version__
+from harness.commands import advising, guiding, shipping
+from harness.commands.common import (
     AS_JSON,
     HELP,
     INTERRUPTED,
@@ -19,9 +20,9 @@ from harness.command import (
     installed,
     results_option,
 )
-from harness.command import BAD_USAGE as BAD_USAGE
-from harness.command import reported as _reported
-from harness.folders import results_of
+from harness.commands.common import BAD_USAGE as BAD_USAGE
+from harness.commands.common import reported as _reported
+from harness.results.folders import results_of
 
 if TYPE_CHECKING:
     from harness.catalog import Catalog
@@ -98,7 +99,7 @@ def bench(
     as_json: bool,
 ) -> int:
     """Run what is missing of SUITE and write results/<suite>/."""
-    from harness import benching
+    from harness.commands import benching
     from harness.devices import slots
     from harness.tracking import chosen as tracker
 
@@ -131,8 +132,8 @@ def plan(
     as_json: bool,
 ) -> None:
     """Show what bench would do: cells, shared steps, what is stored, what cannot run, expected time."""
+    from harness.commands.display import show_plan
     from harness.devices import slots
-    from harness.display import show_plan
     from harness.runner import prepare
     from harness.store import Store
 
@@ -154,11 +155,11 @@ def report(suite: Path, results: Path, charts: bool) -> None:
 
     bench writes the page too; this makes it anew from the records, and the charts for papers.
     """
-    from harness import predictions
     from harness import report as pages
-    from harness.benching import check_writable
-    from harness.ranking import build
-    from harness.record import read
+    from harness.commands.benching import check_writable
+    from harness.results import predictions
+    from harness.results.ranking import build
+    from harness.results.record import read
 
     folder = results_of(suite, results)
     records, answers = read(folder / "records.jsonl"), predictions.read(folder)
@@ -181,7 +182,7 @@ def report(suite: Path, results: Path, charts: bool) -> None:
 def plugins(as_json: bool) -> None:
     """List components by kind, with where they come from, and plugins that failed."""
     from harness.catalog import load
-    from harness.display import show_plugins
+    from harness.commands.display import show_plugins
 
     show_plugins(load(), as_json)
 
@@ -199,9 +200,9 @@ def plugins(as_json: bool) -> None:
 @_reported
 def leaderboard(suite: Path, results: Path, form: str) -> None:
     """Print the table of SUITE: a suite's file, its name, or a folder of results."""
-    from harness import predictions
-    from harness.display import show_leaderboard
-    from harness.record import read
+    from harness.commands.display import show_leaderboard
+    from harness.results import predictions
+    from harness.results.record import read
 
     folder = results_of(suite, results)
     show_leaderboard(read(folder / "records.jsonl"), predictions.read(folder), form)

@@ -38,7 +38,7 @@ def export_module(
     """
     import torch
 
-    from harness import averaged
+    from harness.shipping import averaged
 
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
     try:

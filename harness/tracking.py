@@ -27,7 +27,7 @@ from harness.api import KINDS, Component, HarnessError, Unavailable, parameters_
 if TYPE_CHECKING:
     from harness.catalog import Catalog
     from harness.plan import Plan
-    from harness.record import Record
+    from harness.results.record import Record
 
 PATIENCE_S = 60.0  # how long the end of a run waits for a tracker to catch up
 _BACKLOG = 10_000  # events that a tracker may be behind before it is told no more of how far steps are

@@ -472,7 +472,7 @@ def test_what_a_run_leaves_can_be_compared_and_advised_on(copied: Home, invoke: 
 
 
 def test_a_run_keeps_the_predictions_of_other_sources(copied: Home, invoke: Invoke) -> None:
-    from harness import predictions
+    from harness.results import predictions
 
     folder = copied.path / "results" / "toys"
     before = predictions.read(folder)

@@ -18,11 +18,11 @@ from test_plan import Gold, Noise, Versions, changed, counts, of, planned, the
 import harness
 from harness import arrow
 from harness.api import Context, Examples, Loss, Masked, Model, Parameters, Recipe, Student, Task, Teacher
-from harness.collect import collect
-from harness.display import show_plan
+from harness.commands.display import show_plan
 from harness.job import perform
 from harness.plan import Cell, Plan, Step
-from harness.record import check
+from harness.results.collect import collect
+from harness.results.record import check
 from harness.runner import prepare
 from harness.schedule import Outcome
 from harness.store import Store

@@ -14,8 +14,8 @@ import torch
 from harness.api import HarnessError, Unsupported
 from harness.featurise import FILE, Words
 from harness.onnx import export_module
-from harness.quantise import quantise
 from harness.runtime import AVERAGED, FORMS, GRAPH, INT8, LABELS, MANIFEST, load, open_form
+from harness.shipping.quantise import quantise
 from harness_students.modules import AveragedWords, Convolutions
 from harness_students.ngrams import HashedNgrams
 

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 import harness
-from harness import catalog, columns, ranking, suite
+from harness import catalog, suite
 from harness.api import Examples
 from harness.catalog import Catalog, Entry
 from harness.plan import Plan, build
+from harness.results import columns, ranking
 from harness.suite import SuiteError
 from harness.tiny import CheckContext, FromLabels, tiny_examples
 

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.ranking import Leaderboard
-from harness.record import Record, publish
+from harness.results.ranking import Leaderboard
+from harness.results.record import Record, publish
 
 if TYPE_CHECKING:
-    from harness.predictions import Prediction
+    from harness.results.predictions import Prediction
 
 __all__ = ["without_charts", "write", "write_charts"]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.leaderboard import printable
-from harness.neighbours import KINDS
-from harness.record import Record
 from harness.report import loose
 from harness.report.figures import Json, axis, layout
 from harness.report.look import Look, pair
 from harness.report.sections import Entry, Section
+from harness.results.leaderboard import printable
+from harness.results.neighbours import KINDS
+from harness.results.record import Record
 
 MOST_POINTS = 60
 _NO_NAME = "\u00a0"  # plotly.js loses texts beside empty ones

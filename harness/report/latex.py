@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from harness.leaderboard import printable, provenance
-from harness.ranking import ROLES, Leaderboard
-from harness.record import Record
 from harness.report.sections import Section, sections
+from harness.results.leaderboard import printable, provenance
+from harness.results.ranking import ROLES, Leaderboard
+from harness.results.record import Record
 
 # What a paper has no room for: the rest is in the CSV.
 _LEFT_OUT = frozenset({"#", "role", "size", "agreement, %", "train, s", "n"})

@@ -9,7 +9,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.leaderboard import printable
 from harness.metrics import BINS
 from harness.report import loose
 from harness.report.figures import Json, axis, layout
@@ -17,9 +16,10 @@ from harness.report.language import loss_parts
 from harness.report.look import Look, pair
 from harness.report.sections import Entry, Section
 from harness.report.timing import timing
+from harness.results.leaderboard import printable
 
 if TYPE_CHECKING:
-    from harness.predictions import Prediction
+    from harness.results.predictions import Prediction
 
 MOST_CLASSES = 20
 MOST_POINTS = 40

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.record import Record
+from harness.results.record import Record
 
 SCORES = ("precision", "recall", "f1", "support")
 

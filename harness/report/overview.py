@@ -9,10 +9,10 @@ from urllib.parse import quote
 
 from harness import __version__
 from harness.api import HarnessError
-from harness.leaderboard import build, markdown, printable
-from harness.record import publish, read
 from harness.report.page import policy, static, template, trusted
 from harness.report.sections import Section, sections
+from harness.results.leaderboard import build, markdown, printable
+from harness.results.record import publish, read
 
 MARK = "<!-- written by harness, and anew by every run -->"
 TITLES = ("task", "teacher", "score", "best student", "score", "gain", "parameters")

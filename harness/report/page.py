@@ -15,16 +15,16 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from harness import __version__
-from harness.leaderboard import PROBLEM_TITLES, legend, printable
-from harness.ranking import PARTS, Leaderboard
-from harness.record import Record, dumps
 from harness.report import charts, language, looks, tasks
 from harness.report.figures import DATA, THEMES, Chart
 from harness.report.look import Look
 from harness.report.sections import Entry, Section, sections
+from harness.results.leaderboard import PROBLEM_TITLES, legend, printable
+from harness.results.ranking import PARTS, Leaderboard
+from harness.results.record import Record, dumps
 
 if TYPE_CHECKING:
-    from harness.predictions import Prediction
+    from harness.results.predictions import Prediction
 
 _FACETS = ("role", "student", "augmenter", "loss", "teacher")
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from harness.leaderboard import Column, columns, heading, printable, problems, ranked
 from harness.metrics import LOWER_IS_BETTER
-from harness.ranking import Leaderboard, Row, Table, reference
-from harness.record import Record
 from harness.report import loose
 from harness.report.loose import field
+from harness.results.leaderboard import Column, columns, heading, printable, problems, ranked
+from harness.results.ranking import Leaderboard, Row, Table, reference
+from harness.results.record import Record
 
 # Okabe & Ito (2008), told apart by the colour-blind too; black and yellow would be lost on one theme.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")

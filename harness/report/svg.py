@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.api import HarnessError
-from harness.ranking import Leaderboard
-from harness.record import Record, publish
 from harness.report import charts, looks, tasks
 from harness.report.figures import Chart, painted
 from harness.report.page import beside
 from harness.report.sections import sections
+from harness.results.ranking import Leaderboard
+from harness.results.record import Record, publish
 
 if TYPE_CHECKING:
-    from harness.predictions import Prediction
+    from harness.results.predictions import Prediction
 
 WIDTH = 640
 LIMIT = 120  # seconds for all of them

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 
-from harness.leaderboard import printable
-from harness.record import Latency
 from harness.report.figures import Json, axis, layout, log_axis
 from harness.report.look import Look
 from harness.report.sections import Entry, Section
+from harness.results.leaderboard import printable
+from harness.results.record import Latency
 
 
 def timing(section: Section) -> Look:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness import metrics, neighbours
+from harness import metrics
 from harness.api import Examples, HarnessError, Masked, Model, Task, Teacher, words_before
-from harness.neighbours import Neighbours
-from harness.predictions import masked_in, of_masked, tags_of
+from harness.results import neighbours
+from harness.results.neighbours import Neighbours
+from harness.results.predictions import masked_in, of_masked, tags_of
 from harness.steps import data
 from harness.tagging import tagging
 
@@ -32,8 +33,8 @@ def run(job: Job) -> dict[str, Any]:
     """Result: metrics by split; the folder holds the logits by split, each (N, C) float32.
 
     Of tagging, it also holds the tags that the model decided for, (N,) int16; of language modelling, in
-    place of logits, what came of each hidden token (:func:`harness.predictions.of_masked`) and the nearest
-    neighbours of words, of which the result has some as `neighbours`.
+    place of logits, what came of each hidden token (:func:`harness.results.predictions.of_masked`) and the
+    nearest neighbours of words, of which the result has some as `neighbours`.
     """
     from safetensors.numpy import load_file, save_file
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from harness import parity
 from harness.api import Examples, HarnessError, Model, Unsupported, words_before
+from harness.shipping import parity
 from harness.steps import data
 
 if TYPE_CHECKING:
@@ -27,12 +27,12 @@ TEXTS, FEWER, LARGE = 4096, 256, 1_000_000
 def run(job: Job) -> dict[str, Any]:
     """Result: `exported` and what was found of each of its `forms`, or the `reason` why there is none.
 
-    Of a form: what :func:`harness.parity.compare` found; its `file_bytes`, and `size_bytes` with all that it
-    needs beside it.
+    Of a form: what :func:`harness.shipping.parity.compare` found; its `file_bytes`, and `size_bytes` with all
+    that it needs beside it.
     """
     from harness.onnx import GRAPH  # also so that the step's key covers how a module is exported
-    from harness.quantise import quantise
     from harness.runtime import FORMS, INT8, open_form
+    from harness.shipping.quantise import quantise
 
     model = job.model()
     try:

@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness import clock, cuda
 from harness.api import MASK, Examples, Model, Unsupported
 from harness.devices import Slot, cpu_count
 from harness.nn import TorchModel
 from harness.runtime import FORMS, Exported, open_form
-from harness.steps import data
+from harness.steps import clock, cuda, data
 
 if TYPE_CHECKING:
     from harness.job import Job

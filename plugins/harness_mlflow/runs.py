@@ -14,7 +14,7 @@ from harness.api import HarnessError, Unavailable
 from harness.tracking import Follower, Run, Tracker, measured, parameters, require, results
 
 if TYPE_CHECKING:
-    from harness.record import Record
+    from harness.results.record import Record
 
 _AT_ONCE = 100  # parameters or tags in one call, as the server allows
 _LONGEST = 500  # characters of a parameter or tag, as older servers allow

@@ -13,7 +13,7 @@ from harness.api import HarnessError
 from harness.tracking import Follower, Run, Tracker, measured, parameters, require, results
 
 if TYPE_CHECKING:
-    from harness.record import Record
+    from harness.results.record import Record
 
 
 @dataclass(frozen=True)

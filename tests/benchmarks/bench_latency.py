@@ -86,8 +86,8 @@ def models(train: list[str], classes: tuple[str, ...], folder: Path) -> dict[str
     import torch
 
     from harness.nn import TorchModel
-    from harness.quantise import quantise
     from harness.runtime import FORMS, load
+    from harness.shipping.quantise import quantise
     from harness.testing import CheckContext
     from harness_students.words import Cnn, Mlp
     from harness_teachers.transformer import MiniLM
@@ -131,7 +131,7 @@ def untrained(teacher: Any, classes: tuple[str, ...], context: Any) -> Any:
 
 def main() -> None:
     """Measure in turns, print, and record if asked to."""
-    from harness import clock
+    from harness.steps import clock
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--turns", type=int, default=5)

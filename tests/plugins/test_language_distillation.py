@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 from components import Inline, plan_of
 
-from harness import catalog, predictions, report
-from harness.collect import collect
-from harness.leaderboard import to_markdown
-from harness.ranking import Row, build
-from harness.record import check, dumps
+from harness import catalog, report
 from harness.report.language import nearest_words
 from harness.report.page import _cards
 from harness.report.sections import sections
+from harness.results import predictions
+from harness.results.collect import collect
+from harness.results.leaderboard import to_markdown
+from harness.results.ranking import Row, build
+from harness.results.record import check, dumps
 from harness.runner import run
 from harness.store import Store
 

@@ -16,14 +16,14 @@ import onnx
 import pytest
 import torch
 
-from harness.answering import as_tsv, told
 from harness.api import Unsupported
 from harness.language import LanguageModel
 from harness.onnx import OnnxModel
-from harness.parity import compare_language, is_same, too_much_lost
-from harness.quantise import quantise
 from harness.runtime import load
-from harness.streaming import answers
+from harness.shipping.answering import as_tsv, told
+from harness.shipping.parity import compare_language, is_same, too_much_lost
+from harness.shipping.quantise import quantise
+from harness.shipping.streaming import answers
 from harness.tiny import HIDDEN, CheckContext, FromLabels, tiny_examples
 from harness_students.transformer import TransformerStudent
 from harness_students.words import Mlp

@@ -17,8 +17,8 @@ from harness.api import Examples, Model, Unsupported
 from harness.chain import FILE as CHAIN
 from harness.chain import Chain
 from harness.onnx import OnnxModel
-from harness.quantise import quantise
 from harness.runtime import load
+from harness.shipping.quantise import quantise
 from harness.tiny import TAGS, CheckContext, FromLabels, tiny_examples
 from harness_students.taggers import BiLstmTagger, CnnTagger
 from harness_students.transformer import TransformerStudent

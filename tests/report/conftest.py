@@ -12,7 +12,7 @@ from opening import Browser
 from reporting import Results, hostile
 
 from harness import report
-from harness.record import write as write_records
+from harness.results.record import write as write_records
 
 # No window, no sandbox (as root there is none), and nothing that the browser does on its own account.
 ARGUMENTS = [

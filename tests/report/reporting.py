@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from harness import record
-from harness.predictions import Prediction
-from harness.ranking import Leaderboard, build
-from harness.record import Record
+from harness.results import record
+from harness.results.predictions import Prediction
+from harness.results.ranking import Leaderboard, build
+from harness.results.record import Record
 
 CLASSES = ("anger", "joy", "love")
 TESTED = 120

@@ -6,10 +6,10 @@ import random
 import pytest
 from reporting import HOSTILE, Results
 
-from harness.ranking import build
 from harness.report import charts, tasks
 from harness.report.figures import THEMES, log_axis, painted
 from harness.report.sections import Section, sections
+from harness.results.ranking import build
 
 
 def section_of(results: Results, predictions: bool = False) -> Section:

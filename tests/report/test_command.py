@@ -8,9 +8,9 @@ import pytest
 from click.testing import CliRunner, Result
 from reporting import Results
 
-from harness import predictions
 from harness.cli import main
-from harness.record import write as write_records
+from harness.results import predictions
+from harness.results.record import write as write_records
 
 
 @pytest.fixture

@@ -11,14 +11,15 @@ import pytest
 from opening import Browser
 from reporting import HOSTILE, Results
 
-from harness import predictions, report
+from harness import report
 from harness.api import Masked
-from harness.columns import columns
-from harness.leaderboard import legend, to_csv, to_markdown
 from harness.metrics import language_modelling
 from harness.report import looks
 from harness.report.language import nearest_words
 from harness.report.sections import sections
+from harness.results import predictions
+from harness.results.columns import columns
+from harness.results.leaderboard import legend, to_csv, to_markdown
 
 TEXTS = 120
 ROWS = np.repeat(np.arange(TEXTS), 3)

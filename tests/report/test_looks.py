@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from reporting import Results, answers
 
-from harness.predictions import Prediction
-from harness.ranking import build
 from harness.report import looks
 from harness.report.sections import sections
+from harness.results.predictions import Prediction
+from harness.results.ranking import build
 
 
 def looked(results: Results) -> dict[str, looks.Look]:

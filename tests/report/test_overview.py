@@ -4,8 +4,8 @@ from pathlib import Path
 
 from reporting import Results, hostile
 
-from harness.record import write as write_records
 from harness.report import overview
+from harness.results.record import write as write_records
 
 
 def put(results: Results, folder: Path) -> None:

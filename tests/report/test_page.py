@@ -16,11 +16,12 @@ from typing import Any
 import pytest
 from reporting import HOSTILE, Results, hostile
 
-from harness import HarnessError, record
-from harness.ranking import build
+from harness import HarnessError
 from harness.report import svg
 from harness.report.latex import to_latex
 from harness.report.page import embedded, packed_plotly, policy, render, static
+from harness.results import record
+from harness.results.ranking import build
 
 
 class Parsed(HTMLParser):

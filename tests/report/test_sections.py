@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from reporting import Results
 
-from harness.ranking import build
 from harness.report.sections import COLOURS, Section, sections
+from harness.results.ranking import build
 
 
 def of(results: Results, predictions: bool = True) -> list[Section]:

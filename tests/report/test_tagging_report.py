@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from reporting import Results
 
-from harness import predictions, report
-from harness.columns import columns
-from harness.leaderboard import to_csv, to_markdown
+from harness import report
 from harness.report import looks
 from harness.report.sections import sections
+from harness.results import predictions
+from harness.results.columns import columns
+from harness.results.leaderboard import to_csv, to_markdown
 from harness.tagging import tagging
 
 CLASSES = ("O", "B-loc", "I-loc", "B-per", "I-per")

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pytest
 from stepbench import Bench, Given, Speaker
 
-from harness import clock
 from harness.api import MASK
 from harness.devices import cpu_count
 from harness.runtime import load
+from harness.steps import clock
 from harness_teachers.masked_lm import MaskedLM
 
 TEXTS = [

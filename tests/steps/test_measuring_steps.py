@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 from stepbench import Bench, Says, Scored, Speaker
 
-from harness import clock
 from harness.api import HarnessError, Unsupported
 from harness.devices import cpu_count
 from harness.featurise import Words
 from harness.runtime import FORMS, load
-from harness.steps import latency
+from harness.steps import clock, latency
 from harness.store import Artefact
 from harness.tiny import FromLabels
 from harness_students.words import Mlp
@@ -156,7 +155,7 @@ def test_what_cannot_be_quantised_says_why(
     def refuse(folder: Path) -> None:
         raise Unsupported("the graph cannot be quantised: too odd")
 
-    monkeypatch.setattr("harness.quantise.quantise", refuse)
+    monkeypatch.setattr("harness.shipping.quantise.quantise", refuse)
     found = bench.run("export", {"data": data, "model": student}, student=STUDENT)
     assert found.result["forms"]["onnx-int8"] == {"rejected": "the graph cannot be quantised: too odd"}
     with pytest.raises(HarnessError, match="has no form 'onnx-int8': the graph cannot be quantised: too odd"):

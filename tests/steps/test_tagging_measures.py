@@ -12,9 +12,9 @@ from stepbench import Bench, Says, Spans, Speaker
 
 from harness.api import Examples, HarnessError, Teacher
 from harness.devices import cpu_count
-from harness.parity import compare, is_same, too_much_lost
+from harness.results.spans import spans_of
 from harness.runtime import load
-from harness.spans import spans_of
+from harness.shipping.parity import compare, is_same, too_much_lost
 from harness_students.taggers import CnnTagger
 from harness_teachers.bilstm_crf import BiLstmCrf
 from harness_teachers.pupil import Pupil

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import harness
-from harness.record import Record
+from harness.results.record import Record
 from harness.tracking import Follower, Run, Tracker
 
 

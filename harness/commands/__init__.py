@@ -1,0 +1,1 @@
+"""The commands of the terminal, beside `harness.cli`, and what they show."""

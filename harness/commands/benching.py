@@ -1,0 +1,152 @@
+"""What the command does with a plan: run what is missing, then write records, tables and the page."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.api import HarnessError
+
+if TYPE_CHECKING:
+    from harness.catalog import Catalog
+    from harness.devices import Slot
+    from harness.plan import Plan
+    from harness.schedule import Estimates, Outcome
+    from harness.tracking import Tracker, Trackers
+
+STATUSES = ("ok", "failed", "unavailable", "incompatible")
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a run ended."""
+
+    counts: dict[str, int]  # of the cells that were asked for, by status
+    folder: Path  # that has the results
+    interrupted: bool
+
+
+def bench(
+    plan: Plan,
+    chosen: Plan,
+    catalog: Catalog,
+    places: Sequence[Slot],
+    store: Path,
+    results: Path,
+    *,
+    fresh: bool = False,
+    as_json: bool = False,
+    trackers: Iterable[Tracker] = (),
+    estimates: Estimates | None = None,
+) -> Ran:
+    """Run what is missing of `chosen`, a part of `plan` or all of it, and write the plan's results.
+
+    `estimates` say how long steps should take, where the store's timings are not to be gone by.
+    Raises HarnessError before anything runs where a tracker cannot be used, or results have no place.
+    """
+    from harness.tracking import follow
+
+    folder = results / plan.suite.name
+    check_writable(folder)
+    with follow(trackers, chosen, folder) as following:
+        return _bench(
+            plan,
+            chosen,
+            catalog,
+            places,
+            store,
+            folder,
+            following,
+            fresh=fresh,
+            as_json=as_json,
+            estimates=estimates,
+        )
+
+
+def _bench(
+    plan: Plan,
+    chosen: Plan,
+    catalog: Catalog,
+    places: Sequence[Slot],
+    store: Path,
+    folder: Path,
+    following: Trackers,
+    *,
+    fresh: bool,
+    as_json: bool,
+    estimates: Estimates | None,
+) -> Ran:
+    from harness import report as pages
+    from harness.commands.display import complain, display
+    from harness.executors.local import LocalExecutor
+    from harness.results import leaderboard, predictions
+    from harness.results.collect import collect
+    from harness.results.ranking import of_run
+    from harness.results.record import merge, read
+    from harness.runner import prepare, run
+    from harness.store import Store
+
+    written = folder / "records.jsonl"
+    before = read(written) if written.exists() else []
+    predicted = predictions.read(folder)
+    kept = Store(store)
+    if fresh:
+        for step in chosen.steps.values():
+            kept.remove(step.kind, step.key)
+    interrupted = False
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    with display(as_json, plan=chosen, slots=len(places)) as show:
+
+        def observe(event: dict[str, Any]) -> None:
+            show(event)
+            following(event)
+            following.complain(show)
+
+        try:
+            executor = LocalExecutor(store, places)
+            schedule = run(chosen, kept, executor, observe, plan.suite.time_limit, estimates)
+        except KeyboardInterrupt:
+            interrupted = True
+            schedule = prepare(chosen, kept)
+    # Cells that this call was not asked for stand in the tables too, where they are stored.
+    whole = schedule if chosen is plan else prepare(plan, kept)
+
+    def outcome(key: str) -> Outcome:
+        return (schedule if key in schedule.states else whole).outcome(key)
+
+    records = list(collect(plan, outcome, kept, catalog))
+    merged = merge(before, records)
+    answers = predictions.merge(
+        predicted, predictions.collect(plan, records, kept), merged, {record["cell"] for record in records}
+    )
+    board = leaderboard.write(merged, folder, answers)
+    try:
+        pages.write(board, merged, answers, folder)
+    except HarnessError as error:  # the records and tables are written: a page can be made of them any time
+        complain(f"no report was written: {error}")
+    asked = {cell.key for cell in chosen.cells}
+    mine = [record for record in records if record["cell"] in asked]
+    counts = {status: sum(r["status"] == status for r in mine) for status in STATUSES}
+    following.finish(mine, interrupted)
+    following.complain(show)
+    show.finish(of_run(board, records), counts, folder, interrupted)
+    return Ran(counts, folder, interrupted)
+
+
+def check_writable(folder: Path) -> None:
+    """Better to learn now than after hours that the results have no place."""
+    import tempfile
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise HarnessError(f"cannot write results to {str(folder)!r}: {error.strerror or error}") from None

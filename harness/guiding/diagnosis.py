@@ -1,0 +1,218 @@
+"""What a task's data and its teacher say before anything is distilled: is it likely to pay?
+
+Everything is counted on the splits as the data step keeps them, and on predictions of the test split. The
+verdict goes by the headroom, the teacher's score less a bag of words': what soft labels could carry over.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from harness.guiding import duplicates
+from harness.results.intervals import SIGNIFICANT
+
+if TYPE_CHECKING:
+    from harness.results.predictions import Prediction
+    from harness.results.statistics import Difference
+
+BINS = 10  # of the confidence histogram, of equal width
+_ROOM = 0.01  # headroom that is worth a teacher
+_FEW, _LONG, _UNEVEN = 5_000, 100, 10.0  # training texts; words; times the smallest class
+_OVER, _SURE = (
+    0.05,
+    0.99,
+)  # calibration error that wants a temperature; confidence that leaves soft labels hard
+
+Rows = Sequence[tuple[str, str]]  # (text, label)
+
+
+def of_data(splits: Mapping[str, Rows]) -> dict[str, Any]:
+    """Sizes, classes, lengths, duplicates, leaks and contradictions; plain JSON values."""
+    texts = {split: [text for text, _ in rows] for split, rows in splits.items()}
+    counts = Counter(label for rows in splits.values() for _, label in rows)
+    (largest, most), (smallest, least) = counts.most_common(1)[0], counts.most_common()[-1]
+    total = sum(counts.values())
+    contradictory, repeated, wrong = duplicates.conflicts(row for rows in splits.values() for row in rows)
+    pairs = (("train", "validation"), ("train", "test"), ("validation", "test"))
+    return {
+        "splits": {
+            split: {
+                "rows": len(rows),
+                "words": _lengths(texts[split]),
+                "classes": dict(sorted(Counter(label for _, label in rows).items())),
+                "duplicates": duplicates.within(texts[split])._asdict(),
+            }
+            for split, rows in splits.items()
+        },
+        "classes": {
+            "number": len(counts),
+            "largest": largest,
+            "share": most / total,
+            "smallest": smallest,
+            "imbalance": most / least,
+        },
+        "leaks": {
+            f"{split} in {where}": duplicates.between(texts[where], texts[split])._asdict()
+            for where, split in pairs
+        },
+        "searched": {split: min(len(each), duplicates.MOST) for split, each in texts.items()},
+        "contradictions": {
+            "texts": contradictory,
+            "rows_repeated": repeated,
+            "rows_wrong": wrong,
+            "share": wrong / total,
+            "share_of_repeated": wrong / repeated if repeated else None,
+        },
+    }
+
+
+def _lengths(texts: Sequence[str]) -> dict[str, float]:
+    import numpy as np
+
+    words = np.array([len(text.split()) for text in texts])
+    middle, high, higher = np.percentile(words, [50, 90, 99])
+    numbers = {"mean": words.mean(), "median": middle, "p90": high, "p99": higher, "longest": words.max()}
+    return {name: float(number) for name, number in numbers.items()}
+
+
+def calibration(one: Prediction) -> dict[str, Any]:
+    """How sure a model is and how often it is right, in bins of confidence; on texts with a gold label."""
+    import numpy as np
+
+    known = one.gold >= 0
+    sure = one.confidence[known].astype(np.float64)
+    right = one.predicted[known] == one.gold[known]
+    place = np.clip(np.ceil(sure * BINS).astype(np.int64) - 1, 0, BINS - 1)
+    bins = []
+    for number in range(BINS):
+        inside = place == number
+        bins.append(
+            {
+                "low": number / BINS,
+                "high": (number + 1) / BINS,
+                "texts": int(inside.sum()),
+                "accuracy": float(right[inside].mean()) if inside.any() else None,
+                "confidence": float(sure[inside].mean()) if inside.any() else None,
+            }
+        )
+    return {
+        "mean_confidence": float(sure.mean()),
+        "overconfidence": float(sure.mean() - right.mean()),
+        "sure": float((sure >= _SURE).mean()),
+        "histogram": bins,
+    }
+
+
+def together(teacher: Prediction, other: Prediction) -> dict[str, float]:
+    """On how many of the same texts two models agree, and which of them is right; shares."""
+    known = teacher.gold >= 0
+    a, b = (one.predicted[known] == one.gold[known] for one in (teacher, other))
+    same = teacher.predicted[known] == other.predicted[known]
+    return {
+        "agreement": float(same.mean()),
+        "only_teacher_right": float((a & ~b).mean()),
+        "only_bag_of_words_right": float((b & ~a).mean()),
+        "both_wrong": float((~a & ~b).mean()),
+    }
+
+
+def headroom(gap: Difference | None) -> dict[str, float] | None:
+    """A teacher's score less a bag of words', as plain values."""
+    if gap is None:
+        return None
+    return {name: float(getattr(gap, name)) for name in ("value", "low", "high", "p")}
+
+
+# -- the verdict ---------------------------------------------------------------------------------------------
+
+
+def verdict(found: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """Whether distillation is likely to pay ("likely", "unlikely" or "unclear"), and why, in sentences."""
+    pays, told = _pays(found)
+    train = found["splits"]["train"]
+    rows, words, classes = train["rows"], train["words"], found["classes"]
+    if rows < _FEW:
+        told.append(
+            f"{rows:,} training texts are few: new texts by augmentation, and above all unlabelled ones of "
+            "the same kind, are what a student would learn most from"
+        )
+    else:
+        told.append(
+            f"with {rows:,} training texts, unlabelled ones of the same kind may still add to what a student "
+            "learns; augmentation by rule adds less"
+        )
+    if words["median"] > _LONG:
+        told.append(
+            f"half of the texts have more than {words['median']:.0f} words: cut pieces of them (sentences, "
+            "runs of words) make cheap new texts, and a teacher may not read to the end"
+        )
+    if classes["imbalance"] > _UNEVEN:
+        told.append(
+            f"'{classes['largest']}' has {classes['imbalance']:.0f} times the texts of "
+            f"'{classes['smallest']}': look at macro F1, and try class weights"
+        )
+    leaked = sum(found["leaks"]["test in train"].values())
+    if leaked:
+        share = leaked / max(1, found["splits"]["test"]["rows"])
+        told.append(
+            f"{leaked:,} test texts ({share:.1%}) stand in the training split too, wholly or nearly: scores "
+            "of all models are too good"
+        )
+    if wrong := found["contradictions"]["rows_wrong"]:
+        told.append(
+            f"equal texts with other labels make {wrong:,} rows ({found['contradictions']['share']:.1%}) "
+            "that no model can get right"
+        )
+    return pays, told
+
+
+def _pays(found: Mapping[str, Any]) -> tuple[str, list[str]]:
+    bag = found["bag_of_words"]
+    left = 1 - bag["accuracy"]
+    if not found["teachers"]:
+        if left < _ROOM:
+            right = f"{bag['accuracy']:.1%}"
+            return "unlikely", [f"a bag of words is right on {right}: there is next to no room above"]
+        return "unclear", [
+            f"a bag of words is wrong on {left:.1%}; whether a teacher knows better is not known: name one "
+            "with --teacher"
+        ]
+    best = max(found["teachers"], key=lambda teacher: float(teacher["accuracy"]))
+    gap, name = best["headroom"], best["name"]
+    if gap is None:
+        value, sure = best["accuracy"] - bag["accuracy"], False
+        between = ""
+    else:
+        value, sure = gap["value"], gap["p"] < SIGNIFICANT
+        between = f" ({100 * gap['low']:+.1f} to {100 * gap['high']:+.1f})"
+    points = f"{100 * value:+.1f} points{between}"
+    told = []
+    if sure and value >= _ROOM:
+        pays = "likely"
+        told.append(
+            f"teacher {name} is {points} ahead of a bag of words: there is something to hand on, and a "
+            "student that sees word order can take most of it"
+        )
+    elif value < _ROOM and (gap is None or gap["high"] < 2 * _ROOM or value <= 0):
+        pays = "unlikely"
+        told.append(f"teacher {name} is {points} ahead of a bag of words: ship the bag of words")
+    else:
+        pays = "unclear"
+        told.append(
+            f"teacher {name} is {points} ahead of a bag of words: {found['splits']['test']['rows']:,} test "
+            "texts are too few to tell"
+        )
+    if best["ece"] > _OVER:
+        over = best.get("overconfidence", 0.0) > 0
+        told.append(
+            f"it is {'surer' if over else 'less sure'} than it is right, by {100 * best['ece']:.1f} points "
+            f"on average (ECE): try a loss with a temperature {'above' if over else 'below'} 1"
+        )
+    elif best["sure"] > 0.9:
+        told.append(
+            f"it is {_SURE:.0%} sure or more of {best['sure']:.0%} of the texts: its soft labels say little "
+            "more than hard ones, except with a temperature above 1, or on new texts"
+        )
+    return pays, told

@@ -1,0 +1,266 @@
+"""From labelled texts, or tagged words, in a file to a small model in a folder: ``harness distill``."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import HarnessError
+from harness.api import Unavailable
+from harness.commands.common import INTERRUPTED, OK, SOME_FAILED, installed
+from harness.guiding import budget, labelled
+from harness.guiding.labelled import Data
+from harness.results.columns import printable
+
+if TYPE_CHECKING:
+    from harness.catalog import Catalog
+    from harness.devices import Slot
+    from harness.plan import Plan
+    from harness.results.recommend import Limits
+    from harness.suite import Suite
+
+SUITE, MODEL = "suite.toml", "model"
+
+
+def distill(wishes: Wishes, limits: Limits, store: Path, devices: str, changed: Sequence[str] = ()) -> int:
+    """All of it; the command's exit status. `changed` are the options that only a new suite heeds."""
+    from harness.commands import benching
+    from harness.devices import slots
+    from harness.guiding import shortlist
+    from harness.shipping import bundle
+    from harness.store import Store
+
+    catalog, places, out = installed(), slots(devices), wishes.out
+    bundle.check_place(out / MODEL)
+    data = look(wishes, catalog)
+    _say(*data.told)
+    path = out / SUITE
+    if path.exists():
+        suite = _kept(path, wishes, catalog)
+        idle = f"; {', '.join(changed)} changed nothing" if changed else ""
+        _say(f"running {path} as it stands: delete it to choose anew{idle}")
+    else:
+        suite, why = _chosen(wishes, data, catalog, places, store)
+        _say(*why)
+    plan = _plan(suite, catalog, places)
+    gpu = any(place.is_gpu for place in places)
+    rates = budget.Rates(Store(store).timings(), plan.steps, data.size, gpu)
+    ran = benching.bench(plan, plan, catalog, places, store, out, trackers=suite.trackers, estimates=rates)
+    if ran.interrupted:
+        return INTERRUPTED
+    fingerprint = next((cell.source.fingerprint for cell in plan.cells if cell.source is not None), "")
+    shipped = shortlist.ship(ran.folder, fingerprint, limits, store, out / MODEL)
+    shortlist.tell(shipped)
+    if shipped.record:
+        use = f"harness predict {shlex.quote(str(out / MODEL))} < texts.txt"
+        _say(f"  model       {out / MODEL}/; use it: {use}")
+    _say(
+        f"  report      {ran.folder / 'index.html'}; table: {ran.folder / 'leaderboard.md'}",
+        f"  suite       {path}: edit it, then: harness bench {_again(out)}",
+    )
+    return OK if shipped.record and not ran.counts["failed"] else SOME_FAILED
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the user asks for."""
+
+    file: Path
+    text: str
+    label: str
+    teacher: str | None
+    seconds: float
+    seeds: int | None
+    unlabelled: Path | None
+    out: Path
+    tagged: bool = False  # words have tags; columns are then those of `conll-file`, "" for the usual ones
+
+    @property
+    def task(self) -> dict[str, Any]:
+        """The settings of the task that the file is."""
+        names = ("tokens", "tags") if self.tagged else ("text", "label")
+        columns = dict(zip(names, (self.text, self.label), strict=True))
+        if not self.tagged:
+            return {"use": "file", "train": str(self.file), **columns}
+        numbered = {
+            name: int(given) if re.fullmatch(r"-?\d+", given) else given for name, given in columns.items()
+        }
+        return {"use": "conll-file", "train": str(self.file), **numbered}
+
+    @property
+    def name(self) -> str:
+        """The suite's: the file's, as far as it can be a folder's."""
+        stem = re.sub(r"[^a-z0-9]+", "-", self.file.name.partition(".")[0].lower()).strip("-") or "texts"
+        return f"{stem}-texts" if stem == MODEL else stem
+
+
+# -- the file ------------------------------------------------------------------------------------------------
+
+
+def look(wishes: Wishes, catalog: Catalog) -> Data:
+    """Read the file as the task will; HarnessError where no model can be made of it."""
+    task: Any = catalog.build("task", wishes.task)
+    read = labelled.look_at_words if wishes.tagged else labelled.look_at_texts
+    return read(task, wishes.unlabelled)
+
+
+# -- the suite -----------------------------------------------------------------------------------------------
+
+
+def fill(wishes: Wishes, level: budget.Level, teacher: dict[str, Any], *, pool: int, chosen: str) -> str:
+    """The recipe as a suite of this file."""
+    from importlib import resources
+
+    from jinja2 import Environment, StrictUndefined
+
+    def toml(value: Any) -> str:
+        if isinstance(value, int):
+            return str(value)
+        plain = [str(each) for each in value] if isinstance(value, list | tuple) else str(value)
+        return json.dumps(plain, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    environment.filters["toml"] = toml
+    recipe = resources.files("harness.guiding").joinpath("recipes", "distill.toml.jinja").read_text("utf-8")
+    return environment.from_string(recipe).render(
+        again=printable(_again(wishes.out)),
+        chosen=printable(chosen),
+        name=wishes.name,
+        seeds=range(level.seeds),
+        task=wishes.task,
+        tagged=wishes.tagged,
+        column="text" if wishes.tagged else wishes.text,
+        teacher=teacher["use"],
+        pupil=teacher["pupil"],
+        epochs=level.epochs if teacher["epochs"] else 0,
+        students=list(level.students),
+        copies=level.copies,
+        unlabelled=wishes.unlabelled if pool else "",
+        pool=pool,
+        losses=list(level.losses),
+    )
+
+
+def _again(out: Path) -> str:
+    return f"{shlex.quote(str(out / SUITE))} --results {shlex.quote(str(out))}"
+
+
+def _kept(path: Path, wishes: Wishes, catalog: Catalog) -> Suite:
+    """The suite that stands there, if it is of this file."""
+    from harness import suite as suites
+
+    suite = suites.load(path, catalog)
+    (task, *others) = suite.tasks
+    given = {"name": wishes.task["use"], **{key: to for key, to in wishes.task.items() if key != "use"}}
+    if others or any(str(getattr(task, name, None)) != str(value) for name, value in given.items()):
+        raise HarnessError(
+            f"{path} is the suite of other data than {wishes.file} with these columns; name another --out"
+        )
+    return suite
+
+
+def _chosen(
+    wishes: Wishes, data: Data, catalog: Catalog, places: tuple[Slot, ...], store: Path
+) -> tuple[Suite, list[str]]:
+    """The suite for the time there is, written to its place, and why it is so."""
+    from harness import suite as suites
+    from harness.commands.benching import check_writable
+    from harness.commands.display import duration
+    from harness.results.record import publish
+    from harness.runner import prepare
+    from harness.store import Store
+
+    teacher, because = teacher_of(wishes, data, catalog)
+    kept = Store(store)
+    timings = kept.timings()
+    gpu = any(place.is_gpu for place in places)
+
+    def pool(level: budget.Level) -> int:
+        return min(data.size.pool, max(1, level.copies) * data.size.train)
+
+    def expected(level: budget.Level) -> float:
+        text = fill(wishes, level, teacher, pool=pool(level), chosen="")
+        plan = _plan(suites.parse(text, catalog, wishes.out / SUITE), catalog, places)
+        todo = prepare(plan, kept).todo()
+        return budget.expected(todo, budget.Rates(timings, plan.steps, data.size, gpu), len(places))
+
+    choice = budget.choose(budget.levels(data.size, wishes.seeds, wishes.tagged), expected, wishes.seconds)
+    if not choice.fits:
+        raise HarnessError(
+            f"the least that distill does of these texts takes about {duration(choice.seconds)}: give "
+            f"--budget {max(1, round(choice.seconds / 60 + 0.5))}min, or a faster --teacher"
+        )
+    level = choice.level
+    told_epochs = f" for {level.epochs} epochs" if teacher["epochs"] else ""
+    parts = [
+        f"{level.seeds} seed{'s' * (level.seeds > 1)}",
+        f"teacher {teacher['use']}{told_epochs}",
+        f"{level.copies} new texts of each" if level.copies else "no new texts",
+        *([f"{pool(level):,} unlabelled texts"] if data.size.pool else []),
+        f"students {', '.join(level.students)}",
+        f"losses {', '.join(level.losses)}",
+    ]
+    chosen = "; ".join(parts)
+    told = (
+        f"expected to take {duration(choice.seconds)} of the {duration(wishes.seconds)} given, "
+        f"on {len(places)} core{'s' * (len(places) > 1)} with nothing else to do"
+    )
+    more = f"; more would take about {duration(choice.more)}" if choice.more is not None else ""
+    text = fill(wishes, level, teacher, pool=pool(level), chosen=chosen)
+    suite = suites.parse(text, catalog, wishes.out / SUITE)
+    check_writable(wishes.out)
+    publish(wishes.out / SUITE, text)
+    return suite, [f"teacher: {because}", f"chosen: {chosen}", f"{told}{more}"]
+
+
+def teacher_of(wishes: Wishes, data: Data, catalog: Catalog) -> tuple[dict[str, Any], str]:
+    """The teacher's part of the recipe, and why it is that one. HarnessError where there is none."""
+    if wishes.teacher is not None:
+        pupil = wishes.teacher not in catalog.names("teacher") and wishes.teacher in catalog.names("student")
+        what = "student" if pupil else "teacher"
+        component = catalog.get(what, wishes.teacher).component
+        try:
+            built = catalog.build(what, {"use": wishes.teacher})
+            built.base()
+        except Unavailable as error:
+            raise HarnessError(f"{error}; name another with --teacher") from None
+        kind = "tagging" if wishes.tagged else "classification"
+        if kind not in built.task_types:
+            raise HarnessError(f"{what} '{wishes.teacher}' is not for {kind}; name another with --teacher")
+        epochs = not pupil and hasattr(component, "epochs")
+        return {"use": wishes.teacher, "pupil": pupil, "epochs": epochs}, f"{wishes.teacher}, as asked for"
+    kind = "english" if data.english else "other"
+    look = f"the texts {'look' if data.english else 'do not look'} English"
+    reasons = []
+    offered = budget.plans()["teachers"]
+    for name in (*offered[kind], *(offered["words"] if wishes.tagged else ())):
+        try:
+            component = catalog.get("teacher", name).component
+            catalog.build("teacher", {"use": name}).base()
+        except HarnessError as error:
+            reasons.append(str(error))
+        else:
+            because = f"{look}, and no other can be had" if name in offered["words"] else look
+            return {"use": name, "pupil": False, "epochs": hasattr(component, "epochs")}, f"{name}: {because}"
+    raise HarnessError(
+        f"{look}, and there is no teacher for them here ({'; '.join(reasons)}); name one with --teacher, "
+        "or install the extra for English: pip install 'distil-harness[embedded]'"
+    )
+
+
+def _plan(suite: Suite, catalog: Catalog, places: tuple[Slot, ...]) -> Plan:
+    from harness.devices import precision
+    from harness.plan import build
+
+    return build(suite, catalog, precision=precision(suite.precision, places))
+
+
+def _say(*lines: str) -> None:
+    from harness.commands.display import show
+
+    show("".join(f"{line}\n" for line in lines))

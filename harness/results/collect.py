@@ -1,0 +1,180 @@
+"""Plan, outcomes and store → one Record a cell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from harness.api import Component, parameters_of
+from harness.compatibility import Status
+from harness.metrics import LOWER_IS_BETTER
+from harness.plan import Cell, Plan
+from harness.results.record import SCHEMA, Record, environment
+from harness.schedule import Outcome
+from harness.steps.cost import seconds_of
+from harness.store import Artefact, Damaged, Store
+
+if TYPE_CHECKING:
+    from harness.catalog import Catalog
+
+# What stays of a metric's dictionary in the record's own: not the speed, which is a cost.
+_COSTS = ("texts_per_s",)
+
+
+def collect(
+    plan: Plan, outcome: Callable[[str], Outcome], store: Store, catalog: Catalog
+) -> Iterator[Record]:
+    """The records of all cells that ended, well or not; cells still open are left out."""
+    described: dict[int, dict[str, Any]] = {}  # components are shared by thousands of cells
+    shared = environment()
+
+    def describe(component: Component | None) -> dict[str, Any] | None:
+        if component is None:
+            return None
+        if id(component) not in described:
+            described[id(component)] = {
+                "name": component.name,
+                "params": parameters_of(component),
+                "plugin": catalog.package_of(component),
+                "version": component.version,
+            }
+        return described[id(component)]
+
+    for cell in plan.cells:
+        status, reason = verdict(cell, outcome)
+        if status is None:
+            continue
+        artefacts = {} if cell.status != "ok" else _artefacts(cell, plan, store)
+        if status == "ok" and any(plan.steps[key].kind not in artefacts for key in cell.goals):
+            continue  # damaged while we looked: the next run makes it again
+        source = cell.source
+        data = artefacts["data"].result if "data" in artefacts else {}
+        record: dict[str, Any] = {
+            "schema": SCHEMA,
+            "suite": plan.suite.name,
+            "cell": cell.key,
+            "status": status,
+            "reason": reason,
+            "role": cell.role,
+            "task": {
+                **(describe(cell.task) or {}),
+                "type": cell.task.task_type,
+                "headline": cell.task.headline,
+                "source": source.name if source else None,
+                "origin": source.origin if source else None,
+                "fingerprint": source.fingerprint if source else None,
+                **data.get("rows", {}),
+                **({"cleaning": data["cleaning"]} if "cleaning" in data else {}),
+            },
+            **{kind: describe(getattr(cell, kind)) for kind in ("teacher", "student", "augmenter", "loss")},
+            "seed": cell.seed,
+            "prior": _prior(cell, plan),
+        }
+        record |= _measured(cell, artefacts)
+        record["artefacts"] = {role: artefact.key for role, artefact in artefacts.items()}
+        if cell.role == "distilled" and status == "ok":
+            record["metrics"]["teacher_share"] = _share(plan, cell, artefacts["evaluation"], store)
+        made = [artefact.made for artefact in artefacts.values()]
+        record["provenance"] = {
+            **shared,
+            "started": min((m["started"] for m in made), default=None),
+            "finished": max((m["finished"] for m in made), default=None),
+        }
+        yield record  # type: ignore[misc]
+
+
+def verdict(cell: Cell, outcome: Callable[[str], Outcome]) -> tuple[Status | None, str]:
+    """A cell's status and reason; None while some step of it is still open."""
+    if cell.status != "ok":
+        return cell.status, cell.reason
+    found = [outcome(key) for key in cell.goals]
+    for state in ("failed", "unavailable"):
+        for one in found:
+            if one.state == state:
+                return state, one.reason
+    return ("ok", "") if all(one.state == "done" for one in found) else (None, "")
+
+
+def _artefacts(cell: Cell, plan: Plan, store: Store) -> dict[str, Artefact]:
+    """By role in the cell, which mostly is the kind of step."""
+    found: dict[str, Artefact] = {}
+    for role, key in cell.steps.items():
+        try:
+            artefact = store.find(plan.steps[key].kind, key)
+        except Damaged:
+            continue
+        if artefact is not None:
+            found[role] = artefact
+    return found
+
+
+def _prior(cell: Cell, plan: Plan) -> dict[str, Any] | None:
+    """What data the model was made on that the cell's own starts from: it may be of another source."""
+    if "prior" not in cell.steps:
+        return None
+    data = plan.steps[plan.steps[cell.steps["prior"]].needs["data"]]
+    told = {name: data.settings[name] for name in ("source", "fingerprint")}
+    return {"task": data.components["task"].name, "origin": data.notes["origin"], **told}
+
+
+def _share(plan: Plan, cell: Cell, evaluation: Artefact, store: Store) -> float | None:
+    """The share of the teacher's headline metric that a student keeps."""
+    try:
+        teacher = store.find("evaluation", plan.steps[evaluation.key].needs["teacher"])
+    except Damaged:
+        return None  # it was set aside: the next run makes it again
+    if teacher is None:
+        return None
+    of_teacher = teacher.result["test"].get(cell.task.headline)
+    of_student = evaluation.result["test"].get(cell.task.headline)
+    if cell.task.headline in LOWER_IS_BETTER:  # above 1 is better, whichever way the metric runs
+        of_student, of_teacher = of_teacher, of_student
+    return of_student / of_teacher if of_teacher and of_student is not None else None
+
+
+def _measured(cell: Cell, artefacts: dict[str, Artefact]) -> dict[str, Any]:
+    """What the steps of a cell found out."""
+    fields: dict[str, Any] = {}
+    fitted = artefacts.get("teacher" if cell.role == "teacher" else "student")
+    if fitted is not None:
+        seconds = seconds_of([fitted])
+        history = fitted.result.get("history") or [{}]
+        examples = int(history[-1].get("examples", fitted.result["examples"]))
+        fields["parameters"] = fitted.result["parameters"]
+        fields["size_bytes"] = {"model": fitted.size_bytes}
+        fields["cost"] = {
+            "train_s": seconds,
+            "examples": examples,
+            "examples_per_s": examples / max(seconds, 1e-9),
+            "peak_rss_bytes": fitted.made["peak_rss_bytes"],
+            "peak_gpu_bytes": fitted.made.get("peak_gpu_bytes"),
+            "energy_j": fitted.made.get("energy_j"),
+            "precision": fitted.made["precision"],
+            "device": fitted.made["device"],
+        }
+        labelled = [artefacts[role] for role in ("targets", "hidden") if role in artefacts]
+        if labelled:
+            fields["cost"]["labelling_s"] = seconds_of(labelled)
+        if "prior" in artefacts:
+            fields["cost"]["prior_s"] = seconds_of([artefacts["prior"]])
+        if "history" in fitted.result:
+            fields["history"] = fitted.result["history"]
+    if "transfer" in artefacts:
+        fields["transfer"] = artefacts["transfer"].result
+    if "evaluation" in artefacts:
+        scores = artefacts["evaluation"].result
+        for field, split in (("metrics", "test"), ("validation", "validation")):
+            fields[field] = {name: value for name, value in scores[split].items() if name not in _COSTS}
+        if "neighbours" in scores:
+            fields["neighbours"] = scores["neighbours"]
+        fields.setdefault("cost", {})["texts_per_s"] = scores["test"]["texts_per_s"]
+    if (exported := artefacts.get("export")) is not None:
+        fields["export"] = exported.result
+        if exported.result["exported"]:
+            forms = exported.result.get("forms") or {"onnx": {"size_bytes": exported.size_bytes}}
+            sizes = {form: found["size_bytes"] for form, found in forms.items() if "rejected" not in found}
+            fields.setdefault("size_bytes", {}).update(sizes)
+    if "latency" in artefacts:
+        fields["latency"] = artefacts["latency"].result["latency"]
+        fields["load"] = artefacts["latency"].result["load"]
+    return fields

@@ -1,0 +1,112 @@
+"""What predictions add to a table: intervals, the places that tests leave rows, gains that are no luck."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from harness.metrics import LOWER_IS_BETTER
+from harness.results.ranking import Row, Table, own_baseline, references
+
+if TYPE_CHECKING:
+    from harness.results.predictions import Prediction
+    from harness.results.statistics import Estimates
+
+SIGNIFICANT = 0.05
+_CLOSE = 1e-4  # of a recorded score: predictions that give another are of another run
+
+
+def attach(table: Table, predictions: Mapping[str, Prediction]) -> Table:
+    """The table with its rows' intervals, places and gains; with a note where there can be none."""
+    from harness.results.statistics import holm, holm_pairs
+
+    scored = [row for row in table.rows if row.rank is not None]
+    if not scored:
+        return table
+    held = [held_by(row, predictions) for row in scored]
+    sign = -1 if table.headline in LOWER_IS_BETTER else 1
+    best = references(table.rows, table.headline)
+    new: dict[int, Row] = {}
+    gains = []
+    why = ""
+    for tokens in dict.fromkeys(
+        map(tokens_of, held)
+    ):  # rows that saw the same ones; most tables have one kind
+        group = [(row, cells) for row, cells in zip(scored, held, strict=True) if tokens_of(cells) == tokens]
+        found = estimates(table.headline, *map(list, zip(*group, strict=True)))
+        if isinstance(found, str):
+            why = why or found
+            continue
+        which, estimated = found
+        at = {id(group[index][0]): place for place, index in enumerate(which)}  # row → its place
+        p = holm_pairs(estimated.p_values())
+        ahead = sign * (estimated.values[:, None] - estimated.values[None, :]) > 0
+        beats = (p < SIGNIFICANT) & ahead  # (R, R)
+        for row, _ in group:
+            if (place := at.get(id(row))) is None:
+                continue
+            new[id(row)] = replace(
+                row,
+                interval=estimated.interval(place),
+                places=(1 + int(beats[:, place].sum()), len(scored) - int(beats[place].sum())),
+            )
+            baseline = own_baseline(row, best) if row.role == "distilled" else None
+            if baseline is not None and id(baseline) in at:
+                pair = (place, at[id(baseline)])
+                gains.append((row, estimated.compare(*(pair if sign > 0 else pair[::-1]))))
+    corrected = holm([gain.p for _, gain in gains])
+    for (row, gain), likely in zip(gains, corrected, strict=True):
+        new[id(row)] = replace(new[id(row)], gain_interval=(gain.low, gain.high), gain_p=float(likely))
+    if not new:
+        note = f"no intervals: {why}"
+    elif missing := len(scored) - len(new):
+        note = f"{missing} of {len(scored)} rows have no interval: their predictions are missing"
+    else:
+        note = ""
+    notes = dict.fromkeys(filter(None, (table.note, note)))
+    return replace(table, rows=tuple(new.get(id(row), row) for row in table.rows), note="; ".join(notes))
+
+
+def tokens_of(cells: Sequence[Prediction] | None) -> str:
+    """What tells which tokens were hidden from a row's language models; "" for all else."""
+    return cells[0].hidden if cells else ""
+
+
+def held_by(row: Row, predictions: Mapping[str, Prediction]) -> list[Prediction] | None:
+    """The predictions of all of a row's seeds; None where one is missing."""
+    found = [predictions[cell] for cell in row.cells if cell in predictions]
+    return found if found and len(found) == len(row.cells) else None
+
+
+def estimates(
+    metric: str, rows: Sequence[Row], held: Sequence[list[Prediction] | None]
+) -> tuple[list[int], Estimates] | str:
+    """The metric of those rows whose predictions are at hand, and which of `rows` they are; or why not.
+
+    Predictions of other texts than the first row's, or that do not give the recorded score, do not count.
+    """
+    from harness.results.predictions import FILE, digest
+    from harness.results.statistics import estimate, metrics_of
+
+    which: list[int] = []
+    examples: str | None = None
+    for index, cells in enumerate(held):
+        if not cells:
+            continue
+        if metric not in metrics_of(cells[0]):
+            return f"'{metric}' cannot be had from predictions"
+        found = {digest(one) for one in cells}
+        examples = examples or min(found)
+        if found == {examples}:
+            which.append(index)
+    while which:
+        estimated = estimate(metric, [held[index] or [] for index in which])
+        fits = [
+            abs(value - (mean := rows[index].stats[metric].mean)) <= _CLOSE * max(1, abs(mean))
+            for index, value in zip(which, estimated.values, strict=True)
+        ]
+        if all(fits):
+            return which, estimated
+        which = [index for index, fit in zip(which, fits, strict=True) if fit]
+    return f"they need {FILE}, which bench writes, with the predictions of these rows"

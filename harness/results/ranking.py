@@ -1,0 +1,337 @@
+"""Records → tables of numbers: which configuration keeps how much of its teacher, and at what cost.
+
+Reads records only. One table for each task, parameters, data source and fingerprint; one row for each
+configuration, over its seeds. :mod:`harness.results.leaderboard` shows them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from harness.metrics import LOWER_IS_BETTER
+from harness.results.record import DISTRIBUTION, Record
+
+if TYPE_CHECKING:
+    from harness.results.predictions import Prediction
+
+PARTS = ("teacher", "student", "augmenter", "loss")
+ROLES = ("teacher", "baseline", "distilled")
+SOURCES = ("local", "hub", "sample")
+_HEADLINES = {
+    "classification": "accuracy",
+    "regression": "pearson",
+    "tagging": "f1",
+    "language-modelling": "perplexity",
+}
+
+
+@dataclass(frozen=True)
+class Stat:
+    """A number over seeds: its mean, its sample standard deviation (None for one seed), how many."""
+
+    mean: float
+    std: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """One configuration. ``stats`` are over the seeds that are ok; ``problems`` tell of the others."""
+
+    role: str
+    parts: Mapping[str, Mapping[str, Any] | None]  # by PARTS: {name, params, plugin, version}
+    labels: Mapping[str, str]  # by PARTS: the name and what tells it from others of that name
+    seeds: tuple[int, ...]
+    stats: Mapping[str, Stat]
+    problems: tuple[tuple[str, str, tuple[int, ...]], ...] = ()  # (status, reason, seeds)
+    rank: int | None = None  # by the mean
+    gain: float | None = None  # over the student's own baseline; above 0 is better
+    cells: tuple[str, ...] = ()  # the keys of the cells that are ok, in the order of `seeds`
+    hidden: str = ""  # of language models, a digest of the tokens that they were scored on
+    # What predictions add (harness.results.intervals); None where there are none.
+    interval: tuple[float, float] | None = None  # 95 %, of the headline's mean
+    places: tuple[int, int] | None = None  # the best and the worst rank that tests leave it
+    gain_interval: tuple[float, float] | None = None
+    gain_p: float | None = None  # corrected for the number of gains in the table
+
+    @property
+    def status(self) -> str:
+        """Ok where any seed is."""
+        return "ok" if self.seeds else self.problems[0][0]
+
+
+@dataclass(frozen=True)
+class Table:
+    """The configurations that were measured on the very same data, best first."""
+
+    task: Mapping[str, Any]
+    label: str
+    headline: str
+    rows: tuple[Row, ...]
+    seeds: tuple[int, ...]
+    note: str = ""  # why rows have no interval, where they might
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """All tables, and what made them."""
+
+    tables: tuple[Table, ...]
+    suites: tuple[str, ...]
+    versions: tuple[str, ...]  # of the harness
+    machines: tuple[str, ...]
+    records: int
+
+
+def build(records: Iterable[Record], predictions: Mapping[str, Prediction] | None = None) -> Leaderboard:
+    """The leaderboard of these records; their order changes nothing.
+
+    `predictions` (of :mod:`harness.results.predictions`) give rows their intervals, and ranks the places
+    that tests leave them.
+    """
+    records = list(records)
+    named = labeller(records)
+    groups: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        task = record["task"]
+        data = [task.get("version"), task.get("source"), task.get("fingerprint")]
+        groups[_canonical([task["name"], task["params"], data])].append(record)
+    # Tasks are told apart in the whole, other components within their table.
+    tables = [
+        replace(_table(group, labeller(group)), label=named("task", group[0]["task"]))
+        for group in groups.values()
+    ]
+    if predictions is not None:
+        from harness.results.intervals import attach
+
+        tables = [attach(table, predictions) for table in tables]
+    made = [record.get("provenance") or {} for record in records]
+    return Leaderboard(
+        tables=tuple(sorted(tables, key=_place)),
+        suites=_distinct(record["suite"] for record in records),
+        versions=_distinct(where.get("packages", {}).get(DISTRIBUTION, "") for where in made),
+        machines=_distinct(", ".join([where.get("cpu", ""), *(where.get("gpu") or [])]) for where in made),
+        records=len(records),
+    )
+
+
+def of_run(board: Leaderboard, records: Iterable[Record]) -> Leaderboard:
+    """Those tables that hold some of these records' data: what a run has to show of all that is kept."""
+    data = {(record["task"]["name"], record["task"].get("source")) for record in records}
+    tables = (table for table in board.tables if (table.task["name"], table.task.get("source")) in data)
+    return replace(board, tables=tuple(tables))
+
+
+def _place(table: Table) -> tuple[Any, ...]:
+    source = table.task.get("source") or ""
+    order = SOURCES.index(source) if source in SOURCES else len(SOURCES)
+    return table.label, order, source, table.task.get("fingerprint") or "", _canonical(table.task["params"])
+
+
+def _distinct(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(values) - {""}))
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+def _table(records: list[Record], label: Callable[[str, Any], str]) -> Table:
+    groups: dict[str, dict[int, Record]] = defaultdict(dict)
+    for record in records:
+        fields: Mapping[str, Any] = record
+        configuration = _canonical([record["role"], [_identity(fields.get(part)) for part in PARTS]])
+        groups[configuration][record["seed"]] = record  # a seed counts once, as it was last recorded
+    tasks: Iterable[Mapping[str, Any]] = (record["task"] for record in records)
+    # A cell that never ran may not know how many rows its data has.
+    task = min(tasks, key=lambda task: (-sum(value is not None for value in task.values()), _canonical(task)))
+    rows = [_row([by_seed[seed] for seed in sorted(by_seed)], label) for by_seed in groups.values()]
+    headline = task.get("headline") or _HEADLINES.get(task.get("type", "")) or _guess(rows)
+    best = references(rows, headline)
+    rows = [_compared(row, best, headline) for row in rows]
+    sign = 1 if headline in LOWER_IS_BETTER else -1
+
+    def best_first(row: Row) -> tuple[Any, ...]:
+        score = sign * row.stats[headline].mean if headline in row.stats else math.inf
+        role = ROLES.index(row.role)
+        return not row.seeds, score, role, *(row.labels[part] for part in PARTS), _canonical(row.parts)
+
+    rows.sort(key=best_first)
+    ranked = (replace(row, rank=i) if headline in row.stats else row for i, row in enumerate(rows, 1))
+    seeds = tuple(sorted({record["seed"] for record in records}))
+    return Table(task, label("task", task), headline, tuple(ranked), seeds, mixed_scales(rows))
+
+
+def mixed_scales(rows: Sequence[Row]) -> str:
+    """What to know of language models that cut the texts into other tokens; "" where all do so alike."""
+    if len({row.hidden for row in rows} - {""}) < 2:
+        return ""
+    return "vocabularies differ, and perplexities are on one scale only within a vocabulary"
+
+
+def _guess(rows: Sequence[Row]) -> str:
+    """The headline of a task that names none: one that no other kind of task has, nor names lightly."""
+    known = {name for row in rows for name in row.stats}
+    return next((name for name in ("perplexity", "pearson", "f1") if name in known), "accuracy")
+
+
+def _identity(component: Mapping[str, Any] | None) -> list[Any] | None:
+    if component is None:
+        return None
+    return [component["name"], component["params"], component.get("plugin"), component.get("version")]
+
+
+def _row(records: list[Record], label: Callable[[str, Any], str]) -> Row:
+    first = records[0]
+    parts: dict[str, Any] = {part: first.get(part) for part in PARTS}
+    numbers: dict[str, list[float]] = defaultdict(list)
+    ok, problems = [], defaultdict(list)
+    for record in records:
+        if record["status"] == "ok":
+            ok.append((record["seed"], record["cell"], (record.get("metrics") or {}).get("hidden")))
+            for name, value in _numbers(record):
+                numbers[name].append(value)
+        else:
+            problems[record["status"], record.get("reason") or "no reason given"].append(record["seed"])
+    return Row(
+        role=first["role"],
+        parts=parts,
+        labels={part: label(part, parts[part]) if parts[part] else "" for part in PARTS},
+        seeds=tuple(seed for seed, _, _ in ok),
+        cells=tuple(cell for _, cell, _ in ok),
+        hidden=next((str(found) for _, _, found in ok if found), ""),
+        stats={name: _stat(values) for name, values in numbers.items()},
+        problems=tuple((status, reason, tuple(seeds)) for (status, reason), seeds in problems.items()),
+    )
+
+
+def _numbers(record: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Every number of a record that has a mean over seeds, under one flat name."""
+    groups = {
+        "": record.get("metrics"),
+        "validation_": record.get("validation"),
+        "parameters_": record.get("parameters"),
+        "cost_": record.get("cost"),
+        "size_": {f"{form}_bytes": size for form, size in (record.get("size_bytes") or {}).items()},
+    }
+    # One text at a time is what the tables compare; of several thread counts the smallest.
+    runs = sorted(
+        (run for run in record.get("latency") or [] if run["batch"] == 1), key=lambda r: r["threads"]
+    )
+    for run in reversed(runs):
+        groups[f"latency_{run['backend']}_{run['device'].partition(':')[0]}_"] = {
+            name: value for name, value in run.items() if name.endswith("_ms")
+        }
+    for prefix, group in groups.items():
+        for name, value in (group or {}).items():
+            if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+                yield prefix + name, value
+
+
+def _stat(values: Sequence[float]) -> Stat:
+    if min(values) == max(values):  # exactly, where the rounding of a mean would show
+        return Stat(values[0], 0.0 if len(values) > 1 else None, len(values))
+    mean = math.fsum(values) / len(values)
+    return Stat(mean, math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1)), len(values))
+
+
+Reference = tuple[str, str]  # a part, and which component it is
+
+
+def references(rows: Sequence[Row], headline: str) -> dict[Reference, Row]:
+    """What distilled rows are held against: the best row of each teacher, and of each student on its own."""
+    sign = 1 if headline in LOWER_IS_BETTER else -1
+    found: dict[Reference, Row] = {}
+    for row in sorted(rows, key=lambda row: sign * row.stats[headline].mean if headline in row.stats else 0):
+        part = {"teacher": "teacher", "baseline": "student"}.get(row.role)
+        augmented = row.labels["augmenter"] and row.parts["augmenter"]["name"] != "none"  # type: ignore[index]
+        if part and headline in row.stats and not augmented:
+            found.setdefault(reference(row, part), row)
+            if row.role == "baseline" and row.parts["teacher"]:  # it starts from parts of that teacher
+                found.setdefault(reference(row, "student", "teacher"), row)
+    return found
+
+
+def reference(row: Row, *parts: str) -> Reference:
+    """The key of a row's teacher or student in :func:`references`."""
+    return parts[0], _canonical([_identity(row.parts[part]) for part in parts])
+
+
+def own_baseline(row: Row, best: Mapping[Reference, Row]) -> Row | None:
+    """A row's student on its own: where it borrows from a teacher, with the parts of the very same one."""
+    return best.get(reference(row, "student", "teacher")) or best.get(reference(row, "student"))
+
+
+def _compared(row: Row, best: Mapping[Reference, Row], headline: str) -> Row:
+    """A distilled row with its gain over its baseline, and the teacher's share where none was recorded."""
+    if row.role != "distilled" or headline not in row.stats:
+        return row
+    score, lower = row.stats[headline], headline in LOWER_IS_BETTER
+    teacher, baseline = (
+        one.stats[headline].mean if one else math.nan
+        for one in (best.get(reference(row, "teacher")), own_baseline(row, best))
+    )
+    stats = dict(row.stats)
+    if "teacher_share" not in stats and teacher > 0 and score.mean > 0:
+        stats["teacher_share"] = Stat(teacher / score.mean if lower else score.mean / teacher, None, score.n)
+    gain = None if math.isnan(baseline) else (baseline - score.mean) * (1 if lower else -1)
+    return replace(row, stats=stats, gain=gain)
+
+
+def labeller(records: Sequence[Mapping[str, Any]]) -> Callable[[str, Any], str]:
+    """A function from (kind, component) to its name and those parameters in which its namesakes differ."""
+    namesakes: dict[tuple[str, str], dict[str, dict[str, Any]]] = defaultdict(dict)
+    for fields in records:
+        for kind in ("task", *PARTS):
+            if component := fields.get(kind):
+                namesakes[kind, component["name"]].setdefault(
+                    _canonical(_identity(component)), _traits(component)
+                )
+
+    @cache
+    def shown(kind: str, name: str, identity: str) -> str:
+        every = list(namesakes[kind, name].values())
+        return _call(name, namesakes[kind, name][identity], every)
+
+    return lambda kind, component: shown(kind, component["name"], _canonical(_identity(component)))
+
+
+def _traits(component: Mapping[str, Any]) -> dict[str, Any]:
+    """What may tell two components of one name apart: mostly parameters."""
+    where = {key: component[key] for key in ("version", "plugin") if component.get(key) is not None}
+    return {**where, **component["params"]}
+
+
+def _call(name: str, params: Mapping[str, Any], namesakes: Sequence[Mapping[str, Any]]) -> str:
+    """A name, and those parameters in which something of that name differs, each as short as that allows."""
+    inside = [
+        f"{key}={_shown(value, [other[key] for other in namesakes if key in other])}"
+        for key, value in params.items()
+        if key != "use" and any(key not in other or other[key] != value for other in namesakes)
+    ]
+    return f"{name}({', '.join(inside)})" if inside else name
+
+
+def _shown(value: Any, others: Sequence[Any]) -> str:
+    """A parameter's value; of components in it, what tells them from those of their name in `others`."""
+    if isinstance(value, Mapping):
+        name = str(value.get("use", ""))
+        return _call(name, value, [part for part in _parts(others) if part.get("use", "") == name]) or "{}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_shown(item, others) for item in value)}]"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _parts(values: Iterable[Any]) -> Iterator[Mapping[str, Any]]:
+    """The components that stand in some parameters' values."""
+    for value in values:
+        if isinstance(value, Mapping):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _parts(value)

@@ -1,0 +1,405 @@
+"""Which row to ship, within limits: the row, its runner-up, what each costs, whether the difference is real.
+
+How a row is chosen:
+
+1. It keeps every limit. Limits on parameters, size and latency are of the form that it would be shipped in:
+   of the forms that keep them, the fastest (torch, ONNX or the model's own). Scores are held against their
+   limits on the split that chooses.
+2. The split that chooses is validation, so that the test scores beside it stay those of data that chose
+   nothing. Where records hold no validation scores it is test, and the answer says so.
+3. Of those rows the best is the one with the best mean headline metric. Rows at most `tolerance` behind it
+   (of what has no fixed range, such as perplexity, that share of it) that cannot be told apart from it (the
+   tests of :mod:`harness.results.statistics`, on the test texts, corrected for their number) count as equally
+   good. Of them, all that are within twice the smallest latency count as equally fast, or within twice the
+   fewest parameters where nothing was timed; of these the one with the best score is chosen.
+4. The runner-up is the best row that is left.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from harness.api import HarnessError
+from harness.metrics import LOWER_IS_BETTER
+from harness.parameters import choices, nearest
+from harness.results.columns import amount, printable, significant, size, title_of
+from harness.results.compare import Pair, Results, differences, lower_is_better
+from harness.results.intervals import SIGNIFICANT, attach
+from harness.results.quantities import quantity
+from harness.results.ranking import SOURCES, Row, Table, mixed_scales
+from harness.results.record import dumps
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+    from harness.results.statistics import Difference
+
+_AS_FAST = 2.0  # times the smallest latency: one graph, timed at different moments, differs by a third
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a row has to keep; None for what does not matter."""
+
+    parameters: float | None = None
+    p50_ms: float | None = None
+    size_bytes: float | None = None
+    train_s: float | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)  # by metric: the least, or the most of a loss
+    backend: str | None = None
+    device: str = "cpu"
+
+    @classmethod
+    def read(
+        cls, texts: Mapping[str, str | None], scores: Iterable[str], backend: str | None, device: str
+    ) -> Limits:
+        """From what people write: `texts` by "parameters", "p50", "size" and "train", and "metric=score"."""
+        known = {}
+        for each in scores:
+            metric, equals, score = each.partition("=")
+            if not equals:
+                raise HarnessError(f"--limit {each!r} must be <metric>=<score>, such as f1_macro=0.85")
+            known[metric.strip()] = quantity(score, "score")
+
+        def number(name: str, kind: str) -> float | None:
+            text = texts.get(name)
+            return None if text is None else quantity(text, kind)
+
+        return cls(
+            parameters=number("parameters", "number"),
+            p50_ms=number("p50", "time in milliseconds"),
+            size_bytes=number("size", "size"),
+            train_s=number("train", "time"),
+            scores=known,
+            backend=backend,
+            device=device,
+        )
+
+
+class Form(NamedTuple):
+    """A way to ship a row's model: its backend, the time of one text, its bytes."""
+
+    backend: str
+    p50_ms: float | None
+    size_bytes: float | None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A row within the limits, and the form in which it is."""
+
+    row: Row
+    form: Form
+    score: float  # the headline on the split that chooses
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to ship for one task."""
+
+    table: Table
+    split: str  # that chose
+    chosen: Candidate | None
+    runner_up: Candidate | None = None
+    difference: Difference | None = None  # runner-up less chosen, on test
+    equal: int = 1  # rows that counted as equally good
+    candidates: int = 0
+    misses: tuple[tuple[str, int], ...] = ()  # limits, and how many rows each rules out
+    teacher: Row | None = None  # the best, for scale
+    notes: tuple[str, ...] = ()
+
+
+def recommend(
+    results: Results, limits: Limits, source: str | None = None, tolerance: float = 0.005
+) -> list[Advice]:
+    """Advice for each task, from the best source that its results have, or from `source`."""
+    known = {name for table in results.tables for row in table.rows for name in row.stats}
+    for metric in limits.scores:
+        if metric not in known:
+            raise HarnessError(
+                f"these results have no metric '{metric}'{nearest(metric, known) or choices(metric, known)}"
+            )
+    tables = [t for t in results.tables if any(row.rank for row in t.rows)]
+    if source is not None:
+        tables = [table for table in tables if table.task.get("source") == source]
+    if not tables:
+        of = f" on {source} data" if source else ""
+        raise HarnessError(f"{results.name} has no row with a score{of}")
+    first: dict[str, Table] = {}
+    for table in sorted(tables, key=lambda table: _place(table.task.get("source"))):
+        first.setdefault(table.label, table)
+    return [
+        _advice(attach(table, results.predictions), results, limits, tolerance) for table in first.values()
+    ]
+
+
+def _place(source: str | None) -> int:
+    return SOURCES.index(source) if source in SOURCES else len(SOURCES)
+
+
+def _advice(table: Table, results: Results, limits: Limits, tolerance: float) -> Advice:
+    rows = [row for row in table.rows if table.headline in row.stats]
+    chooser = f"validation_{table.headline}"
+    split = "validation" if all(chooser in row.stats for row in rows) else "test"
+    notes = [scales] if (scales := mixed_scales(rows)) else []
+    if split == "test":
+        notes.append(
+            "records hold no validation scores: the test scores chose, and are too good for what was chosen"
+        )
+    prefix = "validation_" if split == "validation" else ""
+    sign = -1 if table.headline in LOWER_IS_BETTER else 1
+    found, misses = [], dict[str, int]()
+    for row in rows:
+        form, broken = _kept(row, limits, prefix)
+        for limit in broken:
+            misses[limit] = misses.get(limit, 0) + 1
+        if not broken and form is not None:
+            found.append(Candidate(row, form, sign * row.stats[prefix + table.headline].mean))
+    about: dict[str, Any] = {
+        "table": table,
+        "split": split,
+        "candidates": len(found),
+        "misses": tuple(misses.items()),
+        "teacher": next((row for row in rows if row.role == "teacher"), None),
+    }
+    if not found:
+        return Advice(chosen=None, notes=tuple(notes), **about)
+    found.sort(key=lambda candidate: -candidate.score)
+    equal = _equal(table, results, found, tolerance)
+    chosen = _cheapest(equal)
+    runner_up = next((candidate for candidate in found if candidate is not chosen), None)
+    gap = None
+    if runner_up:
+        (gap,) = differences(
+            [Pair(table, chosen.row, runner_up.row, table.headline)], *[results.predictions] * 2
+        )
+        if gap is None:
+            notes.append("no test: neither predictions of both rows nor more than one seed")
+    for metric, bound in limits.scores.items():
+        stat = chosen.row.stats.get(metric)
+        if split == "validation" and stat and _breaks(metric, stat.mean, bound):
+            notes.append(
+                f"on test its {metric} is {stat.mean:.4g}, outside the limit that it keeps on validation"
+            )
+    return Advice(
+        chosen=chosen, runner_up=runner_up, difference=gap, equal=len(equal), notes=tuple(notes), **about
+    )
+
+
+def _breaks(metric: str, value: float, limit: float) -> bool:
+    return value > limit if lower_is_better(metric) else value < limit
+
+
+def _kept(row: Row, limits: Limits, prefix: str) -> tuple[Form | None, list[str]]:
+    """The fastest form of a row within the limits, and the limits that rule it out."""
+    broken = []
+
+    def mean(name: str) -> float | None:
+        return row.stats[name].mean if name in row.stats else None
+
+    for name, limit, told in (
+        ("parameters_total", limits.parameters, "parameters"),
+        ("cost_train_s", limits.train_s, "training time"),
+    ):
+        value = mean(name)
+        if limit is not None and (value is None or value > limit):
+            broken.append(told)
+    for metric, bound in limits.scores.items():
+        value = mean(prefix + metric) if prefix + metric in row.stats else mean(metric)
+        if value is None or _breaks(metric, value, bound):
+            broken.append(metric)
+    forms = _forms(row, limits)
+    fast = [f for f in forms if limits.p50_ms is None or (f.p50_ms or math.inf) <= limits.p50_ms]
+    small = [f for f in forms if limits.size_bytes is None or (f.size_bytes or math.inf) <= limits.size_bytes]
+    both = [form for form in fast if form in small]
+    if not forms:
+        broken.append("backend")
+    elif not both:
+        broken += ["latency"] * (not fast) + ["size"] * (not small) or ["latency and size of one form"]
+    return (min(both, key=lambda form: form.p50_ms or math.inf) if both else None), broken
+
+
+def _forms(row: Row, limits: Limits) -> list[Form]:
+    """Every backend that was timed; where none was, the model as it was saved."""
+    sizes = {
+        name.removeprefix("size_").removesuffix("_bytes"): stat.mean
+        for name, stat in row.stats.items()
+        if name.startswith("size_")
+    }
+    found = []
+    for name, stat in row.stats.items():
+        match = re.fullmatch(rf"latency_(.+)_{re.escape(limits.device)}_p50_ms", name)
+        if match and limits.backend in (None, match[1]):
+            found.append(Form(match[1], stat.mean, sizes.get(match[1], sizes.get("model"))))
+    return found or ([Form("model", None, sizes.get("model"))] if limits.backend is None else [])
+
+
+def _equal(table: Table, results: Results, found: Sequence[Candidate], tolerance: float) -> list[Candidate]:
+    """The best, and those that are as good as far as anyone can tell."""
+    from harness.results.statistics import holm
+
+    best, *others = found
+    if table.headline in LOWER_IS_BETTER:  # of no fixed range: a share of the best
+        tolerance *= abs(best.score)
+    near = [candidate for candidate in others if best.score - candidate.score <= tolerance + 1e-9]
+    pairs = [Pair(table, best.row, candidate.row, table.headline) for candidate in near]
+    gaps = differences(pairs, results.predictions, results.predictions)
+    p = iter(holm([gap.p for gap in gaps if gap is not None]))
+    return [best] + [
+        candidate
+        for candidate, gap in zip(near, gaps, strict=True)
+        if gap is not None and next(p) >= SIGNIFICANT
+    ]
+
+
+def _cheapest(equal: Sequence[Candidate]) -> Candidate:
+    """The best-scored of those that are about as fast as the fastest."""
+
+    def cost(candidate: Candidate) -> float:
+        if all(each.form.p50_ms is not None for each in equal):
+            return candidate.form.p50_ms or 0.0
+        total = candidate.row.stats.get("parameters_total")
+        return total.mean if total else math.inf
+
+    least = min(map(cost, equal))
+    return next(candidate for candidate in equal if cost(candidate) <= _AS_FAST * least)
+
+
+# -- forms ---------------------------------------------------------------------------------------------------
+
+
+def to_json(advice: Sequence[Advice]) -> str:
+    """Everything that the sentences say."""
+    return dumps({"schema": 1, "tasks": [_json(each) for each in advice]}, indent=1) + "\n"
+
+
+def _json(advice: Advice) -> dict[str, Any]:
+    table = advice.table
+    return {
+        "task": {name: table.task.get(name) for name in ("name", "params", "source", "fingerprint")},
+        "headline": table.headline,
+        "split": advice.split,
+        "candidates": advice.candidates,
+        "equal": advice.equal,
+        "ship": advice.chosen and _json_candidate(advice.chosen),
+        "runner_up": advice.runner_up and _json_candidate(advice.runner_up),
+        "difference": advice.difference and advice.difference._asdict(),
+        "real": advice.difference is not None and advice.difference.p < SIGNIFICANT,
+        "ruled_out": dict(advice.misses),
+        "notes": list(advice.notes),
+    }
+
+
+def _json_candidate(candidate: Candidate) -> dict[str, Any]:
+    row = candidate.row
+    return {
+        "role": row.role,
+        **row.parts,
+        "seeds": row.seeds,
+        "cells": row.cells,
+        "form": candidate.form._asdict(),
+        "stats": {name: vars(stat) for name, stat in row.stats.items()},
+        "interval": row.interval,
+    }
+
+
+def to_rich(advice: Sequence[Advice]) -> Group:
+    """For each task a table of what to ship and what else there is, and why, in sentences."""
+    from rich import box
+    from rich.console import Group
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    parts: list[Any] = []
+    for each in advice:
+        parts += [Text()] if parts else []
+        parts.append(
+            Text(printable(f"{each.table.label}, {each.table.task.get('source')} data"), style="bold")
+        )
+        if each.chosen:
+            grid = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+            titles, *lines = _lines(each)
+            for title in titles:
+                grid.add_column(title, justify="right" if title else "left", overflow="fold")
+            for line in lines:
+                if any(line[1:]):
+                    grid.add_row(*(Text(printable(cell)) for cell in line))
+            parts.append(grid)
+        parts += [Text(printable(sentence)) for sentence in sentences(each)]
+    return Group(*parts)
+
+
+def _lines(advice: Advice) -> list[list[str]]:
+    """What each of the rows is and costs, a column for each, with its title first."""
+    assert advice.chosen
+    named = [("ship", advice.chosen.row, advice.chosen.form)]
+    if advice.runner_up:
+        named.append(("runner-up", advice.runner_up.row, advice.runner_up.form))
+    if advice.teacher and all(row is not advice.teacher for _, row, _ in named):
+        forms = _forms(advice.teacher, Limits())
+        named.append(("teacher", advice.teacher, min(forms, key=lambda form: form.p50_ms or math.inf)))
+    metrics = list(dict.fromkeys([advice.table.headline, "f1_macro", "masked_accuracy"]))
+
+    def each(show: Callable[[Row], str]) -> list[str]:
+        return [show(row) for _, row, _ in named]
+
+    def mean(name: str, show: Callable[[float], str]) -> list[str]:
+        return each(lambda row: show(row.stats[name].mean) if name in row.stats else "")
+
+    def interval(row: Row) -> str:
+        return "–".join(_score(advice, end) for end in row.interval) if row.interval else ""
+
+    lines = [["", *(name for name, _, _ in named)], ["role", *each(lambda row: row.role)]]
+    for part in ("student", "teacher", "augmenter", "loss"):
+        lines.append([part, *each(lambda row, part=part: row.labels[part])])  # type: ignore[misc]
+    for metric in metrics:
+        for split, prefix in (("validation", "validation_"), ("test", "")):
+            unit = "" if metric in LOWER_IS_BETTER else ", %"
+            show = significant if metric in LOWER_IS_BETTER else _percent
+            lines.append([f"{split} {title_of(metric)}{unit}", *mean(prefix + metric, show)])
+        if metric == advice.table.headline:
+            lines.append(["  95 % interval", *each(interval)])
+    return [
+        *lines,
+        ["parameters", *mean("parameters_total", amount)],
+        ["shipped as", *(form.backend for _, _, form in named)],
+        ["p50, ms", *("" if form.p50_ms is None else significant(form.p50_ms) for _, _, form in named)],
+        ["size", *("" if form.size_bytes is None else size(form.size_bytes) for _, _, form in named)],
+        ["train, s", *mean("cost_train_s", significant)],
+    ]
+
+
+def _score(advice: Advice, value: float) -> str:
+    return significant(value) if advice.table.headline in LOWER_IS_BETTER else _percent(value)
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}"
+
+
+def sentences(advice: Advice) -> list[str]:
+    """Why this row."""
+    rows = sum(1 for row in advice.table.rows if advice.table.headline in row.stats)
+    ruled = ", ".join(f"{count} by {limit}" for limit, count in advice.misses)
+    out = f"; ruled out: {ruled}" if ruled else ""
+    if advice.chosen is None:
+        return [f"none of {rows} rows is within the limits{out}", *advice.notes]
+    told = [f"chosen on {advice.split} among {advice.candidates} of {rows} rows within the limits{out}"]
+    if advice.equal > 1:
+        told.append(
+            f"{advice.equal} rows count as equally good, being close to the best and not separable from it; "
+            f"of the fastest among them this one scores highest"
+        )
+    if gap := advice.difference:
+        percent = advice.table.headline not in LOWER_IS_BETTER and abs(gap.value) <= 1
+        scale, unit = (100, " points") if percent else (1, "")
+        real = "a real difference" if gap.p < SIGNIFICANT else "not a real difference"
+        told.append(
+            f"runner-up less chosen, {advice.table.headline} on test: {scale * gap.value:+.1f}{unit} "
+            f"({scale * gap.low:+.1f} to {scale * gap.high:+.1f}, p = {gap.p:.2g}): {real}"
+        )
+    return [*told, *advice.notes]

@@ -1,0 +1,422 @@
+"""How sure a score is, and whether two rows differ: over test examples and over seeds.
+
+A row is a configuration with a model for each seed. Two things make its mean score uncertain:
+
+- *examples*: another test set of the same size would give another score. The bootstrap (Efron, 1979) draws
+  the N examples anew with replacement, a thousand times, the same draws for every row: differences between
+  rows are paired. A row's score on a draw is the mean over its seeds.
+- *seeds*: other seeds would give other models. With the two to five seeds that there are, drawing seeds with
+  replacement too would understate this (of two equal rows with three seeds, it calls up to one pair in six
+  different at 5 %). So the mean over S seeds has the variance s²/S beside the examples', and Student's t in
+  place of the normal. A row's interval joins the percentiles of the bootstrap and Student's half-width with
+  S - 1 degrees of freedom by their squares (Zou and Donner, 2008). A difference has the degrees of freedom
+  of Welch and Satterthwaite: many where the examples decide, few where the seeds do. Of a row with one seed,
+  only the examples are known to vary.
+
+Draws come from a generator with a fixed seed: the same predictions give the same figures. Two rows of one
+seed each are compared in accuracy by McNemar's exact test (McNemar, 1947), all others by that t.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+
+from harness.api import HarnessError
+from harness.results.perplexity import OF_GUESSES, Guesses
+from harness.results.predictions import Prediction
+from harness.results.spans import OF_SPANS, Spans, spans_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LEVEL = 0.95  # of intervals; what is below 1 - LEVEL counts as a difference
+_RESAMPLES = 1000
+_FEWEST = 200  # resamples of a test set so large that a thousand would take long
+_WORK = 100_000_000  # examples × resamples that are worth the time
+_CHUNK = 10_000_000  # of them held at a time
+
+Scores = Callable[[Any, "NDArray[np.float32]"], "NDArray[np.float64]"]  # of _Cells, Spans or Guesses
+
+
+class Difference(NamedTuple):
+    """The first row's score less the second's, with its interval and the chance of one as large by luck."""
+
+    value: float
+    low: float
+    high: float
+    p: float
+    method: str  # "bootstrap", "mcnemar" or "welch"
+
+
+class Summary(Protocol):
+    """A number over seeds, such as a row's."""
+
+    @property
+    def mean(self) -> float:
+        """Of the seeds."""
+
+    @property
+    def std(self) -> float | None:
+        """The sample standard deviation; None for one seed."""
+
+    @property
+    def n(self) -> int:
+        """How many seeds."""
+
+
+class _Cells(NamedTuple):
+    """The predictions of several models for the same N examples, all of which have a gold label."""
+
+    predicted: NDArray[Any]  # (K, N)
+    gold: NDArray[Any]  # (N,)
+    positive: int
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """One metric of R rows on the same examples."""
+
+    metric: str
+    values: NDArray[np.float64]  # (R,), means over seeds
+    draws: NDArray[np.float64]  # (R, B), the same on each resample of the examples
+    spread: NDArray[np.float64]  # (R,), the variance of the mean that the seeds add: s²/S, 0 for one seed
+    seeds: tuple[int, ...]  # how many each row has
+    scores: tuple[NDArray[np.float64], ...]  # of each row, by seed
+    examples: int
+    right: tuple[NDArray[np.bool_] | None, ...]  # of rows with one seed, which examples (N,), for accuracy
+
+    def interval(self, row: int) -> tuple[float, float]:
+        """The 95 % interval of a row's mean."""
+        from scipy.special import stdtrit
+
+        t = float(stdtrit(max(1, self.seeds[row] - 1), (1 + LEVEL) / 2))
+        lower, upper = self._around(self.values[row], self.draws[row], t * self.spread[row] ** 0.5)
+        low, high = _RANGES.get(self.metric, (0.0, 1.0))
+        return max(low, lower), min(high, upper)
+
+    def compare(self, a: int, b: int, paired: bool = False) -> Difference:
+        """Row `a` less row `b`, example by example; `paired` where they are one recipe with the same seeds,
+        whose luck is shared then.
+        """
+        from scipy.special import ndtri, stdtrit
+
+        value, draws = float(self.values[a] - self.values[b]), self.draws[a] - self.draws[b]
+        variance, spread = draws.var(ddof=1), [self.spread[row] for row in (a, b)]
+        counts = [self.seeds[row] for row in (a, b)]
+        if paired and counts[0] > 1:
+            gaps = self.scores[a] - self.scores[b]
+            spread, counts = [gaps.var(ddof=1) / len(gaps)], counts[:1]
+        _, freedom = self._freedom(variance, spread, counts)
+        t = float(stdtrit(min(float(freedom), 1e9), (1 + LEVEL) / 2))
+        wider = t / float(ndtri((1 + LEVEL) / 2)) if any(spread) else 1.0
+        low, high = self._around(value, draws, t * sum(spread) ** 0.5, wider)
+        right, other = self.right[a], self.right[b]
+        if right is not None and other is not None:
+            return Difference(value, low, high, mcnemar(right, other), "mcnemar")
+        p = self._p(np.float64(value), variance, spread, counts)
+        return Difference(value, low, high, float(p), "bootstrap")
+
+    def p_values(self) -> NDArray[np.float64]:
+        """The p of every pair of rows, (R, R), before any correction; 1 on the diagonal."""
+        centred = self.draws - self.draws.mean(axis=1, keepdims=True)
+        products = centred @ centred.T / (self.draws.shape[1] - 1)  # (R, R), covariances
+        own = products.diagonal()
+        variance = np.maximum(own[:, None] + own[None, :] - 2 * products, 0)
+        # What rounding leaves of two rows that answered the same.
+        variance[variance < 1e-12 * (own[:, None] + own[None, :])] = 0
+        count = np.array(self.seeds)
+        spread = [self.spread[:, None] + 0 * variance, self.spread[None, :] + 0 * variance]
+        found = self._p(
+            self.values[:, None] - self.values[None, :], variance, spread, [count[:, None], count[None, :]]
+        )
+        single = [(row, right) for row, right in enumerate(self.right) if right is not None]
+        if single:
+            at = np.ix_(*[[row for row, _ in single]] * 2)
+            right = np.stack([right for _, right in single]).astype(np.float32)  # (S, N)
+            only = right @ (1 - right).T  # (S, S), how many texts the one has right and the other wrong
+            found[at] = _binomial(only, only.T)
+        np.fill_diagonal(found, 1.0)
+        return found
+
+    def _freedom(
+        self, variance: Any, spread: Sequence[Any], seeds: Sequence[Any]
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The whole variance, and its degrees of freedom by Welch and Satterthwaite."""
+        whole = variance + sum(spread)
+        parts = variance**2 / max(1, self.examples - 1)
+        for part, count in zip(spread, seeds, strict=True):
+            parts = parts + part**2 / np.maximum(1, np.asarray(count) - 1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return whole, np.where(parts > 0, whole**2 / parts, np.inf)
+
+    def _p(self, value: Any, variance: Any, spread: Sequence[Any], seeds: Sequence[Any]) -> NDArray[Any]:
+        from scipy.special import stdtr
+
+        whole, freedom = self._freedom(variance, spread, seeds)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t = np.where(whole > 0, np.abs(value) / np.sqrt(whole), np.where(value == 0, 0.0, np.inf))
+        # No test on N pairs can be surer than that all N signs agree by luck.
+        least = 2.0 ** (1 - min(self.examples, 1000))
+        return np.clip(2 * stdtr(np.minimum(freedom, 1e9), -t), least, 1)  # type: ignore[no-any-return]
+
+    @staticmethod
+    def _around(
+        value: float, draws: NDArray[np.float64], seeds: float, wider: float = 1.0
+    ) -> tuple[float, float]:
+        """The percentiles over examples, joined on either side by the half-width over seeds."""
+        low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        if not seeds:
+            return float(low), float(high)
+        below, above = (wider * max(0.0, gap) for gap in (value - low, high - value))
+        return float(value - np.hypot(below, seeds)), float(value + np.hypot(above, seeds))
+
+
+def estimate(metric: str, rows: Sequence[Sequence[Prediction]], resamples: int | None = None) -> Estimates:
+    """A metric of rows, each a list of its seeds' predictions, all for the same examples.
+
+    Raises HarnessError for a metric that predictions do not tell (see :func:`metrics_of`), and ValueError
+    for predictions of other examples.
+    """
+    first = rows[0][0]
+    known = metrics_of(first)
+    if metric not in known:
+        raise HarnessError(f"'{metric}' cannot be had from predictions; these can: {', '.join(known)}")
+    cells = [one for row in rows for one in row]
+    for one in cells:
+        same = one.gold is first.gold or np.array_equal(
+            one.gold, first.gold, equal_nan=one.numeric and first.numeric
+        )
+        if not same or (one.lengths, one.hidden) != (first.lengths, first.hidden):
+            raise ValueError("predictions for other examples cannot be compared")
+    stacked, count = _stacked(cells)
+    if not count:
+        raise HarnessError("no example with a gold label to compare on")
+    resamples = resamples or max(_FEWEST, min(_RESAMPLES, _WORK // count))
+    generator = np.random.default_rng(0)
+    scores = known[metric]
+    found = [scores(stacked, np.ones((count, 1), np.float32))]  # each (K, draws)
+    per_chunk = max(1, _CHUNK // count)
+    for start in range(0, resamples, per_chunk):
+        found.append(scores(stacked, _resampled(generator, count, min(per_chunk, resamples - start))))
+    table = np.concatenate(found, axis=1)  # (K, 1 + B)
+    ends = np.cumsum([len(row) for row in rows])
+    means = np.stack([part.mean(axis=0) for part in np.split(table, ends[:-1])])  # (R, 1 + B)
+    own = np.split(table[:, 0], ends[:-1])
+    # Words of one text are not independent, as McNemar's test would have it.
+    hits = stacked.predicted == stacked.gold if isinstance(stacked, _Cells) else None
+    single = metric in _ACCURACIES
+    return Estimates(
+        metric=metric,
+        values=means[:, 0],
+        draws=means[:, 1:],
+        spread=np.array([part.var(ddof=1) / len(part) if len(part) > 1 else 0.0 for part in own]),
+        seeds=tuple(len(part) for part in own),
+        scores=tuple(own),
+        examples=count,
+        right=tuple(
+            hits[end - 1] if hits is not None and single and len(part) == 1 else None
+            for end, part in zip(ends, own, strict=True)
+        ),
+    )
+
+
+def _stacked(cells: Sequence[Prediction]) -> tuple[_Cells | Spans | Guesses, int]:
+    """What models answered to the examples that have a gold label, and how many these are."""
+    first = cells[0]
+    predicted = np.stack([one.predicted for one in cells])
+    if first.lengths:
+        before = np.concatenate([[0], np.cumsum(first.lengths)])
+        return spans_of(list(predicted), first.gold, before, first.classes), len(first.lengths)
+    if first.hidden:
+        has = first.gold > 0  # a text may be too short to hide a token of it
+        nll = np.stack([one.nll for one in cells if one.nll is not None]).astype(np.float64)
+        right, tokens = (part.astype(np.float64) for part in (predicted, first.gold))
+        return Guesses(right[:, has], nll[:, has], tokens[has]), int(has.sum())
+    has_gold = np.isfinite(first.gold) if first.numeric else first.gold >= 0
+    return _Cells(predicted[:, has_gold], first.gold[has_gold], first.positive), int(has_gold.sum())
+
+
+def _resampled(generator: np.random.Generator, count: int, draws: int) -> NDArray[np.float32]:
+    """How often each of `count` examples is in each of some resamples, (N, B)."""
+    drawn = generator.integers(count, size=(draws, count))
+    drawn += np.arange(draws)[:, None] * count
+    found = np.bincount(drawn.ravel(), minlength=draws * count)
+    return np.ascontiguousarray(found.reshape(draws, count).T, dtype=np.float32)
+
+
+# -- tests and corrections -----------------------------------------------------------------------------------
+
+
+def mcnemar(right: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    """The exact two-sided p that two models (N,) are right equally often, from where only one of them is.
+
+    Of n such examples, the smaller share is binomial with probability one half.
+    """
+    return float(_binomial((right & ~other).sum(), (~right & other).sum()))
+
+
+def _binomial(only: Any, others: Any) -> NDArray[np.float64]:
+    from scipy.special import bdtr
+
+    twice = 2 * bdtr(np.minimum(only, others), np.asarray(only + others, int), 0.5)
+    return np.where(only == others, 1.0, np.minimum(1.0, twice))
+
+
+def welch(a: Summary, b: Summary) -> Difference | None:
+    """The difference of two means over seeds alone (Welch, 1947); None where one has a single seed.
+
+    For numbers that do not come from examples, and results without predictions.
+    """
+    from scipy.special import stdtr, stdtrit
+
+    if a.std is None or b.std is None:
+        return None
+    parts = [one.std**2 / one.n for one in (a, b) if one.std is not None]
+    value, whole = a.mean - b.mean, sum(parts)
+    if not whole:
+        return Difference(value, value, value, float(value == 0), "welch")
+    freedom = whole**2 / sum(part**2 / (one.n - 1) for part, one in zip(parts, (a, b), strict=True))
+    half = float(stdtrit(freedom, (1 + LEVEL) / 2)) * whole**0.5
+    p = 2 * float(stdtr(freedom, -abs(value) / whole**0.5))
+    return Difference(value, value - half, value + half, p, "welch")
+
+
+def holm(p: NDArray[np.float64] | Sequence[float]) -> NDArray[np.float64]:
+    """P values corrected for their number, in their own order (Holm, 1979).
+
+    Of those that stay below 0.05, the chance that any is a mistake is 5 %.
+    """
+    p = np.asarray(p, np.float64)
+    order = np.argsort(p, kind="stable")
+    corrected = np.empty_like(p)
+    corrected[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
+    return corrected
+
+
+def holm_pairs(p: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The same for a symmetric table (R, R) of pairs: each pair is one comparison."""
+    upper = np.triu_indices(len(p), 1)
+    found = np.ones_like(p)
+    found[upper] = holm(p[upper])
+    return np.minimum(found, found.T)
+
+
+# -- metrics on resamples: each from cells and weights (N, B) to (K, B), as metrics.py defines them ----------
+
+
+def metrics_of(one: Prediction) -> dict[str, Scores]:
+    """What can be told from such predictions, by the metric's name."""
+    if one.numeric:
+        return _OF_NUMBERS
+    if one.lengths:
+        return dict(OF_SPANS)
+    if one.hidden:
+        return dict(OF_GUESSES)
+    return _OF_CLASSES if one.positive >= 0 else {k: v for k, v in _OF_CLASSES.items() if k != "f1"}
+
+
+def _accuracy(cells: _Cells, weights: NDArray[np.float32]) -> NDArray[np.float64]:
+    right = (cells.predicted == cells.gold).astype(np.float32)
+    hits = right @ weights  # counts: exact in float32
+    return np.asarray(hits / np.float64(len(cells.gold)))
+
+
+def _of_confusion(name: str, cells: _Cells, weights: NDArray[np.float32]) -> NDArray[np.float64]:
+    """A metric of the confusion counts, (C, B) each: right, gold and guessed."""
+    count = 1 + max(int(cells.gold.max()), int(cells.predicted.max()), cells.positive)
+    classes = np.arange(count)[:, None]
+    gold = (cells.gold == classes).astype(np.float32) @ weights  # (C, B)
+    found = np.empty((len(cells.predicted), weights.shape[1]))
+    for k, predicted in enumerate(cells.predicted):
+        chosen = predicted == classes  # (C, N)
+        guessed = chosen.astype(np.float32) @ weights
+        right = (chosen & (cells.gold == predicted)).astype(np.float32) @ weights
+        found[k] = _CONFUSION[name](
+            right.astype(np.float64), gold.astype(np.float64), guessed.astype(np.float64), cells.positive
+        )
+    return found
+
+
+def _macro(part: NDArray[Any], whole: NDArray[Any], occurs: NDArray[np.bool_]) -> NDArray[Any]:
+    """The mean over the classes that occur, 0/0 counting as 0."""
+    ratio = np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+    return np.asarray((ratio * occurs).sum(axis=0) / occurs.sum(axis=0))
+
+
+def _matthews(right: Any, gold: Any, guessed: Any, _: int) -> NDArray[Any]:
+    rows = gold.sum(axis=0)
+    spread = (rows**2 - (guessed**2).sum(axis=0)) * (rows**2 - (gold**2).sum(axis=0))
+    over = right.sum(axis=0) * rows - (gold * guessed).sum(axis=0)
+    return np.asarray(over / np.sqrt(np.where(spread > 0, spread, np.inf)))
+
+
+_CONFUSION: dict[str, Callable[[Any, Any, Any, int], NDArray[Any]]] = {
+    "f1_macro": lambda right, gold, guessed, _: _macro(2 * right, gold + guessed, gold + guessed > 0),
+    "precision_macro": lambda right, gold, guessed, _: _macro(right, guessed, gold + guessed > 0),
+    "recall_macro": lambda right, gold, guessed, _: _macro(right, gold, gold + guessed > 0),
+    "matthews": _matthews,
+    "f1": lambda right, gold, guessed, one: _macro(
+        2 * right[one : one + 1], (gold + guessed)[one : one + 1], np.ones((1, right.shape[1]), bool)
+    ),
+}
+
+
+def _errors(power: int, cells: _Cells, weights: NDArray[np.float32]) -> NDArray[np.float64]:
+    off = np.abs(cells.predicted.astype(np.float64) - cells.gold) ** power
+    return np.asarray(off @ weights / len(cells.gold))
+
+
+def _pearson(cells: _Cells, weights: NDArray[np.float32]) -> NDArray[np.float64]:
+    gold = cells.gold.astype(np.float64)[:, None]
+    return np.stack(
+        [_weighted_correlation(one.astype(np.float64)[:, None], gold, weights) for one in cells.predicted]
+    )
+
+
+def _spearman(cells: _Cells, weights: NDArray[np.float32]) -> NDArray[np.float64]:
+    gold = _ranks(cells.gold, weights)
+    return np.stack([_weighted_correlation(_ranks(one, weights), gold, weights) for one in cells.predicted])
+
+
+def _ranks(numbers: NDArray[Any], weights: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The place of each number in each resample, (N, B), equal ones sharing the mean of their places."""
+    order = np.argsort(numbers, kind="stable")
+    starts = np.flatnonzero(np.diff(numbers[order], prepend=np.nan) != 0)
+    groups = np.add.reduceat(weights[order].astype(np.float64), starts, axis=0)  # (U, B)
+    places = np.cumsum(groups, axis=0) - (groups - 1) / 2
+    found = np.empty(weights.shape)
+    found[order] = np.repeat(places, np.diff(starts, append=len(order)), axis=0)
+    return found
+
+
+def _weighted_correlation(a: NDArray[Any], b: NDArray[Any], weights: NDArray[Any]) -> NDArray[Any]:
+    """Pearson's in each resample, of columns (N, 1) or (N, B); 0 where either is constant."""
+    total = weights.sum(axis=0)
+    a, b = (x - (x * weights).sum(axis=0) / total for x in (a, b))
+    lengths = ((a * a * weights).sum(axis=0)) * ((b * b * weights).sum(axis=0))
+    over = (a * b * weights).sum(axis=0)
+    return np.asarray(np.clip(over / np.sqrt(np.where(lengths > 0, lengths, np.inf)), -1, 1))
+
+
+# With one label a text, every micro average is the accuracy.
+_ACCURACIES = ("accuracy", "f1_micro", "precision_micro", "recall_micro")
+_OF_CLASSES: dict[str, Scores] = {
+    **dict.fromkeys(_ACCURACIES, _accuracy),
+    **{name: partial(_of_confusion, name) for name in _CONFUSION},
+}
+_OF_NUMBERS: dict[str, Scores] = {
+    "pearson": _pearson,
+    "spearman": _spearman,
+    "mse": partial(_errors, 2),
+    "mae": partial(_errors, 1),
+}
+_RANGES = {
+    **dict.fromkeys(("pearson", "spearman", "matthews"), (-1.0, 1.0)),
+    **dict.fromkeys(("mse", "mae", "nll"), (0.0, np.inf)),
+    "perplexity": (1.0, np.inf),
+}

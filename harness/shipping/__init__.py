@@ -1,0 +1,1 @@
+"""What leaves the harness: exported forms, what they answer, and folders to ship."""

@@ -1,0 +1,140 @@
+"""What each model said of each test text, on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from components import SUITE, Home, Inline, plan_of
+
+from harness import catalog, metrics
+from harness.api import HarnessError
+from harness.results import predictions
+from harness.results.collect import collect
+from harness.results.predictions import FILE, Prediction
+from harness.results.record import Record
+from harness.runner import run
+from harness.store import Store
+
+CLASSES = ("anger", "fear", "joy", "love", "sadness", "surprise")
+
+
+def prediction(seed: int, count: int = 50, gold: Any = None) -> Prediction:
+    rng = np.random.default_rng(seed)
+    gold = np.random.default_rng(99).integers(-1, 6, count) if gold is None else gold
+    found = predictions.of_logits(rng.normal(size=(count, 6)).astype(np.float32), gold, CLASSES)
+    assert found is not None
+    return found
+
+
+def same(one: Prediction, other: Prediction) -> bool:
+    arrays = zip(one[:3], other[:3], strict=True)
+    return one[3:] == other[3:] and all(
+        a.dtype == b.dtype and np.allclose(a, b, rtol=0, atol=0.5 / 255 + 1e-7, equal_nan=True)
+        for a, b in arrays
+    )
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    gold = np.array([0.5, np.nan, 2.0], np.float32)
+    number = predictions.of_logits(rng.normal(size=(3, 1)).astype(np.float32), gold, ("score",))
+    assert number is not None and number.numeric and number.classes == ()
+    yes = predictions.of_logits(np.eye(2), np.array([1, 0]), ("no", "yes"), "yes")
+    assert yes is not None and not yes.numeric and yes.positive == 1
+    found = {"a": prediction(0), "b": prediction(1), "c": number, "d": yes}
+    predictions.write(tmp_path, found)
+    again = predictions.read(tmp_path)
+    assert list(again) == list(found)
+    for cell in found:
+        assert same(again[cell], found[cell]), cell
+        assert np.array_equal(again[cell].predicted, found[cell].predicted)
+    assert again["a"].gold is again["b"].gold  # kept once
+    predictions.write(tmp_path / "again", again)
+    assert (tmp_path / "again" / FILE).read_bytes() == (tmp_path / FILE).read_bytes()
+
+
+def test_predictions_are_of_the_largest_logit() -> None:
+    logits = np.array([[0.0, np.log(3.0)], [5.0, -np.inf], [1000.0, 1000.0]])
+    found = predictions.of_logits(logits, np.array([1, 0, -1]), ("no", "yes"))
+    assert found is not None
+    assert found.predicted.tolist() == [1, 0, 0]
+    assert found.confidence == pytest.approx([0.75, 1.0, 0.5])
+    assert found.gold.tolist() == [1, 0, -1]
+    assert predictions.of_logits(np.full((2, 2), np.nan), np.array([0, 1]), ("a", "b")) is None
+    assert predictions.of_logits(np.ones((2, 5, 2)), np.array([0, 1]), ("a", "b")) is None  # of tagging
+
+
+def test_a_hundred_cells_take_less_than_a_megabyte(tmp_path: Path) -> None:
+    gold = np.random.default_rng(0).integers(0, 6, 2000)
+    predictions.write(tmp_path, {f"{n:032x}": prediction(n, 2000, gold) for n in range(100)})
+    assert (tmp_path / FILE).stat().st_size < 400_000  # noise, which does not compress
+
+
+def test_a_folder_without_the_file_has_no_predictions(tmp_path: Path) -> None:
+    assert predictions.read(tmp_path) == {}
+    predictions.write(tmp_path, {"a": prediction(0)})
+    predictions.write(tmp_path, {})
+    assert predictions.read(tmp_path) == {}
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 no more", None])
+def test_damage_is_said(tmp_path: Path, content: bytes | None) -> None:
+    predictions.write(tmp_path, {"a": prediction(0)})
+    whole = (tmp_path / FILE).read_bytes()
+    (tmp_path / FILE).write_bytes(whole[: len(whole) // 2] if content is None else content)
+    with pytest.raises(HarnessError, match=r"predictions\.parquet is damaged; delete it, and bench makes it"):
+        predictions.read(tmp_path)
+
+
+def test_another_table_in_its_place_is_said(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"cell": ["a"], "gold": ["x"]}), tmp_path / FILE)
+    with pytest.raises(HarnessError, match="is damaged"):
+        predictions.read(tmp_path)
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / FILE).mkdir()
+    with pytest.raises(HarnessError, match=r"cannot read .*predictions\.parquet: Is a directory"):
+        predictions.read(tmp_path)
+
+
+def test_merge_keeps_what_other_sources_gave() -> None:
+    old, new = prediction(0), prediction(1)
+    before = {"sample": old, "again": old, "gone": old, "now failed": old}
+    kept: list[Any] = [{"cell": cell} for cell in ("again", "now failed", "new", "sample")]
+    found = predictions.merge(before, {"again": new, "new": new}, kept, {"again", "new", "now failed"})
+    assert found == {"again": new, "new": new, "sample": old}
+
+
+def test_a_run_leaves_the_predictions_behind_its_scores(toys: Home) -> None:
+    plan = plan_of(SUITE)
+    store = Store(toys.store)
+    schedule = run(plan, store, Inline(toys.store), lambda event: None)
+    records: list[Record] = list(collect(plan, schedule.outcome, store, catalog.load()))
+    found = predictions.collect(plan, records, store)
+    assert list(found) == [cell.key for cell in plan.cells]
+    for record in records:
+        one = found[record["cell"]]
+        expected = metrics.classification(one.gold, np.eye(3)[one.predicted], one.classes)
+        for name in ("accuracy", "f1_macro", "confusion"):
+            assert record["metrics"][name] == expected[name]
+    failed: Any = [record | {"status": "failed"} for record in records[:3]]
+    assert len(predictions.collect(plan, [*failed, *records[3:]], store)) == len(records) - 3
+
+
+def test_what_is_damaged_meanwhile_is_left_out(toys: Home) -> None:
+    plan = plan_of(SUITE)
+    schedule = run(plan, Store(toys.store), Inline(toys.store), lambda event: None)
+    records = list(collect(plan, schedule.outcome, Store(toys.store), catalog.load()))
+    cell = plan.cells[-1]
+    path = toys.store / "evaluation" / cell.steps["evaluation"] / "predictions.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"\xff")
+    found = predictions.collect(plan, records, Store(toys.store))
+    assert set(found) == {each.key for each in plan.cells} - {cell.key}

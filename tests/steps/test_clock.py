@@ -1,0 +1,112 @@
+"""Percentiles have enough queries behind them, texts are asked equally often, budgets are kept."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.steps import clock
+
+TEXTS = [f"text {number}" for number in range(100)]
+
+
+class Watch:
+    """A clock that only a model moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def module(self) -> Any:
+        return SimpleNamespace(perf_counter=lambda: self.now, perf_counter_ns=lambda: round(self.now * 1e9))
+
+
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
+    made = Watch()
+    monkeypatch.setattr(clock, "time", made.module())
+    return made
+
+
+def model(watch: Watch, seconds: float, asked: list[str] | None = None) -> Any:
+    def ask(text: str) -> None:
+        watch.now += seconds
+        if asked is not None:
+            asked.append(text)
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    ("texts", "budget", "expected"),
+    [
+        (100, 9.0, 700),  # whole passes, past what a p99 needs
+        (1000, 9.0, 1000),  # one pass
+        (100, 0.02, 64),  # a slow model still gets what a p90 needs
+        (10, 0.1005, 101),  # the budget ends a pass, after the query that overran it
+        (1, 9.0, 662),
+    ],
+)
+def test_how_many_are_asked(texts: int, budget: float, expected: int, watch: Watch) -> None:
+    asked: list[str] = []
+    names = [f"text {number}" for number in range(texts)]
+    found = clock.single_stream(model(watch, 0.001, asked), names, budget)
+    assert found["n"] == expected
+    counts = Counter(asked[min(clock.WARM_UP, texts) :])
+    assert max(counts.values()) - min(counts[name] for name in names) <= 1
+
+
+def test_a_slow_model_may_be_asked_fewer(watch: Watch) -> None:
+    asked: list[str] = []
+    found = clock.single_stream(model(watch, 1.0, asked), TEXTS, 2.5, fewest=8)
+    assert found["n"] == 8 and found["p90_ms"] is None and found["p50_ms"] == pytest.approx(1000)
+    assert len(asked) == 3 + 8  # the warm-up too ends with the budget
+
+
+def test_percentiles_are_those_of_the_queries(watch: Watch) -> None:
+    took = iter([0.0] * clock.WARM_UP + [0.001 * number for number in range(1, 1001)])
+    found = clock.single_stream(lambda text: model(watch, next(took))(text), [*TEXTS] * 10, 1e9)
+    right = np.percentile(np.arange(1, 1001), [50, 90, 99])
+    assert [found["p50_ms"], found["p90_ms"], found["p99_ms"]] == pytest.approx(list(right))
+    assert found["mean_ms"] == pytest.approx(500.5)
+    assert (found["scenario"], found["batch"]) == ("single-stream", 1)
+
+
+@pytest.mark.parametrize(
+    ("count", "p90", "p99"), [(63, False, False), (64, True, False), (661, True, False), (662, True, True)]
+)
+def test_too_few_queries_have_no_percentile(count: int, p90: bool, p99: bool) -> None:
+    found = clock.percentiles(np.ones(count))
+    assert (found["p90_ms"] is not None, found["p99_ms"] is not None) == (p90, p99)
+    assert found["p50_ms"] == 1 and found["n"] == count
+
+
+def test_the_wait_for_a_device_is_timed(watch: Watch) -> None:
+    def finish() -> None:
+        watch.now += 0.003
+
+    found = clock.single_stream(model(watch, 0.001), TEXTS, 9.0, finish)
+    assert found["p50_ms"] == pytest.approx(4)
+
+
+@pytest.mark.parametrize(
+    ("each", "budget", "batch", "passes"),
+    [
+        (0.001, 1.0, 100, 10),  # whole passes while there is room for one more
+        (0.001, 0.05, 50, 1),  # fewer texts than there are
+        (1.0, 0.5, 32, 1),  # but enough for a batch
+    ],
+)
+def test_offline(each: float, budget: float, batch: int, passes: int, watch: Watch) -> None:
+    def answer(texts: Sequence[str]) -> None:
+        watch.now += each * len(texts)
+
+    found = clock.offline(answer, TEXTS, budget, each)
+    assert found is not None
+    assert (found["batch"], found["n"]) == (batch, batch * passes)
+    assert found["samples_per_s"] == pytest.approx(1 / each)
+    assert clock.offline(answer, ["alone"], budget, each) is None
