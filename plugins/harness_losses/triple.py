@@ -20,11 +20,16 @@ Weight = Annotated[float, harness.Interval(ge=0, lt=math.inf)]
 
 @dataclass(frozen=True, kw_only=True)
 class Triple(harness.Loss):
-    """DistilBERT's sum for a masked language model, with its teacher in step (Sanh et al., 2019).
+    """The parts of DistilBERT's sum for a masked language model, its teacher in step (Sanh et al., 2019).
 
     Of the hidden tokens `kl` at a temperature, times its square, the cross-entropy with the tokens
     themselves (`mlm`) and the squared distance of logits (`mse`); of all tokens that are no padding, one
     minus the cosine of the last hidden states (`cosine`). A part of weight 0 is not computed.
+
+    It differs from the authors' code in three ways. Their `kl` and `mse` are of all tokens, unless they are
+    told to keep to the hidden ones. Their `cosine` is the mean over all tokens of a batch; here it is over
+    each text's, then over texts. Their `mse` is summed over the vocabulary; here it is the mean over it, so
+    that the same weight acts less by as many times as there are tokens to choose from.
     """
 
     name = "triple"
