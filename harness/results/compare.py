@@ -19,7 +19,7 @@ from harness.parameters import choices, nearest
 from harness.results import predictions, record
 from harness.results.columns import printable, significant
 from harness.results.intervals import SIGNIFICANT, estimates, held_by, tokens_of
-from harness.results.ranking import PARTS, Row, Stat, Table, build
+from harness.results.ranking import PARTS, Row, Stat, Table, build, mixed_scales
 from harness.results.record import dumps
 from harness.results.rows import found_in, telling, wanted_by
 
@@ -36,7 +36,7 @@ TITLES = {
     "failed": "no result any more",
     "better": "better",
     "not separable": "not separable",
-    "not testable": "not testable: one seed, and no predictions of both",
+    "not testable": "not testable: one seed and no predictions of both, or other vocabularies",
     "only in A": "only in A",
     "only in B": "only in B",
 }
@@ -216,16 +216,27 @@ def _verdict(pair: Pair, difference: Difference | None) -> str:
     return "worse" if (difference.value > 0) == lower_is_better(pair.metric) else "better"
 
 
+def scales(pair: Pair) -> str:
+    """Why the metric of the two sides is not on one scale; "" where it is."""
+    from harness.results.perplexity import OF_GUESSES
+
+    told = pair.metric.removeprefix("validation_") in OF_GUESSES
+    return mixed_scales([row for row in (pair.a, pair.b) if row is not None]) if told else ""
+
+
 def differences(
     pairs: Sequence[Pair], held_a: Mapping[str, Prediction], held_b: Mapping[str, Prediction]
 ) -> list[Difference | None]:
-    """B less A of each pair, p not corrected; None where neither texts nor seeds can tell."""
+    """B less A of each pair, p not corrected.
+
+    None where neither texts nor seeds can tell, and where the two are not on one scale.
+    """
     from harness.results.statistics import welch
 
     found: list[Difference | None] = []
     for pair in pairs:
         a, b = pair.stat(pair.a), pair.stat(pair.b)
-        found.append(None if a is None or b is None else welch(b, a))
+        found.append(None if a is None or b is None or scales(pair) else welch(b, a))
     # All rows of a table on the same resamples, once; of language models those that saw the same tokens.
     alike = [
         (id(pair.table), pair.metric, tokens_of(held_by(pair.a, held_a) if pair.a else None))
@@ -247,7 +258,7 @@ def differences(
             continue
         at = {index: place for place, index in enumerate(estimated[0])}
         for place, i in enumerate(which):
-            if 2 * place in at and 2 * place + 1 in at:
+            if 2 * place in at and 2 * place + 1 in at and not scales(pairs[i]):
                 found[i] = estimated[1].compare(at[2 * place + 1], at[2 * place], _seeds_pair(pairs[i]))
     return found
 
@@ -316,17 +327,19 @@ def summary(comparison: Comparison) -> str:
         "mcnemar": "on the same texts (McNemar)",
         "welch": "over seeds alone (Welch)",
     }
-    if not methods:
-        return f"{told}."
-    tests = f"{comparison.tests} comparison{'' if comparison.tests == 1 else 's'}"
-    return f"{told}; {' or '.join(how[m] for m in sorted(methods))}, p corrected for {tests} (Holm)."
+    parts = [told]
+    if methods:
+        tests = f"{comparison.tests} comparison{'' if comparison.tests == 1 else 's'}"
+        parts.append(f"{' or '.join(how[m] for m in sorted(methods))}, p corrected for {tests} (Holm)")
+    parts += dict.fromkeys(filter(None, map(scales, comparison.pairs)))
+    return f"{'; '.join(parts)}."
 
 
 def _cells(pair: Pair) -> list[str]:
     share = _share(pair)
     sides = [_score(stat, share) if (stat := pair.stat(row)) else "" for row in (pair.a, pair.b)]
     found = pair.difference
-    gap = [_signed(number, share) for number in (found.value, found.low, found.high)] if found else []
+    gap = [signed(number, share) for number in (found.value, found.low, found.high)] if found else []
     return [
         describe(pair),
         f"{pair.metric}, %" if share else pair.metric,
@@ -347,7 +360,8 @@ def _score(stat: Stat, share: bool) -> str:
     return " ± ".join(f"{100 * number:.1f}" if share else significant(number) for number in numbers)
 
 
-def _signed(number: float, share: bool) -> str:
+def signed(number: float, share: bool) -> str:
+    """A difference with its sign; of a share, in percentage points."""
     if share:
         return f"{round(100 * number, 1) or 0.0:+.1f}"
     return f"{'-' if number < 0 else '+'}{significant(abs(number))}"

@@ -27,7 +27,7 @@ from harness.api import HarnessError
 from harness.metrics import LOWER_IS_BETTER
 from harness.parameters import choices, nearest
 from harness.results.columns import amount, printable, significant, size, title_of
-from harness.results.compare import Pair, Results, differences, lower_is_better
+from harness.results.compare import Pair, Results, differences, lower_is_better, scales, signed
 from harness.results.intervals import SIGNIFICANT, attach
 from harness.results.quantities import quantity
 from harness.results.ranking import SOURCES, Row, Table, mixed_scales
@@ -145,7 +145,7 @@ def _advice(table: Table, results: Results, limits: Limits, tolerance: float) ->
     rows = [row for row in table.rows if table.headline in row.stats]
     chooser = f"validation_{table.headline}"
     split = "validation" if all(chooser in row.stats for row in rows) else "test"
-    notes = [scales] if (scales := mixed_scales(rows)) else []
+    notes = list(filter(None, [mixed_scales(rows)]))
     if split == "test":
         notes.append(
             "records hold no validation scores: the test scores chose, and are too good for what was chosen"
@@ -174,10 +174,9 @@ def _advice(table: Table, results: Results, limits: Limits, tolerance: float) ->
     runner_up = next((candidate for candidate in found if candidate is not chosen), None)
     gap = None
     if runner_up:
-        (gap,) = differences(
-            [Pair(table, chosen.row, runner_up.row, table.headline)], *[results.predictions] * 2
-        )
-        if gap is None:
+        pair = Pair(table, chosen.row, runner_up.row, table.headline)
+        (gap,) = differences([pair], *[results.predictions] * 2)
+        if gap is None and not scales(pair):
             notes.append("no test: neither predictions of both rows nor more than one seed")
     for metric, bound in limits.scores.items():
         stat = chosen.row.stats.get(metric)
@@ -390,16 +389,18 @@ def sentences(advice: Advice) -> list[str]:
         return [f"none of {rows} rows is within the limits{out}", *advice.notes]
     told = [f"chosen on {advice.split} among {advice.candidates} of {rows} rows within the limits{out}"]
     if advice.equal > 1:
+        best = "is best" if advice.table.headline in LOWER_IS_BETTER else "scores highest"
         told.append(
             f"{advice.equal} rows count as equally good, being close to the best and not separable from it; "
-            f"of the fastest among them this one scores highest"
+            f"of the fastest among them this one {best}"
         )
     if gap := advice.difference:
         percent = advice.table.headline not in LOWER_IS_BETTER and abs(gap.value) <= 1
-        scale, unit = (100, " points") if percent else (1, "")
+        unit = " points" if percent else ""
+        value, low, high = (signed(each, percent) for each in (gap.value, gap.low, gap.high))
         real = "a real difference" if gap.p < SIGNIFICANT else "not a real difference"
         told.append(
-            f"runner-up less chosen, {advice.table.headline} on test: {scale * gap.value:+.1f}{unit} "
-            f"({scale * gap.low:+.1f} to {scale * gap.high:+.1f}, p = {gap.p:.2g}): {real}"
+            f"runner-up less chosen, {advice.table.headline} on test: {value}{unit} "
+            f"({low} to {high}, p = {gap.p:.2g}): {real}"
         )
     return [*told, *advice.notes]

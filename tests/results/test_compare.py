@@ -169,7 +169,7 @@ def test_single_seeds_without_predictions_cannot_be_tested() -> None:
     found = sets(results(before(), known=False), results(after()))
     assert set(verdicts(found).values()) == {"not testable"}
     assert found.tests == 0
-    assert "not testable: one seed, and no predictions of both" in text_of(found)
+    assert "not testable: one seed and no predictions of both, or other vocabularies" in text_of(found)
     assert not found.fails("any")
 
 
@@ -340,3 +340,30 @@ def test_rows_whose_language_models_saw_other_tokens_are_tested_apart() -> None:
     assert verdicts(found) == {"up": "better", "same": "not separable"}  # less perplexed is better
     gap = found.of("better")[0].difference
     assert gap is not None and gap.value < 0 and gap.method == "bootstrap" and found.tests == 2
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("metric", ["perplexity", "nll", "masked_accuracy"])
+def test_scores_of_other_vocabularies_are_not_on_one_scale(metric: str, known: bool) -> None:
+    """Neither predictions nor several seeds make a difference of them."""
+
+    def language(right: int, tokens: str, seed: int) -> tuple[Record, Prediction]:
+        found = answers(right)
+        hidden = np.ones(COUNT, np.int16)
+        nll = np.where(found.predicted == found.gold, 1.0 + seed / 100, 3.0).astype(np.float32)
+        one = Prediction(hidden, np.zeros(0, np.float32), hidden, nll=nll, hidden=tokens)
+        mean = float(nll.mean(dtype=np.float64))
+        metrics = {"nll": mean, "perplexity": float(np.exp(mean)), "masked_accuracy": 1.0, "hidden": tokens}
+        task = {"headline": "perplexity", "type": "language-modelling"}
+        return make("baseline", 0, seed, metrics=metrics, task=task), one
+
+    def model(right: int, tokens: str) -> Results:
+        return results([language(right, tokens, seed) for seed in (0, 1)], known=known)
+
+    others = sets(model(200, "a"), model(380, "b"), metric)
+    (pair,) = others.pairs
+    assert pair.verdict == "not testable" and pair.difference is None and others.tests == 0
+    assert "vocabularies differ, and perplexities are on one scale only within" in text_of(others)
+    assert not others.fails("regression")
+    (pair,) = sets(model(200, "a"), model(380, "a"), metric).pairs
+    assert pair.difference is not None

@@ -300,6 +300,16 @@ def test_perplexities_are_as_good_within_a_share_of_the_best() -> None:
     assert advice.notes == ()
 
 
+def test_perplexities_are_told_in_their_own_digits() -> None:
+    advice = ask([language("good", 50, 5), language("fast", 50.02, 1)])
+    text = shown(advice)
+    assert "this one is best" in text and "scores highest" not in text
+    assert "perplexity on test: -0.0200 (" in text
+    assert "scores highest" in shown(ask([model("best", 352, 1.0), model("fast", 351, 0.9)]))
+
+
 def test_perplexities_of_other_vocabularies_are_told() -> None:
     advice = ask([language("good", 50, 5), language("other", 3, 1, tokens=20)])
     assert any("perplexities are on one scale only" in note for note in advice.notes)
+    assert advice.difference is None and "real difference" not in shown(advice)
+    assert "no test" not in shown(advice)
