@@ -116,8 +116,13 @@ def _last(found: Tensor | tuple[Tensor, ...]) -> Tensor:
 def class_weights(examples: Examples, how: ClassWeights, device: torch.device) -> Tensor | None:
     """(C,): the weight of a row of each class, 1 on average over the labelled rows; None for all alike.
 
-    Scores have no classes, so that they are all alike.
+    Scores have no classes, so that they are all alike. Raises HarnessError for language modelling, whose
+    classes would be all tokens.
     """
+    if how != "uniform" and not examples.classes:
+        raise HarnessError(
+            f"class_weights = '{how}' is for labelled examples, and language modelling has none: leave it out"
+        )
     if how == "uniform" or examples.labels is None or examples.classes == SCORE:
         return None
     labels = examples.labels[examples.labels >= 0]

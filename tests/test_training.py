@@ -485,6 +485,13 @@ def test_class_weights(how: Any, expected: list[float] | None) -> None:
     assert row_weights(found, rows, None).tolist() == pytest.approx([expected[2], 1, expected[0]])
 
 
+def test_hidden_tokens_have_no_class_weights() -> None:
+    raw = Examples(["a text"], ())
+    assert class_weights(raw, "uniform", torch.device("cpu")) is None
+    with pytest.raises(HarnessError, match="class_weights = 'balanced' is for labelled examples, and"):
+        class_weights(raw, "balanced", torch.device("cpu"))
+
+
 def test_rows_carry_the_weights_of_their_classes(context: Listening) -> None:
     seen: list[tuple[int, float]] = []
 
