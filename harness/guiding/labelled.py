@@ -96,6 +96,20 @@ def _usable(table: Any) -> list[tuple[str, str]]:
 
 def look_at_words(task: Any, unlabelled: Path | None) -> Data:
     """Of a `conll-file` task; HarnessError where no tagger can be made of it."""
+    try:
+        return _look_at_words(task, unlabelled)
+    except HarnessError as error:
+        # The one ending that plain texts have too.
+        if not task.train.name.lower().endswith((".txt", ".txt.gz")) or not task.train.is_file():
+            raise
+        raise HarnessError(
+            f"{error}; {task.train.name} was read as CoNLL text, as its name ends in .txt: each line a word "
+            "and its tag, an empty line behind each sentence; texts with labels are JSON lines, CSV, TSV or "
+            "Parquet"
+        ) from None
+
+
+def _look_at_words(task: Any, unlabelled: Path | None) -> Data:
     where = f"{task.train}"
     tables = task.read(task.resolve("auto"))
     words = [tokens for table in tables.values() for tokens in table["tokens"].to_pylist()]

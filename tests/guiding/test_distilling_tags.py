@@ -167,7 +167,9 @@ def test_mistakes_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     conll(Path("rows.conll"))
     Path("none.conll").write_text("\n\n".join(f"a O\nword{n} O" for n in range(60)))
     Path("odd.conll").write_text("\n\n".join(f"a NOUN\nword{n} VERB" for n in range(60)))
+    Path("plain.txt").write_text("so it goes\nno rain today at all\n")
     for arguments, says in (
+        (("plain.txt",), "plain.txt was read as CoNLL text, as its name ends in .txt: each line a word"),
         (("few.conll",), "few.conll has 20 tagged sentences; at least 50 are needed"),
         (("none.conll",), "none.conll has no entity: all of its tags are 'O'"),
         (("odd.conll",), "'NOUN' is no tag"),
