@@ -86,9 +86,9 @@ class Checkpoints:
             return None
         with suppress(OSError):
             self._resumed.unlink(missing_ok=True)
-        if not self._index.is_file():
-            return None
         try:
+            if not self._index.is_file():
+                return None
             state = json.loads(self._index.read_text(encoding="utf-8"))
             if state["identity"] != self.identity:
                 raise ValueError("it is another training's")
@@ -101,7 +101,10 @@ class Checkpoints:
             reason = f"{type(error).__name__}: {error}" if isinstance(error, KeyError) else str(error)
             self.context.warn(f"the kept state of a training is not used, and it begins anew: {reason}")
             return None
-        _replace(self._resumed, {"seconds": self._before})
+        try:
+            _replace(self._resumed, {"seconds": self._before})
+        except OSError as error:
+            self.context.warn(f"the time that a killed training took is not counted: {error}")
         return place, tensors
 
     @property

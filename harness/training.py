@@ -98,7 +98,7 @@ def train(
     state = State({"module": module, "maps": signals.maps}, optimizer, scheduler, generator, device)
     identity = {"seed": context.seed, "loss": repr(loss), "settings": repr(settings), "steps": steps}
     shapes = {name: list(value.shape) for name, value in state.weights().items()}
-    where = [device.type, context.precision, len(tokens), len(tokens.ids)]
+    where = [device.type, context.precision, context.threads, len(tokens), len(tokens.ids)]
     kept = Checkpoints(context, {**identity, "shapes": shapes, "where": where})
     if (found := kept.load()) is not None:
         state.restore(*found)

@@ -219,6 +219,27 @@ def test_a_training_with_other_settings_does_not_go_on_from_it(tmp_path: Path) -
     assert not context.warnings
 
 
+def test_another_number_of_threads_does_not_go_on_from_it(tmp_path: Path) -> None:
+    """Sums in another order have other bits."""
+    context = Told(tmp_path / "b")
+    left_behind(context)
+    context.measured.clear()
+    context.threads = 2
+    classified(context, SUM)
+    assert not context.warnings and context.measured[0][1]["epoch"] == 1
+    assert context.checkpoints is not None and not seconds_before(context.checkpoints)
+
+
+def test_seconds_that_cannot_be_kept_cost_a_warning(tmp_path: Path) -> None:
+    context = Told(tmp_path / "b")
+    index, _ = left_behind(context)
+    (index.with_suffix(".resumed") / "file").mkdir(parents=True)
+    found = classified(context, SUM)
+    (warning,) = context.warnings
+    assert warning.startswith("the time that a killed training took is not counted: ")
+    assert same(found, classified(Told(tmp_path / "a"), SUM)) and not seconds_before(index.parent)
+
+
 def test_a_state_that_cannot_be_written_costs_a_warning(tmp_path: Path) -> None:
     context, whole = Told(tmp_path / "b"), Told(tmp_path / "a")
     (tmp_path / "file").write_text("")
