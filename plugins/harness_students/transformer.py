@@ -77,6 +77,12 @@ class TransformerStudent(harness.TorchStudent):
     def refuses(self, teacher: harness.Teacher) -> str:
         """See :class:`harness.Student`."""
         if _is_transformer(teacher):
+            layers = self.layers
+            most = max(layers) if isinstance(layers, tuple) else layers if isinstance(layers, int) else 0
+            if isinstance(teacher, MaskedLM) and most > teacher.layers:
+                what = f"layer {most}" if isinstance(layers, tuple) else f"{most} layers"
+                has = f"teacher '{teacher.name}', which has {teacher.layers}"
+                return f"student '{self.name}' takes {what} of {has}"
             return ""
         return (
             f"student '{self.name}' takes layers of a transformer, which teacher '{teacher.name}' is not; "

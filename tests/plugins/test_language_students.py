@@ -164,6 +164,19 @@ def test_what_is_no_language_model_lends_no_layers(folder_of: Folder, context: C
             TransformerStudent().fit(*tiny_examples(HIDDEN), CrossEntropy(), given)
 
 
+@pytest.mark.parametrize(
+    ("layers", "what"),
+    [(5, "5 layers"), ((1, 7), "layer 7"), (4, ""), ((1, 4), ""), ("first", ""), (None, "")],
+)
+def test_more_layers_than_there_are_is_told_while_planning(layers: Any, what: str) -> None:
+    student = TransformerStudent(layers=layers)
+    told = f"student 'transformer' takes {what} of teacher 'masked-lm', which has 4" if what else ""
+    assert student.refuses(TEACHER) == told
+    if what:
+        with pytest.raises(ValueError, match=told):
+            FromLanguageModel(task=Tweets(), teacher=TEACHER, student=student, loss=SoftTargets()).check()
+
+
 def test_a_student_of_a_student(folder_of: Folder, context: CheckContext) -> None:
     start = Transformer(model=str(folder_of("masked-bert")), longest=16)
     teacher = Pupil(student=TransformerStudent(start=start, **QUICK))
