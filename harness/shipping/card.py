@@ -105,6 +105,7 @@ def _scores(record: Found, source: str) -> str:
 
 def _forms(record: Found) -> str:
     forms: Mapping[str, Found] = (record.get("export") or {}).get("forms") or {}
+    told = any("perplexity" in found for found in forms.values())  # of a language model
     rows, notes = [], []
     for form, found in forms.items():
         what = FORMS.get(form, escape(form))
@@ -118,12 +119,13 @@ def _forms(record: Found) -> str:
                 size(found["file_bytes"]),
                 size(found["size_bytes"]),
                 f"{found['changed']} of {found.get('outputs', found['texts']):,}",
+                *([_number(found.get("perplexity"))] if told else []),
                 *(_percentile(single, name) for name in ("p50_ms", "p90_ms", "p99_ms")),
                 _number(single.get("tokenising_ms")),
                 _number(offline.get("samples_per_s")),
             ]
         )
-    head = ["form", "file", "with vocabulary", "predictions changed"]
+    head = ["form", "file", "with vocabulary", "predictions changed", *(["perplexity"] if told else [])]
     head += ["p50, ms", "p90, ms", "p99, ms", "tokenising, ms", "texts/s"]
     machine = escape(str((record.get("provenance") or {}).get("cpu") or "an unknown CPU"))
     below = (

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-3  # largest difference of two logits, relative to their spread
 CHANGED = 0.005  # share of predictions that may differ
 LOST = 0.01  # of accuracy, of F1, or of the correlation of a regression, that int8 may not lose
+# Nats that int8 may add to the mean negative log-likelihood of hidden tokens. Accuracy alone hides what it
+# does to all other probabilities, which are what a language model is asked for; 0.05 is 5 % of perplexity.
+RISEN = 0.05
 _BUDGET = 1024  # ids whose logits, as many each as a language model knows tokens, are compared at once
 
 Outputs = tuple["NDArray[Any]", "NDArray[Any]"]  # logits, and the class that is decided on in each row
@@ -56,7 +59,9 @@ def compare(expected: Outputs, found: Outputs, examples: Examples) -> dict[str, 
 def compare_language(model: Model, form: OnnxModel, texts: Sequence[str]) -> dict[str, Any]:
     """The same for a language model: `outputs` are all tokens of the texts but padding, none of them hidden.
 
-    The score is the accuracy on hidden tokens, the same ones for both; `perplexity` is the form's on them.
+    The score is the accuracy on hidden tokens, the same ones for both; `perplexity` is the form's on them,
+    and `risen` how much more its mean negative log-likelihood is than the model's, in nats, with the standard
+    error `risen_error`.
     """
     tokens = form.featuriser.tokens(texts)
     assert isinstance(tokens, MaskedTokens)
@@ -75,6 +80,9 @@ def compare_language(model: Model, form: OnnxModel, texts: Sequence[str]) -> dic
     count = max(1, len(right[0]))
     # Tokens of one text are not independent: what counts is what each text moves the score by.
     moved = np.bincount(old.rows, right[0] - right[1], minlength=len(texts)) / count
+    worse = (old.log_likelihood - new.log_likelihood).astype(np.float64)
+    risen = float(worse.sum() / count)
+    apart_by_text = np.bincount(old.rows, worse - risen, minlength=len(texts)) / count
     score = [float(each.sum() / count) for each in right]
     return {
         "texts": len(texts),
@@ -86,6 +94,8 @@ def compare_language(model: Model, form: OnnxModel, texts: Sequence[str]) -> dic
         "lost": score[0] - score[1],
         "error": float(np.sqrt((moved**2).sum())),
         "perplexity": _perplexity(new),
+        "risen": risen,
+        "risen_error": float(np.sqrt((apart_by_text**2).sum())),
     }
 
 
@@ -118,6 +128,11 @@ def too_much_lost(compared: dict[str, Any]) -> str:
         return (
             f"it loses {100 * lost:.1f} points of the score on {compared['texts']} texts, "
             f"where less than {100 * LOST:.0f} is allowed"
+        )
+    if (risen := compared.get("risen", 0.0)) > RISEN + 2 * compared.get("risen_error", 0.0):
+        return (
+            f"its mean negative log-likelihood is {risen:.2f} nats higher on {compared['texts']} texts, "
+            f"where {RISEN} is allowed"
         )
     return ""
 

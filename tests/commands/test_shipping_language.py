@@ -88,6 +88,10 @@ def test_the_card_and_the_record(home: Path) -> None:
     record = json.loads((home / "out" / "record.json").read_text())
     forms = record["export"]["forms"]
     assert forms["onnx"]["score"] == pytest.approx(record["metrics"]["masked_accuracy"])
+    perplexity = f"{forms['onnx']['perplexity']:.3g}"
+    head, row = (next(line for line in card.splitlines() if part in line) for part in ("| form |", "fp32 |"))
+    place = [cell.strip() for cell in head.split("|")].index("perplexity")
+    assert row.split("|")[place].strip() == perplexity
     assert forms["onnx"]["perplexity"] == pytest.approx(record["metrics"]["perplexity"], rel=1e-4)
     assert {"torch", "onnx"} <= {run["backend"] for run in record["latency"]}
     large = json.loads((home / "large" / "record.json").read_text())

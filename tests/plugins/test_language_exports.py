@@ -188,6 +188,25 @@ def test_int8_is_judged_by_accuracy_on_hidden_tokens(
         assert bool(too_much_lost(compared)) == rejected
 
 
+def test_int8_is_judged_by_likelihood_too(make: Callable[[str], LanguageModel], tmp_path: Path) -> None:
+    """Of forms that tell the same tokens, less surely: in half of the texts by so many nats, or in one."""
+    model = make("masked-lm")
+    form = exported(model, tmp_path)
+    texts = [f"the {word} is here today" for word in ("sun", "rain", "wind") for _ in range(100)]
+    right = model.masked(texts)
+    model.masked = lambda given: right  # type: ignore
+    for nats, every, rejected in ((0.2, 2, True), (0.11, 2, False), (0.08, 2, False), (30.0, 300, False)):
+        less = np.where(np.arange(300) % every, 0.0, nats)
+        form.masked = lambda given: right._replace(log_likelihood=right.log_likelihood - less)  # type: ignore  # noqa: B023
+        compared = compare_language(model, form, texts)
+        assert compared["lost"] == 0 and compared["risen"] == pytest.approx(nats / every, abs=1e-6)
+        assert compared["risen_error"] == pytest.approx(less.std() / np.sqrt(300), abs=1e-6)
+        assert bool(too_much_lost(compared)) == rejected
+    assert too_much_lost({**compared, "risen": 0.1, "risen_error": 0.006}) == (
+        "its mean negative log-likelihood is 0.10 nats higher on 300 texts, where 0.05 is allowed"
+    )
+
+
 def test_a_user_asks_without_torch(make: Callable[[str], LanguageModel], tmp_path: Path) -> None:
     model = make("masked-lm")
     exported(model, tmp_path)
