@@ -61,10 +61,22 @@ class TextFile(Cleaning, Task):
         """The tables train, validation and test."""
         if self.resolve("local").fingerprint != source.fingerprint:
             raise HarnessError(f"{source.origin} has changed since this run was planned; start it again")
-        tables = {split: self.clean(self._texts(path)) for split, path in self._files().items()}
+        tables = {split: self._cleaned(path) for split, path in self._files().items()}
         if carved := self._carved():
             tables |= self._parts(tables["train"], carved)
         return {**tables, "train": self.limit(tables["train"])}
+
+    def _cleaned(self, path: Path) -> pa.Table:
+        from harness import arrow
+
+        raw = self._texts(path)
+        if raw.num_rows == 0:
+            raise HarnessError(f"{path} has no texts")
+        table = self.clean(raw)
+        if table.num_rows == 0:
+            counts = ", ".join(f"{count} {what}" for what, count in arrow.cleaning(table).items() if count)
+            raise HarnessError(f"cleaning left no text of {path} ({counts})")
+        return table
 
     def _texts(self, path: Path) -> pa.Table:
         import pyarrow as pa

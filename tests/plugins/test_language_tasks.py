@@ -391,7 +391,11 @@ def test_files_that_cannot_be_had(here: Path) -> None:
         told(TextFile(train=Path("few.txt")))
         == "few.txt has too few texts to carve a validation split out of it"
     )
-    assert "too few texts" in told(TextFile(train=Path("short.txt")))
+    (here / "empty.txt").write_text("\n \n")
+    (here / "good.txt").write_text("".join(f"one two word{n}\n" for n in range(40)))
+    for files in ({"train": Path("empty.txt")}, {"train": Path("good.txt"), "test": Path("empty.txt")}):
+        assert told(TextFile(**files)) == "empty.txt has no texts"
+    assert told(TextFile(train=Path("short.txt"))) == "cleaning left no text of short.txt (2 texts, 2 short)"
     assert "cut.txt.gz cannot be read" in told(TextFile(train=Path("cut.txt.gz")))
     assert "no column 'tweet'; found: 'tweets'; did you mean 'tweets'?" in told(
         TextFile(train=Path("other.csv"), text="tweet")
