@@ -14,15 +14,13 @@ from harness import Context, HarnessError
 from harness.featurise import Subwords, WordSubwords
 from harness.nn import TorchModel
 from harness_teachers.finetuning import (
-    _CONFIG,
     Classifier,
     TokenClassifier,
     TransformerModel,
-    _encoder,
     classifier,
     pretrained,
 )
-from harness_teachers.folders import featuriser_of, read_config
+from harness_teachers.folders import CONFIG, encoder_of, featuriser_of, read_config
 from harness_teachers.labelled import LabelledClassifier
 from harness_teachers.states import layers_of, place_of_layers
 
@@ -67,14 +65,14 @@ def load(folder: Path, context: Context) -> TorchModel:
     padding, separator = reads["padding"], reads["separator"]
 
     def build(size: int, classes: int, pooling: Any, dropout: float, labelled: bool) -> nn.Module:
-        config = folder / _CONFIG
+        config = folder / CONFIG
         if reads["type"] == WordSubwords.type:
-            encoder = _encoder("mean", classes, config=config)
+            encoder = encoder_of("mean", classes, config=config)
             return TokenClassifier(encoder, padding, classes, dropout, size)
         if labelled:
-            encoder = _encoder("head", read_config(config).num_labels, config=config)
+            encoder = encoder_of("head", read_config(config).num_labels, config=config)
             return LabelledClassifier(encoder, padding, range(classes), separator)
-        encoder = _encoder(pooling, classes, config=config)
+        encoder = encoder_of(pooling, classes, config=config)
         return Classifier(encoder, pooling, padding, classes, dropout, separator)
 
     return TransformerModel.load(folder, context, build)
@@ -156,4 +154,4 @@ def _pretrained(
 def _fresh(config: Any, pooling: Any, classes: int, context: Context) -> nn.Module:
     """An encoder of a configuration, with random weights."""
     config.save_pretrained(folder := context.scratch / "fresh")
-    return _encoder(pooling, classes, config=folder)
+    return encoder_of(pooling, classes, config=folder)

@@ -113,10 +113,10 @@ class TransformerStudent(harness.TorchStudent):
         self, module: torch.nn.Module, *tables: Tokens
     ) -> AbstractContextManager[tuple[Tokens, ...]]:
         """See :class:`harness.TorchStudent`: the embeddings of the words in use."""
-        from harness_teachers.finetuning import Classifier, _seen_rows_only
+        from harness_teachers.finetuning import Classifier, seen_rows_only
 
         assert isinstance(module, Classifier)
-        return _seen_rows_only(module, *tables)
+        return seen_rows_only(module, *tables)
 
     def load(self, folder: Path, context: harness.Context) -> harness.Model:
         """See :class:`harness.Student`."""

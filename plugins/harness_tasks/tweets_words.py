@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness_tasks.emotion_words import _phrases
+from harness_tasks.emotion_words import phrases
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,12 @@ class Topic:
 def _deeds(text: str) -> dict[str, tuple[str, ...]]:
     """Lines of a deed, a colon and its things."""
     lines = (line.partition(":") for line in text.strip().splitlines())
-    return {deed.strip(): _phrases(things) for deed, _, things in lines}
+    return {deed.strip(): phrases(things) for deed, _, things in lines}
 
 
 TOPICS: Mapping[str, Topic] = {
     "food": Topic(
-        _phrases("the chef, the waiter, my aunt, my grandpa, the baker, our host, my flatmate, the cook"),
+        phrases("the chef, the waiter, my aunt, my grandpa, the baker, our host, my flatmate, the cook"),
         _deeds("""
             baked: a cake, some bread, a pie, two muffins, a tray of cookies
             drank: a cup of coffee, green tea, a glass of juice, cold milk, a smoothie
@@ -35,12 +35,12 @@ TOPICS: Mapping[str, Topic] = {
             ordered: a burger, two pizzas, a salad, the noodles, a plate of fries
             chopped: the onions, fresh herbs, some carrots, the garlic, ripe tomatoes
             """),
-        _phrases("in the kitchen, at the cafe, in the bakery, at the diner, over dinner, at breakfast"),
-        _phrases("delicious, salty, crispy, burnt, tasty, overcooked, yummy, bland"),
-        _phrases("foodie, dinner, brunch, yum, homemade, coffee, hungry"),
+        phrases("in the kitchen, at the cafe, in the bakery, at the diner, over dinner, at breakfast"),
+        phrases("delicious, salty, crispy, burnt, tasty, overcooked, yummy, bland"),
+        phrases("foodie, dinner, brunch, yum, homemade, coffee, hungry"),
     ),
     "sport": Topic(
-        _phrases(
+        phrases(
             "the coach, our captain, the keeper, a runner, the striker, my trainer, the referee, a cyclist"
         ),
         _deeds("""
@@ -50,12 +50,12 @@ TOPICS: Mapping[str, Topic] = {
             lifted: heavy weights, the bar, the trophy, two kettlebells, a dumbbell
             ran: a marathon, ten miles, the relay, five laps, a half marathon
             """),
-        _phrases("in the stadium, at the gym, on the pitch, on the track, in the arena, after training"),
-        _phrases("fast, tough, fair, close, exhausting, unbeaten, offside, fit"),
-        _phrases("gameday, fitness, matchday, running, goals, team, workout"),
+        phrases("in the stadium, at the gym, on the pitch, on the track, in the arena, after training"),
+        phrases("fast, tough, fair, close, exhausting, unbeaten, offside, fit"),
+        phrases("gameday, fitness, matchday, running, goals, team, workout"),
     ),
     "travel": Topic(
-        _phrases("the pilot, a tourist, our guide, the driver, a hiker, the captain of the ferry, my cousin"),
+        phrases("the pilot, a tourist, our guide, the driver, a hiker, the captain of the ferry, my cousin"),
         _deeds("""
             missed: the train, my flight, the last bus, the ferry, our connection
             packed: a suitcase, two passports, my sunglasses, a backpack, the tent
@@ -63,16 +63,14 @@ TOPICS: Mapping[str, Topic] = {
             climbed: the mountain, an old tower, the volcano, a steep hill, the dunes
             crossed: the border, a long bridge, the desert, the river, the strait
             """),
-        _phrases(
+        phrases(
             "at the airport, on the beach, at the harbour, in the old town, near the station, by the sea"
         ),
-        _phrases("delayed, sunny, crowded, scenic, remote, jet lagged, breathtaking, foreign"),
-        _phrases("travel, vacation, wanderlust, roadtrip, beach, airport, sunset"),
+        phrases("delayed, sunny, crowded, scenic, remote, jet lagged, breathtaking, foreign"),
+        phrases("travel, vacation, wanderlust, roadtrip, beach, airport, sunset"),
     ),
     "work": Topic(
-        _phrases(
-            "my manager, a colleague, the new intern, our client, the boss, the plumber, the accountant"
-        ),
+        phrases("my manager, a colleague, the new intern, our client, the boss, the plumber, the accountant"),
         _deeds("""
             signed: the contract, two invoices, a lease, the form, the agreement
             printed: the report, a spreadsheet, forty slides, the agenda, my timetable
@@ -80,12 +78,12 @@ TOPICS: Mapping[str, Topic] = {
             answered: hundred emails, the phone, one more call, every message, the survey
             cancelled: the meeting, our deadline, the workshop, a conference, the interview
             """),
-        _phrases("at the office, during the meeting, at my desk, in the boardroom, after work, before lunch"),
-        _phrases("urgent, overdue, busy, productive, pointless, approved, late, unpaid"),
-        _phrases("work, monday, office, deadline, meeting, career, overtime"),
+        phrases("at the office, during the meeting, at my desk, in the boardroom, after work, before lunch"),
+        phrases("urgent, overdue, busy, productive, pointless, approved, late, unpaid"),
+        phrases("work, monday, office, deadline, meeting, career, overtime"),
     ),
     "music": Topic(
-        _phrases(
+        phrases(
             "the singer, our drummer, a choir, the band, the dj, my guitarist, an orchestra, the pianist"
         ),
         _deeds("""
@@ -95,12 +93,12 @@ TOPICS: Mapping[str, Topic] = {
             tuned: the strings, a banjo, the bass, my ukulele, the cello
             danced to: the beat, a slow waltz, the remix, some salsa, loud techno
             """),
-        _phrases("on stage, at the concert, in the studio, at the club, backstage, at the festival"),
-        _phrases("loud, catchy, acoustic, live, off key, groovy, sold out, mellow"),
-        _phrases("music, livemusic, concert, nowplaying, festival, band, vinyl"),
+        phrases("on stage, at the concert, in the studio, at the club, backstage, at the festival"),
+        phrases("loud, catchy, acoustic, live, off key, groovy, sold out, mellow"),
+        phrases("music, livemusic, concert, nowplaying, festival, band, vinyl"),
     ),
     "nature": Topic(
-        _phrases("the gardener, our neighbour, a farmer, my grandma, the ranger, the vet, a birdwatcher"),
+        phrases("the gardener, our neighbour, a farmer, my grandma, the ranger, the vet, a birdwatcher"),
         _deeds("""
             planted: tulips, an apple tree, some beans, roses, two sunflowers
             fed: the ducks, a stray cat, three horses, the hens, my puppy
@@ -108,35 +106,35 @@ TOPICS: Mapping[str, Topic] = {
             walked: the dog, two huskies, her old labrador, the poodle, a beagle
             picked: ripe cherries, wild flowers, mushrooms, a bunch of daisies, blackberries
             """),
-        _phrases("in the garden, in the forest, by the river, on the farm, in the park, at the lake"),
-        _phrases("wild, rainy, green, muddy, tame, frozen, blooming, foggy"),
-        _phrases("nature, spring, dogs, garden, rain, wildlife, flowers"),
+        phrases("in the garden, in the forest, by the river, on the farm, in the park, at the lake"),
+        phrases("wild, rainy, green, muddy, tame, frozen, blooming, foggy"),
+        phrases("nature, spring, dogs, garden, rain, wildlife, flowers"),
     ),
 }
 
 # What someone does who feels so.
 REACTIONS: Mapping[str, Sequence[str]] = {
-    "anger": _phrases("""
+    "anger": phrases("""
         i want to scream, i slammed the door, do not talk to me, i am done with these people, i demand my
         money back, my blood is boiling, i nearly threw my phone
         """),
-    "fear": _phrases("""
+    "fear": phrases("""
         my hands are shaking, i can not sleep, please pray for us, i keep checking the locks, my heart is
         racing, i left the lights on, i am hiding under the blanket
         """),
-    "joy": _phrases("""
+    "joy": phrases("""
         i can not stop smiling, let us celebrate, best day ever, i danced around the room, drinks are on
         me tonight, i want to hug the whole world, life is good
         """),
-    "love": _phrases("""
+    "love": phrases("""
         i can not wait to hold you, you are my everything, sending kisses, forever yours, my heart is
         yours, i want to marry you, stay by my side
         """),
-    "sadness": _phrases("""
+    "sadness": phrases("""
         i cried all night, i just want to stay in bed, nothing helps, i miss the old days, i could use a
         hug, i have no tears left, leave the curtains closed
         """),
-    "surprise": _phrases("""
+    "surprise": phrases("""
         i did not see that coming, what just happened, i had to look twice, nobody told me, is this real,
         my mouth fell open, tell me this is a prank
         """),
@@ -149,8 +147,8 @@ MARKS: Mapping[str, Sequence[str]] = {
     "sadness": ("😢", "💔", "😭"),
     "surprise": ("😮", "😲", "🤯"),
 }
-MOODS = _phrases("so, but, and, honestly, right now, after all that, seriously")
-LINKS = _phrases("because, since, now that, and, when")
-DAYS = _phrases("monday, tuesday, wednesday, thursday, friday, saturday, sunday")
-VERDICTS = _phrases("it was so {}, really {} if you ask me, a bit {} i must say, {} as always, way too {}")
-HANDLES = _phrases("lena, max, tom, sofia, ravi, noor, ella, juan, mika, zoe, omar, ines")
+MOODS = phrases("so, but, and, honestly, right now, after all that, seriously")
+LINKS = phrases("because, since, now that, and, when")
+DAYS = phrases("monday, tuesday, wednesday, thursday, friday, saturday, sunday")
+VERDICTS = phrases("it was so {}, really {} if you ask me, a bit {} i must say, {} as always, way too {}")
+HANDLES = phrases("lena, max, tom, sofia, ravi, noor, ella, juan, mika, zoe, omar, ines")

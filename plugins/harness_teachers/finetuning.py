@@ -18,13 +18,11 @@ from harness import Batch, Context, Examples, Loss
 from harness.featurise import Subwords, Tokens, WordSubwords
 from harness.nn import TorchModel, training_of
 from harness.training import train
-from harness_teachers.folders import featuriser_of, loaded, read_config
+from harness_teachers.folders import CONFIG, Configured, encoder_of, featuriser_of, read_config
 from harness_teachers.states import Watch
 
 if TYPE_CHECKING:
     from harness_teachers.transformer import FineTuned, Pooling
-
-_CONFIG = "config"  # the folder with the architecture's configuration, beside the weights
 
 
 class Classifier(nn.Module):
@@ -144,7 +142,7 @@ def fine_tune(teacher: FineTuned, examples: Examples, validation: Examples, cont
     module = classifier(encoder, pooling, featuriser, len(examples.classes), teacher.dropout)
     tokens = featuriser.tokens(examples.texts, context.scratch)
     held_out = featuriser.tokens(validation.texts)
-    with _seen_rows_only(module, tokens, held_out) as (tokens, held_out):
+    with seen_rows_only(module, tokens, held_out) as (tokens, held_out):
         train(module, tokens, examples, GoldLabels(), training_of(teacher), context, (held_out, validation))
     return TransformerModel(module, featuriser, examples.classes, context)
 
@@ -159,13 +157,8 @@ def classifier(
     return Classifier(encoder, pooling, padding, classes, dropout, featuriser.separator)
 
 
-class TransformerModel(TorchModel):
-    """A fine-tuned classifier with the configuration that its architecture is rebuilt from."""
-
-    def save(self, folder: Path) -> None:
-        """See :class:`harness.Model`."""
-        super().save(folder)
-        self.module.encoder.config.save_pretrained(folder / _CONFIG)  # type: ignore[operator,union-attr]
+class TransformerModel(Configured):
+    """A fine-tuned classifier."""
 
 
 def load(teacher: FineTuned, folder: Path, context: Context) -> TorchModel:
@@ -179,9 +172,9 @@ def load(teacher: FineTuned, folder: Path, context: Context) -> TorchModel:
 
     def build(size: int, classes: int) -> nn.Module:
         if reads["type"] == WordSubwords.type:
-            encoder = _encoder("mean", classes, config=folder / _CONFIG)
+            encoder = encoder_of("mean", classes, config=folder / CONFIG)
             return TokenClassifier(encoder, reads["padding"], classes, teacher.dropout, size)
-        encoder = _encoder(teacher.pooling, len(settings["classes"]), config=folder / _CONFIG)
+        encoder = encoder_of(teacher.pooling, len(settings["classes"]), config=folder / CONFIG)
         separator = reads["separator"]
         return Classifier(encoder, teacher.pooling, reads["padding"], classes, teacher.dropout, separator)
 
@@ -202,26 +195,11 @@ def pretrained(
         return encoder_of_prior(teacher, context, of_words)
     folder = teacher.folder()
     featuriser = featuriser_of(folder, read_config(folder), teacher.longest, of_words)
-    return _encoder(pooling, classes, folder=folder), featuriser
-
-
-def _encoder(
-    pooling: Pooling, classes: int, folder: Path | None = None, config: Path | None = None
-) -> nn.Module:
-    """The pretrained encoder of a folder, or a bare one of a configuration."""
-    from transformers import AutoModel, AutoModelForSequenceClassification
-
-    if pooling == "head":
-        kind = AutoModelForSequenceClassification
-        return loaded(kind, "classifier", folder, config, num_labels=classes)  # type: ignore[no-any-return]
-    encoder = loaded(AutoModel, "classifier", folder, config)
-    if getattr(encoder, "pooler", None) is not None:  # it would never be used
-        encoder.pooler = None
-    return encoder  # type: ignore[no-any-return]
+    return encoder_of(pooling, classes, folder=folder), featuriser
 
 
 @contextmanager
-def _seen_rows_only(module: Classifier, *tables: Tokens) -> Iterator[tuple[Tokens, ...]]:
+def seen_rows_only(module: Classifier, *tables: Tokens) -> Iterator[tuple[Tokens, ...]]:
     """Train with the rows of the word embedding that the texts use, and put them back afterwards.
 
     Rows that no text uses get no gradient, and embeddings no weight decay, so they would not move: the

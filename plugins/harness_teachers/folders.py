@@ -4,14 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from harness import HarnessError
 from harness.featurise import MaskedSubwords, Subwords, WordSubwords
+from harness.nn import TorchModel
 from harness_teachers.token_types import drop_types
 from harness_teachers.weights import has_tokenizer
+
+if TYPE_CHECKING:
+    from harness_teachers.transformer import Pooling
+
+CONFIG = "config"  # the folder with the architecture's configuration, beside the weights
+
+
+class Configured(TorchModel):
+    """A model that is saved with the configuration that its architecture is rebuilt from."""
+
+    def save(self, folder: Path) -> None:
+        """See :class:`harness.Model`."""
+        super().save(folder)
+        self.module.encoder.config.save_pretrained(folder / CONFIG)  # type: ignore[operator,union-attr]
 
 
 def read_config(folder: Path) -> Any:
@@ -58,6 +74,21 @@ def loaded(kind: Any, what: str, folder: Path | None, config: Path | None, **lab
             f"no {what} can be made of {folder or config}: {str(error).splitlines()[0]}"
         ) from None
     return model
+
+
+def encoder_of(
+    pooling: Pooling, classes: int, folder: Path | None = None, config: Path | None = None
+) -> nn.Module:
+    """The pretrained encoder of a folder, or a bare one of a configuration."""
+    from transformers import AutoModel, AutoModelForSequenceClassification
+
+    if pooling == "head":
+        kind = AutoModelForSequenceClassification
+        return loaded(kind, "classifier", folder, config, num_labels=classes)  # type: ignore[no-any-return]
+    encoder = loaded(AutoModel, "classifier", folder, config)
+    if getattr(encoder, "pooler", None) is not None:  # it would never be used
+        encoder.pooler = None
+    return encoder  # type: ignore[no-any-return]
 
 
 def check_loaded(encoder: Any, told: Mapping[str, Any], folder: Path) -> None:

@@ -12,13 +12,8 @@ from torch import Tensor, nn
 
 from harness import Context, HarnessError
 from harness.api import SCORE
-from harness_teachers.finetuning import (
-    _CONFIG,
-    Classifier,
-    TransformerModel,
-    _encoder,
-)
-from harness_teachers.folders import featuriser_of, read_config
+from harness_teachers.finetuning import Classifier, TransformerModel
+from harness_teachers.folders import CONFIG, encoder_of, featuriser_of, read_config
 
 if TYPE_CHECKING:
     from harness_teachers.checkpoint import Checkpoint
@@ -50,7 +45,7 @@ def from_folder(
         )
     order = order_of(config.id2label, classes, teacher.model)
     featuriser = featuriser_of(folder, config, teacher.longest)
-    encoder = _encoder("head", config.num_labels, folder=folder)
+    encoder = encoder_of("head", config.num_labels, folder=folder)
     return TransformerModel(
         LabelledClassifier(encoder, featuriser.padding, order, featuriser.separator),
         featuriser,
@@ -80,10 +75,10 @@ def load(folder: Path, context: Context) -> TransformerModel:
     from transformers import AutoConfig
 
     reads = json.loads((folder / "featuriser.json").read_text(encoding="utf-8"))
-    labels = AutoConfig.from_pretrained(folder / _CONFIG).num_labels
+    labels = AutoConfig.from_pretrained(folder / CONFIG).num_labels
 
     def build(size: int, classes: int) -> nn.Module:
-        encoder = _encoder("head", labels, config=folder / _CONFIG)
+        encoder = encoder_of("head", labels, config=folder / CONFIG)
         return LabelledClassifier(encoder, reads["padding"], range(classes), reads["separator"])
 
     return TransformerModel.load(folder, context, build)  # type: ignore[return-value]

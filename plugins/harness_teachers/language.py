@@ -17,8 +17,8 @@ from harness.language import LanguageModel
 from harness.nn import TorchModel, training_of
 from harness.training import train
 from harness_teachers import wordpiece
-from harness_teachers.finetuning import _CONFIG, GoldLabels
-from harness_teachers.folders import featuriser_of, loaded, positions, read_config
+from harness_teachers.finetuning import GoldLabels
+from harness_teachers.folders import CONFIG, Configured, featuriser_of, loaded, positions, read_config
 from harness_teachers.states import Watch
 
 if TYPE_CHECKING:
@@ -85,13 +85,8 @@ class MaskedLanguageModel(nn.Module):
         return self.head(states, table if len(table) == self.size else table[: self.size])  # type: ignore[no-any-return]
 
 
-class TransformerLanguageModel(LanguageModel):
-    """A masked language model with the configuration that its architecture is rebuilt from."""
-
-    def save(self, folder: Path) -> None:
-        """See :class:`harness.Model`."""
-        super().save(folder)
-        self.module.encoder.config.save_pretrained(folder / _CONFIG)  # type: ignore[operator,union-attr]
+class TransformerLanguageModel(Configured, LanguageModel):
+    """A masked language model."""
 
 
 def pretrain(
@@ -202,7 +197,7 @@ def load(folder: Path, context: Context) -> TransformerLanguageModel:
     assert isinstance(featuriser, MaskedSubwords)
 
     def build(size: int, classes: int) -> nn.Module:
-        return _of(_model(config=folder / _CONFIG), featuriser)
+        return _of(_model(config=folder / CONFIG), featuriser)
 
     return TransformerLanguageModel.load(folder, context, build)  # type: ignore[return-value]
 

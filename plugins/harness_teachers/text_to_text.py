@@ -12,17 +12,16 @@ from torch import Tensor, nn
 from harness import Context, Examples, HarnessError
 from harness.api import PAIR_SEPARATOR
 from harness.featurise import Featuriser, Subwords
-from harness.nn import TorchModel, training_of
+from harness.nn import training_of
 from harness.training import train
 from harness_teachers.finetuning import Classifier, GoldLabels
-from harness_teachers.folders import check_loaded, featuriser_of, read_config
+from harness_teachers.folders import CONFIG, Configured, check_loaded, featuriser_of, read_config
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
     from harness_teachers.t5 import T5
 
-_CONFIG = "config"  # the folder with the architecture's configuration, beside the weights
 _CLASSES = {"t5": "T5", "mt5": "MT5"}  # by a configuration's model type, how their classes' names start
 
 
@@ -95,13 +94,8 @@ class LabelTokens(nn.Module):
         return torch.stack(scores, 1)
 
 
-class T5Model(TorchModel):
-    """A fine-tuned T5 with the configuration that its architecture is rebuilt from."""
-
-    def save(self, folder: Path) -> None:
-        """See :class:`harness.Model`."""
-        super().save(folder)
-        self.module.encoder.config.save_pretrained(folder / _CONFIG)  # type: ignore[operator,union-attr]
+class T5Model(Configured):
+    """A fine-tuned T5."""
 
 
 def fine_tune(
@@ -135,7 +129,7 @@ def load(teacher: T5, folder: Path, context: Context) -> T5Model:
     assert isinstance(featuriser, PrefixedSubwords)
 
     def build(size: int, classes: int) -> nn.Module:
-        return _module(teacher, featuriser, names, folder / _CONFIG, pretrained=False)
+        return _module(teacher, featuriser, names, folder / CONFIG, pretrained=False)
 
     return T5Model.load(folder, context, build)  # type: ignore[return-value]
 

@@ -124,7 +124,7 @@ def untrained(teacher: Any, classes: tuple[str, ...], context: Any) -> Any:
 
     folder = teacher.folder()
     featuriser = folders.featuriser_of(folder, folders.read_config(folder), teacher.longest)
-    encoder = finetuning._encoder(teacher.pooling, len(classes), folder=folder)
+    encoder = folders.encoder_of(teacher.pooling, len(classes), folder=folder)
     module = finetuning.Classifier(encoder, teacher.pooling, featuriser.padding, len(classes), 0.0)
     return finetuning.TransformerModel(module, featuriser, classes, context)
 

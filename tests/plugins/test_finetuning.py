@@ -20,7 +20,7 @@ from harness import HarnessError, Unavailable
 from harness.featurise import Subwords
 from harness.nn import TorchModel, training_of
 from harness.tiny import ODD_TEXTS, CheckContext, tiny_examples
-from harness_teachers import finetuning
+from harness_teachers import finetuning, folders
 from harness_teachers.finetuning import Classifier, GoldLabels
 from harness_teachers.transformer import MiniLM, Transformer
 
@@ -144,7 +144,7 @@ def test_training_the_rows_in_use_is_training_all(
     folder = folder_of(kind)
     options = {"pooling": pooling, "weight_decay": 0.1, "epochs": 3}
     few = fitted(folder, context, **options)
-    monkeypatch.setattr(finetuning, "_seen_rows_only", whole_table)
+    monkeypatch.setattr(finetuning, "seen_rows_only", whole_table)
     full = fitted(folder, context, **options)
     assert sizes[1] == len(words_of(full)) and sizes[0] < sizes[1] / 2
     expected = full.module.state_dict()
@@ -174,7 +174,7 @@ def test_positions_are_those_of_the_tokens(
 ) -> None:
     """RoBERTa counts positions by its padding id, which must be no other token's meanwhile."""
     seen: list[list[int]] = []
-    build = finetuning._encoder
+    build = folders.encoder_of
 
     def spy(*arguments: Any, **options: Any) -> Any:
         encoder: Any = build(*arguments, **options)
@@ -182,7 +182,7 @@ def test_positions_are_those_of_the_tokens(
         table.register_forward_pre_hook(lambda layer, given: seen.extend(given[0].tolist()))
         return encoder
 
-    monkeypatch.setattr(finetuning, "_encoder", spy)
+    monkeypatch.setattr(finetuning, "encoder_of", spy)
     fitted(folder_of("roberta"), context, pooling="mean", epochs=1)
     assert sizes[0] < 40  # of 78 words
     assert len(seen) >= 30
@@ -239,7 +239,7 @@ def test_the_whole_table_is_trained_where_rows_cannot_be_told(
     module = Classifier(encoder, "mean", padding, 2, 0.0)
     table = Tokens(ids, np.array([0, len(ids)]), padding)
     before = encoder.get_input_embeddings()
-    with finetuning._seen_rows_only(module, table) as (same,):
+    with finetuning.seen_rows_only(module, table) as (same,):
         assert same is table and encoder.get_input_embeddings() is before
 
 

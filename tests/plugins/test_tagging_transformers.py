@@ -139,7 +139,7 @@ def test_logits_are_those_of_the_usual_token_classifier(
         pytest.skip(str(error))
     made = reader(folder)
     torch.manual_seed(0)
-    module = TokenClassifier(finetuning._encoder("mean", 3, folder=folder), made.padding, 3, 0.1, made.size)
+    module = TokenClassifier(folders.encoder_of("mean", 3, folder=folder), made.padding, 3, 0.1, made.size)
     model = TorchModel(module, made, CLASSES, context)
     reference = transformers.AutoModelForTokenClassification.from_pretrained(
         folder, num_labels=3, attn_implementation="eager"
@@ -179,7 +179,7 @@ def test_training_the_seen_rows_alone_gives_the_same_model(
         narrowed += 1
         yield tables
 
-    monkeypatch.setattr(finetuning, "_seen_rows_only", all_rows)
+    monkeypatch.setattr(finetuning, "seen_rows_only", all_rows)
     every = made.fit(given, given, context)
     assert narrowed == 1
     np.testing.assert_allclose(few.predict(given.texts), every.predict(given.texts), atol=1e-5)
@@ -187,12 +187,12 @@ def test_training_the_seen_rows_alone_gives_the_same_model(
 
 def test_marks_follow_the_rows_in_use(folder_of: Folder) -> None:
     made = reader(folder_of("bert"))
-    encoder = finetuning._encoder("mean", 3, folder=folder_of("bert"))
+    encoder = folders.encoder_of("mean", 3, folder=folder_of("bert"))
     module = TokenClassifier(encoder, made.padding, 3, 0.0, made.size).eval()
     texts = ["the sun", "rain"]
     tokens = made.tokens(texts)
     before = module(torch.from_numpy(tokens.batch(np.arange(2))))
-    with finetuning._seen_rows_only(module, tokens) as (own,):
+    with finetuning.seen_rows_only(module, tokens) as (own,):
         assert isinstance(own, WordTokens) and own.mark == module.size < made.size
         assert own.mark == len(tokens.used()) + 1  # and padding
         assert own.reached.tolist() == [2, 1]
