@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -29,6 +28,7 @@ import numpy as np
 from harness.api import HarnessError
 from harness.results.perplexity import OF_GUESSES, Guesses
 from harness.results.predictions import Prediction
+from harness.results.resampled import ACCURACIES, OF_CLASSES, OF_NUMBERS, Cells
 from harness.results.spans import OF_SPANS, Spans, spans_of
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ _FEWEST = 200  # resamples of a test set so large that a thousand would take lon
 _WORK = 100_000_000  # examples × resamples that are worth the time
 _CHUNK = 10_000_000  # of them held at a time
 
-Scores = Callable[[Any, "NDArray[np.float32]"], "NDArray[np.float64]"]  # of _Cells, Spans or Guesses
+Scores = Callable[[Any, "NDArray[np.float32]"], "NDArray[np.float64]"]  # of Cells, Spans or Guesses
 
 
 class Difference(NamedTuple):
@@ -67,14 +67,6 @@ class Summary(Protocol):
     @property
     def n(self) -> int:
         """How many seeds."""
-
-
-class _Cells(NamedTuple):
-    """The predictions of several models for the same N examples, all of which have a gold label."""
-
-    predicted: NDArray[Any]  # (K, N)
-    gold: NDArray[Any]  # (N,)
-    positive: int
 
 
 @dataclass(frozen=True)
@@ -208,8 +200,8 @@ def estimate(metric: str, rows: Sequence[Sequence[Prediction]], resamples: int |
     means = np.stack([part.mean(axis=0) for part in np.split(table, ends[:-1])])  # (R, 1 + B)
     own = np.split(table[:, 0], ends[:-1])
     # Words of one text are not independent, as McNemar's test would have it.
-    hits = stacked.predicted == stacked.gold if isinstance(stacked, _Cells) else None
-    single = metric in _ACCURACIES
+    hits = stacked.predicted == stacked.gold if isinstance(stacked, Cells) else None
+    single = metric in ACCURACIES
     return Estimates(
         metric=metric,
         values=means[:, 0],
@@ -225,7 +217,7 @@ def estimate(metric: str, rows: Sequence[Sequence[Prediction]], resamples: int |
     )
 
 
-def _stacked(cells: Sequence[Prediction]) -> tuple[_Cells | Spans | Guesses, int]:
+def _stacked(cells: Sequence[Prediction]) -> tuple[Cells | Spans | Guesses, int]:
     """What models answered to the examples that have a gold label, and how many these are."""
     first = cells[0]
     predicted = np.stack([one.predicted for one in cells])
@@ -238,7 +230,7 @@ def _stacked(cells: Sequence[Prediction]) -> tuple[_Cells | Spans | Guesses, int
         right, tokens = (part.astype(np.float64) for part in (predicted, first.gold))
         return Guesses(right[:, has], nll[:, has], tokens[has]), int(has.sum())
     has_gold = np.isfinite(first.gold) if first.numeric else first.gold >= 0
-    return _Cells(predicted[:, has_gold], first.gold[has_gold], first.positive), int(has_gold.sum())
+    return Cells(predicted[:, has_gold], first.gold[has_gold], first.positive), int(has_gold.sum())
 
 
 def _resampled(generator: np.random.Generator, count: int, draws: int) -> NDArray[np.float32]:
@@ -306,115 +298,20 @@ def holm_pairs(p: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.minimum(found, found.T)
 
 
-# -- metrics on resamples: each from cells and weights (N, B) to (K, B), as metrics.py defines them ----------
+# -- metrics on resamples ------------------------------------------------------------------------------------
 
 
 def metrics_of(one: Prediction) -> dict[str, Scores]:
     """What can be told from such predictions, by the metric's name."""
     if one.numeric:
-        return _OF_NUMBERS
+        return OF_NUMBERS
     if one.lengths:
         return dict(OF_SPANS)
     if one.hidden:
         return dict(OF_GUESSES)
-    return _OF_CLASSES if one.positive >= 0 else {k: v for k, v in _OF_CLASSES.items() if k != "f1"}
+    return OF_CLASSES if one.positive >= 0 else {k: v for k, v in OF_CLASSES.items() if k != "f1"}
 
 
-def _accuracy(cells: _Cells, weights: NDArray[np.float32]) -> NDArray[np.float64]:
-    right = (cells.predicted == cells.gold).astype(np.float32)
-    hits = right @ weights  # counts: exact in float32
-    return np.asarray(hits / np.float64(len(cells.gold)))
-
-
-def _of_confusion(name: str, cells: _Cells, weights: NDArray[np.float32]) -> NDArray[np.float64]:
-    """A metric of the confusion counts, (C, B) each: right, gold and guessed."""
-    count = 1 + max(int(cells.gold.max()), int(cells.predicted.max()), cells.positive)
-    classes = np.arange(count)[:, None]
-    gold = (cells.gold == classes).astype(np.float32) @ weights  # (C, B)
-    found = np.empty((len(cells.predicted), weights.shape[1]))
-    for k, predicted in enumerate(cells.predicted):
-        chosen = predicted == classes  # (C, N)
-        guessed = chosen.astype(np.float32) @ weights
-        right = (chosen & (cells.gold == predicted)).astype(np.float32) @ weights
-        found[k] = _CONFUSION[name](
-            right.astype(np.float64), gold.astype(np.float64), guessed.astype(np.float64), cells.positive
-        )
-    return found
-
-
-def _macro(part: NDArray[Any], whole: NDArray[Any], occurs: NDArray[np.bool_]) -> NDArray[Any]:
-    """The mean over the classes that occur, 0/0 counting as 0."""
-    ratio = np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
-    return np.asarray((ratio * occurs).sum(axis=0) / occurs.sum(axis=0))
-
-
-def _matthews(right: Any, gold: Any, guessed: Any, _: int) -> NDArray[Any]:
-    rows = gold.sum(axis=0)
-    spread = (rows**2 - (guessed**2).sum(axis=0)) * (rows**2 - (gold**2).sum(axis=0))
-    over = right.sum(axis=0) * rows - (gold * guessed).sum(axis=0)
-    return np.asarray(over / np.sqrt(np.where(spread > 0, spread, np.inf)))
-
-
-_CONFUSION: dict[str, Callable[[Any, Any, Any, int], NDArray[Any]]] = {
-    "f1_macro": lambda right, gold, guessed, _: _macro(2 * right, gold + guessed, gold + guessed > 0),
-    "precision_macro": lambda right, gold, guessed, _: _macro(right, guessed, gold + guessed > 0),
-    "recall_macro": lambda right, gold, guessed, _: _macro(right, gold, gold + guessed > 0),
-    "matthews": _matthews,
-    "f1": lambda right, gold, guessed, one: _macro(
-        2 * right[one : one + 1], (gold + guessed)[one : one + 1], np.ones((1, right.shape[1]), bool)
-    ),
-}
-
-
-def _errors(power: int, cells: _Cells, weights: NDArray[np.float32]) -> NDArray[np.float64]:
-    off = np.abs(cells.predicted.astype(np.float64) - cells.gold) ** power
-    return np.asarray(off @ weights / len(cells.gold))
-
-
-def _pearson(cells: _Cells, weights: NDArray[np.float32]) -> NDArray[np.float64]:
-    gold = cells.gold.astype(np.float64)[:, None]
-    return np.stack(
-        [_weighted_correlation(one.astype(np.float64)[:, None], gold, weights) for one in cells.predicted]
-    )
-
-
-def _spearman(cells: _Cells, weights: NDArray[np.float32]) -> NDArray[np.float64]:
-    gold = _ranks(cells.gold, weights)
-    return np.stack([_weighted_correlation(_ranks(one, weights), gold, weights) for one in cells.predicted])
-
-
-def _ranks(numbers: NDArray[Any], weights: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The place of each number in each resample, (N, B), equal ones sharing the mean of their places."""
-    order = np.argsort(numbers, kind="stable")
-    starts = np.flatnonzero(np.diff(numbers[order], prepend=np.nan) != 0)
-    groups = np.add.reduceat(weights[order].astype(np.float64), starts, axis=0)  # (U, B)
-    places = np.cumsum(groups, axis=0) - (groups - 1) / 2
-    found = np.empty(weights.shape)
-    found[order] = np.repeat(places, np.diff(starts, append=len(order)), axis=0)
-    return found
-
-
-def _weighted_correlation(a: NDArray[Any], b: NDArray[Any], weights: NDArray[Any]) -> NDArray[Any]:
-    """Pearson's in each resample, of columns (N, 1) or (N, B); 0 where either is constant."""
-    total = weights.sum(axis=0)
-    a, b = (x - (x * weights).sum(axis=0) / total for x in (a, b))
-    lengths = ((a * a * weights).sum(axis=0)) * ((b * b * weights).sum(axis=0))
-    over = (a * b * weights).sum(axis=0)
-    return np.asarray(np.clip(over / np.sqrt(np.where(lengths > 0, lengths, np.inf)), -1, 1))
-
-
-# With one label a text, every micro average is the accuracy.
-_ACCURACIES = ("accuracy", "f1_micro", "precision_micro", "recall_micro")
-_OF_CLASSES: dict[str, Scores] = {
-    **dict.fromkeys(_ACCURACIES, _accuracy),
-    **{name: partial(_of_confusion, name) for name in _CONFUSION},
-}
-_OF_NUMBERS: dict[str, Scores] = {
-    "pearson": _pearson,
-    "spearman": _spearman,
-    "mse": partial(_errors, 2),
-    "mae": partial(_errors, 1),
-}
 _RANGES = {
     **dict.fromkeys(("pearson", "spearman", "matthews"), (-1.0, 1.0)),
     **dict.fromkeys(("mse", "mae", "nll"), (0.0, np.inf)),
