@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from harness.featurise import MaskedSubwords
-from harness.nn import TorchModel
-from harness.tokens import MaskedTokens, batches_by_length, batches_of
+from harness.nn import TorchModel, autocast
+from harness.tokens import MaskedTokens, batches_by_length
 from harness.values import Context, Masked, Model
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ class LanguageModel(TorchModel):
         _, tokens = self._tokens(words)
         self.module.eval()
         table: NDArray[np.float32] | None = None
-        with torch.inference_mode(), _autocast(self.context):
+        with torch.inference_mode(), autocast(self.context):
             for rows in batches_by_length(tokens, _BUDGET):
                 ids = tokens.batch(rows)
                 pieces = ~tokens.special[ids]
@@ -85,29 +84,15 @@ def hidden_tokens(
 
     In the order of the texts, and of the tokens in each.
     """
-    found: list[Masked] = []
     module.eval()
-    rows = np.arange(len(tokens)) if rows is None else rows
-    for places in batches_of(tokens.lengths[rows], _BUDGET):
-        batch = rows[places]
-        drawn = tokens.fixed(batch)
-        assert drawn.gold is not None and drawn.counts is not None
-        if drawn.rows:
-            logits = _logits(module, drawn.ids, context)
-            predicted, likelihood = _told(logits, drawn.gold)
-            found.append(Masked(np.repeat(batch, drawn.counts), drawn.gold, predicted, likelihood))
-    if not found:
-        empty = np.zeros(0, dtype=np.int64)
-        return Masked(empty, empty, empty, np.zeros(0, dtype=np.float32))
-    order = np.argsort(np.concatenate([each.rows for each in found]), kind="stable")
-    return Masked._make(np.concatenate(parts)[order] for parts in zip(*found, strict=True))
+    return tokens.at_hidden(lambda ids, gold: _told(_logits(module, ids, context), gold), _BUDGET, rows)
 
 
 def _logits(module: Any, ids: NDArray[np.int64], context: Context) -> Tensor:
     """(R, V) of the marked ids."""
     import torch
 
-    with torch.inference_mode(), _autocast(context):
+    with torch.inference_mode(), autocast(context):
         found: Tensor = module.outputs(torch.from_numpy(ids).to(context.device), ())["logits"]
         return found.float()
 
@@ -120,10 +105,3 @@ def _told(logits: Tensor, gold: NDArray[np.int64]) -> tuple[NDArray[np.int64], N
         right = torch.from_numpy(gold).to(logits.device)
         likelihood = logits.gather(1, right[:, None])[:, 0] - logits.logsumexp(1)
         return logits.argmax(1).cpu().numpy(), likelihood.cpu().numpy()
-
-
-def _autocast(context: Context) -> Any:
-    import torch
-
-    device = torch.device(context.device).type
-    return torch.autocast(device, torch.bfloat16) if context.precision == "bf16" else nullcontext()

@@ -192,6 +192,15 @@ class TorchModel(Model):
         export_module(self.module, self.featuriser, self.classes, folder)
 
 
+def autocast(context: Context) -> AbstractContextManager[Any]:
+    """Compute in the precision that a context asks for."""
+    import torch
+
+    if context.precision == "fp32":
+        return nullcontext()
+    return torch.autocast(torch.device(context.device).type, torch.bfloat16)
+
+
 def count_parameters(module: torch.nn.Module) -> Parameters:
     """Parameters of a module, those that train, and those of its embedding tables."""
     from torch import nn

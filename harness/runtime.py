@@ -158,22 +158,17 @@ class OnnxModel(Exported):
 
     def masked(self, texts: Sequence[str]) -> Masked:
         """See :class:`harness.api.Model`."""
-        tokens = self._masked(texts)
-        found = []
-        for rows in batches_by_length(tokens, _HIDDEN_BUDGET):
-            drawn = tokens.fixed(rows)
-            assert drawn.gold is not None and drawn.counts is not None
-            if drawn.rows:
-                logits = self.told(drawn.ids)
-                largest = logits.max(axis=1)
-                likelihood = logits[np.arange(len(logits)), drawn.gold] - largest
-                likelihood -= np.log(np.exp(logits - largest[:, None]).sum(axis=1))
-                found.append(Masked(np.repeat(rows, drawn.counts), drawn.gold, logits.argmax(1), likelihood))
-        if not found:
-            empty = np.zeros(0, dtype=np.int64)
-            return Masked(empty, empty, empty, np.zeros(0, dtype=np.float32))
-        order = np.argsort(np.concatenate([each.rows for each in found]), kind="stable")
-        return Masked._make(np.concatenate(parts)[order] for parts in zip(*found, strict=True))
+        return self._masked(texts).at_hidden(self._judged, _HIDDEN_BUDGET)
+
+    def _judged(
+        self, ids: NDArray[np.int64], gold: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The likeliest ids (R,), and the log-likelihoods (R,) of the gold ones."""
+        logits = self.told(ids)
+        largest = logits.max(axis=1)
+        likelihood = logits[np.arange(len(logits)), gold] - largest
+        likelihood -= np.log(np.exp(logits - largest[:, None]).sum(axis=1))
+        return logits.argmax(1), likelihood
 
     def _masked(self, texts: Sequence[str]) -> MaskedTokens:
         tokens = self.featuriser.tokens(texts)

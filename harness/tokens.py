@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from harness.values import Masked
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -17,6 +19,10 @@ HIDDEN, MASKED, RANDOM = 0.15, 0.8, 0.1  # shares of tokens, and of the hidden o
 
 # Marked ids (B, L) → logits (R, V) of those that are marked, text by text.
 Told = Callable[["NDArray[np.int64]"], "NDArray[np.float32]"]
+# The same ids, and what is hidden (R,) → the likeliest ids (R,), and log-likelihoods (R,) of what is hidden.
+Judged = Callable[
+    ["NDArray[np.int64]", "NDArray[np.int64]"], tuple["NDArray[np.int64]", "NDArray[np.float32]"]
+]
 
 
 class Drawn(NamedTuple):
@@ -224,6 +230,26 @@ class MaskedTokens(Tokens):
                 within = np.arange(drawn.rows) - np.repeat(firsts, drawn.counts)
                 table[np.repeat(before[rows], drawn.counts) + within] = told(drawn.ids)
         return table
+
+    def at_hidden(self, judged: Judged, budget: int, rows: NDArray[np.int64] | None = None) -> Masked:
+        """What `judged` makes of the tokens that :meth:`fixed` hides, of some texts or of all.
+
+        In the order of the texts, and of the tokens in each.
+        """
+        found: list[Masked] = []
+        rows = np.arange(len(self)) if rows is None else rows
+        for places in batches_of(self.lengths[rows], budget):
+            batch = rows[places]
+            drawn = self.fixed(batch)
+            assert drawn.gold is not None and drawn.counts is not None
+            if drawn.rows:
+                predicted, likelihood = judged(drawn.ids, drawn.gold)
+                found.append(Masked(np.repeat(batch, drawn.counts), drawn.gold, predicted, likelihood))
+        if not found:
+            empty = np.zeros(0, dtype=np.int64)
+            return Masked(empty, empty, empty, np.zeros(0, dtype=np.float32))
+        order = np.argsort(np.concatenate([each.rows for each in found]), kind="stable")
+        return Masked._make(np.concatenate(parts)[order] for parts in zip(*found, strict=True))
 
     def _hidden(self, ids: NDArray[np.int64], chances: NDArray[np.float64]) -> NDArray[np.bool_]:
         """(B, L): of each text's tokens the share with the smallest of some numbers from 0 to below 1."""

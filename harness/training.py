@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,7 +21,7 @@ from harness.api import SCORE, Batch, Context, Examples, HarnessError, Loss, wor
 from harness.checkpoint import Checkpoints
 from harness.language import hidden_tokens
 from harness.metrics import language_modelling
-from harness.nn import ClassWeights, Schedule
+from harness.nn import ClassWeights, Schedule, autocast
 from harness.signals import Signals, class_weights, row_weights
 from harness.state import State, Sums
 from harness.tagging import tagging
@@ -94,7 +93,6 @@ def train(
     optimizer = _optimizer(module, settings, signals.maps)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _factor(settings, steps))
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    autocast = torch.autocast(device.type, torch.bfloat16) if context.precision == "bf16" else nullcontext()
     state = State({"module": module, "maps": signals.maps}, optimizer, scheduler, generator, device)
     identity = {"seed": context.seed, "loss": repr(loss), "settings": repr(settings), "steps": steps}
     shapes = {name: list(value.shape) for name, value in state.weights().items()}
@@ -125,7 +123,7 @@ def train(
                 if not drawn.rows:  # of texts without a token that could be hidden
                     continue
                 labels, targets = recorded(examples, drawn, device)
-                with autocast:
+                with autocast(context):
                     seen = signals(module, tokens, rows, drawn)
                 if seen.logits is not None:
                     targets = seen.logits.float()
@@ -203,9 +201,8 @@ def predict(
     """
     module.eval()
     device = torch.device(context.device)
-    autocast = torch.autocast(device.type, torch.bfloat16) if context.precision == "bf16" else nullcontext()
     table: NDArray[np.float32] | None = None
-    with autocast:
+    with autocast(context):
         for rows in batches_by_length(tokens, budget):
             batch = tokens.batch(rows)
             ids = torch.from_numpy(batch).to(device)

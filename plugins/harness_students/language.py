@@ -31,9 +31,9 @@ def begin(student: TransformerStudent, context: Context) -> TransformerLanguageM
             raise HarnessError(
                 f"student '{student.name}' takes layers of a masked language model, which its teacher is not"
             )
+        module, featuriser = deepcopy(lent[0]).float().requires_grad_(True), lent[1]
     else:
-        lent = pretrained_language_model(student.start, context)
-    module, featuriser = deepcopy(lent[0]).float().requires_grad_(True), lent[1]
+        module, featuriser = pretrained_language_model(student.start, context)
     usual: Layers = "every-second" if student.start == "teacher" else None
     keep = chosen(student.layers, len(layers_of(module.encoder)), usual)
     drop_types(module.encoder)
