@@ -162,9 +162,16 @@ class TorchModel(Model):
 
     def save(self, folder: Path) -> None:
         """Weights as safetensors, the featuriser and the classes as JSON."""
-        from safetensors.torch import save_model
+        from safetensors.torch import save_file
 
-        save_model(self.module, str(folder / WEIGHTS))
+        # Tied weights are there once, by their first name. `save_model` of safetensors notes the other names
+        # too, in an order that differs from call to call, so that equal models would have other bytes.
+        weights: dict[Any, tuple[str, torch.Tensor]] = {}
+        for name, value in self.module.state_dict().items():
+            place = (value.data_ptr(), value.shape, value.stride()) if value.numel() else name
+            weights.setdefault(place, (name, value))
+        copies = {name: value.to("cpu", copy=True).contiguous() for name, value in weights.values()}
+        save_file(copies, folder / WEIGHTS)
         self.featuriser.save(folder)
         settings = {"classes": self.classes, "size": self.featuriser.size, "shape": self.shape}
         (folder / SETTINGS).write_text(json.dumps(settings, ensure_ascii=False), encoding="utf-8")

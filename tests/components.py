@@ -219,8 +219,8 @@ class Home:
         return len(path.read_text().splitlines()) if path.exists() else 0
 
     def manifests(self) -> dict[str, str]:
-        """The manifest of every artefact in the store, by its place."""
-        found = self.store.glob("*/*/manifest.json")
+        """The manifest of every published artefact in the store, by its place."""
+        found = (path for path in self.store.glob("*/*/manifest.json") if path.parts[-3] != "tmp")
         return {str(path.relative_to(self.store)): path.read_text() for path in found}
 
     def records(self, name: str = "toys") -> list[dict[str, Any]]:

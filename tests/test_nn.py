@@ -176,3 +176,16 @@ def test_tied_weights_are_saved_and_loaded(tmp_path: Path, context: CheckContext
     loaded = TorchModel.load(tmp_path, context, lambda size, classes: Model())
     assert np.array_equal(loaded.predict(["a b", "c"]), model.predict(["a b", "c"]))
     assert loaded.parameters().total == 50
+
+
+def test_equal_weights_are_saved_in_equal_bytes(tmp_path: Path, context: CheckContext) -> None:
+    module = nn.ModuleList([Tied(), Tied(), Tied()])
+    model = TorchModel(module, Words.fit(["a"], 10), ["a"], context)
+    found = set()
+    for number in range(6):
+        (folder := tmp_path / str(number)).mkdir()
+        model.save(folder)
+        found.add((folder / "model.safetensors").read_bytes())
+    assert len(found) == 1
+    with safe_open(folder / "model.safetensors", "np") as stored:
+        assert sum("weight" in name for name in set(stored.keys())) == 3  # each of them once
