@@ -111,6 +111,17 @@ def test_a_second_run_runs_nothing(copied: Home, invoke: Invoke) -> None:
     assert copied.journal() == []
 
 
+def test_a_part_that_is_run_anew_leaves_the_other_rows(copied: Home, invoke: Invoke) -> None:
+    shutil.rmtree(copied.store)  # as on a machine that has the results alone
+    before = by_cell(copied.records())
+    done = invoke("bench", "toys.toml", "--only", "augmenter=toy-plain")
+    assert done.exit_code == 0
+    assert "4 records stay from earlier runs, of other code or another store" in done.output
+    after = by_cell(copied.records())
+    assert after == before and len(after) == CELLS
+    assert copied.performed() < STEPS
+
+
 def test_machines_are_told_in_json(copied: Home, invoke: Invoke) -> None:
     done = invoke("bench", "toys.toml", "--json")
     assert done.exit_code == 0

@@ -83,7 +83,7 @@ def _bench(
     from harness.commands.display import complain, display
     from harness.executors.local import LocalExecutor
     from harness.results import leaderboard, predictions
-    from harness.results.collect import collect
+    from harness.results.collect import collect, configurations
     from harness.results.ranking import of_run
     from harness.results.record import merge, read
     from harness.runner import prepare, run
@@ -122,10 +122,15 @@ def _bench(
         return (schedule if key in schedule.states else whole).outcome(key)
 
     records = list(collect(plan, outcome, kept, catalog))
-    merged = merge(before, records)
+    merged = merge(before, records, configurations(plan, catalog))
     answers = predictions.merge(
         predicted, predictions.collect(plan, records, kept), merged, {record["cell"] for record in records}
     )
+    mixed = {(record["task"]["name"], record["task"]["source"]) for record in records}
+    stayed = sum((r["task"]["name"], r["task"]["source"]) in mixed for r in merged[len(records) :])
+    if stayed:
+        told = "1 record stays" if stayed == 1 else f"{stayed:,} records stay"
+        show({"event": "message", "message": f"{told} from earlier runs, of other code or another store"})
     board = leaderboard.write(merged, folder, answers)
     try:
         pages.write(board, merged, answers, folder)

@@ -9,7 +9,7 @@ from harness.api import Component, parameters_of
 from harness.compatibility import Status
 from harness.metrics import LOWER_IS_BETTER
 from harness.plan import Cell, Plan
-from harness.results.record import SCHEMA, Record, environment
+from harness.results.record import SCHEMA, Record, configuration, environment
 from harness.schedule import Outcome
 from harness.steps.cost import seconds_of
 from harness.store import Artefact, Damaged, Store
@@ -25,8 +25,50 @@ def collect(
     plan: Plan, outcome: Callable[[str], Outcome], store: Store, catalog: Catalog
 ) -> Iterator[Record]:
     """The records of all cells that ended, well or not; cells still open are left out."""
-    described: dict[int, dict[str, Any]] = {}  # components are shared by thousands of cells
+    describe = _describer(catalog)
     shared = environment()
+    for cell in plan.cells:
+        status, reason = verdict(cell, outcome)
+        if status is None:
+            continue
+        artefacts = {} if cell.status != "ok" else _artefacts(cell, plan, store)
+        if status == "ok" and any(plan.steps[key].kind not in artefacts for key in cell.goals):
+            continue  # damaged while we looked: the next run makes it again
+        data = artefacts["data"].result if "data" in artefacts else {}
+        record: dict[str, Any] = {
+            "schema": SCHEMA,
+            "suite": plan.suite.name,
+            "cell": cell.key,
+            "status": status,
+            "reason": reason,
+            **_described(cell, describe),
+            "seed": cell.seed,
+            "prior": _prior(cell, plan),
+        }
+        record["task"] |= data.get("rows", {})
+        record["task"] |= {"cleaning": data["cleaning"]} if "cleaning" in data else {}
+        record |= _measured(cell, artefacts)
+        record["artefacts"] = {role: artefact.key for role, artefact in artefacts.items()}
+        if cell.role == "distilled" and status == "ok":
+            record["metrics"]["teacher_share"] = _share(plan, cell, artefacts["evaluation"], store)
+        made = [artefact.made for artefact in artefacts.values()]
+        record["provenance"] = {
+            **shared,
+            "started": min((m["started"] for m in made), default=None),
+            "finished": max((m["finished"] for m in made), default=None),
+        }
+        yield record  # type: ignore[misc]
+
+
+def configurations(plan: Plan, catalog: Catalog) -> set[str]:
+    """The rows that a plan's cells have in its tables, as :func:`harness.results.record.configuration`."""
+    describe = _describer(catalog)
+    return {configuration(_described(cell, describe)) for cell in plan.cells}
+
+
+def _describer(catalog: Catalog) -> Callable[[Component | None], dict[str, Any] | None]:
+    """A function that says of components what records hold of them."""
+    described: dict[int, dict[str, Any]] = {}  # components are shared by thousands of cells
 
     def describe(component: Component | None) -> dict[str, Any] | None:
         if component is None:
@@ -40,47 +82,24 @@ def collect(
             }
         return described[id(component)]
 
-    for cell in plan.cells:
-        status, reason = verdict(cell, outcome)
-        if status is None:
-            continue
-        artefacts = {} if cell.status != "ok" else _artefacts(cell, plan, store)
-        if status == "ok" and any(plan.steps[key].kind not in artefacts for key in cell.goals):
-            continue  # damaged while we looked: the next run makes it again
-        source = cell.source
-        data = artefacts["data"].result if "data" in artefacts else {}
-        record: dict[str, Any] = {
-            "schema": SCHEMA,
-            "suite": plan.suite.name,
-            "cell": cell.key,
-            "status": status,
-            "reason": reason,
-            "role": cell.role,
-            "task": {
-                **(describe(cell.task) or {}),
-                "type": cell.task.task_type,
-                "headline": cell.task.headline,
-                "source": source.name if source else None,
-                "origin": source.origin if source else None,
-                "fingerprint": source.fingerprint if source else None,
-                **data.get("rows", {}),
-                **({"cleaning": data["cleaning"]} if "cleaning" in data else {}),
-            },
-            **{kind: describe(getattr(cell, kind)) for kind in ("teacher", "student", "augmenter", "loss")},
-            "seed": cell.seed,
-            "prior": _prior(cell, plan),
-        }
-        record |= _measured(cell, artefacts)
-        record["artefacts"] = {role: artefact.key for role, artefact in artefacts.items()}
-        if cell.role == "distilled" and status == "ok":
-            record["metrics"]["teacher_share"] = _share(plan, cell, artefacts["evaluation"], store)
-        made = [artefact.made for artefact in artefacts.values()]
-        record["provenance"] = {
-            **shared,
-            "started": min((m["started"] for m in made), default=None),
-            "finished": max((m["finished"] for m in made), default=None),
-        }
-        yield record  # type: ignore[misc]
+    return describe
+
+
+def _described(cell: Cell, describe: Callable[[Component | None], dict[str, Any] | None]) -> dict[str, Any]:
+    """What a cell is, apart from its seed: its role, its task with the data, and its other components."""
+    source = cell.source
+    return {
+        "role": cell.role,
+        "task": {
+            **(describe(cell.task) or {}),
+            "type": cell.task.task_type,
+            "headline": cell.task.headline,
+            "source": source.name if source else None,
+            "origin": source.origin if source else None,
+            "fingerprint": source.fingerprint if source else None,
+        },
+        **{kind: describe(getattr(cell, kind)) for kind in ("teacher", "student", "augmenter", "loss")},
+    }
 
 
 def verdict(cell: Cell, outcome: Callable[[str], Outcome]) -> tuple[Status | None, str]:

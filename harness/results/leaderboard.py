@@ -281,8 +281,11 @@ def provenance(board: Leaderboard) -> str:
     """One sentence: what made the tables, from what, on which machine."""
     sources = sorted({str(table.task.get("source") or "no") for table in board.tables})
     suites = f" of {', '.join(board.suites)}" if board.suites else ""
+    short = [commit[:9] + commit[40:] for commit in board.commits]  # what follows says that it was edited
+    machines = "; ".join(board.machines) or "an unknown machine"
+    code = f", by the code of {' and '.join(short)}" if len(short) > 1 else ""
     return (
         f"Made by harness {' and '.join(board.versions) or 'of unknown version'} "
         f"from {board.records:,} record{'' if board.records == 1 else 's'}{suites} "
-        f"({' and '.join(sources) or 'no'} data) on {'; '.join(board.machines) or 'an unknown machine'}."
+        f"({' and '.join(sources) or 'no'} data) on {machines}{code}."
     )

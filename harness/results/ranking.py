@@ -87,6 +87,7 @@ class Leaderboard:
     versions: tuple[str, ...]  # of the harness
     machines: tuple[str, ...]
     records: int
+    commits: tuple[str, ...] = ()  # of the harness, where it ran from a repository
 
 
 def build(records: Iterable[Record], predictions: Mapping[str, Prediction] | None = None) -> Leaderboard:
@@ -118,6 +119,7 @@ def build(records: Iterable[Record], predictions: Mapping[str, Prediction] | Non
         versions=_distinct(where.get("packages", {}).get(DISTRIBUTION, "") for where in made),
         machines=_distinct(", ".join([where.get("cpu", ""), *(where.get("gpu") or [])]) for where in made),
         records=len(records),
+        commits=_distinct(where.get("git") or "" for where in made),
     )
 
 

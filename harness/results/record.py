@@ -14,7 +14,7 @@ import os
 import platform
 import subprocess
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -216,14 +216,36 @@ def write(records: Iterable[Record], path: Path) -> None:
     publish(path, "".join(dumps(record) + "\n" for record in records))
 
 
-def merge(before: Iterable[Record], now: Iterable[Record]) -> list[Record]:
-    """The records of a run, and those from before of tasks' other data sources: a run on the sample
-    corpus leaves the results on real data in place.
+def configuration(record: Mapping[str, Any]) -> str:
+    """What tells a record's row of a table from all others: all but the seed, as one string."""
+    task = record["task"]
+    data = [task["name"], task.get("params"), task.get("source"), task.get("fingerprint")]
+    parts = [(record.get(kind) or {}) for kind in ("teacher", "student", "augmenter", "loss")]
+    named = [[part.get("name"), part.get("params")] for part in parts]
+    return json.dumps([data, record["role"], named], sort_keys=True, default=str)
+
+
+def merge(before: Iterable[Record], now: Iterable[Record], planned: Collection[str] = ()) -> list[Record]:
+    """The records of a run, and those from before that it does not replace.
+
+    Those are of tasks' other data sources: a run on the sample corpus leaves the results on real data in
+    place. And they are of rows that the suite has (`planned` holds their configurations) and this run has
+    nothing of, such as those that other code, or another machine, measured: to run a part of a suite costs
+    no other part. The seeds of one row are never of two runs of different code.
     """
     now = list(now)
     sources = {(record["task"]["name"], record["task"]["source"]) for record in now}
-    others = [r for r in before if (r["task"]["name"], r["task"]["source"]) not in sources]
-    return now + [record for record in others if record["task"]["source"] is not None]
+    answered = {configuration(record) for record in now}
+
+    def stays(record: Record) -> bool:
+        if record["task"]["source"] is None:
+            return False
+        if (record["task"]["name"], record["task"]["source"]) not in sources:
+            return True
+        row = configuration(record)
+        return record["status"] == "ok" and row in planned and row not in answered
+
+    return now + [record for record in before if stays(record)]
 
 
 def dumps(value: Any, indent: int | None = None) -> str:

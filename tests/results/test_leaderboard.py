@@ -187,6 +187,16 @@ def test_the_first_line_says_how_it_was_made() -> None:
     assert first == "Made by harness 9.9 from 7 records of emotion (local data) on Old CPU, 2 cores."
 
 
+def test_several_commits_are_told_of() -> None:
+    made = usual()
+    for record, commit in zip(made, ("a" * 40, "a" * 40, "b" * 40 + "-dirty"), strict=False):
+        record["provenance"] = {**record["provenance"], "git": commit}
+    first = to_markdown(build(made)).splitlines()[0]
+    assert first.endswith(" on Old CPU, 2 cores, by the code of aaaaaaaaa and bbbbbbbbb-dirty.")
+    (one,) = build(made[:1]).commits
+    assert one == "a" * 40 and "by the code" not in to_markdown(build(made[:2]))
+
+
 def test_components_are_told_apart_within_their_table() -> None:
     old, new = part("mlp", width=8), part("mlp", width=8, accumulate=1)
     records = [

@@ -237,9 +237,32 @@ def test_an_installed_copy_does_not_claim_the_commit_around_it(
     assert records._commit() is None
 
 
-def test_merge_keeps_what_other_sources_gave() -> None:
-    def record(source: str, score: float) -> dict[str, Any]:
-        return {"task": {"name": "moods", "source": source}, "metrics": {"accuracy": score}}
+def moods(source: str, score: float, student: str = "mlp", seed: int = 0, **fields: Any) -> dict[str, Any]:
+    task = {"name": "moods", "params": {}, "source": source, "fingerprint": "1"}
+    return {
+        "status": "ok",
+        "role": "baseline",
+        "task": task | fields,
+        "student": {"name": student, "params": {"width": (8,)}},
+        "seed": seed,
+        "metrics": {"accuracy": score},
+    }
 
-    real, old, new = record("local", 0.9), record("sample", 0.5), record("sample", 0.6)
+
+def test_merge_keeps_what_other_sources_gave() -> None:
+    real, old, new = moods("local", 0.9), moods("sample", 0.5), moods("sample", 0.6)
     assert records.merge([real, old], [new]) == [new, real]
+
+
+def test_merge_keeps_the_suites_rows_that_a_run_has_nothing_of() -> None:
+    new = moods("local", 0.6)
+    other = [moods("local", 0.7, "cnn"), moods("local", 0.8, "cnn", seed=1)]
+    planned = {records.configuration(record) for record in (new, other[0])}
+    stored = json.loads(json.dumps(other))  # as they are read
+    gone = moods("local", 0.9, "lstm")  # no longer in the suite
+    elsewhere = moods("local", 0.9, "cnn", fingerprint="2")  # of other data
+    failed = moods("local", 0.9, "cnn", seed=2) | {"status": "failed"}
+    # Another seed of a row that was measured anew would be of other code than the first.
+    mixed = moods("local", 0.1, seed=1)
+    found = records.merge([*stored, gone, elsewhere, failed, mixed], [new], planned)
+    assert found == [new, *stored]
