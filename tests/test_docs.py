@@ -15,15 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 
 from harness import catalog, hookspecs, plan, suite
+from harness.api import KINDS
 from harness.catalog import Catalog
 from harness.cli import main
+from harness.parameters import types_of
+from harness.results.record import Record, read
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "tests/benchmarks/README.md")
+PAGES = tuple(sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "tests/benchmarks/README.md", *PAGES)
 MODULES = sorted(
     path for folder in ("harness", "plugins") for path in (ROOT / folder).rglob("*.py") if path.is_file()
 )
@@ -46,19 +49,51 @@ class Block:
 def blocks(*documents: str) -> Iterator[Block]:
     for document in documents:
         text = (ROOT / document).read_text(encoding="utf-8")
-        for match in re.finditer(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+        for match in re.finditer(r"^```(\w*)(?: (\S+))?\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
             line = text.count("\n", 0, match.start()) + 1
             yield Block(document, line, match[1], match[2] or "", match[3])
+
+
+def calls(text: str) -> Iterator[list[str]]:
+    """The words of each call of the command in a shell's lines, also behind a pipe."""
+    for line in text.splitlines():
+        for part in line.split(" | "):
+            words = shlex.split(part, comments=True)
+            if words[:1] == ["harness"]:
+                yield words
+
+
+def without_code(text: str) -> str:
+    return re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def named(text: str) -> set[str]:
+    """What stands between backticks."""
+    return set(re.findall(r"`([^`\n]+)`", text))
+
+
+def rows(document: str, title: str) -> list[list[str]]:
+    """The cells of the table whose first column has this title."""
+    found = []
+    lines = iter(PROSE[document].splitlines())
+    for line in lines:
+        if line.startswith(f"| {title} |"):
+            next(lines)
+            for row in lines:
+                if not row.startswith("|"):
+                    break
+                found.append([cell.strip() for cell in row.strip("|").split("|")])
+    assert found, f"{document} has no table of {title}"
+    return found
 
 
 BLOCKS = list(blocks(*DOCUMENTS))
 SUITES = [block for block in BLOCKS if block.language == "toml" and not block.file]
 COMMANDS = [
-    pytest.param(line, id=f"{block}: {line}")
+    pytest.param(words, id=f"{block}: {' '.join(words)}")
     for block in BLOCKS
     if block.language == "sh"
-    for line in block.text.splitlines()
-    if line.split()[0] == "harness"
+    for words in calls(block.text)
 ]
 PROSE = {document: (ROOT / document).read_text(encoding="utf-8") for document in (*DOCUMENTS, "CHANGELOG.md")}
 
@@ -101,6 +136,21 @@ def planned(text: str, found: Catalog, folder: Path) -> plan.Plan:
 
 
 # -- what the documents show -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_code_in_documents_parses(document: str) -> None:
+    fences = re.findall(r"^ *```", PROSE[document], re.MULTILINE)
+    mine = [block for block in BLOCKS if block.document == document]
+    assert len(fences) == 2 * len(mine), "a block of code is indented, or is not closed"
+    for block in mine:
+        assert block.language in {"sh", "toml", "python", "console", "text"}, block
+        if block.language == "toml":
+            tomllib.loads(block.text)
+        elif block.language == "python":
+            ast.parse(block.text)
+        elif block.language == "sh":
+            assert all(shlex.split(line) for line in block.text.splitlines()), block
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "suites").glob("*.toml")), ids=lambda path: str(path.name))
@@ -177,83 +227,161 @@ def test_contributings_package_runs_in_a_suite(outside: Path, tmp_path: Path) ->
     assert sum('"plugin": "loudest-words 1.0"' in record for record in records) == 2
 
 
-@pytest.mark.parametrize("line", COMMANDS)
-def test_commands_exist_with_their_options(line: str) -> None:
-    name, *arguments = shlex.split(line)[1:]
+@pytest.mark.parametrize("words", COMMANDS)
+def test_commands_exist_with_their_options(words: list[str]) -> None:
+    name, *arguments = words[1:]
     command = main.commands[name]
     with command.make_context(name, arguments):
         pass
 
 
-def test_every_command_and_option_of_the_tables_exists() -> None:
-    shown = {words[1] for words in map(str.split, re.findall(r"`(harness [^`]+)`", PROSE["README.md"]))}
-    assert shown == set(main.commands)
-    known = {
-        name
-        for command in main.commands.values()
-        for option in command.params
-        for name in option.opts
-        if isinstance(option, click.Option)
+def test_every_command_has_its_row() -> None:
+    listed = [shown.strip("`").split()[1] for shown, _ in rows("README.md", "command")]
+    assert sorted(listed) == sorted(main.commands)
+
+
+@pytest.mark.parametrize("document", ("README.md", "CONTRIBUTING.md", *PAGES))
+def test_commands_and_options_in_prose_exist(document: str) -> None:
+    prose = without_code(PROSE[document])
+    shown = re.findall(r"`harness ([^ `]+)", prose)
+    assert set(shown) <= set(main.commands)
+    options = {
+        name: {
+            "--help",
+            *(opt for option in command.params for opt in (*option.opts, *option.secondary_opts)),
+        }
+        for name, command in main.commands.items()
     }
-    for document in ("README.md", "CONTRIBUTING.md"):
-        assert set(re.findall(r"`(--[a-z]+)", PROSE[document])) <= known
+    assert set(re.findall(r"`(--[a-z0-9-]+)", prose)) <= set().union(*options.values())
+    for name, option in re.findall(r"`(?:harness )?([a-z]+) (--[a-z0-9-]+)", prose):
+        assert name not in options or option in options[name], f"{name} has no {option}"
 
 
 def test_exit_statuses_are_documented() -> None:
     from harness import cli
 
-    shown = {int(status) for status in re.findall(r"^\| (\d+) \|", PROSE["README.md"], re.MULTILINE)}
+    shown = {int(status) for status, _ in rows("docs/commands.md", "exit status")}
     assert shown == {cli.OK, cli.SOME_FAILED, cli.BAD_USAGE, cli.INTERRUPTED}
+
+
+def test_variables_of_the_environment_are_documented() -> None:
+    ours = set()
+    for path in MODULES:
+        ours |= set(re.findall(r"""["'](HARNESS_[A-Z_]+)["']""", path.read_text(encoding="utf-8")))
+    shown = {name.strip("`") for name, _ in rows("docs/commands.md", "variable")}
+    assert {name for name in shown if name.startswith("HARNESS_")} == ours
+
+
+def test_the_example_of_a_suite_has_every_table_and_setting() -> None:
+    (block,) = [block for block in SUITES if block.document == "docs/suites.md"]
+    example = tomllib.loads(block.text)
+    assert set(example) == {"suite", *KINDS, "exclude", "tracker"}
+    assert set(example["suite"]) == set(types_of(suite._Settings))
+
+
+def test_all_fields_of_a_record_are_documented() -> None:
+    shown = [name for cells in rows("docs/outputs.md", "field") for name in named(cells[0])]
+    assert len(shown) == len(set(shown))
+    assert set(Record.__annotations__) <= set(shown)
+    written = {field for record in read(ROOT / "results/emotion/records.jsonl") for field in record}
+    assert written <= set(shown)
+    assert set(shown) <= written | set(Record.__annotations__)
+
+
+@pytest.mark.parametrize("kind", (*KINDS, "tracker"))
+def test_our_components_are_documented(kind: str) -> None:
+    ours = {
+        entry.component.name
+        for entry in catalog.load().entries.values()
+        if entry.package == catalog.DISTRIBUTION and entry.kind == kind
+    }
+    if kind == "tracker":
+        shown = {name for cells in rows("docs/trackers.md", "tracker") for name in named(cells[0])}
+    else:
+        (listed,) = [names for title, names in rows("docs/recipes.md", "kind") if title == kind]
+        shown = named(listed)
+    assert shown == ours
+
+
+@pytest.mark.parametrize("document", ("README.md", *PAGES))
+def test_components_that_are_named_exist(document: str) -> None:
+    entries = catalog.load().entries.values()
+    prose = without_code(PROSE[document])
+    for kind in KINDS:
+        known = {entry.component.name for entry in entries if entry.kind == kind}
+        plural = "losses" if kind == "loss" else f"{kind}s"
+        for names in re.findall(rf"\b(?:{kind}|{plural}) ((?:`[^`]+`(?:, | and )?)+)", prose):
+            assert named(names) <= known, f"{kind} {names}"
 
 
 def test_make_targets_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     for document, text in PROSE.items():
         code = "\n".join(block.text for block in BLOCKS if block.document == document)
-        named = {
+        called = {
             *re.findall(r"`make ([a-z-]+)`", text),
             *re.findall(r"^make ([a-z-]+)", code, re.MULTILINE),
         }
-        assert named <= targets, document
+        assert called <= targets, document
     lines = PROSE["README.md"].split("```")[1].splitlines()
     assert lines == ["sh", "make bench", "make test"]
 
 
+def links(document: str) -> Iterator[tuple[str, str]]:
+    """The path from the root and the anchor, either may be empty, of each link within the repository."""
+    prose = re.sub(r"`[^`\n]*`", "", without_code(PROSE[document]))
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose):
+        if not re.match(r"[a-z]+:", link):
+            path, _, anchor = link.partition("#")
+            there = ROOT / Path(document).parent / path if path else ROOT / document
+            yield os.path.relpath(there, ROOT), anchor
+
+
 @pytest.mark.parametrize("document", PROSE)
 def test_links_within_the_repository_lead_somewhere(document: str) -> None:
-    prose = re.sub(r"^```.*?^```$", "", PROSE[document], flags=re.DOTALL | re.MULTILINE)
-    for link in re.findall(r"\]\(([^)\s]+)\)", prose):
-        if re.match(r"[a-z]+:", link):
-            continue
-        path, _, anchor = link.partition("#")
-        target = ROOT / Path(document).parent / path if path else ROOT / document
-        assert target.exists(), link
+    for path, anchor in links(document):
+        assert (ROOT / path).exists(), path
         if anchor:
-            titles = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
-            slugs = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
-            assert anchor in slugs, link
+            prose = without_code((ROOT / path).read_text(encoding="utf-8"))
+            titles = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
+            slugs = [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles]
+            assert slugs.count(anchor) == 1, f"{path}#{anchor}"
 
 
-def test_the_layout_is_the_repositorys() -> None:
-    (tree,) = [block.text for block in BLOCKS if block.language == "text"]
+def test_the_readme_is_a_front_page() -> None:
+    assert len(PROSE["README.md"].splitlines()) <= 200
+    listed = [re.search(r"\((docs/[^)]+)\)", page)[1] for page, _ in rows("README.md", "page")]  # type: ignore[index]
+    assert sorted(listed) == list(PAGES)
+
+
+def tree(document: str) -> set[Path]:
+    """What a document's layout names: files and folders, from the root."""
+    (block,) = [block for block in BLOCKS if block.document == document and block.language == "text"]
     shown, folders = set(), [Path()]
-    for line in tree.splitlines():
+    for line in block.text.splitlines():
         match = re.match(r"( *)(\S+)  +\S", line)
         if not match or len(match[1]) > 4:
             continue  # what continues a phrase
         depth = len(match[1]) // 2
         folders = [*folders[: depth + 1], folders[depth] / match[2]]
         shown.add(folders[-1])
+    return shown
+
+
+@pytest.mark.parametrize("document", ("README.md", "docs/layout.md"))
+def test_layouts_name_what_is_there(document: str) -> None:
+    shown = tree(document)
     missing = sorted(str(path) for path in shown - {Path("results")} if not (ROOT / path).exists())
-    assert not missing, f"README's layout names what is not there: {missing}"
-    there = {*(ROOT / "harness").glob("*.py"), *(ROOT / "harness").glob("*/__init__.py")}
-    there = {path.parent if path.name == "__init__.py" else path for path in there} | set(
-        folders_of_plugins()
-    )
-    listed = {path.parent for path in shown if path.suffix == ".py" and path.parts[0] == "harness"}
-    there |= {path for folder in listed for path in (ROOT / folder).glob("[!_]*.py")}
-    unnamed = sorted(str(path.relative_to(ROOT)) for path in there if path.relative_to(ROOT) not in shown)
-    assert not unnamed, f"README's layout lacks {unnamed}"
+    assert not missing, f"the layout of {document} names what is not there: {missing}"
+    folders = {Path(name) for name in ("harness", "plugins", "suites", "results", "docs", "tests")}
+    assert folders <= shown
+
+
+def test_the_layout_lists_every_module() -> None:
+    there = {path.parent if path.name == "__init__.py" else path for path in (ROOT / "harness").rglob("*.py")}
+    there |= set(folders_of_plugins())
+    unnamed = sorted({str(path.relative_to(ROOT)) for path in there} - set(map(str, tree("docs/layout.md"))))
+    assert not unnamed, f"the layout of docs/layout.md lacks {unnamed}"
 
 
 # -- what the repository promises of itself ------------------------------------------------------------------

@@ -10,6 +10,7 @@ from harness_tasks.file import File
 from harness_tasks.glue import Cola, Mnli, Mrpc, Qnli, Qqp, Rte, Sst2, Sst2Sentences, Stsb
 from harness_tasks.hub import Hub
 from harness_tasks.ner import Btc, Wnut16, Wnut17
+from harness_tasks.regression import FileRegression, HubRegression
 from harness_tasks.reviews import Imdb, Reviews
 from harness_tasks.text_file import TextFile
 from harness_tasks.tweets import Tweets
@@ -19,6 +20,7 @@ TASKS = (
     *(Cola, Mrpc, Qqp, Mnli, Qnli, Rte, Stsb, Hub),
     *(Wnut17, Btc, Wnut16, ConllFile),
     *(Tweets, TextFile),
+    *(FileRegression, HubRegression),
 )
 
 

@@ -73,7 +73,7 @@ class Hub(DerivedTask):
     def resolve(self, source: str) -> Source:
         """The hub; there is nothing else."""
         if source in ("local", "sample"):
-            raise Unavailable(f"task 'hub' has no {source} source: its data is {self.id} on the hub")
+            raise Unavailable(f"task '{self.name}' has no {source} source: its data is {self.id} on the hub")
         return super().resolve(source)
 
     def recipe(self, source: Source) -> str:

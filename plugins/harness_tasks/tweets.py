@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from harness.api import Source
+from harness.sources import HubSet
 from harness.sources.files import read_table
 from harness_tasks.cleaning import Cleaning
 from harness_tasks.derived import DerivedTask
@@ -22,13 +23,17 @@ class Tweets(Cleaning, DerivedTask):
     """English tweets without labels, whose hidden words are to be told (TweetEval: Barbieri et al., 2020).
 
     Local data is in the folder ``raw-tweets``: texts of the sets for emoji, irony, stance and sentiment
-    (2020.findings-emnlp.148), 111,912 to train on and 4,000 each to validate and test.
+    (2020.findings-emnlp.148), 111,912 to train on and 4,000 each to validate and test. Those of the
+    hub are its set for sentiment alone: 45,615 to train on, 2,000 to validate and 12,284 to test.
     """
 
     name = "tweets"
     task_type: ClassVar[str] = "language-modelling"
     headline: ClassVar[str] = "perplexity"
     folder = "raw-tweets"
+    hub = HubSet(
+        "cardiffnlp/tweet_eval", revision="b3a375baf0f409c77e6bc7aa35102b7b3534f8be", config="sentiment"
+    )
 
     def recipe(self, source: Source) -> str:
         """Say how texts are cleaned, and how many there are to train on."""

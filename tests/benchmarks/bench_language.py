@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
-    parser.add_argument("--record", action="store_true", help="append the figures to history.jsonl")
+    parser.add_argument("--record", action="store_true", help="append to tests/benchmarks/results/")
     options = parser.parse_args()
 
     import torch

@@ -57,14 +57,17 @@ DISTILLED: dict[str, Any] = {
     "longest": 16,
     "epochs": 1,
 }
+OWN_FILES = ("file", "file-regression", "conll-file", "text-file")  # tasks on these can be read anywhere
 MEMBERS = [{"use": "mask", "probability": 0.5}, {"use": "ngram"}]
 
 # What components need, or what makes them quick on a few texts. Paths are below the test's folder.
 TABLES: dict[str, list[dict[str, Any]]] = {
     "file": [{"train": "data.csv"}],
+    "file-regression": [{"train": "scores.csv"}],
     "conll-file": [{"train": "data.conll"}],
     "text-file": [{"train": "data.txt", "shortest": 1}],
     "hub": [{"id": "nobody/nothing", "revision": "0" * 40}],
+    "hub-regression": [{"id": "nobody/nothing", "revision": "0" * 40}],
     "chain": [{"of": MEMBERS, "copies": 2}],
     "mix": [{"of": MEMBERS, "copies": 2}, {"of": MEMBERS, "weights": [1, 2], "size": 40}],
     "mask": [{"copies": 3}, {"probability": 0.0, "force": False}],
@@ -151,12 +154,15 @@ def build(entry: Entry, table: dict[str, Any], folder_of: Folder) -> Component:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with a data file and a file of outputs; no data and no network besides."""
+    """The current folder, with files of data and of outputs; no data and no network besides."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.delenv("HARNESS_DATA", raising=False)
     rows = [f"text {number},{'yes' if number % 2 else 'no'}" for number in range(60)]
     (tmp_path / "data.csv").write_text("\n".join(["text,label", *rows]))
+    (tmp_path / "scores.csv").write_text(
+        "\n".join(["text,label", *(f"text {n},{n / 12}" for n in range(60))])
+    )
     (tmp_path / "data.txt").write_text("\n".join(f"text {n} to model" for n in range(60)))
     (tmp_path / "data.conll").write_text("".join(f"text O\n{n} B-number\n\n" for n in range(60)))
     generator = np.random.default_rng(0)
@@ -182,7 +188,7 @@ def test_all_plugins_load() -> None:
 @pytest.mark.parametrize(("entry", "table"), cases())
 def test_component(entry: Entry, table: dict[str, Any], folder_of: Folder, folder: Path) -> None:
     component = build(entry, table, folder_of)
-    if isinstance(component, harness.Task) and entry.name not in ("file", "conll-file", "text-file"):
+    if isinstance(component, harness.Task) and entry.name not in OWN_FILES:
         check_basics(component, INSTALLED)
         with suppress(harness.Unavailable):  # not every task has a sample
             check_task(component, "sample")

@@ -138,6 +138,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HARNESS_DATA", str(tmp_path))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
     return tmp_path
 
 
@@ -182,8 +183,27 @@ def test_texts_cleaned_otherwise_are_other_data(here: Path) -> None:
 
 def test_tweets_without_data(here: Path) -> None:
     assert Tweets().resolve("auto").name == "sample"
-    with pytest.raises(Unavailable, match="'tweets' has no data set on the hub"):
+    with pytest.raises(Unavailable, match="'tweets' has no cached copy of cardiffnlp/tweet_eval@b3a375"):
         Tweets().resolve("hub")
+
+
+def test_tweets_of_the_hub(here: Path) -> None:
+    folder = here / "cache" / "cardiffnlp___tweet_eval" / "sentiment" / "0.0.0" / Tweets.hub.revision
+    folder.mkdir(parents=True)
+    moods = {"names": ["negative", "neutral", "positive"], "_type": "ClassLabel"}
+    info = {"features": {"text": {"dtype": "string", "_type": "Value"}, "label": moods}}
+    (folder / "dataset_info.json").write_text(json.dumps(info), encoding="utf-8")
+    for split in ("train", "validation", "test"):
+        rows = pa.table({"text": [f"@user of {split} &amp; co", "x"], "label": [2, 0]})
+        sink = str(folder / f"tweet_eval-{split}.arrow")
+        with pa.OSFile(sink, "wb") as file, pa.ipc.new_stream(file, rows.schema) as writer:
+            writer.write_table(rows)
+    task = Tweets()
+    source = task.resolve("auto")
+    assert source.name == "hub" and task.cleaning() in source.fingerprint
+    assert {split: texts(part) for split, part in task.read(source).items()} == {
+        split: [f"of {split} & co"] for split in ("train", "validation", "test")
+    }
 
 
 def test_what_kind_of_task_they_are() -> None:
