@@ -132,7 +132,7 @@ def plan(
     as_json: bool,
 ) -> None:
     """Show what bench would do: cells, shared steps, what is stored, what cannot run, expected time."""
-    from harness.commands.display import show_plan
+    from harness.commands.listing import show_plan
     from harness.devices import slots
     from harness.runner import prepare
     from harness.store import Store
@@ -182,7 +182,7 @@ def report(suite: Path, results: Path, charts: bool) -> None:
 def plugins(as_json: bool) -> None:
     """List components by kind, with where they come from, and plugins that failed."""
     from harness.catalog import load
-    from harness.commands.display import show_plugins
+    from harness.commands.listing import show_plugins
 
     show_plugins(load(), as_json)
 
@@ -200,7 +200,7 @@ def plugins(as_json: bool) -> None:
 @_reported
 def leaderboard(suite: Path, results: Path, form: str) -> None:
     """Print the table of SUITE: a suite's file, its name, or a folder of results."""
-    from harness.commands.display import show_leaderboard
+    from harness.commands.listing import show_leaderboard
     from harness.results import predictions
     from harness.results.record import read
 

@@ -1,16 +1,14 @@
-"""What the checks of :mod:`harness.testing` are told by, and what they ask of a loss's values."""
+"""What the checks of :mod:`harness.testing` are told by, and what they ask of tables and losses."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from harness.api import SPLITS, Batch, Component, HarnessError, Loss, Model, Unavailable
+from harness.api import SPLITS, Batch, Component, HarnessError, Loss, Unavailable
 from harness.tagging import OUTSIDE, to_bio
-from harness.tiny import HIDDEN, TAGS, odd_texts, tiny_examples, tiny_states
+from harness.tiny import HIDDEN, TAGS, tiny_states
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -121,40 +119,6 @@ def check_texts(must: Rules, tables: Mapping[str, pa.Table]) -> None:
         string = pa.types.is_string(kind) or pa.types.is_large_string(kind)
         must(f"column 'text' of table '{name}' must hold strings, not {kind}", string)
         must(f"table '{name}' must have rows", table.num_rows > 0)
-
-
-def check_masked(must: Rules, model: Model) -> None:
-    """That a language model tells hidden tokens, the same ones every time, and has vectors of words."""
-    lazy = tiny_examples(HIDDEN)[1].texts
-    texts = [*lazy, *odd_texts(HIDDEN)]
-    with must.manage("masked must take empty, unknown and very long texts"):
-        found = model.masked(texts)
-    counts = {len(part) for part in found}
-    must(f"masked must give as many of each, got {sorted(counts)}", len(counts) == 1)
-    rows = set(found.rows.tolist())
-    must("masked must hide a token at least of each usual text", set(range(len(lazy))) <= rows)
-    must(f"rows of masked must be below {len(texts)}", all(0 <= row < len(texts) for row in rows))
-    sound = np.isfinite(found.log_likelihood).all() and (found.log_likelihood <= NOISE).all()
-    must("log-likelihoods must be finite, and none above 0", bool(sound))
-    again = model.masked(texts)
-    same = np.array_equal(np.stack(found), np.stack(again))
-    must("masked must hide the same tokens every time, and give the same of them", same)
-    fewer, first = model.masked(lazy), found.rows < len(lazy)
-    same = np.array_equal(fewer.rows, found.rows[first]) and np.array_equal(fewer.gold, found.gold[first])
-    must("which tokens masked hides must not depend on a text's company", same)
-    close = np.allclose(fewer.log_likelihood, found.log_likelihood[first], rtol=NOISE, atol=10 * NOISE)
-    must("what masked gives must not depend on a text's company", close)
-    words = ["sun", "rain", "zxqvk", "a b"]
-    kinds: tuple[Literal["embeddings", "hidden"], ...] = ("embeddings", "hidden")
-    for of in kinds:
-        with must.manage(f"vectors must take words, of '{of}'"):
-            vectors, turned = model.vectors(words, of), model.vectors(words[::-1], of)[::-1]
-        shape = vectors.shape
-        must(
-            f"vectors must have a row for each word, got {shape}", len(shape) == 2 and shape[0] == len(words)
-        )
-        must(f"vectors of '{of}' must be finite", bool(np.isfinite(vectors).all()))
-        must("vectors must keep the order of the words", np.allclose(vectors, turned, rtol=1e-4, atol=1e-4))
 
 
 def check_values(must: Rules, loss: Loss, classes: int) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
-from difflib import get_close_matches
 
 from harness.api import KINDS, HarnessError, parameters_of
-from harness.parameters import as_typed
+from harness.parameters import as_typed, nearest
 from harness.plan import Cell, Plan, Step
 
 ROLES = ("teacher", "baseline", "distilled")
@@ -30,7 +29,7 @@ def select(plan: Plan, only: tuple[str, ...], seeds: str | None) -> Plan:
         if not equals or kind not in _KINDS:
             raise HarnessError(
                 f"--only {expression!r} must be <kind>=<name> or <kind>.<parameter>=<value>, "
-                f"with a kind of: {', '.join(_KINDS)}" + _nearest(kind, _KINDS)
+                f"with a kind of: {', '.join(_KINDS)}" + nearest(kind, _KINDS)
             )
         known = {_value(cell, what) for cell in plan.cells} - {""}
         for name in map(str.strip, names.split(",")):
@@ -38,7 +37,7 @@ def select(plan: Plan, only: tuple[str, ...], seeds: str | None) -> Plan:
                 listed = ", ".join(sorted(known)) or "none"
                 raise HarnessError(
                     f"--only {expression!r}: the suite has no {what} {name!r}; it has: {listed}"
-                    + _nearest(name, known)
+                    + nearest(name, known)
                 )
             wanted[what].add(name)
     numbers = _seeds(plan, seeds)
@@ -103,8 +102,3 @@ def _seeds(plan: Plan, seeds: str | None) -> set[int]:
         listed = ", ".join(map(str, plan.suite.seeds))
         raise HarnessError(f"--seeds: the suite has no seed {min(unknown)}; it has: {listed}")
     return numbers
-
-
-def _nearest(name: str, known: object) -> str:
-    close = get_close_matches(name, list(known), 1)  # type: ignore[call-overload]
-    return f"; did you mean '{close[0]}'?" if close else ""

@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from annotated_types import Gt, Interval, MinLen
 
 from harness.api import KINDS, Augmenter, Component, HarnessError, Loss, Student, Task, Teacher
-from harness.excludes import Exclude as Exclude
-from harness.excludes import agrees
-from harness.parameters import ParameterErrors, Where, article, brief, choices, read, spell, types_of
-from harness.sweeps import expand as expand
+from harness.excludes import Exclude, ExcludeReader
+from harness.parameters import ParameterErrors, Where, brief, read, spell, types_of
 from harness.sweeps import variants, written
 from harness.toml_lines import line_of, locate
 from harness.tracking import REGISTERED, Tracker
@@ -153,9 +151,9 @@ class _Reader:
         tasks, students = _only(Task, found["task"]), _only(Student, found["student"])
         baselines = self._baselines(settings.baseline, tasks) if students else {}
         excludable = found | {"loss": [*found["loss"], *baselines.values()]}
+        reader = ExcludeReader(self.catalog, excludable, settings.seeds, self.unsound, self._problem)
         excludes = [
-            self._exclude(("exclude", index), table, excludable, settings.seeds)
-            for index, table in enumerate(tables.get("exclude", []))
+            reader.read(("exclude", index), table) for index, table in enumerate(tables.get("exclude", []))
         ]
         if self.problems:
             raise SuiteError(sorted(self.problems.values(), key=lambda problem: problem.line or 0))
@@ -316,80 +314,6 @@ class _Reader:
         except ParameterErrors as errors:
             self._problem((), f"without {missing} a suite uses {kind} '{name}': {errors}")
             return []
-
-    # -- excludes -------------------------------------------------------------------------------------
-
-    def _exclude(
-        self, here: Where, table: dict[str, Any], found: Mapping[str, list[Component]], seeds: tuple[int, ...]
-    ) -> Exclude:
-        keys = (*KINDS, "seed")
-        matched: dict[str, frozenset[Any]] = {}
-        if not table:
-            self._problem(
-                here, f"an exclude without a key would exclude everything (allowed: {', '.join(keys)})"
-            )
-        for key, value in table.items():
-            where = (*here, key)
-            if key not in keys:
-                self._problem(where, f"unknown key '{key}'{choices(key, keys)}")
-            elif key == "seed":
-                matched[key] = frozenset(self._seeds(where, value, seeds))
-            else:
-                matched[key] = frozenset(self._matching(where, key, value, found[key]))
-        losses = matched.get("loss")
-        if losses and "teacher" in matched and all(loss.needs <= {"labels"} for loss in losses):
-            names = ", ".join(sorted({f"'{loss.name}'" for loss in losses}))
-            self._problem(here, f"excludes nothing: loss {names} is never combined with a teacher")
-        return Exclude(**matched)
-
-    def _seeds(self, where: Where, value: Any, seeds: tuple[int, ...]) -> list[int]:
-        listed = value if isinstance(value, list) else [value]
-        if not listed or not all(type(seed) is int for seed in listed):
-            self._problem(where, f"`seed` must be an integer or a list of integers, got {brief(value)}")
-            return []
-        for seed in listed:
-            if seed not in seeds and "seed" not in self.unsound:
-                allowed = ", ".join(map(str, seeds))
-                self._problem(
-                    where, f"excludes nothing: {seed} is no seed of this suite (allowed: {allowed})"
-                )
-        return listed
-
-    def _matching(self, where: Where, kind: str, value: Any, there: list[Component]) -> list[Component]:
-        """The suite's components that a name, a table, or a list of these stands for."""
-        listed = value if isinstance(value, list) else [value]
-        if not listed or not all(isinstance(item, str | dict) for item in listed):
-            allowed = f"the name of {article(kind)}, a table with `use` and parameters, or a list of these"
-            self._problem(where, f"`{kind}` must be {allowed}, got {brief(value)}")
-            return []
-        found = []
-        for index, item in enumerate(listed):
-            place = (*where, index) if isinstance(value, list) else where
-            pattern = {"use": item} if isinstance(item, str) else item
-            if self._known(place, kind, pattern):
-                matching = [component for component in there if agrees(pattern, component)]
-                if not matching and kind not in self.unsound:
-                    names = ", ".join(dict.fromkeys(component.name for component in there)) or "none"
-                    self._problem(
-                        place, f"excludes nothing: {brief(item)} is no {kind} of this suite ({names})"
-                    )
-                found += matching
-        return found
-
-    def _known(self, where: Where, kind: str, pattern: Mapping[str, Any]) -> bool:
-        """Whether the catalog has the component that a pattern names, with such parameters."""
-        if "use" not in pattern:
-            return True
-        try:
-            component = self.catalog.get(kind, str(pattern["use"])).component
-        except HarnessError as error:
-            self._problem(where, str(error))
-            return False
-        unknown = [key for key in pattern if key != "use" and key not in types_of(component)]
-        for key in unknown:
-            hint = choices(key, types_of(component))
-            self._problem((*where, key), f"parameter '{key}' of {kind} '{component.name}' is unknown{hint}")
-        return not unknown
 
 
 def _within(where: Where, other: Where) -> bool:

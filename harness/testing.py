@@ -11,7 +11,7 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
@@ -34,12 +34,11 @@ from harness.api import (
     Teacher,
     parameters_of,
 )
+from harness.model_checks import Fit, check_fits, fit_one
 from harness.rules import (
     NEEDS,
-    NOISE,
     Rules,
     check_labels,
-    check_masked,
     check_tags,
     check_texts,
     check_values,
@@ -48,28 +47,17 @@ from harness.rules import (
     widths_of,
 )
 from harness.tiny import (
-    HIDDEN,
-    TAGS,
     CheckContext,
     FromLabels,
     FromLogits,
     FromStates,
-    by_text,
-    odd_texts,
     prior_of,
-    rows_of,
     tiny_examples,
 )
 from harness.tracking import Tracker
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from harness.catalog import Catalog
-
-SAVED = frozenset({".safetensors", ".json", ".arrow", ".txt"})  # what a model may be saved as
-_EXPORT_NOISE = 1e-3  # the same for another runtime
-_ALIKE = 0.98  # share of decisions that another runtime must keep: outputs may be as good as equal
 
 
 # -- the checks ---------------------------------------------------------------------------------------
@@ -180,7 +168,7 @@ def check_teacher(teacher: Teacher) -> None:
         context = replace(context, prior=prior_of(teacher, context))
         return teacher.fit(replace(train, logits=None), validation, context)
 
-    _check_fits(teacher, fit)
+    check_fits(teacher, fit)
 
 
 def check_student(student: Student, teacher: Teacher | None = None) -> None:
@@ -220,15 +208,15 @@ def check_student(student: Student, teacher: Teacher | None = None) -> None:
         return fit
 
     if "logits" in learns:
-        _check_fits(student, by(FromLogits()))
+        check_fits(student, by(FromLogits()))
     elif "labels" in learns:
-        _check_fits(student, by(FromLabels()))
+        check_fits(student, by(FromLabels()))
     others = [FromLabels()] if {"labels", "logits"} <= learns else []
     states = learns & {"hidden"} | in_step
     with TemporaryDirectory() as folder:
         for loss in (*others, *(FromStates(frozenset({name})) for name in sorted(states))):
             for classes in widths_of(student):
-                _fit(student, by(loss), Path(folder), classes)
+                fit_one(student, by(loss), Path(folder), classes)
 
 
 def check_augmenter(augmenter: Augmenter) -> None:
@@ -282,120 +270,3 @@ def check_loss(loss: Loss) -> None:
     must(f"needs must be some of {listed(NEEDS)}, got {listed(needs)}", known(needs))
     for classes in widths_of(loss):
         check_values(must, loss, classes)
-
-
-# -- what checks share ----------------------------------------------------------------------------------
-
-Fit = Callable[[Examples, Examples, CheckContext], Model]
-
-
-def _check_fits(component: Teacher | Student, fit: Fit) -> None:
-    must = Rules(component)
-    with TemporaryDirectory() as name:
-        root = Path(name)
-        for number, classes in enumerate(widths_of(component)):
-            model, logits = _fit(component, fit, root, classes)
-            if classes == HIDDEN:
-                check_masked(must, model)
-            if number == 0 or classes in (TAGS, HIDDEN):
-                _check_predictions(must, model, classes)
-                equal = np.array_equal(_fit(component, fit, root, classes)[1], logits)
-                must("the same seed must give the same predictions, to the bit", equal)
-            _check_saved(component, model, root / str(classes), classes)
-            if component.exports:
-                _check_export(must, model, root / str(classes), classes)
-        if "classification" in component.task_types:
-            _fit(component, fit, root, classes=2)
-
-
-def _fit(component: Component, fit: Fit, root: Path, classes: int) -> tuple[Model, NDArray[np.float32]]:
-    """A model of that many classes, and its predictions on the validation texts."""
-    must = Rules(component)
-    train, validation = tiny_examples(classes)
-    (scratch := root / "scratch").mkdir(exist_ok=True)
-    kinds = {1: "texts with scores", TAGS: "tagged words", HIDDEN: "texts to tell hidden tokens of"}
-    what = kinds.get(classes, f"texts of {classes} classes")
-    with must.manage(f"it must fit {what}, lazy and read-only"):
-        model = fit(train, validation, CheckContext(scratch))
-    return model, _predict(must, model, validation.texts, what, classes)
-
-
-def _predict(must: Rules, model: Model, texts: Sequence[str], what: str, classes: int) -> NDArray[np.float32]:
-    with must.manage(f"predict must take {what}"):
-        logits = model.predict(texts)
-    shape: tuple[int, ...] = getattr(logits, "shape", ())
-    width = shape[-1] if classes == HIDDEN and shape else classes  # of as many tokens as it knows
-    due = sum(rows_of(texts, classes)), width
-    must(f"predict must give the shape {due}, got {shape} for {what}", shape == due)
-    kind = logits.dtype if isinstance(logits, np.ndarray) else type(logits).__name__
-    must(f"predict must give a float32 array, got {kind}", kind == np.float32)
-    must(f"predict must give finite numbers, for {what}", bool(np.isfinite(logits).all()))
-    return logits
-
-
-def _check_predictions(must: Rules, model: Model, classes: int) -> None:
-    lazy = tiny_examples(classes)[1].texts
-    texts = [*lazy, *odd_texts(classes)]
-    logits = _predict(must, model, texts, "empty, unknown and very long texts among others", classes)
-    turned = _predict(must, model, texts[::-1], "texts in another order", classes)
-    backwards = np.concatenate(by_text(turned, texts[::-1], classes)[::-1])
-    must("predict must keep the order of the texts", _close(backwards, logits, NOISE))
-    fewer = _predict(must, model, lazy, "a lazy sequence", classes)
-    must("predict must not depend on a text's company", _close(fewer, logits[: len(fewer)], NOISE))
-    for text, rows in zip(texts, by_text(logits, texts, classes), strict=True):
-        alone = _predict(must, model, [text], f"the single text {text[:20]!r}", classes)
-        must(
-            f"predict must give {text[:20]!r} alone what it gives it among others",
-            _close(alone, rows, NOISE),
-        )
-
-
-def _check_saved(component: Teacher | Student, model: Model, root: Path, classes: int) -> None:
-    must = Rules(component)
-    counted = model.parameters()
-    counts = (counted.total, counted.trainable, counted.embedding)
-    whole = all(isinstance(count, int) and 0 <= count <= counted.total for count in counts)
-    must(f"parameters must be whole numbers, none above the total, got {counted}", whole)
-    folder, moved = root / "saved", root / "moved"
-    folder.mkdir(parents=True)
-    with must.manage("its model must be savable"):
-        model.save(folder)
-    others = sorted(p.name for p in folder.rglob("*") if p.is_file() and p.suffix not in SAVED)
-    must(f"save must write {listed(SAVED)} only, got {', '.join(others)}", not others)
-    folder.rename(moved)  # as publishing an artefact does
-    texts = [*tiny_examples(classes)[1].texts, *odd_texts(classes)]
-    copy: Teacher | Student = pickle.loads(pickle.dumps(component))
-    with must.manage("load must read what save wrote, from wherever it lies now"):
-        loaded = copy.load(moved, CheckContext(root.parent / "scratch"))
-    found = _predict(must, loaded, texts, "the texts of the model that was saved", classes)
-    equal = np.allclose(found, model.predict(texts), rtol=1e-6, atol=1e-6)
-    must("a model must predict the same when it was saved and loaded", equal)
-    must(f"a loaded model must count {counted}, got {loaded.parameters()}", loaded.parameters() == counted)
-
-
-def _check_export(must: Rules, model: Model, root: Path, classes: int) -> None:
-    from harness.onnx import OnnxModel
-    from harness.runtime import FORMS, GRAPH
-
-    (folder := root / "exported").mkdir()
-    with must.manage("its model must be exportable, as `exports` says"):
-        model.export(folder)
-        exported = OnnxModel(folder)
-    counted = set(FORMS.values())
-    others = sorted(p.name for p in folder.iterdir() if p.name not in counted and p.suffix != ".json")
-    must(f"export must keep all weights in {GRAPH}, whose size is counted, got {others}", not others)
-    lazy, names = tiny_examples(classes)[1].texts, tiny_examples(classes)[1].classes
-    named = tuple(exported.classes) == names
-    must(f"its export must name the classes {names}, got {exported.classes}", named)
-    texts = [*lazy, *odd_texts(classes)]
-    expected = model.predict(texts)
-    batch, single = exported.predict(texts), np.concatenate([exported.predict([text]) for text in texts])
-    for what, found in (("a batch", batch), ("single texts", single)):
-        same = found.shape == expected.shape and _close(found, expected, _EXPORT_NOISE)
-        must(f"its export must predict what the model does, for {what}", same)
-    alike = (exported.decided(texts) == model.decide(texts, expected)).mean() > _ALIKE
-    must("its export must decide on the classes that the model does", bool(alike))
-
-
-def _close(a: NDArray[np.float32], b: NDArray[np.float32], noise: float) -> bool:
-    return not b.size or bool(np.abs(a - b).max() <= noise * max(1.0, float(np.abs(b).max())))

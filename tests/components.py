@@ -23,7 +23,11 @@ from harness.executors import Event
 from harness.executors.local import _perform
 from harness.job import perform
 from harness.plan import Plan, Step, build
+from harness.results.collect import collect
+from harness.results.record import Record
+from harness.runner import run
 from harness.store import Artefact, Store
+from harness.tiny import CheckContext
 
 OUTSIDE = Path(__file__).parent / "outside"
 CPU = Slot("cpu")
@@ -242,6 +246,34 @@ def installed(home: Home) -> Iterator[Home]:
     for name in set(sys.modules) - before:
         if name.partition(".")[0] == "toykit":
             del sys.modules[name]
+
+
+class Told(CheckContext):
+    """A context that remembers what was measured."""
+
+    def __init__(self, scratch: Path, **options: Any) -> None:
+        super().__init__(scratch, **options)
+        self.measured: list[tuple[int, dict[str, float]]] = []
+
+    def progress(self, done: int, total: int, **scalars: float) -> None:
+        """Keep what comes with it, if anything."""
+        super().progress(done, total, **scalars)
+        if scalars:
+            self.measured.append((done, scalars))
+
+
+def call(folder: Path, *arguments: str, given: str | bytes = "") -> subprocess.CompletedProcess[bytes]:
+    """The command in a folder, with the plugins that are installed, to its end."""
+    command = [sys.executable, "-m", "harness.cli", *arguments]
+    data = given.encode() if isinstance(given, str) else given
+    return subprocess.run(command, cwd=folder, input=data, capture_output=True)
+
+
+def recorded(plan: Plan, home: Home) -> list[Record]:
+    """The records of a plan that is run in this process."""
+    store = Store(home.store)
+    schedule = run(plan, store, Inline(home.store), lambda one: None)
+    return list(collect(plan, schedule.outcome, store, catalog.load()))
 
 
 def until(condition: Callable[[], Any], process: subprocess.Popen[str]) -> None:

@@ -9,6 +9,17 @@ import pytest
 from components import Home, install_toys, installed
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Torch works on one thread, so that nothing depends on how many a machine has."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def toy_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the toys installed; not to be changed."""

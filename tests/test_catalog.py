@@ -15,6 +15,8 @@ from typing import Annotated, Any, ClassVar, Literal
 import pytest
 from components import fake_distribution
 from pydantic import AfterValidator
+from stand_ins import Kl
+from stand_ins import Weighted as Sum
 
 import harness
 from harness import catalog
@@ -433,27 +435,15 @@ def _even(value: int) -> int:
     return value
 
 
-@dataclass(frozen=True)
-class Kl(harness.Loss):
-    """A loss."""
-
-    name = "kl"
-    temperature: Annotated[float, harness.Gt(0)] = 2.0
+SHARP = Kl(1.0)
 
 
 @dataclass(frozen=True)
-class Weighted(harness.Loss):
-    """A sum."""
+class Weighted(Sum):
+    """A sum, with parts that need not be given."""
 
-    name = "weighted"
-    of: Annotated[tuple[harness.Loss, ...], harness.MinLen(1)]
-    weights: tuple[float, ...] = ()
     spare: harness.Loss | None = None
-    sharp: Kl = Kl(1.0)
-
-    def check(self) -> None:
-        if self.weights and len(self.weights) != len(self.of):
-            raise ValueError(f"`weights` needs {len(self.of)} numbers, got {len(self.weights)}")
+    sharp: Kl = SHARP
 
 
 FOUND = Catalog(

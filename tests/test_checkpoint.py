@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 import pytest
 import torch
+from components import Told
 from masked_models import TEXTS, featuriser, small_bert
 from torch import Tensor, nn
 
@@ -27,7 +28,7 @@ from harness.language import LanguageModel
 from harness.nn import TorchStudent
 from harness.plan import Step
 from harness.store import Store
-from harness.tiny import CheckContext, FromLabels, tiny_examples
+from harness.tiny import FromLabels, tiny_examples
 from harness.training import Training, train
 from harness_losses import CrossEntropy, SoftTargets, Triple, Weighted
 
@@ -36,28 +37,16 @@ RAW = Examples(TEXTS * 5, ())
 
 
 @pytest.fixture(autouse=True)
-def always_kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def always_kept(one_thread: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A state is kept after each step."""
     monkeypatch.setattr(checkpoint, "EVERY_S", -1.0)
     monkeypatch.setattr(checkpoint, "_SHARE", 0)
     monkeypatch.setattr(training, "_SCORED", 1)  # a validation each epoch
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
-class Told(CheckContext):
-    """A context that remembers what was measured."""
-
-    def __init__(self, folder: Path, **options: Any) -> None:
-        super().__init__(folder, checkpoints=folder / "kept", **options)
-        self.measured: list[tuple[int, dict[str, float]]] = []
-
-    def progress(self, done: int, total: int, **scalars: float) -> None:
-        super().progress(done, total, **scalars)
-        if scalars:
-            self.measured.append((done, scalars))
+def context_in(folder: Path, **options: Any) -> Told:
+    """A context that keeps states in a folder."""
+    return Told(folder, checkpoints=folder / "kept", **options)
 
 
 class Recurrent(nn.Module):
@@ -145,7 +134,7 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 def test_the_bits_of_a_training_that_was_killed_again_and_again(
     fitted: Any, loss: Loss, deaths: list[int], tmp_path: Path
 ) -> None:
-    whole, parts = Told(tmp_path / "a"), Told(tmp_path / "b")
+    whole, parts = context_in(tmp_path / "a"), context_in(tmp_path / "b")
     expected = fitted(whole, loss)
     steps = []
     for calls in deaths:
@@ -164,7 +153,7 @@ def test_the_bits_of_a_training_that_was_killed_again_and_again(
 
 def test_patience_and_the_best_weights_outlive_a_kill(tmp_path: Path) -> None:
     settings = replace(SETTINGS, epochs=30, patience=2, learning_rate=0.3, schedule="constant")
-    whole, parts = Told(tmp_path / "a"), Told(tmp_path / "b")
+    whole, parts = context_in(tmp_path / "a"), context_in(tmp_path / "b")
     expected = classified(whole, SUM, settings)
     epochs = len(whole.measured)
     assert 2 < epochs < 30  # it stopped, with the weights of an earlier epoch
@@ -200,28 +189,28 @@ def left_behind(context: Told) -> tuple[Path, Path]:
     ids=["cut", "gone", "torn", "empty", "foreign"],
 )
 def test_a_damaged_or_foreign_state_is_told_of_and_not_used(damage: Any, reason: str, tmp_path: Path) -> None:
-    context = Told(tmp_path / "b")
+    context = context_in(tmp_path / "b")
     damage(*left_behind(context))
     context.measured.clear()
     found = classified(context, SUM)
     (warning,) = context.warnings
     assert warning.startswith("the kept state of a training is not used, and it begins anew: ")
     assert reason in warning
-    whole = Told(tmp_path / "a")
+    whole = context_in(tmp_path / "a")
     assert same(found, classified(whole, SUM)) and context.measured == whole.measured
     assert context.checkpoints is not None and not seconds_before(context.checkpoints)
 
 
 def test_a_training_with_other_settings_does_not_go_on_from_it(tmp_path: Path) -> None:
-    context, other = Told(tmp_path / "b"), replace(SETTINGS, learning_rate=1e-3)
+    context, other = context_in(tmp_path / "b"), replace(SETTINGS, learning_rate=1e-3)
     left_behind(context)
-    assert same(classified(context, SUM, other), classified(Told(tmp_path / "a"), SUM, other))
+    assert same(classified(context, SUM, other), classified(context_in(tmp_path / "a"), SUM, other))
     assert not context.warnings
 
 
 def test_another_number_of_threads_does_not_go_on_from_it(tmp_path: Path) -> None:
     """Sums in another order have other bits."""
-    context = Told(tmp_path / "b")
+    context = context_in(tmp_path / "b")
     left_behind(context)
     context.measured.clear()
     context.threads = 2
@@ -231,17 +220,17 @@ def test_another_number_of_threads_does_not_go_on_from_it(tmp_path: Path) -> Non
 
 
 def test_seconds_that_cannot_be_kept_cost_a_warning(tmp_path: Path) -> None:
-    context = Told(tmp_path / "b")
+    context = context_in(tmp_path / "b")
     index, _ = left_behind(context)
     (index.with_suffix(".resumed") / "file").mkdir(parents=True)
     found = classified(context, SUM)
     (warning,) = context.warnings
     assert warning.startswith("the time that a killed training took is not counted: ")
-    assert same(found, classified(Told(tmp_path / "a"), SUM)) and not seconds_before(index.parent)
+    assert same(found, classified(context_in(tmp_path / "a"), SUM)) and not seconds_before(index.parent)
 
 
 def test_a_state_that_cannot_be_written_costs_a_warning(tmp_path: Path) -> None:
-    context, whole = Told(tmp_path / "b"), Told(tmp_path / "a")
+    context, whole = context_in(tmp_path / "b"), context_in(tmp_path / "a")
     (tmp_path / "file").write_text("")
     context.checkpoints = tmp_path / "file" / "kept"
     assert same(classified(context, SUM), classified(whole, SUM))
@@ -251,7 +240,7 @@ def test_a_state_that_cannot_be_written_costs_a_warning(tmp_path: Path) -> None:
 
 def test_short_trainings_keep_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint, "EVERY_S", 60.0)
-    classified(Told(tmp_path), SUM)
+    classified(context_in(tmp_path), SUM)
     assert not (tmp_path / "kept").exists()
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from components import Told
 from masked_models import SPECIAL, TEXTS, WORDS, SmallBert, featuriser, small_bert
 from torch import Tensor
 
@@ -25,25 +25,7 @@ SIZE = len(SPECIAL) + len(WORDS)
 BRIEF = Training(epochs=2, batch_size=8, learning_rate=1e-2)
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-class Told(CheckContext):
-    """A context that remembers what was measured."""
-
-    def __init__(self, scratch: Path, **options: Any) -> None:
-        super().__init__(scratch, **options)
-        self.measured: list[tuple[int, dict[str, float]]] = []
-
-    def progress(self, done: int, total: int, **scalars: float) -> None:
-        super().progress(done, total, **scalars)
-        if scalars:
-            self.measured.append((done, scalars))
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

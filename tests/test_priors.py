@@ -18,7 +18,7 @@ from test_plan import Gold, Noise, Versions, changed, counts, of, planned, the
 import harness
 from harness import arrow
 from harness.api import Context, Examples, Loss, Masked, Model, Parameters, Recipe, Student, Task, Teacher
-from harness.commands.display import show_plan
+from harness.commands.listing import show_plan
 from harness.job import perform
 from harness.plan import Cell, Plan, Step
 from harness.results.collect import collect

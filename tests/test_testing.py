@@ -2,213 +2,40 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from sound import (
+    SOUND,
+    Letters,
+    LetterStudent,
+    LetterTeacher,
+    Shout,
+    Sky,
+    Squares,
+    broken_by,
+    fits,
+    solve,
+    variant,
+)
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 import harness
-from harness.api import Component, Context, Examples, Model, Parameters
+from harness.api import Component, Context, Examples
 from harness.catalog import Catalog, Entry
-from harness.featurise import Words
-from harness.nn import TorchModel
 from harness.testing import check_basics, check_component, check_imports, check_student, check_task
 from harness.tiny import FromLabels, FromLogits, tiny_examples
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def variant(base: Any, title: str, /, **attributes: Any) -> Any:
-    """A component that differs from a sound one in these attributes."""
-    attributes = {"__doc__": "Broken on purpose.", "__module__": __name__, **attributes}
-    made = dataclass(frozen=True)(type(title, (base,), attributes))
-    globals()[title] = made  # where pickle looks for it
-    return made()
-
-
-def broken_by(component: Component, *, catalog: Catalog | None = None) -> str:
-    globals()[type(component).__qualname__] = type(component)  # of several variants of a name
-    with pytest.raises(AssertionError) as caught:
-        check_component(component, catalog)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
-
-
-# -- sound ones -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Sky(harness.Task):
-    """Texts about the sky."""
-
-    name = "sky"
-
-    def resolve(self, source: str) -> harness.Source:
-        return harness.Source("sample", "1", "made up")
-
-    def read(self, source: harness.Source) -> Mapping[str, pa.Table]:
-        table = pa.table({"text": ["sun", "more sun", "rain"], "label": ["dry", "dry", "wet"]})
-        return dict.fromkeys(harness.api.SPLITS, table) | {"unlabelled": table.select(["text"])}
-
-
-class Letters(Model):
-    """Logits (N, C) from the counts of letters (N, 27)."""
-
-    def __init__(self, weights: NDArray[np.float32]) -> None:
-        self.weights = weights  # (27, C)
-
-    def predict(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        return counts(texts) @ self.weights
-
-    def save(self, folder: Path) -> None:
-        (folder / "weights.json").write_text(json.dumps(self.weights.tolist()))
-
-    def parameters(self) -> Parameters:
-        return Parameters(self.weights.size, self.weights.size, 0)
-
-
-def counts(texts: Sequence[str]) -> NDArray[np.float32]:
-    rows = [[text.lower().count(letter) for letter in "abcdefghijklmnopqrstuvwxyz"] + [1] for text in texts]
-    return np.array(rows, dtype=np.float32).reshape(-1, 27) / 8
-
-
-def solve(examples: Examples, context: Context) -> NDArray[np.float32]:
-    targets = examples.logits
-    if targets is None:
-        assert examples.labels is not None
-        targets = (examples.labels[:, None] == np.arange(len(examples.classes))).astype(np.float32)
-    context.progress(1, 1, loss=0.0)
-    return np.linalg.lstsq(counts(examples.texts), targets, rcond=1e-3)[0].astype(np.float32)
-
-
-@dataclass(frozen=True)
-class LetterStudent(harness.Student):
-    """Least squares on letters."""
-
-    name = "letters"
-    model: ClassVar[type[Letters]] = Letters
-
-    def fit(
-        self, transfer: Examples, validation: Examples, loss: harness.Loss, context: Context
-    ) -> harness.Model:
-        return self.model(solve(transfer, context))
-
-    def load(self, folder: Path, context: Context) -> harness.Model:
-        return self.model(np.array(json.loads((folder / "weights.json").read_text()), dtype=np.float32))
-
-
-@dataclass(frozen=True)
-class LetterTeacher(harness.Teacher):
-    """Least squares on letters."""
-
-    name = "letters"
-    model: ClassVar[type[Letters]] = Letters
-
-    def fit(self, train: Examples, validation: Examples, context: Context) -> harness.Model:
-        assert train.logits is None
-        return self.model(solve(train, context))
-
-    def load(self, folder: Path, context: Context) -> harness.Model:
-        return self.model(np.array(json.loads((folder / "weights.json").read_text()), dtype=np.float32))
-
-
-class Bag(nn.Module):
-    """The mean of embeddings, one number a class."""
-
-    def __init__(self, size: int, classes: int) -> None:
-        super().__init__()
-        self.table = nn.Embedding(size, classes)
-
-    def forward(self, ids: Tensor) -> Tensor:
-        known = (ids != 0).unsqueeze(-1).float()
-        return (self.table(ids) * known).sum(1) / known.sum(1)
-
-
-class BagModel(TorchModel):
-    """For variants to derive from."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class BagStudent(harness.TorchStudent):
-    """The mean of embeddings."""
-
-    name = "bag"
-    model: ClassVar[type[TorchModel]] = BagModel
-
-    epochs: int = 1
-
-    def featuriser(self, texts: Sequence[str]) -> Words:
-        return Words.fit(texts, 20)
-
-    def module(self, size: int, classes: int) -> nn.Module:
-        return Bag(size, classes)
-
-    def fit(
-        self, transfer: Examples, validation: Examples, loss: harness.Loss, context: Context
-    ) -> harness.Model:
-        model = harness.TorchStudent.fit(self, transfer, validation, loss, context)
-        model.__class__ = self.model
-        return model
-
-
-@dataclass(frozen=True)
-class Shout(harness.Augmenter):
-    """Texts in capitals, and some with a mark."""
-
-    name = "shout"
-
-    marks: tuple[str, ...] = ("!", "?")
-
-    def __call__(self, texts: Sequence[str], generator: np.random.Generator) -> Iterator[tuple[int, str]]:
-        for row, text in enumerate(texts):
-            yield row, text.upper() + self.marks[generator.integers(len(self.marks))]
-
-
-@dataclass(frozen=True)
-class Squares(harness.Loss):
-    """Squared differences."""
-
-    name = "squares"
-
-    def __call__(self, student: Tensor, teacher: Tensor | None, batch: harness.Batch) -> Tensor:
-        assert teacher is not None
-        return (student - teacher).square().mean()
-
-
-@dataclass(frozen=True)
-class Gold(harness.Loss):
-    """Cross-entropy."""
-
-    name = "gold"
-
-    @property
-    def needs(self) -> frozenset[str]:
-        return frozenset({"labels"})
-
-    def __call__(self, student: Tensor, teacher: Tensor | None, batch: harness.Batch) -> Tensor:
-        assert teacher is None
-        return FromLabels()(student, teacher, batch)
-
-
-SOUND = [Sky(), LetterTeacher(), LetterStudent(), BagStudent(), Shout(), Squares(), Gold()]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("component", [*SOUND, FromLabels(), FromLogits()], ids=lambda c: type(c).__name__)
@@ -438,115 +265,6 @@ def test_a_task_that_is_absent_here_is_no_broken_one() -> None:
 # -- teachers and students --------------------------------------------------------------------------------
 
 
-def fits(change: Callable[[Examples, Context], Any]) -> Any:
-    """A `fit` that does something else first, or in place of the letters' own where that gives a model."""
-
-    def fit(self: LetterStudent, transfer: Examples, *others: Any) -> harness.Model:
-        return change(transfer, others[-1]) or LetterStudent.fit(self, transfer, *others)
-
-    return fit
-
-
-def predicts(change: Callable[[NDArray[np.float32], list[str]], Any]) -> Any:
-    """A model whose logits are changed."""
-
-    def predict(self: Letters, texts: Sequence[str]) -> Any:
-        return change(Letters.predict(self, texts), list(texts))
-
-    return type("Changed", (Letters,), {"predict": predict})
-
-
-def noise(logits: NDArray[np.float32], texts: list[str]) -> NDArray[np.float32]:
-    return logits + np.float32(1e-6) * np.random.default_rng().random(logits.shape, dtype=np.float32)
-
-
-def refuse(text: str) -> Callable[[NDArray[np.float32], list[str]], NDArray[np.float32]]:
-    def change(logits: NDArray[np.float32], texts: list[str]) -> NDArray[np.float32]:
-        if text in texts:
-            raise ValueError("no such text please")
-        return logits
-
-    return change
-
-
-def alone(logits: NDArray[np.float32], texts: list[str]) -> NDArray[np.float32]:
-    return logits + 1 if len(texts) == 1 else logits
-
-
-def nan_if_empty(logits: NDArray[np.float32], texts: list[str]) -> NDArray[np.float32]:
-    logits[[not text for text in texts]] = np.nan
-    return logits
-
-
-def by_length(logits: NDArray[np.float32], texts: list[str]) -> NDArray[np.float32]:
-    return logits[np.argsort([-len(text) for text in texts], kind="stable")]
-
-
-def binary(logits: NDArray[np.float32], texts: list[str]) -> NDArray[np.float32]:
-    return logits[:, :1] if logits.shape[1] == 2 else logits
-
-
-def centred(logits: NDArray[np.float32], texts: list[str]) -> NDArray[np.float32]:
-    return logits - logits.mean(axis=0) if len(texts) > 1 else logits
-
-
-@pytest.mark.parametrize(
-    ("change", "rule"),
-    [
-        (lambda logits, texts: logits[:, 0], "predict must give the shape (12, 3), got (12,)"),
-        (binary, "predict must give the shape (8, 2), got (8, 1)"),
-        (lambda logits, texts: logits.astype(np.float64), "a float32 array, got float64"),
-        (lambda logits, texts: torch.from_numpy(logits), "predict must give"),
-        (lambda logits, texts: logits * np.float32("inf"), "finite numbers"),
-        (nan_if_empty, "finite numbers, for empty"),
-        (refuse(""), "predict must take empty"),
-        (refuse("zxqvk"), "predict must take empty, unknown"),
-        (by_length, "must keep the order"),
-        (centred, "company"),
-        (alone, "alone what it gives it among others"),
-        (noise, "the same seed must give the same predictions, to the bit"),
-    ],
-)
-def test_predictions(change: Any, rule: str) -> None:
-    model = predicts(change)
-    assert rule in broken_by(variant(LetterStudent, "BrokenStudent", model=model))
-    assert rule in broken_by(variant(LetterTeacher, "BrokenTeacher", model=model))
-
-
-def test_a_lazy_sequence_may_come_where_a_list_may() -> None:
-    def predict(self: Letters, texts: Any) -> Any:
-        return Letters.predict(self, texts.copy())
-
-    student = variant(LetterStudent, "Listed", model=type("Listing", (Letters,), {"predict": predict}))
-    assert "predict must take" in broken_by(student)
-    greedy = variant(LetterStudent, "Greedy", fit=fits(lambda transfer, context: transfer.texts.sort()))
-    assert "it must fit texts of 3 classes, lazy" in broken_by(greedy)
-
-
-def in_place(transfer: Examples, context: Context) -> None:
-    if transfer.labels is not None:
-        transfer.labels[0] = 0
-
-
-def test_fitting() -> None:
-    assert "read-only" in broken_by(variant(LetterStudent, "InPlace", fit=fits(in_place)))
-    over = fits(lambda transfer, context: context.progress(3, 2))
-    assert "progress must be between" in broken_by(variant(LetterStudent, "Over", fit=over))
-
-    def seedless(transfer: Examples, context: Context) -> Letters:
-        weights = solve(transfer, context)
-        return Letters(weights + np.random.default_rng().random(weights.shape, dtype=np.float32))
-
-    assert "the same seed" in broken_by(variant(LetterStudent, "Seedless", fit=fits(seedless)))
-
-    def two_fail(transfer: Examples, context: Context) -> None:
-        if len(transfer.classes) == 2:
-            raise ValueError("a special case")
-
-    three = variant(LetterStudent, "ThreePlus", fit=fits(two_fail))
-    assert "it must fit texts of 2 classes" in broken_by(three)
-
-
 def test_students_say_what_they_learn_from_and_can() -> None:
     none = variant(LetterStudent, "Unteachable", learns_from=frozenset())
     assert "learns_from must be some of attention, hidden, labels, layers, logits, relations" in broken_by(
@@ -618,101 +336,6 @@ def test_a_teacher_that_is_absent_here_is_no_broken_one() -> None:
 
     with pytest.raises(harness.Unavailable):
         check_component(variant(LetterTeacher, "Gone", fit=fits(gone)))
-
-
-def saves(change: Callable[[Letters, Path], Any]) -> Any:
-    def save(self: Letters, folder: Path) -> None:
-        Letters.save(self, folder)
-        change(self, folder)
-
-    return type("Saving", (Letters,), {"save": save})
-
-
-@pytest.mark.parametrize(
-    ("change", "rule"),
-    [
-        (lambda model, folder: (folder / "model.pkl").write_bytes(b""), "got model.pkl"),
-        (lambda model, folder: torch.save({}, folder / "weights.pt"), "got weights.pt"),
-        (lambda model, folder: (folder / "weights.json").unlink(), "load must read what save wrote"),
-        (lambda model, folder: (folder / "weights.json").write_text("[[1]]"), "predict must take the texts"),
-        (lambda model, folder: Letters(model.weights * 1.01).save(folder), "the same when it was saved and"),
-        (lambda model, folder: 1 / 0, "its model must be savable"),
-    ],
-)
-def test_saving(change: Any, rule: str) -> None:
-    assert rule in broken_by(variant(LetterStudent, "Saver", model=saves(change)))
-    assert rule in broken_by(variant(LetterTeacher, "Archivist", model=saves(change)))
-
-
-def test_a_saved_model_may_be_moved() -> None:
-    def save(self: Letters, folder: Path) -> None:
-        Letters.save(self, folder)
-        (folder / "where.json").write_text(json.dumps(str(folder)))
-
-    def load(self: LetterStudent, folder: Path, context: Context) -> harness.Model:
-        return LetterStudent.load(self, Path(json.loads((folder / "where.json").read_text())), context)
-
-    student = variant(LetterStudent, "Rooted", model=type("Root", (Letters,), {"save": save}), load=load)
-    assert "from wherever it lies now" in broken_by(student)
-
-
-@pytest.mark.parametrize("wrong", [Parameters(5, 6, 0), Parameters(5, 5, 6), Parameters(5, -1, 0)])
-def test_parameters_are_parts_of_their_total(wrong: Parameters) -> None:
-    model = type("Miscounts", (Letters,), {"parameters": lambda self: wrong})
-    assert "parameters must be whole numbers" in broken_by(variant(LetterStudent, "Miscount", model=model))
-
-
-def test_a_loaded_model_counts_the_same() -> None:
-    class Counts(Letters):
-        def parameters(self) -> Parameters:
-            total = self.weights.size + (0 if self.weights.flags.owndata else 1)
-            return Parameters(total, 0, 0)
-
-    def load(self: LetterStudent, folder: Path, context: Context) -> harness.Model:
-        loaded = LetterStudent.load(self, folder, context)
-        assert isinstance(loaded, Letters)
-        return Counts(loaded.weights[:])
-
-    student = variant(LetterStudent, "Recounts", model=Counts, load=load)
-    assert "a loaded model must count" in broken_by(student)
-
-
-def exports(change: Callable[[TorchModel, Path], Any]) -> Any:
-    def export(self: TorchModel, folder: Path) -> None:
-        TorchModel.export(self, folder)
-        change(self, folder)
-
-    return variant(BagStudent, "Exporter", model=type("Exporting", (BagModel,), {"export": export}))
-
-
-def shift(model: TorchModel, folder: Path) -> None:
-    from harness.onnx import export_module
-
-    assert isinstance(model.module, Bag)
-    with torch.no_grad():
-        model.module.table.weight *= 2
-        export_module(model.module, model.featuriser, model.classes, folder)
-        model.module.table.weight /= 2
-
-
-@pytest.mark.parametrize(
-    ("change", "rule"),
-    [
-        (lambda model, folder: (folder / "model.onnx").unlink(), "must be exportable"),
-        (lambda model, folder: (folder / "model.onnx.data").write_bytes(b"1"), "whose size is counted"),
-        (
-            lambda model, folder: (folder / "labels.json").write_text('["a", "b", "c"]'),
-            "must name the classes",
-        ),
-        (shift, "its export must predict what the model does, for a batch"),
-    ],
-)
-def test_exports(change: Any, rule: str) -> None:
-    assert rule in broken_by(exports(change))
-
-
-def test_a_student_that_says_it_exports_does() -> None:
-    assert "as `exports` says" in broken_by(variant(LetterStudent, "Boaster", exports=True))
 
 
 # -- augmenters -----------------------------------------------------------------------------------------

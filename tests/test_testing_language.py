@@ -13,10 +13,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
+from sound import variant
 
 import harness
 from harness.api import MASK, Context, Examples, Masked, Model, Parameters, Unsupported
-from harness.rules import check_masked, widths_of
+from harness.model_checks import check_masked
+from harness.rules import widths_of
 from harness.testing import check_loss, check_task, check_teacher
 from harness.tiny import (
     HIDDEN,
@@ -28,15 +30,6 @@ from harness.tiny import (
     rows_of,
     tiny_examples,
 )
-
-
-def variant(base: Any, title: str, /, **attributes: Any) -> Any:
-    """A component that differs from a sound one in these attributes."""
-    attributes = {"__doc__": "Broken on purpose.", "__module__": __name__, **attributes}
-    made: Any = dataclass(frozen=True)(type(title, (base,), attributes))
-    globals()[title] = made  # where pickle looks for it
-    return made()
-
 
 # -- tiny examples ------------------------------------------------------------------------------------------
 

@@ -13,22 +13,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
+from sound import Letters as TextLetters
+from sound import variant
 
 import harness
-from harness.api import Context, Examples, Model, Parameters, words_before
+from harness.api import Context, Examples, Model, words_before
 from harness.rules import widths_of
 from harness.tagging import entities
 from harness.testing import check_augmenter, check_loss, check_student, check_task, check_teacher
 from harness.tiny import HIDDEN, TAGS, FromLabels, FromLogits, by_text, odd_texts, tiny_examples
-
-
-def variant(base: Any, title: str, /, **attributes: Any) -> Any:
-    """A component that differs from a sound one in these attributes."""
-    attributes = {"__doc__": "Broken on purpose.", "__module__": __name__, **attributes}
-    made: Any = dataclass(frozen=True)(type(title, (base,), attributes))
-    globals()[title] = made  # where pickle looks for it
-    return made()
-
 
 # -- tiny examples ------------------------------------------------------------------------------------------
 
@@ -116,20 +109,11 @@ def test_broken_tasks(broken: dict[str, Any], rule: str) -> None:
 # -- models -------------------------------------------------------------------------------------------------
 
 
-class Letters(Model):
-    """Logits of each word from its letters."""
-
-    def __init__(self, weights: NDArray[np.float32]) -> None:
-        self.weights = weights  # (54, C)
+class Letters(TextLetters):
+    """Logits of each word from its letters, by weights (54, C)."""
 
     def predict(self, texts: Sequence[str]) -> NDArray[np.float32]:
         return counts(texts) @ self.weights
-
-    def save(self, folder: Path) -> None:
-        (folder / "weights.json").write_text(json.dumps(self.weights.tolist()))
-
-    def parameters(self) -> Parameters:
-        return Parameters(self.weights.size, self.weights.size, 0)
 
 
 def counts(texts: Sequence[str]) -> NDArray[np.float32]:

@@ -42,7 +42,7 @@ def compare(
     A and B are suites, folders of results or files of records; or two rows of one set, such as
     student=mlp,loss=kl and student=mlp,loss=mse, with --in naming the suite or the folder.
     """
-    from harness.commands.display import show
+    from harness.commands.console import show
     from harness.results import compare as comparing
 
     selectors = [("=" in each and not Path(each).exists()) for each in (a, b)]
@@ -113,15 +113,16 @@ def recommend(
 
     SUITE is a suite's file, its name, or a folder of results. Exit status 1: no row is within the limits.
     """
-    from harness.commands.display import show
-    from harness.results import recommend as advice
+    from harness.commands.console import show
+    from harness.results import advice
+    from harness.results import recommend as choosing
     from harness.results.compare import load
     from harness.results.quantities import quantity
 
     scores = [*limit, *([f"accuracy={min_accuracy}"] if min_accuracy else [])]
     texts = {name.removeprefix("max_"): text for name, text in most.items()}
-    limits = advice.Limits.read(texts, scores, backend, device)
+    limits = choosing.Limits.read(texts, scores, backend, device)
     found = load(results_of(suite, results))
-    given = advice.recommend(found, limits, source, quantity(tolerance, "score"))
+    given = choosing.recommend(found, limits, source, quantity(tolerance, "score"))
     show(advice.to_json(given) if as_json else advice.to_rich(given))
     return OK if all(each.chosen for each in given) else FOUND

@@ -80,7 +80,8 @@ def _bench(
     estimates: Estimates | None,
 ) -> Ran:
     from harness import report as pages
-    from harness.commands.display import complain, display
+    from harness.commands.console import complain
+    from harness.commands.display import display
     from harness.executors.local import LocalExecutor
     from harness.results import leaderboard, predictions
     from harness.results.collect import collect, configurations

@@ -1,28 +1,23 @@
-"""What the command shows: progress while steps run, and plans, plugins and tables."""
+"""Progress while steps run: JSON lines, plain lines, or a live view on a terminal."""
 
 from __future__ import annotations
 
-import json
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from harness.api import KINDS, parameters_of
-from harness.plan import STEP_KINDS, Cell, Plan
-from harness.results.record import Record, dumps
-from harness.tracking import REGISTERED
+from harness.commands.console import duration, inert, open_console
+from harness.commands.listing import heading, sources
+from harness.plan import Plan
+from harness.results.record import dumps
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from harness.catalog import Catalog
-    from harness.results.predictions import Prediction
     from harness.results.ranking import Leaderboard
-    from harness.schedule import Schedule
 
 _LOG_LINES = 12  # of a failed step's output that are shown
 
@@ -43,7 +38,7 @@ def display(as_json: bool, *, plan: Plan, slots: int) -> Iterator[Display]:
     if as_json:
         yield JsonLines(plan)
         return
-    console = _console()
+    console = open_console()
     if not (console.is_terminal and sys.stdout.isatty()):  # FORCE_COLOR makes a file look like a terminal
         yield Lines(plan, console, slots)
         return
@@ -52,25 +47,11 @@ def display(as_json: bool, *, plan: Plan, slots: int) -> Iterator[Display]:
         yield live
 
 
-def _console() -> Console:
-    from rich.console import Console
-
-    class Piped(Console):
-        def on_broken_pipe(self) -> None:
-            """Leave it to the command: rich would exit with 1, which says that a cell failed."""
-            raise BrokenPipeError
-
-    console = Piped(highlight=False, soft_wrap=False, emoji=False)
-    if not sys.stdout.isatty():
-        console.width = 200  # a file has no edge to wrap at
-    return console
-
-
 class JsonLines:
     """One JSON object a line for every event."""
 
     def __init__(self, plan: Plan) -> None:
-        self({"event": "plan", "suite": plan.suite.name, "sources": _sources(plan)})
+        self({"event": "plan", "suite": plan.suite.name, "sources": sources(plan)})
 
     def __call__(self, event: dict[str, Any]) -> None:
         """See :class:`Display`."""
@@ -91,15 +72,15 @@ class Lines:
         self.began = time.monotonic()
         self.done = 0
         self.todo = 0
-        for line in _heading(plan):
+        for line in heading(plan):
             self.say(line)
 
     def say(self, text: str, style: str = "") -> None:
         """Print one line; text from data and plugins is never read as markup or as the terminal's codes."""
         if self.console.is_terminal:
-            self.console.print(_inert(text), style=style, markup=False)
+            self.console.print(inert(text), style=style, markup=False)
         else:  # a thousand short steps would feel the styling
-            self.console.file.write(f"{_inert(text)}\n")
+            self.console.file.write(f"{inert(text)}\n")
             self.console.file.flush()
 
     def __call__(self, event: dict[str, Any]) -> None:
@@ -197,225 +178,4 @@ class Live(Lines):
 
     @staticmethod
     def _plain(text: str) -> str:
-        return _inert(text)[:60]
-
-
-def duration(seconds: float) -> str:
-    """A length of time as people say it."""
-    if seconds < 99:
-        return f"{seconds:.0f} s"
-    if seconds < 99 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
-
-
-def _sources(plan: Plan) -> dict[str, str]:
-    """What each task's data is, by its name."""
-    found = {}
-    for cell in plan.cells:
-        if cell.source is not None:
-            found[cell.task.name] = f"{cell.source.name} ({cell.source.origin})"
-        else:
-            found.setdefault(cell.task.name, f"none: {cell.reason}")
-    for step in plan.steps.values():
-        if step.kind == "data" and (name := step.components["task"].name) not in found:
-            found[name] = f"{step.settings['source']} ({step.notes['origin']}), for models to start from"
-    return found
-
-
-def _heading(plan: Plan) -> Iterator[str]:
-    for task, source in _sources(plan).items():
-        yield f"{plan.suite.name}: task {task} from {source}"
-    counts = Counter(cell.role for cell in plan.cells)
-    roles = ", ".join(
-        f"{counts[role]} {role}" for role in ("teacher", "baseline", "distilled") if counts[role]
-    )
-    yield f"{len(plan.cells)} cells ({roles}), {len(plan.steps)} steps"
-
-
-# -- harness plan -----------------------------------------------------------------------------------------
-
-
-def show_plan(plan: Plan, schedule: Schedule, slots: int, as_json: bool) -> None:
-    """The matrix, its steps, what is stored of them and what the rest may take."""
-    todo = schedule.todo()
-    expected = schedule.estimates.total(todo, slots)
-    open_keys = {step.key for step in todo}
-    if as_json:
-        value = {
-            "suite": plan.suite.name,
-            "sources": _sources(plan),
-            "expected_s": round(expected, 1),
-            "cells": [_cell_json(cell, open_keys) for cell in plan.cells],
-            "steps": [
-                {"key": key, "kind": step.kind, "step": step.label, "stored": key not in open_keys}
-                | {
-                    "expected_s": round(schedule.estimates.seconds(step), 3),
-                    "needs": list(step.needs.values()),
-                }
-                for key, step in plan.steps.items()
-            ],
-        }
-        sys.stdout.write(json.dumps(value, indent=1) + "\n")
-        return
-    from rich import box
-    from rich.table import Table
-
-    console = _console()
-    for line in _heading(plan):
-        console.print(_inert(line), markup=False)
-    cells = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for title in ("role", "task", "teacher", "student", "augmenter", "loss", "seeds", "state"):
-        cells.add_column(title, overflow="fold")
-    for row in _grouped(plan, open_keys):
-        cells.add_row(*map(_text, row))
-    console.print(cells)
-    steps = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    steps.add_column("step")
-    for title in ("total", "stored or not needed", "to do", "expected"):
-        steps.add_column(title, justify="right")
-    for kind in STEP_KINDS:
-        of_kind = [step for step in plan.steps.values() if step.kind == kind]
-        if of_kind:
-            left = [step for step in of_kind if step.key in open_keys]
-            seconds = sum(schedule.estimates.seconds(step) for step in left)
-            numbers = (len(of_kind), len(of_kind) - len(left), len(left))
-            steps.add_row(kind, *map(str, numbers), duration(seconds) if left else "")
-    console.print(steps)
-    if todo:
-        guessed = "" if schedule.estimates.known else "; a first guess, for this store has no timings yet"
-        console.print(f"{len(todo)} steps to do, about {duration(expected)} on {slots} workers{guessed}")
-    else:
-        console.print("everything is stored: bench would run no step")
-
-
-def _described(cell: Cell) -> dict[str, Any]:
-    parts = {kind: getattr(cell, kind) for kind in KINDS}
-    return {kind: {"name": c.name, "params": parameters_of(c)} if c else None for kind, c in parts.items()}
-
-
-def _cell_json(cell: Cell, open_keys: set[str]) -> dict[str, Any]:
-    return {
-        "cell": cell.key,
-        "role": cell.role,
-        **_described(cell),
-        "seed": cell.seed,
-        "state": _state(cell, open_keys),
-        "reason": cell.reason,
-    }
-
-
-def _state(cell: Cell, open_keys: set[str]) -> str:
-    if cell.status != "ok":
-        return cell.status
-    return "to do" if any(key in open_keys for key in cell.goals) else "stored"
-
-
-def _grouped(plan: Plan, open_keys: set[str]) -> Iterator[list[str]]:
-    """A row for cells that differ in nothing but their seed."""
-    from harness.results.ranking import labeller
-
-    described = {cell.key: _described(cell) for cell in plan.cells}
-    label = labeller(list(described.values()))
-    rows: dict[tuple[str, ...], list[Cell]] = {}
-    for cell in plan.cells:
-        names = tuple(label(kind, part) if part else "" for kind, part in described[cell.key].items())
-        state = _state(cell, open_keys) + (f": {cell.reason}" if cell.reason else "")
-        rows.setdefault((cell.role, *names, state), []).append(cell)
-    for (role, task, teacher, student, augmenter, loss, state), cells in rows.items():
-        yield [role, task, teacher, student, augmenter, loss, " ".join(str(c.seed) for c in cells), state]
-
-
-# -- harness plugins and leaderboard -----------------------------------------------------------------------
-
-
-def show_plugins(catalog: Catalog, as_json: bool) -> None:
-    """Components by kind, and what could not be loaded."""
-    kinds = list(REGISTERED)
-    entries = sorted(catalog.entries.values(), key=lambda e: (kinds.index(e.kind), e.name))
-    if as_json:
-        value = {
-            "components": [
-                {
-                    "kind": e.kind,
-                    "name": e.name,
-                    "version": e.component.version,
-                    "package": e.package,
-                    "package_version": e.package_version,
-                    "plugin": e.plugin,
-                    "file": e.file,
-                    "line": e.line,
-                    "summary": e.summary,
-                    "parameters": [vars(parameter) for parameter in e.parameters()],
-                }
-                for e in entries
-            ],
-            "failures": [vars(failure) for failure in catalog.failures],
-        }
-        sys.stdout.write(json.dumps(value, indent=1) + "\n")
-        return
-    console = _console()
-    for kind in kinds:
-        console.print(f"{kind}s" if kind != "loss" else "losses", style="bold")
-        for e in entries:
-            if e.kind == kind:
-                console.print(f"  {e.name}", style="green", end="", markup=False)
-                console.print(
-                    _inert(f"  {e.summary}  [{e.package} {e.package_version}]"), markup=False, soft_wrap=True
-                )
-                for p in e.parameters():
-                    default = f" = {p.default}" if p.default is not None else " (required)"
-                    console.print(
-                        _inert(f"      {p.name}{default}  {p.type}"),
-                        style="dim",
-                        markup=False,
-                        soft_wrap=True,
-                    )
-    for failure in catalog.failures:
-        console.print()
-        told = f"plugin '{failure.plugin}' of {failure.package}: {failure.reason}"
-        console.print(_inert(told), style="red", markup=False)
-        for line in failure.traceback.splitlines():
-            console.print(_inert(line), style="dim", markup=False)
-
-
-def show_leaderboard(records: list[Record], predictions: Mapping[str, Prediction], form: str) -> None:
-    """The table in the form asked for."""
-    from harness.results import leaderboard
-    from harness.results.ranking import build
-
-    board = build(records, predictions)
-    if form == "terminal":
-        console = _console()
-        console.print(leaderboard.to_rich(board, console.width))
-        return
-    render = {"markdown": leaderboard.to_markdown, "csv": leaderboard.to_csv, "json": leaderboard.to_json}[
-        form
-    ]
-    sys.stdout.write(render(board))
-
-
-def show(laid_out: Any) -> None:
-    """What another module laid out: text as it is, or something of rich's."""
-    if isinstance(laid_out, str):
-        sys.stdout.write(laid_out)
-    else:
-        _console().print(laid_out)
-
-
-def complain(message: str) -> None:
-    """Tell on stderr what went wrong beside the work itself."""
-    sys.stderr.write(f"{_inert(message)}\n")
-
-
-def _text(value: str) -> Any:
-    from rich.text import Text
-
-    return Text(_inert(value))
-
-
-def _inert(text: str) -> str:
-    """Text that came from suites, plugins or data, without what a terminal would obey."""
-    from harness.results.leaderboard import printable
-
-    return printable(text)
+        return inert(text)[:60]

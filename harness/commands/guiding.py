@@ -102,7 +102,7 @@ def diagnose(
     .toml is a suite; any other is a file of labelled texts.
     """
     from harness.commands.common import installed
-    from harness.commands.display import show
+    from harness.commands.console import show
     from harness.devices import slots
     from harness.guiding import diagnosing, findings
 

@@ -170,7 +170,7 @@ def _chosen(
     """The suite for the time there is, written to its place, and why it is so."""
     from harness import suite as suites
     from harness.commands.benching import check_writable
-    from harness.commands.display import duration
+    from harness.commands.console import duration
     from harness.results.record import publish
     from harness.runner import prepare
     from harness.store import Store
@@ -261,6 +261,6 @@ def _plan(suite: Suite, catalog: Catalog, places: tuple[Slot, ...]) -> Plan:
 
 
 def _say(*lines: str) -> None:
-    from harness.commands.display import show
+    from harness.commands.console import show
 
     show("".join(f"{line}\n" for line in lines))

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from harness.api import HarnessError
 from harness.metrics import LOWER_IS_BETTER
+from harness.results.advice import Advice, Candidate, to_rich
 from harness.results.columns import amount, printable, significant, size
 from harness.results.compare import Pair, Results, differences, load
 from harness.results.intervals import SIGNIFICANT, attach
 from harness.results.ranking import Row, Table
-from harness.results.recommend import Advice, Candidate, Limits, recommend, to_rich
+from harness.results.recommend import Limits, recommend
 from harness.results.record import Record, read
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def _better(table: Table, value: float) -> bool:
 
 def tell(shipped: Shipped) -> None:
     """The recommendation as a table, then what to ship and why, in sentences."""
-    from harness.commands.display import show
+    from harness.commands.console import show
 
     show(to_rich([shipped.advice]))
     show("\n" + "".join(f"{printable(line)}\n" for line in sentences(shipped)))

@@ -18,25 +18,18 @@ How a row is chosen:
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from harness.api import HarnessError
 from harness.metrics import LOWER_IS_BETTER
 from harness.parameters import choices, nearest
-from harness.results.columns import amount, printable, significant, size, title_of
-from harness.results.compare import Pair, Results, differences, lower_is_better, scales, signed
+from harness.results.advice import Advice, Candidate, Form, forms_of
+from harness.results.compare import Pair, Results, differences, lower_is_better, scales
 from harness.results.intervals import SIGNIFICANT, attach
 from harness.results.quantities import quantity
 from harness.results.ranking import SOURCES, Row, Table, mixed_scales
-from harness.results.record import dumps
-
-if TYPE_CHECKING:
-    from rich.console import Group
-
-    from harness.results.statistics import Difference
 
 _AS_FAST = 2.0  # times the smallest latency: one graph, timed at different moments, differs by a third
 
@@ -78,39 +71,6 @@ class Limits:
             backend=backend,
             device=device,
         )
-
-
-class Form(NamedTuple):
-    """A way to ship a row's model: its backend, the time of one text, its bytes."""
-
-    backend: str
-    p50_ms: float | None
-    size_bytes: float | None
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A row within the limits, and the form in which it is."""
-
-    row: Row
-    form: Form
-    score: float  # the headline on the split that chooses
-
-
-@dataclass(frozen=True)
-class Advice:
-    """What to ship for one task."""
-
-    table: Table
-    split: str  # that chose
-    chosen: Candidate | None
-    runner_up: Candidate | None = None
-    difference: Difference | None = None  # runner-up less chosen, on test
-    equal: int = 1  # rows that counted as equally good
-    candidates: int = 0
-    misses: tuple[tuple[str, int], ...] = ()  # limits, and how many rows each rules out
-    teacher: Row | None = None  # the best, for scale
-    notes: tuple[str, ...] = ()
 
 
 def recommend(
@@ -211,7 +171,7 @@ def _kept(row: Row, limits: Limits, prefix: str) -> tuple[Form | None, list[str]
         value = mean(prefix + metric) if prefix + metric in row.stats else mean(metric)
         if value is None or _breaks(metric, value, bound):
             broken.append(metric)
-    forms = _forms(row, limits)
+    forms = forms_of(row, limits.backend, limits.device)
     fast = [f for f in forms if limits.p50_ms is None or (f.p50_ms or math.inf) <= limits.p50_ms]
     small = [f for f in forms if limits.size_bytes is None or (f.size_bytes or math.inf) <= limits.size_bytes]
     both = [form for form in fast if form in small]
@@ -220,21 +180,6 @@ def _kept(row: Row, limits: Limits, prefix: str) -> tuple[Form | None, list[str]
     elif not both:
         broken += ["latency"] * (not fast) + ["size"] * (not small) or ["latency and size of one form"]
     return (min(both, key=lambda form: form.p50_ms or math.inf) if both else None), broken
-
-
-def _forms(row: Row, limits: Limits) -> list[Form]:
-    """Every backend that was timed; where none was, the model as it was saved."""
-    sizes = {
-        name.removeprefix("size_").removesuffix("_bytes"): stat.mean
-        for name, stat in row.stats.items()
-        if name.startswith("size_")
-    }
-    found = []
-    for name, stat in row.stats.items():
-        match = re.fullmatch(rf"latency_(.+)_{re.escape(limits.device)}_p50_ms", name)
-        if match and limits.backend in (None, match[1]):
-            found.append(Form(match[1], stat.mean, sizes.get(match[1], sizes.get("model"))))
-    return found or ([Form("model", None, sizes.get("model"))] if limits.backend is None else [])
 
 
 def _equal(table: Table, results: Results, found: Sequence[Candidate], tolerance: float) -> list[Candidate]:
@@ -266,141 +211,3 @@ def _cheapest(equal: Sequence[Candidate]) -> Candidate:
 
     least = min(map(cost, equal))
     return next(candidate for candidate in equal if cost(candidate) <= _AS_FAST * least)
-
-
-# -- forms ---------------------------------------------------------------------------------------------------
-
-
-def to_json(advice: Sequence[Advice]) -> str:
-    """Everything that the sentences say."""
-    return dumps({"schema": 1, "tasks": [_json(each) for each in advice]}, indent=1) + "\n"
-
-
-def _json(advice: Advice) -> dict[str, Any]:
-    table = advice.table
-    return {
-        "task": {name: table.task.get(name) for name in ("name", "params", "source", "fingerprint")},
-        "headline": table.headline,
-        "split": advice.split,
-        "candidates": advice.candidates,
-        "equal": advice.equal,
-        "ship": advice.chosen and _json_candidate(advice.chosen),
-        "runner_up": advice.runner_up and _json_candidate(advice.runner_up),
-        "difference": advice.difference and advice.difference._asdict(),
-        "real": advice.difference is not None and advice.difference.p < SIGNIFICANT,
-        "ruled_out": dict(advice.misses),
-        "notes": list(advice.notes),
-    }
-
-
-def _json_candidate(candidate: Candidate) -> dict[str, Any]:
-    row = candidate.row
-    return {
-        "role": row.role,
-        **row.parts,
-        "seeds": row.seeds,
-        "cells": row.cells,
-        "form": candidate.form._asdict(),
-        "stats": {name: vars(stat) for name, stat in row.stats.items()},
-        "interval": row.interval,
-    }
-
-
-def to_rich(advice: Sequence[Advice]) -> Group:
-    """For each task a table of what to ship and what else there is, and why, in sentences."""
-    from rich import box
-    from rich.console import Group
-    from rich.table import Table as RichTable
-    from rich.text import Text
-
-    parts: list[Any] = []
-    for each in advice:
-        parts += [Text()] if parts else []
-        parts.append(
-            Text(printable(f"{each.table.label}, {each.table.task.get('source')} data"), style="bold")
-        )
-        if each.chosen:
-            grid = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-            titles, *lines = _lines(each)
-            for title in titles:
-                grid.add_column(title, justify="right" if title else "left", overflow="fold")
-            for line in lines:
-                if any(line[1:]):
-                    grid.add_row(*(Text(printable(cell)) for cell in line))
-            parts.append(grid)
-        parts += [Text(printable(sentence)) for sentence in sentences(each)]
-    return Group(*parts)
-
-
-def _lines(advice: Advice) -> list[list[str]]:
-    """What each of the rows is and costs, a column for each, with its title first."""
-    assert advice.chosen
-    named = [("ship", advice.chosen.row, advice.chosen.form)]
-    if advice.runner_up:
-        named.append(("runner-up", advice.runner_up.row, advice.runner_up.form))
-    if advice.teacher and all(row is not advice.teacher for _, row, _ in named):
-        forms = _forms(advice.teacher, Limits())
-        named.append(("teacher", advice.teacher, min(forms, key=lambda form: form.p50_ms or math.inf)))
-    metrics = list(dict.fromkeys([advice.table.headline, "f1_macro", "masked_accuracy"]))
-
-    def each(show: Callable[[Row], str]) -> list[str]:
-        return [show(row) for _, row, _ in named]
-
-    def mean(name: str, show: Callable[[float], str]) -> list[str]:
-        return each(lambda row: show(row.stats[name].mean) if name in row.stats else "")
-
-    def interval(row: Row) -> str:
-        return "–".join(_score(advice, end) for end in row.interval) if row.interval else ""
-
-    lines = [["", *(name for name, _, _ in named)], ["role", *each(lambda row: row.role)]]
-    for part in ("student", "teacher", "augmenter", "loss"):
-        lines.append([part, *each(lambda row, part=part: row.labels[part])])  # type: ignore[misc]
-    for metric in metrics:
-        for split, prefix in (("validation", "validation_"), ("test", "")):
-            unit = "" if metric in LOWER_IS_BETTER else ", %"
-            show = significant if metric in LOWER_IS_BETTER else _percent
-            lines.append([f"{split} {title_of(metric)}{unit}", *mean(prefix + metric, show)])
-        if metric == advice.table.headline:
-            lines.append(["  95 % interval", *each(interval)])
-    return [
-        *lines,
-        ["parameters", *mean("parameters_total", amount)],
-        ["shipped as", *(form.backend for _, _, form in named)],
-        ["p50, ms", *("" if form.p50_ms is None else significant(form.p50_ms) for _, _, form in named)],
-        ["size", *("" if form.size_bytes is None else size(form.size_bytes) for _, _, form in named)],
-        ["train, s", *mean("cost_train_s", significant)],
-    ]
-
-
-def _score(advice: Advice, value: float) -> str:
-    return significant(value) if advice.table.headline in LOWER_IS_BETTER else _percent(value)
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f}"
-
-
-def sentences(advice: Advice) -> list[str]:
-    """Why this row."""
-    rows = sum(1 for row in advice.table.rows if advice.table.headline in row.stats)
-    ruled = ", ".join(f"{count} by {limit}" for limit, count in advice.misses)
-    out = f"; ruled out: {ruled}" if ruled else ""
-    if advice.chosen is None:
-        return [f"none of {rows} rows is within the limits{out}", *advice.notes]
-    told = [f"chosen on {advice.split} among {advice.candidates} of {rows} rows within the limits{out}"]
-    if advice.equal > 1:
-        best = "is best" if advice.table.headline in LOWER_IS_BETTER else "scores highest"
-        told.append(
-            f"{advice.equal} rows count as equally good, being close to the best and not separable from it; "
-            f"of the fastest among them this one {best}"
-        )
-    if gap := advice.difference:
-        percent = advice.table.headline not in LOWER_IS_BETTER and abs(gap.value) <= 1
-        unit = " points" if percent else ""
-        value, low, high = (signed(each, percent) for each in (gap.value, gap.low, gap.high))
-        real = "a real difference" if gap.p < SIGNIFICANT else "not a real difference"
-        told.append(
-            f"runner-up less chosen, {advice.table.headline} on test: {value}{unit} "
-            f"({low} to {high}, p = {gap.p:.2g}): {real}"
-        )
-    return [*told, *advice.notes]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import harness
 from harness import Ge, Gt, Interval
+from harness_students.borrower import Borrower
 from harness_students.words import WordStudent
 from harness_teachers.transformer import FineTuned
 
@@ -18,7 +19,7 @@ Pooling = Literal["last", "max", "mean", "attention"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Recurrent(WordStudent):
+class _Recurrent(Borrower, WordStudent):
     cell: ClassVar[Cell]
     bidirectional: ClassVar[bool]
 
@@ -45,19 +46,10 @@ class _Recurrent(WordStudent):
                 f"projection {self.projection} is for borrowed embeddings: own ones have any width"
             )
 
-    def base(self) -> str:
-        """See :class:`harness.Component`: that of the pretrained embeddings."""
-        return self.embeddings.base() if isinstance(self.embeddings, FineTuned) else ""
-
     @property
-    def prior(self) -> harness.Recipe | None:
-        """See :class:`harness.Component`: the language model whose embeddings it takes."""
-        return self.embeddings.prior if isinstance(self.embeddings, FineTuned) else None
-
-    @property
-    def borrows(self) -> bool:
-        """The fitted teacher's embeddings."""
-        return self.embeddings == "teacher"
+    def lender(self) -> FineTuned | str:
+        """See :class:`Borrower`."""
+        return self.embeddings
 
     def fit(
         self,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import harness
 from harness import Ge, Gt, Interval
+from harness_students.borrower import Borrower
 from harness_teachers.transformer import FineTuned
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ Weighting = Literal["sif", "zipf", "uniform"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Static(harness.TorchStudent):
+class Static(Borrower, harness.TorchStudent):
     """A transformer's vectors of single word pieces, reduced, weighted and averaged, then one linear layer.
 
     The vectors are Model2Vec's (Tulkens & van Dongen, 2024): each piece goes through the transformer as a
@@ -45,19 +46,10 @@ class Static(harness.TorchStudent):
         moves = self.hidden > 0 or not self.freeze
         return frozenset({"labels", "logits", "hidden"} if moves else {"labels", "logits"})
 
-    def base(self) -> str:
-        """See :class:`harness.Component`: that of the pretrained transformer."""
-        return self.embeddings.base() if isinstance(self.embeddings, FineTuned) else ""
-
     @property
-    def prior(self) -> harness.Recipe | None:
-        """See :class:`harness.Component`: the language model whose embeddings it takes."""
-        return self.embeddings.prior if isinstance(self.embeddings, FineTuned) else None
-
-    @property
-    def borrows(self) -> bool:
-        """The fitted teacher's vectors."""
-        return self.embeddings == "teacher"
+    def lender(self) -> FineTuned | str:
+        """See :class:`Borrower`."""
+        return self.embeddings
 
     def fit(
         self,

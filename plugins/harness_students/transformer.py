@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import harness
 from harness import Ge, Gt, Interval
 from harness.nn import Schedule
+from harness_students.borrower import Borrower
 from harness_teachers.checkpoint import Checkpoint
 from harness_teachers.masked_lm import MaskedLM
 from harness_teachers.pupil import Pupil
@@ -26,7 +27,7 @@ Layers = Annotated[int, Gt(0)] | tuple[int, ...] | Literal["every-second", "firs
 
 
 @dataclass(frozen=True, kw_only=True)
-class TransformerStudent(harness.TorchStudent):
+class TransformerStudent(Borrower, harness.TorchStudent):
     """A smaller transformer: some layers of the fitted teacher (Sanh et al., 2019), or a pretrained one.
 
     Of a teacher it takes the embeddings, the tokenizer and the head too. Of a pretrained one, what a teacher
@@ -60,19 +61,10 @@ class TransformerStudent(harness.TorchStudent):
             if len(set(self.layers)) < len(self.layers):
                 raise ValueError(f"layers are kept once each, got {self.layers}")
 
-    def base(self) -> str:
-        """See :class:`harness.Component`: that of the pretrained transformer."""
-        return self.start.base() if isinstance(self.start, FineTuned) else ""
-
     @property
-    def prior(self) -> harness.Recipe | None:
-        """See :class:`harness.Component`: the language model that it starts from."""
-        return self.start.prior if isinstance(self.start, FineTuned) else None
-
-    @property
-    def borrows(self) -> bool:
-        """The fitted teacher's layers."""
-        return self.start == "teacher"
+    def lender(self) -> FineTuned | str:
+        """See :class:`Borrower`."""
+        return self.start
 
     def refuses(self, teacher: harness.Teacher) -> str:
         """See :class:`harness.Student`."""

@@ -7,8 +7,8 @@ data (Gururangan et al., 2018, N18-2017). A part of the words is missing from th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from harness_tasks.emotion_sample import Dice
 from harness_tasks.sentiment.corpus import Writer, partly
@@ -22,14 +22,10 @@ if TYPE_CHECKING:
 SIZES = {"train": 2000, "validation": 400, "test": 800, "unlabelled": 2000}
 Relation = Literal["same", "opposite", "other"]
 Style = Literal["statements", "questions", "answer"]
+_C = TypeVar("_C")  # what a pair shall be
 DENIED = {"same": 0.15, "opposite": 0.65, "other": 0.15}  # of second texts deny
-SCORES = (
-    0,
-    1,
-    2,
-    4,
-    5,
-)  # of two things, one good and one bad; both alike; of one thing, opposites; alike; same
+# Of two things, one good and one bad; both alike; of one thing, opposites; alike; same.
+SCORES = (0, 1, 2, 4, 5)
 QUESTIONS = ("is it true that {} ?", "do people say that {} ?", "why is it that {} ?", "who says that {} ?")
 ASKED = ("what was {} like ?", "how was {} ?", "what did you think of {} ?", "how would you describe {} ?")
 
@@ -41,27 +37,15 @@ def corpus(
 
     An `answer` is about what the question asks for ("same") or about something else.
     """
-    import pyarrow as pa
 
-    dice = Dice(generator)
-    known, everything = partly(ENGLISH, dice)
-    tables: dict[str, pa.Table] = {}
-    written: set[str] = set()
-    for split, size in SIZES.items():
-        writer = Writer(dice, known if split == "train" else everything)
-        texts, chosen = [], []
-        for _ in range(size):
-            label = dice.pick(tuple(labels))
-            relation = labels[label][int(dice() * len(labels[label]))]
-            while (text := separator.join(_pair(writer, relation, style))) in written:
-                pass
-            written.add(text)
-            texts.append(text)
-            chosen.append(label)
-        tables[split] = pa.table(
-            {"text": texts} if split == "unlabelled" else {"text": texts, "label": chosen}
-        )
-    return tables
+    def chosen(dice: Dice) -> tuple[str, Relation]:
+        label = dice.pick(tuple(labels))
+        return label, labels[label][int(dice() * len(labels[label]))]
+
+    def pair(writer: Writer, of: tuple[str, Relation]) -> tuple[str, str]:
+        return _pair(writer, of[1], style)
+
+    return _tables(separator, generator, chosen, pair, lambda dice, of: of[0])
 
 
 def graded(separator: str, generator: np.random.Generator) -> dict[str, pa.Table]:
@@ -70,6 +54,17 @@ def graded(separator: str, generator: np.random.Generator) -> dict[str, pa.Table
     Pairs on two things score below 1.5, those that say the opposite of one thing about 2, those that say
     alike of it 4, and those that say it in the same words 5.
     """
+    return _tables(separator, generator, lambda dice: int(dice() * 5), _alike, _score)
+
+
+def _tables(
+    separator: str,
+    generator: np.random.Generator,
+    choose: Callable[[Dice], _C],
+    pair: Callable[[Writer, _C], tuple[str, str]],
+    label: Callable[[Dice, _C], str | float],
+) -> dict[str, pa.Table]:
+    """Tables by split of pairs, none of which stands twice: what each shall be, its two texts, its label."""
     import pyarrow as pa
 
     dice = Dice(generator)
@@ -78,19 +73,23 @@ def graded(separator: str, generator: np.random.Generator) -> dict[str, pa.Table
     written: set[str] = set()
     for split, size in SIZES.items():
         writer = Writer(dice, known if split == "train" else everything)
-        texts, scores = [], []
+        texts, found = [], []
         for _ in range(size):
-            grade = int(dice() * 5)
-            while (text := separator.join(_alike(writer, grade))) in written:
+            chosen = choose(dice)
+            while (text := separator.join(pair(writer, chosen))) in written:
                 pass
             written.add(text)
             texts.append(text)
-            # Five annotators' average, as the real scores are.
-            said = [SCORES[grade] + int(dice() * 3) - 1 for _ in range(5)]
-            scores.append(sum(min(max(score, 0), 5) for score in said) / 5)
-        columns = {"text": texts} if split == "unlabelled" else {"text": texts, "label": scores}
+            found.append(label(dice, chosen))
+        columns = {"text": texts} if split == "unlabelled" else {"text": texts, "label": found}
         tables[split] = pa.table(columns)
     return tables
+
+
+def _score(dice: Dice, grade: int) -> float:
+    """The average of five annotators, as the real scores are, for a pair of a grade."""
+    said = [SCORES[grade] + int(dice() * 3) - 1 for _ in range(5)]
+    return sum(min(max(score, 0), 5) for score in said) / 5
 
 
 def _alike(writer: Writer, grade: int) -> tuple[str, str]:

@@ -6,9 +6,9 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+from components import call
 
 SUITE = """
 [suite]
@@ -30,12 +30,6 @@ use = "kl"
 """
 
 
-def harness(folder: Path, *arguments: str, given: str | bytes = "") -> Any:
-    command = [sys.executable, "-m", "harness.cli", *arguments]
-    data = given.encode() if isinstance(given, str) else given
-    return subprocess.run(command, cwd=folder, input=data, capture_output=True)
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the results of a suite, and the export of its distilled student in ``out``."""
@@ -50,16 +44,16 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     (folder / "rows.csv").write_text("text,label\n" + "\n".join(rows) + "\n")
     (folder / "weather.toml").write_text(SUITE)
-    done = harness(folder, "bench", "weather.toml", "--devices", "cpu:1")
+    done = call(folder, "bench", "weather.toml", "--devices", "cpu:1")
     assert done.returncode == 0, done.stderr.decode()
-    done = harness(folder, "export", "student=mlp,loss=kl", "out", "--suite", "weather.toml")
+    done = call(folder, "export", "student=mlp,loss=kl", "out", "--suite", "weather.toml")
     assert done.returncode == 0, done.stderr.decode()
     assert b"out/model.onnx" in done.stdout
     return folder
 
 
 def test_texts_are_answered(home: Path) -> None:
-    done = harness(home, "predict", "out", given="the sun is warm\nthe rain is cold\n")
+    done = call(home, "predict", "out", given="the sun is warm\nthe rain is cold\n")
     assert done.returncode == 0 and not done.stderr
     first, second = map(json.loads, done.stdout.splitlines())
     assert (first["label"], second["label"]) == ("good", "bad")
@@ -68,18 +62,18 @@ def test_texts_are_answered(home: Path) -> None:
 
 def test_rows_are_answered_and_bad_ones_told(home: Path) -> None:
     given = '{"t": "the sun is bright"}\nno JSON\n{"t": "grey rain"}\n'
-    done = harness(home, "predict", "out", "--text", "t", "--top", "2", "--int8", given=given)
+    done = call(home, "predict", "out", "--text", "t", "--top", "2", "--int8", given=given)
     assert done.returncode == 1 and not done.stderr
     first, second, third = map(json.loads, done.stdout.splitlines())
     assert [each["label"] for each in first["top"]] == ["good", "bad"]
     assert second == {"error": "line 2: it is no JSON"} and third["label"] == "bad"
-    done = harness(home, "predict", "out", "--text", "t", "--format", "tsv", given=given)
+    done = call(home, "predict", "out", "--text", "t", "--format", "tsv", given=given)
     assert [line.partition(b"\t")[0] for line in done.stdout.split(b"\n")] == [b"good", b"", b"bad", b""]
     assert done.stderr == b"warning: line 2: it is no JSON\n"
 
 
 def test_no_bytes_are_too_odd(home: Path) -> None:
-    done = harness(home, "predict", "out", given=b"\xff\xfe\x00\n\n\r\n" + b"sun " * 50_000 + b"\nsun")
+    done = call(home, "predict", "out", given=b"\xff\xfe\x00\n\n\r\n" + b"sun " * 50_000 + b"\nsun")
     assert done.returncode == 0 and not done.stderr
     assert len(done.stdout.splitlines()) == 5
 
@@ -110,7 +104,7 @@ def test_mistakes_are_one_line(home: Path) -> None:
         (("export", "role=teacher", "."), "error: . holds other files"),
         (("export", "role=teacher", "other", "--results", "none"), "error: there are no results in none/"),
     ):
-        done = harness(home, *arguments)
+        done = call(home, *arguments)
         assert done.returncode == 2 and not done.stdout
         (line,) = done.stderr.decode().splitlines()
         assert line.startswith(message)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+from components import call
 
 from harness.runtime import load
 
@@ -41,11 +39,6 @@ use = "triple"
 """
 
 
-def harness(folder: Path, *arguments: str, given: str = "") -> Any:
-    command = [sys.executable, "-m", "harness.cli", *arguments]
-    return subprocess.run(command, cwd=folder, input=given.encode(), capture_output=True)
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the results of a suite, a student's export in ``out`` and its teacher's in ``large``."""
@@ -59,23 +52,23 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     (folder / "texts.txt").write_text("\n".join(lines) + "\n")
     (folder / "days.toml").write_text(SUITE)
-    done = harness(folder, "bench", "days.toml", "--devices", "cpu:1")
+    done = call(folder, "bench", "days.toml", "--devices", "cpu:1")
     assert done.returncode == 0, done.stderr.decode() + done.stdout.decode()
     for cell, out in (("student=transformer,role=distilled", "out"), ("role=teacher", "large")):
-        done = harness(folder, "export", cell, out, "--suite", "days.toml")
+        done = call(folder, "export", cell, out, "--suite", "days.toml")
         assert done.returncode == 0, done.stderr.decode()
     return folder
 
 
 @pytest.mark.parametrize("model", ["out", "large"])
 def test_hidden_words_are_told(model: str, home: Path) -> None:
-    done = harness(home, "predict", model, given="it is [MASK] and the rain is [MASK]\nnothing\n")
+    done = call(home, "predict", model, given="it is [MASK] and the rain is [MASK]\nnothing\n")
     assert done.returncode == 0 and not done.stderr
     first, second = map(json.loads, done.stdout.splitlines())
     assert [len(mask["top"]) for mask in first["masks"]] == [5, 5] and second == {"masks": []}
     for mask in first["masks"]:
         assert {"token": mask["token"], "score": mask["score"]} == mask["top"][0]
-    done = harness(home, "predict", model, "--text", "t", "--top", "1", given='{"t": "it is [MASK]"}\n')
+    done = call(home, "predict", model, "--text", "t", "--top", "1", given='{"t": "it is [MASK]"}\n')
     (mask,) = json.loads(done.stdout)["masks"]
     assert set(mask) == {"token", "score"}
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+from components import call
 
 from harness.runtime import load
 from harness.shipping.answering import as_tsv, told
@@ -52,11 +50,6 @@ use = "kl"
 """
 
 
-def harness(folder: Path, *arguments: str, given: str = "") -> Any:
-    command = [sys.executable, "-m", "harness.cli", *arguments]
-    return subprocess.run(command, cwd=folder, input=given.encode(), capture_output=True)
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the results of a suite, a student's export in ``out`` and its teacher's in ``large``."""
@@ -76,17 +69,17 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     (folder / "rows.conll").write_text("".join(rows))
     (folder / "names.toml").write_text(SUITE)
-    done = harness(folder, "bench", "names.toml", "--devices", "cpu:1")
+    done = call(folder, "bench", "names.toml", "--devices", "cpu:1")
     assert done.returncode == 0, done.stderr.decode()
     for cell, out in (("student=cnn-tagger,role=distilled", "out"), ("role=teacher", "large")):
-        done = harness(folder, "export", cell, out, "--suite", "names.toml")
+        done = call(folder, "export", cell, out, "--suite", "names.toml")
         assert done.returncode == 0, done.stderr.decode()
     return folder
 
 
 @pytest.mark.parametrize("model", ["out", "large"])
 def test_words_and_entities_are_answered(model: str, home: Path) -> None:
-    done = harness(home, "predict", model, given="Ann Li met us in  Rome .\n\nnothing happened today\n")
+    done = call(home, "predict", model, given="Ann Li met us in  Rome .\n\nnothing happened today\n")
     assert done.returncode == 0 and not done.stderr
     first, empty, third = map(json.loads, done.stdout.splitlines())
     assert first["words"] == ["Ann", "Li", "met", "us", "in", "Rome", "."]
@@ -107,7 +100,7 @@ def test_words_and_entities_are_answered(model: str, home: Path) -> None:
 
 def test_lists_of_words_columns_and_int8(home: Path) -> None:
     given = '{"w": ["Bo", "Ek", "met us"]}\n{"w": "in Oslo"}\n{"w": [1]}\n{"w": []}\n'
-    done = harness(home, "predict", "out", "--text", "w", "--top", "2", "--int8", given=given)
+    done = call(home, "predict", "out", "--text", "w", "--top", "2", "--int8", given=given)
     assert done.returncode == 1 and not done.stderr
     first, second, third, empty = map(json.loads, done.stdout.splitlines())
     assert first["words"] == ["Bo", "Ek", "met_us"] and len(first["top"]) == 3
@@ -115,7 +108,7 @@ def test_lists_of_words_columns_and_int8(home: Path) -> None:
         assert len(word) == 2 and word[0] == {"tag": tag, "score": score} and word[1]["score"] <= score
     assert second["words"] == ["in", "Oslo"] and empty["words"] == []
     assert third == {"error": "line 3: its 'w' is not text, nor a list of words, but a list"}
-    done = harness(home, "predict", "out", "--format", "tsv", given="Ann Li met us\n\nmuch is here\n")
+    done = call(home, "predict", "out", "--format", "tsv", given="Ann Li met us\n\nmuch is here\n")
     assert done.stdout == b"B-per I-per O O\n\nO O O\n"
 
 
@@ -148,7 +141,7 @@ def test_the_record_tells_of_every_form(home: Path) -> None:
 
 def test_a_crf_replaced_by_another_model_leaves_no_transitions(home: Path) -> None:
     for cell in ("role=teacher", "student=cnn-tagger,role=distilled"):
-        done = harness(home, "export", cell, "again", "--suite", "names.toml")
+        done = call(home, "export", cell, "again", "--suite", "names.toml")
         assert done.returncode == 0, done.stderr.decode()
     assert not (home / "again" / "transitions.json").exists()
     assert load(home / "again").tags("Bo Ek met us") == ["B-per", "I-per", "O", "O"]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tiny_taggers import SIZES
 
 from harness.api import Examples, words_before
 from harness.featurise import Featuriser, WordTokens
@@ -25,21 +26,7 @@ from harness_teachers.taggers import BiLstm, CrfTagger, Windows, WordVectors, wi
 from harness_teachers.word_features import WordFeatures, shape
 
 CLASSES = ("O", "B-per", "I-per", "B-loc", "I-loc")
-SMALL: dict[str, Any] = {
-    "vocabulary": 60,
-    "affixes": 40,
-    "shapes": 20,
-    "letters": 50,
-    "characters": 6,
-    "width": 8,
-    "hidden": 12,
-    "epochs": 60,
-    "batch_size": 8,
-    "min_examples": 0,
-    "learning_rate": 2e-2,
-    "dropout": 0.0,
-    "word_dropout": 0.3,
-}
+SMALL = SIZES | {"epochs": 60, "batch_size": 8, "dropout": 0.0, "word_dropout": 0.3}
 STUDENTS = [BiLstmTagger, CnnTagger]
 
 

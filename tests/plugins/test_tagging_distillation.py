@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tiny_taggers import SIZES
 
 import harness
 from harness.api import Component
@@ -29,21 +30,7 @@ SENTENCES = [
     ("Ann 's sun , so much", "B-per O O O O O"),
     ("like snow in may", "O O O O"),
 ]
-SMALL: dict[str, Any] = {
-    "vocabulary": 60,
-    "affixes": 40,
-    "shapes": 20,
-    "letters": 50,
-    "characters": 6,
-    "width": 8,
-    "hidden": 12,
-    "epochs": 80,
-    "batch_size": 2,
-    "min_examples": 0,
-    "learning_rate": 2e-2,
-    "dropout": 0.0,
-    "word_dropout": 0.0,
-}
+SMALL = SIZES | {"epochs": 80, "batch_size": 2, "dropout": 0.0, "word_dropout": 0.0}
 TUNED: dict[str, Any] = {"epochs": 60, "batch_size": 2, "learning_rate": 1e-2}
 
 

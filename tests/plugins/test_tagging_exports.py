@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tiny_taggers import SIZES
 
 from harness.api import Examples, Model, Unsupported
 from harness.chain import FILE as CHAIN
@@ -28,20 +29,7 @@ from harness_teachers.sequences import SequenceModel
 from harness_teachers.taggers import CrfTagger
 from harness_teachers.transformer import Transformer
 
-SMALL: dict[str, Any] = {
-    "vocabulary": 60,
-    "affixes": 40,
-    "shapes": 20,
-    "letters": 50,
-    "characters": 6,
-    "width": 8,
-    "hidden": 12,
-    "epochs": 15,
-    "batch_size": 8,
-    "min_examples": 0,
-    "learning_rate": 2e-2,
-    "longest": 9,
-}
+SMALL = SIZES | {"epochs": 15, "batch_size": 8, "longest": 9}
 TEXTS = [
     "I saw Alpha Centauri and slept",
     "_",

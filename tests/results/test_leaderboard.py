@@ -189,8 +189,8 @@ def test_the_first_line_says_how_it_was_made() -> None:
 
 def test_several_commits_are_told_of() -> None:
     made = usual()
-    for record, commit in zip(made, ("a" * 40, "a" * 40, "b" * 40 + "-dirty"), strict=False):
-        record["provenance"] = {**record["provenance"], "git": commit}
+    for each, commit in zip(made, ("a" * 40, "a" * 40, "b" * 40 + "-dirty"), strict=False):
+        each["provenance"] = {**each["provenance"], "git": commit}
     first = to_markdown(build(made)).splitlines()[0]
     assert first.endswith(" on Old CPU, 2 cores, by the code of aaaaaaaaa and bbbbbbbbb-dirty.")
     (one,) = build(made[:1]).commits

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,11 @@ from test_intervals import COUNT, scored
 from test_leaderboard import latency, make, part
 
 from harness.api import HarnessError
+from harness.results.advice import Advice, sentences, to_rich
 from harness.results.compare import Results
 from harness.results.predictions import Prediction
 from harness.results.ranking import build
-from harness.results.recommend import Advice, Limits, recommend, sentences, to_json, to_rich
+from harness.results.recommend import Limits, recommend
 from harness.results.record import Record
 from harness.results.statistics import estimate
 
@@ -252,31 +252,6 @@ def test_limits_as_people_write_them() -> None:
         Limits.read({}, ["f1"], None, "cpu")
 
 
-def test_forms() -> None:
-    teacher = scored("teacher", 390, validation={"accuracy": 0.97}, latency=[latency("torch", 17.0)])
-    advice = ask([teacher, model("best", 352, 1.0), model("fast", 351, 0.4)], p50_ms=2.0)
-    text = shown(advice)
-    lines = {line.strip().split("  ")[0]: line for line in text.splitlines() if line}
-    assert lines["student"].split() == ["student", "fast", "best"]
-    assert lines["test accuracy, %"].split()[-3:] == ["87.8", "88.0", "97.5"]
-    assert lines["p50, ms"].split()[-3:] == ["0.400", "1.00", "17.0"]
-    assert lines["shipped as"].split()[-3:] == ["onnx", "onnx", "torch"]
-    assert lines["size"].split()[-4:] == ["5.00", "kB", "5.00", "kB"]
-    assert "95 % interval" in lines and "emotion, local data" in text
-    value = json.loads(to_json([advice]))["tasks"][0]
-    assert value["ship"]["student"]["name"] == "fast"
-    assert value["ship"]["form"] == {"backend": "onnx", "p50_ms": 0.4, "size_bytes": 5000}
-    assert value["runner_up"]["student"]["name"] == "best"
-    assert value["real"] is False and value["split"] == "validation" and value["equal"] == 2
-    assert value["ruled_out"] == {"latency": 1}
-    assert value["ship"]["stats"]["accuracy"]["mean"] == 351 / COUNT
-
-
-def test_hostile_names_do_not_reach_the_terminal() -> None:
-    text = shown(ask([model("\x1b[31m[bold]red\u202e", 300)]))
-    assert "[bold]red" in text and "\x1b" not in text and "\u202e" not in text
-
-
 def language(name: str, perplexity: float, p50: float, tokens: int = COUNT) -> Any:
     """A language model that on one hidden token a text has this perplexity; texts differ, by chance."""
     noise = np.random.default_rng(int(perplexity * 100)).normal(0, 1, COUNT)
@@ -298,14 +273,6 @@ def test_perplexities_are_as_good_within_a_share_of_the_best() -> None:
     assert name(ask(cells, tolerance=0.001).chosen) == "good"
     assert name(ask(cells, tolerance=0.05).chosen) == "worse"
     assert advice.notes == ()
-
-
-def test_perplexities_are_told_in_their_own_digits() -> None:
-    advice = ask([language("good", 50, 5), language("fast", 50.02, 1)])
-    text = shown(advice)
-    assert "this one is best" in text and "scores highest" not in text
-    assert "perplexity on test: -0.0200 (" in text
-    assert "scores highest" in shown(ask([model("best", 352, 1.0), model("fast", 351, 0.9)]))
 
 
 def test_perplexities_of_other_vocabularies_are_told() -> None:

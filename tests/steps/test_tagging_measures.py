@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from stepbench import Bench, Says, Spans, Speaker
+from tiny_taggers import SIZES
 
 from harness.api import Examples, HarnessError, Teacher
 from harness.devices import cpu_count
@@ -26,21 +27,7 @@ ROWS = [
     (["Bo", "left", "Oslo"], ["B-per", "O", "B-loc"]),
 ]
 CLASSES = ("O", "B-loc", "I-loc", "B-per", "I-per")
-SMALL: dict[str, Any] = {
-    "vocabulary": 60,
-    "affixes": 40,
-    "shapes": 20,
-    "letters": 50,
-    "characters": 6,
-    "width": 8,
-    "hidden": 12,
-    "epochs": 40,
-    "batch_size": 2,
-    "min_examples": 0,
-    "learning_rate": 2e-2,
-    "dropout": 0.0,
-    "word_dropout": 0.0,
-}
+SMALL = SIZES | {"epochs": 40, "batch_size": 2, "dropout": 0.0, "word_dropout": 0.0}
 TEACHERS = {"crf": BiLstmCrf(**SMALL), "cnn": Pupil(student=CnnTagger(**SMALL))}
 
 
