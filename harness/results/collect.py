@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ def collect(
     """The records of all cells that ended, well or not; cells still open are left out."""
     describe = _describer(catalog)
     shared = environment()
+    of_task = Counter(cell.task for cell in plan.cells)
     for cell in plan.cells:
         status, reason = verdict(cell, outcome)
         if status is None:
@@ -45,7 +47,7 @@ def collect(
             "seed": cell.seed,
             "prior": _prior(cell, plan),
         }
-        record["task"] |= data.get("rows", {})
+        record["task"] |= {**data.get("rows", {}), "cells": of_task[cell.task]}
         record["task"] |= {"cleaning": data["cleaning"]} if "cleaning" in data else {}
         record |= _measured(cell, artefacts)
         record["artefacts"] = {role: artefact.key for role, artefact in artefacts.items()}

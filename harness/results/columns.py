@@ -103,11 +103,13 @@ def heading(table: Table) -> tuple[str, str]:
     """The task and the data, which is all that makes two tables comparable: a title, and a line below it."""
     task = table.task
     counts = ", ".join(f"{task[split]:,} {split}" for split in SPLITS if task.get(split) is not None)
+    measured, cells = sum(map(_asked, table.rows)), task.get("cells", 0)
     details = [
         f"from {task['origin']}" if task.get("origin") else "",
         f"fingerprint {task['fingerprint'][:12]}" if task.get("fingerprint") else "",
         counts,
         seeds_of(table.seeds),
+        f"{measured} of the suite's {cells} cells" if measured < cells else "",
         table.note,
     ]
     return f"{table.label}, {task.get('source') or 'no'} data", "; ".join(filter(None, details))

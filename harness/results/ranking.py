@@ -154,6 +154,8 @@ def _table(records: list[Record], label: Callable[[str, Any], str]) -> Table:
     # A cell that never ran may not know how many rows its data has.
     task = min(tasks, key=lambda task: (-sum(value is not None for value in task.values()), _canonical(task)))
     rows = [_row([by_seed[seed] for seed in sorted(by_seed)], label) for by_seed in groups.values()]
+    if cells := max(record["task"].get("cells", 0) for record in records):
+        task = {**task, "cells": cells}
     headline = task.get("headline") or _HEADLINES.get(task.get("type", "")) or _guess(rows)
     best = references(rows, headline)
     rows = [_compared(row, best, headline) for row in rows]

@@ -61,6 +61,7 @@ class TaskInfo(ComponentInfo):
     train: NotRequired[int | None]  # rows
     validation: NotRequired[int | None]
     test: NotRequired[int | None]
+    cells: NotRequired[int]  # that the suite had for this task, so that a part of them can be told from all
     # By split: how many raw texts there were, each step of cleaning changed, and were dropped and why
     cleaning: NotRequired[dict[str, dict[str, int]]]
 

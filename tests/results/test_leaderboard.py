@@ -187,6 +187,16 @@ def test_the_first_line_says_how_it_was_made() -> None:
     assert first == "Made by harness 9.9 from 7 records of emotion (local data) on Old CPU, 2 cores."
 
 
+def test_a_part_of_a_suite_is_told_from_all_of_it() -> None:
+    made = usual()
+    assert "cells" not in to_markdown(build(made)).split("|")[0]
+    for one in made:
+        one["task"] = {**one["task"], "cells": 7}  # as many as there are
+    assert "cells" not in to_markdown(build(made)).split("|")[0]
+    made[0]["task"]["cells"] = 12  # the suite has grown since
+    assert "seeds 0, 1, 2; 7 of the suite's 12 cells" in to_markdown(build(made))
+
+
 def test_several_commits_are_told_of() -> None:
     made = usual()
     for each, commit in zip(made, ("a" * 40, "a" * 40, "b" * 40 + "-dirty"), strict=False):
