@@ -181,6 +181,13 @@ def test_numbers_in_csv_and_parquet(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("odd", [float("inf"), -float("inf"), 1e300])
+def test_numbers_that_no_integer_holds_stay_as_they_are(tmp_path: Path, odd: float) -> None:
+    parquet.write_table(pa.table({"text": ["a", "b"], "label": [1.0, odd]}), tmp_path / "a.parquet")
+    first, second = read_table(tmp_path / "a.parquet")["label"].to_pylist()
+    assert float(first) == 1.0 and float(second) == odd
+
+
 # -- bad files
 
 

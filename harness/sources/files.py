@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 FORMATS = (".jsonl.gz", ".jsonl", ".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.gz")
 LINES = (".txt", ".txt.gz")  # UTF-8, a text on each line
 UNLABELLED = "unlabelled"
+_EXACT = 2.0**53  # below it, doubles hold every whole number
 
 
 def find_splits(
@@ -296,7 +297,8 @@ def labels_of(column: pa.ChunkedArray, class_names: Sequence[str], shown: str, n
     column = _plain(column)
     if pa.types.is_floating(column.type):  # integers with gaps, as pandas writes them
         column = pc.if_else(pc.is_nan(column), None, column)
-        if pc.all(pc.equal(column, pc.floor(column))).as_py() is not False:
+        whole = pc.and_(pc.equal(column, pc.floor(column)), pc.less(pc.abs(column), _EXACT))
+        if pc.all(whole).as_py() is not False:
             column = column.cast(pa.int64())
     if not pa.types.is_integer(column.type):
         column = pc.utf8_trim_whitespace(_strings(column, shown, name))

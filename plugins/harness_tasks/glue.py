@@ -291,13 +291,18 @@ class Stsb(GluePair):
 
 
 def numbered(table: pa.Table, shown: str) -> pa.Table:
-    """The table with its labels as numbers, null where there is none."""
+    """The table with its labels as numbers, null where there is none, or NaN."""
     import pyarrow as pa
+    from pyarrow import compute as pc
 
     if "label" not in table.column_names:
         return table
     try:
-        return table.set_column(table.column_names.index("label"), "label", table["label"].cast(pa.float32()))
+        scores = table["label"].cast(pa.float32())
     except pa.ArrowInvalid as error:
         why = str(error).partition("\n")[0]
         raise HarnessError(f"{shown} has a label that is no number: {why}") from None
+    scores = pc.if_else(pc.is_nan(scores), None, scores)
+    if pc.any(pc.is_inf(scores)).as_py():
+        raise HarnessError(f"{shown} has a label that is infinite; expected a number such as 3.5")
+    return table.set_column(table.column_names.index("label"), "label", scores)

@@ -192,6 +192,21 @@ def test_a_test_split_of_stsb_is_taken_as_it_is(data: Path) -> None:
     assert read(Stsb())["test"]["label"].to_pylist() == [0, 1]
 
 
+def test_a_missing_score_of_stsb_is_null(data: Path) -> None:
+    rows = [{"sentence1": f"a {n}", "sentence2": "b", "label": "nan" if n == 3 else n % 5} for n in range(20)]
+    write(data / "stsb", train=rows, validation=rows)
+    tables = read(Stsb())
+    assert tables["train"]["label"].to_pylist()[2:5] == [2, None, 4]
+    assert sum(tables[split]["label"].null_count for split in ("validation", "test")) == 1
+
+
+def test_an_infinite_score_of_stsb_is_refused(data: Path) -> None:
+    rows = [{"sentence1": "a", "sentence2": "b", "label": "inf"}]
+    write(data / "stsb", train=rows, validation=rows)
+    with pytest.raises(HarnessError, match=r"stsb \(\w+\) has a label that is infinite"):
+        read(Stsb())
+
+
 def test_a_score_of_stsb_that_is_no_number(data: Path) -> None:
     write(data / "stsb", train=[{"sentence1": "a", "sentence2": "b", "label": "alike"}], validation=ROWS)
     with pytest.raises(HarnessError, match="has no column 'sentence1'"):
