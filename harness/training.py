@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _SCORED = 5_000  # examples between two validations, at least: a tiny set's epochs are shorter than those
 _HIDDEN_IN = 2_000  # validation texts with hidden tokens to tell
+_LARGE = 20.0  # scores of this size take more steps to reach than most trainings have
 _POOL = 50  # batches that are sorted by length together: enough for little padding, and still random
 
 
@@ -74,6 +75,7 @@ def train(
     Of language modelling, tokens are hidden anew in each batch, and ``outputs`` gives logits (R, V) for those
     that are marked; the teacher is shown the same.
     """
+    _warn_of_large_scores(examples, context)
     torch.manual_seed(context.seed)
     generator = np.random.default_rng(context.seed)
     device = torch.device(context.device)
@@ -165,6 +167,19 @@ def train(
     if state.best is not None and at.since_best:
         state.take_best()
     module.eval()
+
+
+def _warn_of_large_scores(examples: Examples, context: Context) -> None:
+    """Outputs begin near 0 and move a little with each step, so that scores in the thousands are missed."""
+    if examples.classes != SCORE:
+        return
+    targets = examples.labels if examples.labels is not None else examples.logits
+    size = 0.0 if targets is None else math.sqrt(np.nanmean(np.square(targets, dtype=np.float64)))
+    if size > _LARGE:
+        by = 10 ** round(math.log10(size))
+        context.warn(
+            f"scores of a size of {size:,.0f} are learned badly; divide them in the data, by {by:,} perhaps"
+        )
 
 
 def _finite(sums: Sums, when: str, settings: Training) -> dict[str, float]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from harness import training
-from harness.api import Batch, Examples, HarnessError, Loss
+from harness.api import SCORE, Batch, Examples, HarnessError, Loss
 from harness.featurise import Tokens, Words, WordTokens
 from harness.signals import class_weights, row_weights
 from harness.tiny import CheckContext, FromLabels, FromLogits, tiny_examples
@@ -658,3 +658,29 @@ def test_a_word_counts_alike_in_any_batch(tmp_path: Path) -> None:
         CheckContext(tmp_path),
     )
     torch.testing.assert_close(one.embedding.weight, many.embedding.weight)
+
+
+@pytest.mark.parametrize(
+    ("size", "warned"),
+    [
+        (5.0, []),
+        (20_000.0, ["scores of a size of 11,346 are learned badly; divide them in the data, by 10,000"]),
+    ],
+)
+def test_scores_that_are_too_large_are_told_of(size: float, warned: list[str], tmp_path: Path) -> None:
+    examples, _ = tiny_examples()
+    labels = np.linspace(0, size, len(examples.texts), dtype=np.float32)
+    labels[1::2] = np.nan  # of new texts
+    scored = replace(examples, labels=labels, classes=SCORE, logits=None)
+    words = Words.fit(scored.texts, 40)
+
+    def squared(student: Tensor, teacher: Tensor | None, batch: Batch) -> Tensor:
+        assert batch.labels is not None
+        return (student[:, 0] - batch.labels).square().nanmean()
+
+    context = Listening(tmp_path)
+    loss = Calls(squared, frozenset({"labels"}))
+    train(Bag(words.size, 1), words.tokens(scored.texts), scored, loss, Training(epochs=1), context)
+    assert len(context.warnings) == len(warned)
+    for told, beginning in zip(context.warnings, warned, strict=True):
+        assert told.startswith(beginning)
