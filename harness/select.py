@@ -47,13 +47,19 @@ def select(plan: Plan, only: tuple[str, ...], seeds: str | None) -> Plan:
         if all(_value(cell, what) in names for what, names in wanted.items()) and cell.seed in numbers
     ]
     if "role" not in wanted:
-        taught = {(cell.task, cell.student, cell.seed) for cell in cells if cell.role == "distilled"}
+        # Of a student that borrows from its teacher, such as layers, the baseline has that teacher's too.
+        taught = {
+            (cell.task, cell.student, cell.seed, teacher)
+            for cell in cells
+            if cell.role == "distilled"
+            for teacher in (cell.teacher, None)
+        }
         cells += [
             cell
             for cell in plan.cells
             if cell.role == "baseline"
             and cell.augmenter is None
-            and (cell.task, cell.student, cell.seed) in taught
+            and (cell.task, cell.student, cell.seed, cell.teacher) in taught
         ]
     asked = {cell.key for cell in cells}
     teaching = {cell.steps.get("teacher") for cell in cells} - {None}

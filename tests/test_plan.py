@@ -20,6 +20,7 @@ import harness
 from harness import plan as planning
 from harness.excludes import Exclude
 from harness.plan import Cell, Plan, Step, build
+from harness.select import select
 from harness.suite import Suite
 
 # -- components that do nothing but stand in a plan ----------------------------------------------------
@@ -486,6 +487,15 @@ def test_a_student_that_borrows_has_a_baseline_by_teacher() -> None:
     alone = the(planned(teachers=(), students=(Half(),)), "baseline")
     assert alone.status == "incompatible"
     assert alone.reason == "student 'half' takes parts of its teacher, and the suite has no teacher"
+
+
+def test_a_part_of_a_suite_has_the_baselines_of_its_own_teachers_alone() -> None:
+    plan = planned(teachers=(Open(1), Open(2)), students=(Half(),))
+    part = select(plan, ("teacher.layers=2",), None)
+    assert {cell.role: cell.teacher for cell in part.cells} == dict.fromkeys(
+        ("teacher", "baseline", "distilled"), Open(2)
+    )
+    assert len(part.cells) == 3
 
 
 @pytest.mark.parametrize("kind", ["student", "augmenter"])
