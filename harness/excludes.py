@@ -133,7 +133,9 @@ class ExcludeReader:
         for index, item in enumerate(listed):
             place = (*where, index) if isinstance(value, list) else where
             pattern = {"use": item} if isinstance(item, str) else item
-            if self._known(place, kind, pattern):
+            if not pattern:
+                self.problem(place, f"a table without a key would exclude every {kind}")
+            elif self._known(place, kind, pattern):
                 matching = [component for component in there if agrees(pattern, component)]
                 if not matching and kind not in self.unsound:
                     names = ", ".join(dict.fromkeys(component.name for component in there)) or "none"

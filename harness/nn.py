@@ -164,13 +164,10 @@ class TorchModel(Model):
         """Weights as safetensors, the featuriser and the classes as JSON."""
         from safetensors.torch import save_file
 
-        # Tied weights are there once, by their first name. `save_model` of safetensors notes the other names
-        # too, in an order that differs from call to call, so that equal models would have other bytes.
-        weights: dict[Any, tuple[str, torch.Tensor]] = {}
-        for name, value in self.module.state_dict().items():
-            place = (value.data_ptr(), value.shape, value.stride()) if value.numel() else name
-            weights.setdefault(place, (name, value))
-        copies = {name: value.to("cpu", copy=True).contiguous() for name, value in weights.values()}
+        # `save_model` of safetensors notes the names of tied weights in an order that differs from call to
+        # call, so that equal models would have other bytes.
+        state = self.module.state_dict()
+        copies = {name: state[name].to("cpu", copy=True).contiguous() for name in _names_once(state)}
         save_file(copies, folder / WEIGHTS)
         self.featuriser.save(folder)
         settings = {"classes": self.classes, "size": self.featuriser.size, "shape": self.shape}
@@ -197,6 +194,19 @@ class TorchModel(Model):
         # By name: no model depends on how it is exported, so an edit there must not train it again.
         export_module = import_module("harness.onnx").export_module
         export_module(self.module, self.featuriser, self.classes, folder)
+
+
+def _names_once(state: Mapping[str, torch.Tensor]) -> list[str]:
+    """The names of tensors that share no memory: of tied weights, and of a tensor and its views, one."""
+    sharing: dict[Any, list[str]] = {}
+    for name, value in state.items():
+        sharing.setdefault(value.untyped_storage().data_ptr() if value.numel() else name, []).append(name)
+
+    def whole(name: str) -> bool:
+        return state[name].numel() * state[name].element_size() == state[name].untyped_storage().nbytes()
+
+    # Without one that is all of their memory they are its parts, as a recurrent layer's are on a GPU.
+    return [name for names in sharing.values() for name in ([*filter(whole, names)][:1] or names)]
 
 
 def autocast(context: Context) -> AbstractContextManager[Any]:

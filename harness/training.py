@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _SCORED = 5_000  # examples between two validations, at least: a tiny set's epochs are shorter than those
 _HIDDEN_IN = 2_000  # validation texts with hidden tokens to tell
-_LARGE = 20.0  # scores of this size take more steps to reach than most trainings have
+_LARGE = 20.0  # root mean square of scores; larger ones take more steps to reach than most trainings have
 _POOL = 50  # batches that are sorted by length together: enough for little padding, and still random
 
 
@@ -173,12 +173,15 @@ def _warn_of_large_scores(examples: Examples, context: Context) -> None:
     """Outputs begin near 0 and move a little with each step, so that scores in the thousands are missed."""
     if examples.classes != SCORE:
         return
-    targets = examples.labels if examples.labels is not None else examples.logits
-    size = 0.0 if targets is None else math.sqrt(np.nanmean(np.square(targets, dtype=np.float64)))
+    targets = np.asarray(
+        examples.labels if examples.labels is not None else examples.logits, dtype=np.float64
+    )
+    known = targets[np.isfinite(targets)]
+    size = math.sqrt(np.square(known).mean()) if len(known) else 0.0
     if size > _LARGE:
-        by = 10 ** round(math.log10(size))
         context.warn(
-            f"scores of a size of {size:,.0f} are learned badly; divide them in the data, by {by:,} perhaps"
+            f"scores with a root mean square of {size:.4g} are learned badly: standardise them in the data "
+            "(subtract their mean, divide by their standard deviation)"
         )
 
 

@@ -93,6 +93,8 @@ def test_an_exclude_needs_all_of_its_keys_to_match() -> None:
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
+        ("student = {}", "exclude[0].student: a table without a key would exclude every student"),
+        ("student = [{}]", "exclude[0].student[0]: a table without a key would exclude every student"),
         ("", "exclude[0]: an exclude without a key would exclude everything (allowed: task, "),
         (
             'student = "mpl"',

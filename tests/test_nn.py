@@ -178,6 +178,23 @@ def test_tied_weights_are_saved_and_loaded(tmp_path: Path, context: CheckContext
     assert loaded.parameters().total == 50
 
 
+def test_views_of_weights_are_saved_with_them(tmp_path: Path, context: CheckContext) -> None:
+    class Viewed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = nn.Embedding(10, 4)
+            self.register_buffer("first", self.embedding.weight.data[:3])
+            self.register_buffer("flat", self.embedding.weight.data.view(-1))
+            self.register_buffer("halves", torch.arange(6.0))
+            self.register_buffer("none", torch.zeros(0))
+
+    module = Viewed()
+    TorchModel(module, Words.fit(["a"], 10), ["a"], context).save(tmp_path)
+    loaded = TorchModel.load(tmp_path, context, lambda size, classes: Viewed())
+    for name, value in module.state_dict().items():
+        assert torch.equal(loaded.module.state_dict()[name], value)
+
+
 def test_equal_weights_are_saved_in_equal_bytes(tmp_path: Path, context: CheckContext) -> None:
     module = nn.ModuleList([Tied(), Tied(), Tied()])
     model = TorchModel(module, Words.fit(["a"], 10), ["a"], context)

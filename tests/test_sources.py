@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
@@ -186,6 +187,19 @@ def test_numbers_that_no_integer_holds_stay_as_they_are(tmp_path: Path, odd: flo
     parquet.write_table(pa.table({"text": ["a", "b"], "label": [1.0, odd]}), tmp_path / "a.parquet")
     first, second = read_table(tmp_path / "a.parquet")["label"].to_pylist()
     assert float(first) == 1.0 and float(second) == odd
+
+
+def test_labels_in_half_precision(tmp_path: Path) -> None:
+    labels = pa.array(np.array([1, 0.5], dtype=np.float16))
+    parquet.write_table(pa.table({"text": ["a", "b"], "label": labels}), tmp_path / "a.parquet")
+    assert read_table(tmp_path / "a.parquet")["label"].to_pylist() == ["1", "0.5"]
+
+
+def test_a_label_beyond_all_classes(tmp_path: Path) -> None:
+    labels = pa.array([2**63 + 5, 0], pa.uint64())
+    parquet.write_table(pa.table({"text": ["a", "b"], "label": labels}), tmp_path / "a.parquet")
+    with pytest.raises(HarnessError, match=r"a\.parquet cannot be read: .*9223372036854775813"):
+        read_table(tmp_path / "a.parquet", class_names=("sad", "glad"))
 
 
 # -- bad files

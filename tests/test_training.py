@@ -664,7 +664,10 @@ def test_a_word_counts_alike_in_any_batch(tmp_path: Path) -> None:
     ("size", "warned"),
     [
         (5.0, []),
-        (20_000.0, ["scores of a size of 11,346 are learned badly; divide them in the data, by 10,000"]),
+        (
+            20_000.0,
+            ["scores with a root mean square of 1.135e+04 are learned badly: standardise them in the data"],
+        ),
     ],
 )
 def test_scores_that_are_too_large_are_told_of(size: float, warned: list[str], tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def _bench(
     from harness.commands.display import display
     from harness.executors.local import LocalExecutor
     from harness.results import leaderboard, predictions
-    from harness.results.collect import collect, configurations
+    from harness.results.collect import collect, rows
     from harness.results.ranking import of_run
     from harness.results.record import merge, read
     from harness.runner import prepare, run
@@ -123,15 +123,16 @@ def _bench(
         return (schedule if key in schedule.states else whole).outcome(key)
 
     records = list(collect(plan, outcome, kept, catalog))
-    merged = merge(before, records, configurations(plan, catalog))
+    merged, stayed, gone = merge(before, records, rows(plan, catalog))
     answers = predictions.merge(
         predicted, predictions.collect(plan, records, kept), merged, {record["cell"] for record in records}
     )
-    mixed = {(record["task"]["name"], record["task"]["source"]) for record in records}
-    stayed = sum((r["task"]["name"], r["task"]["source"]) in mixed for r in merged[len(records) :])
-    if stayed:
-        told = "1 record stays" if stayed == 1 else f"{stayed:,} records stay"
-        show({"event": "message", "message": f"{told} from earlier runs, of other code or another store"})
+    for count, why in (
+        (stayed, "stay in the tables, as this store has nothing of their rows"),
+        (gone, "go, as the suite has no such rows any more"),
+    ):
+        if count:
+            show({"event": "message", "message": f"{count:,} of earlier runs' records {why}"})
     board = leaderboard.write(merged, folder, answers)
     try:
         pages.write(board, merged, answers, folder)

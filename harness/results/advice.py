@@ -52,6 +52,8 @@ class Advice:
     misses: tuple[tuple[str, int], ...] = ()  # limits, and how many rows each rules out
     teacher: Row | None = None  # the best, for scale
     notes: tuple[str, ...] = ()
+    backend: str | None = None  # that was asked for
+    device: str = "cpu"
 
 
 def forms_of(row: Row, backend: str | None = None, device: str = "cpu") -> list[Form]:
@@ -137,7 +139,8 @@ def _lines(advice: Advice) -> list[list[str]]:
     if advice.runner_up:
         named.append(("runner-up", advice.runner_up.row, advice.runner_up.form))
     if advice.teacher and all(row is not advice.teacher for _, row, _ in named):
-        forms = forms_of(advice.teacher)
+        forms = forms_of(advice.teacher, advice.backend, advice.device)
+        forms = forms or forms_of(advice.teacher, device=advice.device)
         named.append(("teacher", advice.teacher, min(forms, key=lambda form: form.p50_ms or math.inf)))
     metrics = list(dict.fromkeys([advice.table.headline, "f1_macro", "masked_accuracy"]))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -62,10 +63,20 @@ def collect(
         yield record  # type: ignore[misc]
 
 
-def configurations(plan: Plan, catalog: Catalog) -> set[str]:
-    """The rows that a plan's cells have in its tables, as :func:`harness.results.record.configuration`."""
+def rows(plan: Plan, catalog: Catalog) -> list[dict[str, Any]]:
+    """What a plan's cells are, a row for those that differ in their seed alone; with all `seeds` of each."""
     describe = _describer(catalog)
-    return {configuration(_described(cell, describe)) for cell in plan.cells}
+    of_task = Counter(cell.task for cell in plan.cells)
+    found: dict[str, dict[str, Any]] = {}
+    for cell in plan.cells:
+        row = _described(cell, describe)
+        row = found.setdefault(configuration(row), row | {"seeds": set()})
+        row["seeds"].add(cell.seed)
+        row["task"]["cells"] = of_task[cell.task]
+    # As records are read: with lists in place of tuples.
+    return [
+        json.loads(json.dumps(row | {"seeds": sorted(row["seeds"])}, default=str)) for row in found.values()
+    ]
 
 
 def _describer(catalog: Catalog) -> Callable[[Component | None], dict[str, Any] | None]:

@@ -102,7 +102,7 @@ def to_json(board: Leaderboard) -> str:
     """Everything that the tables know, with every number over seeds as {mean, std, n}."""
     value = {
         "schema": 1,
-        **{name: getattr(board, name) for name in ("suites", "versions", "machines", "records")},
+        **{name: getattr(board, name) for name in ("suites", "versions", "machines", "commits", "records")},
         "tables": [
             {
                 **{name: getattr(table, name) for name in ("task", "label", "headline", "seeds", "note")},
@@ -281,9 +281,11 @@ def provenance(board: Leaderboard) -> str:
     """One sentence: what made the tables, from what, on which machine."""
     sources = sorted({str(table.task.get("source") or "no") for table in board.tables})
     suites = f" of {', '.join(board.suites)}" if board.suites else ""
-    short = [commit[:9] + commit[40:] for commit in board.commits]  # what follows says that it was edited
+    # What follows the commit says that the code was edited, each time perhaps in another way.
+    short = [commit[:9] + commit[40:] if commit else "an installed copy" for commit in board.commits]
     machines = "; ".join(board.machines) or "an unknown machine"
-    code = f", by the code of {' and '.join(short)}" if len(short) > 1 else ""
+    mixed = len(short) > 1 or any(commit.endswith("-dirty") for commit in board.commits)
+    code = f", by the code of {' and '.join(short)}" if mixed else ""
     return (
         f"Made by harness {' and '.join(board.versions) or 'of unknown version'} "
         f"from {board.records:,} record{'' if board.records == 1 else 's'}{suites} "

@@ -87,7 +87,7 @@ class Leaderboard:
     versions: tuple[str, ...]  # of the harness
     machines: tuple[str, ...]
     records: int
-    commits: tuple[str, ...] = ()  # of the harness, where it ran from a repository
+    commits: tuple[str, ...] = ()  # of the harness; "" where it did not run from a repository
 
 
 def build(records: Iterable[Record], predictions: Mapping[str, Prediction] | None = None) -> Leaderboard:
@@ -119,7 +119,7 @@ def build(records: Iterable[Record], predictions: Mapping[str, Prediction] | Non
         versions=_distinct(where.get("packages", {}).get(DISTRIBUTION, "") for where in made),
         machines=_distinct(", ".join([where.get("cpu", ""), *(where.get("gpu") or [])]) for where in made),
         records=len(records),
-        commits=_distinct(where.get("git") or "" for where in made),
+        commits=tuple(sorted({where.get("git") or "" for where in made})),
     )
 
 
@@ -188,7 +188,8 @@ def _guess(rows: Sequence[Row]) -> str:
 def _identity(component: Mapping[str, Any] | None) -> list[Any] | None:
     if component is None:
         return None
-    return [component["name"], component["params"], component.get("plugin"), component.get("version")]
+    package = (component.get("plugin") or "").partition(" ")[0]  # of any version: the component has its own
+    return [component["name"], component["params"], package, component.get("version")]
 
 
 def _row(records: list[Record], label: Callable[[str, Any], str]) -> Row:

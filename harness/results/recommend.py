@@ -125,6 +125,8 @@ def _advice(table: Table, results: Results, limits: Limits, tolerance: float) ->
         "candidates": len(found),
         "misses": tuple(misses.items()),
         "teacher": next((row for row in rows if row.role == "teacher"), None),
+        "backend": limits.backend,
+        "device": limits.device,
     }
     if not found:
         return Advice(chosen=None, notes=tuple(notes), **about)

@@ -14,11 +14,11 @@ import os
 import platform
 import subprocess
 import uuid
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NotRequired
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NotRequired
 
 from typing_extensions import TypedDict  # pydantic cannot read typing's own before Python 3.12
 
@@ -217,36 +217,95 @@ def write(records: Iterable[Record], path: Path) -> None:
     publish(path, "".join(dumps(record) + "\n" for record in records))
 
 
-def configuration(record: Mapping[str, Any]) -> str:
-    """What tells a record's row of a table from all others: all but the seed, as one string."""
-    task = record["task"]
-    data = [task["name"], task.get("params"), task.get("source"), task.get("fingerprint")]
-    parts = [(record.get(kind) or {}) for kind in ("teacher", "student", "augmenter", "loss")]
-    named = [[part.get("name"), part.get("params")] for part in parts]
-    return json.dumps([data, record["role"], named], sort_keys=True, default=str)
+class Merged(NamedTuple):
+    """A run's records, and those of earlier runs that stand beside them."""
+
+    records: list[Record]
+    stayed: int  # records of the same data that the run has nothing of
+    gone: int  # and those whose rows the suite does not have any more
 
 
-def merge(before: Iterable[Record], now: Iterable[Record], planned: Collection[str] = ()) -> list[Record]:
+def configuration(described: Mapping[str, Any]) -> str:
+    """What tells a record's row of a table from all others, which is all but the seed, as one string."""
+    parts = [described["task"], *(described.get(kind) or {} for kind in _PARTS)]
+    named = [[part.get("name"), part.get("params"), part.get("version")] for part in parts]
+    return json.dumps([_names(described), named], sort_keys=True, default=str)
+
+
+def merge(
+    before: Iterable[Record], now: Iterable[Record], planned: Iterable[Mapping[str, Any]] = ()
+) -> Merged:
     """The records of a run, and those from before that it does not replace.
 
     Those are of tasks' other data sources: a run on the sample corpus leaves the results on real data in
-    place. And they are of rows that the suite has (`planned` holds their configurations) and this run has
-    nothing of, such as those that other code, or another machine, measured: to run a part of a suite costs
-    no other part. The seeds of one row are never of two runs of different code.
+    place. And they are of rows that the suite has (`planned` describes them, each with its `seeds`) and this
+    run has nothing of, such as those that earlier code, or another machine, measured: to run a part of a
+    suite costs no other part. Parameters that their components have gained since are filled in, unless a
+    component's version says that its results are others. The seeds of one row are never of two runs.
     """
-    now = list(now)
+    now, planned = list(now), list(planned)
     sources = {(record["task"]["name"], record["task"]["source"]) for record in now}
     answered = {configuration(record) for record in now}
+    exact = {configuration(row): row for row in planned}
+    namesakes: dict[str, list[Mapping[str, Any]]] = {}
+    for row in planned:
+        namesakes.setdefault(_names(row), []).append(row)
+    kept: list[Record] = []
+    stayed = gone = 0
+    for record in before:
+        data = record["task"]["name"], record["task"]["source"]
+        if data[1] is None or (data in sources and record["status"] != "ok"):
+            continue
+        if data not in sources:
+            kept.append(record)
+            continue
+        same = exact.get(configuration(record))
+        if same is None:
+            grown = [row for row in namesakes.get(_names(record), []) if _has_grown(row, record)]
+            same = grown[0] if len(grown) == 1 else None
+        if same is None or record["seed"] not in same["seeds"]:
+            gone += 1
+        elif configuration(same) not in answered:
+            kept.append(_filled(record, same))
+            stayed += 1
+    return Merged(now + kept, stayed, gone)
 
-    def stays(record: Record) -> bool:
-        if record["task"]["source"] is None:
-            return False
-        if (record["task"]["name"], record["task"]["source"]) not in sources:
-            return True
-        row = configuration(record)
-        return record["status"] == "ok" and row in planned and row not in answered
 
-    return now + [record for record in before if stays(record)]
+_PARTS = ("teacher", "student", "augmenter", "loss")
+
+
+def _names(described: Mapping[str, Any]) -> str:
+    """The data, the role and the components' names."""
+    task = described["task"]
+    names = [(described.get(kind) or {}).get("name") for kind in _PARTS]
+    return json.dumps([task["name"], task.get("source"), task.get("fingerprint"), described["role"], *names])
+
+
+def _has_grown(row: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
+    """Whether a planned row is a record's, but for parameters that there were not when it was made."""
+
+    def holds(new: Any, old: Any) -> bool:
+        if isinstance(new, dict) and isinstance(old, dict):
+            return all(name in new and holds(new[name], value) for name, value in old.items())
+        if isinstance(new, list) and isinstance(old, list):
+            return len(new) == len(old) and all(map(holds, new, old))
+        return bool(new == old)
+
+    pairs = [((row.get(kind) or {}), (record.get(kind) or {})) for kind in ("task", *_PARTS)]
+    return all(
+        new.get("version") == old.get("version") and holds(new.get("params"), old.get("params"))
+        for new, old in pairs
+    )
+
+
+def _filled(record: Record, row: Mapping[str, Any]) -> Record:
+    """The record with its row's parameters, and with how many cells the suite has now."""
+    found: dict[str, Any] = dict(record)
+    for kind in ("task", *_PARTS):
+        if found.get(kind):
+            found[kind] = {**found[kind], "params": row[kind]["params"]}
+    found["task"]["cells"] = row["task"]["cells"]
+    return found  # type: ignore[return-value]
 
 
 def dumps(value: Any, indent: int | None = None) -> str:

@@ -105,7 +105,8 @@ def read_table(
         raise HarnessError(f"{shown} has no rows")
     tidy = {"text": texts_of(table.column(0), shown, text)}
     if label is not None:
-        tidy["label"] = labels_of(table.column(1), class_names, shown, label)
+        with readable(path, shown):
+            tidy["label"] = labels_of(table.column(1), class_names, shown, label)
     return pa.table(tidy)
 
 
@@ -296,9 +297,10 @@ def labels_of(column: pa.ChunkedArray, class_names: Sequence[str], shown: str, n
 
     column = _plain(column)
     if pa.types.is_floating(column.type):  # integers with gaps, as pandas writes them
+        column = column.cast(pa.float64())  # halves have no arithmetic
         column = pc.if_else(pc.is_nan(column), None, column)
-        whole = pc.and_(pc.equal(column, pc.floor(column)), pc.less(pc.abs(column), _EXACT))
-        if pc.all(whole).as_py() is not False:
+        exact = pc.and_(pc.equal(column, pc.floor(column)), pc.less(pc.abs(column), _EXACT))
+        if pc.all(exact).as_py() is not False:
             column = column.cast(pa.int64())
     if not pa.types.is_integer(column.type):
         column = pc.utf8_trim_whitespace(_strings(column, shown, name))

@@ -29,7 +29,7 @@ class FileRegression(File):
     carved out of the training file: the same share of low and of high scores, the same rows every time
     wherever they stand in the file, and never one text in two splits.
 
-    Models learn the numbers as they are: divide large ones, such as prices, down to a few units.
+    Models learn the numbers as they are: large ones, such as prices or years, want to be standardised first.
     """
 
     name = "file-regression"
@@ -59,7 +59,7 @@ class HubRegression(Hub):
     lacks is named "" and carved out of its training split: the same share of low and of high scores. Data
     sets that need code of their own to be read are refused by `datasets`.
 
-    Models learn the numbers as they are, so that large ones, such as prices, are learnt badly.
+    Models learn the numbers as they are: large ones, such as prices or years, are learned badly.
     """
 
     name = "hub-regression"

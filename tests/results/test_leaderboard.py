@@ -202,9 +202,12 @@ def test_several_commits_are_told_of() -> None:
     for each, commit in zip(made, ("a" * 40, "a" * 40, "b" * 40 + "-dirty"), strict=False):
         each["provenance"] = {**each["provenance"], "git": commit}
     first = to_markdown(build(made)).splitlines()[0]
-    assert first.endswith(" on Old CPU, 2 cores, by the code of aaaaaaaaa and bbbbbbbbb-dirty.")
-    (one,) = build(made[:1]).commits
-    assert one == "a" * 40 and "by the code" not in to_markdown(build(made[:2]))
+    assert first.endswith(
+        " on Old CPU, 2 cores, by the code of an installed copy and aaaaaaaaa and bbbbbbbbb-dirty."
+    )
+    assert build(made).commits == ("", "a" * 40, "b" * 40 + "-dirty")
+    assert "by the code" not in to_markdown(build(made[:2]))  # of one commit, as it was committed
+    assert ", by the code of bbbbbbbbb-dirty." in to_markdown(build(made[2:3]))  # edited, perhaps twice
 
 
 def test_components_are_told_apart_within_their_table() -> None:
