@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from test_intervals import COUNT, scored
 from test_leaderboard import latency
@@ -29,6 +30,18 @@ def test_each_form_says_what_to_ship() -> None:
     assert value["real"] is False and value["split"] == "validation" and value["equal"] == 2
     assert value["ruled_out"] == {"latency": 1}
     assert value["ship"]["stats"]["accuracy"]["mean"] == 351 / COUNT
+
+
+def test_the_teachers_time_is_of_the_device_that_was_asked_for() -> None:
+    def timed(slow: float, quick: float) -> list[dict[str, Any]]:
+        return [latency("torch", slow), latency("torch", quick) | {"device": "cuda"}]
+
+    teacher = scored("teacher", 390, validation={"accuracy": 0.97}, latency=timed(17.0, 2.0))
+    student = model("best", 352, latency=timed(1.0, 0.5))
+    for device, expected in (("cpu", ["1.00", "17.0"]), ("cuda", ["0.500", "2.00"])):
+        text = shown(ask([teacher, student], device=device, backend="torch", p50_ms=1.5))
+        (line,) = (line for line in text.splitlines() if line.strip().startswith("p50"))
+        assert line.split()[-2:] == expected
 
 
 def test_hostile_names_do_not_reach_the_terminal() -> None:
