@@ -20,8 +20,8 @@ from harness.report.figures import DATA, THEMES, Chart
 from harness.report.look import Look
 from harness.report.sections import Entry, Section, sections
 from harness.results.leaderboard import PROBLEM_TITLES, legend, printable
-from harness.results.ranking import PARTS, Leaderboard
-from harness.results.record import Record, dumps
+from harness.results.ranking import Leaderboard
+from harness.results.record import PARTS, Record, dumps
 
 if TYPE_CHECKING:
     from harness.results.predictions import Prediction

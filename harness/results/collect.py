@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from harness.api import Component, parameters_of
 from harness.compatibility import Status
 from harness.metrics import LOWER_IS_BETTER
 from harness.plan import Cell, Plan
-from harness.results.record import SCHEMA, Record, configuration, environment
+from harness.results.record import PARTS, SCHEMA, Record, configuration, environment
 from harness.schedule import Outcome
 from harness.steps.cost import seconds_of
 from harness.store import Artefact, Damaged, Store
@@ -27,9 +26,8 @@ def collect(
     plan: Plan, outcome: Callable[[str], Outcome], store: Store, catalog: Catalog
 ) -> Iterator[Record]:
     """The records of all cells that ended, well or not; cells still open are left out."""
-    describe = _describer(catalog)
+    describe = _describer(plan, catalog)
     shared = environment()
-    of_task = Counter(cell.task for cell in plan.cells)
     for cell in plan.cells:
         status, reason = verdict(cell, outcome)
         if status is None:
@@ -44,11 +42,11 @@ def collect(
             "cell": cell.key,
             "status": status,
             "reason": reason,
-            **_described(cell, describe),
+            **describe(cell),
             "seed": cell.seed,
             "prior": _prior(cell, plan),
         }
-        record["task"] |= {**data.get("rows", {}), "cells": of_task[cell.task]}
+        record["task"] |= data.get("rows", {})
         record["task"] |= {"cleaning": data["cleaning"]} if "cleaning" in data else {}
         record |= _measured(cell, artefacts)
         record["artefacts"] = {role: artefact.key for role, artefact in artefacts.items()}
@@ -63,56 +61,50 @@ def collect(
         yield record  # type: ignore[misc]
 
 
-def rows(plan: Plan, catalog: Catalog) -> list[dict[str, Any]]:
+def rows(plan: Plan, catalog: Catalog) -> Iterator[dict[str, Any]]:
     """What a plan's cells are, a row for those that differ in their seed alone; with all `seeds` of each."""
-    describe = _describer(catalog)
-    of_task = Counter(cell.task for cell in plan.cells)
+    describe = _describer(plan, catalog)
     found: dict[str, dict[str, Any]] = {}
     for cell in plan.cells:
-        row = _described(cell, describe)
-        row = found.setdefault(configuration(row), row | {"seeds": set()})
-        row["seeds"].add(cell.seed)
-        row["task"]["cells"] = of_task[cell.task]
-    # As records are read: with lists in place of tuples.
-    return [
-        json.loads(json.dumps(row | {"seeds": sorted(row["seeds"])}, default=str)) for row in found.values()
-    ]
+        row = describe(cell)
+        found.setdefault(configuration(row), row | {"seeds": set()})["seeds"].add(cell.seed)
+    yield from found.values()
 
 
-def _describer(catalog: Catalog) -> Callable[[Component | None], dict[str, Any] | None]:
-    """A function that says of components what records hold of them."""
+def _describer(plan: Plan, catalog: Catalog) -> Callable[[Cell], dict[str, Any]]:
+    """A function that says what a cell is, apart from its seed: its role, its data and its components."""
     described: dict[int, dict[str, Any]] = {}  # components are shared by thousands of cells
+    of_task = Counter(cell.task for cell in plan.cells)
 
-    def describe(component: Component | None) -> dict[str, Any] | None:
-        if component is None:
+    def component(one: Component | None) -> dict[str, Any] | None:
+        if one is None:
             return None
-        if id(component) not in described:
-            described[id(component)] = {
-                "name": component.name,
-                "params": parameters_of(component),
-                "plugin": catalog.package_of(component),
-                "version": component.version,
+        if id(one) not in described:
+            described[id(one)] = {
+                "name": one.name,
+                "params": parameters_of(one),
+                "plugin": catalog.package_of(one),
+                "version": one.version,
             }
-        return described[id(component)]
+        return described[id(one)]
+
+    def describe(cell: Cell) -> dict[str, Any]:
+        source = cell.source
+        return {
+            "role": cell.role,
+            "task": {
+                **(component(cell.task) or {}),
+                "type": cell.task.task_type,
+                "headline": cell.task.headline,
+                "source": source.name if source else None,
+                "origin": source.origin if source else None,
+                "fingerprint": source.fingerprint if source else None,
+                "cells": of_task[cell.task],
+            },
+            **{part: component(getattr(cell, part)) for part in PARTS},
+        }
 
     return describe
-
-
-def _described(cell: Cell, describe: Callable[[Component | None], dict[str, Any] | None]) -> dict[str, Any]:
-    """What a cell is, apart from its seed: its role, its task with the data, and its other components."""
-    source = cell.source
-    return {
-        "role": cell.role,
-        "task": {
-            **(describe(cell.task) or {}),
-            "type": cell.task.task_type,
-            "headline": cell.task.headline,
-            "source": source.name if source else None,
-            "origin": source.origin if source else None,
-            "fingerprint": source.fingerprint if source else None,
-        },
-        **{kind: describe(getattr(cell, kind)) for kind in ("teacher", "student", "augmenter", "loss")},
-    }
 
 
 def verdict(cell: Cell, outcome: Callable[[str], Outcome]) -> tuple[Status | None, str]:

@@ -19,8 +19,8 @@ from harness.parameters import choices, nearest
 from harness.results import predictions, record
 from harness.results.columns import printable, significant
 from harness.results.intervals import SIGNIFICANT, estimates, held_by, tokens_of
-from harness.results.ranking import PARTS, Row, Stat, Table, build, mixed_scales
-from harness.results.record import dumps
+from harness.results.ranking import Row, Stat, Table, build, mixed_scales
+from harness.results.record import PARTS, dumps
 from harness.results.rows import found_in, telling, wanted_by
 
 if TYPE_CHECKING:

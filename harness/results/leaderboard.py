@@ -25,8 +25,8 @@ from harness.results.columns import (
     seeds_of,
 )
 from harness.results.predictions import write as write_predictions
-from harness.results.ranking import PARTS, Leaderboard, Row, Table, build
-from harness.results.record import Record, dumps, publish
+from harness.results.ranking import Leaderboard, Row, Table, build
+from harness.results.record import PARTS, Record, dumps, publish
 from harness.results.record import write as write_records
 
 if TYPE_CHECKING:

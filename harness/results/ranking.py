@@ -15,12 +15,11 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from harness.metrics import LOWER_IS_BETTER
-from harness.results.record import DISTRIBUTION, Record
+from harness.results.record import DISTRIBUTION, PARTS, Record, identity
 
 if TYPE_CHECKING:
     from harness.results.predictions import Prediction
 
-PARTS = ("teacher", "student", "augmenter", "loss")
 ROLES = ("teacher", "baseline", "distilled")
 SOURCES = ("local", "hub", "sample")
 _HEADLINES = {
@@ -148,7 +147,7 @@ def _table(records: list[Record], label: Callable[[str, Any], str]) -> Table:
     groups: dict[str, dict[int, Record]] = defaultdict(dict)
     for record in records:
         fields: Mapping[str, Any] = record
-        configuration = _canonical([record["role"], [_identity(fields.get(part)) for part in PARTS]])
+        configuration = _canonical([record["role"], [identity(fields.get(part)) for part in PARTS]])
         groups[configuration][record["seed"]] = record  # a seed counts once, as it was last recorded
     tasks: Iterable[Mapping[str, Any]] = (record["task"] for record in records)
     # A cell that never ran may not know how many rows its data has.
@@ -183,13 +182,6 @@ def _guess(rows: Sequence[Row]) -> str:
     """The headline of a task that names none: one that no other kind of task has, nor names lightly."""
     known = {name for row in rows for name in row.stats}
     return next((name for name in ("perplexity", "pearson", "f1") if name in known), "accuracy")
-
-
-def _identity(component: Mapping[str, Any] | None) -> list[Any] | None:
-    if component is None:
-        return None
-    package = (component.get("plugin") or "").partition(" ")[0]  # of any version: the component has its own
-    return [component["name"], component["params"], package, component.get("version")]
 
 
 def _row(records: list[Record], label: Callable[[str, Any], str]) -> Row:
@@ -265,7 +257,7 @@ def references(rows: Sequence[Row], headline: str) -> dict[Reference, Row]:
 
 def reference(row: Row, *parts: str) -> Reference:
     """The key of a row's teacher or student in :func:`references`."""
-    return parts[0], _canonical([_identity(row.parts[part]) for part in parts])
+    return parts[0], _canonical([identity(row.parts[part]) for part in parts])
 
 
 def own_baseline(row: Row, best: Mapping[Reference, Row]) -> Row | None:
@@ -296,7 +288,7 @@ def labeller(records: Sequence[Mapping[str, Any]]) -> Callable[[str, Any], str]:
         for kind in ("task", *PARTS):
             if component := fields.get(kind):
                 namesakes[kind, component["name"]].setdefault(
-                    _canonical(_identity(component)), _traits(component)
+                    _canonical(identity(component)), _traits(component)
                 )
 
     @cache
@@ -304,7 +296,7 @@ def labeller(records: Sequence[Mapping[str, Any]]) -> Callable[[str, Any], str]:
         every = list(namesakes[kind, name].values())
         return _call(name, namesakes[kind, name][identity], every)
 
-    return lambda kind, component: shown(kind, component["name"], _canonical(_identity(component)))
+    return lambda kind, component: shown(kind, component["name"], _canonical(identity(component)))
 
 
 def _traits(component: Mapping[str, Any]) -> dict[str, Any]:

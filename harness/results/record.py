@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 SCHEMA = 1  # raised when a field is renamed or changes its meaning, never for a new field
+PARTS = ("teacher", "student", "augmenter", "loss")  # of a record, beside its task
 
 DISTRIBUTION = "distil-harness"
 _PACKAGES = (
@@ -225,11 +226,18 @@ class Merged(NamedTuple):
     gone: int  # and those whose rows the suite does not have any more
 
 
+def identity(component: Mapping[str, Any] | None) -> list[Any] | None:
+    """What tells a component of a record from all others."""
+    if component is None:
+        return None
+    package = (component.get("plugin") or "").partition(" ")[0]  # of any version: the component has its own
+    return [component["name"], component["params"], package, component.get("version")]
+
+
 def configuration(described: Mapping[str, Any]) -> str:
     """What tells a record's row of a table from all others, which is all but the seed, as one string."""
-    parts = [described["task"], *(described.get(kind) or {} for kind in _PARTS)]
-    named = [[part.get("name"), part.get("params"), part.get("version")] for part in parts]
-    return json.dumps([_names(described), named], sort_keys=True, default=str)
+    parts = [identity(described.get(kind)) for kind in ("task", *PARTS)]
+    return json.dumps([_names(described), parts], sort_keys=True, default=str)
 
 
 def merge(
@@ -242,21 +250,27 @@ def merge(
     run has nothing of, such as those that earlier code, or another machine, measured: to run a part of a
     suite costs no other part. Parameters that their components have gained since are filled in, unless a
     component's version says that its results are others. The seeds of one row are never of two runs.
+
+    `planned` is read only where it matters, which is not where a run has all cells again.
     """
-    now, planned = list(now), list(planned)
-    sources = {(record["task"]["name"], record["task"]["source"]) for record in now}
+    now = list(now)
+    cells = {record["cell"] for record in now}
+    sources = {_data(record) for record in now}
+    left = [record for record in before if record["task"]["source"] and record["cell"] not in cells]
+    left = [record for record in left if record["status"] == "ok" or _data(record) not in sources]
+    if all(_data(record) not in sources for record in left):
+        return Merged(now + left, 0, 0)
+
     answered = {configuration(record) for record in now}
-    exact = {configuration(row): row for row in planned}
+    exact: dict[str, Mapping[str, Any]] = {}
     namesakes: dict[str, list[Mapping[str, Any]]] = {}
     for row in planned:
+        exact[configuration(row)] = row
         namesakes.setdefault(_names(row), []).append(row)
     kept: list[Record] = []
     stayed = gone = 0
-    for record in before:
-        data = record["task"]["name"], record["task"]["source"]
-        if data[1] is None or (data in sources and record["status"] != "ok"):
-            continue
-        if data not in sources:
+    for record in left:
+        if _data(record) not in sources:
             kept.append(record)
             continue
         same = exact.get(configuration(record))
@@ -271,13 +285,14 @@ def merge(
     return Merged(now + kept, stayed, gone)
 
 
-_PARTS = ("teacher", "student", "augmenter", "loss")
+def _data(record: Record) -> tuple[str, str | None]:
+    return record["task"]["name"], record["task"]["source"]
 
 
 def _names(described: Mapping[str, Any]) -> str:
     """The data, the role and the components' names."""
     task = described["task"]
-    names = [(described.get(kind) or {}).get("name") for kind in _PARTS]
+    names = [(described.get(kind) or {}).get("name") for kind in PARTS]
     return json.dumps([task["name"], task.get("source"), task.get("fingerprint"), described["role"], *names])
 
 
@@ -291,7 +306,7 @@ def _has_grown(row: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
             return len(new) == len(old) and all(map(holds, new, old))
         return bool(new == old)
 
-    pairs = [((row.get(kind) or {}), (record.get(kind) or {})) for kind in ("task", *_PARTS)]
+    pairs = [((row.get(kind) or {}), (record.get(kind) or {})) for kind in ("task", *PARTS)]
     return all(
         new.get("version") == old.get("version") and holds(new.get("params"), old.get("params"))
         for new, old in pairs
@@ -301,7 +316,7 @@ def _has_grown(row: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
 def _filled(record: Record, row: Mapping[str, Any]) -> Record:
     """The record with its row's parameters, and with how many cells the suite has now."""
     found: dict[str, Any] = dict(record)
-    for kind in ("task", *_PARTS):
+    for kind in ("task", *PARTS):
         if found.get(kind):
             found[kind] = {**found[kind], "params": row[kind]["params"]}
     found["task"]["cells"] = row["task"]["cells"]

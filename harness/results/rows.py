@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from harness.api import KINDS, HarnessError
 from harness.parameters import as_typed, choices, nearest
-from harness.results.ranking import PARTS, Row, Table
+from harness.results.ranking import Row, Table
+from harness.results.record import PARTS
 
 SELECTED = (*KINDS, "role", "source")
 

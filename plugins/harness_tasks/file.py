@@ -55,21 +55,31 @@ class File(Task):
 
     def resolve(self, source: str) -> Source:
         """The files; "auto" and "local" mean the same here, and there is nothing else."""
-        columns = (self.text, self.label)
-        return own_source(self, self.train, source, self._files(), columns, self._carved(), self.split_seed)
+        files, carved = self._files(), self._carved()
+        return own_source(self, self.train, source, files, self._columns(), carved, self.split_seed)
 
     def read(self, source: Source) -> Mapping[str, pa.Table]:
         """The tables train, validation and test."""
-        files = self._files()
         if self.resolve("local").fingerprint != source.fingerprint:
             raise HarnessError(f"{source.origin} has changed since this run was planned; start it again")
-        tables = {split: read_table(path, text=self.text, label=self.label) for split, path in files.items()}
+        tables = {split: self._table(path) for split, path in self._files().items()}
         if carved := self._carved():
-            tables |= carve(tables["train"], carved, self.split_seed)
-            for split, table in tables.items():
-                if table.num_rows == 0:
-                    raise HarnessError(f"{self.train} has too few rows to carve a {split} split out of it")
+            tables |= self._divide(tables["train"], carved)
         return tables
+
+    def _columns(self) -> tuple[str, ...]:
+        """Which columns are read, and as what."""
+        return self.text, self.label
+
+    def _table(self, path: Path) -> pa.Table:
+        return read_table(path, text=self.text, label=self.label)
+
+    def _divide(self, table: pa.Table, shares: Mapping[str, float]) -> dict[str, pa.Table]:
+        parts = carve(table, shares, self.split_seed)
+        for split, part in parts.items():
+            if part.num_rows == 0:
+                raise HarnessError(f"{self.train} has too few rows to carve a {split} split out of it")
+        return parts
 
     def _files(self) -> dict[str, Path]:
         given = {split: getattr(self, split) for split in SPLITS}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from harness.api import HarnessError, Source
 from harness.sources import read_table
-from harness_tasks.file import File, carve, own_source
+from harness_tasks.file import File, carve
 from harness_tasks.hub import Hub
 
 if TYPE_CHECKING:
@@ -36,19 +36,14 @@ class FileRegression(File):
     task_type: ClassVar[str] = "regression"
     headline: ClassVar[str] = "pearson"
 
-    def resolve(self, source: str) -> Source:
-        """The files; "auto" and "local" mean the same here, and there is nothing else."""
-        columns = (self.text, self.label, "scores")
-        return own_source(self, self.train, source, self._files(), columns, self._carved(), self.split_seed)
+    def _columns(self) -> tuple[str, ...]:
+        return *super()._columns(), "scores"
 
-    def read(self, source: Source) -> Mapping[str, pa.Table]:
-        """The tables train, validation and test; labels are numbers."""
-        if self.resolve("local").fingerprint != source.fingerprint:
-            raise HarnessError(f"{source.origin} has changed since this run was planned; start it again")
-        tables = {split: read_scored(path, self.text, self.label) for split, path in self._files().items()}
-        if carved := self._carved():
-            tables |= carve_scored(tables["train"], carved, self.split_seed, str(self.train))
-        return tables
+    def _table(self, path: Path) -> pa.Table:
+        return read_scored(path, self.text, self.label)
+
+    def _divide(self, table: pa.Table, shares: Mapping[str, float]) -> dict[str, pa.Table]:
+        return carve_scored(table, shares, self.split_seed, str(self.train))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -237,10 +238,14 @@ def test_an_installed_copy_does_not_claim_the_commit_around_it(
     assert records._commit() is None
 
 
+CELLS = count()
+
+
 def moods(source: str, score: float, student: str = "mlp", seed: int = 0, **fields: Any) -> dict[str, Any]:
     task = {"name": "moods", "params": {}, "source": source, "fingerprint": "1", "cells": 9}
     params = {"width": (8,), "of": [{"use": "mask", "share": 0.1}]}
     return {
+        "cell": str(next(CELLS)),
         "status": "ok",
         "role": "baseline",
         "task": task | fields,
