@@ -164,8 +164,12 @@ def check_teacher(teacher: Teacher) -> None:
     must("base must give the same string every time", teacher.base() == base)
     must(f"gives must be some of {listed(NEEDS)}, got {listed(teacher.gives)}", known(teacher.gives))
 
+    @cache
+    def prior(scratch: Path) -> Model | None:
+        return prior_of(teacher, CheckContext(scratch))
+
     def fit(train: Examples, validation: Examples, context: CheckContext) -> Model:
-        context = replace(context, prior=prior_of(teacher, context))
+        context = replace(context, prior=prior(context.scratch))
         return teacher.fit(replace(train, logits=None), validation, context)
 
     check_fits(teacher, fit)
@@ -190,6 +194,10 @@ def check_student(student: Student, teacher: Teacher | None = None) -> None:
         train, validation = tiny_examples(len(classes))
         return teacher.fit(replace(train, logits=None), validation, CheckContext(scratch))
 
+    @cache
+    def prior(scratch: Path) -> Model | None:
+        return prior_of(student, CheckContext(scratch))
+
     def by(loss: Loss) -> Fit:
         def fit(transfer: Examples, validation: Examples, context: CheckContext) -> Model:
             if not loss.needs & {"logits"}:  # as for a baseline: there is no teacher
@@ -202,7 +210,7 @@ def check_student(student: Student, teacher: Teacher | None = None) -> None:
             asked = own.needs - (RECORDED if transfer.classes else {"labels"})
             if student.borrows or asked:
                 context = replace(context, teacher=lent(context.scratch, transfer.classes))
-            context = replace(context, prior=prior_of(student, context))
+            context = replace(context, prior=prior(context.scratch))
             return student.fit(transfer, validation, own, context)
 
         return fit

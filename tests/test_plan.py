@@ -728,10 +728,11 @@ KEYS = """
     from harness.plan import build
     found = catalog.load()
     assert not found.failures, found.failures
-    plan = build(suite.parse(Path(sys.argv[1]).read_text(), found), found)
-    heavy = {"torch", "pandas", "transformers", "datasets", "sklearn", "pyarrow"} & sys.modules.keys()
-    cells = {cell.label + str(cell.student) + str(cell.augmenter): dict(cell.steps) for cell in plan.cells}
-    print(json.dumps([sorted(heavy), cells]))
+    for path in sys.argv[1:]:
+        plan = build(suite.parse(Path(path).read_text(), found), found)
+        heavy = {"torch", "pandas", "transformers", "datasets", "sklearn", "pyarrow"} & sys.modules.keys()
+        cells = {one.label + str(one.student) + str(one.augmenter): dict(one.steps) for one in plan.cells}
+        print(json.dumps([sorted(heavy), cells]))
 """
 
 
@@ -760,17 +761,17 @@ def test_planning_our_own_suites_imports_nothing_heavy(tmp_path: Path) -> None:
     root = Path(__file__).parent.parent
     suites = sorted((root / "suites").glob("*.toml"))
     assert suites
-    for path in suites:
-        done = subprocess.run(
-            [sys.executable, "-c", dedent(KEYS), str(path)],
-            env={**os.environ, "HF_HUB_OFFLINE": "1"},
-            cwd=root,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout)[0] == [], path
+    done = subprocess.run(
+        [sys.executable, "-c", dedent(KEYS), *map(str, suites)],
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for path, line in zip(suites, done.stdout.splitlines(), strict=True):
+        assert json.loads(line)[0] == [], path
 
 
 MODELS = {"teacher", "targets", "student", "evaluation"}

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 from components import CPU, SMALL, SUITE, Home, Inline, events, named, plan_of, until, without_times
 
 from harness import HarnessError, catalog, tracking
+from harness.cli import main
 from harness.runner import run
 from harness.store import Store
 
@@ -24,16 +27,21 @@ def timeless(event: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in event.items() if key not in TIMES}
 
 
-def bench(home: Home, *arguments: str | Path, text: str = SMALL) -> Any:
-    suite = home.write(text, "small")
-    return home.run("bench", suite, "--devices", "cpu:1", *arguments)
+def bench(toys: Home, *arguments: str, text: str = SMALL) -> Result:
+    """The command in this process, its worker in another."""
+    before = signal.getsignal(signal.SIGTERM)
+    toys.write(text, "small")
+    done = CliRunner().invoke(main, ["bench", "small.toml", "--devices", "cpu:1", *arguments])
+    signal.signal(signal.SIGTERM, before)
+    return done
 
 
 # -- what a tracker is told ---------------------------------------------------------------------------------
 
 
 def test_a_tracker_is_told_what_json_prints(home: Home) -> None:
-    done = bench(home, "--json", "--tracker", "toy-tracker")
+    suite = home.write(SMALL, "small")
+    done = home.run("bench", suite, "--devices", "cpu:1", "--json", "--tracker", "toy-tracker")
     assert done.returncode == 0, done.stderr
     printed = events(done.stdout)
     start, *heard, end = told(home)
@@ -60,27 +68,27 @@ def test_a_tracker_knows_the_cells_and_which_step_fits_them(home: Home) -> None:
             assert cell[kind] == (part and {"name": part["name"], "params": part["params"]})
 
 
-def test_the_output_and_the_results_are_the_same_with_a_tracker(home: Home) -> None:
-    plain = bench(home, "--json")
-    before = home.records("small")
-    again = bench(home, "--json", "--fresh", "--tracker", "toy-tracker")
+def test_the_output_and_the_results_are_the_same_with_a_tracker(toys: Home) -> None:
+    plain = bench(toys, "--json")
+    before = toys.records("small")
+    again = bench(toys, "--json", "--fresh", "--tracker", "toy-tracker")
     assert [timeless(e) for e in events(again.stdout)] == [timeless(e) for e in events(plain.stdout)]
-    assert [without_times(r) for r in home.records("small")] == [without_times(r) for r in before]
-    stored = bench(home, "--json", "--tracker", "toy-tracker:file=other.jsonl")
+    assert [without_times(r) for r in toys.records("small")] == [without_times(r) for r in before]
+    stored = bench(toys, "--json", "--tracker", "toy-tracker:file=other.jsonl")
     assert named(events(stored.stdout), "run")[0]["todo"] == 0  # it is in no key
-    assert told(home, "other.jsonl")[-1]["finish"] == [before[0]["cell"]]
+    assert told(toys, "other.jsonl")[-1]["finish"] == [before[0]["cell"]]
 
 
-def test_a_suite_names_trackers_beside_those_of_the_command(home: Home) -> None:
+def test_a_suite_names_trackers_beside_those_of_the_command(toys: Home) -> None:
     table = '\n    [[tracker]]\n    use = "toy-tracker"\n    file = "of-the-suite.jsonl"\n'
-    done = bench(home, "--tracker", "toy-tracker", text=SMALL + table)
-    assert done.returncode == 0, done.stderr
-    assert told(home)[-1] == told(home, "of-the-suite.jsonl")[-1]
+    done = bench(toys, "--tracker", "toy-tracker", text=SMALL + table)
+    assert done.exit_code == 0, done.stderr
+    assert told(toys)[-1] == told(toys, "of-the-suite.jsonl")[-1]
 
 
-def test_the_same_tracker_twice_is_told_once(home: Home) -> None:
-    assert bench(home, "--tracker", "toy-tracker", "--tracker", "toy-tracker").returncode == 0
-    assert sum("suite" in line for line in told(home)) == 1
+def test_the_same_tracker_twice_is_told_once(toys: Home) -> None:
+    assert bench(toys, "--tracker", "toy-tracker", "--tracker", "toy-tracker").exit_code == 0
+    assert sum("suite" in line for line in told(toys)) == 1
 
 
 def test_a_tracker_of_a_suite_changes_no_key(toys: Home) -> None:
@@ -122,16 +130,16 @@ def test_trackers_are_listed_with_their_parameters(home: Home) -> None:
         ("finish", "ValueError: the toy tracker broke at last"),
     ],
 )
-def test_a_tracker_that_breaks_costs_a_warning_and_itself(home: Home, trouble: str, said: str) -> None:
+def test_a_tracker_that_breaks_costs_a_warning_and_itself(toys: Home, trouble: str, said: str) -> None:
     both = ("--tracker", f"toy-tracker:trouble={trouble},file=broken", "--tracker", "toy-tracker")
-    done = bench(home, "--json", *both)
-    assert done.returncode == 0, done.stderr
+    done = bench(toys, "--json", *both)
+    assert done.exit_code == 0, done.stderr
     (message,) = named(events(done.stdout), "message")
     assert message["message"] == f"tracker 'toy-tracker' is left out of this run: {said}"
     assert "Traceback" not in done.stderr
-    assert home.records("small")[0]["status"] == "ok"
-    assert told(home)[-1]["interrupted"] is False  # the other heard all of it
-    assert len(named([e for e in told(home) if "event" in e], "done")) == 3
+    assert toys.records("small")[0]["status"] == "ok"
+    assert told(toys)[-1]["interrupted"] is False  # the other heard all of it
+    assert len(named([e for e in told(toys) if "event" in e], "done")) == 3
 
 
 def test_a_tracker_that_is_stuck_is_left_at_that(
@@ -160,30 +168,28 @@ def test_a_tracker_that_is_stuck_is_left_at_that(
         ("toy-tracker:file", "--tracker takes NAME or NAME:PARAMETER=VALUE,…, got 'toy-tracker:file'"),
     ],
 )
-def test_a_mistake_is_told_before_anything_runs(home: Home, text: str, said: str) -> None:
-    done = bench(home, "--tracker", text)
-    assert done.returncode == 2
+def test_a_mistake_is_told_before_anything_runs(toys: Home, text: str, said: str) -> None:
+    done = bench(toys, "--tracker", text)
+    assert done.exit_code == 2
     assert said in done.stderr
-    assert not home.journal()
+    assert not toys.journal()
 
 
-def test_a_tracker_that_refuses_stops_the_command_before_anything_runs(home: Home) -> None:
-    done = bench(home, "--tracker", "toy-tracker", "--tracker", "toy-tracker:trouble=refuse")
-    assert (done.returncode, done.stderr) == (2, "error: the toy tracker is not for here\n")
-    assert not home.journal()
-    assert told(home)[-1] == {"finish": [], "interrupted": True}  # the one that had begun is closed
+def test_a_tracker_that_refuses_stops_the_command_before_anything_runs(toys: Home) -> None:
+    done = bench(toys, "--tracker", "toy-tracker", "--tracker", "toy-tracker:trouble=refuse")
+    assert (done.exit_code, done.stderr) == (2, "error: the toy tracker is not for here\n")
+    assert not toys.journal()
+    assert told(toys)[-1] == {"finish": [], "interrupted": True}  # the one that had begun is closed
 
 
-def test_a_mistake_in_a_suites_tracker_has_its_line(home: Home) -> None:
-    done = bench(home, text=SMALL + '\n    [[tracker]]\n    use = "toy-trackr"\n')
-    assert done.returncode == 2
+def test_a_mistake_in_a_suites_tracker_has_its_line(toys: Home) -> None:
+    done = bench(toys, text=SMALL + '\n    [[tracker]]\n    use = "toy-trackr"\n')
+    assert done.exit_code == 2
     line = len(SMALL.splitlines()) + 3
     assert f"small.toml:{line}: tracker[0].use: unknown tracker 'toy-trackr'" in done.stderr
 
 
 def test_trackers_are_closed_when_a_run_is_interrupted(home: Home) -> None:
-    import signal
-
     suite = home.write(SMALL + '    trouble = "gate"\n', "small")
     process = home.start("bench", suite, "--devices", "cpu:1", "--tracker", "toy-tracker")
     heard = home.path / "told.jsonl"

@@ -15,13 +15,14 @@ from click.testing import CliRunner, Result
 
 from harness import catalog, suite
 from harness.cli import main
-from harness.guiding import budget
+from harness.guiding import budget, distilling
 from harness.guiding.budget import Level, Rates, Size
 from harness.guiding.distilling import Wishes, fill
 from harness.plan import build
 
 GOOD, BAD = ("sunny", "warm", "bright", "calm", "mild"), ("rainy", "cold", "grey", "stormy", "wet")
 PLAIN = ["the", "weather", "in", "town", "is", "very", "much", "so", "today"]
+MLP = 'use = "mlp"\n'
 LEAST = Level(1, 1, 0, ("mlp",), ("kl",))
 
 
@@ -62,12 +63,21 @@ def harness(folder: Path, *arguments: str, given: str = "") -> subprocess.Comple
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A folder in which distill ran once, and what it said."""
+    """A folder in which distill ran once, with a shorter training than it chose, and what it said."""
     folder = tmp_path_factory.mktemp("home")
     weather(folder / "weather.csv")
     columns = ("--text", "message", "--label", "mood", "--out", "out")
-    ran = harness(folder, "distill", "weather.csv", *columns, "--teacher", "tfidf-logreg", "--budget", "20s")
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+    def short(*arguments: Any, **options: Any) -> str:
+        text, least = fill(*arguments, **options), "min_examples = 20000\n"
+        return text.replace(MLP, MLP + least) if options["chosen"] else text
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("COLUMNS", "160")
+        patch.setattr(distilling, "fill", short)
+        ran = invoke("weather.csv", *columns, "--teacher", "tfidf-logreg", "--budget", "20s")
+    assert ran.exit_code == 0, ran.output
     return folder, ran.stdout
 
 

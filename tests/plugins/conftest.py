@@ -22,7 +22,8 @@ def one_thread(one_thread: None) -> None:
 def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """The folder of a tiny pretrained model of a kind; not to be changed.
 
-    Others than kinds are a "classifier", a "translator", and "masked-" before a kind for a language model.
+    Others than kinds are a "classifier", a "translator", "masked-" before a kind for a language model, and
+    "minilm", a part of the real one.
     """
 
     @cache
@@ -31,6 +32,8 @@ def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
         if kind == "classifier":
             labels = [f"It's {topic}" for topic in ("snow", "rain", "sun", "wind")]
             return pretrained.make("bert", path, labels)
+        if kind == "minilm":
+            return pretrained.part_of_minilm(path)
         if kind == "scorer":
             return pretrained.make("bert", path, ["LABEL_0"])
         if kind.startswith("masked-"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -114,4 +116,27 @@ def make(
     part = "ForSequenceClassification" if labels else "ForConditionalGeneration" if kind == "t5" else "Model"
     part = "ForMaskedLM" if masked else part
     getattr(transformers, title + part)(config).save_pretrained(folder)
+    return folder
+
+
+def part_of_minilm(folder: Path, words: int = 5000) -> Path:
+    """MiniLM as its package has it, but for layers beyond the first and words beyond the first `words`."""
+    from safetensors.torch import load_file, save_file
+
+    from harness_teachers.transformer import MiniLM
+
+    whole = MiniLM().folder()
+    shutil.copy(whole / "tokenizer_config.json", folder)
+    weights = load_file(whole / "model.safetensors")
+    kept = {name: value for name, value in weights.items() if ".layer." not in name or ".layer.0." in name}
+    (table,) = (name for name in kept if name.endswith("word_embeddings.weight"))
+    kept[table] = kept[table][:words].clone()
+    save_file(kept, folder / "model.safetensors", {"format": "pt"})
+    sizes = {"num_hidden_layers": 1, "vocab_size": words}
+    config = json.loads((whole / "config.json").read_text()) | sizes
+    (folder / "config.json").write_text(json.dumps(config))
+    tokenizer = json.loads((whole / "tokenizer.json").read_text())
+    vocabulary = tokenizer["model"]["vocab"]
+    tokenizer["model"]["vocab"] = {word: id_ for word, id_ in vocabulary.items() if id_ < words}
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
     return folder

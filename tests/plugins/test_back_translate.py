@@ -32,10 +32,11 @@ TEXTS = [
 ] * 3
 
 
-@pytest.fixture
-def tiny(tmp_path: Path) -> BackTranslate:
-    """Two models of different weights, with texts of at most 12 subwords."""
-    forth, back = (translators.make(tmp_path / str(seed), seed) for seed in (0, 1))
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> BackTranslate:
+    """Two models of different weights, with texts of at most 12 subwords; not to be changed."""
+    root = tmp_path_factory.mktemp("translators")
+    forth, back = (translators.make(root / str(seed), seed) for seed in (0, 1))
     return BackTranslate(forth=str(forth), back=str(back), longest=12)
 
 

@@ -8,6 +8,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from copy import copy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +47,15 @@ MASKS = [1, 2, 0, 1, 1, 0]
 KINDS = ["masked-lm", "masked-bert", "masked-roberta", "masked-distilbert", "student"]
 
 
-@pytest.fixture
-def make(folder_of: Callable[[str], Path], context: CheckContext) -> Callable[[str], LanguageModel]:
-    """A fitted language model of a kind."""
+@pytest.fixture(scope="module")
+def make(
+    folder_of: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], LanguageModel]:
+    """A fitted language model of a kind, the same for all that ask; not to be changed."""
+    context = CheckContext(tmp_path_factory.mktemp("language-models"))
     train, validation = tiny_examples(HIDDEN)
 
+    @cache
     def made(kind: str) -> LanguageModel:
         model: Any
         if kind == "masked-lm":
@@ -172,7 +178,7 @@ def test_int8_is_judged_by_accuracy_on_hidden_tokens(
     make: Callable[[str], LanguageModel], tmp_path: Path
 ) -> None:
     """Of forms whose hidden tokens are told wrongly in so many texts."""
-    model = make("masked-lm")
+    model = copy(make("masked-lm"))
     form = exported(model, tmp_path)
     texts = [f"the {word} is here today" for word in ("sun", "rain", "wind") for _ in range(100)]
     right = model.masked(texts)
@@ -190,7 +196,7 @@ def test_int8_is_judged_by_accuracy_on_hidden_tokens(
 
 def test_int8_is_judged_by_likelihood_too(make: Callable[[str], LanguageModel], tmp_path: Path) -> None:
     """Of forms that tell the same tokens, less surely: in half of the texts by so many nats, or in one."""
-    model = make("masked-lm")
+    model = copy(make("masked-lm"))
     form = exported(model, tmp_path)
     texts = [f"the {word} is here today" for word in ("sun", "rain", "wind") for _ in range(100)]
     right = model.masked(texts)

@@ -87,7 +87,7 @@ def test_every_teacher_and_a_student_of_each_is_trained_and_measured(cache: Path
         '[[student]]\nuse = "cnn"\nmin_examples = 0\nepochs = 1\n[[augmenter]]\nuse = "none"\n'
         '[[loss]]\nuse = "kl"\n'
     )
-    done = harness(cache, tmp_path, "bench", str(short), "--source", "sample")
+    done = harness(cache, tmp_path, "bench", str(short), "--source", "sample", "--devices", "cpu:1")
     assert done.returncode == 0, done.stdout + done.stderr
     lines = (tmp_path / "results" / "short" / "records.jsonl").read_text().splitlines()
     records = [json.loads(line) for line in lines]

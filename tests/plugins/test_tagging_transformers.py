@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -39,8 +40,20 @@ def examples() -> Examples:
 
 
 def teacher(folder: Path, **options: Any) -> Transformer:
-    usual = {"epochs": 50, "batch_size": 2, "learning_rate": 1e-2, "longest": 16}
+    usual = {"epochs": 30, "batch_size": 2, "learning_rate": 1e-2, "longest": 16}
     return Transformer(model=str(folder), **{**usual, **options})
+
+
+@pytest.fixture(scope="module")
+def taught(folder_of: Folder, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
+    """A teacher of a kind, fitted to the examples, the same for all that ask; not to be changed."""
+
+    @cache
+    def fitted(kind: str) -> Any:
+        given, own = examples(), CheckContext(tmp_path_factory.mktemp("taught"))
+        return teacher(folder_of(kind)).fit(given, given, own)
+
+    return fitted
 
 
 def reader(folder: Path, longest: int = 16) -> WordSubwords:
@@ -150,10 +163,12 @@ def test_logits_are_those_of_the_usual_token_classifier(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_teachers_learn_tags(kind: str, folder_of: Folder, context: CheckContext, tmp_path: Path) -> None:
+def test_teachers_learn_tags(
+    kind: str, folder_of: Folder, taught: Callable[[str], Any], context: CheckContext, tmp_path: Path
+) -> None:
     given = examples()
     made = teacher(folder_of(kind))
-    model = made.fit(given, given, context)
+    model = taught(kind)
     logits = model.predict(given.texts)
     assert given.labels is not None and (logits.argmax(1) == given.labels).mean() > 0.9
     assert np.array_equal(made.fit(given, given, context).predict(given.texts), logits)
@@ -253,11 +268,16 @@ def test_the_exported_graph_tags_texts_of_any_length(
 @pytest.mark.parametrize("weights", ["pretrained", "random"])
 @pytest.mark.parametrize("start", ["teacher", "bert"])
 def test_students_learn_tags(
-    start: str, weights: Any, folder_of: Folder, context: CheckContext, tmp_path: Path
+    start: str,
+    weights: Any,
+    folder_of: Folder,
+    taught: Callable[[str], Any],
+    context: CheckContext,
+    tmp_path: Path,
 ) -> None:
     given = examples()
-    context.teacher = teacher(folder_of("bert")).fit(given, given, context)
-    given = Examples(given.texts, CLASSES, None, context.teacher.predict(given.texts), of_words=True)
+    context.teacher = lent = taught("bert")
+    given = Examples(given.texts, CLASSES, None, lent.predict(given.texts), of_words=True)
     held_out = examples()
     of: Any = "teacher" if start == "teacher" else teacher(folder_of(start))
     options: Any = {"epochs": 40, "batch_size": 2, "learning_rate": 1e-2, "layers": 1, "weights": weights}
