@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -292,9 +292,13 @@ def labeller(records: Sequence[Mapping[str, Any]]) -> Callable[[str, Any], str]:
                 )
 
     @cache
+    def differing(kind: str, name: str) -> set[str]:
+        return _differing(list(namesakes[kind, name].values()))
+
+    @cache
     def shown(kind: str, name: str, identity: str) -> str:
         every = list(namesakes[kind, name].values())
-        return _call(name, namesakes[kind, name][identity], every)
+        return _call(name, namesakes[kind, name][identity], every, differing(kind, name))
 
     return lambda kind, component: shown(kind, component["name"], _canonical(identity(component)))
 
@@ -305,12 +309,22 @@ def _traits(component: Mapping[str, Any]) -> dict[str, Any]:
     return {**where, **component["params"]}
 
 
-def _call(name: str, params: Mapping[str, Any], namesakes: Sequence[Mapping[str, Any]]) -> str:
+def _differing(namesakes: Sequence[Mapping[str, Any]]) -> set[str]:
+    """The parameters that not all have, or not with the same value."""
+    keys = {key for one in namesakes for key in one}
+    return {
+        key for key in keys if any(key not in one or one[key] != namesakes[0].get(key) for one in namesakes)
+    }
+
+
+def _call(
+    name: str, params: Mapping[str, Any], namesakes: Sequence[Mapping[str, Any]], differing: Container[str]
+) -> str:
     """A name, and those parameters in which something of that name differs, each as short as that allows."""
     inside = [
         f"{key}={_shown(value, [other[key] for other in namesakes if key in other])}"
         for key, value in params.items()
-        if key != "use" and any(key not in other or other[key] != value for other in namesakes)
+        if key != "use" and key in differing
     ]
     return f"{name}({', '.join(inside)})" if inside else name
 
@@ -319,7 +333,8 @@ def _shown(value: Any, others: Sequence[Any]) -> str:
     """A parameter's value; of components in it, what tells them from those of their name in `others`."""
     if isinstance(value, Mapping):
         name = str(value.get("use", ""))
-        return _call(name, value, [part for part in _parts(others) if part.get("use", "") == name]) or "{}"
+        namesakes = [part for part in _parts(others) if part.get("use", "") == name]
+        return _call(name, value, namesakes, _differing(namesakes)) or "{}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(_shown(item, others) for item in value)}]"
     return value if isinstance(value, str) else json.dumps(value)

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from opening import Browser
+import pytest
+from opening import Browser, Shared
 from reporting import HOSTILE, SCORES
 
 ROWS = 1 + len(SCORES)
 SHOWN = ".board tbody tr:not([hidden])"
+
+
+@pytest.fixture(scope="module")
+def shared(chromium: Any, page: Path) -> Iterator[Shared]:
+    """The report of one task, opened once, where the system's theme is dark."""
+    opened = Shared(chromium, page, color_scheme="dark")
+    yield opened
+    opened.browser.close()
+
+
+@pytest.fixture
+def shown(shared: Shared) -> Iterator[Any]:
+    """The same as it was when opened; at the end it may have complained of nothing."""
+    yield shared.page
+    assert shared.put_back() == []
 
 
 def column(page: Any, title: str) -> list[str]:
@@ -19,7 +36,10 @@ def column(page: Any, title: str) -> list[str]:
         text.replace("\n", " ").split(" ↕")[0] for text in page.locator(".board thead th").all_inner_texts()
     ]
     at = titles.index(title)
-    return [row.locator("th, td").nth(at).inner_text() for row in page.locator(SHOWN).all()]
+    texts: list[str] = page.locator(SHOWN).evaluate_all(
+        "(rows, at) => rows.map(row => row.cells[at].innerText)", at
+    )
+    return texts
 
 
 def sort_by(page: Any, title: str) -> Any:
@@ -29,70 +49,64 @@ def sort_by(page: Any, title: str) -> Any:
 # -- the table -----------------------------------------------------------------------------------------------
 
 
-def test_the_table_sorts_by_the_number_behind_the_text(browser: Browser, page: Path) -> None:
-    opened = browser.open(page, charts=False)
-    assert opened.locator(SHOWN).count() == ROWS
-    button = sort_by(opened, "parameters")
+def test_the_table_sorts_by_the_number_behind_the_text(shown: Any) -> None:
+    assert shown.locator(SHOWN).count() == ROWS
+    button = sort_by(shown, "parameters")
     button.click()
-    sizes = column(opened, "parameters")
+    sizes = column(shown, "parameters")
     assert sizes == ["20.0 M", *["50,000"] * 3, *["1,000"] * 4]
-    assert opened.locator("th[aria-sort]").all_inner_texts() == ["parameters"]
-    assert opened.locator("th[aria-sort]").get_attribute("aria-sort") == "descending"
+    assert shown.locator("th[aria-sort]").all_inner_texts() == ["parameters"]
+    assert shown.locator("th[aria-sort]").get_attribute("aria-sort") == "descending"
     button.click()
-    assert column(opened, "parameters") == sizes[::-1]
-    assert opened.locator("th[aria-sort]").get_attribute("aria-sort") == "ascending"
+    assert column(shown, "parameters") == sizes[::-1]
+    assert shown.locator("th[aria-sort]").get_attribute("aria-sort") == "ascending"
 
 
-def test_missing_numbers_stay_last_whatever_the_order(browser: Browser, page: Path) -> None:
-    opened = browser.open(page, charts=False)
+def test_missing_numbers_stay_last_whatever_the_order(shown: Any) -> None:
     for _ in range(2):
-        sort_by(opened, "gain").click()
-        gains = column(opened, "gain, points")
+        sort_by(shown, "gain").click()
+        gains = column(shown, "gain, points")
         assert gains[-3:] == ["—"] * 3  # the teacher and two baselines
         assert "—" not in gains[:-3]
 
 
-def test_the_keyboard_sorts(browser: Browser, page: Path) -> None:
-    opened = browser.open(page, charts=False)
-    sort_by(opened, "model").focus()
-    opened.keyboard.press("Enter")
-    assert opened.locator("th[aria-sort]").get_attribute("aria-sort") == "ascending"
-    names = column(opened, "model")
+def test_the_keyboard_sorts(shown: Any) -> None:
+    sort_by(shown, "model").focus()
+    shown.keyboard.press("Enter")
+    assert shown.locator("th[aria-sort]").get_attribute("aria-sort") == "ascending"
+    names = column(shown, "model")
     assert names == sorted(names)
-    opened.keyboard.press("Tab")
-    assert opened.evaluate("document.activeElement.closest('th').innerText").startswith("augmenter")
+    shown.keyboard.press("Tab")
+    assert shown.evaluate("document.activeElement.closest('th').innerText").startswith("augmenter")
 
 
-def test_words_and_facets_filter_the_table_and_dim_the_charts(browser: Browser, page: Path) -> None:
-    opened = browser.open(page)
-    out = opened.locator(".filters output")
-    opened.get_by_label("Filter", exact=True).fill("small KL")
-    assert column(opened, "model") == ["small"] * 2
+def test_words_and_facets_filter_the_table_and_dim_the_charts(shown: Any) -> None:
+    out = shown.locator(".filters output")
+    shown.get_by_label("Filter", exact=True).fill("small KL")
+    assert column(shown, "model") == ["small"] * 2
     assert out.inner_text() == f"2 of {ROWS} rows"
-    faded = opened.locator("#emotion-local-parameters .points path.point").evaluate_all(
+    faded = shown.locator("#emotion-local-parameters .points path.point").evaluate_all(
         "all => all.filter(one => getComputedStyle(one).opacity < 0.5).length"
     )
     assert faded == ROWS - 2
-    opened.get_by_role("button", name="Clear").click()
-    opened.locator(".filters output", has_text=re.compile(f"^{ROWS} rows$")).wait_for(timeout=10_000)
-    opened.locator("select[name=role]").select_option("distilled")
-    opened.locator("select[name=augmenter]").select_option("mask")
-    assert column(opened, "model") == ["wide", "small"]
+    shown.get_by_role("button", name="Clear").click()
+    shown.locator(".filters output", has_text=re.compile(f"^{ROWS} rows$")).wait_for(timeout=10_000)
+    shown.locator("select[name=role]").select_option("distilled")
+    shown.locator("select[name=augmenter]").select_option("mask")
+    assert column(shown, "model") == ["wide", "small"]
     assert out.inner_text() == f"2 of {ROWS} rows"
 
 
-def test_facets_with_one_value_are_not_asked_for(browser: Browser, page: Path) -> None:
-    opened = browser.open(page, charts=False)
-    names = opened.locator("form[role=search] select").evaluate_all("all => all.map(one => one.name)")
+def test_facets_with_one_value_are_not_asked_for(shown: Any) -> None:
+    names = shown.locator("form[role=search] select").evaluate_all("all => all.map(one => one.name)")
     assert names == ["role", "student", "augmenter", "loss"]  # there is one teacher
 
 
 # -- charts --------------------------------------------------------------------------------------------------
 
 
-def test_every_chart_is_drawn_and_has_its_table(browser: Browser, page: Path) -> None:
-    opened = browser.open(page)
-    charts = opened.locator("figure.chart")
+def test_every_chart_is_drawn_and_has_its_table(shown: Any) -> None:
+    charts = shown.locator("figure.chart")
     assert charts.count() == 10
     for chart in charts.all():
         assert chart.locator(".main-svg").count() >= 1, chart.get_attribute("id")
@@ -100,31 +114,29 @@ def test_every_chart_is_drawn_and_has_its_table(browser: Browser, page: Path) ->
         assert "table below" in (chart.locator(".plot").get_attribute("aria-label") or "")
 
 
-def test_points_tell_what_they_are(browser: Browser, page: Path) -> None:
-    opened = browser.open(page)
-    point = opened.locator("#emotion-local-parameters .points path.point").first
+def test_points_tell_what_they_are(shown: Any) -> None:
+    point = shown.locator("#emotion-local-parameters .points path.point").first
     point.scroll_into_view_if_needed()
     point.hover(force=True)
-    tip = opened.locator("#emotion-local-parameters .hoverlayer .hovertext")
+    tip = shown.locator("#emotion-local-parameters .hoverlayer .hovertext")
     tip.wait_for(timeout=10_000)
     assert "big (teacher)" in tip.text_content()
     assert "accuracy 91.7 %" in tip.text_content()
     assert "20.0 M parameters" in tip.text_content()
 
 
-def test_a_closer_look_follows_its_rows(browser: Browser, page: Path) -> None:
-    opened = browser.open(page)
-    numbers = opened.locator("#emotion-local-classes .numbers")
+def test_a_closer_look_follows_its_rows(shown: Any) -> None:
+    numbers = shown.locator("#emotion-local-classes .numbers")
     assert "wide · mask · kl" in numbers.text_content()  # the best student, beside its teacher
     assert "big (teacher)" in numbers.text_content()
-    row = opened.locator("select[name=row]")
+    row = shown.locator("select[name=row]")
     row.select_option(label="small · none · mse: 70.4 %")
     assert "small · none · mse" in numbers.text_content()
     assert "wide" not in numbers.text_content()
-    legend = opened.locator("#emotion-local-classes .legendtext").all_text_contents()
+    legend = shown.locator("#emotion-local-classes .legendtext").all_text_contents()
     assert legend == ["small · none · mse", "big (teacher)"]
     # 84 and 85 of 120 right, 40 texts of each class: 28, 28, 28 and 29, 28, 28.
-    grid = opened.locator("#emotion-local-confusion tbody tr").evaluate_all(
+    grid = shown.locator("#emotion-local-confusion tbody tr").evaluate_all(
         "rows => rows.map(row => [...row.cells].map(cell => cell.textContent))"
     )
     assert grid == [
@@ -134,12 +146,11 @@ def test_a_closer_look_follows_its_rows(browser: Browser, page: Path) -> None:
     ]
 
 
-def test_a_click_on_a_point_looks_closer(browser: Browser, page: Path) -> None:
-    opened = browser.open(page)
-    point = opened.locator("#emotion-local-latency .points path.point").first
+def test_a_click_on_a_point_looks_closer(shown: Any) -> None:
+    point = shown.locator("#emotion-local-latency .points path.point").first
     point.scroll_into_view_if_needed()
     point.click(force=True)
-    assert opened.locator("select[name=row]").evaluate("one => one.selectedOptions[0].text").startswith("big")
+    assert shown.locator("select[name=row]").evaluate("one => one.selectedOptions[0].text").startswith("big")
 
 
 def test_tasks_are_shown_one_at_a_time(browser: Browser, page_of_tasks: Path) -> None:
@@ -157,19 +168,18 @@ def test_tasks_are_shown_one_at_a_time(browser: Browser, page_of_tasks: Path) ->
 # -- how it looks --------------------------------------------------------------------------------------------
 
 
-def test_the_theme_follows_the_system_and_the_button(browser: Browser, page: Path) -> None:
-    opened = browser.open(page, color_scheme="dark")
+def test_the_theme_follows_the_system_and_the_button(shown: Any) -> None:
 
     def colours() -> tuple[str, str]:
-        body = opened.evaluate("getComputedStyle(document.body).backgroundColor")
+        body = shown.evaluate("getComputedStyle(document.body).backgroundColor")
         text = "getComputedStyle(document.querySelector('.xtick text')).fill"
-        return body, opened.evaluate(text)
+        return body, shown.evaluate(text)
 
     dark = colours()
     assert dark == ("rgb(14, 17, 22)", "rgb(232, 234, 237)")
-    opened.get_by_role("button", name="Light theme").press("Enter")
+    shown.get_by_role("button", name="Light theme").press("Enter")
     assert colours() == ("rgb(246, 247, 249)", "rgb(27, 31, 36)")
-    opened.get_by_role("button", name="Dark theme").click()
+    shown.get_by_role("button", name="Dark theme").click()
     assert colours() == dark
 
 
@@ -178,12 +188,14 @@ def test_no_width_scrolls_sideways(browser: Browser, page_of_tasks: Path) -> Non
     for width in (320, 390, 768, 1280):
         opened.set_viewport_size({"width": width, "height": 800})
         opened.wait_for_timeout(300)  # charts follow the width when it rests
-        assert opened.evaluate("document.documentElement.scrollWidth") <= width
+        narrow = "width => document.documentElement.scrollWidth <= width"
+        opened.wait_for_function(narrow, arg=width, timeout=10_000)
         board = opened.locator("section.task:not([hidden]) .board")
         assert board.evaluate("table => table.parentElement.clientWidth") <= width  # it scrolls in its box
-        for figure in opened.locator("section.task:not([hidden]) .plot").all():
-            right = figure.evaluate("one => one.querySelector('.main-svg').getBoundingClientRect().right")
-            assert right <= width
+        rights = opened.locator("section.task:not([hidden]) .plot").evaluate_all(
+            "all => all.map(one => one.querySelector('.main-svg').getBoundingClientRect().right)"
+        )
+        assert rights and max(rights) <= width
 
 
 def test_tables_can_be_read_without_scripts(browser: Browser, page_of_tasks: Path) -> None:

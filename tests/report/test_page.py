@@ -140,21 +140,25 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         yield from places(item, (*path, key))
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(4))
 def test_what_no_schema_checks_costs_a_chart_and_never_the_page(seed: int) -> None:
     generator = random.Random(seed)
     whole = Results(("emotion", "reviews"))
+    for one in whole.records:
+        if one["role"] != "teacher":  # whose curves alone are long enough to be thinned
+            del dict(one)["history"][4:]
     ran = 0
     for _ in range(60):
-        records = copy.deepcopy(whole.records)
-        changed = generator.choice(records)
+        records = list(whole.records)
+        at = generator.randrange(len(records))
+        changed: Any = copy.deepcopy(records[at])
         *path, last = generator.choice(list(places(changed)))
-        inside: Any = changed
+        inside = changed
         for key in path:
             inside = inside[key]
         inside[last] = copy.deepcopy(generator.choice(ODD))
         try:
-            records = [record.check(one) for one in records]
+            records[at] = record.check(changed)
         except HarnessError:
             continue
         board = build(records, whole.predictions)

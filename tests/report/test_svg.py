@@ -9,16 +9,31 @@ from reporting import HOSTILE, Results, hostile
 
 from harness import HarnessError, report
 from harness.report import svg
+from harness.report.figures import Chart
+
+TAME = ("parameters", "confusion")
 
 
 def written(results: Results, folder: Path) -> list[Path]:
     return report.write_charts(results.board, results.records, results.predictions, folder)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def can_draw() -> None:
     if why := svg.missing():
         pytest.skip(why)
+
+
+def some(results: Results, *names: str) -> list[Chart]:
+    """The charts of those names, without what needs predictions."""
+    return [chart for chart in svg.all_charts(results.board, results.records, {}) if chart.id.endswith(names)]
+
+
+@pytest.fixture(scope="module")
+def drawn(can_draw: None, results: Results, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two tame charts and then the hostile ones, by one browser."""
+    wanted = [*some(results, *TAME), *some(hostile(), "transfer", "classes")]
+    return svg.write(wanted, tmp_path_factory.mktemp("drawn"))
 
 
 def test_every_chart_of_the_page_is_drawn(results: Results) -> None:
@@ -37,14 +52,8 @@ def test_sample_corpora_are_drawn_only_where_there_is_nothing_else() -> None:
     assert not any("sample" in name for name in names)
 
 
-@pytest.mark.usefixtures("can_draw")
-def test_charts_are_svg_and_the_same_each_time(results: Results, tmp_path: Path) -> None:
-    made = [
-        c
-        for c in svg.all_charts(results.board, results.records, {})
-        if c.id.endswith(("parameters", "confusion"))
-    ]
-    first, second = (svg.write(made, tmp_path / name) for name in ("a", "b"))
+def test_charts_are_svg_and_the_same_each_time(results: Results, drawn: list[Path], tmp_path: Path) -> None:
+    first, second = drawn[: len(TAME)], svg.write(some(results, *TAME), tmp_path)
     assert [path.name for path in first] == ["emotion-local-parameters.svg", "emotion-local-confusion.svg"]
     for one, other in zip(first, second, strict=True):
         assert one.read_bytes() == other.read_bytes()
@@ -56,17 +65,10 @@ def test_charts_are_svg_and_the_same_each_time(results: Results, tmp_path: Path)
     assert "big (teacher)" in text
 
 
-@pytest.mark.usefixtures("can_draw")
-def test_hostile_names_are_texts_in_charts(tmp_path: Path) -> None:
-    results = hostile()
-    made = [
-        c
-        for c in svg.all_charts(results.board, results.records, {})
-        if c.id.endswith(("transfer", "classes"))
-    ]
-    assert made
-    for path in svg.write(made, tmp_path):
-        assert path.parent == tmp_path
+def test_hostile_names_are_texts_in_charts(drawn: list[Path]) -> None:
+    assert drawn[len(TAME) :]
+    for path in drawn[len(TAME) :]:
+        assert path.parent == drawn[0].parent
         root = ElementTree.parse(path).getroot()
         tags = {element.tag.rpartition("}")[2] for element in root.iter()}
         assert not tags & {"script", "img", "image", "foreignObject", "a"}, tags

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
-from components import SUITE, Home, Inline, perform_in, plan_of
+from components import SUITE, Home, Inline, installed, perform_in, plan_of
 
 from harness import catalog
 from harness.plan import Cell, Plan
@@ -26,6 +28,22 @@ MIXED = FULL.replace(
 
 def ran(plan: Plan, home: Home) -> Schedule:
     return run(plan, Store(home.store), Inline(home.store), lambda event: None)
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory, toy_site: Path) -> Path:
+    """The store of a run of FULL; not to be changed."""
+    home = Home(tmp_path_factory.mktemp("measured"), toy_site)
+    with installed(home):
+        ran(plan_of(FULL), home)
+    return home.store
+
+
+@pytest.fixture
+def full(measured: Path, toys: Home) -> Home:
+    """The toys, with a store in which FULL has run: its steps are there to be found."""
+    shutil.copytree(measured, toys.store)
+    return toys
 
 
 def collected(plan: Plan, schedule: Schedule, home: Home) -> list[Record]:
@@ -58,9 +76,9 @@ def test_every_cell_that_ended_has_a_record(toys: Home) -> None:
         assert one["reason"] == ""
 
 
-def test_what_a_record_says(toys: Home) -> None:
+def test_what_a_record_says(full: Home) -> None:
     plan = plan_of(FULL)
-    records = collected(plan, ran(plan, toys), toys)
+    records = collected(plan, ran(plan, full), full)
     one = of(records, role="distilled", augmenter="toy-shuffle", seed=1)[0]
     assert one["task"] == {
         "name": "toy",
@@ -110,9 +128,9 @@ def test_what_a_record_says(toys: Home) -> None:
     assert provenance["packages"]["numpy"]
 
 
-def test_a_distilled_student_has_its_share_of_the_teacher(toys: Home) -> None:
+def test_a_distilled_student_has_its_share_of_the_teacher(full: Home) -> None:
     plan = plan_of(FULL)
-    records = collected(plan, ran(plan, toys), toys)
+    records = collected(plan, ran(plan, full), full)
     (teacher,) = of(records, role="teacher")
     for one in of(records, role="distilled"):
         share = one["metrics"]["accuracy"] / teacher["metrics"]["accuracy"]
@@ -128,10 +146,10 @@ def test_a_distilled_student_has_its_share_of_the_teacher(toys: Home) -> None:
         assert "labelling_s" not in one["cost"]
 
 
-def test_what_went_wrong_is_a_record_with_its_reason(toys: Home) -> None:
+def test_what_went_wrong_is_a_record_with_its_reason(full: Home) -> None:
     text = MIXED + '\n    [[student]]\n    use = "toy-strict"\n    \n    [[loss]]\n    use = "toy-hidden"\n'
     plan = plan_of(text)
-    records = collected(plan, ran(plan, toys), toys)
+    records = collected(plan, ran(plan, full), full)
     assert len(records) == len(plan.cells)
     found: dict[tuple[str, str], set[tuple[str, str]]] = {}
     for one in records:
@@ -206,37 +224,37 @@ def test_open_cells_are_left_out(toys: Home) -> None:
 # -- what may be damaged or gone while records are made ----------------------------------------------------
 
 
-def test_a_cell_that_is_damaged_meanwhile_is_left_out(toys: Home) -> None:
+def test_a_cell_that_is_damaged_meanwhile_is_left_out(full: Home) -> None:
     plan = plan_of(FULL)
-    schedule = ran(plan, toys)
+    schedule = ran(plan, full)
     cell = plan.cells[-1]
-    (toys.store / "evaluation" / cell.steps["evaluation"] / "predictions.safetensors").unlink()
-    records = collected(plan, schedule, toys)
+    (full.store / "evaluation" / cell.steps["evaluation"] / "predictions.safetensors").unlink()
+    records = collected(plan, schedule, full)
     assert cell.key not in {one["cell"] for one in records}
     assert len(records) == 6
-    assert prepare(plan, Store(toys.store)).unfinished == 1
+    assert prepare(plan, Store(full.store)).unfinished == 1
 
 
-def test_a_teacher_that_is_damaged_meanwhile_costs_shares_only(toys: Home) -> None:
+def test_a_teacher_that_is_damaged_meanwhile_costs_shares_only(full: Home) -> None:
     plan = plan_of(FULL)
-    schedule = ran(plan, toys)
+    schedule = ran(plan, full)
     (teacher,) = (cell for cell in plan.cells if cell.role == "teacher")
     students = Plan(plan.suite, tuple(c for c in plan.cells if c.role == "distilled"), plan.steps)
-    (toys.store / "evaluation" / teacher.steps["evaluation"] / "manifest.json").write_text("{}")
+    (full.store / "evaluation" / teacher.steps["evaluation"] / "manifest.json").write_text("{}")
     for _ in ("found damaged", "not there any more"):
-        records = collected(students, schedule, toys)
+        records = collected(students, schedule, full)
         assert len(records) == 4
         assert {one["metrics"]["teacher_share"] for one in records} == {None}
 
 
-def test_models_that_were_deleted_leave_scores_without_sizes(toys: Home) -> None:
+def test_models_that_were_deleted_leave_scores_without_sizes(full: Home) -> None:
     plan = plan_of(FULL)
-    schedule = ran(plan, toys)
-    store = Store(toys.store)
+    schedule = ran(plan, full)
+    store = Store(full.store)
     for step in plan.steps.values():
         if step.kind in ("student", "teacher", "data"):
             store.remove(step.kind, step.key)
-    records = collected(plan, schedule, toys)
+    records = collected(plan, schedule, full)
     assert len(records) == 7
     for one in records:
         assert one["metrics"]["accuracy"] > 0
@@ -244,27 +262,27 @@ def test_models_that_were_deleted_leave_scores_without_sizes(toys: Home) -> None
         assert "train" not in one["task"]
 
 
-def test_an_unknown_headline_costs_the_share_only(toys: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_headline_costs_the_share_only(full: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = plan_of(FULL)
-    schedule = ran(plan, toys)
+    schedule = ran(plan, full)
     monkeypatch.setattr(type(plan.cells[0].task), "headline", "acuracy")
-    records = collected(plan, schedule, toys)
+    records = collected(plan, schedule, full)
     assert {one["metrics"]["teacher_share"] for one in of(records, role="distilled")} == {None}
 
 
 @pytest.mark.parametrize("with_model", [True, False])
-def test_an_export_is_weighed(toys: Home, monkeypatch: pytest.MonkeyPatch, with_model: bool) -> None:
+def test_an_export_is_weighed(full: Home, monkeypatch: pytest.MonkeyPatch, with_model: bool) -> None:
     from toykit.models import Toy
 
     monkeypatch.setattr(Toy, "exports", True)
     plan = plan_of(FULL)
-    schedule = ran(plan, toys)
-    records = collected(plan, schedule, toys)
+    schedule = ran(plan, full)
+    records = collected(plan, schedule, full)
     (one,) = of(records, role="baseline", seed=0)
     assert one["export"] == {"exported": False, "reason": "Centroids has no ONNX form"}
     assert set(one["size_bytes"]) == {"model"}
 
-    store = Store(toys.store)
+    store = Store(full.store)
     (cell,) = (cell for cell in plan.cells if cell.key == one["cell"])
     store.remove("export", cell.steps["export"])
     if not with_model:
@@ -273,7 +291,7 @@ def test_an_export_is_weighed(toys: Home, monkeypatch: pytest.MonkeyPatch, with_
         (folder / "model.onnx").write_bytes(b"x" * 123)
         made = {"started": "2000-01-01", "finished": "2099-01-01", "seconds": 1.0}
         store.publish("export", cell.steps["export"], folder, {"exported": True}, made)
-    (one,) = of(collected(plan, schedule, toys), role="baseline", seed=0)
+    (one,) = of(collected(plan, schedule, full), role="baseline", seed=0)
     assert one["size_bytes"]["onnx"] == 123
     assert ("model" in one["size_bytes"]) == with_model
     assert one["artefacts"]["export"] == cell.steps["export"]
@@ -284,7 +302,7 @@ def test_an_export_is_weighed(toys: Home, monkeypatch: pytest.MonkeyPatch, with_
     store.remove("export", cell.steps["export"])
     with store.workspace("x") as folder:
         store.publish("export", cell.steps["export"], folder, {"exported": True, "forms": forms}, made)
-    (one,) = of(collected(plan, schedule, toys), role="baseline", seed=0)
+    (one,) = of(collected(plan, schedule, full), role="baseline", seed=0)
     assert {form: size for form, size in one["size_bytes"].items() if form != "model"} == {
         "onnx": 9,
         "numpy": 3,
@@ -313,10 +331,10 @@ def test_a_cell_is_as_well_as_its_worst_goal(
     assert verdict(cell, lambda key: outcomes.get(kinds[key], Outcome("done"))) == expected
 
 
-def test_artefacts_are_shared_and_records_are_not(toys: Home) -> None:
+def test_artefacts_are_shared_and_records_are_not(full: Home) -> None:
     plan = plan_of(FULL)
-    schedule = ran(plan, toys)
-    store = Store(toys.store)
+    schedule = ran(plan, full)
+    store = Store(full.store)
     first = list(collect(plan, schedule.outcome, store, catalog.load()))
     artefact: Artefact | None = store.find("evaluation", plan.cells[-1].steps["evaluation"])
     assert artefact is not None

@@ -8,7 +8,6 @@ import random
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -548,26 +547,6 @@ def test_the_terminal_drops_what_does_not_fit_and_says_so(width: int) -> None:
     assert "90.0 ± 0.0" in text and "distilled" in text and "mlp" in text
     assert ("not shown" in text) == (width < 120)
     assert ("80,102" in text) == ("parameters" not in text.partition("not shown")[2])
-
-
-@pytest.mark.skipif(sys.gettrace() is not None, reason="coverage slows it several times")
-def test_a_thousand_records_are_quick() -> None:
-    runs = [latency("torch", 0.1), latency("onnx", 0.01)]
-    metrics = {f"metric_{i}": 0.5 for i in range(10)} | {"accuracy": 0.9}
-    records = [
-        make("distilled", 0.9, seed, student=part("mlp", width=width), metrics=metrics, latency=runs)
-        for width in range(334)
-        for seed in range(3)
-    ]
-    to_markdown(build(records[:1])), to_rich(build(records[:1]))  # imports
-    took = []
-    for _ in range(3):
-        start = time.process_time()  # whatever else this machine does meanwhile
-        board = build(records)
-        for render in (to_markdown, to_csv, to_json, to_rich):
-            render(board)
-        took.append(time.process_time() - start)
-    assert min(took) < 0.7
 
 
 def test_importing_is_cheap() -> None:

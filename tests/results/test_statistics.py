@@ -152,7 +152,7 @@ def test_where_seeds_decide_the_interval_is_students() -> None:
     shares = [0.70, 0.74, 0.81]  # far apart for so many examples
     row = [classes(gold, rng.random(len(gold)) >= share) for share in shares]
     scores = [float(np.mean(one.predicted == 0)) for one in row]
-    low, high = estimate("accuracy", [row]).interval(0)
+    low, high = estimate("accuracy", [row], resamples=300).interval(0)
     reference = scipy.stats.t.interval(0.95, 2, np.mean(scores), scipy.stats.sem(scores))
     assert (low, high) == pytest.approx(reference, abs=0.004)
 

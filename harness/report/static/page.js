@@ -7,6 +7,8 @@
   const isData = new Set(plain);
   const coarse = matchMedia("(pointer: coarse)");
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
+  const whole = new Intl.NumberFormat("en-US");
+  const rounded = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 4 });
   const config = {
     responsive: true,
     displaylogo: false,
@@ -111,7 +113,7 @@
     if (tag === "th") node.scope = "col";
     if (value === null || value === undefined) node.textContent = "—";
     else if (typeof value !== "number") node.textContent = value;
-    else node.textContent = value.toLocaleString("en-US", Number.isInteger(value) ? {} : { maximumSignificantDigits: 4 });
+    else node.textContent = (Number.isInteger(value) ? whole : rounded).format(value);
     return node;
   }
 
@@ -288,7 +290,8 @@
 
   async function unpack() {
     const packed = atob(document.getElementById("plotly").textContent.trim());
-    const bytes = Uint8Array.from(packed, (char) => char.charCodeAt(0));
+    const bytes = new Uint8Array(packed.length);
+    for (let i = 0; i < bytes.length; i++) bytes[i] = packed.charCodeAt(i);
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
     const script = document.createElement("script");
     script.textContent = await new Response(stream).text();
