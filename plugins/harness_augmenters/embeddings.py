@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import harness
 from harness_augmenters.blocks import Probability, Words
@@ -35,16 +35,19 @@ TABLES = (  # what architectures call the table of subwords, (subwords, width)
 class EmbeddingReplace(Substitution):
     """Words become one of their nearest neighbours in a pretrained model's embeddings (Jiao et al., 2020).
 
-    A word's vector is the mean of its subwords' in the model's input embeddings, and the neighbours are of
-    the corpus, by cosine. (The paper asks a masked language model instead, and GloVe where a word is several
-    subwords.) Neighbours may well be opposites: what the new text then says, the teacher tells. Punctuation
-    around a word stays, and so does its case. Words that the corpus has once stay.
+    A word's vector is the mean of its subwords' in the model's input embeddings, and the neighbours are by
+    cosine: other words of the corpus or, ``among = "model"``, those that are a subword of the model too. So
+    a student comes to know words that its training texts do not have. (The paper asks a masked language
+    model instead, and GloVe where a word is several subwords.) Neighbours may well be opposites: what the
+    new text then says, the teacher tells. Punctuation around a word stays, and so does its case. Words that
+    the corpus has once stay.
     """
 
     name = "embedding-replace"
 
     probability: Probability = 0.4  # for each word
     neighbours: Annotated[int, harness.Gt(0)] = 15  # nearest words, all as likely
+    among: Literal["corpus", "model"] = "corpus"  # where neighbours come from; the corpus' are in both
     embeddings: harness.Teacher = field(default_factory=MiniLM)  # whose; it need not be the cell's teacher
 
     def check(self) -> None:
@@ -63,18 +66,24 @@ class EmbeddingReplace(Substitution):
         """The words of the corpus, with the neighbours of each."""
         import numpy as np
 
+        folder = self.embeddings.folder()  # type: ignore[attr-defined]
         words = frequent(corpus)
-        vectors = word_vectors(self.embeddings.folder(), words)  # type: ignore[attr-defined]
+        vectors = word_vectors(folder, words)
         known = np.flatnonzero(np.linalg.norm(vectors, axis=1) > 0)
-        near = nearest(vectors[known], self.neighbours)
-        return _Near([words[i] for i in known.tolist()], near)
+        words, vectors, own = [words[i] for i in known.tolist()], vectors[known], len(known)
+        if self.among == "model":
+            seen = {word.lower() for word in words}
+            more = {word.lower(): word for word in whole_words(folder) if word.lower() not in seen}
+            words += more.values()
+            vectors = np.concatenate([vectors, word_vectors(folder, list(more.values()))])
+        return _Near(words, nearest(vectors, self.neighbours, own))
 
 
 @dataclass
 class _Near:
     """Substitutes that are near; a code stands for a word as it is written, with its punctuation."""
 
-    words: Sequence[str]  # (V,), as they are mostly written
+    words: Sequence[str]  # (W,), as they are mostly written; the corpus' are the first V
     near: NDArray[np.int64]  # (V, K) places in `words`
     places: dict[str, int] = field(init=False)  # of lower-cased words
     codes: dict[str, int] = field(default_factory=dict)
@@ -83,7 +92,7 @@ class _Near:
     )  # by code: place, before, word, behind
 
     def __post_init__(self) -> None:
-        self.places = {word.lower(): place for place, word in enumerate(self.words)}
+        self.places = {word.lower(): place for place, word in enumerate(self.words[: len(self.near)])}
 
     def encode(self, block: Words, words: NDArray[np.intp]) -> NDArray[np.intp]:
         import numpy as np
@@ -131,18 +140,21 @@ def frequent(corpus: Sequence[str]) -> list[str]:
     return [forms[word].most_common(1)[0][0] for word, n in totals.most_common(VOCABULARY) if n >= RARE]
 
 
-def nearest(vectors: NDArray[np.float32], neighbours: int) -> NDArray[np.int64]:
-    """Of each vector, (V, D), the nearest others by cosine, nearest first, (V, K); K < V."""
+def nearest(vectors: NDArray[np.float32], neighbours: int, asked: int | None = None) -> NDArray[np.int64]:
+    """Of each of the first `asked` vectors (of all, where None), the nearest others among all, (W, D).
+
+    By cosine, nearest first: (asked, K), where K < W.
+    """
     import numpy as np
     from threadpoolctl import threadpool_limits
 
     wanted = max(min(neighbours, len(vectors) - 1), 0)
-    found = np.empty((len(vectors), wanted), dtype=np.int64)
+    found = np.empty((len(vectors) if asked is None else asked, wanted), dtype=np.int64)
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     # One thread: sums in another order could give other neighbours on another machine.
     with threadpool_limits(1):
-        for start in range(0, len(unit) if wanted else 0, 1024):
-            away = -unit[start : start + 1024] @ unit.T  # (B, V)
+        for start in range(0, len(found) if wanted else 0, 1024):
+            away = -unit[start : min(start + 1024, len(found))] @ unit.T  # (B, W)
             rows = np.arange(len(away))[:, None]
             away[rows[:, 0], start + rows[:, 0]] = np.inf
             best = np.sort(np.argpartition(away, wanted - 1, axis=1)[:, :wanted], axis=1)
@@ -167,6 +179,18 @@ def word_vectors(folder: Path, words: Sequence[str]) -> NDArray[np.float32]:
         if encoding.ids and unknown not in encoding.ids:
             vectors[row] = table[encoding.ids].mean(0)
     return vectors
+
+
+def whole_words(folder: Path) -> list[str]:
+    """The words that are one subword of a model, in the order of their ids."""
+    tokenizer = _tokenizer(folder)
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    ids = sorted(tokenizer.get_vocab().values())
+    words = [tokenizer.decode([number]).strip() for number in ids]
+    encoded = tokenizer.encode_batch([f" {word}" for word in words], add_special_tokens=False)
+    alone = zip(ids, words, encoded, strict=True)
+    return [word for number, word, encoding in alone if word.isalpha() and encoding.ids == [number]]
 
 
 def _tokenizer(folder: Path) -> Any:
