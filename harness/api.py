@@ -46,8 +46,13 @@ class Component:
     name: ClassVar[str] = ""  # kebab-case, as suites write it
     version: ClassVar[int] = 1  # raise it when results would change
     task_types: ClassVar[frozenset[str]] = frozenset({"classification"})  # which tasks it is for
-    accelerated: ClassVar[bool] = False  # a GPU speeds it up
+    accelerated: ClassVar[bool] = False  # a GPU speeds it up, so that where there is one it gets one
     mixed_precision: ClassVar[bool] = False  # its context may ask for bf16
+
+    @property
+    def runs_on_gpu(self) -> bool:
+        """Whether its models can run on a GPU, so that their latency is measured there too."""
+        return self.accelerated
 
     def check(self) -> None:
         """Raise ValueError, in one sentence, where fields contradict each other."""

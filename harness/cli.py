@@ -56,7 +56,10 @@ WHICH = _together(
     ),
     STORE,
     click.option(
-        "--devices", default="auto", show_default=True, help="auto, cpu, cpu:<workers>, cuda, cuda:<index>,…"
+        "--devices",
+        default="auto",
+        show_default=True,
+        help="auto, cpu, cpu:<workers>, cuda, cuda:<index>*<workers>,…",
     ),
 )
 RESULTS = results_option("Where tables go.")

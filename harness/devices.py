@@ -15,6 +15,9 @@ from pathlib import Path
 
 from harness.api import HarnessError, Precision
 
+_WORKERS_OF_A_CARD = 4  # more gain little: they take turns on it
+_MEMORY_OF_A_WORKER_GIB = 16  # enough to fine-tune a transformer of 300 million parameters
+
 
 @dataclass(frozen=True)
 class Slot:
@@ -47,55 +50,80 @@ def cpu_info() -> tuple[str, frozenset[str]]:
     return fields.get("model name", platform.machine()), frozenset(flags.split())
 
 
+@dataclass(frozen=True)
+class _Card:
+    """What nvidia-smi says of a GPU."""
+
+    uuid: str
+    memory_mib: int
+    name: str
+
+
 @cache
-def gpus() -> tuple[str, ...]:
-    """The names of the NVIDIA GPUs that torch could use here."""
+def _cards() -> tuple[_Card, ...]:
+    """The NVIDIA GPUs that torch could use here, as it numbers them."""
     if not shutil.which("nvidia-smi") or metadata.version("torch").endswith("+cpu"):
         return ()
-    query = ["nvidia-smi", "--query-gpu=uuid,name", "--format=csv,noheader"]
+    query = ["nvidia-smi", "--query-gpu=uuid,memory.total,name", "--format=csv,noheader,nounits"]
     try:
         found = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return ()
-    cards = [line.partition(", ") for line in found.splitlines() if line.strip()]
-    names = [name.strip() for _, _, name in cards]
+    cards = []
+    for line in filter(str.strip, found.splitlines()):
+        uuid, memory, name = (part.strip() for part in line.split(",", 2))
+        cards.append(_Card(uuid, int(memory) if memory.isdigit() else 0, name))  # some tell "[N/A]"
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
-        return tuple(names)
+        return tuple(cards)
     seen = []
     for one in map(str.strip, visible.split(",")):  # an index or the start of an identifier
-        numbers = [i for i, card in enumerate(cards) if one and (one == str(i) or card[0].startswith(one))]
-        if not numbers:
+        meant = [card for i, card in enumerate(cards) if one and (one == str(i) or card.uuid.startswith(one))]
+        if not meant:
             break  # CUDA too looks no further than the first that there is not
-        seen.append(names[numbers[0]])
+        seen.append(meant[0])
     return tuple(seen)
 
 
-def slots(devices: str = "auto") -> tuple[Slot, ...]:
-    """The slots for ``--devices``: "auto", "cpu", "cpu:4" (four workers), "cuda", "cuda:0,cuda:1".
+def gpus() -> tuple[str, ...]:
+    """The names of the NVIDIA GPUs that torch could use here."""
+    return tuple(card.name for card in _cards())
 
-    A GPU takes one step at a time, pinned. The cores that are left take one single-threaded step each.
+
+def _at_once(card: int) -> int:
+    """The steps that a GPU takes at once, where none are asked for: what its memory and the cores allow."""
+    cards = _cards()
+    room = cards[card].memory_mib // (_MEMORY_OF_A_WORKER_GIB * 1024)
+    return max(1, min(_WORKERS_OF_A_CARD, room, (cpu_count() - 1) // len(cards)))
+
+
+def slots(devices: str = "auto") -> tuple[Slot, ...]:
+    """The slots for ``--devices``: "auto", "cpu", "cpu:4" (four workers), "cuda", "cuda:0,cuda:1*6" (seven).
+
+    Small models leave most of a large GPU idle, so that it takes several steps at once, each in a process of
+    its own. The cores that are left take one single-threaded step each.
     """
-    if devices == "auto":
-        cards: Sequence[int] = range(len(gpus()))
-        workers = max(1, cpu_count() - len(cards))
-    elif re.fullmatch(r"cpu(:0*[1-9]\d{0,3})?", devices, re.ASCII):
-        cards = ()
-        workers = int(devices.partition(":")[2] or cpu_count())
-    elif devices.startswith("cuda"):
-        names = list(dict.fromkeys(name.strip() for name in devices.split(",")))
-        if names == ["cuda"]:
-            names = [f"cuda:{index}" for index in range(len(gpus()))] or ["cuda:0"]
-        wrong = [name for name in names if name not in {f"cuda:{i}" for i in range(len(gpus()))}]
-        if wrong:
+    if re.fullmatch(r"cpu(:0*[1-9]\d{0,3})?", devices, re.ASCII):
+        return (Slot("cpu"),) * int(devices.partition(":")[2] or cpu_count())
+    here = [f"cuda:{card}" for card in range(len(gpus()))]
+    if devices == "auto" and not here:
+        return (Slot("cpu"),) * cpu_count()
+    workers: list[str] = []
+    for part in ("cuda" if devices == "auto" else devices).split(","):
+        given = re.fullmatch(r"\s*(cuda(?::\w+)?)\s*(?:\*\s*([1-9]\d?))?\s*", part, re.ASCII)
+        if given is None:
             raise HarnessError(
-                f"--devices names {wrong[0]!r}, but this machine has {len(gpus())} usable GPUs"
+                f"--devices {devices!r} must be auto, cpu, cpu:<workers>, cuda or cuda:<index>,…, "
+                "each with *<workers> where it should take so many steps at once"
             )
-        cards = [int(name.partition(":")[2]) for name in names]
-        workers = 1
-    else:
-        raise HarnessError(f"--devices {devices!r} must be auto, cpu, cpu:<workers>, cuda or cuda:<index>,…")
-    return tuple(Slot(f"cuda:{card}") for card in cards) + (Slot("cpu"),) * workers
+        name, count = given.groups()
+        for card in (here or ["cuda:0"]) if name == "cuda" else [name]:
+            if card not in here:
+                raise HarnessError(f"--devices names {card!r}, but this machine has {len(here)} usable GPUs")
+            if card not in workers:  # named twice is named once
+                workers += [card] * int(count or _at_once(int(card.partition(":")[2])))
+    rest = max(1, cpu_count() - len(workers)) if devices == "auto" else 1
+    return tuple(map(Slot, workers)) + (Slot("cpu"),) * rest
 
 
 def precision(wanted: str, available: Sequence[Slot]) -> Precision:

@@ -191,6 +191,7 @@ def perform(step: Step, store: Store, slot: Slot, emit: Emit) -> Artefact:
                 "gpu": gpus()[0] if job.device != "cpu" and gpus() else None,
             }
             artefact = store.publish(step.kind, step.key, folder, result, made)
+        _release_gpu_memory()
         store.drop_checkpoints(step.key)
         store.add_timing(step.work, step.family, seconds)
         return artefact
@@ -203,6 +204,13 @@ def _reset_peak_memory() -> None:
     # Elsewhere than on Linux the peak is the process's, not the step's.
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def _release_gpu_memory() -> None:
+    """Give back what torch keeps for later: other workers may share the card."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def _peak_gpu_memory(device: str) -> int | None:

@@ -48,6 +48,11 @@ class TorchStudent(Student):
     patience: Annotated[int, Ge(0)] = 0  # validations without a better score before stopping; 0: never
     min_examples: Annotated[int, Ge(0)] = 0  # train on at least so many in all: a small set gets more epochs
 
+    @property
+    def runs_on_gpu(self) -> bool:
+        """See :class:`harness.api.Component`: any module can, however small."""
+        return True
+
     def featuriser(self, texts: Sequence[str]) -> Featuriser:
         """What turns texts into ids, fitted on the transfer set's texts."""
         raise NotImplementedError

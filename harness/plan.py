@@ -355,7 +355,7 @@ class _Planner:
                 needs=needs,
                 work=self._works[work],
                 family=f"{kind} {names}",
-                gpu=kind in _ACCELERATED and any(c.accelerated for c in components.values()),
+                gpu=kind in _ACCELERATED and any(_on_gpu(kind, c) for c in components.values()),
                 exclusive=kind == "latency",
             )
         return key
@@ -371,6 +371,10 @@ class _Planner:
         if id(component) not in self._bases:
             self._bases[id(component)] = _asked(component, component.base)
         return self._bases[id(component)]
+
+
+def _on_gpu(kind: str, component: Component) -> bool:
+    return component.runs_on_gpu if kind == "latency" else component.accelerated
 
 
 def _asked(component: Component, question: Callable[[], A]) -> A | HarnessError:

@@ -77,11 +77,11 @@ def prepare(
 
 
 def _fill(schedule: Schedule, executor: Executor, started: dict[str, float], observe: Observe) -> None:
-    """Give every free slot a step, as long as there is one for it."""
+    """Give every free slot a step, as long as there is one for it; a GPU's idle worker has a core too."""
     gpus = any(slot.is_gpu for slot in executor.slots)
-    for index in executor.free():
-        step = schedule.next(executor.slots[index].is_gpu, gpus)
-        if step is None:
+    free = [(index, executor.slots[index].is_gpu) for index in executor.free()]
+    for index, gpu in free + [(index, False) for index, gpu in free if gpu]:
+        if index not in executor.free() or (step := schedule.next(gpu, gpus)) is None:
             continue
         schedule.started(step.key)
         started[step.key] = time.monotonic()

@@ -81,6 +81,7 @@ def train(
     device = torch.device(context.device)
     if device.type == "cuda":  # same seed, same device: same weights
         torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing reads it
     module.to(device).train()
     epochs = max(settings.epochs, math.ceil(settings.min_examples / len(tokens)))
     scored_every = max(1, _SCORED // len(tokens))  # epochs

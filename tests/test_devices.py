@@ -15,8 +15,9 @@ import harness
 from harness import devices
 from harness.devices import Slot, precision, slots
 
-CARDS = "GPU-aaaa-1, NVIDIA H100\nGPU-bbbb-2, NVIDIA A10\n"
-CPU = Slot("cpu")
+CARDS = "GPU-aaaa-1, 81559, NVIDIA H100\nGPU-bbbb-2, 23028, NVIDIA A10\n"
+CPU, A10 = Slot("cpu"), Slot("cuda:1")
+H100 = [Slot("cuda:0")]
 
 Machine = Callable[..., None]
 
@@ -25,7 +26,7 @@ Machine = Callable[..., None]
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Machine]:
     """Make up a machine: what nvidia-smi says, which torch there is, what is visible, how many cores."""
     tool = tmp_path / "nvidia-smi"
-    found = (devices.gpus, devices.cpu_count, devices.cpu_info, devices.machine)
+    found = (devices._cards, devices.cpu_count, devices.cpu_info, devices.machine)
 
     def make(
         says: str = CARDS,
@@ -95,14 +96,20 @@ def test_a_tool_that_hangs_is_given_up(machine: Machine, monkeypatch: pytest.Mon
     [
         ({"says": ""}, "auto", [CPU] * 8),
         ({"says": "", "cores": 1}, "auto", [CPU]),
-        ({}, "auto", [Slot("cuda:0"), Slot("cuda:1")] + [CPU] * 6),  # a core to feed each card
-        ({"cores": 1}, "auto", [Slot("cuda:0"), Slot("cuda:1"), CPU]),
+        # As many steps at once as memory, cores and four allow; a core is left for each worker.
+        ({}, "auto", H100 * 3 + [A10] + [CPU] * 4),
+        ({"cores": 20}, "auto", H100 * 4 + [A10] + [CPU] * 15),
+        ({"cores": 1}, "auto", [*H100, A10, CPU]),
+        ({"says": "GPU-a, [N/A], NVIDIA GB10\n"}, "auto", [*H100] + [CPU] * 7),
         ({}, "cpu", [CPU] * 8),
         ({}, "cpu:3", [CPU] * 3),
-        ({}, "cuda", [Slot("cuda:0"), Slot("cuda:1"), CPU]),
-        ({}, "cuda:1", [Slot("cuda:1"), CPU]),
-        ({}, "cuda:1,cuda:0", [Slot("cuda:1"), Slot("cuda:0"), CPU]),
-        ({}, "cuda:1, cuda:1", [Slot("cuda:1"), CPU]),  # one step a card
+        ({}, "cuda", H100 * 3 + [A10, CPU]),
+        ({}, "cuda:1", [A10, CPU]),
+        ({}, "cuda:1,cuda:0*1", [A10, *H100, CPU]),
+        ({}, "cuda:1, cuda:1", [A10, CPU]),
+        ({}, "cuda:1*6", [A10] * 6 + [CPU]),
+        ({}, "cuda * 2", H100 * 2 + [A10] * 2 + [CPU]),
+        ({}, "cuda:1*2,cuda", [A10] * 2 + H100 * 3 + [CPU]),
     ],
 )
 def test_slots(machine: Machine, given: dict[str, Any], wanted: str, expected: list[Slot]) -> None:
@@ -111,18 +118,39 @@ def test_slots(machine: Machine, given: dict[str, Any], wanted: str, expected: l
 
 
 @pytest.mark.parametrize(
-    "wanted", ["", "gpu", "cpus", "cpu:", "cpu:0", "cpu:-1", "cpu:x", "cpu:²", "cpu:99999", "mps", "CPU"]
+    "wanted",
+    [
+        "",
+        "gpu",
+        "cpus",
+        "cpu:",
+        "cpu:0",
+        "cpu:-1",
+        "cpu:x",
+        "cpu:²",
+        "cpu:99999",
+        "mps",
+        "CPU",
+        "cuda:0,gpu",
+        "cudax",
+        "cuda*0",
+        "cuda*",
+        "cuda,",
+    ],
 )
 def test_devices_that_there_are_not(machine: Machine, wanted: str) -> None:
     machine()
-    expected = f"--devices {wanted!r} must be auto, cpu, cpu:<workers>, cuda or cuda:<index>,…"
+    expected = (
+        f"--devices {wanted!r} must be auto, cpu, cpu:<workers>, cuda or cuda:<index>,…, "
+        "each with *<workers> where it should take so many steps at once"
+    )
     with pytest.raises(harness.HarnessError) as error:
         slots(wanted)
     assert str(error.value) == expected
 
 
 @pytest.mark.parametrize(
-    ("wanted", "named"), [("cuda:2", "cuda:2"), ("cuda:0,gpu", "gpu"), ("cudax", "cudax")]
+    ("wanted", "named"), [("cuda:2", "cuda:2"), ("cuda:0,cuda:x*2", "cuda:x"), ("cuda:00", "cuda:00")]
 )
 def test_a_card_that_there_is_not(machine: Machine, wanted: str, named: str) -> None:
     machine()

@@ -43,7 +43,9 @@ class LocalExecutor:
     def submit(self, slot: int, step: Step) -> None:
         """See :class:`harness.executors.Executor`."""
         worker = self._workers[slot]
-        if worker is None or not worker.process.is_alive():
+        if worker is not None and worker.leaving:
+            worker.end()
+        if worker is None or worker.leaving or not worker.process.is_alive():
             log = Path(self._logs.name) / f"{slot}-{time.time_ns()}.log"
             worker = self._workers[slot] = _Worker(self._store, self.slots[slot], log)
         try:
@@ -98,6 +100,7 @@ class _Worker:
         self.connection, theirs = context.Pipe()
         self.log = log
         self.step: Step | None = None
+        self.leaving = False  # it ends by itself
         with _environment(slot):
             self.process = context.Process(target=_work, args=(theirs, store, slot, log), daemon=True)
             self.process.start()
@@ -114,6 +117,7 @@ class _Worker:
         try:
             while self.connection.poll():
                 event: Event = self.connection.recv()
+                self.leaving = event.details.pop("leaving", False)
                 if event.type not in ("progress", "warning"):
                     self.step = None
                 events.append(event)
@@ -199,7 +203,13 @@ def _work(connection: Connection, root: Path, slot: Slot, log: Path) -> None:
             return
         stream.seek(0)
         stream.truncate()
-        connection.send(_perform(step, store, slot, connection, log))
+        event = _perform(step, store, slot, connection, log)
+        cuda = sys.modules.get("harness.steps.cuda")
+        if leaving := cuda is not None and cuda.disordered:
+            event.details["leaving"] = True
+        connection.send(event)
+        if leaving:
+            return
 
 
 def _perform(step: Step, store: Store, slot: Slot, connection: Connection, log: Path) -> Event:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from harness.nn import TorchModel
 
 STEP = 16  # a graph has one shape: texts are padded to the next multiple
+disordered = False  # a capture failed in this process, after which its GPU's generator is of no more use
 CLOSE = 1e-3  # largest difference from the model itself, relative to the logits' size
 
 
@@ -67,6 +68,8 @@ class GraphedModel(Model):
             expected = model.predict(texts)
             found = np.concatenate([self.predict([text]) for text in texts])
         except Exception as error:  # CUDA's own, and what modules raise that cannot be captured
+            global disordered
+            disordered = True
             why = str(error).strip().partition("\n")[0] or type(error).__name__
             raise Unsupported(f"no CUDA graph: {why}") from error
         if not np.abs(expected - found).max() <= CLOSE * max(1.0, float(np.abs(expected).max())):

@@ -74,6 +74,9 @@ def _queries(examples: Examples) -> list[str]:
 
 def _on_gpu(job: Job, queries: Sequence[str]) -> Iterator[dict[str, Any]]:
     """The model, its graph under ONNX Runtime and as CUDA graphs, each where there is such a thing."""
+    import torch
+
+    torch.use_deterministic_algorithms(False)  # which a training in this process may have asked for
     model = job.model()
     yield from _measure(model, queries, job)
     if "onnx" in _forms(job):
@@ -86,7 +89,7 @@ def _on_gpu(job: Job, queries: Sequence[str]) -> Iterator[dict[str, Any]]:
     if isinstance(model, TorchModel):
         try:
             graphed = cuda.GraphedModel(model, queries)
-        except Unsupported as why:  # last, as a capture that fails may leave the device in disorder
+        except Unsupported as why:
             job.warn(str(why))
         else:
             yield from _measure(graphed, queries, job)

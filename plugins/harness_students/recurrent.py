@@ -39,6 +39,14 @@ class _Recurrent(Borrower, WordStudent):
     weight_dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0  # of recurrent weights (Merity et al., 2018)
     scale: Annotated[float, Gt(0)] = 0.1  # deviation of the initial embedding
 
+    @property
+    def products(self) -> int:
+        """See :class:`WordStudent`; borrowed embeddings are mapped to a width that is not known here."""
+        gates = 4 if self.cell == "lstm" else 3
+        directions = 2 if self.bidirectional else 1
+        inner = (self.layers - 1) * (directions + 1) * self.hidden**2
+        return directions * gates * (self.hidden * ((self.projection or self.width) + self.hidden) + inner)
+
     def check(self) -> None:
         """Only borrowed embeddings are projected."""
         if self.projection and self.embeddings == "own":

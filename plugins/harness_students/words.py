@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from harness.featurise import Words
 
+_WORTH_A_GPU = 32_000  # products for a word
+
 
 @dataclass(frozen=True, kw_only=True)
 class WordStudent(harness.TorchStudent):
@@ -26,6 +28,16 @@ class WordStudent(harness.TorchStudent):
     width: Annotated[int, Gt(0)] = 16  # of the embedding
     dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0  # of embedded words' features
     longest: Annotated[int, Gt(0)] = 128  # words; the rest of a text is not read
+
+    @property
+    def products(self) -> int:
+        """Multiplications for a word, about, behind the embedding."""
+        return 0
+
+    @property
+    def accelerated(self) -> bool:  # type: ignore[override]
+        """Of the smallest, a core trains as many a second as a whole GPU, which launches hardly keep busy."""
+        return self.products >= _WORTH_A_GPU
 
     def featuriser(self, texts: Sequence[str]) -> Words:
         """See :class:`harness.TorchStudent`."""
@@ -63,6 +75,11 @@ class Cnn(WordStudent):
     filters: Annotated[int, Gt(0)] = 32  # of each width
     spans: Annotated[tuple[Annotated[int, Gt(0)], ...], MinLen(1)] = (1, 2, 3)  # words that a filter sees
     scale: Annotated[float, Gt(0)] = 0.1  # deviation of the initial embedding
+
+    @property
+    def products(self) -> int:
+        """See :class:`WordStudent`."""
+        return self.width * self.filters * sum(self.spans)
 
     def module(self, size: int, classes: int) -> torch.nn.Module:
         """See :class:`harness.TorchStudent`."""

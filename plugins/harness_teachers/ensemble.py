@@ -48,6 +48,11 @@ class Ensemble(harness.Teacher):
         return any(member.accelerated for member in self.of)
 
     @property
+    def runs_on_gpu(self) -> bool:
+        """Whether any member can."""
+        return any(member.runs_on_gpu for member in self.of)
+
+    @property
     def task_types(self) -> frozenset[str]:  # type: ignore[override]
         """What every member is for."""
         return self.of[0].task_types.intersection(*(member.task_types for member in self.of))

@@ -242,6 +242,6 @@ def seen_rows_only(module: Classifier, *tables: Tokens) -> Iterator[tuple[Tokens
         if isinstance(module, TokenClassifier):
             module.size = marked
         with torch.no_grad():
-            full.weight[rows] = small.weight.cpu()
+            full.weight[rows] = small.weight.to(full.weight.device)
         encoder.set_input_embeddings(full)
         module.separator = separator

@@ -56,6 +56,11 @@ class Pupil(harness.Teacher):
         return self.student.accelerated
 
     @property
+    def runs_on_gpu(self) -> bool:
+        """As the student."""
+        return self.student.runs_on_gpu
+
+    @property
     def mixed_precision(self) -> bool:  # type: ignore[override]
         """As the student."""
         return self.student.mixed_precision
