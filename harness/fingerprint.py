@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from harness.api import Component
 
@@ -96,7 +97,22 @@ def _read(path: Path, module: str) -> tuple[str, tuple[tuple[str, str], ...]]:
             and isinstance(node.body[0].value.value, str)
         ):
             node.body = node.body[1:]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports
+    return hashlib.sha256(_spelled(tree).encode()).hexdigest(), imports
+
+
+def _spelled(node: Any) -> str:
+    """A syntax tree as text, alike for every Python: `ast.dump` shows empty fields that some do not have."""
+    if isinstance(node, list):
+        return f"[{','.join(map(_spelled, node))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    constant = isinstance(node, ast.Constant)
+    given = [
+        (name, value)
+        for name, value in ast.iter_fields(node)
+        if not (value is None or value == []) or (constant and name == "value")
+    ]
+    return f"{type(node).__name__}({','.join(f'{name}={_spelled(value)}' for name, value in given)})"
 
 
 def _imports(node: ast.AST, package: str) -> Iterator[tuple[str, str]]:

@@ -24,27 +24,29 @@ _EXPORT_NOISE = 1e-3  # as NOISE, for another runtime
 _ALIKE = 0.98  # share of decisions that another runtime must keep: outputs may be as good as equal
 
 
-def check_fits(component: Teacher | Student, fit: Fit) -> None:
+def check_fits(component: Teacher | Student, fit: Fit, device: str = "cpu") -> None:
     """That it fits all that it is for, twice the same, and that its models keep every rule of models."""
     must = Rules(component)
     with TemporaryDirectory() as name:
         root = Path(name)
         for number, classes in enumerate(widths_of(component)):
-            model, logits = fit_one(component, fit, root, classes)
+            model, logits = fit_one(component, fit, root, classes, device)
             if classes == HIDDEN:
                 check_masked(must, model)
             if number == 0 or classes in (TAGS, HIDDEN):
                 _check_predictions(must, model, classes)
-                equal = np.array_equal(fit_one(component, fit, root, classes)[1], logits)
+                equal = np.array_equal(fit_one(component, fit, root, classes, device)[1], logits)
                 must("the same seed must give the same predictions, to the bit", equal)
-            _check_saved(component, model, root / str(classes), classes)
+            _check_saved(component, model, root / str(classes), classes, device)
             if component.exports:
                 _check_export(must, model, root / str(classes), classes)
         if "classification" in component.task_types:
-            fit_one(component, fit, root, classes=2)
+            fit_one(component, fit, root, 2, device)
 
 
-def fit_one(component: Component, fit: Fit, root: Path, classes: int) -> tuple[Model, NDArray[np.float32]]:
+def fit_one(
+    component: Component, fit: Fit, root: Path, classes: int, device: str = "cpu"
+) -> tuple[Model, NDArray[np.float32]]:
     """A model of that many classes, and its predictions on the validation texts."""
     must = Rules(component)
     train, validation = tiny_examples(classes)
@@ -52,7 +54,7 @@ def fit_one(component: Component, fit: Fit, root: Path, classes: int) -> tuple[M
     kinds = {1: "texts with scores", TAGS: "tagged words", HIDDEN: "texts to tell hidden tokens of"}
     what = kinds.get(classes, f"texts of {classes} classes")
     with must.manage(f"it must fit {what}, lazy and read-only"):
-        model = fit(train, validation, CheckContext(scratch))
+        model = fit(train, validation, CheckContext(scratch, device=device))
     return model, _predict(must, model, validation.texts, what, classes)
 
 
@@ -86,7 +88,7 @@ def _check_predictions(must: Rules, model: Model, classes: int) -> None:
         )
 
 
-def _check_saved(component: Teacher | Student, model: Model, root: Path, classes: int) -> None:
+def _check_saved(component: Teacher | Student, model: Model, root: Path, classes: int, device: str) -> None:
     must = Rules(component)
     counted = model.parameters()
     counts = (counted.total, counted.trainable, counted.embedding)
@@ -102,7 +104,7 @@ def _check_saved(component: Teacher | Student, model: Model, root: Path, classes
     texts = [*tiny_examples(classes)[1].texts, *odd_texts(classes)]
     copy: Teacher | Student = pickle.loads(pickle.dumps(component))
     with must.manage("load must read what save wrote, from wherever it lies now"):
-        loaded = copy.load(moved, CheckContext(root.parent / "scratch"))
+        loaded = copy.load(moved, CheckContext(root.parent / "scratch", device=device))
     found = _predict(must, loaded, texts, "the texts of the model that was saved", classes)
     equal = np.allclose(found, model.predict(texts), rtol=1e-6, atol=1e-6)
     must("a model must predict the same when it was saved and loaded", equal)

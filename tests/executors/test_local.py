@@ -28,6 +28,7 @@ TROUBLES = (
     "",
     *("raise", "raise-nothing", "refuse", "print", "leave", "exit", "kill", "odd-signal", "memory"),
     *("full-disk", "unavailable", "hang", "gate", "warn", "numpy", "unplain", "nan", "shape"),
+    "disorder",
 )
 SUITE = f"{SMALL}    trouble = {{ sweep = {list(TROUBLES)} }}\n"
 
@@ -209,6 +210,19 @@ def test_a_worker_that_dies_while_idle_is_replaced(executor: LocalExecutor, plan
     process.join()
     executor.submit(0, student(plan, "raise"))
     assert process_of(executor, 0) is not process
+    assert ended(executor, student(plan, "raise"))[-1].details["reason"] == "ValueError: the toy broke"
+
+
+def test_a_worker_whose_gpu_is_in_disorder_makes_place_for_a_fresh_one(
+    executor: LocalExecutor, plan: Plan
+) -> None:
+    do(executor, student(plan, "raise"))
+    process = process_of(executor, 0)
+    (event,) = (e for e in do(executor, student(plan, "disorder")) if e.type == "done")
+    assert set(event.details) == {"seconds"}
+    executor.submit(0, student(plan, "raise"))  # at once, whether or not the old one has ended by now
+    assert process_of(executor, 0) is not process
+    assert not process.is_alive()
     assert ended(executor, student(plan, "raise"))[-1].details["reason"] == "ValueError: the toy broke"
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import harness
 from harness import catalog
@@ -57,6 +58,7 @@ DISTILLED: dict[str, Any] = {
     "longest": 16,
     "epochs": 1,
 }
+DEVICES = ("cpu", "cuda:0") if torch.cuda.is_available() else ("cpu",)
 OWN_FILES = ("file", "file-regression", "conll-file", "text-file")  # tasks on these can be read anywhere
 MEMBERS = [{"use": "mask", "probability": 0.5}, {"use": "ngram"}]
 
@@ -185,11 +187,19 @@ def test_all_plugins_load() -> None:
     assert {entry.kind for entry in OURS} == set(catalog.HOOKS.values())
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize(("entry", "table"), cases())
 def test_component(
-    entry: Entry, table: dict[str, Any], folder_of: Folder, folder: Path, monkeypatch: pytest.MonkeyPatch
+    entry: Entry,
+    table: dict[str, Any],
+    device: str,
+    folder_of: Folder,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     component = build(entry, table, folder_of)
+    if device != "cpu" and not component.runs_on_gpu:
+        pytest.skip("it runs on no GPU")
     if isinstance(component, MiniLM):  # the checks ask nothing of its size
         part = folder_of("minilm")
         monkeypatch.setattr(MiniLM, "folder", lambda self: part)
@@ -203,7 +213,7 @@ def test_component(
         teacher = None
         if isinstance(component, TransformerStudent):
             teacher = Transformer(model=str(folder_of("masked-bert")), epochs=1, longest=16)
-        check_component(component, INSTALLED, teacher)
+        check_component(component, INSTALLED, teacher, device)
 
 
 def test_a_plan_needs_no_torch(folder_of: Folder, folder: Path) -> None:

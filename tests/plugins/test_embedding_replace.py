@@ -15,7 +15,14 @@ import harness
 from harness.api import PAIR_SEPARATOR
 from harness_augmenters import embeddings
 from harness_augmenters.combine import Chain, Mix
-from harness_augmenters.embeddings import EmbeddingReplace, frequent, like, nearest, word_vectors
+from harness_augmenters.embeddings import (
+    EmbeddingReplace,
+    frequent,
+    like,
+    nearest,
+    whole_words,
+    word_vectors,
+)
 from harness_augmenters.words import Mask
 from harness_teachers.precomputed import Precomputed
 from harness_teachers.transformer import MiniLM, Transformer
@@ -78,6 +85,22 @@ def test_exact_neighbours_on_a_circle(circle: Transformer) -> None:
         "storm": {"hail", "snow"},
     }
     assert [words[row[0]] for row in found.tolist()] == ["rain", "sun", "rain", "wind", "snow", "hail"]
+    asked = nearest(word_vectors(circle.folder(), words), 2, 3)  # of the first three, among all
+    np.testing.assert_array_equal(asked, found[:3])
+
+
+def test_words_that_only_the_model_has_come_in(circle: Transformer) -> None:
+    assert set(whole_words(circle.folder())) == {"sun", "rain", "wind", "snow", "hail", "fo", "storm"}
+    corpus = corpus_of("sun,", "hail", "nobody")
+    own = changes(EmbeddingReplace(embeddings=circle, neighbours=2, probability=1.0, copies=50), corpus)
+    assert set(own) == {("sun,", "hail,"), ("hail", "sun")}
+    every = EmbeddingReplace(embeddings=circle, neighbours=2, among="model", probability=1.0, copies=50)
+    assert set(changes(every, corpus)) == {
+        ("sun,", "rain,"),
+        ("sun,", "wind,"),
+        ("hail", "snow"),
+        ("hail", "fo"),
+    }
 
 
 def test_a_word_of_several_subwords_is_their_mean(circle: Transformer) -> None:

@@ -15,12 +15,19 @@ from torch import nn
 
 from harness import HarnessError
 from harness.api import Examples, Parameters
+from harness.catalog import load
 from harness.featurise import Words
 from harness.nn import TorchModel, count_parameters
+from harness.plan import build
+from harness.suite import parse
 from harness.tiny import ODD_TEXTS, CheckContext, FromLabels, FromLogits, tiny_examples
 from harness_students.linear import TfidfLogreg, TfidfModel
 from harness_students.modules import AveragedWords, Convolutions
+from harness_students.recurrent import BiGru, BiLstm, TangBiLstm
 from harness_students.words import Cnn, Mlp
+from harness_teachers.ensemble import Ensemble
+from harness_teachers.pupil import Pupil
+from harness_teachers.transformer import MiniLM
 
 Ids = NDArray[np.int64]
 
@@ -282,3 +289,43 @@ def test_what_it_cannot_learn_from(context: CheckContext) -> None:
         silent = replace(examples, texts=["! ?"] * len(examples))
         TfidfLogreg().fit(silent, examples, FromLabels(), context)
     assert "\n" not in str(caught.value)
+
+
+# -- where they are trained ------------------------------------------------------------------------------
+
+
+def test_what_a_core_trains_as_well_is_left_to_cores() -> None:
+    """Multiplications for a word by hand; any of them can run on a GPU, and is timed there."""
+    assert Mlp().products == 0 and Cnn().products == 16 * 32 * (1 + 2 + 3)
+    assert BiGru().products == 2 * 3 * 24 * (16 + 24)
+    two = BiLstm(projection=64, hidden=96, layers=2, embeddings=MiniLM())
+    assert two.products == 2 * 4 * (96 * (64 + 96) + 96 * (2 * 96 + 96))
+    for small in (Mlp(), Cnn(), BiGru()):
+        assert not small.accelerated and small.runs_on_gpu
+    for large in (two, Cnn(width=300, filters=100), TangBiLstm()):
+        assert large.accelerated and large.runs_on_gpu
+    assert not TfidfLogreg().runs_on_gpu
+    assert not Pupil(student=Mlp()).accelerated and Pupil(student=Mlp()).runs_on_gpu
+    assert Ensemble(of=(Pupil(student=Mlp()), Pupil(student=TfidfLogreg()))).runs_on_gpu
+
+
+def test_a_small_students_latency_is_measured_on_a_gpu_too() -> None:
+    suite = """
+    [suite]
+    name = "small"
+    [[task]]
+    use = "emotion"
+    [[teacher]]
+    use = "student"
+    student = { use = "tfidf-logreg" }
+    [[student]]
+    use = "mlp"
+    [[augmenter]]
+    use = "none"
+    [[loss]]
+    use = "kl"
+    """
+    plan = build(parse(suite, load()), load(), source="sample", precision="fp32")
+    steps = {(step.kind, step.gpu) for step in plan.steps.values() if "student" in step.components}
+    assert steps >= {("student", False), ("evaluation", False), ("latency", True)}
+    assert {kind for kind, gpu in steps if gpu} == {"latency"}

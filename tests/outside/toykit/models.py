@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,6 +40,7 @@ Trouble = Literal[
     "gate",
     "warn",
     "numpy",
+    "disorder",
     "unplain",
     "nan",
     "shape",
@@ -124,6 +126,8 @@ def stumble(trouble: str, context: harness.Context) -> None:
                 time.sleep(1)
         case "gate":
             wait_for_gate()
+        case "disorder":  # as where a CUDA graph cannot be captured
+            import_module("harness.steps.cuda").disordered = True
         case "warn":
             context.warn("this toy is [red]hot[/red]")
 
