@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from harness.metrics import LOWER_IS_BETTER
@@ -336,8 +337,15 @@ def _shown(value: Any, others: Sequence[Any]) -> str:
         namesakes = [part for part in _parts(others) if part.get("use", "") == name]
         return _call(name, value, namesakes, _differing(namesakes)) or "{}"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(_shown(item, others) for item in value)}]"
+        return f"[{', '.join(_counted([_shown(item, others) for item in value], value))}]"
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def _counted(shown: Sequence[str], values: Sequence[Any]) -> Iterator[str]:
+    """The same, where equal components follow each other as one and their number: "3 × minilm"."""
+    for (text, part), run in groupby(zip(shown, (isinstance(v, Mapping) for v in values), strict=True)):
+        count = len(list(run))
+        yield from [f"{count} × {text}"] if part and count > 1 else [text] * count
 
 
 def _parts(values: Iterable[Any]) -> Iterator[Mapping[str, Any]]:

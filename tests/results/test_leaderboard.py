@@ -257,6 +257,19 @@ def test_swept_rows_are_told_apart_by_what_varies() -> None:
     assert {row.labels["teacher"] for row in rows} == {"minilm"}
 
 
+def test_equal_members_are_counted() -> None:
+    two = [{"use": "minilm", "epochs": 4}] * 2
+    teachers = (
+        part("ensemble", of=two, weights=[1, 1]),
+        part("ensemble", of=[*two, {"use": "bert"}, {"use": "minilm", "epochs": 2}], weights=[1, 1, 2, 2]),
+    )
+    rows = build([make("teacher", 0.9, teacher=teacher) for teacher in teachers]).tables[0].rows
+    assert {row.labels["teacher"] for row in rows} == {
+        "ensemble(of=[2 × minilm(epochs=4)], weights=[1, 1])",
+        "ensemble(of=[2 × minilm(epochs=4), bert, minilm(epochs=2)], weights=[1, 1, 2, 2])",
+    }
+
+
 def test_components_of_one_name_and_other_code_are_told_apart() -> None:
     records = [make("baseline", 0.8, student=MLP | {"version": version}) for version in (1, 2)]
     assert {row.labels["student"] for row in build(records).tables[0].rows} == {
