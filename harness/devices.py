@@ -70,9 +70,10 @@ def _cards() -> tuple[_Card, ...]:
     except (OSError, subprocess.SubprocessError):
         return ()
     cards = []
-    for line in filter(str.strip, found.splitlines()):
-        uuid, memory, name = (part.strip() for part in line.split(",", 2))
-        cards.append(_Card(uuid, int(memory) if memory.isdigit() else 0, name))  # some tell "[N/A]"
+    for line in found.splitlines():
+        if len(parts := [part.strip() for part in line.split(",", 2)]) == 3:  # else it is a message
+            uuid, memory, name = parts
+            cards.append(_Card(uuid, int(memory) if memory.isdigit() else 0, name))  # some tell "[N/A]"
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
         return tuple(cards)

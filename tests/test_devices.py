@@ -60,6 +60,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Machine
         ({"torch": "2.9.0+cpu"}, ()),  # torch could not use them
         ({"status": 9, "says": "NVIDIA-SMI has failed\n"}, ()),
         ({"says": ""}, ()),
+        ({"says": "No devices were found\n"}, ()),
         ({"visible": "1"}, ("NVIDIA A10",)),
         ({"visible": "1, 0"}, ("NVIDIA A10", "NVIDIA H100")),
         ({"visible": ""}, ()),
