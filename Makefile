@@ -30,11 +30,10 @@ clean: ## remove the environment, the store and all caches; results stay
 	find harness plugins tests -name __pycache__ -prune -exec rm -rf {} +
 
 # torch first and by its exact version: where an index or a wheel folder offers a CPU build, that is taken.
-# Of 20,000 modules few are ever imported: those are compiled then, and not all of them now.
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON")'
 	@echo "setting up $(VENV), which takes a minute or two"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -qq --no-compile -c constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install -qq --no-compile -c constraints.txt -e '.[embedded,spacy,tensorboard,mlflow,test]'
+	$(BIN)/python -m pip install -qq -c constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install -qq -c constraints.txt -e '.[embedded,spacy,tensorboard,mlflow,test]'
 	@touch $@
