@@ -197,9 +197,14 @@ def perform(step: Step, store: Store, slot: Slot, emit: Emit) -> Artefact:
         return artefact
 
 
-def _reset_peak_memory() -> None:
+def _torch_on_gpu() -> Any:
+    """torch, where this process has used a GPU through it; else None."""
     torch = sys.modules.get("torch")  # where nothing has loaded it, nothing is on a GPU
-    if torch is not None and torch.cuda.is_initialized():
+    return torch if torch is not None and torch.cuda.is_initialized() else None
+
+
+def _reset_peak_memory() -> None:
+    if torch := _torch_on_gpu():
         torch.cuda.reset_peak_memory_stats()
     # Elsewhere than on Linux the peak is the process's, not the step's.
     with suppress(OSError):
@@ -208,17 +213,14 @@ def _reset_peak_memory() -> None:
 
 def _release_gpu_memory() -> None:
     """Give back what torch keeps for later: other workers may share the card."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
+    if torch := _torch_on_gpu():
         torch.cuda.empty_cache()
 
 
 def _peak_gpu_memory(device: str) -> int | None:
     """What torch had allocated on the GPU at most; None for a step on a CPU."""
-    torch = sys.modules.get("torch")
-    if device == "cpu" or torch is None or not torch.cuda.is_initialized():
-        return None
-    return int(torch.cuda.max_memory_allocated())
+    torch = _torch_on_gpu()
+    return int(torch.cuda.max_memory_allocated()) if torch and device != "cpu" else None
 
 
 def _peak_memory() -> int:

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from harness.nn import TorchModel
 
 STEP = 16  # a graph has one shape: texts are padded to the next multiple
-disordered = False  # a capture failed in this process, after which its GPU's generator is of no more use
 CLOSE = 1e-3  # largest difference from the model itself, relative to the logits' size
+
+disordered = False  # a capture failed in this process, after which its GPU's generator is of no more use
 
 
 def padded(ids: Sequence[int], padding: int) -> NDArray[np.int64]:

@@ -68,15 +68,14 @@ class EmbeddingReplace(Substitution):
 
         folder = self.embeddings.folder()  # type: ignore[attr-defined]
         words = frequent(corpus)
-        vectors = word_vectors(folder, words)
-        known = np.flatnonzero(np.linalg.norm(vectors, axis=1) > 0)
-        words, vectors, own = [words[i] for i in known.tolist()], vectors[known], len(known)
+        own = len(words)
         if self.among == "model":
             seen = {word.lower() for word in words}
-            more = {word.lower(): word for word in whole_words(folder) if word.lower() not in seen}
-            words += more.values()
-            vectors = np.concatenate([vectors, word_vectors(folder, list(more.values()))])
-        return _Near(words, nearest(vectors, self.neighbours, own))
+            words += {word.lower(): word for word in whole_words(folder) if word.lower() not in seen}.values()
+        vectors = word_vectors(folder, words)
+        known = np.flatnonzero(np.linalg.norm(vectors, axis=1) > 0)
+        near = nearest(vectors[known], self.neighbours, int((known < own).sum()))
+        return _Near([words[i] for i in known.tolist()], near)
 
 
 @dataclass
@@ -168,10 +167,7 @@ def word_vectors(folder: Path, words: Sequence[str]) -> NDArray[np.float32]:
     import numpy as np
 
     tokenizer = _tokenizer(folder)
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    # With a space before: most tokenizers tell a word's start from its middle by it.
-    encoded = tokenizer.encode_batch([f" {word}" for word in words], add_special_tokens=False)
+    encoded = _encoded(tokenizer, words)
     unknown = _unknown(tokenizer)
     table = _table(folder)
     vectors = np.zeros((len(words), table.shape[1]), dtype=np.float32)
@@ -184,13 +180,18 @@ def word_vectors(folder: Path, words: Sequence[str]) -> NDArray[np.float32]:
 def whole_words(folder: Path) -> list[str]:
     """The words that are one subword of a model, in the order of their ids."""
     tokenizer = _tokenizer(folder)
+    ids = sorted(tokenizer.get_vocab().values())
+    words = [word.strip() for word in tokenizer.decode_batch([[number] for number in ids])]
+    alone = zip(ids, words, _encoded(tokenizer, words), strict=True)
+    return [word for number, word, encoding in alone if word.isalpha() and encoding.ids == [number]]
+
+
+def _encoded(tokenizer: Any, words: Sequence[str]) -> list[Any]:
+    """The subwords of each word, all of them and no others."""
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    ids = sorted(tokenizer.get_vocab().values())
-    words = [tokenizer.decode([number]).strip() for number in ids]
-    encoded = tokenizer.encode_batch([f" {word}" for word in words], add_special_tokens=False)
-    alone = zip(ids, words, encoded, strict=True)
-    return [word for number, word, encoding in alone if word.isalpha() and encoding.ids == [number]]
+    # With a space before: most tokenizers tell a word's start from its middle by it.
+    return tokenizer.encode_batch([f" {word}" for word in words], add_special_tokens=False)  # type: ignore[no-any-return]
 
 
 def _tokenizer(folder: Path) -> Any:

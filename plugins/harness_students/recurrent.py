@@ -41,7 +41,7 @@ class _Recurrent(Borrower, WordStudent):
 
     @property
     def products(self) -> int:
-        """See :class:`WordStudent`; borrowed embeddings are mapped to a width that is not known here."""
+        """See :class:`WordStudent`; borrowed embeddings without a projection count as own ones."""
         gates = 4 if self.cell == "lstm" else 3
         directions = 2 if self.bidirectional else 1
         inner = (self.layers - 1) * (directions + 1) * self.hidden**2
