@@ -125,10 +125,14 @@ class Words(Featuriser):
         """The vocabulary of at most `size` ids, two of them for padding and for unknown words."""
         counts: Counter[str] = Counter()
         for text in texts:
-            counts.update(cls._split(text.lower()))
-        counts.pop("[mask]", None)
+            counts.update(cls.words(text))
         ranked = sorted(counts, key=lambda word: (-counts[word], word))
         return cls(ranked[: size - 2], longest)
+
+    @classmethod
+    def words(cls, text: str) -> list[str]:
+        """A text's words that can be known, in order."""
+        return [word for word in cls._split(text.lower()) if word != "[mask]"]
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """See :class:`Featuriser`."""

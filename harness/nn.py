@@ -53,8 +53,8 @@ class TorchStudent(Student):
         """See :class:`harness.api.Component`: any module can, however small."""
         return True
 
-    def featuriser(self, texts: Sequence[str]) -> Featuriser:
-        """What turns texts into ids, fitted on the transfer set's texts."""
+    def featuriser(self, transfer: Examples) -> Featuriser:
+        """What turns texts into ids, fitted on the transfer set."""
         raise NotImplementedError
 
     def module(self, size: int, classes: int) -> torch.nn.Module:
@@ -69,7 +69,7 @@ class TorchStudent(Student):
         """See :class:`harness.api.Student`."""
         import torch
 
-        featuriser = self.featuriser(transfer.texts)
+        featuriser = self.featuriser(transfer)
         torch.manual_seed(context.seed)
         module = self.module(featuriser.size, len(transfer.classes))
         return self.learn(

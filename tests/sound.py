@@ -143,8 +143,8 @@ class BagStudent(harness.TorchStudent):
 
     epochs: int = 1
 
-    def featuriser(self, texts: Sequence[str]) -> Words:
-        return Words.fit(texts, 20)
+    def featuriser(self, transfer: Examples) -> Words:
+        return Words.fit(transfer.texts, 20)
 
     def module(self, size: int, classes: int) -> nn.Module:
         return Bag(size, classes)

@@ -276,8 +276,8 @@ class SmallReader(TorchStudent):
     epochs: int = 3
     batch_size: int = 5
 
-    def featuriser(self, texts: Sequence[str]) -> Words:
-        return Words.fit(texts, 40)
+    def featuriser(self, transfer: Examples) -> Words:
+        return Words.fit(transfer.texts, 40)
 
     def module(self, size: int, classes: int) -> nn.Module:
         return Recurrent(size)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +15,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 import harness
-from harness.api import Parameters
+from harness.api import Examples, Parameters
 from harness.featurise import Words
 from harness.nn import TorchModel, TorchStudent, count_parameters, training_of
 from harness.testing import check_component
@@ -45,8 +44,8 @@ class Pool(TorchStudent):
     width: Annotated[int, harness.Gt(0)] = 4
     epochs: Annotated[int, harness.Gt(0)] = 2
 
-    def featuriser(self, texts: Sequence[str]) -> Words:
-        return Words.fit(texts, 30)
+    def featuriser(self, transfer: Examples) -> Words:
+        return Words.fit(transfer.texts, 30)
 
     def module(self, size: int, classes: int) -> nn.Module:
         return Pooled(size, self.width, classes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -46,8 +45,8 @@ class FastText(harness.TorchStudent):
                 "for no n-grams of characters, write max_characters = 0"
             )
 
-    def featuriser(self, texts: Sequence[str]) -> HashedNgrams:
-        """See :class:`harness.TorchStudent`; nothing is learnt from the texts."""
+    def featuriser(self, transfer: harness.Examples) -> HashedNgrams:
+        """See :class:`harness.TorchStudent`; nothing is learnt from the transfer set."""
         from harness_students.ngrams import HashedNgrams
 
         return HashedNgrams(

@@ -1,10 +1,9 @@
-"""Students over a vocabulary of their own: the words that are most frequent in the transfer set."""
+"""Students over a vocabulary of their own: words of the transfer set."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import harness
 from harness import Ge, Gt, Interval, MinLen
@@ -25,6 +24,7 @@ class WordStudent(harness.TorchStudent):
 
     min_examples: Annotated[int, Ge(0)] = 100_000
     vocabulary: Annotated[int, Gt(2)] = 5000  # rows of the embedding, padding and unknown words among them
+    words: Literal["frequent", "telling"] = "frequent"  # which: "telling" chooses by their texts' targets
     width: Annotated[int, Gt(0)] = 16  # of the embedding
     dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0  # of embedded words' features
     longest: Annotated[int, Gt(0)] = 128  # words; the rest of a text is not read
@@ -39,11 +39,15 @@ class WordStudent(harness.TorchStudent):
         """Of the smallest, a core trains as many a second as a whole GPU, which launches hardly keep busy."""
         return self.products >= _WORTH_A_GPU
 
-    def featuriser(self, texts: Sequence[str]) -> Words:
+    def featuriser(self, transfer: harness.Examples) -> Words:
         """See :class:`harness.TorchStudent`."""
+        if self.words == "telling":
+            from harness_students.telling import telling
+
+            return telling(transfer, self.vocabulary, self.longest)
         from harness.featurise import Words
 
-        return Words.fit(texts, self.vocabulary, self.longest)
+        return Words.fit(transfer.texts, self.vocabulary, self.longest)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,7 +37,7 @@ def build(teacher: BiLstmCrf, size: int, classes: int) -> CrfTagger:
 
 def fit(teacher: BiLstmCrf, examples: Examples, validation: Examples, context: Context) -> SequenceModel:
     """Train on the likelihood of each text's gold tags."""
-    featuriser = teacher.featuriser(examples.texts)
+    featuriser = teacher.featuriser(examples)
     torch.manual_seed(context.seed)
     module = build(teacher, featuriser.size, len(examples.classes))
     model = SequenceModel(module, featuriser, examples.classes, context)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from zlib import crc32
 
 from harness import Gt, Interval
+from harness.api import Examples
 from harness.featurise import PADDING, UNKNOWN, Featuriser
 
 FORM, PREFIX, SUFFIX, SHAPE, CHARACTERS = range(5)  # places of a word's ids; all characters come last
@@ -133,10 +134,10 @@ class ReadsWords:
     longest: Annotated[int, Gt(0)] = 256  # words; those behind have no tag but the first class
     layers: Annotated[int, Interval(ge=1, le=8)] = 1
 
-    def featuriser(self, texts: Sequence[str]) -> WordFeatures:
-        """What turns texts into ids, fitted on texts."""
+    def featuriser(self, transfer: Examples) -> WordFeatures:
+        """What turns texts into ids, fitted on texts to learn from."""
         return WordFeatures.fit(
-            texts,
+            transfer.texts,
             self.vocabulary,
             affixes=self.affixes,
             shapes=self.shapes,

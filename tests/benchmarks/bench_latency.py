@@ -85,6 +85,7 @@ def models(train: list[str], classes: tuple[str, ...], folder: Path) -> dict[str
     """By name: what answers a text, seconds for one turn, and the bytes of its form."""
     import torch
 
+    from harness.api import Examples
     from harness.nn import TorchModel
     from harness.runtime import FORMS, load
     from harness.shipping.quantise import quantise
@@ -97,7 +98,7 @@ def models(train: list[str], classes: tuple[str, ...], folder: Path) -> dict[str
     made: dict[str, tuple[Ask, float, int]] = {"by hand onnx": (by_hand(train, len(classes)), 0.1, 0)}
     built = {}
     for student in (Mlp(), Cnn()):
-        featuriser = student.featuriser(train)
+        featuriser = student.featuriser(Examples(train, classes))
         module = student.module(featuriser.size, len(classes))
         built[student.name] = TorchModel(module, featuriser, classes, context)
     built["minilm"] = untrained(MiniLM(), classes, context)

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from harness import catalog
+from harness.api import Examples
 from harness.featurise import Featuriser
 from harness.testing import check_component, check_imports
 from harness_students.fasttext import FastText
@@ -116,7 +117,7 @@ def test_the_module_averages() -> None:
 
 
 def test_published_size() -> None:
-    size = FastText().featuriser([]).size
+    size = FastText().featuriser(Examples([], ())).size
     assert sum(p.numel() for p in FastText().module(size, 6).parameters()) == 200_086
 
 
