@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
@@ -10,6 +11,7 @@ from harness.report.sections import Entry, Section
 
 MOST_LINES = 16
 MOST_NAMED = 6
+LONG = 30  # characters; a longer name does not fit beside a point, and is a line of the legend
 SIZES_TITLE = "texts in the transfer set"
 
 
@@ -76,11 +78,12 @@ def _tradeoff(
     if len(points) < 2:
         return None
     best = front([(x, y) for _, x, y in points], lower=section.lower and not relative)
+    xs = [x for _, x, _ in points]
     groups: dict[tuple[str, str], list[tuple[Entry, float, float]]] = defaultdict(list)
     for point in points:
         groups[point[0].row.role, point[0].family].append(point)
     listed = {family for role, family in groups if role == "distilled"}
-    data = [_front([points[i] for i in best])]
+    data = [_front([points[i] for i in best], math.sqrt(min(xs) * max(xs)))]
     for (role, family), group in sorted(groups.items(), key=lambda item: _legend_place(*item[0])):
         said = [[e.label, sentence(section, e), shown(e), e.index] for e, _, _ in group]
         trace = _points(section, group, said) | {"mode": "markers", "legendgroup": f"{role[0]} {family}"}
@@ -99,8 +102,9 @@ def _tradeoff(
         note=f"The line joins what nothing else beats on both counts. {_bars(section)}",
         data=data,
         layout=layout(
-            log_axis(x_title, [x for _, x, _ in points]),
+            log_axis(x_title, xs),
             axis(of_teacher if relative else own),
+            height=400 + 24 * sum(len(t["name"]) > LONG and t.get("showlegend", True) for t in data),
         ),
         head=(
             "row",
@@ -136,12 +140,11 @@ def front(points: Sequence[tuple[float, float]], lower: bool = False) -> list[in
     return found
 
 
-def _front(points: Sequence[tuple[Entry, float, float]]) -> Json:
-    """The line of the front, its points named where there is room."""
+def _front(points: Sequence[tuple[Entry, float, float]], middle: float) -> Json:
+    """The line of the front, its points named where there is room; `middle` is the axis's."""
     models = [entry.model for entry, _, _ in points]
-    named = [
-        i for i, model in enumerate(models) if models[i + 1 : i + 2] != [model]
-    ]  # the best of neighbours
+    # The best of neighbours.
+    named = [i for i, model in enumerate(models) if models[i + 1 : i + 2] != [model] and len(model) <= LONG]
     if len(named) > MOST_NAMED:
         named = [named[0], named[-1]]
     return {
@@ -155,9 +158,7 @@ def _front(points: Sequence[tuple[Entry, float, float]]) -> Json:
         "text": [
             f"\u2003{entry.model}\u2003" if i in named else "" for i, (entry, _, _) in enumerate(points)
         ],
-        "textposition": [
-            "bottom right" if i < len(points) - 1 else "middle left" for i in range(len(points))
-        ],
+        "textposition": ["bottom right" if x < middle else "middle left" for _, x, _ in points],
         "textfont": {"size": 12, "color": "@ink"},
         "hoverinfo": "skip",
         "cliponaxis": False,

@@ -57,6 +57,18 @@ def test_the_front_of_these_results(results: Results) -> None:
     assert line["y"] == pytest.approx([100 * 102.5 / 110, 100 * 107.5 / 110, 100])
 
 
+def test_a_long_name_is_a_line_of_the_legend(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    chart = charts.parameters(section_of(results))
+    assert chart is not None and chart.layout["height"] == 400
+    front = chart.data[0]
+    assert [text.strip() for text in front["text"]] == ["small", "wide", "big"]
+    assert front["textposition"] == ["bottom right", "bottom right", "middle left"]
+    monkeypatch.setattr(charts, "LONG", 3)
+    longer = charts.parameters(section_of(results))
+    assert longer is not None and longer.layout["height"] > 400
+    assert [text.strip() for text in longer.data[0]["text"]] == ["", "", "big"]
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
