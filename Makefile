@@ -8,6 +8,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
+# Of 20,000 installed modules few are ever imported: those are compiled at their first import, and kept even where the
+# environment says not to, for the tests start hundreds of processes.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help bench test lint clean
 .DEFAULT_GOAL := help
 
@@ -34,6 +38,6 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON")'
 	@echo "setting up $(VENV), which takes a minute or two"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -qq -c constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install -qq -c constraints.txt -e '.[embedded,spacy,tensorboard,mlflow,test]'
+	$(BIN)/python -m pip install -qq --no-compile -c constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install -qq --no-compile -c constraints.txt -e '.[embedded,spacy,tensorboard,mlflow,test]'
 	@touch $@
