@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
-from harness.report.figures import HOVER, Chart, Json, axis, layout, log_axis
+from harness.report.figures import HEIGHT, HOVER, Chart, Json, axis, layout, log_axis
 from harness.report.sections import Entry, Section
 
 MOST_LINES = 16
@@ -104,7 +104,7 @@ def _tradeoff(
         layout=layout(
             log_axis(x_title, xs),
             axis(of_teacher if relative else own),
-            height=400 + 24 * sum(len(t["name"]) > LONG and t.get("showlegend", True) for t in data),
+            height=HEIGHT + 24 * sum(len(t["name"]) > LONG and t.get("showlegend", True) for t in data),
         ),
         head=(
             "row",

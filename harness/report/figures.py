@@ -24,6 +24,7 @@ THEMES: dict[str, dict[str, str]] = {
         "#0072B2": "#2b8ed8",
     },
 }
+HEIGHT = 400  # of a chart, where it says nothing else
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 HOVER = "<b>%{customdata[0]}</b><br>%{customdata[1]}<br>%{customdata[2]}<extra></extra>"
 
@@ -102,7 +103,7 @@ def layout(x: Json, y: Json, **options: Any) -> Json:
     return {
         "xaxis": x,
         "yaxis": y,
-        "height": 400,
+        "height": HEIGHT,
         "margin": {"l": 56, "r": 16, "t": 12, "b": 48},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
