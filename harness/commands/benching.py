@@ -85,8 +85,9 @@ def _bench(
     from harness.executors.local import LocalExecutor
     from harness.results import leaderboard, predictions
     from harness.results.collect import collect, rows
+    from harness.results.merge import merge
     from harness.results.ranking import of_run
-    from harness.results.record import merge, read
+    from harness.results.record import read
     from harness.runner import prepare, run
     from harness.store import Store
 

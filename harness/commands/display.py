@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from harness.commands.console import duration, inert, open_console
 from harness.commands.listing import heading, sources
 from harness.plan import Plan
-from harness.results.record import dumps
+from harness.writing import dumps
 
 if TYPE_CHECKING:
     from rich.console import Console

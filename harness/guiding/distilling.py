@@ -171,9 +171,9 @@ def _chosen(
     from harness import suite as suites
     from harness.commands.benching import check_writable
     from harness.commands.console import duration
-    from harness.results.record import publish
     from harness.runner import prepare
     from harness.store import Store
+    from harness.writing import publish
 
     teacher, because = teacher_of(wishes, data, catalog)
     kept = Store(store)

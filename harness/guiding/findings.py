@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.results.columns import printable
-from harness.results.record import dumps
+from harness.writing import dumps
 
 if TYPE_CHECKING:
     from rich.console import Group

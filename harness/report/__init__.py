@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.results.ranking import Leaderboard
-from harness.results.record import Record, publish
+from harness.results.record import Record
+from harness.writing import publish
 
 if TYPE_CHECKING:
     from harness.results.predictions import Prediction

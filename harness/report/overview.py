@@ -12,7 +12,8 @@ from harness.api import HarnessError
 from harness.report.page import policy, static, template, trusted
 from harness.report.sections import Section, sections
 from harness.results.leaderboard import build, markdown, printable
-from harness.results.record import publish, read
+from harness.results.record import read
+from harness.writing import publish
 
 MARK = "<!-- written by harness, and anew by every run -->"
 TITLES = ("task", "teacher", "score", "best student", "score", "gain", "parameters")

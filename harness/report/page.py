@@ -21,7 +21,8 @@ from harness.report.look import Look
 from harness.report.sections import Entry, Section, sections
 from harness.results.leaderboard import PROBLEM_TITLES, legend, printable
 from harness.results.ranking import Leaderboard
-from harness.results.record import PARTS, Record, dumps
+from harness.results.record import PARTS, Record
+from harness.writing import dumps
 
 if TYPE_CHECKING:
     from harness.results.predictions import Prediction

@@ -21,7 +21,8 @@ from harness.report.figures import Chart, painted
 from harness.report.page import beside
 from harness.report.sections import sections
 from harness.results.ranking import Leaderboard
-from harness.results.record import Record, publish
+from harness.results.record import Record
+from harness.writing import publish
 
 if TYPE_CHECKING:
     from harness.results.predictions import Prediction

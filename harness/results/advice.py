@@ -13,7 +13,7 @@ from harness.results.columns import amount, printable, significant, size, title_
 from harness.results.compare import signed
 from harness.results.intervals import SIGNIFICANT
 from harness.results.ranking import Row, Table
-from harness.results.record import dumps
+from harness.writing import dumps
 
 if TYPE_CHECKING:
     from rich.console import Group

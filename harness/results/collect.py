@@ -10,7 +10,8 @@ from harness.api import Component, parameters_of
 from harness.compatibility import Status
 from harness.metrics import LOWER_IS_BETTER
 from harness.plan import Cell, Plan
-from harness.results.record import PARTS, SCHEMA, Record, configuration, environment
+from harness.results.provenance import environment
+from harness.results.record import PARTS, SCHEMA, Record, configuration
 from harness.schedule import Outcome
 from harness.steps.cost import seconds_of
 from harness.store import Artefact, Damaged, Store

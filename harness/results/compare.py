@@ -20,8 +20,9 @@ from harness.results import predictions, record
 from harness.results.columns import printable, significant
 from harness.results.intervals import SIGNIFICANT, estimates, held_by, tokens_of
 from harness.results.ranking import Row, Stat, Table, build, mixed_scales
-from harness.results.record import PARTS, dumps
+from harness.results.record import PARTS
 from harness.results.rows import found_in, telling, wanted_by
+from harness.writing import dumps
 
 if TYPE_CHECKING:
     from rich.console import Group

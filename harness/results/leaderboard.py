@@ -26,8 +26,9 @@ from harness.results.columns import (
 )
 from harness.results.predictions import write as write_predictions
 from harness.results.ranking import Leaderboard, Row, Table, build
-from harness.results.record import PARTS, Record, dumps, publish
+from harness.results.record import PARTS, Record
 from harness.results.record import write as write_records
+from harness.writing import dumps, publish
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -101,7 +101,7 @@ def write(folder: Path, found: Mapping[str, Prediction]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from harness.results.record import publish
+    from harness.writing import publish
 
     if not found:
         (folder / FILE).unlink(missing_ok=True)

@@ -15,8 +15,9 @@ from functools import cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from harness.catalog import DISTRIBUTION
 from harness.metrics import LOWER_IS_BETTER
-from harness.results.record import DISTRIBUTION, PARTS, Record, identity
+from harness.results.record import PARTS, Record, identity
 
 if TYPE_CHECKING:
     from harness.results.predictions import Prediction

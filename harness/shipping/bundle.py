@@ -14,11 +14,12 @@ from harness.metrics import LOWER_IS_BETTER
 from harness.results import rows
 from harness.results.folders import results_of
 from harness.results.ranking import Row, Table, build
-from harness.results.record import Record, dumps
+from harness.results.record import Record
 from harness.results.record import read as read_records
 from harness.runtime import AVERAGED, INT8, MANIFEST
 from harness.shipping import card
 from harness.store import Store
+from harness.writing import dumps
 
 RECORD, CARD = "record.json", "README.md"
 

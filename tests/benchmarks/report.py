@@ -20,7 +20,7 @@ def say(line: str) -> None:
 
 def machine() -> dict[str, Any]:
     """When and on what, without host names."""
-    from harness.results.record import environment
+    from harness.results.provenance import environment
 
     found = environment()
     when = datetime.now(UTC).isoformat(timespec="seconds")

@@ -18,9 +18,10 @@ from harness.results import predictions
 from harness.results.collect import collect
 from harness.results.leaderboard import to_markdown
 from harness.results.ranking import Row, build
-from harness.results.record import check, dumps
+from harness.results.record import check
 from harness.runner import run
 from harness.store import Store
+from harness.writing import dumps
 
 TEXT = "ann may sun rain snow wind today here much like so in is said she"
 SUITE = """

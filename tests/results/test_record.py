@@ -1,13 +1,7 @@
 from __future__ import annotations
 
-import errno
 import gc
 import json
-import os
-import subprocess
-import sys
-import threading
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +9,7 @@ import pytest
 
 from harness.api import HarnessError
 from harness.results import record as records
+from harness.results.provenance import environment
 from harness.results.record import Record
 
 
@@ -69,7 +64,7 @@ def make(**changes: Any) -> Record:
             }
         ],
         "cost": {"train_s": 37.1, "examples": 128000, "examples_per_s": 3450.0, "peak_rss_bytes": 5 * 10**8},
-        "provenance": {**records.environment(), "started": "2025-01-01T00:00:00Z", "finished": None},
+        "provenance": {**environment(), "started": "2025-01-01T00:00:00Z", "finished": None},
     }
     return value | changes  # type: ignore[no-any-return]
 
@@ -138,156 +133,3 @@ def test_absent_or_unreadable(tmp_path: Path) -> None:
         records.read(tmp_path / "nowhere")
     with pytest.raises(HarnessError, match="cannot read"):
         records.read(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("code", "says"),
-    [(errno.ENOSPC, "the disk is full"), (errno.EROFS, "the folder is read-only"), (errno.EIO, "error")],
-)
-def test_a_failed_write_leaves_the_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, says: str
-) -> None:
-    path = tmp_path / "records.jsonl"
-    records.write([make()], path)
-    before = path.read_bytes()
-
-    def fail(_: int) -> None:
-        raise OSError(code, os.strerror(code))
-
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(HarnessError, match=f"cannot write .*{says}"):
-        records.write([], path)
-    assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_read_only_folder(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    try:
-        with pytest.raises(HarnessError, match="the folder is read-only"):
-            records.write([make()], tmp_path / "records.jsonl")
-    finally:
-        tmp_path.chmod(0o700)
-
-
-def test_a_file_in_the_way_of_the_folder(tmp_path: Path) -> None:
-    (tmp_path / "results").write_text("")
-    with pytest.raises(HarnessError, match="cannot write"):
-        records.write([make()], tmp_path / "results" / "records.jsonl")
-
-
-def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
-    path, stop = tmp_path / "records.jsonl", threading.Event()
-    versions = [[make(seed=seed)] * count for seed, count in ((0, 1), (1, 40))]
-    records.write(versions[0], path)
-
-    def rewrite() -> None:
-        while not stop.is_set():
-            for version in versions:
-                records.write(version, path)
-
-    writer = threading.Thread(target=rewrite)
-    writer.start()
-    try:
-        for _ in range(50):
-            assert records.read(path) in versions
-    finally:
-        stop.set()
-        writer.join()
-
-
-def test_environment() -> None:
-    found = records.environment()
-    assert found["python"].startswith("3.")
-    assert "numpy" in found["packages"] and records.DISTRIBUTION in found["packages"]
-    assert found["cpu"] and "core" in found["cpu"] and found["os"]
-    assert found["git"] is None or len(found["git"].removesuffix("-dirty")) == 40
-    assert json.loads(json.dumps(found)) == found
-    found["packages"].clear()
-    assert records.environment()["packages"], "a caller's changes must not reach the next"
-
-
-def test_environment_loads_nothing_heavy() -> None:
-    code = (
-        "import sys, harness.results.record; harness.results.record.environment();"
-        "assert not {'torch', 'pandas', 'pydantic'} & set(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_an_installed_copy_does_not_claim_the_commit_around_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
-    installed = tmp_path / "site-packages" / "harness" / "results" / "record.py"
-    monkeypatch.setattr(records, "__file__", str(installed))
-    assert records._commit() is None
-
-
-CELLS = count()
-
-
-def moods(source: str, score: float, student: str = "mlp", seed: int = 0, **fields: Any) -> dict[str, Any]:
-    task = {"name": "moods", "params": {}, "source": source, "fingerprint": "1", "cells": 9}
-    params = {"width": (8,), "of": [{"use": "mask", "share": 0.1}]}
-    return {
-        "cell": str(next(CELLS)),
-        "status": "ok",
-        "role": "baseline",
-        "task": task | fields,
-        "student": {"name": student, "params": params, "version": 1},
-        "seed": seed,
-        "metrics": {"accuracy": score},
-    }
-
-
-def read_again(value: Any) -> Any:
-    return json.loads(json.dumps(value))
-
-
-def planned(*found: dict[str, Any]) -> list[dict[str, Any]]:
-    """The rows of a suite that has these records' cells, with seeds 0 and 1."""
-    return [read_again(record) | {"seeds": [0, 1]} for record in found]
-
-
-def test_merge_keeps_what_other_sources_gave() -> None:
-    real, old, new = moods("local", 0.9), moods("sample", 0.5), moods("sample", 0.6)
-    assert records.merge([real, old], [new]) == ([new, real], 0, 1)
-
-
-def test_merge_keeps_the_suites_rows_that_a_run_has_nothing_of() -> None:
-    new = moods("local", 0.6)
-    other = read_again([moods("local", 0.7, "cnn"), moods("local", 0.8, "cnn", seed=1)])
-    gone = moods("local", 0.9, "lstm")  # no longer in the suite
-    elsewhere = moods("local", 0.9, "cnn", fingerprint="2")  # of other data
-    unknown = moods("local", 0.9, "cnn", seed=7)  # a seed that the suite does not have
-    failed = moods("local", 0.9, "cnn", seed=1) | {"status": "failed"}
-    # Another seed of a row that was measured anew would be of other code than the first.
-    mixed = moods("local", 0.1, seed=1)
-    before = [*other, gone, elsewhere, unknown, failed, mixed]
-    assert records.merge(before, [new], planned(new, other[0])) == ([new, *other], 2, 3)
-
-
-def test_merge_fills_in_parameters_that_came_later() -> None:
-    new, old, now = moods("local", 0.6), moods("local", 0.7, "cnn"), moods("local", 0.7, "cnn", cells=12)
-    now["student"]["params"] = {
-        "width": [8],
-        "dropout": 0.0,
-        "of": [{"use": "mask", "share": 0.1, "force": 1}],
-    }
-    (_, found), stayed, _ = records.merge([read_again(old)], [new], planned(new, now))
-    assert stayed == 1
-    assert found["student"]["params"] == now["student"]["params"] and found["task"]["cells"] == 12
-    assert found["metrics"] == old["metrics"]
-
-    again = moods("local", 0.8, "cnn") | {"student": now["student"]}  # the same row, measured meanwhile
-    assert records.merge([read_again(old)], [new, again], planned(new, now)) == ([new, again], 0, 0)
-
-    swept = [now, read_again(now)]  # two rows that it could have been
-    swept[1]["student"]["params"]["dropout"] = 0.5
-    assert records.merge([read_again(old)], [new], planned(new, *swept)) == ([new], 0, 1)
-
-    raised = read_again(now)
-    raised["student"]["version"] = 2  # whose results are others
-    assert records.merge([read_again(old)], [new], planned(new, raised)) == ([new], 0, 1)

@@ -1,0 +1,92 @@
+"""The records of a run beside those of runs before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from harness.results.record import PARTS, Record, configuration, named
+
+
+class Merged(NamedTuple):
+    """A run's records, and those of earlier runs that stand beside them."""
+
+    records: list[Record]
+    stayed: int  # records of the same data that the run has nothing of
+    gone: int  # and those whose rows the suite does not have any more
+
+
+def merge(
+    before: Iterable[Record], now: Iterable[Record], planned: Iterable[Mapping[str, Any]] = ()
+) -> Merged:
+    """The records of a run, and those from before that it does not replace.
+
+    Those are of tasks' other data sources: a run on the sample corpus leaves the results on real data in
+    place. And they are of rows that the suite has (`planned` describes them, each with its `seeds`) and this
+    run has nothing of, such as those that earlier code, or another machine, measured: to run a part of a
+    suite costs no other part. Parameters that their components have gained since are filled in, unless a
+    component's version says that its results are others. The seeds of one row are never of two runs.
+
+    `planned` is read only where it matters, which is not where a run has all cells again.
+    """
+    now = list(now)
+    cells = {record["cell"] for record in now}
+    sources = {_data(record) for record in now}
+    left = [record for record in before if record["task"]["source"] and record["cell"] not in cells]
+    left = [record for record in left if record["status"] == "ok" or _data(record) not in sources]
+    if all(_data(record) not in sources for record in left):
+        return Merged(now + left, 0, 0)
+
+    answered = {configuration(record) for record in now}
+    exact: dict[str, Mapping[str, Any]] = {}
+    namesakes: dict[str, list[Mapping[str, Any]]] = {}
+    for row in planned:
+        exact[configuration(row)] = row
+        namesakes.setdefault(named(row), []).append(row)
+    kept: list[Record] = []
+    stayed = gone = 0
+    for record in left:
+        if _data(record) not in sources:
+            kept.append(record)
+            continue
+        same = exact.get(configuration(record))
+        if same is None:
+            grown = [row for row in namesakes.get(named(record), []) if _has_grown(row, record)]
+            same = grown[0] if len(grown) == 1 else None
+        if same is None or record["seed"] not in same["seeds"]:
+            gone += 1
+        elif configuration(same) not in answered:
+            kept.append(_filled(record, same))
+            stayed += 1
+    return Merged(now + kept, stayed, gone)
+
+
+def _data(record: Record) -> tuple[str, str | None]:
+    return record["task"]["name"], record["task"]["source"]
+
+
+def _has_grown(row: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
+    """Whether a planned row is a record's, but for parameters that there were not when it was made."""
+
+    def holds(new: Any, old: Any) -> bool:
+        if isinstance(new, dict) and isinstance(old, dict):
+            return all(name in new and holds(new[name], value) for name, value in old.items())
+        if isinstance(new, list) and isinstance(old, list):
+            return len(new) == len(old) and all(map(holds, new, old))
+        return bool(new == old)
+
+    pairs = [((row.get(kind) or {}), (record.get(kind) or {})) for kind in ("task", *PARTS)]
+    return all(
+        new.get("version") == old.get("version") and holds(new.get("params"), old.get("params"))
+        for new, old in pairs
+    )
+
+
+def _filled(record: Record, row: Mapping[str, Any]) -> Record:
+    """The record with its row's parameters, and with how many cells the suite has now."""
+    found: dict[str, Any] = dict(record)
+    for kind in ("task", *PARTS):
+        if found.get(kind):
+            found[kind] = {**found[kind], "params": row[kind]["params"]}
+    found["task"]["cells"] = row["task"]["cells"]
+    return found  # type: ignore[return-value]

