@@ -25,7 +25,7 @@ class _Recurrent(Borrower, WordStudent):
 
     min_examples: Annotated[int, Ge(0)] = 100_000
     # Of its own vocabulary, or a transformer's with its tokenizer: a pretrained one's, or the fitted
-    # teacher's. Then `vocabulary` and `width` are theirs.
+    # teacher's. Then the vocabulary and its width are theirs, whatever `vocabulary` and `width` say.
     embeddings: Literal["own", "teacher"] | FineTuned = "own"
     freeze: bool = True  # borrowed embeddings stay as they are
     projection: Annotated[int, Ge(0)] = 0  # width of a linear map of borrowed embeddings; 0 for none
@@ -48,10 +48,14 @@ class _Recurrent(Borrower, WordStudent):
         return directions * gates * (self.hidden * ((self.projection or self.width) + self.hidden) + inner)
 
     def check(self) -> None:
-        """Only borrowed embeddings are projected."""
+        """Only borrowed embeddings are projected, and only a vocabulary of its own is chosen."""
         if self.projection and self.embeddings == "own":
             raise ValueError(
                 f"projection {self.projection} is for borrowed embeddings: own ones have any width"
+            )
+        if self.words != "frequent" and self.embeddings != "own":
+            raise ValueError(
+                f'words "{self.words}" chooses a vocabulary of its own, and borrowed embeddings come with theirs'
             )
 
     @property

@@ -178,6 +178,8 @@ def test_what_a_suite_may_write(bert: Transformer) -> None:
         build({"use": "precomputed", "file": "answers.jsonl"})
     with pytest.raises(HarnessError, match="projection 4 is for borrowed embeddings"):
         build("own", projection=4)
+    with pytest.raises(HarnessError, match='words "telling" chooses a vocabulary of its own'):
+        build(table, words="telling")
 
 
 @pytest.mark.parametrize("teacher", [None, "model"])
