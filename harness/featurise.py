@@ -156,6 +156,7 @@ class Subwords(Featuriser):
 
     Two texts with PAIR_SEPARATOR between them are encoded as a pair, by the tokenizer's own template, and
     the longer one is cut first; where the template puts nothing between texts, as GPT-2's, as one text.
+    MASK in a text is the tokenizer's own mask or, where it has none, its unknown token.
     """
 
     type = "subwords"
@@ -171,14 +172,25 @@ class Subwords(Featuriser):
         # With no room for a token of either text there is no pair.
         self.pairs = marks(True) > marks(False) and longest >= marks(True) + 2
         self.separator = self._separator() if self.pairs else None
+        self.mask_name = self._named(MASK, "<mask>", *UNKNOWN_NAMES) or MASK
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """See :class:`Featuriser`."""
-        given: list[Any] = list(texts)
+        given: list[Any] = self._masked(texts)
         if self.pairs:
             given = [_pair(text) if PAIR_SEPARATOR in text else text for text in given]
         encoded = self.tokenizer.encode_batch_fast(given)
         return [encoding.ids or [self.padding] for encoding in encoded]
+
+    def _named(self, *names: str) -> str | None:
+        """The first of these that the tokenizer knows as a token."""
+        return next((name for name in names if self.tokenizer.token_to_id(name) is not None), None)
+
+    def _masked(self, texts: Sequence[str]) -> list[str]:
+        """The texts with the tokenizer's name for MASK."""
+        if self.mask_name == MASK:
+            return list(texts)
+        return [text.replace(MASK, self.mask_name) for text in texts]
 
     def _separator(self) -> int | None:
         """The id behind a pair's first text, where the tokenizer calls what follows it of another type."""
@@ -215,12 +227,11 @@ class WordSubwords(Subwords):
 
     def __init__(self, tokenizer: Tokenizer, longest: int, padding: int) -> None:
         super().__init__(_spaced(tokenizer), longest, padding)
-        known = (name for name in UNKNOWN_NAMES if self.tokenizer.token_to_id(name) is not None)
-        self.unknown = next(known, "?")
+        self.unknown = self._named(*UNKNOWN_NAMES) or "?"
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """See :class:`Featuriser`."""
-        given = [text.split(" ") for text in texts]
+        given = [text.split(" ") for text in self._masked(texts)]
         encoded = self.tokenizer.encode_batch(given, is_pretokenized=True)
         for row, (words, encoding) in enumerate(zip(given, encoded, strict=True)):
             read = set(encoding.word_ids)
@@ -256,17 +267,11 @@ class MaskedSubwords(Subwords):
         name = tokenizer.id_to_token(mask)
         if name is None:
             raise HarnessError(f"the mask's id is {mask}, but the tokenizer has {self.size} ids")
-        self._name: str = name
-
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """See :class:`Featuriser`."""
-        if self._name == MASK:
-            return super().encode(texts)
-        return super().encode([text.replace(MASK, self._name) for text in texts])
+        self.mask_name = name
 
     def masks(self, text: str) -> int:
         """How many tokens are hidden in a text as it stands, whether they are read or cut off."""
-        return text.replace(MASK, self._name).count(self._name)
+        return text.replace(MASK, self.mask_name).count(self.mask_name)
 
     def _table(self, ids: NDArray[np.int32], offsets: NDArray[np.int64], texts: Sequence[str]) -> Tokens:
         return MaskedTokens(ids, offsets, self.padding, self.size, self.mask, self.special)

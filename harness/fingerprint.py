@@ -1,10 +1,10 @@
 """What code a result depends on, as a digest: edited helpers change it, edited comments do not.
 
-A component's digest covers its module, the modules of its base classes, and all modules of the same
-packages (its own, those of the components it derives from, and ``harness``) that those import, also
-inside functions. A package's ``__init__`` counts where something is taken from it, not where a module is
-found through it: a plugin's lists all its components, and one more must not change the keys of the rest.
-Imports made through ``importlib`` with a computed name are not seen.
+A component's digest covers its module, the modules of its base classes, and all modules that those import,
+also inside functions, of the same packages: its own, those of the components it derives from, all installed
+plugins' and ``harness``. A package's ``__init__`` counts where something is taken from it, not where a
+module is found through it: a plugin's lists all its components, and one more must not change the keys of the
+rest. Imports made through ``importlib`` with a computed name are not seen.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import importlib.util
 import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,14 @@ def class_digest(cls: type) -> str:
     """Digest of the code behind a component class."""
     modules = {c.__module__ for c in cls.__mro__ if _package(c) not in sys.stdlib_module_names}
     # Of a mixin from elsewhere, its module only: behind it may stand all of torch.
-    packages = frozenset(_package(c) for c in cls.__mro__ if c is cls or issubclass(c, Component))
-    return code_digest(tuple(sorted(modules)), packages)
+    packages = {_package(c) for c in cls.__mro__ if c is cls or issubclass(c, Component)}
+    return code_digest(tuple(sorted(modules)), frozenset(packages | _plugins()))
+
+
+@cache
+def _plugins() -> frozenset[str]:
+    """The packages of installed plugins: a component may take its helpers from any of them."""
+    return frozenset(point.module.partition(".")[0] for point in metadata.entry_points(group=CORE))
 
 
 def _package(cls: type) -> str:

@@ -9,10 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
 from harness import HarnessError, featurise
-from harness.featurise import PADDING, UNKNOWN, Featuriser, Subwords, Tokens, Words, batches_by_length
+from harness.featurise import (
+    PADDING,
+    UNKNOWN,
+    Featuriser,
+    Subwords,
+    Tokens,
+    Words,
+    WordSubwords,
+    batches_by_length,
+)
 
 TEXTS = ["the sun , the rain", "rain rain rain !", "", "a sun", "wind"]
 
@@ -91,6 +100,21 @@ def test_subwords_are_the_tokenizers_own() -> None:
     featuriser = subwords()
     assert featuriser.encode(["sun rain fog", ""]) == [[0, 4, 5, 3, 2], [0, 2]]
     assert featuriser.size == 6 and featuriser.padding == 1
+
+
+@pytest.mark.parametrize("special", [["<mask>", "<unk>"], ["<unk>"], []])
+def test_a_mask_is_what_the_tokenizer_calls_it(special: list[str]) -> None:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    names = ["<pad>", *special]
+    tokenizer.train_from_iterator(TEXTS, trainers.BpeTrainer(special_tokens=names, initial_alphabet=alphabet))
+    read = [tokenizer.id_to_token(id_) for id_ in Subwords(tokenizer, 20, 0).encode(["a [MASK] sun"])[0]]
+    hidden = special[:1] or ["[", *"MASK", "]"]
+    assert "".join(read) == f"ĠaĠ{''.join(hidden)}Ġsun"
+    words = WordSubwords(tokenizer, 20, padding=0)
+    marked = [tokenizer.id_to_token(id_ % words.size) for id_ in words.encode(["a [MASK] sun"])[0]]
+    assert set(hidden) <= set(marked)
 
 
 def test_long_texts_are_cut_within_their_special_tokens() -> None:

@@ -191,6 +191,27 @@ def test_a_component_depends_on_those_it_derives_from(write: Write) -> None:
     assert class_digest(cls) != mixed
 
 
+def test_a_component_depends_on_what_it_takes_from_another_plugin(write: Write) -> None:
+    assert "harness_teachers" in fingerprint._plugins()  # where our students have helpers of
+    source = """
+        import harness
+        from fp_other.far import X
+
+        class Main(harness.Student):
+            name = 'main'
+    """
+    write(__init__="", main=source)
+    cls = import_module("fp_kit.main").Main
+    before = class_digest(cls)
+    write("fp_other", far="X = 2")
+    assert class_digest(cls) == before  # a library
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fingerprint, "_plugins", lambda: frozenset({"fp_other"}))
+        before = class_digest(cls)
+        write("fp_other", far="X = 3")
+        assert class_digest(cls) != before
+
+
 def test_digests_do_not_run_their_parts_together() -> None:
     assert digest("ab", "c") != digest("a", "bc") != digest("abc")
     assert digest("a", "") != digest("a")

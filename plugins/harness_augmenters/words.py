@@ -82,9 +82,7 @@ class Mask(Substitution):
 
     name = "mask"
 
-    token: Annotated[str, harness.MinLen(1)] = (
-        "[MASK]"  # one word; what a transformer teacher was masked with
-    )
+    token: Annotated[str, harness.MinLen(1)] = harness.MASK  # one word; this one is each tokenizer's own mask
 
     def check(self) -> None:
         """The token is one word."""

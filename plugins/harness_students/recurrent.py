@@ -55,7 +55,7 @@ class _Recurrent(Borrower, WordStudent):
             )
         if self.words != "frequent" and self.embeddings != "own":
             raise ValueError(
-                f'words "{self.words}" chooses a vocabulary of its own, and borrowed embeddings come with theirs'
+                f'words "{self.words}" chooses a vocabulary of its own, but borrowed embeddings have theirs'
             )
 
     @property
