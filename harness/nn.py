@@ -79,7 +79,7 @@ class TorchStudent(Student):
     def learn(self, model: TorchModel, transfer: Examples, validation: Examples, loss: Loss) -> TorchModel:
         """Train a model in place, with the teacher in step where the loss needs it."""
         from harness.signals import unrecorded
-        from harness.tokens import MaskedTokens
+        from harness.tokens import MaskedTokens, WordTokens
         from harness.training import train
 
         context, featuriser = model.context, model.featuriser
@@ -91,6 +91,8 @@ class TorchStudent(Student):
             if not isinstance(fitted, TorchModel) or not _same(fitted.featuriser, tokens, model, transfer):
                 raise HarnessError(f"'{self.name}' and its teacher read the texts as different tokens")
             teacher = fitted.module, tokens
+        elif isinstance(tokens, WordTokens) and transfer.logits is not None:
+            tokens = tokens.taught(transfer.logits)
         # A language model tells any token, so that it needs them all.
         whole = isinstance(tokens, MaskedTokens)
         lent = nullcontext((tokens, held_out)) if whole else self.narrowed(model.module, tokens, held_out)

@@ -129,6 +129,19 @@ class WordTokens(Tokens):
         marks = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(self.ids >= self.mark)])
         return np.asarray(np.diff(marks[self.offsets]))
 
+    def taught(self, logits: NDArray[np.float32]) -> WordTokens:
+        """The same, without the words that the teacher did not read: of those its logits (T, C) are zeros.
+
+        They are a text's last ones, and never its first.
+        """
+        read = logits.any(axis=1)
+        read[self.words[:-1]] = True
+        if read.all():
+            return self
+        ids = np.array(self.ids)
+        ids[np.flatnonzero(ids >= self.mark)[~read[self.targets(np.arange(len(self)))]]] -= self.mark
+        return WordTokens(ids, self.offsets, self.padding, self.mark, self.words)
+
     def targets(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """See :class:`Tokens`."""
         counts = self.reached[rows]

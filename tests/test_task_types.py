@@ -141,24 +141,39 @@ def test_combinations_are_for_what_all_of_their_members_are_for() -> None:
     assert types("teacher", use="ensemble", of=members) == classes
 
 
-def test_an_ensemble_of_scores_is_their_mean(tmp_path: Path) -> None:
+class Says(harness.Model):
+    def __init__(self, *outputs: list[float]) -> None:
+        self.outputs = outputs
+
+    def predict(self, texts: Any) -> Any:
+        return np.array(self.outputs, dtype=np.float32)
+
+    def save(self, folder: Path) -> None: ...
+
+    def parameters(self) -> harness.Parameters:
+        return harness.Parameters(0, 0, 0)
+
+
+def of_members(average: Any, *members: Says) -> Any:
     from harness_teachers.ensemble import Ensemble, EnsembleModel
 
-    class Says(harness.Model):
-        def __init__(self, number: float) -> None:
-            self.number = number
+    member: Any = INSTALLED.build("teacher", {"use": "minilm"})
+    teacher = Ensemble(of=(member, member), average=average, weights=(1.0, 3.0))
+    return EnsembleModel(teacher, members).predict(["a"])
 
-        def predict(self, texts: Any) -> Any:
-            return np.full((len(texts), 1), self.number, dtype=np.float32)
 
-        def save(self, folder: Path) -> None: ...
+def test_an_ensemble_of_scores_is_their_mean() -> None:
+    assert of_members("probabilities", Says([1.0]), Says([3.0])).tolist() == [[2.5]]
+    assert of_members("logits", Says([0.0]), Says([3.0])).tolist() == [[2.25]]
 
-        def parameters(self) -> harness.Parameters:
-            return harness.Parameters(0, 0, 0)
 
-    member = INSTALLED.build("teacher", {"use": "minilm"})
-    teacher = Ensemble(of=(member, member), weights=(1.0, 3.0))  # type: ignore[arg-type]
-    assert EnsembleModel(teacher, [Says(1.0), Says(3.0)]).predict(["a"]).tolist() == [[2.5]]
+def test_what_a_member_did_not_read_is_left_to_the_others() -> None:
+    one, other = Says([2.0, -1.0], [0.0, 0.0], [0.0, 0.0]), Says([2.0, 3.0], [3.0, 1.0], [0.0, 0.0])
+    assert of_members("logits", one, other).tolist() == [[2.0, 2.0], [3.0, 1.0], [0.0, 0.0]]
+    found = np.exp(of_members("probabilities", one, other))
+    first = 0.25 / (1 + np.exp(-3)) + 0.75 / (1 + np.exp(1))
+    second = 1 / (1 + np.exp(-2))
+    np.testing.assert_allclose(found, [[first, 1 - first], [second, 1 - second], [1, 1]], atol=1e-6)
 
 
 def test_a_student_keeps_the_epoch_of_the_smallest_error(tmp_path: Path) -> None:

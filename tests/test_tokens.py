@@ -102,6 +102,17 @@ def test_plain_texts_and_tagged_words_are_drawn_as_they_are() -> None:
     assert drawn.picked.tolist() == [[True, False], [True, False]]
 
 
+def test_words_that_a_teacher_did_not_read_are_not_drawn() -> None:
+    offsets, words = np.array([0, 4, 6]), np.array([0, 3, 5])
+    tokens = WordTokens(np.array([25, 6, 27, 28, 25, 26], np.int32), offsets, 0, 20, words)
+    logits = np.array([[1, 0], [0, 0], [0, 0], [0, 0], [0, 2]], np.float32)
+    taught = tokens.taught(logits)
+    assert taught.ids.tolist() == [25, 6, 7, 8, 25, 26]  # the first word of a text always
+    assert taught.draw(np.array([0, 1]), 9, 9, 9).places.tolist() == [0, 3, 4]  # type: ignore[union-attr]
+    assert tokens.ids.tolist() == [25, 6, 27, 28, 25, 26] and taught.outputs == 5
+    assert tokens.taught(logits + 1) is tokens
+
+
 # -- scoring -------------------------------------------------------------------------------------------------
 
 

@@ -183,7 +183,8 @@ class Mix(Combination):
     A draw takes one text: a member's own `copies` have no effect, and must be 1.
 
     A member that brings texts of its own gives its share of all new texts, or as many different ones as it
-    has; with `size`, the others make up for what it lacks. Unlabelled texts, and rules for the rest::
+    has; with `size`, the others make up for what it lacks. Several that bring texts of one pool draw the same
+    of them, such as texts and what a rule makes of these. Unlabelled texts, and rules for the rest::
 
         use = "mix"
         size = 200_000

@@ -82,7 +82,9 @@ class Mask(Substitution):
 
     name = "mask"
 
-    token: Annotated[str, harness.MinLen(1)] = harness.MASK  # one word; this one is each tokenizer's own mask
+    token: Annotated[str, harness.MinLen(1)] = (
+        harness.api.MASK
+    )  # one word; this one is each tokenizer's own mask
 
     def check(self) -> None:
         """The token is one word."""

@@ -8,8 +8,8 @@ from typing import Literal
 from harness import HarnessError
 
 # "uniform": the student's layer m with the teacher's m N / M, rounded up (Jiao et al., 2020); "last": its
-# layers with the teacher's M last (Sun et al., 2019); "final": the two last layers alone. Or the teacher's
-# layer, from 1, for each of the student's; -1 leaves one out.
+# layers with the teacher's M last (cf. Sun et al., 2019); "final": the two last layers alone. Or the
+# teacher's layer, from 1, for each of the student's; -1 leaves one out.
 Map = Literal["uniform", "last", "final"] | tuple[int, ...]
 
 

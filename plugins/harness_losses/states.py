@@ -77,8 +77,10 @@ class HiddenMse(_Hidden):
     """Squared distance of the two models' hidden states, mean over their width (Jiao et al., 2020, TinyBERT).
 
     Of layers, the mean over tokens that are no padding, then over texts. Patient distillation (Sun et al.,
-    2019, PKD) is ``of = "layers", tokens = "first", normalise = true, embeddings = false``: then each state
-    is divided by its length first, and the value is (2 - 2 cosine) / width, so that it takes a large weight.
+    2019, PKD) is ``of = "layers", tokens = "first", normalise = true, embeddings = false`` without the last
+    layer: for six of twelve ``map = [2, 4, 6, 8, 10, -1]``, or as PKD-Last ``[7, 8, 9, 10, 11, -1]``. Then
+    each state is divided by its length first, and the value is (2 - 2 cosine) / width, so that it takes a
+    large weight.
     """
 
     name = "hidden-mse"

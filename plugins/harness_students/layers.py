@@ -8,6 +8,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 
 from harness import Context, HarnessError
@@ -36,8 +37,6 @@ def begin(
 
     It gives classes to texts, or to their words; where there are no classes, it is a language model.
     """
-    import torch
-
     torch.manual_seed(context.seed)
     if not classes:
         from harness_students.language import begin as begin_language_model
@@ -98,11 +97,30 @@ def chosen(layers: Layers, count: int, otherwise: Layers) -> list[int]:
 
 
 def prune(encoder: Any, keep: Sequence[int]) -> None:
-    """Leave these layers in an encoder, and tell its configuration."""
+    """Leave these layers in an encoder, and tell its configuration.
+
+    Raises HarnessError where no model of that configuration has such layers, as where ModernBERT's first,
+    which lacks a part that the others have, is not among them: what was trained could not be read again.
+    """
     parent, name = place_of_layers(encoder)
-    layers = getattr(parent, name)
-    setattr(parent, name, nn.ModuleList(layers[place] for place in keep))
-    encoder.config.num_hidden_layers = len(keep)
+    layers = nn.ModuleList(getattr(parent, name)[place] for place in keep)
+    setattr(parent, name, layers)
+    _shorten(encoder.config, keep)
+    with torch.device("meta"):
+        parent, name = place_of_layers(type(encoder)(encoder.config))
+    if getattr(parent, name).state_dict().keys() != layers.state_dict().keys():
+        raise HarnessError(
+            f"a model of type '{encoder.config.model_type}' cannot consist of its layers "
+            f"{', '.join(str(place + 1) for place in keep)}: not all are made as those are whose places "
+            "they would take"
+        )
+
+
+def _shorten(config: Any, keep: Sequence[int]) -> None:
+    """Make a configuration that of a model which has these of the layers."""
+    config.num_hidden_layers = len(keep)
+    if types := getattr(config, "layer_types", None):  # global or local attention, say
+        config.layer_types = [types[place] for place in keep]
 
 
 def _of_teacher(
@@ -124,7 +142,7 @@ def _of_teacher(
         prune(module.encoder, keep)
         return module, featuriser
     config: Any = deepcopy(teacher.encoder.config)
-    config.num_hidden_layers = len(keep)
+    _shorten(config, keep)
     encoder = _fresh(config, teacher.pooling, len(classes), context)
     return classifier(encoder, teacher.pooling, featuriser, len(classes), teacher.dropout.p), featuriser
 
@@ -146,7 +164,7 @@ def _pretrained(
         if student.layers is not None:
             prune(encoder, chosen(student.layers, len(layers_of(encoder)), None))
     else:
-        config.num_hidden_layers = len(chosen(student.layers, config.num_hidden_layers, None))
+        _shorten(config, chosen(student.layers, config.num_hidden_layers, None))
         encoder = _fresh(config, pooling, classes, context)
     return classifier(encoder, pooling, featuriser, classes, start.dropout), featuriser
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class TfidfLogreg(harness.Student):
     """TF-IDF of word n-grams and a multinomial logistic regression, as scikit-learn has them.
 
-    It learns from gold labels only.
+    It learns from gold labels only, by cross-entropy of its own, whichever loss on labels a suite names.
     """
 
     name = "tfidf-logreg"

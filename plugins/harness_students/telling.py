@@ -21,9 +21,10 @@ def telling(transfer: harness.Examples, size: int, longest: int) -> Words:
     """A vocabulary of at most `size` ids: the most frequent words, a tenth, and those that tell most.
 
     A word tells as much as the likelihood of the texts with it rises, in nats, where they have a
-    distribution of their own instead of everybody's (the log-likelihood ratio of Dunning, 1993, halved):
-    for N texts with it, N times the divergence of their mean distribution from that of all. That of a text
-    is the teacher's, or its gold label. Of a regression it is the likelihood of scores under two normal
+    distribution of their own instead of everybody's: for N texts with it, N times the divergence of their
+    mean distribution from that of all. (Dunning's log-likelihood ratio, 1993, is twice this and what it is
+    for the texts without the word, which for most words is next to nothing.) The distribution of a text is
+    the teacher's, or its gold label. Of a regression it is the likelihood of scores under two normal
     distributions of one deviation.
     """
     from sklearn.feature_extraction.text import CountVectorizer

@@ -104,21 +104,30 @@ class EnsembleModel(harness.Model):
         self.models = tuple(models)
 
     def predict(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Mean logits or scores, or the logarithm of mean probabilities: (N, C)."""
+        """Mean logits or scores, or the logarithm of mean probabilities: (N, C).
+
+        A member's row of zeros says nothing: it is of a word that it does not read.
+        """
         import numpy as np
 
         total: NDArray[np.float64] | None = None
+        heard = np.zeros(1)  # (N, 1): the shares of those who say something
         for model, share in zip(self.models, self.shares, strict=True):
             if not share:  # asking it would be in vain
                 continue
             logits = model.predict(texts).astype(np.float64)  # (N, C)
-            if self.average == "logits" or logits.shape[1] == 1:  # one column is a score
+            scores = logits.shape[1] == 1  # of which 0 is one as any other
+            says = logits.any(axis=1, keepdims=True) | scores  # (N, 1)
+            heard = heard + share * says
+            if plain := self.average == "logits" or scores:
                 total = share * logits if total is None else total + share * logits
             else:
-                logs = log_softmax(logits) + np.log(share)
+                logs = np.where(says, log_softmax(logits) + np.log(share), -np.inf)
                 total = logs if total is None else np.logaddexp(total, logs)
         assert total is not None
-        return total.astype(np.float32)
+        shares = np.where(heard, heard, 1.0)
+        mean = total / shares if plain else total - np.log(shares)
+        return np.where(heard, mean, 0.0).astype(np.float32)
 
     def save(self, folder: Path) -> None:
         """See :class:`harness.Model`."""

@@ -22,9 +22,14 @@ class Pupil(harness.Teacher):
     loss: harness.Loss | None = None  # on gold labels alone; none given: cross-entropy, or squared error
 
     def check(self) -> None:
-        """The student and its loss can do with gold labels."""
+        """The student and its loss can do with gold labels, and need no teacher."""
         if "labels" not in self.student.learns_from:
             raise ValueError(f"student '{self.student.name}' cannot learn from gold labels")
+        if self.student.borrows:
+            raise ValueError(
+                f"student '{self.student.name}' takes parts of its teacher, and as a teacher it has none; "
+                'name a pretrained model in their place, as { use = "minilm" }'
+            )
         if self.loss is not None and not self.loss.needs <= {"labels"}:
             raise ValueError(
                 f"a student that is a teacher learns from gold labels, but loss '{self.loss.name}' "

@@ -41,7 +41,7 @@ class FineTuned(harness.Teacher):
     accumulate: Annotated[int, Gt(0)] = 1  # batches whose gradients make one step
     class_weights: ClassWeights = "uniform"  # "balanced": every class counts alike; "square-root": half-way
     patience: Annotated[int, Ge(0)] = 0  # validations without a better score before stopping; 0: never
-    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1  # before the classifier
+    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1  # before a linear layer; a "head" has its own
     longest: Annotated[int, Gt(2)] = 128  # subwords; the rest of a text is not read
     pooling: Pooling = (
         "head"  # the architecture's own classification head, or a linear layer on mean or [CLS]

@@ -82,6 +82,7 @@ def make(
     options: dict[str, Any] = {
         "bert": bert,
         "roberta": bert,
+        "modernbert": bert | {"num_hidden_layers": 6, "global_attn_every_n_layers": 3},
         "t5": {
             "d_model": 16,
             "d_kv": 8,
@@ -100,8 +101,8 @@ def make(
         },
     }
     torch.manual_seed(0)
-    titles = {"bert": "Bert", "roberta": "Roberta", "distilbert": "DistilBert", "bart": "Bart", "t5": "T5"}
-    title = titles[kind]
+    titles = {"roberta": "Roberta", "distilbert": "DistilBert", "modernbert": "ModernBert"}
+    title = titles.get(kind, kind.title())
     config = getattr(transformers, f"{title}Config")(
         vocab_size=len(vocabulary),
         pad_token_id=padding,

@@ -182,6 +182,13 @@ def test_what_a_suite_may_write(bert: Transformer) -> None:
         build(table, words="telling")
 
 
+def test_a_teacher_has_nobody_to_borrow_from() -> None:
+    with pytest.raises(HarnessError, match="'gru' takes parts of its teacher, and as a teacher it has none"):
+        catalog.load().build(
+            "teacher", {"use": "student", "student": {"use": "gru", "embeddings": "teacher"}}
+        )
+
+
 @pytest.mark.parametrize("teacher", [None, "model"])
 def test_a_teacher_without_embeddings(teacher: Any, context: CheckContext) -> None:
     from harness_students.linear import TfidfLogreg

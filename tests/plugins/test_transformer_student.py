@@ -254,6 +254,27 @@ def test_a_folder_of_its_own_is_all_that_a_model_needs(
     assert config.get("num_hidden_layers", config.get("n_layers")) == 1
 
 
+@pytest.mark.parametrize("weights", ["pretrained", "random"])
+def test_layers_that_attend_globally_or_locally(
+    weights: Any, folder_of: Folder, tmp_path: Path, context: CheckContext
+) -> None:
+    start = Transformer(model=str(folder_of("modernbert")))
+    student = TransformerStudent(start=start, layers=(1, 2, 6), weights=weights, **QUICK)
+    model = student.fit(*tiny_examples(), SoftTargets(), context)
+    model.save(tmp_path)
+    types = json.loads((tmp_path / "config" / "config.json").read_text())["layer_types"]
+    assert types == ["full_attention", "sliding_attention", "sliding_attention"]
+    texts = tiny_examples()[1].texts
+    found = student.load(tmp_path, context).predict(texts)
+    np.testing.assert_allclose(found, model.predict(texts), rtol=1e-6, atol=1e-6)
+
+
+def test_layers_that_no_model_has_in_these_places(folder_of: Folder, context: CheckContext) -> None:
+    start = Transformer(model=str(folder_of("modernbert")))  # whose first layer alone has no norm
+    with pytest.raises(HarnessError, match="type 'modernbert' cannot consist of its layers 4, 5, 6"):
+        begin(TransformerStudent(start=start, layers="last"), tiny_examples()[0].classes, context)
+
+
 def test_three_layers_of_minilm(context: CheckContext) -> None:
     start = MiniLM(longest=16)
     try:
