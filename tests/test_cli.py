@@ -102,6 +102,21 @@ def test_a_run_leaves_records_and_tables(finished: Home) -> None:
     assert list((finished.store / "locks").iterdir()) == []
 
 
+def test_two_runs_into_one_folder_keep_each_others_rows(home: Home, finished: Home) -> None:
+    home.write()
+    runs = [
+        home.start("bench", "toys.toml", "--devices", "cpu:1", "--store", role, "--only", f"role={role}")
+        for role in ("baseline", "distilled")
+    ]
+    for process in runs:
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
+    wanted = {key: one for key, one in by_cell(finished.records()).items() if one["role"] != "teacher"}
+    found = by_cell(home.records())
+    assert {key: one for key, one in found.items() if one["role"] != "teacher"} == wanted
+    assert not (home.path / "results" / "toys" / ".lock").exists()
+
+
 def test_a_second_run_runs_nothing(copied: Home, invoke: Invoke) -> None:
     before = (copied.path / "results" / "toys" / "records.jsonl").read_text()
     done = invoke("bench", "toys.toml")

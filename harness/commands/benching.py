@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from harness.catalog import Catalog
     from harness.devices import Slot
     from harness.plan import Plan
+    from harness.results.predictions import Prediction
+    from harness.results.record import Record
     from harness.schedule import Estimates, Outcome
     from harness.tracking import Tracker, Trackers
 
@@ -85,15 +88,12 @@ def _bench(
     from harness.executors.local import LocalExecutor
     from harness.results import leaderboard, predictions
     from harness.results.collect import collect, rows
-    from harness.results.merge import merge
+    from harness.results.merge import merge, tells
     from harness.results.ranking import of_run
-    from harness.results.record import read
     from harness.runner import prepare, run
     from harness.store import Store
 
-    written = folder / "records.jsonl"
-    before = read(written) if written.exists() else []
-    predicted = predictions.read(folder)
+    _earlier(folder)  # better to learn now than after hours that they cannot be read
     kept = Store(store)
     if fresh:
         for step in chosen.steps.values():
@@ -124,21 +124,23 @@ def _bench(
         return (schedule if key in schedule.states else whole).outcome(key)
 
     records = list(collect(plan, outcome, kept, catalog))
-    merged, stayed, gone = merge(before, records, rows(plan, catalog))
-    answers = predictions.merge(
-        predicted, predictions.collect(plan, records, kept), merged, {record["cell"] for record in records}
-    )
-    for count, why in (
-        (stayed, "stay in the tables, as this store has nothing of their rows"),
-        (gone, "go, as the suite has no such rows any more"),
-    ):
-        if count:
-            show({"event": "message", "message": f"{count:,} of earlier runs' records {why}"})
-    board = leaderboard.write(merged, folder, answers)
-    try:
-        pages.write(board, merged, answers, folder)
-    except HarnessError as error:  # the records and tables are written: a page can be made of them any time
-        complain(f"no report was written: {error}")
+    own = predictions.collect(plan, records, kept)
+    told = {record["cell"] for record in records if tells(record)}
+    with _alone(folder):  # what other runs have written there meanwhile stays too
+        before, predicted = _earlier(folder)
+        merged, stayed, gone = merge(before, records, rows(plan, catalog))
+        answers = predictions.merge(predicted, own, merged, told)
+        for count, why in (
+            (stayed, "stay in the tables, as this store has nothing of their rows"),
+            (gone, "go, as the suite has no such rows any more"),
+        ):
+            if count:
+                show({"event": "message", "message": f"{count:,} of earlier runs' records {why}"})
+        board = leaderboard.write(merged, folder, answers)
+        try:
+            pages.write(board, merged, answers, folder)
+        except HarnessError as error:  # records and tables are written: a page can be made of them any time
+            complain(f"no report was written: {error}")
     asked = {cell.key for cell in chosen.cells}
     mine = [record for record in records if record["cell"] in asked]
     counts = {status: sum(r["status"] == status for r in mine) for status in STATUSES}
@@ -146,6 +148,27 @@ def _bench(
     following.complain(show)
     show.finish(of_run(board, records), counts, folder, interrupted)
     return Ran(counts, folder, interrupted)
+
+
+def _earlier(folder: Path) -> tuple[list[Record], dict[str, Prediction]]:
+    """The records and predictions that earlier runs left in the folder."""
+    from harness.results import predictions
+    from harness.results.record import read
+
+    written = folder / "records.jsonl"
+    return read(written) if written.exists() else [], predictions.read(folder)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Of all processes, one at a time reads a folder's results and writes them with its own."""
+    from filelock import FileLock
+
+    path = folder / ".lock"
+    with FileLock(path, poll_interval=0.1):
+        yield
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def check_writable(folder: Path) -> None:

@@ -25,25 +25,28 @@ def merge(
     place. And they are of rows that the suite has (`planned` describes them, each with its `seeds`) and this
     run has nothing of, such as those that earlier code, or another machine, measured: to run a part of a
     suite costs no other part. Parameters that their components have gained since are filled in, unless a
-    component's version says that its results are others. The seeds of one row are never of two runs.
+    component's version says that its results are others. The seeds of one row are never of two runs. A cell
+    that cannot run here, as where a package is missing, leaves in place what was measured of it elsewhere.
 
     `planned` is read only where it matters, which is not where a run has all cells again.
     """
     now = list(now)
-    cells = {record["cell"] for record in now}
+    tried = [record for record in now if tells(record)]
+    cells = {record["cell"] for record in tried}
     sources = {_data(record) for record in now}
     left = [record for record in before if record["task"]["source"] and record["cell"] not in cells]
     left = [record for record in left if record["status"] == "ok" or _data(record) not in sources]
     if all(_data(record) not in sources for record in left):
         return Merged(now + left, 0, 0)
 
-    answered = {configuration(record) for record in now}
+    answered = {configuration(record) for record in tried}
     exact: dict[str, Mapping[str, Any]] = {}
     namesakes: dict[str, list[Mapping[str, Any]]] = {}
     for row in planned:
         exact[configuration(row)] = row
         namesakes.setdefault(named(row), []).append(row)
     kept: list[Record] = []
+    known: set[tuple[str, int]] = set()
     stayed = gone = 0
     for record in left:
         if _data(record) not in sources:
@@ -57,8 +60,15 @@ def merge(
             gone += 1
         elif configuration(same) not in answered:
             kept.append(_filled(record, same))
+            known.add((configuration(same), record["seed"]))
             stayed += 1
+    now = [record for record in now if tells(record) or (configuration(record), record["seed"]) not in known]
     return Merged(now + kept, stayed, gone)
+
+
+def tells(record: Record) -> bool:
+    """Whether it says more of its cell than that this machine lacks something for it."""
+    return record["status"] != "unavailable"
 
 
 def _data(record: Record) -> tuple[str, str | None]:

@@ -50,6 +50,19 @@ def test_merge_keeps_the_suites_rows_that_a_run_has_nothing_of() -> None:
     assert merge(before, [new], planned(new, other[0])) == ([new, *other], 2, 3)
 
 
+def test_what_cannot_run_here_leaves_what_was_measured_elsewhere() -> None:
+    row, other = moods("local", 0.7, "cnn"), moods("local", 0.6)
+    again, third = moods("local", 0.7, "cnn", seed=1), moods("local", 0.7, "cnn", seed=2)
+    lacking = [read_again(one) | {"status": "unavailable", "cell": "x"} for one in (row, again, third)]
+    lacking[0]["cell"] = row["cell"]
+    plan = [planned(row)[0] | {"seeds": [0, 1, 2]}, *planned(other)]
+    before = read_again([row, again])
+    assert merge(before, [*lacking, other], plan) == ([lacking[2], other, *before], 2, 0)
+    assert merge([], [*lacking, other], plan) == ([*lacking, other], 0, 0)
+    failed = read_again(row) | {"status": "failed"}
+    assert merge(before, [failed, other], plan) == ([failed, other], 0, 0)
+
+
 def test_merge_fills_in_parameters_that_came_later() -> None:
     new, old, now = moods("local", 0.6), moods("local", 0.7, "cnn"), moods("local", 0.7, "cnn", cells=12)
     now["student"]["params"] = {
