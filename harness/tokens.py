@@ -134,7 +134,7 @@ class WordTokens(Tokens):
 
         They are a text's last ones, and never its first.
         """
-        read = logits.any(axis=1)
+        read = np.asarray(logits.any(axis=1))
         read[self.words[:-1]] = True
         if read.all():
             return self

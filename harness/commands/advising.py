@@ -59,6 +59,8 @@ def compare(
         )
         found = comparing.sets(old, new, metric)
     show(comparing.to_json(found) if as_json else comparing.to_rich(found))
+    if fail_on and not found.tests:
+        raise HarnessError("nothing could be tested, so that --fail-on has nothing to go by")
     return FOUND if fail_on and found.fails(fail_on) else OK
 
 

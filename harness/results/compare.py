@@ -20,7 +20,7 @@ from harness.results import predictions, record
 from harness.results.columns import printable, significant
 from harness.results.intervals import SIGNIFICANT, estimates, held_by, tokens_of
 from harness.results.ranking import Row, Stat, Table, build, mixed_scales
-from harness.results.record import PARTS
+from harness.results.record import PARTS, contains
 from harness.results.rows import found_in, telling, wanted_by
 from harness.writing import dumps
 
@@ -99,12 +99,17 @@ def load(where: Path) -> Results:
 
 
 def sets(a: Results, b: Results, metric: str | None = None) -> Comparison:
-    """Every configuration of two sets of results. HarnessError where their data differ."""
+    """Every configuration of two sets of results. HarnessError where their data differ.
+
+    A row whose parameters the other set does not have goes with the only one that lacks but some of them, or
+    has some more: a component gains parameters from version to version.
+    """
     _known(metric, (*a.tables, *b.tables))
     pairs: list[Pair] = []
     for table, old, new in _matched(a.tables, b.tables):
         # Of two rows that differ only in version or plugin, the better one.
         rows_a, rows_b = ({_configuration(row): row for row in reversed(rows)} for rows in (old, new))
+        rows_a = {_grown(key, row, rows_a, rows_b): row for key, row in rows_a.items()}
         pairs += (
             Pair(table, rows_a.get(key), rows_b.get(key), metric or table.headline)
             for key in dict.fromkeys([*reversed(rows_b), *reversed(rows_a)])
@@ -115,14 +120,18 @@ def sets(a: Results, b: Results, metric: str | None = None) -> Comparison:
 def _matched(a: Sequence[Table], b: Sequence[Table]) -> Iterator[tuple[Table, Sequence[Row], Sequence[Row]]]:
     """Tables of the same data, as (either table, the rows in A, the rows in B)."""
 
-    def key(table: Table) -> str:
-        return json.dumps([table.task["name"], table.task["params"], table.task.get("source")])
+    def named(table: Table) -> tuple[str, str | None]:
+        return table.task["name"], table.task.get("source")
+
+    def is_same(one: Table, other: Table) -> bool:
+        ours, theirs = one.task["params"], other.task["params"]
+        return named(one) == named(other) and (contains(ours, theirs) or contains(theirs, ours))
 
     def data(table: Table) -> str | None:
         return table.task.get("fingerprint")
 
     for table in b:
-        same = [other for other in a if key(other) == key(table)]
+        same = [other for other in a if is_same(other, table)]
         equal = [other for other in same if data(other) == data(table)]
         if same and not equal:
             raise HarnessError(
@@ -131,8 +140,30 @@ def _matched(a: Sequence[Table], b: Sequence[Table]) -> Iterator[tuple[Table, Se
             )
         yield table, equal[0].rows if equal else (), table.rows
     for table in a:
-        if all(key(other) != key(table) for other in b):
+        if not any(is_same(other, table) for other in b):
             yield table, table.rows, ()
+
+
+def _grown(key: str, row: Row, own: Mapping[str, Row], others: Mapping[str, Row]) -> str:
+    """The key by which the other set has a row: its own, or that of the one that it is but for growth."""
+
+    def akin(row: Row, rows: Mapping[str, Row], than: Mapping[str, Row]) -> list[str]:
+        return [other for other, each in rows.items() if other not in than and _is_akin(each, row)]
+
+    if key in others or len(found := akin(row, others, own)) != 1:
+        return key
+    return found[0] if akin(others[found[0]], own, others) == [key] else key
+
+
+def _is_akin(one: Row, other: Row) -> bool:
+    """Whether two rows are the same but for parameters that only one of them has."""
+    if one.role != other.role:
+        return False
+    pairs = [(one.parts.get(part), other.parts.get(part)) for part in PARTS]
+    if any((a is None) != (b is None) or (a and b and a["name"] != b["name"]) for a, b in pairs):
+        return False
+    params = [(a["params"], b["params"]) for a, b in pairs if a and b]
+    return all(contains(a, b) for a, b in params) or all(contains(b, a) for a, b in params)
 
 
 def _configuration(row: Row) -> str:

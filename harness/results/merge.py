@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from harness.results.record import PARTS, Record, configuration, named
+from harness.results.record import PARTS, Record, configuration, contains, named
 
 
 class Merged(NamedTuple):
@@ -77,17 +77,9 @@ def _data(record: Record) -> tuple[str, str | None]:
 
 def _has_grown(row: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
     """Whether a planned row is a record's, but for parameters that there were not when it was made."""
-
-    def holds(new: Any, old: Any) -> bool:
-        if isinstance(new, dict) and isinstance(old, dict):
-            return all(name in new and holds(new[name], value) for name, value in old.items())
-        if isinstance(new, list) and isinstance(old, list):
-            return len(new) == len(old) and all(map(holds, new, old))
-        return bool(new == old)
-
     pairs = [((row.get(kind) or {}), (record.get(kind) or {})) for kind in ("task", *PARTS)]
     return all(
-        new.get("version") == old.get("version") and holds(new.get("params"), old.get("params"))
+        new.get("version") == old.get("version") and contains(new.get("params"), old.get("params"))
         for new, old in pairs
     )
 

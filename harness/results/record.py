@@ -206,6 +206,15 @@ def configuration(described: Mapping[str, Any]) -> str:
     return json.dumps([named(described), parts], sort_keys=True, default=str)
 
 
+def contains(new: Any, old: Any) -> bool:
+    """Whether parameters are others with, at most, some more: those that a component has gained since."""
+    if isinstance(new, dict) and isinstance(old, dict):
+        return all(name in new and contains(new[name], value) for name, value in old.items())
+    if isinstance(new, list | tuple) and isinstance(old, list | tuple):
+        return len(new) == len(old) and all(map(contains, new, old))
+    return bool(new == old)
+
+
 def named(described: Mapping[str, Any]) -> str:
     """The data, the role and the components' names."""
     task = described["task"]

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from test_compare import Cells, after, before
+from test_intervals import scored
+from test_leaderboard import part
 from test_recommend import model
 
 from harness.cli import main
@@ -55,6 +57,14 @@ def test_two_sets(command: Command) -> None:
 def test_exit_statuses_for_builds(command: Command, sides: Any, fail: str, status: int) -> None:
     assert command("compare", *sides, "--fail-on", fail).exit_code == status
     assert command("compare", *sides, "--fail-on", fail, "--json").exit_code == status
+
+
+def test_a_build_is_not_guarded_by_what_cannot_be_tested(command: Command, tmp_path: Path) -> None:
+    folder(tmp_path / "results" / "other", [scored("baseline", 300, student=part("another"))])
+    done = command("compare", "old", "other", "--fail-on", "regression")
+    assert done.exit_code == 2 and "only in A" in done.output
+    assert "nothing could be tested, so that --fail-on has nothing to go by" in done.stderr
+    assert command("compare", "old", "other").exit_code == 0
 
 
 def test_two_rows(command: Command) -> None:

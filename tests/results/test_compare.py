@@ -141,6 +141,26 @@ def test_what_only_one_side_has() -> None:
     assert verdicts(sets(new, old))["minilm"] == "only in A"
 
 
+@pytest.mark.parametrize("swap", [False, True])
+def test_rows_are_matched_where_a_component_has_gained_parameters(swap: bool) -> None:
+    def cells(right: int, **more: Any) -> Cells:
+        return [
+            scored("baseline", right, student=part("mlp", width=8, **more), task={"params": more}),
+            scored("baseline", 300, student=part("mlp", width=16, **more), task={"params": more}),
+        ]
+
+    old, new = cells(300), cells(250, dropout=0.0)
+    found = sets(results(old), results(new)) if not swap else sets(results(new), results(old))
+    assert {pair.verdict for pair in found.pairs} == {"better" if swap else "worse", "not separable"}
+    # Which of two it was cannot be told.
+    new += [
+        scored("baseline", 200, student=part("mlp", width=8, dropout=0.5), task={"params": {"dropout": 0.0}})
+    ]
+    found = sets(results(old), results(new)) if not swap else sets(results(new), results(old))
+    only = [f"only in {side}" for side in ("BBA" if not swap else "AAB")]
+    assert sorted(pair.verdict for pair in found.pairs) == sorted(["not separable", *only])
+
+
 def test_a_row_that_no_longer_works_is_a_regression() -> None:
     old = records(make("baseline", 0.8))
     new = records(make("baseline", None, reason="killed"))
