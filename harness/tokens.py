@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 PADDING = 0
 HIDDEN, MASKED, RANDOM = 0.15, 0.8, 0.1  # shares of tokens, and of the hidden ones (Devlin et al., 2019)
-
+_PART = 1 << 22  # ids that are looked at together
 
 # Marked ids (B, L) → logits (R, V) of those that are marked, text by text.
 Told = Callable[["NDArray[np.int64]"], "NDArray[np.float32]"]
@@ -82,7 +82,16 @@ class Tokens:
 
     def used(self) -> NDArray[np.int32]:
         """The distinct ids, unmarked, in order."""
-        return np.unique(np.asarray(self.ids))
+        return np.unique(np.concatenate([np.unique(self.unmarked(part)) for _, part in self._parts()]))
+
+    def unmarked(self, ids: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Ids without what says that they have an output."""
+        return np.asarray(ids)
+
+    def _parts(self) -> Iterator[tuple[int, NDArray[np.int32]]]:
+        """The ids in parts, each with its place: a table on disk need not fit into memory several times."""
+        for start in range(0, max(1, len(self.ids)), _PART):
+            yield start, self.ids[start : start + _PART]
 
     def renamed(self, names: NDArray[np.int32], size: int) -> Tokens:
         """The same texts with id `names[i]`, below `size`, in place of i; padding keeps its own."""
@@ -126,8 +135,12 @@ class WordTokens(Tokens):
     @cached_property
     def reached(self) -> NDArray[np.int64]:
         """(N,): how many words of each text are marked."""
-        marks = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(self.ids >= self.mark)])
-        return np.asarray(np.diff(marks[self.offsets]))
+        found = np.zeros(len(self), dtype=np.int64)
+        for start, part in self._parts():
+            marked = start + np.flatnonzero(part >= self.mark)
+            texts = np.searchsorted(self.offsets, marked, side="right") - 1
+            found += np.bincount(texts, minlength=len(self))
+        return found
 
     def taught(self, logits: NDArray[np.float32]) -> WordTokens:
         """The same, without the words that the teacher did not read: of those its logits (T, C) are zeros.
@@ -157,9 +170,9 @@ class WordTokens(Tokens):
         """See :class:`Tokens`."""
         return self.reached[rows]
 
-    def used(self) -> NDArray[np.int32]:
+    def unmarked(self, ids: NDArray[np.int32]) -> NDArray[np.int32]:
         """See :class:`Tokens`."""
-        return np.unique(np.asarray(self.ids) % self.mark)
+        return np.asarray(ids % self.mark)
 
     def renamed(self, names: NDArray[np.int32], size: int) -> Tokens:
         """See :class:`Tokens`; marks stay where they are."""

@@ -196,6 +196,11 @@ def words_before(texts: Iterable[str]) -> NDArray[np.int64]:
     return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
 
 
+def whole(text: str) -> str:
+    """The text with halves of surrogate pairs replaced: JSON can hold them, UTF-8 cannot."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def seed_of_repetition(seed: int, repetition: int) -> int:
     """The seed of a component that stands several times in another: its own for each but the first."""
     if not repetition:

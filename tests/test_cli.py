@@ -536,6 +536,27 @@ def test_a_reader_that_has_read_enough(copied: Home, arguments: tuple[str, ...],
     assert process.wait() == status
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_behind_stdout_is_an_error(copied: Home) -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    process = copied.start("leaderboard", "toys", prepare=lambda: os.dup2(full, 1))
+    assert process.communicate() == ("", "error: No space left on device\n")
+    assert process.returncode == 2
+    os.close(full)
+
+
+def test_names_that_no_file_can_have_are_a_sentence(copied: Home, invoke: Invoke) -> None:
+    done = invoke("leaderboard", "x" * 300)
+    assert done.exit_code == 2 and done.stderr.startswith("error: ") and "File name too long" in done.stderr
+
+
+def test_a_terminal_without_our_signs(copied: Home) -> None:
+    copied.environment["PYTHONIOENCODING"] = "ascii"
+    process = copied.start("leaderboard", "toys")
+    out, errors = process.communicate()
+    assert process.returncode == 0 and errors == "" and "?" in out
+
+
 def test_version_and_help(invoke: Invoke) -> None:
     assert invoke("--version").output == f"harness, version {__version__}\n"
     for arguments in (("--help",), ("-h",), ()):

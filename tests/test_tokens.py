@@ -102,6 +102,20 @@ def test_plain_texts_and_tagged_words_are_drawn_as_they_are() -> None:
     assert drawn.picked.tolist() == [[True, False], [True, False]]
 
 
+def test_tables_are_looked_at_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    ids = rng.integers(1, 40, 500).astype(np.int32)
+    offsets = np.unique(np.concatenate([[0, 500], rng.integers(1, 500, 80)]))
+    ids[offsets[:-1]] |= 20  # each text's first id is marked
+    words = np.concatenate([[0], np.cumsum(np.add.reduceat(ids >= 20, offsets[:-1]))])
+    for part in (7, 1 << 22):
+        monkeypatch.setattr("harness.tokens._PART", part)
+        tokens = WordTokens(ids, offsets, 0, 20, words)
+        assert tokens.reached.tolist() == np.diff(words).tolist()
+        assert tokens.used().tolist() == np.unique(ids % 20).tolist()
+        assert Tokens(ids, offsets).used().tolist() == np.unique(ids).tolist()
+
+
 def test_words_that_a_teacher_did_not_read_are_not_drawn() -> None:
     offsets, words = np.array([0, 4, 6]), np.array([0, 3, 5])
     tokens = WordTokens(np.array([25, 6, 27, 28, 25, 26], np.int32), offsets, 0, 20, words)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -44,6 +46,9 @@ def reported(function: F) -> F:
 
     @wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")  # not every terminal has an en dash
         try:
             status = function(*args, **kwargs) or OK
             sys.stdout.flush()
@@ -57,10 +62,21 @@ def reported(function: F) -> F:
             sys.exit(INTERRUPTED)
         except BrokenPipeError:
             # `harness leaderboard … | head`: whoever reads has read enough. But a run has not ended.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _write_no_more()
             sys.exit(INTERRUPTED if function.__name__ == "bench" else OK)
+        except OSError as error:  # a folder that may not be read, a disk that is full
+            where = f"{error.filename}: " if error.filename else ""
+            click.echo(f"error: {where}{error.strerror or error}", err=True)
+            _write_no_more()
+            sys.exit(BAD_USAGE)
 
     return wrapper  # type: ignore[return-value]
+
+
+def _write_no_more() -> None:
+    """Let what is still held back for stdout go nowhere, or Python would fail over it once more."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def installed() -> Catalog:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from harness.api import HarnessError
 from harness.commands.common import AS_JSON, HELP, OK, STORE, reported
 
 _BUDGET = "10min"
@@ -65,10 +66,8 @@ def distill(
 
 @click.command(context_settings=HELP)
 @click.argument("target", metavar="FILE|SUITE", type=click.Path(path_type=Path))
-@click.option("--text", default="text", show_default=True, metavar="COLUMN", help="FILE's texts.")
-@click.option(
-    "--label", default="label", show_default=True, metavar="COLUMN", help="Of FILE: holds the label."
-)
+@click.option("--text", show_default="text", metavar="COLUMN", help="FILE's texts.")
+@click.option("--label", show_default="label", metavar="COLUMN", help="Of FILE: holds the label.")
 @click.option("--teacher", metavar="NAME", help="Fit this teacher, if it is not stored, and look at it too.")
 @click.option(
     "--source", type=click.Choice(["auto", "local", "hub", "sample"]), default="auto", help="Data source."
@@ -86,8 +85,8 @@ def distill(
 @reported
 def diagnose(
     target: Path,
-    text: str,
-    label: str,
+    text: str | None,
+    label: str | None,
     teacher: str | None,
     source: str,
     results: Path,
@@ -106,6 +105,8 @@ def diagnose(
     from harness.devices import slots
     from harness.guiding import diagnosing, findings
 
+    if target.suffix == ".toml" and (text or label):
+        raise HarnessError("--text and --label name columns of a file; a suite's tasks name their own")
     catalog = installed()
     where = diagnosing.Where(catalog, slots(devices), store, results, source, as_json)
     if target.suffix == ".toml":
@@ -115,6 +116,6 @@ def diagnose(
         fitted = diagnosing.named(teacher, suite, catalog)
         found = diagnosing.of_suite(suite, fitted, target, where)
     else:
-        found = diagnosing.of_file(target, text, label, teacher, where)
+        found = diagnosing.of_file(target, text or "text", label or "label", teacher, where)
     show(findings.to_json(found) if as_json else findings.to_rich(found))
     return OK

@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from harness.api import KINDS, parameters_of
+from harness.api import KINDS, Component, parameters_of
 from harness.commands.console import as_text, duration, inert, open_console
 from harness.plan import STEP_KINDS, Cell, Plan
+from harness.results.ranking import labeller
 from harness.results.record import Record
 from harness.tracking import REGISTERED
 
@@ -21,15 +22,23 @@ if TYPE_CHECKING:
 
 
 def sources(plan: Plan) -> dict[str, str]:
-    """What each task's data is, by its name."""
+    """What each task's data is, by its name and, of several with that name, where they differ."""
+    data = [step for step in plan.steps.values() if step.kind == "data"]
+    tasks = [cell.task for cell in plan.cells] + [step.components["task"] for step in data]
+    described = {id(task): {"name": task.name, "params": parameters_of(task)} for task in tasks}
+    label = labeller([{"task": one} for one in described.values()])
+
+    def named(task: Component) -> str:
+        return label("task", described[id(task)])
+
     found = {}
     for cell in plan.cells:
         if cell.source is not None:
-            found[cell.task.name] = f"{cell.source.name} ({cell.source.origin})"
+            found[named(cell.task)] = f"{cell.source.name} ({cell.source.origin})"
         else:
-            found.setdefault(cell.task.name, f"none: {cell.reason}")
-    for step in plan.steps.values():
-        if step.kind == "data" and (name := step.components["task"].name) not in found:
+            found.setdefault(named(cell.task), f"none: {cell.reason}")
+    for step in data:
+        if (name := named(step.components["task"])) not in found:
             found[name] = f"{step.settings['source']} ({step.notes['origin']}), for models to start from"
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,16 +35,17 @@ def suites(results: Path) -> list[Suite]:
     found = []
     for path in sorted(results.glob("*/records.jsonl")):
         folder = path.parent.name
+        link = quote(os.fsencode(folder))
         try:
             records = read(path)
         except HarnessError as error:
-            found.append(Suite(printable(folder), quote(folder), printable(str(error)), ()))
+            found.append(Suite(printable(folder), link, printable(str(error)), ()))
             continue
         ok = sum(record["status"] == "ok" for record in records)
         of = f"{ok:,}" if ok == len(records) else f"{ok:,} of {len(records):,}"
         rows = tuple(map(_row, sections(build(records), records)))
         tables = f"{len(rows)} table{'' if len(rows) == 1 else 's'}"
-        found.append(Suite(printable(folder), quote(folder), f"{of} cells measured, {tables}", rows))
+        found.append(Suite(printable(folder), link, f"{of} cells measured, {tables}", rows))
     return found
 
 

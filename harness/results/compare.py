@@ -263,12 +263,7 @@ def differences(
 
     None where neither texts nor seeds can tell, and where the two are not on one scale.
     """
-    from harness.results.statistics import welch
-
-    found: list[Difference | None] = []
-    for pair in pairs:
-        a, b = pair.stat(pair.a), pair.stat(pair.b)
-        found.append(None if a is None or b is None or scales(pair) else welch(b, a))
+    found = [None if scales(pair) else _over_seeds(pair) for pair in pairs]
     # All rows of a table on the same resamples, once; of language models those that saw the same tokens.
     alike = [
         (id(pair.table), pair.metric, tokens_of(held_by(pair.a, held_a) if pair.a else None))
@@ -293,6 +288,17 @@ def differences(
             if 2 * place in at and 2 * place + 1 in at and not scales(pairs[i]):
                 found[i] = estimated[1].compare(at[2 * place + 1], at[2 * place], _seeds_pair(pairs[i]))
     return found
+
+
+def _over_seeds(pair: Pair) -> Difference | None:
+    """The difference of the means; None where seeds do not tell, as those that all gave the same score."""
+    from harness.results.statistics import welch
+
+    a, b = pair.stat(pair.a), pair.stat(pair.b)
+    if a is None or b is None:
+        return None
+    counted = pair.metric.startswith(_WEIGHTS)  # bytes, say, in which there is no luck
+    return welch(b, a) if a.std or b.std or a.mean == b.mean or counted else None
 
 
 # -- forms ---------------------------------------------------------------------------------------------------

@@ -21,7 +21,8 @@ _UNITS: Mapping[str, tuple[Mapping[str, float], str]] = {
     "time": ({"": 1, "ms": 1e-3, "s": 1, "min": 60, "m": 60, "h": 3600}, "90s, 10min or 2h"),
     "score": ({"": 1, "%": 0.01}, "0.9 or 90%"),
 }
-_FORM = re.compile(r"((?:\d[\d_,]*\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*([^\W\d_]*|%)", re.IGNORECASE | re.ASCII)
+_NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d[\d_]*)(?:\.\d*)?|\.\d+"  # with a decimal comma it would be another
+_FORM = re.compile(rf"((?:{_NUMBER})(?:e[+-]?\d+)?)\s*([^\W\d_]*|%)", re.IGNORECASE | re.ASCII)
 _FORM_OF_MICRO = {"\N{GREEK SMALL LETTER MU}": "u", "\N{MICRO SIGN}": "u"}
 
 

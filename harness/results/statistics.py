@@ -86,10 +86,17 @@ class Estimates:
         """The 95 % interval of a row's mean."""
         from scipy.special import stdtrit
 
+        if self.metric in ACCURACIES and self.values[row] in (0.0, 1.0):
+            return self._of_all(bool(self.values[row]))
         t = float(stdtrit(max(1, self.seeds[row] - 1), (1 + LEVEL) / 2))
         lower, upper = self._around(self.values[row], self.draws[row], t * self.spread[row] ** 0.5)
         low, high = _RANGES.get(self.metric, (0.0, 1.0))
         return max(low, lower), min(high, upper)
+
+    def _of_all(self, right: bool) -> tuple[float, float]:
+        """Where all or no examples are right, of which resamples say nothing (Clopper & Pearson, 1934)."""
+        least = ((1 - LEVEL) / 2) ** (1 / self.examples)
+        return (least, 1.0) if right else (0.0, 1 - least)
 
     def compare(self, a: int, b: int, paired: bool = False) -> Difference:
         """Row `a` less row `b`, example by example; `paired` where they are one recipe with the same seeds,

@@ -10,18 +10,21 @@ from typing import Any
 
 from harness.api import HarnessError
 from harness.chain import FILE as CHAIN
+from harness.featurise import FILE as FEATURISER
 from harness.metrics import LOWER_IS_BETTER
 from harness.results import rows
 from harness.results.folders import results_of
 from harness.results.ranking import Row, Table, build
 from harness.results.record import Record
 from harness.results.record import read as read_records
-from harness.runtime import AVERAGED, INT8, MANIFEST
+from harness.runtime import AVERAGED, GRAPH, INT8, LABELS, MANIFEST
 from harness.shipping import card
 from harness.store import Store
 from harness.writing import dumps
 
 RECORD, CARD = "record.json", "README.md"
+_FILES = {RECORD, CARD, GRAPH, INT8, AVERAGED, LABELS, MANIFEST, FEATURISER, CHAIN}  # that an export may have
+_NEW = ".new"  # where it is written before it is put in place
 
 
 def read(results: Path, suite: Path | None = None) -> list[Record]:
@@ -97,7 +100,8 @@ def _sound(record: Record) -> Record:
 def write(record: Record, store: Store, folder: Path) -> dict[str, int]:
     """Copy the cell's export to `folder`, with its record and card; the bytes of each file.
 
-    The folder must be new, empty, or an earlier export. Raises HarnessError where the model has no ONNX form.
+    The folder must be new, empty, or an earlier export, and has the new one whole or the old one: all is
+    written beside it first. Raises HarnessError where the model has no ONNX form.
     """
     found: dict[str, Any] = record.get("export") or {}  # type: ignore[assignment]
     key = record.get("artefacts", {}).get("export")
@@ -113,23 +117,31 @@ def write(record: Record, store: Store, folder: Path) -> dict[str, int]:
     artefact = store.open("export", key)
     check_place(folder)
     written = [RECORD, CARD, *sorted(artefact.files)]
+    new = folder / _NEW
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for stale in {INT8, AVERAGED, CHAIN} - set(artefact.files):
-            (folder / stale).unlink(missing_ok=True)
-        (folder / RECORD).write_text(dumps(record, indent=2) + "\n", encoding="utf-8")
+        new.mkdir(parents=True, exist_ok=True)
+        (new / RECORD).write_text(dumps(record, indent=2) + "\n", encoding="utf-8")
         for name in artefact.files:
-            shutil.copyfile(artefact.folder / name, folder / name)
-        labels = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
-        (folder / CARD).write_text(card.text(record, labels), encoding="utf-8")
+            shutil.copyfile(artefact.folder / name, new / name)
+        labels = json.loads((new / LABELS).read_text(encoding="utf-8"))
+        (new / CARD).write_text(card.text(record, labels), encoding="utf-8")
+        (folder / MANIFEST).unlink(missing_ok=True)  # without it no folder is an export
+        for stale in _FILES - set(written):
+            (folder / stale).unlink(missing_ok=True)
+        for name in sorted(written, key=lambda name: name == MANIFEST):
+            (new / name).replace(folder / name)
         return {name: (folder / name).stat().st_size for name in written}
     except OSError as error:
         raise HarnessError(f"cannot write the export to {folder}: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
 
 
 def check_place(folder: Path) -> None:
-    """Raise HarnessError unless the folder is new, empty or an earlier export."""
+    """Raise HarnessError unless the folder is new, empty, an earlier export or what is left of one."""
     if folder.exists() and not folder.is_dir():
         raise HarnessError(f"{folder} is a file, not a folder")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
+    if not folder.is_dir() or (folder / MANIFEST).is_file():
+        return
+    if {path.name for path in folder.iterdir()} - _FILES - {_NEW}:
         raise HarnessError(f"{folder} holds other files; name a new or an empty folder")

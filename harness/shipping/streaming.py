@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from harness.api import HarnessError
 from harness.shipping import answering
+from harness.values import whole
 
 if TYPE_CHECKING:
     from harness.runtime import Exported
@@ -29,9 +30,9 @@ def batches(stream: BinaryIO) -> Iterator[list[bytes]]:
         parts.append(first)
         if not rest:
             continue
-        whole, parts = [b"".join(parts), *rest[:-1]], rest[-1:]
-        for start in range(0, len(whole), BATCH):
-            yield whole[start : start + BATCH]
+        ended, parts = [b"".join(parts), *rest[:-1]], rest[-1:]
+        for start in range(0, len(ended), BATCH):
+            yield ended[start : start + BATCH]
     if any(parts):
         yield [b"".join(parts)]
 
@@ -54,11 +55,12 @@ def text_of(line: bytes, column: str | None, of_words: bool = False) -> str:
         raise BadLine(f"it has no '{column}', but {', '.join(map(repr, found)) or 'nothing'}")
     value = found[column]
     if of_words and isinstance(value, list) and all(isinstance(word, str) for word in value):
-        return " ".join("_".join(word.split()) or "_" for word in value)  # as the data step does
+        return " ".join("_".join(whole(word).split()) or "_" for word in value)  # as the data step does
     if not isinstance(value, str):
         wanted = "text, nor a list of words," if of_words else "text"
         raise BadLine(f"its '{column}' is not {wanted} but {_kind(value)}")
-    return " ".join(value.split()) if of_words else value
+    text = whole(value)
+    return " ".join(text.split()) if of_words else text
 
 
 def _kind(value: Any) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from harness.api import SPLITS, HarnessError
+from harness.values import whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -202,11 +203,6 @@ def _read_jsonl(path: Path, columns: Sequence[str], shown: str) -> pa.Table:
             return pa.array([None if cell is None else whole(str(cell)) for cell in cells])
 
     return pa.table([column(cells) for cells in values.values()], names=list(columns))
-
-
-def whole(text: str) -> str:
-    """The text with halves of surrogate pairs replaced: JSON can hold them, UTF-8 cannot."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def lines_of(path: Path, shown: str) -> Iterator[str]:

@@ -18,9 +18,9 @@ from harness.sources.files import (
     open_bytes,
     read_table,
     readable,
-    whole,
 )
 from harness.sources.hub import hub_tables
+from harness.values import whole
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -93,6 +93,7 @@ def test_a_metric_for_all(command: Command) -> None:
         (("recommend", "old", "--max-p50", "fast"), "'fast' is no time in milliseconds; write it like 1ms"),
         (("recommend", "old", "--limit", "f1"), "--limit 'f1' must be <metric>=<score>"),
         (("recommend", "old", "--limit", "f2=1"), "these results have no metric 'f2'"),
+        (("recommend", "old", "--backend", "onxn"), "there is no backend 'onxn'; did you mean 'onnx'?"),
         (("recommend", "old", "--source", "hub"), "results/old has no row with a score on hub data"),
     ],
 )

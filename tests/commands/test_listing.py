@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from components import SUITE, Home, Inline, plan_of, recorded
@@ -37,6 +38,18 @@ def test_a_plan_in_words(toys: Home, capsys: pytest.CaptureFixture[str]) -> None
     assert "baseline toy toy(size=1) toy-labels 0 1 stored" in second
     assert "student 14 14 0" in second
     assert second[-1] == "everything is stored: bench would run no step"
+
+
+def test_tasks_of_one_name_are_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a.csv", "b.csv"):
+        rows = "".join(f"text {number},{number % 2}\n" for number in range(40))
+        (tmp_path / name).write_text("text,label\n" + rows)
+    tasks = "".join(f'[[task]]\nuse = "file"\ntrain = "{tmp_path / name}"\n' for name in ("a.csv", "b.csv"))
+    plan = plan_of(f'[suite]\nname = "two"\n{tasks}[[student]]\nuse = "tfidf-logreg"\n', "auto")
+    show_plan(plan, prepare(plan, Store(tmp_path / "store")), 2, False)
+    told = capsys.readouterr().out
+    for name in ("a.csv", "b.csv"):
+        assert f"two: task file(train={tmp_path / name}) from local" in told
 
 
 def test_a_plan_for_machines(toys: Home, capsys: pytest.CaptureFixture[str]) -> None:

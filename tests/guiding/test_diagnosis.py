@@ -232,6 +232,7 @@ def test_mistakes_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             "no column 'lable'; found: 'text', 'label'; did you mean",
         ),
         (("rows.csv", "--teacher", "minilmm"), "unknown teacher 'minilmm'; did you mean 'minilm'?"),
+        (("scores.toml", "--text", "a"), "--text and --label name columns of a file"),
         (("scores.toml",), "diagnose is for classification, and task 'stsb' is regression"),
     ):
         result = invoke(*arguments)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from reporting import Results, hostile
@@ -38,6 +39,12 @@ def test_a_file_of_somebodys_own_is_left_alone(tmp_path: Path) -> None:
     put(Results(suite="second"), tmp_path / "second")
     overview.write(tmp_path)
     assert (tmp_path / "index.html").read_text(encoding="utf-8") != before  # ours is made anew
+
+
+def test_a_folder_whose_name_is_no_utf8(tmp_path: Path) -> None:
+    put(Results(), tmp_path / os.fsdecode(b"caf\xe9"))
+    overview.write(tmp_path)
+    assert 'href="caf%E9/index.html"' in (tmp_path / "index.html").read_text(encoding="utf-8")
 
 
 def test_damaged_records_cost_their_suite_only(tmp_path: Path) -> None:

@@ -185,6 +185,17 @@ def test_without_predictions_seeds_decide() -> None:
     assert "over seeds alone (Welch)" in text_of(sets(old, new))
 
 
+def test_seeds_that_all_gave_the_same_tell_nothing_of_scores() -> None:
+    def cells(score: float, total: int) -> Results:
+        same = [make("baseline", score, seed) for seed in range(3)]
+        return records(*(one | {"parameters": {"total": total}} for one in same))
+
+    old, new = cells(0.80, 100), cells(0.7995, 120)
+    assert verdicts(sets(old, new)) == {"mlp": "not testable"}
+    assert verdicts(sets(old, old)) == {"mlp": "not separable"}
+    assert verdicts(sets(old, new, "parameters_total")) == {"mlp": "worse"}
+
+
 def test_single_seeds_without_predictions_cannot_be_tested() -> None:
     found = sets(results(before(), known=False), results(after()))
     assert set(verdicts(found).values()) == {"not testable"}

@@ -289,6 +289,14 @@ def test_the_same_answers_are_no_difference() -> None:
         assert found.compare(2, 3).p == 1
 
 
+@pytest.mark.parametrize("count", [1, 8, 500])
+def test_all_or_none_right_leaves_room_for_luck(count: int) -> None:
+    found = estimate("accuracy", [[binary([True] * count)], [binary([False] * count)]])
+    for row, right in ((0, count), (1, 0)):
+        exact = scipy.stats.binomtest(right, count).proportion_ci(0.95, "exact")
+        assert found.interval(row) == pytest.approx((exact.low, exact.high))
+
+
 def test_a_few_examples_prove_little() -> None:
     # Every resample says the same; but four coins may all fall alike.
     a, b = binary([True] * 4), binary([False] * 4)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -205,6 +207,40 @@ def test_an_earlier_export_is_replaced_whole(store: Store, tmp_path: Path) -> No
     bundle.write(make("aa", **exported("e2", rejected=why)), store, tmp_path / "out")
     assert not (tmp_path / "out" / "model.int8.onnx").exists()
     assert f"was rejected: {why}." in (tmp_path / "out" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("earlier", [True, False])
+def test_a_full_disk_leaves_the_earlier_export_or_nothing(
+    earlier: bool, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, copied = tmp_path / "out", []
+    if earlier:
+        bundle.write(make("aa", **exported()), store, out)
+    before = {path.name: path.read_bytes() for path in out.glob("*")}
+
+    def fill(source: Path, target: Path) -> None:
+        copied.append(target)
+        if len(copied) > 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        target.write_bytes(source.read_bytes())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bundle.shutil, "copyfile", fill)  # type: ignore[attr-defined]
+        with pytest.raises(HarnessError, match="No space left on device"):
+            bundle.write(make("bb", **exported("e2", rejected="of a reason")), store, out)
+    assert {path.name: path.read_bytes() for path in out.glob("*")} == before
+    bundle.write(make("bb", **exported("e2", rejected="of a reason")), store, out)
+    assert json.loads((out / "record.json").read_text())["cell"] == "bb"
+
+
+def test_an_export_that_was_killed_is_made_anew(store: Store, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    bundle.write(make("aa", **exported()), store, out)
+    (out / "export.json").unlink()
+    (out / ".new").mkdir()
+    (out / ".new" / "model.onnx").write_text("half")
+    bundle.write(make("aa", **exported()), store, out)
+    assert load(out).label("sun") in ("bad", "go*od*") and not (out / ".new").exists()
 
 
 def test_other_files_are_left_alone(store: Store, tmp_path: Path) -> None:

@@ -149,6 +149,11 @@ def test_kinds_are_named(value: Any, kind: str) -> None:
         text_of(json.dumps({"a": value}).encode(), "a")
 
 
+def test_half_a_surrogate_pair_is_replaced() -> None:
+    assert text_of(rb'{"a": "so \ud83d sun"}', "a") == "so \ufffd sun"
+    assert text_of(rb'{"a": ["so", "\ud83d"]}', "a", of_words=True) == "so \ufffd"
+
+
 def test_deep_json_is_a_bad_line() -> None:
     with pytest.raises(BadLine):
         text_of(b"[" * 100_000, "a")
