@@ -51,7 +51,7 @@ def export(cell: str, folder: Path, suite: Path | None, results: Path, store: Pa
     help="How to print answers.",
 )
 @click.option("--int8", is_flag=True, help="Use the graph with weights of 8 bits.")
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of ONNX Runtime.")
+@click.option("--threads", type=click.IntRange(1, 256), default=1, show_default=True, help="Of ONNX Runtime.")
 @reported
 def predict(folder: Path, column: str | None, top: int | None, form: str, int8: bool, threads: int) -> int:
     """Read texts from standard input, one a line, and print a label and its score for each, as they come.
