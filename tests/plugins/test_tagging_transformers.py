@@ -89,7 +89,7 @@ def test_the_first_piece_of_each_word_is_marked(kind: str, folder_of: Folder) ->
         pytest.skip(str(error))
     made = reader(folder)
     words = [text.split(" ") for text in TEXTS]
-    called = {MASK: made.mask_name, "\u200d": made.unknown, "\ufe0f": made.unknown}
+    called = {MASK: made.mask_name, **dict.fromkeys(("", "\u200d", "\ufe0f"), made.unknown)}
     made_of = [[called.get(word, word) for word in each] for each in words]
     reference = transformers.AutoTokenizer.from_pretrained(folder)
     due = reference(made_of, is_split_into_words=True)
