@@ -6,6 +6,7 @@ itself, so that one that cannot be used is a :class:`Failure` to show and never 
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import linecache
 import os
@@ -206,6 +207,18 @@ def vet(kind: str, component: Any) -> None:
             raise TypeError(f"the type of the parameter '{name}' of {title} cannot be used: {reason}")
 
 
+def advertising(group: str) -> Iterator[metadata.Distribution]:
+    """The distributions that may have entry points of a group, those that cannot be read among them.
+
+    To read the names of all, as importlib's own search does, would take longer than all else here.
+    """
+    for distribution in metadata.distributions():
+        with contextlib.suppress(Exception):  # whoever asks for its entry points is told
+            if group not in (distribution.read_text("entry_points.txt") or ""):
+                continue
+        yield distribution
+
+
 class _Loader:
     def __init__(self) -> None:
         self.entries: dict[tuple[str, str], Entry] = {}
@@ -215,12 +228,9 @@ class _Loader:
         """The group's entry points that are not disabled, a distribution's once."""
         disabled = {_normal(name) for name in os.environ.get(DISABLE, "").split(",") if name.strip()}
         seen = set(disabled)
-        for distribution in metadata.distributions():
+        for distribution in advertising(group):
             package = "unknown"
             try:
-                # Reading the names of all distributions would take longer than all else here.
-                if group not in (distribution.read_text("entry_points.txt") or ""):
-                    continue
                 package = distribution.metadata["Name"] or package
                 # The same distribution may be on the path twice, as where its source folder is.
                 if _normal(package) in seen:

@@ -10,16 +10,17 @@ rest. Imports made through ``importlib`` with a computed name are not seen.
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import importlib.util
 import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from harness.api import Component
+from harness.catalog import advertising
 
 CORE = "harness"
 
@@ -61,7 +62,12 @@ def class_digest(cls: type) -> str:
 @cache
 def _plugins() -> frozenset[str]:
     """The packages of installed plugins: a component may take its helpers from any of them."""
-    return frozenset(point.module.partition(".")[0] for point in metadata.entry_points(group=CORE))
+    found: set[str] = set()
+    for distribution in advertising(CORE):
+        with contextlib.suppress(Exception):  # the catalog says what is wrong with a plugin
+            points = distribution.entry_points.select(group=CORE)
+            found.update(point.module.partition(".")[0] for point in points)
+    return frozenset(found)
 
 
 def _package(cls: type) -> str:

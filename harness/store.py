@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.api import HarnessError
+from harness.writing import locked
 
 MANIFEST = "manifest.json"
 _SYNCED_S = 0.5  # seconds of work that are worth the tens of milliseconds that syncs can take
@@ -140,13 +141,8 @@ class Store:
 
         The lock's file goes with the lock; whoever waited on it finds the artefact and has nothing to do.
         """
-        from filelock import FileLock
-
-        path = self.root / "locks" / f"{key}.lock"
-        with FileLock(path, poll_interval=0.1):
+        with locked(self.root / "locks" / f"{key}.lock"):
             yield
-            with contextlib.suppress(OSError):
-                path.unlink()
 
     @contextlib.contextmanager
     def workspace(self, key: str) -> Iterator[Path]:

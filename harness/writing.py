@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import math
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,17 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock: of all processes, one at a time. Its file goes with it, if all went well."""
+    from filelock import FileLock
+
+    with FileLock(path, poll_interval=0.1):
+        yield
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def publish(path: Path, content: str | bytes) -> None:

@@ -212,6 +212,17 @@ def test_a_component_depends_on_what_it_takes_from_another_plugin(write: Write) 
         assert class_digest(cls) != before
 
 
+def test_a_distribution_that_cannot_be_read_stops_no_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged = tmp_path / "damaged-1.dist-info"
+    damaged.mkdir()
+    (damaged / "entry_points.txt").write_bytes(b"[harness]\nodd = \xff\xfe\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    fingerprint._plugins.cache_clear()
+    assert "harness_students" in fingerprint._plugins()
+
+
 def test_digests_do_not_run_their_parts_together() -> None:
     assert digest("ab", "c") != digest("a", "bc") != digest("abc")
     assert digest("a", "") != digest("a")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,6 +91,7 @@ def _bench(
     from harness.results.ranking import of_run
     from harness.runner import prepare, run
     from harness.store import Store
+    from harness.writing import locked
 
     _earlier(folder)  # better to learn now than after hours that they cannot be read
     kept = Store(store)
@@ -126,7 +126,7 @@ def _bench(
     records = list(collect(plan, outcome, kept, catalog))
     own = predictions.collect(plan, records, kept)
     told = {record["cell"] for record in records if tells(record)}
-    with _alone(folder):  # what other runs have written there meanwhile stays too
+    with locked(folder / ".lock"):  # what other runs have written there meanwhile stays too
         before, predicted = _earlier(folder)
         merged, stayed, gone = merge(before, records, rows(plan, catalog))
         answers = predictions.merge(predicted, own, merged, told)
@@ -157,18 +157,6 @@ def _earlier(folder: Path) -> tuple[list[Record], dict[str, Prediction]]:
 
     written = folder / "records.jsonl"
     return read(written) if written.exists() else [], predictions.read(folder)
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Of all processes, one at a time reads a folder's results and writes them with its own."""
-    from filelock import FileLock
-
-    path = folder / ".lock"
-    with FileLock(path, poll_interval=0.1):
-        yield
-        with contextlib.suppress(OSError):
-            path.unlink()
 
 
 def check_writable(folder: Path) -> None:

@@ -124,8 +124,7 @@ def _matched(a: Sequence[Table], b: Sequence[Table]) -> Iterator[tuple[Table, Se
         return table.task["name"], table.task.get("source")
 
     def is_same(one: Table, other: Table) -> bool:
-        ours, theirs = one.task["params"], other.task["params"]
-        return named(one) == named(other) and (contains(ours, theirs) or contains(theirs, ours))
+        return named(one) == named(other) and _alike(one.task["params"], other.task["params"])
 
     def data(table: Table) -> str | None:
         return table.task.get("fingerprint")
@@ -157,13 +156,17 @@ def _grown(key: str, row: Row, own: Mapping[str, Row], others: Mapping[str, Row]
 
 def _is_akin(one: Row, other: Row) -> bool:
     """Whether two rows are the same but for parameters that only one of them has."""
-    if one.role != other.role:
-        return False
-    pairs = [(one.parts.get(part), other.parts.get(part)) for part in PARTS]
-    if any((a is None) != (b is None) or (a and b and a["name"] != b["name"]) for a, b in pairs):
-        return False
-    params = [(a["params"], b["params"]) for a, b in pairs if a and b]
-    return all(contains(a, b) for a, b in params) or all(contains(b, a) for a, b in params)
+
+    def told(row: Row, what: str) -> list[Any]:
+        return [(row.parts.get(part) or {}).get(what) for part in PARTS]
+
+    same = one.role == other.role and told(one, "name") == told(other, "name")
+    return same and _alike(told(one, "params"), told(other, "params"))
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether parameters are the same, but for some that only one of the two has."""
+    return contains(one, other) or contains(other, one)
 
 
 def _configuration(row: Row) -> str:

@@ -18,7 +18,6 @@ How a row is chosen:
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,8 +32,7 @@ from harness.results.quantities import quantity
 from harness.results.ranking import SOURCES, Row, Table, mixed_scales
 from harness.runtime import FORMS
 
-BACKENDS = frozenset({"torch", "torch-graph", "native", *FORMS})
-_TIMED = re.compile(r"latency_(.+)_[^_]+_p50_ms")  # of a backend
+BACKENDS = frozenset({"torch", "torch-graph", "native", *FORMS})  # that latency steps tell of
 _AS_FAST = 2.0  # times the smallest latency: one graph, timed at different moments, differs by a third
 
 
@@ -87,9 +85,8 @@ def recommend(
             raise HarnessError(
                 f"these results have no metric '{metric}'{nearest(metric, known) or choices(metric, known)}"
             )
-    backends = BACKENDS | {found[1] for name in known if (found := _TIMED.fullmatch(name))}
-    if limits.backend is not None and limits.backend not in backends:
-        told = nearest(limits.backend, backends) or choices(limits.backend, backends)
+    if limits.backend is not None and limits.backend not in BACKENDS:
+        told = nearest(limits.backend, BACKENDS) or choices(limits.backend, BACKENDS)
         raise HarnessError(f"there is no backend '{limits.backend}'{told}")
     tables = [t for t in results.tables if any(row.rank for row in t.rows)]
     if source is not None:
