@@ -187,6 +187,13 @@ class Student(Component):
         """Whether it reads texts as the very tokens that this teacher does."""
         return False
 
+    def within(self, parameters: int, classes: int) -> Student | None:
+        """The same with so many parameters at most, for a number of classes; None where that is too few.
+
+        ``harness distill --max-parameters`` asks for it. One that does not know its size stays as it is.
+        """
+        return self
+
     def fit(self, transfer: Examples, validation: Examples, loss: Loss, context: Context) -> Model:
         """Train on the transfer set under the loss."""
         raise NotImplementedError

@@ -65,6 +65,17 @@ class TorchStudent(Student):
         """
         raise NotImplementedError
 
+    def ids_within(self, parameters: int, classes: int) -> int:
+        """The largest `size` with which :meth:`module` has at most so many parameters; below 1 if none has.
+
+        Of modules whose parameters grow evenly with `size`, as those with a row for each id.
+        """
+        import torch
+
+        with torch.device("meta"):  # shapes alone
+            fewer, more = (count_parameters(self.module(size, classes)).total for size in (8, 9))
+        return 8 + (parameters - fewer) // (more - fewer)
+
     def fit(self, transfer: Examples, validation: Examples, loss: Loss, context: Context) -> Model:
         """See :class:`harness.api.Student`."""
         import torch

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from harness import HarnessError
 from harness.api import Unavailable
 from harness.commands.common import INTERRUPTED, OK, SOME_FAILED, installed
-from harness.guiding import budget, labelled
+from harness.guiding import budget, labelled, smaller
 from harness.guiding.labelled import Data
 from harness.results.columns import printable
 
@@ -40,12 +40,13 @@ def distill(wishes: Wishes, limits: Limits, store: Path, devices: str, changed: 
     data = look(wishes, catalog)
     _say(*data.told)
     path = out / SUITE
-    if path.exists():
+    stood = path.exists()
+    if stood:
         suite = _kept(path, wishes, catalog)
         idle = f"; {', '.join(changed)} changed nothing" if changed else ""
         _say(f"running {path} as it stands: delete it to choose anew{idle}")
     else:
-        suite, why = _chosen(wishes, data, catalog, places, store)
+        suite, why = _chosen(wishes, data, limits.parameters, catalog, places, store)
         _say(*why)
     plan = _plan(suite, catalog, places)
     gpu = any(place.is_gpu for place in places)
@@ -59,6 +60,8 @@ def distill(wishes: Wishes, limits: Limits, store: Path, devices: str, changed: 
     if shipped.record:
         use = f"harness predict {shlex.quote(str(out / MODEL))} < texts.txt"
         _say(f"  model       {out / MODEL}/; use it: {use}")
+    elif shipped.candidate is None and stood and limits.parameters is not None:
+        _say(f"delete {path} to have students chosen for {limits.parameters:,.0f} parameters")
     _say(
         f"  report      {ran.folder / 'index.html'}; table: {ran.folder / 'leaderboard.md'}",
         f"  suite       {path}: edit it, then: harness bench {_again(out)}",
@@ -112,15 +115,23 @@ def look(wishes: Wishes, catalog: Catalog) -> Data:
 # -- the suite -----------------------------------------------------------------------------------------------
 
 
-def fill(wishes: Wishes, level: budget.Level, teacher: dict[str, Any], *, pool: int, chosen: str) -> str:
-    """The recipe as a suite of this file."""
+def fill(
+    wishes: Wishes,
+    level: budget.Level,
+    teacher: dict[str, Any],
+    *,
+    pool: int,
+    chosen: str,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+) -> str:
+    """The recipe as a suite of this file; `settings` of students, by name, where they are not the usual."""
     from importlib import resources
 
     from jinja2 import Environment, StrictUndefined
 
     def toml(value: Any) -> str:
-        if isinstance(value, int):
-            return str(value)
+        if isinstance(value, bool | int | float):
+            return str(value).lower()
         plain = [str(each) for each in value] if isinstance(value, list | tuple) else str(value)
         return json.dumps(plain, ensure_ascii=False).replace("\x7f", "\\u007f")
 
@@ -138,7 +149,7 @@ def fill(wishes: Wishes, level: budget.Level, teacher: dict[str, Any], *, pool: 
         teacher=teacher["use"],
         pupil=teacher["pupil"],
         epochs=level.epochs if teacher["epochs"] else 0,
-        students=list(level.students),
+        students={name: (settings or {}).get(name, {}) for name in level.students},
         copies=level.copies,
         unlabelled=wishes.unlabelled if pool else "",
         pool=pool,
@@ -165,7 +176,12 @@ def _kept(path: Path, wishes: Wishes, catalog: Catalog) -> Suite:
 
 
 def _chosen(
-    wishes: Wishes, data: Data, catalog: Catalog, places: tuple[Slot, ...], store: Path
+    wishes: Wishes,
+    data: Data,
+    parameters: float | None,
+    catalog: Catalog,
+    places: tuple[Slot, ...],
+    store: Path,
 ) -> tuple[Suite, list[str]]:
     """The suite for the time there is, written to its place, and why it is so."""
     from harness import suite as suites
@@ -176,6 +192,11 @@ def _chosen(
     from harness.writing import publish
 
     teacher, because = teacher_of(wishes, data, catalog)
+    offered = budget.levels(data.size, wishes.seeds, wishes.tagged)
+    settings: smaller.Settings = {}
+    told_smaller = ""
+    if parameters is not None:
+        offered, settings, told_smaller = smaller.within(int(parameters), data.classes, offered, catalog)
     kept = Store(store)
     timings = kept.timings()
     gpu = any(place.is_gpu for place in places)
@@ -184,12 +205,12 @@ def _chosen(
         return min(data.size.pool, max(1, level.copies) * data.size.train)
 
     def expected(level: budget.Level) -> float:
-        text = fill(wishes, level, teacher, pool=pool(level), chosen="")
+        text = fill(wishes, level, teacher, pool=pool(level), chosen="", settings=settings)
         plan = _plan(suites.parse(text, catalog, wishes.out / SUITE), catalog, places)
         todo = prepare(plan, kept).todo()
         return budget.expected(todo, budget.Rates(timings, plan.steps, data.size, gpu), len(places))
 
-    choice = budget.choose(budget.levels(data.size, wishes.seeds, wishes.tagged), expected, wishes.seconds)
+    choice = budget.choose(offered, expected, wishes.seconds)
     if not choice.fits:
         raise HarnessError(
             f"the least that distill does of these texts takes about {duration(choice.seconds)}: give "
@@ -211,11 +232,12 @@ def _chosen(
         f"on {len(places)} core{'s' * (len(places) > 1)} with nothing else to do"
     )
     more = f"; more would take about {duration(choice.more)}" if choice.more is not None else ""
-    text = fill(wishes, level, teacher, pool=pool(level), chosen=chosen)
+    text = fill(wishes, level, teacher, pool=pool(level), chosen=chosen, settings=settings)
     suite = suites.parse(text, catalog, wishes.out / SUITE)
     check_writable(wishes.out)
     publish(wishes.out / SUITE, text)
-    return suite, [f"teacher: {because}", f"chosen: {chosen}", f"{told}{more}"]
+    lines = (f"teacher: {because}", told_smaller, f"chosen: {chosen}", f"{told}{more}")
+    return suite, [line for line in lines if line]
 
 
 def teacher_of(wishes: Wishes, data: Data, catalog: Catalog) -> tuple[dict[str, Any], str]:

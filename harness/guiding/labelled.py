@@ -26,6 +26,7 @@ class Data:
     """What the file holds."""
 
     size: budget.Size
+    classes: int
     english: bool
     told: tuple[str, ...]
 
@@ -85,7 +86,7 @@ def look_at_texts(task: Any, unlabelled: Path | None) -> Data:
         told.append(f"{dropped:,} rows without a text or a label are left out")
     if rare:
         told.append(f"too few to be learnt or measured, under {_RARE} texts: {', '.join(rare[:8])}")
-    return _data(texts, words, counts, _pool(unlabelled, task.text), told)
+    return _data(texts, words, counts, len(labels), _pool(unlabelled, task.text), told)
 
 
 def _usable(table: Any) -> list[tuple[str, str]]:
@@ -131,7 +132,8 @@ def _look_at_words(task: Any, unlabelled: Path | None) -> Data:
     if rare:
         told.append(f"too few to be learnt or measured, under {_RARE} entities: {', '.join(rare[:8])}")
     texts = [" ".join(tokens) for tokens in words[:_LOOKED_AT]]
-    return _data(texts, count / len(words), rows, _pool(unlabelled, "text"), told)
+    classes = 1 + 2 * len(kinds)  # BIO
+    return _data(texts, count / len(words), rows, classes, _pool(unlabelled, "text"), told)
 
 
 def _divided(counts: dict[str, int]) -> str:
@@ -140,9 +142,16 @@ def _divided(counts: dict[str, int]) -> str:
     )
 
 
-def _data(texts: Sequence[str], words: float, counts: dict[str, int], pool: int, told: Sequence[str]) -> Data:
+def _data(
+    texts: Sequence[str],
+    words: float,
+    counts: dict[str, int],
+    classes: int,
+    pool: int,
+    told: Sequence[str],
+) -> Data:
     size = budget.Size(counts["train"], counts["validation"] + counts["test"], words, pool)
-    return Data(size, budget.looks_english(texts[:_LOOKED_AT]), tuple(map(printable, told)))
+    return Data(size, classes, budget.looks_english(texts[:_LOOKED_AT]), tuple(map(printable, told)))
 
 
 def _pool(path: Path | None, column: str) -> int:

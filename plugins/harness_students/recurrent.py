@@ -63,6 +63,10 @@ class _Recurrent(Borrower, WordStudent):
         """See :class:`Borrower`."""
         return self.embeddings
 
+    def within(self, parameters: int, classes: int) -> WordStudent | None:
+        """See :class:`harness.Student`; borrowed embeddings have their size."""
+        return super().within(parameters, classes) if self.embeddings == "own" else self
+
     def fit(
         self,
         transfer: harness.Examples,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import harness
@@ -12,6 +12,8 @@ from harness_teachers.word_features import CHARACTERS, ReadsWords
 if TYPE_CHECKING:
     import torch
 
+_LEAST = 0.05  # of the rows: fewer tell words apart too badly
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Tagger(ReadsWords, harness.TorchStudent):
@@ -20,6 +22,16 @@ class _Tagger(ReadsWords, harness.TorchStudent):
 
     batch_size: Annotated[int, Gt(0)] = 64
     min_examples: Annotated[int, Ge(0)] = 100_000
+
+    def within(self, parameters: int, classes: int) -> _Tagger | None:
+        """See :class:`harness.Student`: it has fewer rows for forms, beginnings and endings alike."""
+        rows = self.ids_within(parameters, classes) - self.shapes - self.letters
+        share = rows / (self.vocabulary + 2 * self.affixes)
+        if share >= 1:
+            return self
+        if share < _LEAST:
+            return None
+        return replace(self, vocabulary=int(share * self.vocabulary), affixes=int(share * self.affixes))
 
 
 @dataclass(frozen=True, kw_only=True)

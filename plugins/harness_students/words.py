@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import harness
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from harness.featurise import Words
 
 _WORTH_A_GPU = 32_000  # products for a word
+_FEWEST = 100  # words that say something of most texts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,13 @@ class WordStudent(harness.TorchStudent):
     def accelerated(self) -> bool:  # type: ignore[override]
         """Of the smallest, a core trains as many a second as a whole GPU, which launches hardly keep busy."""
         return self.products >= _WORTH_A_GPU
+
+    def within(self, parameters: int, classes: int) -> WordStudent | None:
+        """See :class:`harness.Student`: it knows fewer words, and then those that tell most."""
+        words = self.ids_within(parameters, classes)
+        if words >= self.vocabulary:
+            return self
+        return replace(self, vocabulary=words, words="telling") if words >= _FEWEST else None
 
     def featuriser(self, transfer: harness.Examples) -> Words:
         """See :class:`harness.TorchStudent`."""

@@ -116,6 +116,38 @@ def test_again_runs_the_suite_as_it_stands(done: tuple[Path, str]) -> None:
     assert other.returncode == 2 and "error: " in other.stderr and "Traceback" not in other.stderr
 
 
+def test_a_limit_on_parameters_is_kept_by_knowing_fewer_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the 221 words, with which the student would have 3,600 parameters, those that tell most."""
+    weather(tmp_path / "weather.csv")
+    monkeypatch.chdir(tmp_path)
+
+    def short(*arguments: Any, **options: Any) -> str:
+        text, least = fill(*arguments, **options), "min_examples = 20000\n"
+        return text.replace(MLP, MLP + least) if options["chosen"] else text
+
+    monkeypatch.setattr(distilling, "fill", short)
+    columns = ("--text", "message", "--label", "mood", "--out", "out", "--teacher", "tfidf-logreg")
+    ran = invoke("weather.csv", *columns, "--budget", "20s", "--max-parameters", "2k")
+    assert ran.exit_code == 0, ran.output
+    assert "for 2,000 parameters: mlp with vocabulary 122, words telling" in ran.stdout
+    assert (
+        'use = "mlp"\nmin_examples = 20000\nvocabulary = 122\nwords = "telling"'
+        in Path("out/suite.toml").read_text()
+    )
+    record = json.loads(Path("out/model/record.json").read_text())
+    assert record["parameters"]["total"] == 122 * 16 + 16 * 2 + 2
+    assert record["metrics"]["accuracy"] > 0.9
+    known = json.loads(Path("out/model/featuriser.json").read_text())["vocabulary"]
+    assert {*GOOD, *BAD} < set(known)
+    again = invoke("weather.csv", *columns, "--max-parameters", "20")
+    assert (
+        again.exit_code == 1
+        and "delete out/suite.toml to have students chosen for 20 parameters" in again.stdout
+    )
+
+
 # -- what is wrong is told -----------------------------------------------------------------------------------
 
 
