@@ -44,6 +44,7 @@ def compare(
     """
     from harness.commands.console import show
     from harness.results import compare as comparing
+    from harness.results import comparison
 
     selectors = [("=" in each and not Path(each).exists()) for each in (a, b)]
     if all(selectors):
@@ -58,7 +59,7 @@ def compare(
             for side in (a, b)
         )
         found = comparing.sets(old, new, metric)
-    show(comparing.to_json(found) if as_json else comparing.to_rich(found))
+    show(comparison.to_json(found) if as_json else comparison.to_rich(found))
     if fail_on and not found.tests:
         raise HarnessError("nothing could be tested, so that --fail-on has nothing to go by")
     return FOUND if fail_on and found.fails(fail_on) else OK

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.metrics import LOWER_IS_BETTER
 from harness.results.columns import amount, printable, significant, size, title_of
-from harness.results.compare import signed
+from harness.results.comparison import signed
 from harness.results.intervals import SIGNIFICANT
 from harness.results.ranking import Row, Table
 from harness.writing import dumps

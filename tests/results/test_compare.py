@@ -14,7 +14,8 @@ from test_leaderboard import latency, make, part
 
 from harness.api import HarnessError
 from harness.results import compare, leaderboard
-from harness.results.compare import Comparison, Pair, Results, load, lower_is_better, sets, to_json, to_rich
+from harness.results.compare import Comparison, Pair, Results, load, lower_is_better, sets
+from harness.results.comparison import describe, to_json, to_rich
 from harness.results.predictions import Prediction
 from harness.results.ranking import build
 from harness.results.record import Record
@@ -322,7 +323,7 @@ def test_rows_by_the_names_of_their_parts() -> None:
     assert one("role=teacher", "loss.temperature=2.0").verdict == "worse"
     assert one("student=mlp,gru,loss=mse", "loss=kl").verdict == "better"
     assert one("task=emotion,source=local,role=teacher", "student=mlp,role=baseline").verdict == "worse"
-    assert compare.describe(pair) == "emotion (local)"
+    assert describe(pair) == "emotion (local)"
 
 
 @pytest.mark.parametrize(
