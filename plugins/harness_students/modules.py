@@ -46,7 +46,7 @@ class AveragedWords(nn.Module):
 
 
 class Convolutions(nn.Module):
-    """Embedding → one convolution for each span → ReLU → maximum over time → linear.
+    """Embedding → one convolution for each span → maximum over time → ReLU → linear.
 
     A span's convolution is one matrix product over its words' concatenated embeddings: on short texts
     that is about twice as fast on a CPU as ``nn.Conv1d``.
@@ -83,7 +83,7 @@ class Convolutions(nn.Module):
         pooled = []
         for span, layer in zip(self.spans, self.layers, strict=True):
             joined = torch.cat([words[:, at : at + length] for at in range(span)], dim=2)  # (B, L, W * span)
-            # ReLU first: then the zeros of padding can win no maximum that a word has not won.
-            pooled.append((F.relu(layer(joined)) * known).amax(1))  # (B, F)
-        hidden = torch.cat(pooled, dim=1)
+            # ReLU last, on as many numbers as there are texts: the zeros of padding win no maximum above it.
+            pooled.append((layer(joined) * known).amax(1))  # (B, F)
+        hidden = F.relu(torch.cat(pooled, dim=1))
         return {"logits": self.output(self.dropout(hidden)), "hidden": hidden}
