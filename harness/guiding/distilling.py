@@ -60,7 +60,7 @@ def distill(wishes: Wishes, limits: Limits, store: Path, devices: str, changed: 
     if shipped.record:
         use = f"harness predict {shlex.quote(str(out / MODEL))} < texts.txt"
         _say(f"  model       {out / MODEL}/; use it: {use}")
-    elif shipped.candidate is None and stood and limits.parameters is not None:
+    elif stood and limits.parameters is not None:
         _say(f"delete {path} to have students chosen for {limits.parameters:,.0f} parameters")
     _say(
         f"  report      {ran.folder / 'index.html'}; table: {ran.folder / 'leaderboard.md'}",
@@ -192,11 +192,9 @@ def _chosen(
     from harness.writing import publish
 
     teacher, because = teacher_of(wishes, data, catalog)
-    offered = budget.levels(data.size, wishes.seeds, wishes.tagged)
-    settings: smaller.Settings = {}
-    told_smaller = ""
-    if parameters is not None:
-        offered, settings, told_smaller = smaller.within(int(parameters), data.classes, offered, catalog)
+    levels = budget.levels(data.size, wishes.seeds, wishes.tagged)
+    most = None if parameters is None else int(parameters)
+    offered, settings, told_smaller = smaller.within(most, data.classes, levels, catalog)
     kept = Store(store)
     timings = kept.timings()
     gpu = any(place.is_gpu for place in places)

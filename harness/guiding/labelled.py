@@ -15,7 +15,7 @@ from harness.guiding import budget
 from harness.results.columns import printable
 from harness.sources.files import format_of, json_rows, read_table
 from harness.sources.tagged import CONLL, tagged_format_of
-from harness.tagging import OUTSIDE, to_bio
+from harness.tagging import OUTSIDE, classes_of, to_bio
 
 _FEWEST, _RARE = 50, 10  # labelled texts at all, and of a class or entities of a type
 _LOOKED_AT = 5000  # texts, for their language
@@ -132,7 +132,7 @@ def _look_at_words(task: Any, unlabelled: Path | None) -> Data:
     if rare:
         told.append(f"too few to be learnt or measured, under {_RARE} entities: {', '.join(rare[:8])}")
     texts = [" ".join(tokens) for tokens in words[:_LOOKED_AT]]
-    classes = 1 + 2 * len(kinds)  # BIO
+    classes = len(classes_of([f"B-{kind}" for kind in kinds]))
     return _data(texts, count / len(words), rows, classes, _pool(unlabelled, "text"), told)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from harness.api import HarnessError
+from harness.api import HarnessError, parameters_of
 from harness.guiding.budget import Level
 
 if TYPE_CHECKING:
@@ -16,12 +16,14 @@ Settings = dict[str, dict[str, Any]]  # of students, by name: those that are not
 
 
 def within(
-    most: int, classes: int, offered: Sequence[Level], catalog: Catalog
+    most: int | None, classes: int, offered: Sequence[Level], catalog: Catalog
 ) -> tuple[list[Level], Settings, str]:
     """The levels with those students alone that can have `most` parameters, their settings, and what to say.
 
-    Raises HarnessError where none can that has a form to ship.
+    Without a limit all is as it was. Raises HarnessError where none can that has a form to ship.
     """
+    if most is None:
+        return list(offered), {}, ""
     settings: Settings = {}
     large, ships = [], False
     for name in dict.fromkeys(name for level in offered for name in level.students):
@@ -31,7 +33,8 @@ def within(
             large.append(name)
             continue
         ships = ships or found.exports
-        if changed := _changed(usual, found):
+        before = parameters_of(usual)
+        if changed := {each: to for each, to in parameters_of(found).items() if to != before[each]}:
             settings[name] = changed
     if not ships:
         raise HarnessError(f"{most:,} parameters are too few for {', '.join(large)}: raise --max-parameters")
@@ -46,9 +49,3 @@ def within(
     ]
     told += [f"{name} left out as too large" for name in large]
     return levels, settings, f"for {most:,} parameters: {'; '.join(told)}" if told else ""
-
-
-def _changed(usual: Any, found: Any) -> dict[str, Any]:
-    """The parameters in which one component differs from another of its kind."""
-    names = (each.name for each in fields(found))
-    return {name: to for name in names if (to := getattr(found, name)) != getattr(usual, name)}

@@ -61,16 +61,18 @@ def harness(folder: Path, *arguments: str, given: str = "") -> subprocess.Comple
     return subprocess.run(command, cwd=folder, env=environment, input=given, capture_output=True, text=True)
 
 
+def short(*arguments: Any, **options: Any) -> str:
+    """The recipe that was chosen, with a shorter training."""
+    text, least = fill(*arguments, **options), "min_examples = 20000\n"
+    return text.replace(MLP, MLP + least) if options["chosen"] else text
+
+
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A folder in which distill ran once, with a shorter training than it chose, and what it said."""
     folder = tmp_path_factory.mktemp("home")
     weather(folder / "weather.csv")
     columns = ("--text", "message", "--label", "mood", "--out", "out")
-
-    def short(*arguments: Any, **options: Any) -> str:
-        text, least = fill(*arguments, **options), "min_examples = 20000\n"
-        return text.replace(MLP, MLP + least) if options["chosen"] else text
 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -123,10 +125,6 @@ def test_a_limit_on_parameters_is_kept_by_knowing_fewer_words(
     weather(tmp_path / "weather.csv")
     monkeypatch.chdir(tmp_path)
 
-    def short(*arguments: Any, **options: Any) -> str:
-        text, least = fill(*arguments, **options), "min_examples = 20000\n"
-        return text.replace(MLP, MLP + least) if options["chosen"] else text
-
     monkeypatch.setattr(distilling, "fill", short)
     columns = ("--text", "message", "--label", "mood", "--out", "out", "--teacher", "tfidf-logreg")
     ran = invoke("weather.csv", *columns, "--budget", "20s", "--max-parameters", "2k")
@@ -142,10 +140,8 @@ def test_a_limit_on_parameters_is_kept_by_knowing_fewer_words(
     known = json.loads(Path("out/model/featuriser.json").read_text())["vocabulary"]
     assert {*GOOD, *BAD} < set(known)
     again = invoke("weather.csv", *columns, "--max-parameters", "20")
-    assert (
-        again.exit_code == 1
-        and "delete out/suite.toml to have students chosen for 20 parameters" in again.stdout
-    )
+    assert again.exit_code == 1
+    assert "delete out/suite.toml to have students chosen for 20 parameters" in again.stdout
 
 
 # -- what is wrong is told -----------------------------------------------------------------------------------

@@ -35,7 +35,8 @@ def test_the_limit_is_kept_and_used(name: str) -> None:
     assert found.within(limit, 5) == found == student.within(limit, 5)  # type: ignore[attr-defined]
 
 
-def test_what_has_room_enough_stays_as_it_is() -> None:
+def test_what_has_room_enough_or_no_limit_stays_as_it_is() -> None:
+    assert smaller.within(None, 6, OFFERED, catalog.load()) == (OFFERED, {}, "")
     assert smaller.within(10_000_000, 6, OFFERED, catalog.load()) == (OFFERED, {}, "")
 
 
