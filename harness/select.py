@@ -34,6 +34,8 @@ def select(plan: Plan, only: tuple[str, ...], seeds: str | None) -> Plan:
         known = {_value(cell, what) for cell in plan.cells} - {""}
         for name in map(str.strip, names.split(",")):
             if name not in known:
+                if "=" in name and name.partition("=")[0].partition(".")[0] in _KINDS:
+                    raise HarnessError(f"--only {expression!r}: {name} needs an --only of its own")
                 listed = ", ".join(sorted(known)) or "none"
                 raise HarnessError(
                     f"--only {expression!r}: the suite has no {what} {name!r}; it has: {listed}"

@@ -130,6 +130,8 @@ def test_cells_that_cannot_run_are_kept_where_asked_for(toys: Home) -> None:
             "--only 'student=tyo': the suite has no student 'tyo'; it has: toy; did you mean 'toy'?",
         ),
         ("student=toy,", "the suite has no student ''; it has: toy"),
+        ("student=toy,augmenter=none", "augmenter=none needs an --only of its own"),
+        ("student=toy,student.size=2", "student.size=2 needs an --only of its own"),
         ("teacher=zzz", "the suite has no teacher 'zzz'; it has: toy-teacher"),
         ("role=basline", "it has: baseline, distilled, teacher; did you mean 'baseline'?"),
     ],
