@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/installed
 # environment says not to, for the tests start hundreds of processes.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help bench test lint clean
+.PHONY: help bench test tests lint clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -21,7 +21,10 @@ help: ## show this list
 bench: $(INSTALLED) ## run the emotion suite; SUITE=<file> for another, HARNESS_DATA=<folder> for real data
 	$(BIN)/harness bench $(SUITE)
 
-test: lint ## run every check: lint, types, tests with coverage
+test: $(INSTALLED) ## run every check: lint, types, tests with coverage
+	@$(MAKE) --no-print-directory --jobs 2 lint tests
+
+tests: $(INSTALLED)
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal --cov --cov-fail-under=90 --cov-report=term
 
 lint: $(INSTALLED) ## check style and types

@@ -361,9 +361,11 @@ def either(words: Iterable[str]) -> str:
 
 
 def as_typed(value: Any) -> str:
-    """A parameter's plain value as one would type it to select by it; of a component its name."""
+    """A parameter's plain value as one would type it to select by it; of components their names."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(as_typed, value))}]"
     return str(value["use"] if isinstance(value, Mapping) and "use" in value else value)
 
 

@@ -8,6 +8,8 @@ from dataclasses import replace
 from harness.api import KINDS, HarnessError, parameters_of
 from harness.parameters import as_typed, nearest
 from harness.plan import Cell, Plan, Step
+from harness.results.ranking import labeller
+from harness.selectors import pairs
 
 ROLES = ("teacher", "baseline", "distilled")
 _KINDS = (*KINDS, "role")
@@ -17,25 +19,17 @@ def select(plan: Plan, only: tuple[str, ...], seeds: str | None) -> Plan:
     """Cells that have one of the values given for each kind given, with the rows that they are compared to.
 
     Those are their teachers' and, unless a role is asked for, their students' own baselines. `only` holds
-    "kind=name,name" or, for components with one of some values of a parameter, "kind.parameter=value";
-    `seeds` is "0,1". Raises HarnessError for what the suite does not have.
+    selectors (see :mod:`harness.selectors`); `seeds` is "0,1". Raises HarnessError for what the suite
+    does not have.
     """
     if not only and seeds is None:
         return plan
+    names = _Names(plan)
     wanted: defaultdict[str, set[str]] = defaultdict(set)
     for expression in only:
-        what, equals, names = expression.partition("=")
-        kind = what.partition(".")[0]
-        if not equals or kind not in _KINDS:
-            raise HarnessError(
-                f"--only {expression!r} must be <kind>=<name> or <kind>.<parameter>=<value>, "
-                f"with a kind of: {', '.join(_KINDS)}" + nearest(kind, _KINDS)
-            )
-        known = {_value(cell, what) for cell in plan.cells} - {""}
-        for name in map(str.strip, names.split(",")):
+        for what, name in pairs(expression, _KINDS, f"--only {expression!r}"):
+            known = {known for cell in plan.cells for known in names(cell, what)}
             if name not in known:
-                if "=" in name and name.partition("=")[0].partition(".")[0] in _KINDS:
-                    raise HarnessError(f"--only {expression!r}: {name} needs an --only of its own")
                 listed = ", ".join(sorted(known)) or "none"
                 raise HarnessError(
                     f"--only {expression!r}: the suite has no {what} {name!r}; it has: {listed}"
@@ -46,7 +40,7 @@ def select(plan: Plan, only: tuple[str, ...], seeds: str | None) -> Plan:
     cells = [
         cell
         for cell in plan.cells
-        if all(_value(cell, what) in names for what, names in wanted.items()) and cell.seed in numbers
+        if all(names(cell, what) & allowed for what, allowed in wanted.items()) and cell.seed in numbers
     ]
     if "role" not in wanted:
         # Of a student that borrows from its teacher, such as layers, the baseline has that teacher's too.
@@ -88,15 +82,30 @@ def _reachable(plan: Plan, cells: tuple[Cell, ...]) -> dict[str, Step]:
     return {key: step for key, step in plan.steps.items() if key in keys}
 
 
-def _value(cell: Cell, what: str) -> str:
-    """What a cell has for "kind" or "kind.parameter", as one would type it; "" where it has no such thing."""
-    kind, _, parameter = what.partition(".")
-    if kind == "role":
-        return cell.role
-    component = getattr(cell, kind)
-    if component is None or not parameter:
-        return component.name if component is not None else ""
-    return as_typed(parameters_of(component).get(parameter, ""))
+class _Names:
+    """What a cell has of a kind or of a parameter, as one would type it."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._parts = {
+            id(part): (kind, {"name": part.name, "params": parameters_of(part)})
+            for cell in plan.cells
+            for kind in KINDS
+            if (part := getattr(cell, kind)) is not None
+        }
+        self._label = labeller([dict([part]) for part in self._parts.values()])
+
+    def __call__(self, cell: Cell, what: str) -> set[str]:
+        """Of "student" the name, and the label that plans show; of "student.width" the value; or nothing."""
+        kind, _, parameter = what.partition(".")
+        if kind == "role":
+            return {cell.role}
+        if (component := getattr(cell, kind)) is None:
+            return set()
+        _, described = self._parts[id(component)]
+        if parameter:
+            params = described["params"]
+            return {as_typed(params[parameter])} if parameter in params else set()
+        return {component.name, self._label(kind, described)}
 
 
 def _seeds(plan: Plan, seeds: str | None) -> set[int]:

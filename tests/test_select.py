@@ -61,9 +61,46 @@ def test_a_parameter(plan: Plan) -> None:
     assert roles(found) == {("teacher", 0): 1, ("baseline", 0): 1, ("distilled", 0): 2}
     both = chosen(plan, "student.size=1,2", "augmenter.copies=2", seeds="0")
     assert roles(both) == {("teacher", 0): 1, ("baseline", 0): 2, ("distilled", 0): 2}
+    assert chosen(plan, "student.size=1,2,augmenter.copies=2", seeds="0").cells == both.cells
     with pytest.raises(harness.HarnessError) as error:
         chosen(plan, "student.size=3")
     assert "--only 'student.size=3': the suite has no student.size '3'; it has: 1, 2" in str(error.value)
+
+
+def test_a_label_as_plans_show_it(plan: Plan) -> None:
+    found = chosen(plan, "student=toy(size=2)", seeds="0")
+    assert found.cells == chosen(plan, "student.size=2", seeds="0").cells
+
+
+def test_ensembles_are_told_apart_by_label_and_by_members() -> None:
+    one = '{ use = "minilm" }'
+    plan = plan_of(
+        f"""
+        [suite]
+        name = "two"
+        [[task]]
+        use = "emotion"
+        [[teacher]]
+        use = "ensemble"
+        of = [{one}, {one}]
+        [[teacher]]
+        use = "ensemble"
+        of = [{one}, {one}, {one}]
+        [[student]]
+        use = "mlp"
+        [[loss]]
+        use = "mse"
+        """,
+        source="sample",
+    )
+    label, listed = "ensemble(of=[2 × minilm])", "[minilm, minilm]"
+    two = chosen(plan, f"teacher={label},student=mlp")
+    assert [cell.role for cell in two.cells] == ["teacher", "baseline", "distilled"]
+    assert {len(cell.teacher.of) for cell in two.cells if cell.teacher} == {2}  # type: ignore[attr-defined]
+    assert chosen(plan, f"teacher.of={listed},student=mlp").cells == two.cells
+    with pytest.raises(harness.HarnessError) as error:
+        chosen(plan, "teacher.of=[x]")
+    assert f"has no teacher.of '[x]'; it has: [minilm, minilm, minilm], {listed}" in str(error.value)
 
 
 def test_baselines_come_along_unless_roles_are_asked_for(plan: Plan) -> None:
@@ -117,21 +154,21 @@ def test_cells_that_cannot_run_are_kept_where_asked_for(toys: Home) -> None:
     [
         (
             "student",
-            "--only 'student' must be <kind>=<name> or <kind>.<parameter>=<value>, with a kind of: "
-            "task, teacher, student, augmenter, loss, role; did you mean 'student'?",
+            "--only 'student' must be <kind>=<name> or <kind>.<parameter>=<value>, with commas between; "
+            "a kind is one of: task, teacher, student, augmenter, loss, role; did you mean 'student'?",
         ),
         (
             "studnet=toy",
-            "--only 'studnet=toy' must be <kind>=<name> or <kind>.<parameter>=<value>, with a kind of: ",
+            "--only 'studnet=toy' must be <kind>=<name> or <kind>.<parameter>=<value>, with commas ",
         ),
         ("studnet=toy", "; did you mean 'student'?"),
         (
             "student=tyo",
-            "--only 'student=tyo': the suite has no student 'tyo'; it has: toy; did you mean 'toy'?",
+            "--only 'student=tyo': the suite has no student 'tyo'; it has: toy, toy(size=1), toy(size=2); "
+            "did you mean 'toy'?",
         ),
-        ("student=toy,", "the suite has no student ''; it has: toy"),
-        ("student=toy,augmenter=none", "augmenter=none needs an --only of its own"),
-        ("student=toy,student.size=2", "student.size=2 needs an --only of its own"),
+        ("student=toy,", "the suite has no student ''; it has: toy, toy(size=1), toy(size=2)"),
+        ("student=toy,augmenter=none", "the suite has no augmenter 'none'; it has: toy-plain, toy-shuffle"),
         ("teacher=zzz", "the suite has no teacher 'zzz'; it has: toy-teacher"),
         ("role=basline", "it has: baseline, distilled, teacher; did you mean 'baseline'?"),
     ],

@@ -1,17 +1,14 @@
-"""Rows of results by the names of their parts: ``student=mlp,loss=kl``, as ``--only`` names cells.
-
-A name is a component's, or its label in the table, such as ``mlp(width=8)``, where swept rows differ;
-``student.width=8`` asks for the value of one parameter.
-"""
+"""Rows of results by the names of their parts; see :mod:`harness.selectors`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
 from harness.api import KINDS, HarnessError
-from harness.parameters import as_typed, choices, nearest
+from harness.parameters import as_typed, choices
 from harness.results.ranking import Row, Table
 from harness.results.record import PARTS
+from harness.selectors import pairs
 
 SELECTED = (*KINDS, "role", "source")
 
@@ -19,35 +16,13 @@ SELECTED = (*KINDS, "role", "source")
 def wanted_by(expression: str, tables: Iterable[Table]) -> dict[str, set[str]]:
     """By kind, the names that a selector allows; HarnessError where no row of the tables has one."""
     found: dict[str, set[str]] = {}
-    kind = ""
     every = [(table, row) for table in tables for row in table.rows]
-    for piece in map(str.strip, _pieces(expression)):
-        # "mlp(width=8)" has an equals sign too, but no kind before it.
-        left, equals, right = piece.partition("=")
-        if equals and "(" not in left:
-            kind, piece = left.strip(), right.strip()
-        if (plain := kind.partition(".")[0]) not in SELECTED:
-            raise HarnessError(
-                f"'{expression}' must be <kind>=<name> or <kind>.<parameter>=<value>, with commas between; "
-                f"a kind is one of: {', '.join(SELECTED)}{nearest(plain, SELECTED)}"
-            )
+    for kind, name in pairs(expression, SELECTED, f"'{expression}'"):
         known = {name for table, row in every for name in _names(table, row, kind)}
-        if piece not in known:
-            raise HarnessError(f"there is no {kind} '{piece}' in these results{choices(piece, known)}")
-        found.setdefault(kind, set()).add(piece)
+        if name not in known:
+            raise HarnessError(f"there is no {kind} '{name}' in these results{choices(name, known)}")
+        found.setdefault(kind, set()).add(name)
     return found
-
-
-def _pieces(expression: str) -> list[str]:
-    """Split at commas outside parentheses and brackets."""
-    pieces, depth = [""], 0
-    for char in expression:
-        depth += (char in "([") - (char in ")]")
-        if char == "," and depth <= 0:
-            pieces.append("")
-        else:
-            pieces[-1] += char
-    return pieces
 
 
 def _names(table: Table, row: Row, kind: str) -> set[str]:
