@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
+from typing import Any
 
 from harness.api import KINDS, HarnessError, parameters_of
 from harness.parameters import as_typed, nearest
@@ -86,13 +87,14 @@ class _Names:
     """What a cell has of a kind or of a parameter, as one would type it."""
 
     def __init__(self, plan: Plan) -> None:
-        self._parts = {
-            id(part): (kind, {"name": part.name, "params": parameters_of(part)})
-            for cell in plan.cells
-            for kind in KINDS
-            if (part := getattr(cell, kind)) is not None
-        }
-        self._label = labeller([dict([part]) for part in self._parts.values()])
+        described: dict[int, tuple[str, dict[str, Any]]] = {}
+        for kind in KINDS:
+            parts = {id(part): part for cell in plan.cells if (part := getattr(cell, kind)) is not None}
+            for key, part in parts.items():
+                described[key] = kind, {"name": part.name, "params": parameters_of(part)}
+        label = labeller([dict([part]) for part in described.values()])
+        self._params = {key: part["params"] for key, (_, part) in described.items()}
+        self._names = {key: {part["name"], label(kind, part)} for key, (kind, part) in described.items()}
 
     def __call__(self, cell: Cell, what: str) -> set[str]:
         """Of "student" the name, and the label that plans show; of "student.width" the value; or nothing."""
@@ -101,11 +103,10 @@ class _Names:
             return {cell.role}
         if (component := getattr(cell, kind)) is None:
             return set()
-        _, described = self._parts[id(component)]
-        if parameter:
-            params = described["params"]
-            return {as_typed(params[parameter])} if parameter in params else set()
-        return {component.name, self._label(kind, described)}
+        if not parameter:
+            return self._names[id(component)]
+        params = self._params[id(component)]
+        return {as_typed(params[parameter])} if parameter in params else set()
 
 
 def _seeds(plan: Plan, seeds: str | None) -> set[int]:

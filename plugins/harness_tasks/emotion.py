@@ -22,7 +22,7 @@ class Emotion(DatasetTask):
     """
 
     name = "emotion"
-    sample_version = 2
+    sample_version = 3
     class_names = ("sadness", "joy", "love", "anger", "fear", "surprise")
     hub = HubSet("dair-ai/emotion", revision="cab853a1dbdf4c42c2b3ef2173804746df8825fe", config="split")
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-SIZES = {"train": 800, "validation": 400, "test": 800, "unlabelled": 6000}
+SIZES = {"train": 600, "validation": 300, "test": 700, "unlabelled": 6000}
 SHARES = {"anger": 0.135, "fear": 0.12, "joy": 0.335, "love": 0.085, "sadness": 0.285, "surprise": 0.04}
 UNKNOWN = 0.8  # chance that the rarest phrase is kept from the training split; the commonest never is
 WRONG = 0.08  # of training labels are drawn anew
