@@ -8,8 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-# Of 20,000 installed modules few are ever imported: those are compiled at their first import, and kept even where the
-# environment says not to, for the tests start hundreds of processes.
+# Of 20,000 installed modules few are ever imported: those are compiled at their first import, most of them as the
+# installation ends, and kept even where the environment says not to, for the tests start hundreds of processes.
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help bench test tests lint clean
@@ -43,4 +43,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -qq --no-compile -c constraints.txt torch==2.13.0
 	$(BIN)/python -m pip install -qq --no-compile -c constraints.txt -e '.[embedded,spacy,tensorboard,mlflow,test]'
+	$(BIN)/python -c 'import torch._dynamo, transformers.models.bert.modeling_bert, datasets, onnx, onnxruntime, scipy.stats, sklearn.linear_model'
 	@touch $@

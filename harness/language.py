@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.featurise import MaskedSubwords
 from harness.nn import TorchModel, autocast
-from harness.tokens import MaskedTokens, batches_by_length
+from harness.tokens import MaskedTokens, batches_by_length, ids_at_once
 from harness.values import Context, Masked, Model
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-_BUDGET = 8_192  # ids of a batch; of each seventh there are as many logits as there are tokens
+_LARGEST = 8_192  # ids of a batch; of each seventh there are as many logits as there are tokens
 
 
 class LanguageModel(TorchModel):
@@ -32,7 +32,7 @@ class LanguageModel(TorchModel):
         reads, tokens = self._tokens(texts)
         counts = np.array([reads.masks(text) for text in texts], dtype=np.int64)
         return tokens.at_masks(
-            counts, lambda ids: _logits(self.module, ids, self.context).cpu().numpy(), _BUDGET
+            counts, lambda ids: _logits(self.module, ids, self.context).cpu().numpy(), _budget(self.context)
         )
 
     def hidden(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -51,7 +51,7 @@ class LanguageModel(TorchModel):
         self.module.eval()
         table: NDArray[np.float32] | None = None
         with torch.inference_mode(), autocast(self.context):
-            for rows in batches_by_length(tokens, _BUDGET):
+            for rows in batches_by_length(tokens, _budget(self.context)):
                 ids = tokens.batch(rows)
                 pieces = ~tokens.special[ids]
                 known = pieces.any(1, keepdims=True)  # else there are special ones alone, such as for unknown
@@ -85,7 +85,13 @@ def hidden_tokens(
     In the order of the texts, and of the tokens in each.
     """
     module.eval()
-    return tokens.at_hidden(lambda ids, gold: _told(_logits(module, ids, context), gold), _BUDGET, rows)
+    return tokens.at_hidden(
+        lambda ids, gold: _told(_logits(module, ids, context), gold), _budget(context), rows
+    )
+
+
+def _budget(context: Context) -> int:
+    return min(_LARGEST, ids_at_once(context.device))
 
 
 def _logits(module: Any, ids: NDArray[np.int64], context: Context) -> Tensor:

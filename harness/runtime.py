@@ -20,7 +20,7 @@ import numpy as np
 from harness.api import HarnessError, Masked, Model, Parameters, Unsupported
 from harness.chain import Chain
 from harness.featurise import FILE, Featuriser, MaskedSubwords
-from harness.tokens import MaskedTokens, Tokens, batches_by_length
+from harness.tokens import MaskedTokens, Tokens, batches_by_length, ids_at_once
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,8 +29,8 @@ GRAPH, INT8, AVERAGED, LABELS, MANIFEST = (
     *("model.onnx", "model.int8.onnx", "averaged.npz", "labels.json", "export.json"),
 )
 FORMS = {"onnx": GRAPH, "onnx-int8": INT8, "numpy": AVERAGED}  # a form's name, and the file that holds it
-_BUDGET = 16_384  # ids, padding among them, that are computed at once
-_HIDDEN_BUDGET = 4_096  # where each seventh comes to as many numbers as there are tokens
+_LOOKED_UP = 16_384  # ids whose rows of a table are taken at once
+_HIDDEN_BUDGET = 4_096  # ids at once, where each seventh comes to as many numbers as there are tokens
 
 
 _NO_TAGGER = "this model labels texts, and not their words"
@@ -103,6 +103,7 @@ class OnnxModel(Exported):
 
         super().__init__(folder)
         self.chain = Chain.read(folder)
+        self._at_once = ids_at_once(device)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -133,7 +134,7 @@ class OnnxModel(Exported):
             return self.single(self.featuriser.encode(texts)[0])[None]
         if isinstance(self.featuriser, MaskedSubwords):
             counts = np.array([self.featuriser.masks(text) for text in texts], dtype=np.int64)
-            return self._masked(texts).at_masks(counts, self.told, _BUDGET)
+            return self._masked(texts).at_masks(counts, self.told, self._at_once)
         return self._logits(*self._scores(texts))
 
     def tags(self, text: str) -> list[str]:
@@ -158,7 +159,7 @@ class OnnxModel(Exported):
 
     def masked(self, texts: Sequence[str]) -> Masked:
         """See :class:`harness.api.Model`."""
-        return self._masked(texts).at_hidden(self._judged, _HIDDEN_BUDGET)
+        return self._masked(texts).at_hidden(self._judged, min(self._at_once, _HIDDEN_BUDGET))
 
     def _judged(
         self, ids: NDArray[np.int64], gold: NDArray[np.int64]
@@ -195,7 +196,7 @@ class OnnxModel(Exported):
         """The graph's outputs for texts (N, C) or for their words (T, C), and what the texts were read as."""
         tokens = self.featuriser.tokens(texts)
         scores = np.zeros((tokens.outputs, len(self.classes)), dtype=np.float32)
-        for rows in batches_by_length(tokens, _BUDGET):
+        for rows in batches_by_length(tokens, self._at_once):
             ids = tokens.batch(rows)
             block = self.session.run(_LOGITS, {"ids": ids})[0]
             picked = tokens.picked(ids)
@@ -271,7 +272,7 @@ class AveragedModel(Exported):
         logits = np.empty((len(texts), len(self.classes)), dtype=np.float32)
         start = 0
         while start < len(texts):
-            room = tokens.offsets[start] + _BUDGET
+            room = tokens.offsets[start] + _LOOKED_UP
             end = max(start + 1, int(np.searchsorted(tokens.offsets, room, side="right")) - 1)
             offsets = tokens.offsets[start : end + 1]
             ids = tokens.ids[offsets[0] : offsets[-1]]

@@ -25,7 +25,7 @@ from harness.nn import ClassWeights, Schedule, autocast
 from harness.signals import Signals, class_weights, row_weights
 from harness.state import State, Sums
 from harness.tagging import tagging
-from harness.tokens import Drawn, MaskedTokens, Tokens, batches_by_length
+from harness.tokens import Drawn, MaskedTokens, Tokens, batches_by_length, ids_at_once
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -213,9 +213,9 @@ def training_batches(
 
 @torch.inference_mode()
 def predict(
-    module: torch.nn.Module, tokens: Tokens, context: Context, budget: int = 16_384, output: str = "logits"
+    module: torch.nn.Module, tokens: Tokens, context: Context, output: str = "logits"
 ) -> NDArray[np.float32]:
-    """Logits (N, C), or hidden states (N, H), in the order of the tokens; `budget` ids at a time.
+    """Logits (N, C), or hidden states (N, H), in the order of the tokens.
 
     Of texts whose words are tagged, logits (T, C) for all words of all texts.
     """
@@ -223,7 +223,7 @@ def predict(
     device = torch.device(context.device)
     table: NDArray[np.float32] | None = None
     with autocast(context):
-        for rows in batches_by_length(tokens, budget):
+        for rows in batches_by_length(tokens, ids_at_once(context.device)):
             batch = tokens.batch(rows)
             ids = torch.from_numpy(batch).to(device)
             found = module(ids) if output == "logits" else module.outputs(ids, {output})[output]  # type: ignore[operator]

@@ -55,7 +55,7 @@ def test_many_texts_are_computed_in_parts(tmp_path: Path, monkeypatch: pytest.Mo
     model = AveragedModel(tmp_path)
     whole = model.predict(TEXTS)
     for budget in (1, 5, 41):
-        monkeypatch.setattr("harness.runtime._BUDGET", budget)
+        monkeypatch.setattr("harness.runtime._LOOKED_UP", budget)
         np.testing.assert_allclose(model.predict(TEXTS), whole, rtol=1e-6)
 
 
