@@ -19,7 +19,7 @@ from harness.api import SCORE, Batch, Examples, HarnessError, Loss
 from harness.featurise import Tokens, Words, WordTokens
 from harness.signals import class_weights, row_weights
 from harness.tiny import CheckContext, FromLabels, FromLogits, tiny_examples
-from harness.training import Training, _factor, predict, score, train, training_batches
+from harness.training import Training, _clip, _factor, predict, score, train, training_batches
 
 Labels = NDArray[np.int64]
 
@@ -372,6 +372,24 @@ def test_gradients_are_clipped(
         assert min(norms) > largest
     else:
         assert norms == pytest.approx([largest] * len(norms), rel=1e-3)
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 50.0])
+def test_clipping_is_torchs_to_the_bit(size: float) -> None:
+    torch.manual_seed(0)
+    ours = [nn.Parameter(torch.zeros(shape)) for shape in ((30, 16), (6, 16), (6,), (4,))]
+    for parameter in ours[:-1]:  # the last one has no gradient
+        parameter.grad = torch.randn_like(parameter) * size
+    theirs = [nn.Parameter(torch.zeros_like(parameter)) for parameter in ours]
+    for mine, other in zip(ours[:-1], theirs, strict=False):
+        assert mine.grad is not None
+        other.grad = mine.grad.clone()
+    _clip(ours, 1.0)
+    torch.nn.utils.clip_grad_norm_(theirs, 1.0)
+    for mine, other in zip(ours[:-1], theirs, strict=False):
+        assert mine.grad is not None and other.grad is not None
+        assert torch.equal(mine.grad, other.grad)
+    assert ours[-1].grad is None
 
 
 def test_bf16_computes_in_bf16_and_loses_in_fp32(context: Listening) -> None:

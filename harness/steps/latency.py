@@ -29,7 +29,7 @@ QUERIES = 1000  # texts, at most
 FIRST_S = 1.5  # for single texts on one thread: the number that tables show
 OTHER_S = 0.15  # for single texts otherwise
 FEWEST = 8  # single texts otherwise: of a slow model too few for a p90, but enough for a median
-OFFLINE_S = 0.08  # for all texts at once, and for tokenising
+OFFLINE_S = 0.06  # for all texts at once, and for tokenising
 
 
 def run(job: Job) -> dict[str, Any]:
