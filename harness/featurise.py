@@ -172,7 +172,7 @@ class Subwords(Featuriser):
         # With no room for a token of either text there is no pair.
         self.pairs = marks(True) > marks(False) and longest >= marks(True) + 2
         self.separator = self._separator() if self.pairs else None
-        self.mask_name = self._named(MASK, "<mask>", *UNKNOWN_NAMES) or MASK
+        self.mask_name = self.named(MASK, "<mask>", *UNKNOWN_NAMES) or MASK
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """See :class:`Featuriser`."""
@@ -182,7 +182,7 @@ class Subwords(Featuriser):
         encoded = self.tokenizer.encode_batch_fast(given)
         return [encoding.ids or [self.padding] for encoding in encoded]
 
-    def _named(self, *names: str) -> str | None:
+    def named(self, *names: str) -> str | None:
         """The first of these that the tokenizer knows as a token."""
         return next((name for name in names if self.tokenizer.token_to_id(name) is not None), None)
 
@@ -227,7 +227,7 @@ class WordSubwords(Subwords):
 
     def __init__(self, tokenizer: Tokenizer, longest: int, padding: int) -> None:
         super().__init__(_spaced(tokenizer), longest, padding)
-        self.unknown = self._named(*UNKNOWN_NAMES) or "?"
+        self.unknown = self.named(*UNKNOWN_NAMES) or "?"
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """See :class:`Featuriser`."""

@@ -297,12 +297,12 @@ def _optimizer(module: torch.nn.Module, settings: Training, maps: torch.nn.Modul
     }
     decayed = [p for p in trained if p.ndim > 1 and id(p) not in embeddings]
     plain = [p for p in trained if p.ndim <= 1 or id(p) in embeddings]
+    if not settings.weight_decay:  # of small models each group costs as much as its arithmetic
+        decayed, plain = [], decayed + plain
     groups = [
         {"params": decayed, "weight_decay": settings.weight_decay},
         {"params": plain, "weight_decay": 0.0},
     ]
-    if not settings.weight_decay:  # of small models each group costs as much as its arithmetic
-        groups = [{"params": decayed + plain, "weight_decay": 0.0}]
     groups = [group for group in groups if group["params"]]
     return torch.optim.AdamW(groups, lr=settings.learning_rate, eps=settings.epsilon, fused=True)
 

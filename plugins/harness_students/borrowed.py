@@ -46,10 +46,10 @@ def unknown_of(featuriser: Featuriser) -> int:
     """The id that stands for unknown words. Raises HarnessError where there is none."""
     if not isinstance(featuriser, Subwords):
         return UNKNOWN
-    for name in UNKNOWN_NAMES:
-        if (found := featuriser.tokenizer.token_to_id(name)) is not None:
-            return found
-    raise HarnessError("words cannot be dropped: the borrowed tokenizer has no piece for unknown words")
+    name = featuriser.named(*UNKNOWN_NAMES)
+    if name is None or (found := featuriser.tokenizer.token_to_id(name)) is None:
+        raise HarnessError("words cannot be dropped: the borrowed tokenizer has no piece for unknown words")
+    return found
 
 
 def _table(module: nn.Module) -> Tensor | None:
