@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 class MeanSquaredError(harness.Loss):
     """Squared distance of the logits (Ba & Caruana, 2014; Tang et al., 2019), mean over rows and classes.
 
-    In a regression, of the predicted scores. `center` is for teachers that give log-probabilities, as
-    ensembles and black boxes do: how far these lie below 0 grows with the teacher's certainty, and says
-    nothing else.
+    In a regression, of the predicted scores. `center` is for teachers that give log-probabilities, as an
+    average or a file of probabilities does: how far these lie below 0 grows with the teacher's certainty,
+    and says nothing else.
     """
 
     name = "mse"
