@@ -137,13 +137,15 @@ def plan(
     """Show what bench would do: cells, shared steps, what is stored, what cannot run, expected time."""
     from harness.commands.listing import show_plan
     from harness.devices import slots
+    from harness.estimates import expected
     from harness.runner import prepare
     from harness.store import Store
 
     catalog = installed()
     places = slots(devices)
     chosen = _select(_plan(_suite(suite, catalog), catalog, source, places), only, seeds)
-    show_plan(chosen, prepare(chosen, Store(store)), len(places), as_json)
+    gpus, kept = [place.is_gpu for place in places], Store(store)
+    show_plan(chosen, prepare(chosen, kept, estimates=expected(chosen, kept, any(gpus))), gpus, as_json)
 
 
 @main.command(context_settings=HELP)

@@ -193,7 +193,7 @@ def perform(step: Step, store: Store, slot: Slot, emit: Emit) -> Artefact:
             artefact = store.publish(step.kind, step.key, folder, result, made)
         _release_gpu_memory()
         store.drop_checkpoints(step.key)
-        store.add_timing(step.work, step.family, seconds)
+        store.add_timing(step.work, step.likes, seconds, step.rated)
         return artefact
 
 

@@ -53,9 +53,10 @@ class Step(NamedTuple):
     notes: Mapping[str, Any]  # what the step is told that does not change its result: a folder's path
     needs: Mapping[str, str]
     work: str  # equal for steps that differ in nothing but their seed: for estimates
-    family: str  # equal for steps of one kind and component name: for rougher estimates
+    likes: tuple[str, ...]  # names of the steps that are like it, the most alike first: for rougher estimates
     gpu: bool = False  # whether a GPU speeds it up
     exclusive: bool = False  # whether nothing else of ours may run beside it
+    rated: float = 0.0  # seconds that it should take by the rates; known when it is to be done
 
 
 @dataclass(frozen=True)
@@ -208,7 +209,7 @@ class _Planner:
         """The texts that students learn from: those of training alone where no augmenter adds to them."""
         needs = {"data": steps["data"]}
         if augmenter is None:
-            return self._step("transfer", {}, {}, needs, "of the training texts")
+            return self._step("transfer", {}, {}, needs, "training texts")
         return self._step("transfer", {"augmenter": augmenter}, {"seed": seed}, needs, augmenter.name)
 
     def _fitted(self, task: Task, teacher: Teacher, data: str, seed: int, whole: int) -> str:
@@ -345,6 +346,8 @@ class _Planner:
             if work not in self._works:
                 self._works[work] = digest(*work)
             names = ",".join(component.name for component in components.values())
+            of = dict(zip(components, identities, strict=True))
+            alone = of.get("student") or of.get("teacher") or "".join(identities)  # whatever it works on
             self.steps[key] = Step(
                 kind=kind,
                 key=key,
@@ -354,7 +357,7 @@ class _Planner:
                 notes=notes or {},
                 needs=needs,
                 work=self._works[work],
-                family=f"{kind} {names}",
+                likes=(f"{kind} {alone} {settings.get('precision', '')}".rstrip(), f"{kind} {names}", kind),
                 gpu=kind in _ACCELERATED and any(_on_gpu(kind, c) for c in components.values()),
                 exclusive=kind == "latency",
             )

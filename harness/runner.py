@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from harness.estimates import Estimates, expected
 from harness.executors import Event, Executor
 from harness.plan import Plan, Step
-from harness.schedule import Estimates, Schedule
-from harness.store import Damaged, Store
+from harness.schedule import Schedule, offers
+from harness.store import Damaged, Store, Timings
 
 Observe = Callable[[dict[str, Any]], None]  # one JSON-able event; "event" says which
 
@@ -23,7 +24,6 @@ def run(
     executor: Executor,
     observe: Observe,
     time_limit: float | None = None,
-    estimates: Estimates | None = None,
 ) -> Schedule:
     """Do every step that is missing; what became of each is in the schedule that comes back.
 
@@ -31,7 +31,8 @@ def run(
     finished work stays in the store.
     """
     store.sweep()
-    schedule = prepare(plan, store, observe, estimates)
+    slots = [slot.is_gpu for slot in executor.slots]
+    schedule = prepare(plan, store, observe, expected(plan, store, any(slots), read=False))
     started: dict[str, float] = {}
     observe(
         {
@@ -39,7 +40,8 @@ def run(
             "cells": len(plan.cells),
             "steps": len(plan.steps),
             "todo": schedule.unfinished,
-            "expected_s": round(schedule.estimates.total(schedule.todo(), len(executor.slots)), 1),
+            "expected_s": round(schedule.expected_s(slots), 1),
+            "guessed": schedule.estimates.guessed,  # until the data are read
         }
     )
     if not schedule.unfinished:
@@ -48,10 +50,10 @@ def run(
         while schedule.unfinished:
             _fill(schedule, executor, started, observe)
             for event in executor.wait(_TICK_S):
-                _note(event, schedule, store, observe)
+                _note(event, schedule, store, observe, len(slots))
             for key in _overdue(schedule, started, time_limit):
                 limit = f"it ran past its limit of {time_limit:g} s"
-                _note(executor.stop(key, limit), schedule, store, observe)
+                _note(executor.stop(key, limit), schedule, store, observe, len(slots))
     return schedule
 
 
@@ -63,7 +65,7 @@ def prepare(
 ) -> Schedule:
     """The schedule of what is missing in the store; damaged artefacts count as missing.
 
-    Steps are expected to take what like steps took in this store, where no `estimates` are given.
+    Without `estimates` it says what there is to do, and not how long that takes.
     """
 
     def stored(step: Step) -> bool:
@@ -73,30 +75,30 @@ def prepare(
             observe({"event": "message", "message": str(damage)})
             return False
 
-    return Schedule(plan, stored, estimates or Estimates(store.timings()))
+    return Schedule(plan, stored, estimates or Estimates(Timings({}, {}), plan.steps))
 
 
 def _fill(schedule: Schedule, executor: Executor, started: dict[str, float], observe: Observe) -> None:
-    """Give every free slot a step, as long as there is one for it; a GPU's idle worker has a core too."""
-    gpus = any(slot.is_gpu for slot in executor.slots)
-    free = [(index, executor.slots[index].is_gpu) for index in executor.free()]
-    for index, gpu in free + [(index, False) for index, gpu in free if gpu]:
+    """Give every free slot a step, as long as there is one for it."""
+    slots = [slot.is_gpu for slot in executor.slots]
+    gpus = any(slots)
+    for index, gpu in offers(slots, executor.free()):
         if index not in executor.free() or (step := schedule.next(gpu, gpus)) is None:
             continue
         schedule.started(step.key)
         started[step.key] = time.monotonic()
-        executor.submit(index, step)
+        executor.submit(index, step._replace(rated=schedule.estimates.rated(step)))
         observe({"event": "started", "key": step.key, "kind": step.kind, "step": step.label, "slot": index})
 
 
-def _note(event: Event, schedule: Schedule, store: Store, observe: Observe) -> None:
+def _note(event: Event, schedule: Schedule, store: Store, observe: Observe, slots: int) -> None:
     """Enter an event of the executor in the schedule and pass it on."""
     step = schedule.plan.steps[event.key]
     told = {"event": event.type, "key": step.key, "kind": step.kind, "step": step.label, **event.details}
     if event.type == "done":
         schedule.done(event.key, event.details["seconds"])
         told["left"] = schedule.unfinished
-        told["left_s"] = round(schedule.remaining_s, 1)
+        told["left_s"] = round(schedule.left_s(slots), 1)
     elif event.type in ("failed", "unavailable"):
         schedule.failed(event.key, event.details["reason"], event.type)
     elif event.type == "damaged":

@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from statistics import median
+from itertools import count
 from typing import Literal
 
+from harness.estimates import Estimates
 from harness.plan import Plan, Step
 
 State = Literal["waiting", "ready", "running", "done", "failed", "unavailable"]
 _OPEN = ("waiting", "ready", "running")
 _OFTEN = 2  # times that an artefact may be found damaged and be made again
-
-# Seconds for kinds of step that this store has never timed: an order of magnitude, for the first plan.
-FIRST_GUESS = {
-    "data": 1.0,
-    "teacher": 300.0,
-    "transfer": 3.0,
-    "targets": 120.0,
-    "student": 40.0,
-    "evaluation": 2.0,
-    "export": 2.0,
-    "latency": 4.0,
-}
 
 
 @dataclass(frozen=True)
@@ -36,38 +25,10 @@ class Outcome:
     reason: str = ""
 
 
-class Estimates:
-    """Expected seconds of steps, from what like steps took before."""
-
-    def __init__(self, timings: Mapping[str, list[float]]) -> None:
-        self._timings = timings
-        self._medians: dict[str, float] = {}
-
-    @property
-    def known(self) -> bool:
-        """Whether there is anything to go by but first guesses."""
-        return bool(self._timings)
-
-    def seconds(self, step: Step) -> float:
-        """The median of the same work, else of the same kind and component, else a first guess."""
-        for name in (step.work, step.family):
-            if name in self._timings:
-                if name not in self._medians:
-                    self._medians[name] = median(self._timings[name])
-                return self._medians[name]
-        return FIRST_GUESS[step.kind]
-
-    def total(self, steps: Iterable[Step], slots: int) -> float:
-        """Expected wall seconds for steps on a number of slots, were they to pack perfectly."""
-        shared, alone, longest = 0.0, 0.0, 0.0
-        for step in steps:
-            seconds = self.seconds(step)
-            if step.exclusive:
-                alone += seconds
-            else:
-                shared += seconds
-                longest = max(longest, seconds)
-        return max(shared / slots, longest) + alone
+def offers(slots: Sequence[bool], free: Iterable[int]) -> list[tuple[int, bool]]:
+    """Free slots, each with whether a GPU's step is sought for it; a GPU's idle worker has a core too."""
+    own = [(index, slots[index]) for index in free]
+    return own + [(index, False) for index, gpu in own if gpu]
 
 
 class Schedule:
@@ -85,8 +46,9 @@ class Schedule:
         self._waits: dict[str, set[str]] = {}
         self._feeds: defaultdict[str, set[str]] = defaultdict(set)
         self._open = 0
-        # Expected seconds of what is open, and what ended steps took and were expected to, by family.
-        self._left_s: defaultdict[str, float] = defaultdict(float)
+        # Expected seconds of what is open, by what it is like and whether it runs alone; and what ended steps
+        # took, and were expected to, by each name that they are like.
+        self._left_s: defaultdict[tuple[tuple[str, ...], bool], float] = defaultdict(float)
         self._took: defaultdict[str, tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
         self._ranks: dict[str, float] = {}
         # Heaps of (-rank, key) by (gpu, exclusive); entries that are not ready any more are skipped.
@@ -117,10 +79,36 @@ class Schedule:
         """How many steps wait, could run, or run."""
         return self._open
 
-    @property
-    def remaining_s(self) -> float:
-        """Expected seconds of one-slot work that is not finished, given what like steps took in this run."""
-        return max(0.0, sum(left * self._pace(family) for family, left in self._left_s.items()))
+    def expected_s(self, slots: Sequence[bool]) -> float:
+        """Expected wall seconds on these slots, each a GPU or not: all that is unfinished, played through."""
+        open_keys = {key for key, state in self.states.items() if state in _OPEN}
+        played = Schedule(self.plan, lambda step: step.key not in open_keys, self.estimates)
+        free, gpus, now, order = sorted(range(len(slots))), any(slots), 0.0, count()
+        ends: list[tuple[float, int, int, str]] = []
+        while played.unfinished:
+            for slot, gpu in offers(slots, free):
+                if slot in free and (step := played.next(gpu, gpus)):
+                    played.started(step.key)
+                    free.remove(slot)
+                    heappush(ends, (now + self.estimates.seconds(step), next(order), slot, step.key))
+            if not ends:
+                break  # what is left is of a kind that these slots do not run
+            now, _, slot, key = heappop(ends)
+            played.done(key)
+            free.append(slot)
+        return now
+
+    def left_s(self, slots: int) -> float:
+        """Expected wall seconds to the end, given what like steps took in this run: quickly reckoned."""
+        paced: dict[bool, float] = {True: 0.0, False: 0.0}
+        plain = 0.0
+        for (likes, exclusive), seconds in self._left_s.items():
+            paced[exclusive] += max(0.0, seconds * self._pace(likes))
+            plain += max(0.0, seconds)
+        slower = sum(paced.values()) / plain if plain > 0 else 1.0
+        heads = [-heap[0][0] for heap in self._ready.values() if heap]
+        longest = max([*heads, *(self._ranks.get(key, 0.0) for key in self.running)], default=0.0)
+        return max(paced[False] / slots + paced[True], longest * slower) if self._open else 0.0
 
     def todo(self) -> list[Step]:
         """The steps that wait, could run, or run."""
@@ -141,9 +129,11 @@ class Schedule:
         self._set(key, "done")
         if seconds is not None:
             step = self.plan.steps[key]
-            for name in (step.family, step.kind):
+            for name in step.likes:
                 took, expected = self._took[name]
                 self._took[name] = took + seconds, expected + self.estimates.seconds(step)
+        if seconds is not None and self.plan.steps[key].kind in ("data", "transfer"):
+            self._learn()
         for other in self._feeds[key]:
             self._waits[other].discard(key)
             if self.states[other] == "waiting" and not self._waits[other]:
@@ -205,7 +195,7 @@ class Schedule:
         if (state in _OPEN) != was_open:
             sign = 1 if state in _OPEN else -1
             self._open += sign
-            self._left_s[step.family] += sign * self.estimates.seconds(step)
+            self._left_s[step.likes, step.exclusive] += sign * self.estimates.seconds(step)
         if state == "running":
             self.running.add(key)
         else:
@@ -213,9 +203,17 @@ class Schedule:
         if state == "ready":
             heappush(self._ready[step.gpu, step.exclusive], (-self._ranks.get(key, 0.0), key))
 
-    def _pace(self, family: str) -> float:
-        """How much longer than expected a family's steps take, or all steps of its kind."""
-        for name in (family, family.partition(" ")[0]):
+    def _learn(self) -> None:
+        """How much there is to work on is known better than it was."""
+        self.estimates.learn()
+        self._left_s.clear()
+        for step in self.todo():
+            self._left_s[step.likes, step.exclusive] += self.estimates.seconds(step)
+        self._rank()
+
+    def _pace(self, likes: Iterable[str]) -> float:
+        """How much longer than expected the steps take in this run that are most like some."""
+        for name in likes:
             took, expected = self._took[name]
             if expected > 0:
                 return took / expected

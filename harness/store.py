@@ -15,7 +15,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from harness.writing import locked
 MANIFEST = "manifest.json"
 _SYNCED_S = 0.5  # seconds of work that are worth the tens of milliseconds that syncs can take
 _UNTOUCHED_S = 14 * 86_400.0  # after which nobody comes back to what a killed step kept
+_LATEST = 20  # of the times of one name that are gone by
 _NODE = platform.node().replace("-", "_")
 
 
@@ -54,6 +55,14 @@ class Artefact:
     def size_bytes(self) -> int:
         """The size of the artefact's files, without its manifest."""
         return sum(size for size, _ in self.files.values())
+
+
+@dataclass(frozen=True)
+class Timings:
+    """What steps took in a store, newest last."""
+
+    seconds: dict[str, list[float]]  # by piece of work
+    paces: dict[str, list[float]]  # by what steps are like: times what they should have taken by the rates
 
 
 class Store:
@@ -218,27 +227,34 @@ class Store:
 
     # -- timings --------------------------------------------------------------------------------------
 
-    def add_timing(self, work: str, family: str, seconds: float) -> None:
-        """Remember how long a step took; one short line, so that appends of several processes never mix."""
-        line = json.dumps({"work": work, "family": family, "seconds": round(seconds, 4)}) + "\n"
+    def add_timing(self, work: str, likes: Iterable[str], seconds: float, rated: float) -> None:
+        """Remember how long a step took, and should have by the rates; `likes` name steps like it.
+
+        It is one short line, so that appends of several processes never mix.
+        """
+        row = {"work": work, "likes": list(likes), "seconds": round(seconds, 4), "rated": round(rated, 4)}
         with (
             contextlib.suppress(OSError),  # on a full disk, say: a lost estimate must not fail the step
             (self.root / "timings.jsonl").open("a", encoding="utf-8") as stream,
         ):
-            stream.write(line)
+            stream.write(json.dumps(row) + "\n")
 
-    def timings(self) -> dict[str, list[float]]:
-        """The latest seconds by piece of work and by family of steps, newest last."""
-        found: dict[str, list[float]] = {}
+    def timings(self) -> Timings:
+        """What steps took here, the latest of each name."""
+        found = Timings({}, {})
         for line in (_bytes(self.root / "timings.jsonl") or b"").splitlines():
             try:
                 row = json.loads(line)
-                names, seconds = (row["work"], row["family"]), float(row["seconds"])
-                for name in names:
-                    found.setdefault(name, []).append(seconds)
-            except (ValueError, KeyError, TypeError):
+                seconds = float(row["seconds"])
+                found.seconds.setdefault(row["work"], []).append(seconds)
+                pace = seconds / float(row["rated"])
+                for name in row["likes"]:
+                    found.paces.setdefault(name, []).append(pace)
+            except (ValueError, KeyError, TypeError, ZeroDivisionError):
                 continue  # a line torn by a full disk costs an estimate, nothing else
-        return {name: seconds[-20:] for name, seconds in found.items()}
+        for each in (found.seconds, found.paces):
+            each.update({name: values[-_LATEST:] for name, values in each.items()})
+        return found
 
 
 def _canonical(value: Any) -> str:

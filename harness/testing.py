@@ -29,6 +29,7 @@ from harness.api import (
     Loss,
     Model,
     Source,
+    Speed,
     Student,
     Task,
     Teacher,
@@ -159,6 +160,14 @@ def check_task(task: Task, source: str = "auto") -> None:
     must("read must give the same tables every time", same)
 
 
+def _check_speed(must: Rules, learner: Teacher | Student) -> None:
+    speed = learner.speed
+    must(
+        f"speed must be a Speed of two numbers above 0, got {speed!r}",
+        isinstance(speed, Speed) and min(speed) > 0,
+    )
+
+
 def check_teacher(teacher: Teacher, device: str = "cpu") -> None:
     """Fits gold labels, or hidden tokens; its model passes all that :func:`check_student` asks of one."""
     check_basics(teacher)
@@ -166,6 +175,7 @@ def check_teacher(teacher: Teacher, device: str = "cpu") -> None:
     base = teacher.base()
     must(f"base must give a string, got {base!r}", isinstance(base, str))
     must("base must give the same string every time", teacher.base() == base)
+    _check_speed(must, teacher)
     must(f"gives must be some of {listed(NEEDS)}, got {listed(teacher.gives)}", known(teacher.gives))
 
     @cache
@@ -187,6 +197,7 @@ def check_student(student: Student, teacher: Teacher | None = None, device: str 
     """
     check_basics(student)
     must, learns = Rules(student), student.learns_from
+    _check_speed(must, student)
     must(f"learns_from must be some of {listed(NEEDS)}, got {listed(learns)}", known(learns))
     must("it borrows, so that checking it takes a teacher", teacher is not None or not student.borrows)
     aligned = teacher is not None and student.aligned(teacher)

@@ -713,10 +713,12 @@ def test_steps_that_differ_in_their_seed_are_the_same_work() -> None:
         "export": 1,
         "latency": 5,
     }
-    assert {s.family for s in plan.steps.values() if s.kind == "student"} == {
-        "student tiny,gold",
-        "student tiny,kl",
+    students = [step for step in plan.steps.values() if step.kind == "student"]
+    assert {step.likes[1:] for step in students} == {
+        ("student tiny,gold", "student"),
+        ("student tiny,kl", "student"),
     }
+    assert len({step.likes[0] for step in students}) == 2  # students of two widths, whatever they learn by
 
 
 # -- keys, across processes and edits ------------------------------------------------------------------

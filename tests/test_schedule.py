@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from harness.estimates import UNKNOWN, Estimates, Size
 from harness.plan import Step
-from harness.schedule import Estimates, Outcome, Schedule
+from harness.schedule import Outcome, Schedule
+from harness.store import Timings
 
 
 def a_step(name: str, *needs: str, seconds: float = 1.0, **flags: Any) -> Step:
@@ -23,23 +25,21 @@ def a_step(name: str, *needs: str, seconds: float = 1.0, **flags: Any) -> Step:
         notes={},
         needs={need: need for need in needs},
         work=f"work {name} {seconds}",
-        family=f"{kind} x",
+        likes=(f"{kind} x", kind),
         **flags,
     )
 
 
-def scheduled(
-    *steps: Step, goals: Iterable[str] | None = None, stored: Iterable[str] = (), **timings: float
-) -> Schedule:
+def scheduled(*steps: Step, goals: Iterable[str] | None = None, stored: Iterable[str] = ()) -> Schedule:
     """A schedule of steps of which the last, or the goals, are asked for."""
     plan = SimpleNamespace(
         steps={step.key: step for step in steps},
         cells=[SimpleNamespace(goals=tuple(goals if goals is not None else [steps[-1].key]))],
     )
     known = {step.work: [float(step.work.split()[-1])] for step in steps}
-    known |= {name: [value] for name, value in timings.items()}
     there = stored if isinstance(stored, set) else set(stored)
-    return Schedule(plan, lambda step: step.key in there, Estimates(known))  # type: ignore[arg-type]
+    estimates = Estimates(Timings(known, {}), plan.steps)
+    return Schedule(plan, lambda step: step.key in there, estimates)  # type: ignore[arg-type]
 
 
 def take(schedule: Schedule, gpu: bool = False, gpus: bool = False) -> str | None:
@@ -295,49 +295,86 @@ def test_an_artefact_that_is_damaged_for_ever_ends_in_a_reason() -> None:
     )
 
 
-# -- estimates -----------------------------------------------------------------------------------------
+# -- how long it takes ---------------------------------------------------------------------------------
 
 
-def test_an_estimate_is_of_the_same_work_else_of_its_like_else_a_guess() -> None:
-    estimates = Estimates({"work data 1.0": [1.0, 9.0, 2.0], "student x": [4.0, 6.0]})
-    assert estimates.seconds(a_step("data")) == 2.0
-    assert estimates.seconds(a_step("student", seconds=7)) == 5.0
-    assert estimates.seconds(a_step("teacher")) == 300.0
-    assert estimates.known
-    assert not Estimates({}).known
-
-
-def test_the_total_packs_what_may_run_together() -> None:
+def test_what_is_expected_is_the_schedule_played_through() -> None:
     steps = [a_step(f"student{n}", seconds=4) for n in range(4)]
     steps.append(a_step("latency", seconds=3, exclusive=True))
-    estimates = Estimates({step.work: [float(step.work.split()[-1])] for step in steps})
-    assert estimates.total(steps, 1) == 19
-    assert estimates.total(steps, 2) == 11
-    assert estimates.total(steps, 16) == 7  # no more slots make one step shorter
-    assert estimates.total([], 2) == 0
+    schedule = scheduled(*steps, goals=[step.key for step in steps])
+    assert schedule.expected_s([False]) == 19
+    assert schedule.expected_s([False, False]) == 11
+    assert schedule.expected_s([False] * 16) == 7  # no more slots make one step shorter
+    assert schedule.unfinished == 5  # it was played, not done
+    assert scheduled(*steps, goals=[], stored=[]).expected_s([False]) == 0
+
+
+def test_what_waits_for_a_long_step_is_expected_after_it() -> None:
+    steps = (
+        a_step("data"),
+        a_step("teacher", "data", seconds=100),
+        a_step("student1", "data", seconds=10),
+        *(a_step(f"student{n}", "teacher", seconds=20) for n in (2, 3, 4)),
+    )
+    schedule = scheduled(*steps, goals=[step.key for step in steps])
+    assert schedule.expected_s([False, False]) == 141  # 171 seconds of work, but 101 of them come first
+
+
+def test_a_gpu_takes_its_steps_and_lends_a_core() -> None:
+    steps = [a_step(f"teacher{n}", seconds=10, gpu=True) for n in (1, 2)] + [a_step("data", seconds=5)]
+    schedule = scheduled(*steps, goals=[step.key for step in steps])
+    assert schedule.expected_s([True]) == 25
+    assert schedule.expected_s([True, False]) == 20
+    assert schedule.expected_s([False, False]) == 15
 
 
 def test_what_is_left_follows_what_steps_take() -> None:
     steps = [a_step(f"student{n}", seconds=10) for n in range(3)]
-    steps.append(a_step("data", seconds=2))
+    steps.append(a_step("export", seconds=2))
     schedule = scheduled(*steps, goals=[step.key for step in steps])
-    assert schedule.remaining_s == 32
+    assert schedule.left_s(1) == 32
+    assert schedule.left_s(4) == 10  # as long as the longest
     schedule.started("student0")
-    assert schedule.remaining_s == 32  # what runs is not finished
+    assert schedule.left_s(1) == 32  # what runs is not finished
     schedule.done("student0", 5.0)  # half of what was expected
-    assert schedule.remaining_s == pytest.approx(12)
+    assert schedule.left_s(1) == pytest.approx(12)
     schedule.failed("student1", "it broke")
-    assert schedule.remaining_s == pytest.approx(7)
-    schedule.done("data")
+    assert schedule.left_s(1) == pytest.approx(7)
+    schedule.done("export")
     schedule.done("student2", 100.0)
-    assert schedule.remaining_s == 0
+    assert schedule.left_s(1) == 0
 
 
-def test_the_pace_of_a_kind_serves_for_families_that_have_none() -> None:
+def test_clocks_are_read_at_the_end_and_alone() -> None:
+    steps = [a_step(f"latency{n}", seconds=3, exclusive=True) for n in (1, 2)]
+    steps += [a_step(f"student{n}", seconds=8) for n in range(4)]
+    schedule = scheduled(*steps, goals=[step.key for step in steps])
+    assert schedule.left_s(2) == schedule.expected_s([False, False]) == 16 + 6
+
+
+def test_the_pace_of_a_kind_serves_for_what_is_like_none() -> None:
     first, second = (
         a_step("student1", seconds=10),
-        a_step("student2", seconds=10)._replace(family="student y"),
+        a_step("student2", seconds=10)._replace(likes=("student y", "student")),
     )
     schedule = scheduled(first, second, goals=["student1", "student2"])
     schedule.done("student1", 20.0)
-    assert schedule.remaining_s == 20
+    assert schedule.left_s(1) == 20
+
+
+def test_what_the_data_tell_is_heeded_when_they_are_there() -> None:
+    steps = (a_step("data"), a_step("student", "data", seconds=7))
+    plan = SimpleNamespace(
+        steps={step.key: step for step in steps}, cells=[SimpleNamespace(goals=("student",))]
+    )
+    sizes: list[Size] = []
+    estimates = Estimates(Timings({}, {}), plan.steps, lambda step: sizes[0] if sizes else None)
+    schedule = Schedule(plan, lambda step: False, estimates)  # type: ignore[arg-type]
+    guess = schedule.left_s(1)
+    assert estimates.guessed
+    sizes.append(Size(2 * UNKNOWN.train, 2 * UNKNOWN.held_out, 100.0))
+    schedule.started("data")
+    schedule.done("data", 1.0)
+    assert not estimates.guessed
+    assert schedule.left_s(1) == estimates.seconds(steps[1])
+    assert guess > 0

@@ -19,7 +19,7 @@ import pytest
 
 import harness
 from harness import store as storing
-from harness.store import Artefact, Damaged, Store
+from harness.store import Artefact, Damaged, Store, Timings
 
 MADE = {"started": "s", "finished": "f", "seconds": 1.0}
 
@@ -494,33 +494,37 @@ def test_a_file_that_cannot_be_read_is_one_sentence(store: Store, monkeypatch: p
 # -- timings -------------------------------------------------------------------------------------------
 
 
-def test_timings_are_kept_by_work_and_family(store: Store) -> None:
-    assert store.timings() == {}
-    store.add_timing("w1", "student mlp", 1.00004)
-    store.add_timing("w2", "student mlp", 3)
-    assert again(store).timings() == {"w1": [1.0], "w2": [3.0], "student mlp": [1.0, 3.0]}
+def test_timings_are_kept_by_work_and_what_it_is_like(store: Store) -> None:
+    assert store.timings() == Timings({}, {})
+    store.add_timing("w1", ("student mlp", "student"), 1.00004, 2)
+    store.add_timing("w2", ("student cnn", "student"), 3, 1)
+    paces = {"student mlp": [0.5], "student cnn": [3.0], "student": [0.5, 3.0]}
+    assert again(store).timings() == Timings({"w1": [1.0], "w2": [3.0]}, paces)
 
 
 def test_torn_lines_cost_an_estimate_and_nothing_else(store: Store) -> None:
-    store.add_timing("w1", "f", 1)
-    odd = [b'{"work": "w2", "fam', b"\xff\xfe", b"[]", b"3", b'{"work": "w3", "family": "f"}', b""]
-    odd += [b'{"work": "w4", "family": "f", "seconds": "x"}', b'{"work": [], "family": "f", "seconds": 1}']
+    store.add_timing("w1", ["f"], 1, 1)
+    odd = [b'{"work": "w2", "fam', b"\xff\xfe", b"[]", b"3", b'{"work": "w3", "likes": ["f"]}', b""]
+    odd += [b'{"work": "w4", "likes": ["f"], "seconds": "x"}', b'{"work": [], "likes": ["f"], "seconds": 1}']
+    odd += [b'{"work": "w6", "likes": ["f"], "seconds": 2, "rated": 0}']
     with (store.root / "timings.jsonl").open("ab") as stream:
         stream.write(b"\n".join(odd) + b"\n")
-    store.add_timing("w5", "f", 5)
-    assert store.timings() == {"w1": [1.0], "w5": [5.0], "f": [1.0, 5.0]}
+    store.add_timing("w5", ["f"], 5, 1)
+    assert store.timings() == Timings({"w1": [1.0], "w6": [2.0], "w5": [5.0]}, {"f": [1.0, 5.0]})
 
 
 def test_the_latest_timings_count(store: Store) -> None:
     for number in range(25):
-        store.add_timing("w", "f", number)
-    assert store.timings()["w"] == [float(number) for number in range(5, 25)]
+        store.add_timing("w", ["f"], number, 2)
+    found = store.timings()
+    assert found.seconds["w"] == [float(number) for number in range(5, 25)]
+    assert found.paces["f"] == [number / 2 for number in range(5, 25)]
 
 
 def test_a_timing_that_cannot_be_kept_is_no_failure(store: Store) -> None:
     (store.root / "timings.jsonl").mkdir()
-    store.add_timing("w", "f", 1)
-    assert store.timings() == {}
+    store.add_timing("w", ["f"], 1, 1)
+    assert store.timings() == Timings({}, {})
 
 
 # -- what long steps keep on the way --------------------------------------------------------------------

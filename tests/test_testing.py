@@ -289,6 +289,9 @@ def test_students_say_what_they_learn_from_and_can() -> None:
 
 def test_teachers_say_what_they_give_and_start_from() -> None:
     assert "gives must be some of" in broken_by(variant(LetterTeacher, "Odd", gives=frozenset({"wisdom"})))
+    for speed in (harness.Speed(0, 1), (3, 4), None):
+        assert "speed must be a Speed" in broken_by(variant(LetterTeacher, "Hasty", speed=speed))
+        assert "speed must be a Speed" in broken_by(variant(LetterStudent, "Hasty", speed=speed))
     nothing = variant(LetterTeacher, "Baseless", base=lambda self: None)
     assert "base must give a string" in broken_by(nothing)
     numbers = iter("123456789")

@@ -16,7 +16,7 @@ from harness.cli import main
 from harness.runner import run
 from harness.store import Store
 
-TIMES = ("seconds", "left_s", "expected_s", "log")
+TIMES = ("seconds", "left_s", "expected_s", "guessed", "log")
 
 
 def told(home: Home, file: str = "told.jsonl") -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from harness.plan import Plan
     from harness.results.predictions import Prediction
     from harness.results.record import Record
-    from harness.schedule import Estimates, Outcome
+    from harness.schedule import Outcome
     from harness.tracking import Tracker, Trackers
 
 STATUSES = ("ok", "failed", "unavailable", "incompatible")
@@ -42,11 +42,9 @@ def bench(
     fresh: bool = False,
     as_json: bool = False,
     trackers: Iterable[Tracker] = (),
-    estimates: Estimates | None = None,
 ) -> Ran:
     """Run what is missing of `chosen`, a part of `plan` or all of it, and write the plan's results.
 
-    `estimates` say how long steps should take, where the store's timings are not to be gone by.
     Raises HarnessError before anything runs where a tracker cannot be used, or results have no place.
     """
     from harness.tracking import follow
@@ -64,7 +62,6 @@ def bench(
             following,
             fresh=fresh,
             as_json=as_json,
-            estimates=estimates,
         )
 
 
@@ -79,7 +76,6 @@ def _bench(
     *,
     fresh: bool,
     as_json: bool,
-    estimates: Estimates | None,
 ) -> Ran:
     from harness import report as pages
     from harness.commands.console import complain
@@ -113,7 +109,7 @@ def _bench(
 
         try:
             executor = LocalExecutor(store, places)
-            schedule = run(chosen, kept, executor, observe, plan.suite.time_limit, estimates)
+            schedule = run(chosen, kept, executor, observe, plan.suite.time_limit)
         except KeyboardInterrupt:
             interrupted = True
             schedule = prepare(chosen, kept)

@@ -89,10 +89,8 @@ class Lines:
         if kind == "run":
             self.todo = event["todo"]
             if self.todo:
-                about = duration(event["expected_s"])
-                self.say(
-                    f"{event['todo']} of {event['steps']} steps to do, about {about} on {self.slots} workers"
-                )
+                about = "" if event["guessed"] else f", about {duration(event['expected_s'])}"
+                self.say(f"{event['todo']} of {event['steps']} steps to do{about} on {self.slots} workers")
             else:
                 self.say(f"all {event['steps']} steps are stored: nothing to run")
         elif kind == "started" and event["kind"] in ("teacher", "targets"):
@@ -100,7 +98,7 @@ class Lines:
         elif kind == "done":
             self.done += 1
             self.todo = max(self.todo, self.done + event["left"])  # a damaged artefact is made again
-            left = f"about {duration(event['left_s'] / self.slots)} left" if event["left"] else "the last one"
+            left = f"about {duration(event['left_s'])} left" if event["left"] else "the last one"
             self.say(f"  [{self.done}/{self.todo}] {event['step']}  {event['seconds']:.1f} s; {left}")
         elif kind in ("failed", "unavailable"):
             self.say(f"  {kind}: {event['step']}: {event['reason']}", "red" if kind == "failed" else "yellow")
@@ -153,7 +151,7 @@ class Live(Lines):
         """See :class:`Display`."""
         kind, key = event["event"], event.get("key")
         if kind == "run" and event["todo"]:
-            said = f"about {duration(event['expected_s'])}"
+            said = "" if event["guessed"] else f"about {duration(event['expected_s'])}"
             self._whole = self._bars.add_task(self._plain("all steps"), total=event["todo"], said=said)
         elif kind == "started":
             self._tasks[event["key"]] = self._bars.add_task(self._plain(event["step"]), total=None, said="")
@@ -167,7 +165,7 @@ class Live(Lines):
         if kind in ("done", "failed", "unavailable", "damaged") and key in self._tasks:
             self._bars.remove_task(self._tasks.pop(key))
             if kind == "done" and self._whole is not None:
-                said = f"about {duration(event['left_s'] / self.slots)} left"
+                said = f"about {duration(event['left_s'])} left"
                 self._bars.update(self._whole, advance=1, said=said)
         super().__call__(event)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.api import KINDS, Component, parameters_of
 from harness.commands.console import as_text, duration, inert, open_console
+from harness.estimates import UNKNOWN
 from harness.plan import STEP_KINDS, Cell, Plan
 from harness.results.ranking import labeller
 from harness.results.record import Record
@@ -17,6 +18,7 @@ from harness.tracking import REGISTERED
 
 if TYPE_CHECKING:
     from harness.catalog import Catalog
+    from harness.estimates import Estimates
     from harness.results.predictions import Prediction
     from harness.schedule import Schedule
 
@@ -57,10 +59,10 @@ def heading(plan: Plan) -> Iterator[str]:
 # -- harness plan -----------------------------------------------------------------------------------------
 
 
-def show_plan(plan: Plan, schedule: Schedule, slots: int, as_json: bool) -> None:
-    """The matrix, its steps, what is stored of them and what the rest may take."""
+def show_plan(plan: Plan, schedule: Schedule, slots: Sequence[bool], as_json: bool) -> None:
+    """The matrix, its steps, what is stored, and what the rest may take on slots, each a GPU or not."""
     todo = schedule.todo()
-    expected = schedule.estimates.total(todo, slots)
+    expected = schedule.expected_s(slots)
     open_keys = {step.key for step in todo}
     if as_json:
         value = {
@@ -104,10 +106,19 @@ def show_plan(plan: Plan, schedule: Schedule, slots: int, as_json: bool) -> None
             steps.add_row(kind, *map(str, numbers), duration(seconds) if left else "")
     console.print(steps)
     if todo:
-        guessed = "" if schedule.estimates.known else "; a first guess, for this store has no timings yet"
-        console.print(f"{len(todo)} steps to do, about {duration(expected)} on {slots} workers{guessed}")
+        console.print(f"{len(todo)} steps to do, about {duration(expected)} on {len(slots)} workers")
+        for line in _grounds(schedule.estimates):
+            console.print(inert(line), markup=False)
     else:
         console.print("everything is stored: bench would run no step")
+
+
+def _grounds(estimates: Estimates) -> Iterator[str]:
+    """Why the expected time may be far off; nothing where it rests on what steps took here."""
+    if estimates.guessed:
+        yield f"a guess, for data that are still to be fetched: as if of {UNKNOWN.train:,} texts"
+    if not estimates.timed:
+        yield "by the usual speed of components: this store has no timings yet"
 
 
 def _described(cell: Cell) -> dict[str, Any]:

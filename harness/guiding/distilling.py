@@ -33,7 +33,6 @@ def distill(wishes: Wishes, limits: Limits, store: Path, devices: str, changed: 
     from harness.devices import slots
     from harness.guiding import shortlist
     from harness.shipping import bundle
-    from harness.store import Store
 
     catalog, places, out = installed(), slots(devices), wishes.out
     bundle.check_place(out / MODEL)
@@ -49,9 +48,7 @@ def distill(wishes: Wishes, limits: Limits, store: Path, devices: str, changed: 
         suite, why = _chosen(wishes, data, limits.parameters, catalog, places, store)
         _say(*why)
     plan = _plan(suite, catalog, places)
-    gpu = any(place.is_gpu for place in places)
-    rates = budget.Rates(Store(store).timings(), plan.steps, data.size, gpu)
-    ran = benching.bench(plan, plan, catalog, places, store, out, trackers=suite.trackers, estimates=rates)
+    ran = benching.bench(plan, plan, catalog, places, store, out, trackers=suite.trackers)
     if ran.interrupted:
         return INTERRUPTED
     fingerprint = next((cell.source.fingerprint for cell in plan.cells if cell.source is not None), "")
@@ -187,6 +184,7 @@ def _chosen(
     from harness import suite as suites
     from harness.commands.benching import check_writable
     from harness.commands.console import duration
+    from harness.estimates import Estimates
     from harness.runner import prepare
     from harness.store import Store
     from harness.writing import publish
@@ -197,7 +195,7 @@ def _chosen(
     offered, settings, told_smaller = smaller.within(most, data.classes, levels, catalog)
     kept = Store(store)
     timings = kept.timings()
-    gpu = any(place.is_gpu for place in places)
+    gpus = [place.is_gpu for place in places]
 
     def pool(level: budget.Level) -> int:
         return min(data.size.pool, max(1, level.copies) * data.size.train)
@@ -205,8 +203,8 @@ def _chosen(
     def expected(level: budget.Level) -> float:
         text = fill(wishes, level, teacher, pool=pool(level), chosen="", settings=settings)
         plan = _plan(suites.parse(text, catalog, wishes.out / SUITE), catalog, places)
-        todo = prepare(plan, kept).todo()
-        return budget.expected(todo, budget.Rates(timings, plan.steps, data.size, gpu), len(places))
+        estimates = Estimates(timings, plan.steps, lambda step: data.size, gpu=any(gpus))
+        return prepare(plan, kept, estimates=estimates).expected_s(gpus)
 
     choice = budget.choose(offered, expected, wishes.seconds)
     if not choice.fits:

@@ -11,6 +11,7 @@ from typing import Any
 
 from harness import HarnessError
 from harness.api import PAIR_SEPARATOR
+from harness.estimates import Size
 from harness.guiding import budget
 from harness.results.columns import printable
 from harness.sources.files import format_of, json_rows, read_table
@@ -25,7 +26,7 @@ _LOOKED_AT = 5000  # texts, for their language
 class Data:
     """What the file holds."""
 
-    size: budget.Size
+    size: Size
     classes: int
     english: bool
     told: tuple[str, ...]
@@ -150,7 +151,7 @@ def _data(
     pool: int,
     told: Sequence[str],
 ) -> Data:
-    size = budget.Size(counts["train"], counts["validation"] + counts["test"], words, pool)
+    size = Size(counts["train"], counts["validation"] + counts["test"], words, pool)
     return Data(size, classes, budget.looks_english(texts[:_LOOKED_AT]), tuple(map(printable, told)))
 
 

@@ -183,8 +183,9 @@ class Mix(Combination):
     A draw takes one text: a member's own `copies` have no effect, and must be 1.
 
     A member that brings texts of its own gives its share of all new texts, or as many different ones as it
-    has; with `size`, the others make up for what it lacks. Several that bring texts of one pool draw the same
-    of them, such as texts and what a rule makes of these. Unlabelled texts, and rules for the rest::
+    has, and then this is said; with `size`, the others make up for what it lacks. Several that bring texts of
+    one pool draw the same of them, such as texts and what a rule makes of these. Unlabelled texts, and rules
+    for the rest::
 
         use = "mix"
         size = 200_000
@@ -223,6 +224,16 @@ class Mix(Combination):
         self, train: harness.Examples, unlabelled: Sequence[str], context: harness.Context
     ) -> Iterator[tuple[int, str]]:
         """The same, with the texts that members bring, before what is made of the training texts."""
+        made = 0
+        for each in self._drawn(train, unlabelled, context):
+            made += 1
+            yield each
+        if made < (self.size or 0):
+            context.warn(f"mix: {made:,} new texts of the {self.size:,} asked for: there are no others")
+
+    def _drawn(
+        self, train: harness.Examples, unlabelled: Sequence[str], context: harness.Context
+    ) -> Iterator[tuple[int, str]]:
         import numpy as np
 
         if not self.draws:
@@ -233,10 +244,14 @@ class Mix(Combination):
         missing = self.size or 0
         for member, share in zip(self.of, self._shares().tolist(), strict=True):
             if draws(member) and share:
+                asked, given = round(total * share), 0
                 fresh = _fresh(member.draw(train, unlabelled, context), seen)
-                for made in islice(fresh, round(total * share)):
-                    missing -= 1
+                for made in islice(fresh, asked):
+                    given += 1
                     yield made
+                missing -= given
+                if given < asked:
+                    context.warn(f"mix: {_named(member)} has {given:,} of the {asked:,} texts of its share")
         rest = self._rest(missing)
         if rest is not None:
             transform = rest._prepare(train.texts, context.device, seen)
@@ -313,6 +328,12 @@ class Mix(Combination):
                     yield from map(fresh.__getitem__, keys)
 
         return copies if self.size is None else size
+
+
+def _named(member: harness.Augmenter) -> str:
+    """A member's name; of a chain with those of its own."""
+    parts = getattr(member, "of", ())
+    return f"{member.name} ({', '.join(part.name for part in parts)})" if parts else member.name
 
 
 def _first(made: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:

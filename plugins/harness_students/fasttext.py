@@ -37,6 +37,11 @@ class FastText(harness.TorchStudent):
     longest: Annotated[int, Gt(0)] = 128  # words; the rest of a text is not read
     scale: Annotated[float, Gt(0)] = 0.05  # deviation of the initial embedding
 
+    @property
+    def speed(self) -> harness.Speed:
+        """See :class:`harness.Student`."""
+        return harness.Speed(train=50_000, label=80_000)
+
     def check(self) -> None:
         """The n-grams of characters have a length."""
         if 0 < self.max_characters < self.min_characters:

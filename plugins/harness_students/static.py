@@ -47,6 +47,11 @@ class Static(Borrower, harness.TorchStudent):
         return frozenset({"labels", "logits", "hidden"} if moves else {"labels", "logits"})
 
     @property
+    def speed(self) -> harness.Speed:
+        """See :class:`harness.Student`."""
+        return harness.Speed(train=70_000, label=90_000)
+
+    @property
     def lender(self) -> FineTuned | str:
         """See :class:`Borrower`."""
         return self.embeddings

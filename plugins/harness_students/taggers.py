@@ -23,6 +23,11 @@ class _Tagger(ReadsWords, harness.TorchStudent):
     batch_size: Annotated[int, Gt(0)] = 64
     min_examples: Annotated[int, Ge(0)] = 100_000
 
+    @property
+    def speed(self) -> harness.Speed:
+        """See :class:`harness.Student`."""
+        return harness.Speed(train=1_500, label=2_500)
+
     def within(self, parameters: int, classes: int) -> _Tagger | None:
         """See :class:`harness.Student`: it has fewer rows for forms, beginnings and endings alike."""
         rows = self.ids_within(parameters, classes) - self.shapes - self.letters
@@ -67,6 +72,11 @@ class CnnTagger(_Tagger):
 
     hidden: Annotated[int, Gt(0)] = 64  # width of each layer
     layers: Annotated[int, Interval(ge=1, le=8)] = 4  # so many words to each side are seen
+
+    @property
+    def speed(self) -> harness.Speed:
+        """See :class:`harness.Student`."""
+        return harness.Speed(train=2_000, label=7_000)
 
     def module(self, size: int, classes: int) -> torch.nn.Module:
         """See :class:`harness.TorchStudent`."""

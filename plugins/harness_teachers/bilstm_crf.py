@@ -42,6 +42,11 @@ class BiLstmCrf(ReadsWords, harness.Teacher):
     width: Annotated[int, Gt(0)] = 48  # of each row
     hidden: Annotated[int, Gt(0)] = 128  # width of the state, in each direction
 
+    @property
+    def speed(self) -> harness.Speed:
+        """See :class:`harness.Teacher`."""
+        return harness.Speed(train=450, label=1_100)
+
     def fit(
         self, train: harness.Examples, validation: harness.Examples, context: harness.Context
     ) -> harness.Model:

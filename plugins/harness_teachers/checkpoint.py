@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -30,6 +31,11 @@ class Checkpoint(harness.Teacher):
     revision: str = "main"  # a commit, so that the weights cannot change under a result
     longest: Annotated[int, Gt(2)] = 128  # subwords; the rest of a text is not read
     regression: bool = False  # it was fine-tuned to predict a score
+
+    @property
+    def speed(self) -> harness.Speed:
+        """See :class:`harness.Teacher`: it is trained already."""
+        return harness.Speed(math.inf, super().speed.label)
 
     @property
     def task_types(self) -> frozenset[str]:  # type: ignore[override]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,11 @@ class Ensemble(harness.Teacher):
     def mixed_precision(self) -> bool:  # type: ignore[override]
         """Whether any member can use it; the others go on in fp32."""
         return any(member.mixed_precision for member in self.of)
+
+    @property
+    def speed(self) -> harness.Speed:
+        """See :class:`harness.Teacher`: members are trained by steps of their own, and all are asked."""
+        return harness.Speed(math.inf, 1 / sum(1 / member.speed.label for member in self.of))
 
     @property
     def members(self) -> tuple[harness.Teacher, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import harness
 from harness import Gt
@@ -20,6 +20,7 @@ class FromLanguageModel(FineTuned):
     """
 
     name = "language-model"
+    SPEED: ClassVar[harness.Speed] = harness.Speed(train=60, label=400)  # of models as suites make them
 
     task: harness.Task  # of language modelling: what the model is made on
     teacher: harness.Teacher  # the language model, or what the student was taught by

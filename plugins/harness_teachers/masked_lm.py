@@ -46,6 +46,12 @@ class MaskedLM(harness.Teacher):
     accumulate: Annotated[int, Gt(0)] = 1  # batches whose gradients make one step
     patience: Annotated[int, Ge(0)] = 0  # validations without a better score before stopping; 0: never
 
+    @property
+    def speed(self) -> harness.Speed:
+        """See :class:`harness.Teacher`: by its layers and their width."""
+        train = 4_300 / (self.layers * (self.width / 64) ** 1.5)
+        return harness.Speed(train, 4 * train)
+
     def check(self) -> None:
         """Heads share the width equally."""
         if self.width % self.heads:

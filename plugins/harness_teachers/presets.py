@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from harness import Ge, Gt, Interval
+from harness import Ge, Gt, Interval, Speed
 from harness_teachers.checkpoint import Checkpoint
 from harness_teachers.t5 import T5
 from harness_teachers.transformer import Transformer
@@ -58,6 +58,7 @@ class DistilbertBaseUncased(Transformer):
     """DistilBERT, English, lower-cased: 6 layers, 66 M parameters, from BERT base (Sanh et al., 2019)."""
 
     name = "distilbert-base-uncased"
+    SPEED: ClassVar[Speed] = Speed(train=10, label=30)
     TOKENIZER: ClassVar[str] = "bert-base-uncased"
 
     model: str = "distilbert/distilbert-base-uncased"
@@ -69,6 +70,7 @@ class DistilrobertaBase(Transformer):
     """DistilRoBERTa, English: 6 layers, 82 M parameters, from RoBERTa base (Sanh et al., 2019)."""
 
     name = "distilroberta-base"
+    SPEED: ClassVar[Speed] = Speed(train=10, label=30)
     TOKENIZER: ClassVar[str] = "roberta-base"
 
     model: str = "distilbert/distilroberta-base"

@@ -41,6 +41,21 @@ class Pupil(harness.Teacher):
         return self.student.base()
 
     @property
+    def speed(self) -> harness.Speed:
+        """As the student."""
+        return self.student.speed
+
+    @property
+    def epochs(self) -> int:
+        """As the student."""
+        return getattr(self.student, "epochs", 1)
+
+    @property
+    def min_examples(self) -> int:
+        """As the student."""
+        return getattr(self.student, "min_examples", 0)
+
+    @property
     def prior(self) -> harness.Recipe | None:
         """As the student."""
         return self.student.prior

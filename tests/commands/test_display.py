@@ -28,8 +28,9 @@ def event(kind: str, step: str = "teacher big", key: str = "k", **details: Any) 
     return {"event": kind, "key": key, "kind": step.partition(" ")[0], "step": step, **details}
 
 
-def a_run(todo: int = 4, steps: int = 9, expected_s: float = 600.0) -> dict[str, Any]:
-    return {"event": "run", "cells": 3, "steps": steps, "todo": todo, "expected_s": expected_s}
+def a_run(todo: int = 4, steps: int = 9, expected_s: float = 600.0, guessed: bool = False) -> dict[str, Any]:
+    run = {"event": "run", "cells": 3, "steps": steps, "todo": todo}
+    return run | {"expected_s": expected_s, "guessed": guessed}
 
 
 @pytest.fixture
@@ -73,10 +74,10 @@ def test_plain_lines_tell_of_work_and_time(plan: Plan) -> None:
         plan,
         a_run(todo=3, expected_s=6000),
         event("started", "data emotion"),
-        event("done", "data emotion", seconds=0.52, left=2, left_s=500.0),
+        event("done", "data emotion", seconds=0.52, left=2, left_s=250.0),
         event("started", "teacher big"),
         event("progress", "teacher big", done=1, total=2, loss=0.5),
-        event("done", "teacher big", seconds=250.04, left=1, left_s=60.0),
+        event("done", "teacher big", seconds=250.04, left=1, left_s=30.0),
         event("started", "targets big"),
         event("done", "targets big", seconds=9.0, left=0, left_s=0.0),
     ) == [
@@ -87,6 +88,13 @@ def test_plain_lines_tell_of_work_and_time(plan: Plan) -> None:
         "  started targets big",
         "  [3/3] targets big  9.0 s; the last one",
     ]
+
+
+def test_how_long_it_takes_is_not_said_before_the_data_are_read(plan: Plan) -> None:
+    assert lines_of(plan, a_run(guessed=True)) == ["4 of 9 steps to do on 2 workers"]
+    with Live(plan, terminal(), 2) as show:
+        show(a_run(guessed=True))
+        assert [task.fields["said"] for task in show._bars.tasks] == [""]
 
 
 def test_plain_lines_where_there_is_nothing_to_do(plan: Plan) -> None:
@@ -196,7 +204,7 @@ def test_a_live_view_shows_what_runs(plan: Plan, toys: Home) -> None:
             "1,200/5,000, loss 0.123",
             "1/2",
         ]
-        show(event("done", "teacher big", key="a", seconds=1.0, left=1, left_s=240.0))
+        show(event("done", "teacher big", key="a", seconds=1.0, left=1, left_s=120.0))
         assert [task.fields["said"] for task in show._bars.tasks] == ["about 2 min left", "1/2"]
         show(event("failed", HOSTILE, key="b", reason=HOSTILE, log=""))
         assert len(show._bars.tasks) == 1

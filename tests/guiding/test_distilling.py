@@ -15,8 +15,9 @@ from click.testing import CliRunner, Result
 
 from harness import catalog, suite
 from harness.cli import main
+from harness.estimates import Size
 from harness.guiding import budget, distilling
-from harness.guiding.budget import Level, Rates, Size
+from harness.guiding.budget import Level
 from harness.guiding.distilling import Wishes, fill
 from harness.plan import build
 
@@ -219,32 +220,6 @@ def test_few_texts_get_more_passes_and_copies() -> None:
     assert {level.seeds for level in budget.levels(Size(800, 200, 20.0), 5)} == {5}
     least = budget.levels(Size(16_000, 4000, 20.0))[-1]
     assert (least.seeds, least.epochs, least.copies) == (1, 1, 0)
-
-
-def test_expected_seconds_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Emotion's size: 16,000 training texts of 20 words, minilm for three epochs, and one mlp."""
-    monkeypatch.chdir(tmp_path)
-    weather(Path("rows.csv"), text="text", label="label")
-    level = Level(1, 3, 0, ("mlp",), ("kl",))
-    found = catalog.load()
-    teacher = {"use": "minilm", "pupil": False, "epochs": True}
-    text = fill(wishes(tmp_path), level, teacher, pool=0, chosen="")
-    plan = build(suite.parse(text, found), found)
-    size = Size(16_000, 4_000, 20.0)
-    by_kind: dict[str, list[float]] = {}
-    for step in plan.steps.values():
-        by_kind.setdefault(step.kind, []).append(budget.seconds(step, plan.steps, size))
-    assert by_kind["teacher"] == [2 + 3 * 16_000 / 80]
-    assert sorted(by_kind["targets"]) == [0.5, *[0.5 + 16_000 / 4 / 300] * 4]  # four parts, and joining them
-    assert by_kind["student"] == [1 + 300_000 / 70_000] * 2  # its least number of examples decides
-    total = budget.expected(plan.steps.values(), Rates({}, plan.steps, size), 2)
-    rest = sum(sum(by_kind[kind]) for kind in by_kind if kind not in ("teacher", "latency"))
-    assert total == pytest.approx(602 + rest / 2 + sum(by_kind["latency"]))
-    timed = {step.work: [7.0] for step in plan.steps.values() if step.kind == "teacher"}
-    again = budget.expected(plan.steps.values(), Rates(timed, plan.steps, size), 2)
-    assert again == pytest.approx(total - 602 + 7)
-    longer = budget.expected(plan.steps.values(), Rates({}, plan.steps, Size(16_000, 4_000, 40.0)), 2)
-    assert longer > 1.9 * total
 
 
 @pytest.mark.parametrize("level", budget.levels(Size(1000, 200, 20.0)))

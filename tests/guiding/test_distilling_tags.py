@@ -17,11 +17,13 @@ from pyarrow import parquet
 
 from harness import catalog, suite
 from harness.cli import main
+from harness.estimates import Estimates, Size
 from harness.guiding import budget
-from harness.guiding.budget import Level, Size
+from harness.guiding.budget import Level
 from harness.guiding.distilling import Wishes, fill, look
 from harness.guiding.labelled import is_tagged
 from harness.plan import build
+from harness.store import Timings
 
 BERT = {"use": "minilm", "pupil": False, "epochs": True}
 
@@ -113,10 +115,8 @@ def test_every_level_is_a_sound_suite(level: Level, tmp_path: Path, monkeypatch:
         plan = build(suite.parse(text, found), found)
         assert {cell.status for cell in plan.cells} == {"ok"}
         assert {cell.role for cell in plan.cells} == {"teacher", "baseline", "distilled"}
-        seconds = [
-            budget.seconds(step, plan.steps, Size(1000, 200, 20.0, 50)) for step in plan.steps.values()
-        ]
-        assert all(each > 0 for each in seconds)
+        expected = Estimates(Timings({}, {}), plan.steps, lambda step: Size(1000, 200, 20.0, 50))
+        assert all(expected.seconds(step) > 0 for step in plan.steps.values())
 
 
 def test_levels_of_taggers() -> None:

@@ -183,6 +183,7 @@ def test_a_chain_changes_the_pools_texts(context: CheckContext) -> None:
 def test_a_mix_of_a_size_has_the_pools_share(context: CheckContext) -> None:
     mix = Mix((Mask(), Unlabelled(), NGram()), (1, 3, 1), size=200)
     found = drawn(mix, context, POOL)
+    assert context.warnings == []
     assert found == drawn(mix, context, POOL)
     assert len(found) == len({text for _, text in found}) == 200
     assert [row for row, _ in found].count(-1) == 120
@@ -197,8 +198,18 @@ def test_a_mix_makes_up_for_a_small_pool(context: CheckContext) -> None:
     assert len(found) == 100
     given = [text for row, text in found if row < 0]
     assert len(given) == 2 and {text.lower().split()[1] for text in given} == {"one", "two"}
+    assert context.warnings == ["mix: unlabelled has 2 of the 90 texts of its share"]
     alone = drawn(Mix((Unlabelled(), Drop()), (1, 0), size=100), context, pool)
     assert len(alone) == 2
+    assert context.warnings[-1] == "mix: 2 new texts of the 100 asked for: there are no others"
+
+
+def test_a_mix_says_which_chain_has_too_little(context: CheckContext) -> None:
+    chain = Chain((Unlabelled(), Mask(1.0)))
+    found = drawn(Mix((chain, NGram()), copies=1), context, ["a b", "c d"])
+    assert sum(row < 0 for row, _ in found) == 1  # both are the same when they are masked
+    share = len(TRAIN) // 2
+    assert context.warnings == [f"mix: chain (unlabelled, mask) has 1 of the {share} texts of its share"]
 
 
 def test_a_mix_never_gives_what_the_pool_gave(context: CheckContext) -> None:

@@ -80,7 +80,7 @@ class Line:
             notes={"origin": "a test"},
             needs={role: artefact.key for role, artefact in (needs or {}).items()},
             work=kind,
-            family=kind,
+            likes=(kind,),
         )
         return perform(step, self.store, Slot("cpu"), lambda kind, details: None)
 

@@ -179,7 +179,7 @@ class Bench:
             notes={"origin": "a test"},
             needs={role: artefact.key for role, artefact in (needs or {}).items()},
             work=kind,
-            family=kind,
+            likes=(kind,),
         )
         return perform(step, self.store, Slot("cpu"), self._hear)
 
