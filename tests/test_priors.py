@@ -493,7 +493,7 @@ def test_a_plan_says_what_data_models_to_start_from_are_of(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plan = plan_of(tasks=(MOODS,), students=(Pupil(start=Reader(recipe=TAUGHT)),))
-    show_plan(plan, prepare(plan, Store(tmp_path)), 2, False)
+    show_plan(plan, prepare(plan, Store(tmp_path)), (False, False), False)
     assert capsys.readouterr().out.splitlines()[:3] == [
         "test: task moods from sample (nowhere)",
         "test: task lines from sample (nowhere), for models to start from",
