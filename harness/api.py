@@ -75,10 +75,13 @@ class Component:
 
 
 class Speed(NamedTuple):
-    """Texts a second on one core of a common machine, each of 20 words, in fp32."""
+    """About how many texts a second one core of a common machine trains on and labels: what a plan goes by.
 
-    train: float
-    label: float  # without training
+    Texts of 20 words, in fp32. How fast a component truly is here is learned from its steps.
+    """
+
+    train: float  # infinite for what only loads its answers
+    label: float
 
 
 @dataclass(frozen=True)
@@ -125,15 +128,7 @@ class Teacher(Component):
     kind: ClassVar[str] = "teacher"
     gives: ClassVar[frozenset[str]] = frozenset({"logits"})  # what a loss may ask for
     exports: ClassVar[bool] = False  # its models can export()
-
-    @property
-    def speed(self) -> Speed:
-        """About how fast it is: how long a plan expects its steps to take, until some have been timed.
-
-        Of one that only loads what it answers with, training is infinitely fast. By default it is that of a
-        transformer of 12 layers and a width of 768.
-        """
-        return Speed(train=5, label=15)
+    speed: ClassVar[Speed] = Speed(train=5, label=15)  # of a transformer of 12 layers, 768 wide
 
     @property
     def members(self) -> tuple[Teacher, ...]:
@@ -189,11 +184,7 @@ class Student(Component):
     kind: ClassVar[str] = "student"
     learns_from: ClassVar[frozenset[str]] = frozenset({"labels", "logits"})
     exports: ClassVar[bool] = False  # its models can export()
-
-    @property
-    def speed(self) -> Speed:
-        """See :class:`Teacher`; by default that of a small network."""
-        return Speed(train=5_000, label=10_000)
+    speed: ClassVar[Speed] = Speed(train=5_000, label=10_000)  # of a small network
 
     @property
     def borrows(self) -> bool:

@@ -83,7 +83,7 @@ class Schedule:
         """Expected wall seconds on these slots, each a GPU or not: all that is unfinished, played through."""
         open_keys = {key for key, state in self.states.items() if state in _OPEN}
         played = Schedule(self.plan, lambda step: step.key not in open_keys, self.estimates)
-        free, gpus, now, order = sorted(range(len(slots))), any(slots), 0.0, count()
+        free, gpus, now, order = list(range(len(slots))), any(slots), 0.0, count()
         ends: list[tuple[float, int, int, str]] = []
         while played.unfinished:
             for slot, gpu in offers(slots, free):
@@ -132,8 +132,8 @@ class Schedule:
             for name in step.likes:
                 took, expected = self._took[name]
                 self._took[name] = took + seconds, expected + self.estimates.seconds(step)
-        if seconds is not None and self.plan.steps[key].kind in ("data", "transfer"):
-            self._learn()
+            if step.kind in ("data", "transfer"):
+                self._learn()
         for other in self._feeds[key]:
             self._waits[other].discard(key)
             if self.states[other] == "waiting" and not self._waits[other]:

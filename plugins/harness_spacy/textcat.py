@@ -56,7 +56,7 @@ class SpacyTextcat(harness.Student):
     class_weights: ClassWeights = "uniform"  # "balanced": every class counts alike; "square-root": half-way
 
     @property
-    def speed(self) -> harness.Speed:
+    def speed(self) -> harness.Speed:  # type: ignore[override]
         """See :class:`harness.Student`; convolutions are what takes time."""
         bow = self.architecture == "bow"
         return harness.Speed(train=8_000 if bow else 1_500, label=3_000 if bow else 2_500)

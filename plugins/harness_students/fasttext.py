@@ -26,6 +26,7 @@ class FastText(harness.TorchStudent):
 
     name = "fasttext"
     learns_from: ClassVar[frozenset[str]] = frozenset({"labels", "logits", "hidden"})
+    speed: ClassVar[harness.Speed] = harness.Speed(train=50_000, label=80_000)
 
     min_examples: Annotated[int, Ge(0)] = 300_000  # averaged words learn slowly
     buckets: Annotated[int, Gt(1)] = 20_000  # that words and n-grams are hashed into
@@ -36,11 +37,6 @@ class FastText(harness.TorchStudent):
     dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0  # of the average
     longest: Annotated[int, Gt(0)] = 128  # words; the rest of a text is not read
     scale: Annotated[float, Gt(0)] = 0.05  # deviation of the initial embedding
-
-    @property
-    def speed(self) -> harness.Speed:
-        """See :class:`harness.Student`."""
-        return harness.Speed(train=50_000, label=80_000)
 
     def check(self) -> None:
         """The n-grams of characters have a length."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import harness
 from harness import Ge, Gt, Interval
@@ -27,6 +27,7 @@ class Static(Borrower, harness.TorchStudent):
     """
 
     name = "static"
+    speed: ClassVar[harness.Speed] = harness.Speed(train=70_000, label=90_000)
 
     min_examples: Annotated[int, Ge(0)] = 300_000  # averaged words learn slowly
     # A pretrained transformer with its tokenizer, or the fitted teacher.
@@ -45,11 +46,6 @@ class Static(Borrower, harness.TorchStudent):
         """Hidden states too, where any weights stand before them: a frozen table alone cannot follow."""
         moves = self.hidden > 0 or not self.freeze
         return frozenset({"labels", "logits", "hidden"} if moves else {"labels", "logits"})
-
-    @property
-    def speed(self) -> harness.Speed:
-        """See :class:`harness.Student`."""
-        return harness.Speed(train=70_000, label=90_000)
 
     @property
     def lender(self) -> FineTuned | str:

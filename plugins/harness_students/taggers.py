@@ -19,14 +19,10 @@ _LEAST = 0.05  # of the rows: fewer tell words apart too badly
 class _Tagger(ReadsWords, harness.TorchStudent):
     task_types: ClassVar[frozenset[str]] = frozenset({"tagging"})
     learns_from: ClassVar[frozenset[str]] = frozenset({"labels", "logits", "hidden"})
+    speed: ClassVar[harness.Speed] = harness.Speed(train=1_500, label=2_500)
 
     batch_size: Annotated[int, Gt(0)] = 64
     min_examples: Annotated[int, Ge(0)] = 100_000
-
-    @property
-    def speed(self) -> harness.Speed:
-        """See :class:`harness.Student`."""
-        return harness.Speed(train=1_500, label=2_500)
 
     def within(self, parameters: int, classes: int) -> _Tagger | None:
         """See :class:`harness.Student`: it has fewer rows for forms, beginnings and endings alike."""
@@ -69,14 +65,10 @@ class CnnTagger(_Tagger):
     """
 
     name = "cnn-tagger"
+    speed: ClassVar[harness.Speed] = harness.Speed(train=2_000, label=7_000)
 
     hidden: Annotated[int, Gt(0)] = 64  # width of each layer
     layers: Annotated[int, Interval(ge=1, le=8)] = 4  # so many words to each side are seen
-
-    @property
-    def speed(self) -> harness.Speed:
-        """See :class:`harness.Student`."""
-        return harness.Speed(train=2_000, label=7_000)
 
     def module(self, size: int, classes: int) -> torch.nn.Module:
         """See :class:`harness.TorchStudent`."""

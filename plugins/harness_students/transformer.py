@@ -62,7 +62,7 @@ class TransformerStudent(Borrower, harness.TorchStudent):
                 raise ValueError(f"layers are kept once each, got {self.layers}")
 
     @property
-    def speed(self) -> harness.Speed:
+    def speed(self) -> harness.Speed:  # type: ignore[override]
         """See :class:`harness.Student`: as half of what it starts from, where that is known."""
         start = self.start.speed if isinstance(self.start, harness.Teacher) else harness.Speed(40, 130)
         return harness.Speed(2 * start.train, 2 * start.label)

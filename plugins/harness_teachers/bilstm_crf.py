@@ -28,6 +28,7 @@ class BiLstmCrf(ReadsWords, harness.Teacher):
     exports: ClassVar[bool] = True
     task_types: ClassVar[frozenset[str]] = frozenset({"tagging"})
     gives: ClassVar[frozenset[str]] = frozenset({"logits", "hidden"})
+    speed: ClassVar[harness.Speed] = harness.Speed(train=450, label=1_100)
 
     epochs: Annotated[int, Gt(0)] = 6
     batch_size: Annotated[int, Gt(0)] = 32
@@ -41,11 +42,6 @@ class BiLstmCrf(ReadsWords, harness.Teacher):
     vocabulary: Annotated[int, Gt(2)] = 20_000  # rows of forms, padding and unknown ones among them
     width: Annotated[int, Gt(0)] = 48  # of each row
     hidden: Annotated[int, Gt(0)] = 128  # width of the state, in each direction
-
-    @property
-    def speed(self) -> harness.Speed:
-        """See :class:`harness.Teacher`."""
-        return harness.Speed(train=450, label=1_100)
 
     def fit(
         self, train: harness.Examples, validation: harness.Examples, context: harness.Context

@@ -25,17 +25,13 @@ class Checkpoint(harness.Teacher):
     mixed_precision: ClassVar[bool] = True
     exports: ClassVar[bool] = True
     gives: ClassVar[frozenset[str]] = INNER
+    speed: ClassVar[harness.Speed] = harness.Speed(train=math.inf, label=15)
     TOKENIZER: ClassVar[str] = ""  # as of fine-tuned transformers
 
     model: str  # a hub id, or a folder
     revision: str = "main"  # a commit, so that the weights cannot change under a result
     longest: Annotated[int, Gt(2)] = 128  # subwords; the rest of a text is not read
     regression: bool = False  # it was fine-tuned to predict a score
-
-    @property
-    def speed(self) -> harness.Speed:
-        """See :class:`harness.Teacher`: it is trained already."""
-        return harness.Speed(math.inf, super().speed.label)
 
     @property
     def task_types(self) -> frozenset[str]:  # type: ignore[override]

@@ -64,7 +64,7 @@ class Ensemble(harness.Teacher):
         return any(member.mixed_precision for member in self.of)
 
     @property
-    def speed(self) -> harness.Speed:
+    def speed(self) -> harness.Speed:  # type: ignore[override]
         """See :class:`harness.Teacher`: members are trained by steps of their own, and all are asked."""
         return harness.Speed(math.inf, 1 / sum(1 / member.speed.label for member in self.of))
 

@@ -20,7 +20,7 @@ class FromLanguageModel(FineTuned):
     """
 
     name = "language-model"
-    SPEED: ClassVar[harness.Speed] = harness.Speed(train=60, label=400)  # of models as suites make them
+    speed: ClassVar[harness.Speed] = harness.Speed(train=60, label=400)  # of models as suites make them
 
     task: harness.Task  # of language modelling: what the model is made on
     teacher: harness.Teacher  # the language model, or what the student was taught by

@@ -47,7 +47,7 @@ class MaskedLM(harness.Teacher):
     patience: Annotated[int, Ge(0)] = 0  # validations without a better score before stopping; 0: never
 
     @property
-    def speed(self) -> harness.Speed:
+    def speed(self) -> harness.Speed:  # type: ignore[override]
         """See :class:`harness.Teacher`: by its layers and their width."""
         train = 4_300 / (self.layers * (self.width / 64) ** 1.5)
         return harness.Speed(train, 4 * train)

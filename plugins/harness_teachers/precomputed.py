@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import harness
 from harness import Gt, Lt
@@ -40,15 +40,11 @@ class Precomputed(harness.Teacher):
     """
 
     name = "precomputed"
+    speed: ClassVar[harness.Speed] = harness.Speed(train=math.inf, label=100_000)
 
     file: Path  # relative to the current folder; ends in .parquet, .jsonl, .jsonl.gz or .safetensors
     outputs: Outputs = "logits"  # what the numbers are
     text: str = "text"  # the column that holds the text
-
-    @property
-    def speed(self) -> harness.Speed:
-        """See :class:`harness.Teacher`: its answers are looked up."""
-        return harness.Speed(train=math.inf, label=100_000)
 
     classes: tuple[str, ...] = ()  # of lists and matrices, in their order; none given: the task's, sorted
     floor: Annotated[float, Gt(0), Lt(1)] = 1e-6  # least probability, so that its logarithm is finite

@@ -58,7 +58,7 @@ class DistilbertBaseUncased(Transformer):
     """DistilBERT, English, lower-cased: 6 layers, 66 M parameters, from BERT base (Sanh et al., 2019)."""
 
     name = "distilbert-base-uncased"
-    SPEED: ClassVar[Speed] = Speed(train=10, label=30)
+    speed: ClassVar[Speed] = Speed(train=10, label=30)
     TOKENIZER: ClassVar[str] = "bert-base-uncased"
 
     model: str = "distilbert/distilbert-base-uncased"
@@ -70,7 +70,7 @@ class DistilrobertaBase(Transformer):
     """DistilRoBERTa, English: 6 layers, 82 M parameters, from RoBERTa base (Sanh et al., 2019)."""
 
     name = "distilroberta-base"
-    SPEED: ClassVar[Speed] = Speed(train=10, label=30)
+    speed: ClassVar[Speed] = Speed(train=10, label=30)
     TOKENIZER: ClassVar[str] = "roberta-base"
 
     model: str = "distilbert/distilroberta-base"

@@ -41,7 +41,7 @@ class Pupil(harness.Teacher):
         return self.student.base()
 
     @property
-    def speed(self) -> harness.Speed:
+    def speed(self) -> harness.Speed:  # type: ignore[override]
         """As the student."""
         return self.student.speed
 

