@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.api import SPLITS, HarnessError, Loss, Student, Task, Teacher
 from harness.guiding import diagnosis
+from harness.guiding.contested import turned_on
 
 if TYPE_CHECKING:
     from harness.catalog import Catalog
     from harness.devices import Slot
+    from harness.guiding.contested import Contested
     from harness.plan import Plan
     from harness.results.predictions import Prediction
     from harness.results.record import Record
@@ -223,9 +225,11 @@ def _found(
     tables = [t for t in build(records).tables if t.task.get("fingerprint") == fingerprint]
     table = attach(tables[0], answers)
     task = table.task
+    words = turned_on(splits["train"], [text for text, _ in splits["test"]])
     found: dict[str, Any] = {
         "task": {name: task.get(name) for name in ("name", "source", "origin", "fingerprint")},
         **diagnosis.of_data(splits),
+        "contested": diagnosis.contested(words),
     }
     base = next(
         row for row in table.rows if row.role == "baseline" and (row.parts["student"] or {})["name"] == bag
@@ -237,6 +241,7 @@ def _found(
         "f1_macro": base.stats["f1_macro"].mean,
         "always_largest": found["splits"]["test"]["classes"].get(found["classes"]["largest"], 0)
         / found["splits"]["test"]["rows"],
+        **_where_contested(answers.get(base.cells[0]), words),
     }
     found["teachers"] = []
     for row in table.rows:
@@ -253,6 +258,7 @@ def _found(
                 "ece": row.stats["ece"].mean,
                 "headroom": diagnosis.headroom(gap),
                 **(diagnosis.calibration(one) if one else {"sure": 0.0, "histogram": []}),
+                **_where_contested(one, words),
                 **(
                     diagnosis.together(one, other)
                     if one and other and len(one.gold) == len(other.gold)
@@ -262,3 +268,10 @@ def _found(
         )
     pays, reasons = diagnosis.verdict(found)
     return {**found, "pays": pays, "reasons": reasons}
+
+
+def _where_contested(one: Prediction | None, words: Sequence[Contested | None]) -> dict[str, float]:
+    """The same of a model whose answers may not be known."""
+    if one is None or len(one.gold) != len(words):
+        return {}
+    return diagnosis.where_contested(one, words)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.guiding import duplicates
+from harness.guiding.contested import Contested
 from harness.results.intervals import SIGNIFICANT
 
 if TYPE_CHECKING:
@@ -20,10 +21,8 @@ if TYPE_CHECKING:
 BINS = 10  # of the confidence histogram, of equal width
 _ROOM = 0.01  # headroom that is worth a teacher
 _FEW, _LONG, _UNEVEN = 5_000, 100, 10.0  # training texts; words; times the smallest class
-_OVER, _SURE = (
-    0.05,
-    0.99,
-)  # calibration error that wants a temperature; confidence that leaves soft labels hard
+_OVER, _SURE = 0.05, 0.99  # calibration error that wants a temperature; confidence that leaves labels hard
+_OPEN, _GUESSED = 0.01, 0.7  # share of texts with contested words; accuracy on them that is near a guess
 
 Rows = Sequence[tuple[str, str]]  # (text, label)
 
@@ -118,6 +117,29 @@ def together(teacher: Prediction, other: Prediction) -> dict[str, float]:
     }
 
 
+def contested(words: Sequence[Contested | None]) -> dict[str, Any]:
+    """How many test texts turn on words that leave two labels open, and on which."""
+    counts = Counter(word for word in words if word is not None)
+    return {
+        "texts": counts.total(),
+        "share": counts.total() / max(1, len(words)),
+        "words": [
+            {"word": word.word, "labels": dict((word.first, word.second)), "texts": count}
+            for word, count in counts.most_common()
+        ],
+    }
+
+
+def where_contested(one: Prediction, words: Sequence[Contested | None]) -> dict[str, float]:
+    """A model's accuracy on the texts that turn on contested words, and on all others."""
+    import numpy as np
+
+    known, right = one.gold >= 0, one.predicted == one.gold
+    contested = np.array([word is not None for word in words])
+    parts = {"accuracy_contested": known & contested, "accuracy_others": known & ~contested}
+    return {name: float(right[part].mean()) for name, part in parts.items() if part.any()}
+
+
 def headroom(gap: Difference | None) -> dict[str, float] | None:
     """A teacher's score less a bag of words', as plain values."""
     if gap is None:
@@ -165,7 +187,32 @@ def verdict(found: Mapping[str, Any]) -> tuple[str, list[str]]:
             f"equal texts with other labels make {wrong:,} rows ({found['contradictions']['share']:.1%}) "
             "that no model can get right"
         )
+    if found["contested"]["share"] >= _OPEN:
+        told.append(_contested(found))
     return pays, told
+
+
+def _contested(found: Mapping[str, Any]) -> str:
+    there = found["contested"]
+    words = "; ".join(
+        f"{one['word']}: " + ", ".join(f"{count:,} {label}" for label, count in one["labels"].items())
+        for one in there["words"][:3]
+    )
+    told = (
+        f"{there['texts']:,} test texts ({there['share']:.1%}) turn on a word that leaves two labels open "
+        f"({words})"
+    )
+    best = max(found["teachers"], key=lambda teacher: float(teacher["accuracy"]), default=None)
+    model = best or found["bag_of_words"]
+    if "accuracy_contested" not in model or "accuracy_others" not in model:
+        return told
+    name = f"teacher {best['name']}" if best else "a bag of words"
+    told += (
+        f"; {name} is right on {model['accuracy_contested']:.0%} of them, and on "
+        f"{model['accuracy_others']:.0%} of the others"
+    )
+    guessed = model["accuracy_contested"] < _GUESSED
+    return told + (": what most of these errors turn on is not in the texts" if guessed else "")
 
 
 def _pays(found: Mapping[str, Any]) -> tuple[str, list[str]]:

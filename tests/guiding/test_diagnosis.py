@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from harness.cli import main
 from harness.guiding import diagnosis, duplicates
+from harness.guiding.contested import Contested
 from harness.metrics import classification
 from harness.results.predictions import Prediction, of_logits
 
@@ -146,8 +147,12 @@ def test_two_models_on_the_same_texts() -> None:
 def known(bag: float, teacher: float | None = None, **of_teacher: Any) -> dict[str, Any]:
     gap = {"value": (teacher or 0) - bag, "low": -0.01, "high": 0.05, "p": 0.001}
     one = {"name": "t", "accuracy": teacher, "ece": 0.01, "sure": 0.5, "headroom": gap} | of_teacher
-    found = diagnosis.of_data(splits())
-    return {**found, "bag_of_words": {"accuracy": bag}, "teachers": [] if teacher is None else [one]}
+    return {
+        **diagnosis.of_data(splits()),
+        "contested": diagnosis.contested([None]),
+        "bag_of_words": {"accuracy": bag},
+        "teachers": [] if teacher is None else [one],
+    }
 
 
 @pytest.mark.parametrize(
@@ -178,6 +183,31 @@ def test_verdicts(found: dict[str, Any], pays: str, says: str) -> None:
     assert any("8 training texts are few" in reason for reason in reasons)
     assert any("1 test texts (50.0%) stand in the training split too" in reason for reason in reasons)
     assert any("make 1 rows (9.1%) that no model can get right" in reason for reason in reasons)
+
+
+def test_contested_words_are_told_with_who_is_right_there() -> None:
+    words = [Contested("hated", ("anger", 50), ("sadness", 48))] * 2 + [None] * 3
+    answers = prediction([0, 0, 1, 1, 0], [1.0] * 5, [0, 1, 1, 1, -1])  # the last one has no gold label
+    where = diagnosis.where_contested(answers, words)
+    assert where == {"accuracy_contested": 0.5, "accuracy_others": 1.0}
+    assert diagnosis.where_contested(answers, [None] * 5) == {"accuracy_others": 0.75}
+    found = {**known(0.85, 0.92, **where), "contested": diagnosis.contested(words)}
+    assert found["contested"] == {
+        "texts": 2,
+        "share": 0.4,
+        "words": [{"word": "hated", "labels": {"anger": 50, "sadness": 48}, "texts": 2}],
+    }
+    start = "2 test texts (40.0%) turn on a word that leaves two labels open (hated: 50 anger, 48 sadness)"
+    right = "; teacher t is right on 50% of them, and on 100% of the others"
+    end = ": what most of these errors turn on is not in the texts"
+    assert start + right + end in diagnosis.verdict(found)[1]
+    # A teacher that knows which of the two it is; one whose answers are not known; and none.
+    found["teachers"][0]["accuracy_contested"] = 0.8
+    assert start + right.replace("50", "80") in diagnosis.verdict(found)[1]
+    del found["teachers"][0]["accuracy_contested"]
+    assert start in diagnosis.verdict(found)[1]
+    found["teachers"], found["bag_of_words"] = [], {"accuracy": 0.85, **where}
+    assert start + right.replace("teacher t", "a bag of words") + end in diagnosis.verdict(found)[1]
 
 
 # -- the command ---------------------------------------------------------------------------------------------
