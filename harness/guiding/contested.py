@@ -8,7 +8,7 @@ but two, and leave these about equally likely. Labels that were given by rule, o
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from math import log
 from typing import NamedTuple
@@ -32,13 +32,17 @@ class Contested(NamedTuple):
 def turned_on(train: Sequence[tuple[str, str]], texts: Sequence[str]) -> list[Contested | None]:
     """Of each text the contested word that it turns on, if it does; `train` are texts and labels."""
     labels = Counter(label for _, label in train)
-    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    having: dict[str, Counter[str]] = {label: Counter() for label in labels}  # texts that have each word
     for text, label in train:
-        for word in words_of(text):
-            counts[word][label] += 1
+        having[label].update(words_of(text))
     prior = {label: count / len(train) for label, count in labels.items()}
-    tells = {word: _divergence(found, prior) for word, found in counts.items() if found.total() >= _SEEN}
-    contested = {word: _contested(word, counts[word]) for word, told in tells.items() if told >= _TELLS}
+    tells, contested = {}, {}
+    for word in set().union(*map(words_of, texts)):
+        counts = Counter({label: count for label, words in having.items() if (count := words[word])})
+        if counts.total() >= _SEEN:
+            tells[word] = _divergence(counts, prior)
+            if tells[word] >= _TELLS:
+                contested[word] = _contested(word, counts)
     found = []
     for text in texts:
         known = sorted(words_of(text) & tells.keys())  # of equals the first by the alphabet
