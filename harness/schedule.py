@@ -14,7 +14,7 @@ from harness.plan import Plan, Step
 
 State = Literal["waiting", "ready", "running", "done", "failed", "unavailable"]
 _OPEN = ("waiting", "ready", "running")
-_OFTEN = 2  # times that an artefact may be found damaged and be made again
+_OFTEN = 2  # times that an artefact is made again, or read again by one step, when it was found damaged
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Schedule:
         self.running: set[str] = set()
         self._stored = stored
         self._passed: dict[str, str] = {}
-        self._losses: Counter[str] = Counter()
+        self._losses: Counter[tuple[str, str]] = Counter()
         self._waits: dict[str, set[str]] = {}
         self._feeds: defaultdict[str, set[str]] = defaultdict(set)
         self._open = 0
@@ -144,22 +144,32 @@ class Schedule:
         self._fail(key, reason, f"step '{self.plan.steps[key].label}': {reason}", state)
 
     def lost(self, key: str, consumer: str) -> None:
-        """A stored artefact turned out damaged when `consumer` read it: both go back to the queue."""
-        self._losses[key] += 1
-        if self._losses[key] > _OFTEN:
-            what = f"stored {self.plan.steps[key].kind} {key[:12]}"
-            self.failed(consumer, f"{what} is found damaged again and again: is the disk sound?")
+        """An artefact turned out damaged when `consumer` read it: it is made again, and the reader waits.
+
+        Several may have read the same one: whoever says so later waits with the first, or has its fate.
+        """
+        step, state = self.plan.steps[key], self.states.get(key)
+        if state in ("failed", "unavailable"):
+            self._fail(consumer, self._passed[key], self._passed[key], state)
             return
+        if state not in _OPEN:
+            there = self._stored(step)  # again, by now
+            losses = (key, consumer if there else "")
+            self._losses[losses] += 1
+            if self._losses[losses] > _OFTEN:
+                what = f"stored {step.kind} {key[:12]}"
+                self.failed(consumer, f"{what} is found damaged again and again: is the disk sound?")
+                return
+            if there:
+                self._set(consumer, "ready")
+                return
+            self.states.pop(key, None)
         self._set(consumer, "waiting")
         self._waits[consumer].add(key)
         self._feeds[key].add(consumer)
-        if self.states.get(key) == "done":
-            del self.states[key]
-        if self._demand(key):
+        if state not in _OPEN:
+            self._demand(key)
             self._rank()
-        else:  # another process has made it again meanwhile
-            self._waits[consumer].discard(key)
-            self._set(consumer, "ready")
 
     # -- inside ---------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import pytest
 
 from harness.estimates import UNKNOWN, Estimates, Size
 from harness.plan import Step
-from harness.schedule import Outcome, Schedule
+from harness.schedule import Outcome, Schedule, State
 from harness.store import Timings
 
 
@@ -277,6 +277,52 @@ def test_a_lost_artefact_whose_own_needs_have_failed_fails_its_reader() -> None:
     told = Outcome("unavailable", "step 'the data': the file is gone")
     assert [schedule.outcome(key) for key in ("teacher", "targets", "student2")] == [told] * 3
     assert schedule.unfinished == 0
+
+
+def test_one_damage_is_one_however_many_read_it() -> None:
+    stored = {"data"}
+    students = [f"student{n}" for n in range(6)]
+    steps = (a_step("data"), *(a_step(student, "data") for student in students))
+    schedule = scheduled(*steps, goals=students, stored=stored)
+    for student in students:
+        schedule.started(student)
+    stored.clear()
+    for student in students[:4]:
+        schedule.lost("data", student)
+    assert take(schedule) == "data"
+    schedule.lost("data", students[4])  # while it is made again
+    schedule.done("data")
+    stored.add("data")
+    schedule.lost("data", students[5])  # and after that
+    assert sorted(drain(schedule)) == students
+    assert {schedule.outcome(student).state for student in students} == {"done"}
+
+
+@pytest.mark.parametrize("state", ["failed", "unavailable"])
+def test_who_says_it_when_it_could_not_be_made_again_fails_too(state: State) -> None:
+    stored = {"data"}
+    steps = (a_step("data"), a_step("student1", "data"), a_step("student2", "data"))
+    schedule = scheduled(*steps, goals=["student1", "student2"], stored=stored)
+    schedule.started("student1")
+    schedule.started("student2")
+    stored.clear()
+    schedule.lost("data", "student1")
+    assert take(schedule) == "data"
+    schedule.failed("data", "the source is gone", state)
+    schedule.lost("data", "student2")
+    told = Outcome(state, "step 'the data': the source is gone")
+    assert [schedule.outcome(student) for student in ("student1", "student2")] == [told] * 2
+    assert schedule.unfinished == 0 and not schedule.running
+
+
+def test_what_is_there_but_cannot_be_read_is_not_read_for_ever() -> None:
+    schedule = scheduled(a_step("data"), a_step("student", "data"), stored=["data"])
+    reads = 0
+    while take(schedule) == "student":
+        reads += 1
+        schedule.lost("data", "student")
+    assert reads == 3
+    assert schedule.unfinished == 0 and "again and again" in schedule.outcome("student").reason
 
 
 def test_an_artefact_that_is_damaged_for_ever_ends_in_a_reason() -> None:
