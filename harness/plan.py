@@ -143,8 +143,11 @@ class _Planner:
             self._identities.configured(c) if c else "-" for c in (task, teacher, student, augmenter, loss)
         ]
         fingerprint = source.fingerprint if isinstance(source, Source) else "-"
-        starts = self._starts_of(teacher, seed_of_teachers(self.suite, seed)) + self._starts_of(student, seed)
+        taught = seed_of_teachers(self.suite, seed)
+        starts = self._starts_of(teacher, taught) + self._starts_of(student, seed)
         started = [start.key if isinstance(start, Cell) else "-" for start in starts]
+        if teacher is not None and taught:  # a seed of 0, which most have, says nothing
+            started.append(f"teachers {taught}")
         key = digest("cell", role, *configured, fingerprint, str(seed), self.precision, *started)
         status, reason = obstacle(task, source, teacher, student, augmenter, loss, self._base)
         for start in starts if status == "ok" else ():

@@ -143,12 +143,14 @@ class WordTokens(Tokens):
         return found
 
     def taught(self, logits: NDArray[np.float32]) -> WordTokens:
-        """The same, without the words that the teacher did not read: of those its logits (T, C) are zeros.
+        """The same, without the words that the teacher did not read: a text's last ones, but never its first.
 
-        They are a text's last ones, and never its first.
+        Of those its logits (T, C) are zeros, which before another word say that any tag is as likely.
         """
-        read = np.asarray(logits.any(axis=1))
-        read[self.words[:-1]] = True
+        told = np.flatnonzero(logits.any(axis=1))
+        last = np.array(self.words[:-1])  # (N,): of the words of each text the last that the teacher read
+        np.maximum.at(last, np.searchsorted(self.words, told, side="right") - 1, told)
+        read = np.arange(self.outputs) <= np.repeat(last, np.diff(self.words))
         if read.all():
             return self
         ids = np.array(self.ids)

@@ -36,7 +36,7 @@ def locked(path: Path) -> Iterator[None]:
     """Hold a lock: of all processes, one at a time. Its file goes with it, if all went well."""
     from filelock import FileLock
 
-    with FileLock(path, poll_interval=0.1):
+    with FileLock(path).acquire(poll_interval=0.1):
         yield
         with contextlib.suppress(OSError):
             path.unlink()

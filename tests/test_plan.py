@@ -229,6 +229,15 @@ def test_seeds_share_the_teacher_unless_told_otherwise() -> None:
     assert taught == {3: 3, 4: 4, 5: 5}
 
 
+def test_a_cell_is_another_where_its_teacher_has_another_seed() -> None:
+    keys = {
+        how: {cell.seed: cell.key for cell in of(planned(seeds=(0, 1), teacher_seeds=how), "distilled")}
+        for how in ("first", "each")
+    }
+    assert keys["first"][0] == keys["each"][0]
+    assert keys["first"][1] != keys["each"][1]
+
+
 def test_a_cell_names_what_it_is_made_of() -> None:
     plan = planned(seeds=(7,))
     cell = the(plan, "distilled")

@@ -125,6 +125,9 @@ def test_words_that_a_teacher_did_not_read_are_not_drawn() -> None:
     assert taught.draw(np.array([0, 1]), 9, 9, 9).places.tolist() == [0, 3, 4]  # type: ignore[union-attr]
     assert tokens.ids.tolist() == [25, 6, 27, 28, 25, 26] and taught.outputs == 5
     assert tokens.taught(logits + 1) is tokens
+    undecided = np.array([[1, 0], [0, 0], [2, 0], [1, 0], [0, 0]], np.float32)  # of a word that it did read
+    assert tokens.taught(undecided).ids.tolist() == [25, 6, 27, 28, 25, 6]
+    assert tokens.taught(undecided).draw(np.array([0]), 9, 9, 9).places.tolist() == [0, 1, 2]  # type: ignore[union-attr]
 
 
 # -- scoring -------------------------------------------------------------------------------------------------

@@ -171,13 +171,15 @@ def of_logits(
     positive: str = "",
     decided: NDArray[Any] | None = None,
 ) -> Prediction | None:
-    """A prediction from logits (N, C) or numbers (N, 1); None of outputs of another form.
+    """A prediction from logits (N, C) or numbers (N, 1); None of outputs of another form, or with C > 32,767.
 
     `decided` are the classes (N,) of a model that does not just take the largest logit.
     """
     import numpy as np
 
     if logits.ndim != 2 or gold.shape != (len(logits),) or not np.isfinite(logits.max(axis=1)).all():
+        return None
+    if logits.shape[1] > np.iinfo(np.int16).max:  # they would be kept as other classes
         return None
     if gold.dtype.kind == "f":
         empty = np.zeros(0, np.float32)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from harness.job import Job
     from harness.store import Artefact
 
+_KEPT: dict[str, Any] = {"logits": np.dtype(np.float32), "hidden": np.dtype(np.float16)}
+_NAMES = {"logits": "logits", "hidden": "hidden states"}
 _CHUNK = 16_384  # texts that are scored, and whose logits are written, at a time
 
 
@@ -46,11 +48,14 @@ def run(job: Job) -> dict[str, Any]:
                 f"teacher '{job.learner.name}' gave an array of shape {block.shape} for {len(chunk)} texts"
                 + (f" of {last - first} words" if examples.of_words else "")
             )
-        if not np.isfinite(block).all():
-            raise HarnessError(f"teacher '{job.learner.name}' gave {output} that are not finite")
+        with np.errstate(over="ignore"):  # which is told below
+            kept = block.astype(_KEPT[output])
+        if not np.isfinite(kept).all():
+            which = "not finite" if not np.isfinite(block).all() else f"too large for {kept.dtype}"
+            raise HarnessError(f"teacher '{job.learner.name}' gave {_NAMES[output]} that are {which}")
         if table is None:
             table = _create(job, output, (int(rows[-1]), block.shape[1]))
-        table[first:last] = block
+        table[first:last] = kept
         if output == "logits":
             shifted = np.exp(block - block.max(axis=1, keepdims=True))
             confidence += float((shifted.max(axis=1) / shifted.sum(axis=1)).sum())
@@ -79,8 +84,8 @@ def _joined(job: Job, parts: list[Artefact], output: str) -> dict[str, Any]:
 
 
 def _create(job: Job, output: str, shape: tuple[int, int]) -> NDArray[Any]:
-    dtype = np.float16 if output == "hidden" else np.float32
-    return np.lib.format.open_memmap(job.folder / f"{output}.npy", mode="w+", dtype=dtype, shape=shape)
+    path = job.folder / f"{output}.npy"
+    return np.lib.format.open_memmap(path, mode="w+", dtype=_KEPT[output], shape=shape)
 
 
 def load(artefact: Artefact, output: str) -> NDArray[Any]:

@@ -11,7 +11,7 @@ from harness import HarnessError, Unavailable
 from harness.sources.hub import hub_answers, offline
 
 WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.spm")
-PICKLED = "pytorch_model.bin"  # fetched only where there is nothing else, and read as tensors alone
+PICKLED = "pytorch_model*.bin"  # fetched only where there is nothing else, and read as tensors alone
 
 
 def folder_fingerprint(folder: Path) -> str:
@@ -80,8 +80,8 @@ def _cached(model: str, revision: str) -> Path | None:
 
 def _has_weights(snapshot: Path) -> bool:
     """Whether a model's weights are there, all parts of them."""
-    index = snapshot / "model.safetensors.index.json"
-    if index.is_file():
-        parts = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        return all((snapshot / part).is_file() for part in parts)
-    return any(snapshot.glob("*.safetensors")) or (snapshot / PICKLED).is_file()
+    for index in ("model.safetensors.index.json", "pytorch_model.bin.index.json"):
+        if (snapshot / index).is_file():
+            parts = set(json.loads((snapshot / index).read_text(encoding="utf-8"))["weight_map"].values())
+            return all((snapshot / part).is_file() for part in parts)
+    return any(path for pattern in ("*.safetensors", PICKLED) for path in snapshot.glob(pattern))

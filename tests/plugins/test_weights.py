@@ -68,6 +68,7 @@ def test_a_folders_fingerprint_is_of_its_bytes(tmp_path: Path) -> None:
         {"config__json": "{ }"},
         {"vocab__txt": "new"},
         {"pytorch_model__bin": "weights too"},
+        {"pytorch_model-00001-of-00002__bin": "a part of them"},
         {"tokenizer__json": None},
     ],
     ids=repr,
@@ -146,14 +147,16 @@ def test_half_a_download_is_not_cached(lacking: dict[str, None], tmp_path: Path)
         hub_commit("owner/model", "main")
 
 
-def test_all_parts_of_the_weights_must_be_there(tmp_path: Path) -> None:
-    index = json.dumps({"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}})
+@pytest.mark.parametrize("name", ["model{}.safetensors", "pytorch_model{}.bin"])
+def test_all_parts_of_the_weights_must_be_there(name: str, tmp_path: Path) -> None:
+    first, second = (name.format(f"-{part}-of-2") for part in (1, 2))
     snapshot = cached(tmp_path / "hub", model__safetensors=None)
-    (snapshot / "model.safetensors.index.json").write_text(index)
-    (snapshot / "model-1.safetensors").write_text("x")
+    index = {"weight_map": {"a": first, "b": second}}
+    (snapshot / f"{name.format('')}.index.json").write_text(json.dumps(index))
+    (snapshot / first).write_text("x")
     with pytest.raises(Unavailable):
         hub_commit("owner/model", "main")
-    (snapshot / "model-2.safetensors").write_text("x")
+    (snapshot / second).write_text("x")
     assert hub_commit("owner/model", "main") == COMMIT
 
 

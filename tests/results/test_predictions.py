@@ -65,6 +65,7 @@ def test_predictions_are_of_the_largest_logit() -> None:
     assert found.gold.tolist() == [1, 0, -1]
     assert predictions.of_logits(np.full((2, 2), np.nan), np.array([0, 1]), ("a", "b")) is None
     assert predictions.of_logits(np.ones((2, 5, 2)), np.array([0, 1]), ("a", "b")) is None  # of tagging
+    assert predictions.of_logits(np.ones((1, 32_768), np.float32), np.array([0]), ()) is None
 
 
 def test_a_hundred_cells_take_less_than_a_megabyte(tmp_path: Path) -> None:

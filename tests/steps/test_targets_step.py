@@ -94,8 +94,9 @@ def test_parts_make_the_table_of_one_pass(parts: int, bench: Bench, transfer: Ar
 def test_hidden_states_are_kept_in_half_precision(bench: Bench, transfer: Artefact) -> None:
     class Thinker(Says):
         def hidden(self, texts: Sequence[str]) -> Any:
-            return lengths(texts).repeat(2, axis=1) + 0.5
+            return lengths(texts).repeat(2, axis=1) * scale + 0.5
 
+    scale = 1.0
     teacher = Speaker(lengths, Thinker)
     data = bench.store.find("data", "data1")
     assert data is not None
@@ -105,3 +106,6 @@ def test_hidden_states_are_kept_in_half_precision(bench: Bench, transfer: Artefa
     assert hidden.dtype == np.float16 and hidden.shape == (5, 4)
     assert hidden[:, 3].tolist() == [1.5, 2.5, 3.5, 4.5, 5.5]
     assert "confidence" not in found.result
+    scale = 1e5
+    with pytest.raises(HarnessError, match="'speaker' gave hidden states that are too large for float16"):
+        bench.run("targets", needs, teacher=teacher, output="hidden")
