@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 from annotated_types import Ge
 
 from harness.api import SPLITS
-from harness_tasks.derived import place, taken
+from harness_tasks.carving import place, taken
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness.api import SPLITS, Source, Unavailable
 from harness.sources import DatasetTask
+from harness_tasks.carving import folded, place, taken
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -119,20 +119,3 @@ def balanced(tables: Mapping[str, pa.Table], size: int, seed: int) -> dict[str, 
         spare += free[: max(0, share - len(chosen["validation"][name]))]
     parts["validation"] = pa.concat_tables([parts["validation"], taken(tables["train"], spare)])
     return {**tables, **parts}
-
-
-def place(text: str, seed: int) -> str:
-    """Where a text stands in the order that a seed makes, as File's carving has it."""
-    return hashlib.sha256(f"{seed}\0{text}".encode()).hexdigest()
-
-
-def folded(text: str) -> str:
-    """The text without regard to case and spacing."""
-    return " ".join(text.split()).casefold()
-
-
-def taken(table: pa.Table, rows: Iterable[int]) -> pa.Table:
-    """Some of a table's rows, in the table's order."""
-    import pyarrow as pa
-
-    return table.take(pa.array(sorted(rows), pa.int64()))

@@ -16,8 +16,8 @@ from annotated_types import Ge
 
 from harness.api import PAIR_SEPARATOR, HarnessError, Source, Unavailable
 from harness.sources import DatasetTask, HubSet, find_splits, read_hub, read_table
+from harness_tasks.carving import carve
 from harness_tasks.derived import DerivedTask
-from harness_tasks.file import carve
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,8 +11,8 @@ from annotated_types import Ge, Gt, Lt
 
 from harness.api import HarnessError, Source, Unavailable
 from harness.sources import HubSet
+from harness_tasks.carving import carve
 from harness_tasks.derived import DerivedTask
-from harness_tasks.file import carve
 
 if TYPE_CHECKING:
     import pyarrow as pa

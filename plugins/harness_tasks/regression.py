@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from harness.api import HarnessError, Source
 from harness.sources import read_table
-from harness_tasks.file import File, carve
+from harness_tasks.carving import carve
+from harness_tasks.file import File
 from harness_tasks.hub import Hub
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def numbers(cells: Iterable[str | None], shown: str, column: str) -> pa.Array:
 
 
 def carve_scored(table: pa.Table, shares: Mapping[str, float], seed: int, shown: str) -> dict[str, pa.Table]:
-    """Divide a table as :func:`harness_tasks.file.carve` does, with BINS of scores for classes.
+    """Divide a table as :func:`harness_tasks.carving.carve` does, with BINS of scores for classes.
 
     There are fewer bins where a share of one would be less than a row. Raises HarnessError where a part
     would be empty; `shown` is what it calls the data.

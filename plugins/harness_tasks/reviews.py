@@ -12,8 +12,8 @@ from annotated_types import Ge, Gt, Lt
 
 from harness.api import SPLITS, HarnessError, Source
 from harness.sources import HubSet, find_splits
+from harness_tasks.carving import carve
 from harness_tasks.derived import DerivedTask, balanced, renamed, without_labels, without_shared
-from harness_tasks.file import carve
 
 if TYPE_CHECKING:
     import numpy as np

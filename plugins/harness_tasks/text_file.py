@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from annotated_types import Ge
 
-from harness.api import SPLITS, HarnessError, Source, Task
+from harness.api import SPLITS, HarnessError, Source
 from harness.sources import FORMATS, LINES, lines_of, read_table
+from harness_tasks.carving import carve
 from harness_tasks.cleaning import Cleaning
-from harness_tasks.file import Share, carve, check_shares, own_source
+from harness_tasks.own_files import OwnFiles, Share
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
 @dataclass(frozen=True)
-class TextFile(Cleaning, Task):
+class TextFile(Cleaning, OwnFiles):
     """Texts without labels in files of your own, whose hidden words are to be told.
 
     A text stands on each line of a text file, or in a column of JSON lines, CSV or TSV (each also gzipped) or
@@ -41,28 +42,17 @@ class TextFile(Cleaning, Task):
 
     def check(self) -> None:
         """Raise ValueError for a file of unknown format, and for what cannot be carved."""
-        files = self._files()
-        for split, path in files.items():
-            if not path.name.lower().endswith((*LINES, *FORMATS)):
-                raise ValueError(
-                    f"{split} is {str(path)!r}, which has no known format; "
-                    f"expected a name that ends in {', '.join((*LINES, *FORMATS))}"
-                )
-        if len({path.absolute() for path in files.values()}) < len(files):
-            raise ValueError("train, validation and test must be different files")
-        check_shares(self._carved())
+        self.check_files(dict.fromkeys(SPLITS, (*LINES, *FORMATS)))
 
     def resolve(self, source: str) -> Source:
         """The files; "auto" and "local" mean the same here, and there is nothing else."""
-        read = (self.text, self.cleaning())
-        return own_source(self, self.train, source, self._files(), read, self._carved(), self.split_seed)
+        return self.source_of(source, self.files(), self.text, self.cleaning())
 
     def read(self, source: Source) -> Mapping[str, pa.Table]:
         """The tables train, validation and test."""
-        if self.resolve("local").fingerprint != source.fingerprint:
-            raise HarnessError(f"{source.origin} has changed since this run was planned; start it again")
-        tables = {split: self._cleaned(path) for split, path in self._files().items()}
-        if carved := self._carved():
+        self.check_unchanged(source)
+        tables = {split: self._cleaned(path) for split, path in self.files().items()}
+        if carved := self.carved():
             tables |= self._parts(tables["train"], carved)
         return {**tables, "train": self.limit(tables["train"])}
 
@@ -91,18 +81,8 @@ class TextFile(Cleaning, Task):
 
         alike = train.append_column("label", pa.array(["text"] * train.num_rows, pa.string()))
         parts = {split: part.drop(["label"]) for split, part in carve(alike, carved, self.split_seed).items()}
-        for split, part in parts.items():
-            if part.num_rows == 0:
-                raise HarnessError(f"{self.train} has too few texts to carve a {split} split out of it")
+        self.check_carved(parts, "texts")
         return {
             split: part if split == "train" else part.replace_schema_metadata()
             for split, part in parts.items()
         }
-
-    def _files(self) -> dict[str, Path]:
-        given = {split: getattr(self, split) for split in SPLITS}
-        return {split: Path(path).expanduser() for split, path in given.items() if path is not None}
-
-    def _carved(self) -> dict[str, float]:
-        shares = {"validation": self.validation_share, "test": self.test_share}
-        return {split: share for split, share in shares.items() if getattr(self, split) is None}

@@ -16,7 +16,8 @@ from harness.api import HarnessError, Unavailable
 from harness.catalog import load
 from harness.parameters import ParameterErrors
 from harness.sources import DatasetTask
-from harness_tasks.derived import balanced, folded, without_shared
+from harness_tasks.carving import folded
+from harness_tasks.derived import balanced, without_shared
 from harness_tasks.reviews import Imdb, Reviews
 
 DATA = Path(os.environ.get("HARNESS_DATA") or "absent").absolute()

@@ -15,8 +15,8 @@ from pyarrow import parquet
 
 from harness.api import Component, HarnessError, Unavailable, parameters_of
 from harness_tasks import Emotion, File, register_tasks
+from harness_tasks.carving import carve
 from harness_tasks.emotion_sample import SHARES, SIZES, corpus
-from harness_tasks.file import carve
 
 
 @pytest.fixture(scope="module")
