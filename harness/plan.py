@@ -146,7 +146,8 @@ class _Planner:
         taught = seed_of_teachers(self.suite, seed)
         starts = self._starts_of(teacher, taught) + self._starts_of(student, seed)
         started = [start.key if isinstance(start, Cell) else "-" for start in starts]
-        if teacher is not None and taught:  # a seed of 0, which most have, says nothing
+        # A seed of 0, the usual one, goes without saying, so that cells measured before keep their keys.
+        if teacher is not None and taught:
             started.append(f"teachers {taught}")
         key = digest("cell", role, *configured, fingerprint, str(seed), self.precision, *started)
         status, reason = obstacle(task, source, teacher, student, augmenter, loss, self._base)

@@ -14,9 +14,7 @@ from math import log
 from typing import NamedTuple
 
 _WORD = re.compile(r"\w+")
-_SEEN = (
-    10  # training texts that a word must be in; and as many more, labelled as all are, temper what it tells
-)
+_SEEN = 10  # training texts that a word must be in; as many more, labelled as all are, temper what it tells
 _BOTH, _SECOND = 0.85, 0.25  # of its texts: what two labels have together, and the second of them, at least
 _TELLS = 0.5  # nats, at least: of labels that most texts have anyway, a word that leaves two tells nothing
 
@@ -37,17 +35,16 @@ def turned_on(train: Sequence[tuple[str, str]], texts: Sequence[str]) -> list[Co
         having[label].update(words_of(text))
     prior = {label: count / len(train) for label, count in labels.items()}
     tells, contested = {}, {}
-    for word in set().union(*map(words_of, texts)):
-        counts = Counter({label: count for label, words in having.items() if (count := words[word])})
+    asked = [words_of(text) for text in texts]
+    for word in set().union(*asked):
+        counts = Counter({label: count for label, found in having.items() if (count := found[word])})
         if counts.total() >= _SEEN:
             tells[word] = _divergence(counts, prior)
             if tells[word] >= _TELLS:
                 contested[word] = _contested(word, counts)
-    found = []
-    for text in texts:
-        known = sorted(words_of(text) & tells.keys())  # of equals the first by the alphabet
-        found.append(contested.get(max(known, key=tells.__getitem__)) if known else None)
-    return found
+    # Of words that tell as much, the first by the alphabet.
+    most = (max(sorted(words & tells.keys()), key=tells.__getitem__, default="") for words in asked)
+    return [contested.get(word) for word in most]
 
 
 def words_of(text: str) -> set[str]:

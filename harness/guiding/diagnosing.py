@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.api import SPLITS, HarnessError, Loss, Student, Task, Teacher
 from harness.guiding import diagnosis
-from harness.guiding.contested import turned_on
+from harness.guiding.contested import Contested, turned_on
 
 if TYPE_CHECKING:
     from harness.catalog import Catalog
     from harness.devices import Slot
-    from harness.guiding.contested import Contested
     from harness.plan import Plan
     from harness.results.predictions import Prediction
     from harness.results.record import Record
@@ -271,7 +270,7 @@ def _found(
 
 
 def _where_contested(one: Prediction | None, words: Sequence[Contested | None]) -> dict[str, float]:
-    """The same of a model whose answers may not be known."""
+    """See :func:`diagnosis.where_contested`; nothing where a model's answers are not known."""
     if one is None or len(one.gold) != len(words):
         return {}
     return diagnosis.where_contested(one, words)

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.guiding import duplicates
-from harness.guiding.contested import Contested
 from harness.results.intervals import SIGNIFICANT
 
 if TYPE_CHECKING:
+    from harness.guiding.contested import Contested
     from harness.results.predictions import Prediction
     from harness.results.statistics import Difference
 
@@ -192,6 +192,11 @@ def verdict(found: Mapping[str, Any]) -> tuple[str, list[str]]:
     return pays, told
 
 
+def _best(found: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The teacher that is right most often, if there is one."""
+    return max(found["teachers"], key=lambda teacher: float(teacher["accuracy"]), default=None)
+
+
 def _contested(found: Mapping[str, Any]) -> str:
     there = found["contested"]
     words = "; ".join(
@@ -202,7 +207,7 @@ def _contested(found: Mapping[str, Any]) -> str:
         f"{there['texts']:,} test texts ({there['share']:.1%}) turn on a word that leaves two labels open "
         f"({words})"
     )
-    best = max(found["teachers"], key=lambda teacher: float(teacher["accuracy"]), default=None)
+    best = _best(found)
     model = best or found["bag_of_words"]
     if "accuracy_contested" not in model or "accuracy_others" not in model:
         return told
@@ -218,7 +223,8 @@ def _contested(found: Mapping[str, Any]) -> str:
 def _pays(found: Mapping[str, Any]) -> tuple[str, list[str]]:
     bag = found["bag_of_words"]
     left = 1 - bag["accuracy"]
-    if not found["teachers"]:
+    best = _best(found)
+    if best is None:
         if left < _ROOM:
             right = f"{bag['accuracy']:.1%}"
             return "unlikely", [f"a bag of words is right on {right}: there is next to no room above"]
@@ -226,7 +232,6 @@ def _pays(found: Mapping[str, Any]) -> tuple[str, list[str]]:
             f"a bag of words is wrong on {left:.1%}; whether a teacher knows better is not known: name one "
             "with --teacher"
         ]
-    best = max(found["teachers"], key=lambda teacher: float(teacher["accuracy"]))
     gap, name = best["headroom"], best["name"]
     if gap is None:
         value, sure = best["accuracy"] - bag["accuracy"], False

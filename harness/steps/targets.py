@@ -49,7 +49,7 @@ def run(job: Job) -> dict[str, Any]:
                 + (f" of {last - first} words" if examples.of_words else "")
             )
         with np.errstate(over="ignore"):  # which is told below
-            kept = block.astype(_KEPT[output])
+            kept = block.astype(_KEPT[output], copy=False)
         if not np.isfinite(kept).all():
             which = "not finite" if not np.isfinite(block).all() else f"too large for {kept.dtype}"
             raise HarnessError(f"teacher '{job.learner.name}' gave {_NAMES[output]} that are {which}")

@@ -5,10 +5,35 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_types import Gt, Lt
+
+from harness.api import HarnessError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+Share = Annotated[float, Gt(0), Lt(1)]
+
+
+def shares_of(task: Any) -> dict[str, float]:
+    """What `validation` and `test` are to be of a task's training rows, where it names none."""
+    shares = {"validation": task.validation_share, "test": task.test_share}
+    return {split: share for split, share in shares.items() if not getattr(task, split)}
+
+
+def check_shares(shares: Mapping[str, float]) -> None:
+    """Raise ValueError where they leave nothing to train on."""
+    if sum(shares.values()) >= 1:
+        raise ValueError("validation_share and test_share leave nothing to train on; expected a sum below 1")
+
+
+def check_parts(parts: Mapping[str, pa.Table], origin: object, rows: str = "rows") -> None:
+    """Raise HarnessError where nothing was left for a split; `rows` is what the origin has too few of."""
+    for split, part in parts.items():
+        if part.num_rows == 0:
+            raise HarnessError(f"{origin} has too few {rows} to carve a {split} split out of it")
 
 
 def carve(table: pa.Table, shares: Mapping[str, float], seed: int) -> dict[str, pa.Table]:
@@ -21,7 +46,7 @@ def carve(table: pa.Table, shares: Mapping[str, float], seed: int) -> dict[str, 
     sizes = Counter(labels)
     parts: dict[str, list[int]] = {"train": [], **{split: [] for split in shares}}
     filled: Counter[tuple[str, str]] = Counter()
-    for rows in _in_order(table["text"].to_pylist(), seed):
+    for rows in _in_order(map(folded, table["text"].to_pylist()), seed):
         label = labels[rows[0]]
         home = "train"
         if label is not None:
@@ -40,7 +65,7 @@ def carve_sentences(table: pa.Table, shares: Mapping[str, float], seed: int) -> 
     words, not on its row.
     """
     parts: dict[str, list[int]] = {"train": [], **{split: [] for split in shares}}
-    for rows in _in_order(map(" ".join, table["tokens"].to_pylist()), seed):
+    for rows in _in_order((" ".join(words).casefold() for words in table["tokens"].to_pylist()), seed):
         short = (s for s, share in shares.items() if len(parts[s]) < round(share * table.num_rows))
         parts[next(short, "train")] += rows
     return {split: taken(table, rows) for split, rows in parts.items()}
@@ -50,7 +75,7 @@ def _in_order(texts: Iterable[str], seed: int) -> list[list[int]]:
     """The rows of each text, in the order that the seed makes of the texts."""
     groups: dict[str, list[int]] = {}
     for row, text in enumerate(texts):
-        groups.setdefault(folded(text), []).append(row)
+        groups.setdefault(text, []).append(row)
     return [groups[text] for text in sorted(groups, key=lambda text: place(text, seed))]
 
 

@@ -12,8 +12,8 @@ from annotated_types import Ge
 from harness.api import SPLITS, Source
 from harness.sources import FORMATS, UNLABELLED, read_table
 from harness.sources.tagged import TAGGED_FORMATS, read_tagged
-from harness_tasks.carving import carve_sentences
-from harness_tasks.own_files import OwnFiles, Share
+from harness_tasks.carving import Share, carve_sentences, check_parts, shares_of
+from harness_tasks.own_files import OwnFiles
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -67,9 +67,9 @@ class ConllFile(OwnFiles):
             else read_tagged(path, self.tokens, self.tags)
             for split, path in self._given().items()
         }
-        if carved := self.carved():
+        if carved := shares_of(self):
             parts = carve_sentences(tables["train"], carved, self.split_seed)
-            self.check_carved(parts, "sentences")
+            check_parts(parts, self.train, "sentences")
             tables |= parts
         return tables
 

@@ -11,8 +11,8 @@ from annotated_types import Ge
 
 from harness.api import SPLITS, Source
 from harness.sources import FORMATS, read_table
-from harness_tasks.carving import carve
-from harness_tasks.own_files import OwnFiles, Share
+from harness_tasks.carving import Share, carve, check_parts, shares_of
+from harness_tasks.own_files import OwnFiles
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,7 +50,7 @@ class File(OwnFiles):
         """The tables train, validation and test."""
         self.check_unchanged(source)
         tables = {split: self._table(path) for split, path in self.files().items()}
-        if carved := self.carved():
+        if carved := shares_of(self):
             tables |= self._divide(tables["train"], carved)
         return tables
 
@@ -63,5 +63,5 @@ class File(OwnFiles):
 
     def _divide(self, table: pa.Table, shares: Mapping[str, float]) -> dict[str, pa.Table]:
         parts = carve(table, shares, self.split_seed)
-        self.check_carved(parts, "rows")
+        check_parts(parts, self.train)
         return parts

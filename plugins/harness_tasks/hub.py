@@ -7,17 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge
 
-from harness.api import HarnessError, Source, Unavailable
+from harness.api import Source, Unavailable
 from harness.sources import HubSet
-from harness_tasks.carving import carve
+from harness_tasks.carving import Share, carve, check_parts, check_shares, shares_of
 from harness_tasks.derived import DerivedTask
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-Share = Annotated[float, Gt(0), Lt(1)]
 
 
 @dataclass(frozen=True)
@@ -65,10 +63,7 @@ class Hub(DerivedTask):
             raise ValueError("train, validation and test must be names of splits")
         if len(set(self._splits().values())) < len(self._splits()):
             raise ValueError("train, validation and test must be different splits")
-        if sum(self._carved().values()) >= 1:
-            raise ValueError(
-                "validation_share and test_share leave nothing to train on; expected a sum below 1"
-            )
+        check_shares(shares_of(self))
 
     def resolve(self, source: str) -> Source:
         """The hub; there is nothing else."""
@@ -78,25 +73,19 @@ class Hub(DerivedTask):
 
     def recipe(self, source: Source) -> str:
         """Say which columns are read, and what is carved."""
-        carved = "".join(f", {split} = {share} of train" for split, share in self._carved().items())
+        carved = "".join(f", {split} = {share} of train" for split, share in shares_of(self).items())
         seed = f", seed {self.split_seed}" if carved else ""
         splits = ", ".join(self._splits().values())
         return f"columns {self.text!r} and {self.label!r} of {splits}{carved}{seed}"
 
     def derive(self, tables: Mapping[str, pa.Table]) -> Mapping[str, pa.Table]:
         """The three splits."""
-        if not (carved := self._carved()):
+        if not (carved := shares_of(self)):
             return tables
         tables = {**tables, **carve(tables["train"], carved, self.split_seed)}
-        for split, table in tables.items():
-            if table.num_rows == 0:
-                raise HarnessError(f"{self.id} has too few rows to carve a {split} split out of it")
+        check_parts(tables, self.id)
         return tables
 
     def _splits(self) -> dict[str, str]:
         named = {"train": self.train, "validation": self.validation, "test": self.test}
         return {split: theirs for split, theirs in named.items() if theirs}
-
-    def _carved(self) -> dict[str, float]:
-        shares = {"validation": self.validation_share, "test": self.test_share}
-        return {split: share for split, share in shares.items() if split not in self._splits()}

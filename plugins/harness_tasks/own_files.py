@@ -5,17 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-from annotated_types import Gt, Lt
 
 from harness.api import SPLITS, HarnessError, Source, Task, Unavailable
 from harness.sources import SOURCES, fingerprint, suggest
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-Share = Annotated[float, Gt(0), Lt(1)]
+from harness_tasks.carving import Share, check_shares, shares_of
 
 
 class OwnFiles(Task):
@@ -34,11 +27,6 @@ class OwnFiles(Task):
         given = {split: getattr(self, split) for split in splits}
         return {split: Path(path).expanduser() for split, path in given.items() if path is not None}
 
-    def carved(self) -> dict[str, float]:
-        """The shares of the training file that become splits of their own."""
-        shares = {"validation": self.validation_share, "test": self.test_share}
-        return {split: share for split, share in shares.items() if getattr(self, split) is None}
-
     def check_files(self, formats: Mapping[str, Collection[str]]) -> None:
         """Raise ValueError for a file whose name has none of its split's endings, and for shares of all."""
         files = self.files(formats)
@@ -51,10 +39,7 @@ class OwnFiles(Task):
         if len({path.absolute() for path in files.values()}) < len(files):
             *names, last = formats
             raise ValueError(f"{', '.join(names)} and {last} must be different files")
-        if sum(self.carved().values()) >= 1:
-            raise ValueError(
-                "validation_share and test_share leave nothing to train on; expected a sum below 1"
-            )
+        check_shares(shares_of(self))
 
     def source_of(self, source: str, files: Mapping[str, Path], *columns: object) -> Source:
         """The files as a source: "auto" and "local" mean the same here, and there is nothing else."""
@@ -67,7 +52,7 @@ class OwnFiles(Task):
                 raise HarnessError(f"the {split} file {str(path)!r} does not exist (looked in {Path.cwd()})")
         # The same file under other columns or another split is other data: never in one table with it.
         what: list[object] = [fingerprint(files), *columns]
-        if carved := self.carved():
+        if carved := shares_of(self):
             what += [self.split_seed, sorted(carved.items())]
         digest = hashlib.sha256(repr(what).encode()).hexdigest()
         return Source("local", f"sha256:{digest}", ", ".join(map(str, files.values())))
@@ -76,9 +61,3 @@ class OwnFiles(Task):
         """Raise HarnessError where the files are others than those that a run was planned with."""
         if self.resolve("local").fingerprint != source.fingerprint:
             raise HarnessError(f"{source.origin} has changed since this run was planned; start it again")
-
-    def check_carved(self, parts: Mapping[str, pa.Table], rows: str) -> None:
-        """Raise HarnessError where nothing was left for a split; `rows` is what the file has too few of."""
-        for split, part in parts.items():
-            if part.num_rows == 0:
-                raise HarnessError(f"{self.train} has too few {rows} to carve a {split} split out of it")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from harness.api import HarnessError, Source
 from harness.sources import read_table
-from harness_tasks.carving import carve
+from harness_tasks.carving import carve, check_parts, shares_of
 from harness_tasks.file import File
 from harness_tasks.hub import Hub
 
@@ -77,7 +77,7 @@ class HubRegression(Hub):
             )
             for split, table in tables.items()
         }
-        if carved := self._carved():
+        if carved := shares_of(self):
             scored |= carve_scored(scored["train"], carved, self.split_seed, self.id)
         return scored
 
@@ -136,7 +136,5 @@ def carve_scored(table: pa.Table, shares: Mapping[str, float], seed: int, shown:
         split: part.select(["text", "score"]).rename_columns(["text", "label"])
         for split, part in carve(binned, shares, seed).items()
     }
-    for split, part in parts.items():
-        if part.num_rows == 0:
-            raise HarnessError(f"{shown} has too few rows with a score to carve a {split} split out of it")
+    check_parts(parts, shown, "rows with a score")
     return parts

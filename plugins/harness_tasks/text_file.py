@@ -11,9 +11,9 @@ from annotated_types import Ge
 
 from harness.api import SPLITS, HarnessError, Source
 from harness.sources import FORMATS, LINES, lines_of, read_table
-from harness_tasks.carving import carve
+from harness_tasks.carving import Share, carve, check_parts, shares_of
 from harness_tasks.cleaning import Cleaning
-from harness_tasks.own_files import OwnFiles, Share
+from harness_tasks.own_files import OwnFiles
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,7 +52,7 @@ class TextFile(Cleaning, OwnFiles):
         """The tables train, validation and test."""
         self.check_unchanged(source)
         tables = {split: self._cleaned(path) for split, path in self.files().items()}
-        if carved := self.carved():
+        if carved := shares_of(self):
             tables |= self._parts(tables["train"], carved)
         return {**tables, "train": self.limit(tables["train"])}
 
@@ -81,7 +81,7 @@ class TextFile(Cleaning, OwnFiles):
 
         alike = train.append_column("label", pa.array(["text"] * train.num_rows, pa.string()))
         parts = {split: part.drop(["label"]) for split, part in carve(alike, carved, self.split_seed).items()}
-        self.check_carved(parts, "texts")
+        check_parts(parts, self.train, "texts")
         return {
             split: part if split == "train" else part.replace_schema_metadata()
             for split, part in parts.items()

@@ -25,7 +25,7 @@ class Checkpoint(harness.Teacher):
     mixed_precision: ClassVar[bool] = True
     exports: ClassVar[bool] = True
     gives: ClassVar[frozenset[str]] = INNER
-    speed: ClassVar[harness.Speed] = harness.Speed(train=math.inf, label=15)
+    speed: ClassVar[harness.Speed] = harness.Speed(math.inf, harness.Teacher.speed.label)
     TOKENIZER: ClassVar[str] = ""  # as of fine-tuned transformers
 
     model: str  # a hub id, or a folder
