@@ -32,11 +32,11 @@ from harness.api import (
 
 if TYPE_CHECKING:
     from harness.hookspecs import hookimpl as hookimpl
-    from harness.nn import TorchStudent as TorchStudent
+    from harness.training.model import TorchStudent as TorchStudent
 
 __version__ = "0.1.0"
 
-_LAZY = {"hookimpl": "harness.hookspecs", "TorchStudent": "harness.nn"}
+_LAZY = {"hookimpl": "harness.hookspecs", "TorchStudent": "harness.training.model"}
 
 
 def __getattr__(name: str) -> Any:

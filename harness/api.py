@@ -116,7 +116,7 @@ class Task(Component):
         modelling: ``text`` alone; tagging: ``tokens`` and ``tags``, both lists of strings. A table
         ``unlabelled`` with a column ``text`` may stand beside them.
 
-        A table may tell how many texts each step of cleaning changed (:func:`harness.arrow.cleaned`).
+        A table may tell how many texts each step of cleaning changed (:func:`harness.storage.arrow.cleaned`).
         """
         raise NotImplementedError
 

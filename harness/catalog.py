@@ -24,20 +24,11 @@ import pluggy
 
 from harness import hookspecs
 from harness.api import KINDS, Component, HarnessError
-from harness.parameters import (
-    ParameterErrors,
-    article,
-    brief,
-    choices,
-    describe,
-    read,
-    shown,
-    types_of,
-    unsuitable,
-)
+from harness.hookspecs import DISTRIBUTION
+from harness.parameters import ParameterErrors, brief, describe, read, shown, types_of, unsuitable
 from harness.tracking import REGISTERED
+from harness.wording import article, choices
 
-DISTRIBUTION = "distil-harness"  # ours, whose components come first
 DISABLE = "HARNESS_DISABLE_PLUGINS"  # comma-separated distributions or entry points to leave out
 HOOKS: Mapping[str, str] = {  # hook → the kind of component that it registers
     f"register_{'losses' if kind == 'loss' else f'{kind}s'}": kind for kind in REGISTERED

@@ -48,3 +48,6 @@ def register_losses(register: Register) -> None:
 @hookspec
 def register_trackers(register: Register) -> None:
     """Register trackers: what follows a run from outside, and changes nothing of it."""
+
+
+DISTRIBUTION = "distil-harness"  # ours, whose components come first

@@ -12,7 +12,6 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields
-from difflib import get_close_matches
 from functools import cache, partial, reduce
 from inspect import get_annotations
 from operator import or_
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 import annotated_types as at
 
 from harness.api import KINDS, Component, HarnessError
+from harness.wording import article, choices, either, nearest
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError, ValidationInfo
@@ -349,17 +349,6 @@ def brief(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def article(noun: str) -> str:
-    """The noun with its indefinite article."""
-    return f"{'an' if noun[:1] in 'aeiou' else 'a'} {noun}"
-
-
-def either(words: Iterable[str]) -> str:
-    """Alternatives: "a, b or c"."""
-    *first, last = words
-    return f"{', '.join(first)} or {last}" if first else last
-
-
 def as_typed(value: Any) -> str:
     """A parameter's plain value as one would type it to select by it; of components their names."""
     if isinstance(value, bool):
@@ -367,18 +356,3 @@ def as_typed(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(as_typed, value))}]"
     return str(value["use"] if isinstance(value, Mapping) and "use" in value else value)
-
-
-def nearest(word: Any, allowed: Iterable[str]) -> str:
-    """ "; did you mean 'x'?", or nothing where no allowed word is near."""
-    folded = {name.lower().replace("_", "-"): name for name in allowed}
-    if isinstance(word, str):
-        for match in get_close_matches(word.lower().replace("_", "-"), folded, n=1):
-            return f"; did you mean '{folded[match]}'?"
-    return ""
-
-
-def choices(word: Any, allowed: Iterable[str]) -> str:
-    """The nearest match and all that is allowed, to end a sentence about an unknown word."""
-    names = sorted(allowed)
-    return f"{nearest(word, names)} (allowed: {', '.join(names) or 'none'})"

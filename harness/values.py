@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -147,7 +148,7 @@ class Model(ABC):
         """Count the model's parameters."""
 
     def export(self, folder: Path) -> None:
-        """Write ``model.onnx`` and what turns a text into its inputs (see :mod:`harness.onnx`)."""
+        """Write ``model.onnx`` and what turns a text into its inputs (see :mod:`harness.exports.onnx`)."""
         raise Unsupported(f"{type(self).__name__} has no ONNX form")
 
 
@@ -206,3 +207,9 @@ def seed_of_repetition(seed: int, repetition: int) -> int:
     if not repetition:
         return seed
     return int.from_bytes(blake2b(f"{seed}/{repetition}".encode(), digest_size=4).digest(), "big")
+
+
+def digest(*parts: str) -> str:
+    """A short hex digest of strings, none of which can run into the next."""
+    joined = "\x1f".join(parts)
+    return hashlib.sha256(joined.encode()).hexdigest()[:32]

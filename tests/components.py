@@ -17,17 +17,18 @@ from typing import Any
 
 import pytest
 
-from harness import catalog, suite
+from harness import catalog
 from harness.devices import Slot
-from harness.executors import Event
-from harness.executors.local import _perform
-from harness.job import perform
-from harness.plan import Plan, Step, build
+from harness.plan.planner import Plan, Step, build
 from harness.results.collect import collect
 from harness.results.record import Record
-from harness.runner import run
-from harness.store import Artefact, Store
-from harness.tiny import CheckContext
+from harness.run.executor import Event
+from harness.run.job import perform
+from harness.run.local import _perform
+from harness.run.runner import run
+from harness.storage.store import Artefact, Store
+from harness.suite import reader as suite
+from harness.testing.tiny import CheckContext
 
 OUTSIDE = Path(__file__).parent / "outside"
 CPU = Slot("cpu")

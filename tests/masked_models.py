@@ -9,7 +9,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor, nn
 
-from harness.featurise import MaskedSubwords
+from harness.featurise.featuriser import MaskedSubwords
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 PHRASE = "the sun rain wind snow is here so much today i like and more no she said a again un ##known"

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 import harness
 from harness.api import Component, Context, Examples, Model, Parameters
 from harness.catalog import Catalog
-from harness.featurise import Words
-from harness.nn import TorchModel
-from harness.testing import check_component
-from harness.tiny import FromLabels
+from harness.featurise.featuriser import Words
+from harness.testing.checks import check_component
+from harness.testing.tiny import FromLabels
+from harness.training.model import TorchModel
 
 
 def variant(base: Any, title: str, /, **attributes: Any) -> Any:

@@ -11,9 +11,9 @@ from typing import Annotated, ClassVar
 import pytest
 
 import harness
-from harness import suite
 from harness.catalog import Catalog, Entry
-from harness.suite import Suite, SuiteError
+from harness.suite import reader as suite
+from harness.suite.reader import Suite, SuiteError
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from components import (
     without_times,
 )
 
-from harness import __version__, catalog, runner
+from harness import __version__, catalog
 from harness.cli import main
 
 STEPS, CELLS = 31, 13
@@ -132,7 +132,7 @@ def test_a_part_that_is_run_anew_leaves_the_other_rows(copied: Home, invoke: Inv
     before = by_cell(copied.records())
     done = invoke("bench", "toys.toml", "--only", "augmenter=toy-plain", "--devices", "cpu:1")
     assert done.exit_code == 0
-    told = "4 of earlier runs' records stay in the tables, as this store has nothing of their rows"
+    told = "4 records of earlier runs are kept: this run has no newer results for their rows"
     assert told in done.output
     after = by_cell(copied.records())
     assert after == before and len(after) == CELLS
@@ -644,8 +644,9 @@ def test_an_interrupt_keeps_what_is_finished_in_the_tables(
     def interrupted(*arguments: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runner, "run", interrupted)
-    shutil.rmtree(next(copied.store.glob("evaluation/*")))
+    monkeypatch.setattr("harness.bench.run", interrupted)
+    lost = next(record for record in copied.records() if record["role"] == "distilled" and record["seed"])
+    shutil.rmtree(copied.store / "evaluation" / lost["artefacts"]["evaluation"])
     done = invoke("bench", "toys.toml")
     assert done.exit_code == 130
     assert "12 ok in" in done.output

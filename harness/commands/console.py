@@ -40,7 +40,7 @@ def complain(message: str) -> None:
 
 def inert(text: str) -> str:
     """Text that came from suites, plugins or data, without what a terminal would obey."""
-    from harness.results.leaderboard import printable
+    from harness.report.leaderboard import printable
 
     return printable(text)
 
@@ -50,12 +50,3 @@ def as_text(value: str) -> Text:
     from rich.text import Text
 
     return Text(inert(value))
-
-
-def duration(seconds: float) -> str:
-    """A length of time as people say it."""
-    if seconds < 99:
-        return f"{seconds:.0f} s"
-    if seconds < 99 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from harness.report.sections import Section, sections
-from harness.results.leaderboard import printable, provenance
-from harness.results.ranking import ROLES, Leaderboard
+from harness.report.html.sections import Section, sections
+from harness.report.leaderboard import printable, provenance
+from harness.results.board import Leaderboard
+from harness.results.ranking import ROLES
 from harness.results.record import Record
 
 # What a paper has no room for: the rest is in the CSV.

@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from harness.api import Component, parameters_of
-from harness.compatibility import Status
-from harness.metrics import LOWER_IS_BETTER
-from harness.plan import Cell, Plan
+from harness.naming import PARTS, configuration
+from harness.plan.compatibility import Status
+from harness.plan.planner import Cell, Plan
 from harness.results.provenance import environment
-from harness.results.record import PARTS, SCHEMA, Record, configuration
-from harness.schedule import Outcome
+from harness.results.record import SCHEMA, Record
+from harness.run.schedule import Outcome
 from harness.steps.cost import seconds_of
-from harness.store import Artefact, Damaged, Store
+from harness.storage.store import Artefact, Damaged, Store
+from harness.task_types.metrics import LOWER_IS_BETTER
 
 if TYPE_CHECKING:
     from harness.catalog import Catalog

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.api import HarnessError
-from harness.metrics import LOWER_IS_BETTER
-from harness.parameters import choices, nearest
 from harness.results import predictions, record
+from harness.results.board import build
 from harness.results.intervals import SIGNIFICANT, estimates, held_by, tokens_of
 from harness.results.matching import configuration, matched
-from harness.results.ranking import Row, Stat, Table, build, mixed_scales
-from harness.results.rows import found_in, telling, wanted_by
+from harness.results.ranking import Row, Stat, Table, mixed_scales
+from harness.results.selecting import found_in, telling, wanted_by
+from harness.task_types.metrics import LOWER_IS_BETTER
+from harness.wording import choices, nearest
 
 if TYPE_CHECKING:
     from harness.results.predictions import Prediction
@@ -172,7 +173,7 @@ def _verdict(pair: Pair, difference: Difference | None) -> str:
 
 def scales(pair: Pair) -> str:
     """Why the metric of the two sides is not on one scale; "" where it is."""
-    from harness.results.perplexity import OF_GUESSES
+    from harness.task_types.perplexity import OF_GUESSES
 
     told = pair.metric.removeprefix("validation_") in OF_GUESSES
     return mixed_scales([row for row in (pair.a, pair.b) if row is not None]) if told else ""

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from harness.metrics import LOWER_IS_BETTER
 from harness.results.ranking import Row, Table, own_baseline, references
+from harness.task_types.metrics import LOWER_IS_BETTER
 
 if TYPE_CHECKING:
     from harness.results.predictions import Prediction

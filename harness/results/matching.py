@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.api import HarnessError
+from harness.naming import PARTS, contains
 from harness.results.ranking import Row, Table
-from harness.results.record import PARTS, contains
 
 
 def matched(a: Sequence[Table], b: Sequence[Table]) -> Iterator[tuple[Table, Row | None, Row | None]]:

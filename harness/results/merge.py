@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from harness.results.record import PARTS, Record, configuration, contains, named
+from harness.naming import PARTS, configuration, contains, named
+from harness.results.record import Record
 
 
 class Merged(NamedTuple):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.api import HarnessError
+from harness.task_types.kept import masked_in, tags_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.api import Examples, Masked
-    from harness.plan import Plan
+    from harness.plan.planner import Plan
     from harness.results.record import Record
-    from harness.store import Artefact, Store
+    from harness.storage.store import Artefact, Store
 
 FILE = "predictions.parquet"
 _STEPS = 255  # a confidence is kept as one byte: to the nearest 1/255
@@ -48,30 +49,6 @@ class Prediction(NamedTuple):
     def numeric(self) -> bool:
         """Whether these are numbers of a regression."""
         return bool(self.gold.dtype.kind == "f")
-
-
-def tags_of(split: str) -> str:
-    """Under what name an evaluation keeps the tags that a model decided for, beside a split's logits."""
-    return f"{split}-tags"
-
-
-def of_masked(split: str, masked: Masked) -> dict[str, NDArray[Any]]:
-    """What an evaluation keeps of the hidden tokens of a split, by name."""
-    import numpy as np
-
-    types = (np.int32, np.int32, np.int32, np.float32)
-    return {
-        f"{split}-{name}": np.ascontiguousarray(part, dtype=kind)
-        for name, part, kind in zip(masked._fields, masked, types, strict=True)
-    }
-
-
-def masked_in(kept: Mapping[str, NDArray[Any]], split: str) -> Masked | None:
-    """What :func:`of_masked` kept; None where it kept nothing of that split."""
-    from harness.api import Masked
-
-    names = [f"{split}-{name}" for name in Masked._fields]
-    return Masked(*(kept[name] for name in names)) if all(name in kept for name in names) else None
 
 
 def read(folder: Path) -> dict[str, Prediction]:
@@ -101,7 +78,7 @@ def write(folder: Path, found: Mapping[str, Prediction]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from harness.writing import publish
+    from harness.storage.files import publish
 
     if not found:
         (folder / FILE).unlink(missing_ok=True)
@@ -140,7 +117,7 @@ def _stored(
 
     from harness.steps import data
     from harness.steps.evaluation import PREDICTIONS
-    from harness.store import Damaged
+    from harness.storage.store import Damaged
 
     try:
         if steps["data"] not in known:
@@ -197,7 +174,7 @@ def of_guesses(masked: Masked, texts: int) -> Prediction:
     """A prediction from what a language model made of the hidden tokens of so many texts."""
     import numpy as np
 
-    from harness.metrics import hidden, likelihoods
+    from harness.task_types.metrics import hidden, likelihoods
 
     def by_text(weights: Any = None) -> NDArray[Any]:
         return np.bincount(masked.rows, weights, minlength=texts)
@@ -299,7 +276,7 @@ def _decode(rows: pa.Table) -> dict[str, Prediction]:
 
 def digest(one: Prediction) -> str:
     """What two predictions share that are of the same examples: their gold labels and classes."""
-    from harness.fingerprint import digest as text_digest
+    from harness.values import digest as text_digest
 
     kind = one.gold.dtype.kind
     words = [str(one.lengths)] if one.lengths else [one.hidden] if one.hidden else []

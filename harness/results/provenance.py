@@ -10,8 +10,8 @@ from pathlib import Path
 
 from typing_extensions import TypedDict  # pydantic cannot read typing's own before Python 3.12
 
-from harness.catalog import DISTRIBUTION
 from harness.devices import cpu_count, cpu_info, gpus
+from harness.hookspecs import DISTRIBUTION
 
 _PACKAGES = (
     DISTRIBUTION,

@@ -1,7 +1,7 @@
 """Records → tables of numbers: which configuration keeps how much of its teacher, and at what cost.
 
 Reads records only. One table for each task, parameters, data source and fingerprint; one row for each
-configuration, over its seeds. :mod:`harness.results.leaderboard` shows them.
+configuration, over its seeds. :mod:`harness.report.leaderboard` shows them.
 """
 
 from __future__ import annotations
@@ -9,18 +9,16 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from harness.catalog import DISTRIBUTION
-from harness.metrics import LOWER_IS_BETTER
-from harness.results.record import PARTS, Record, identity
+from harness.naming import PARTS, identity
+from harness.results.record import Record
+from harness.task_types.metrics import LOWER_IS_BETTER
 
 if TYPE_CHECKING:
-    from harness.results.predictions import Prediction
+    pass
 
 ROLES = ("teacher", "baseline", "distilled")
 SOURCES = ("local", "hub", "sample")
@@ -77,64 +75,6 @@ class Table:
     rows: tuple[Row, ...]
     seeds: tuple[int, ...]
     note: str = ""  # why rows have no interval, where they might
-
-
-@dataclass(frozen=True)
-class Leaderboard:
-    """All tables, and what made them."""
-
-    tables: tuple[Table, ...]
-    suites: tuple[str, ...]
-    versions: tuple[str, ...]  # of the harness
-    machines: tuple[str, ...]
-    records: int
-    commits: tuple[str, ...] = ()  # of the harness; "" where it did not run from a repository
-
-
-def build(records: Iterable[Record], predictions: Mapping[str, Prediction] | None = None) -> Leaderboard:
-    """The leaderboard of these records; their order changes nothing.
-
-    `predictions` (of :mod:`harness.results.predictions`) give rows their intervals, and ranks the places
-    that tests leave them.
-    """
-    records = list(records)
-    named = labeller(records)
-    groups: dict[str, list[Record]] = defaultdict(list)
-    for record in records:
-        task = record["task"]
-        data = [task.get("version"), task.get("source"), task.get("fingerprint")]
-        groups[_canonical([task["name"], task["params"], data])].append(record)
-    # Tasks are told apart in the whole, other components within their table.
-    tables = [
-        replace(_table(group, labeller(group)), label=named("task", group[0]["task"]))
-        for group in groups.values()
-    ]
-    if predictions is not None:
-        from harness.results.intervals import attach
-
-        tables = [attach(table, predictions) for table in tables]
-    made = [record.get("provenance") or {} for record in records]
-    return Leaderboard(
-        tables=tuple(sorted(tables, key=_place)),
-        suites=_distinct(record["suite"] for record in records),
-        versions=_distinct(where.get("packages", {}).get(DISTRIBUTION, "") for where in made),
-        machines=_distinct(", ".join([where.get("cpu", ""), *(where.get("gpu") or [])]) for where in made),
-        records=len(records),
-        commits=tuple(sorted({where.get("git") or "" for where in made})),
-    )
-
-
-def of_run(board: Leaderboard, records: Iterable[Record]) -> Leaderboard:
-    """Those tables that hold some of these records' data: what a run has to show of all that is kept."""
-    data = {(record["task"]["name"], record["task"].get("source")) for record in records}
-    tables = (table for table in board.tables if (table.task["name"], table.task.get("source")) in data)
-    return replace(board, tables=tuple(tables))
-
-
-def _place(table: Table) -> tuple[Any, ...]:
-    source = table.task.get("source") or ""
-    order = SOURCES.index(source) if source in SOURCES else len(SOURCES)
-    return table.label, order, source, table.task.get("fingerprint") or "", _canonical(table.task["params"])
 
 
 def _distinct(values: Iterable[str]) -> tuple[str, ...]:
@@ -281,78 +221,3 @@ def _compared(row: Row, best: Mapping[Reference, Row], headline: str) -> Row:
         stats["teacher_share"] = Stat(teacher / score.mean if lower else score.mean / teacher, None, score.n)
     gain = None if math.isnan(baseline) else (baseline - score.mean) * (1 if lower else -1)
     return replace(row, stats=stats, gain=gain)
-
-
-def labeller(records: Sequence[Mapping[str, Any]]) -> Callable[[str, Any], str]:
-    """A function from (kind, component) to its name and those parameters in which its namesakes differ."""
-    namesakes: dict[tuple[str, str], dict[str, dict[str, Any]]] = defaultdict(dict)
-    for fields in records:
-        for kind in ("task", *PARTS):
-            if component := fields.get(kind):
-                namesakes[kind, component["name"]].setdefault(
-                    _canonical(identity(component)), _traits(component)
-                )
-
-    @cache
-    def differing(kind: str, name: str) -> set[str]:
-        return _differing(list(namesakes[kind, name].values()))
-
-    @cache
-    def shown(kind: str, name: str, identity: str) -> str:
-        every = list(namesakes[kind, name].values())
-        return _call(name, namesakes[kind, name][identity], every, differing(kind, name))
-
-    return lambda kind, component: shown(kind, component["name"], _canonical(identity(component)))
-
-
-def _traits(component: Mapping[str, Any]) -> dict[str, Any]:
-    """What may tell two components of one name apart: mostly parameters."""
-    where = {key: component[key] for key in ("version", "plugin") if component.get(key) is not None}
-    return {**where, **component["params"]}
-
-
-def _differing(namesakes: Sequence[Mapping[str, Any]]) -> set[str]:
-    """The parameters that not all have, or not with the same value."""
-    keys = {key for one in namesakes for key in one}
-    return {
-        key for key in keys if any(key not in one or one[key] != namesakes[0].get(key) for one in namesakes)
-    }
-
-
-def _call(
-    name: str, params: Mapping[str, Any], namesakes: Sequence[Mapping[str, Any]], differing: Container[str]
-) -> str:
-    """A name, and those parameters in which something of that name differs, each as short as that allows."""
-    inside = [
-        f"{key}={_shown(value, [other[key] for other in namesakes if key in other])}"
-        for key, value in params.items()
-        if key != "use" and key in differing
-    ]
-    return f"{name}({', '.join(inside)})" if inside else name
-
-
-def _shown(value: Any, others: Sequence[Any]) -> str:
-    """A parameter's value; of components in it, what tells them from those of their name in `others`."""
-    if isinstance(value, Mapping):
-        name = str(value.get("use", ""))
-        namesakes = [part for part in _parts(others) if part.get("use", "") == name]
-        return _call(name, value, namesakes, _differing(namesakes)) or "{}"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(_counted([_shown(item, others) for item in value], value))}]"
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _counted(shown: Sequence[str], values: Sequence[Any]) -> Iterator[str]:
-    """The same, where equal components follow each other as one and their number: "3 × minilm"."""
-    for (text, part), run in groupby(zip(shown, (isinstance(v, Mapping) for v in values), strict=True)):
-        count = len(list(run))
-        yield from [f"{count} × {text}"] if part and count > 1 else [text] * count
-
-
-def _parts(values: Iterable[Any]) -> Iterator[Mapping[str, Any]]:
-    """The components that stand in some parameters' values."""
-    for value in values:
-        if isinstance(value, Mapping):
-            yield value
-        elif isinstance(value, list | tuple):
-            yield from _parts(value)

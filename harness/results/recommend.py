@@ -18,19 +18,22 @@ How a row is chosen:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.api import HarnessError
-from harness.metrics import LOWER_IS_BETTER
-from harness.parameters import choices, nearest
-from harness.results.advice import Advice, Candidate, Form, forms_of
 from harness.results.compare import Pair, Results, differences, lower_is_better, scales
 from harness.results.intervals import SIGNIFICANT, attach
-from harness.results.quantities import quantity
 from harness.results.ranking import SOURCES, Row, Table, mixed_scales
-from harness.runtime import FORMS
+from harness.runtime.forms import FORMS
+from harness.task_types.metrics import LOWER_IS_BETTER
+from harness.wording import choices, nearest, quantity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from harness.results.statistics import Difference
 
 BACKENDS = frozenset({"torch", "torch-graph", "native", *FORMS})  # that latency steps tell of
 _AS_FAST = 2.0  # times the smallest latency: one graph, timed at different moments, differs by a third
@@ -218,3 +221,53 @@ def _cheapest(equal: Sequence[Candidate]) -> Candidate:
 
     least = min(map(cost, equal))
     return next(candidate for candidate in equal if cost(candidate) <= _AS_FAST * least)
+
+
+class Form(NamedTuple):
+    """A way to ship a row's model: its backend, the time of one text, its bytes."""
+
+    backend: str
+    p50_ms: float | None
+    size_bytes: float | None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A row within the limits, and the form in which it is."""
+
+    row: Row
+    form: Form
+    score: float  # the headline on the split that chooses
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to ship for one task."""
+
+    table: Table
+    split: str  # that chose
+    chosen: Candidate | None
+    runner_up: Candidate | None = None
+    difference: Difference | None = None  # runner-up less chosen, on test
+    equal: int = 1  # rows that counted as equally good
+    candidates: int = 0
+    misses: tuple[tuple[str, int], ...] = ()  # limits, and how many rows each rules out
+    teacher: Row | None = None  # the best, for scale
+    notes: tuple[str, ...] = ()
+    backend: str | None = None  # that was asked for
+    device: str = "cpu"
+
+
+def forms_of(row: Row, backend: str | None = None, device: str = "cpu") -> list[Form]:
+    """Every backend that was timed; where none was, the model as it was saved."""
+    sizes = {
+        name.removeprefix("size_").removesuffix("_bytes"): stat.mean
+        for name, stat in row.stats.items()
+        if name.startswith("size_")
+    }
+    found = []
+    for name, stat in row.stats.items():
+        match = re.fullmatch(rf"latency_(.+)_{re.escape(device)}_p50_ms", name)
+        if match and backend in (None, match[1]):
+            found.append(Form(match[1], stat.mean, sizes.get(match[1], sizes.get("model"))))
+    return found or ([Form("model", None, sizes.get("model"))] if backend is None else [])

@@ -17,13 +17,12 @@ from typing_extensions import TypedDict  # pydantic cannot read typing's own bef
 
 from harness.api import HarnessError
 from harness.results.provenance import Provenance
-from harness.writing import dumps, publish
+from harness.storage.files import dumps, publish
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 SCHEMA = 1  # raised when a field is renamed or changes its meaning, never for a new field
-PARTS = ("teacher", "student", "augmenter", "loss")  # of a record, beside its task
 
 Status = Literal["ok", "failed", "unavailable", "incompatible"]
 Role = Literal["teacher", "baseline", "distilled"]
@@ -190,33 +189,3 @@ def _parse(line: bytes, where: str) -> Record:
 def write(records: Iterable[Record], path: Path) -> None:
     """Replace the file by these records, one a line, all or nothing."""
     publish(path, "".join(dumps(record) + "\n" for record in records))
-
-
-def identity(component: Mapping[str, Any] | None) -> list[Any] | None:
-    """What tells a component of a record from all others."""
-    if component is None:
-        return None
-    package = (component.get("plugin") or "").partition(" ")[0]  # of any version: the component has its own
-    return [component["name"], component["params"], package, component.get("version")]
-
-
-def configuration(described: Mapping[str, Any]) -> str:
-    """What tells a record's row of a table from all others, which is all but the seed, as one string."""
-    parts = [identity(described.get(kind)) for kind in ("task", *PARTS)]
-    return json.dumps([named(described), parts], sort_keys=True, default=str)
-
-
-def contains(new: Any, old: Any) -> bool:
-    """Whether parameters are others with, at most, some more: those that a component has gained since."""
-    if isinstance(new, dict) and isinstance(old, dict):
-        return all(name in new and contains(new[name], value) for name, value in old.items())
-    if isinstance(new, list | tuple) and isinstance(old, list | tuple):
-        return len(new) == len(old) and all(map(contains, new, old))
-    return bool(new == old)
-
-
-def named(described: Mapping[str, Any]) -> str:
-    """The data, the role and the components' names."""
-    task = described["task"]
-    names = [(described.get(kind) or {}).get("name") for kind in PARTS]
-    return json.dumps([task["name"], task.get("source"), task.get("fingerprint"), described["role"], *names])

@@ -26,10 +26,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from harness.api import HarnessError
-from harness.results.perplexity import OF_GUESSES, Guesses
 from harness.results.predictions import Prediction
-from harness.results.resampled import ACCURACIES, OF_CLASSES, OF_NUMBERS, Cells
-from harness.results.spans import OF_SPANS, Spans, spans_of
+from harness.task_types.perplexity import OF_GUESSES, Guesses
+from harness.task_types.resampled import ACCURACIES, OF_CLASSES, OF_NUMBERS, Cells
+from harness.task_types.spans import OF_SPANS, Spans, spans_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

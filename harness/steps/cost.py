@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from harness.store import Artefact
+    from harness.storage.store import Artefact
 
 
 def seconds_of(parts: Iterable[Artefact]) -> float:

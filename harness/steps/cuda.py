@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.api import Model, Parameters, Unsupported
-from harness.featurise import MaskedSubwords
+from harness.featurise.featuriser import MaskedSubwords
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from harness.nn import TorchModel
+    from harness.training.model import TorchModel
 
 STEP = 16  # a graph has one shape: texts are padded to the next multiple
 CLOSE = 1e-3  # largest difference from the model itself, relative to the logits' size

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from harness import arrow
 from harness.api import MASK, SCORE, SPLITS, Examples, HarnessError, Source, Task
-from harness.tagging import classes_of, kinds_of, to_bio
+from harness.storage import arrow
+from harness.task_types.tags import classes_of, kinds_of, to_bio
 
 if TYPE_CHECKING:
-    from harness.job import Job
-    from harness.store import Artefact
+    from harness.run.job import Job
+    from harness.storage.store import Artefact
 
 Cleaner = Callable[[pa.Table], tuple[list[str], list[Any], dict[str, int]]]
 

@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness import metrics
 from harness.api import Examples, HarnessError, Masked, Model, Task, Teacher, words_before
-from harness.results import neighbours
-from harness.results.neighbours import Neighbours
-from harness.results.predictions import masked_in, of_masked, tags_of
 from harness.steps import data
-from harness.tagging import tagging
+from harness.task_types import metrics, neighbours
+from harness.task_types.kept import masked_in, of_masked, tags_of
+from harness.task_types.neighbours import Neighbours
+from harness.task_types.tags import tagging
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from harness.job import Job
+    from harness.run.job import Job
 
 PREDICTIONS = "predictions.safetensors"
 NEIGHBOURS = "neighbours.json"
@@ -33,7 +32,7 @@ def run(job: Job) -> dict[str, Any]:
     """Result: metrics by split; the folder holds the logits by split, each (N, C) float32.
 
     Of tagging, it also holds the tags that the model decided for, (N,) int16; of language modelling, in
-    place of logits, what came of each hidden token (:func:`harness.results.predictions.of_masked`) and the
+    place of logits, what came of each hidden token (:func:`harness.task_types.kept.of_masked`) and the
     nearest neighbours of words, of which the result has some as `neighbours`.
     """
     from safetensors.numpy import load_file, save_file

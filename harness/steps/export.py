@@ -12,13 +12,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from harness.api import Examples, HarnessError, Model, Unsupported, words_before
-from harness.shipping import parity
+from harness.exports import parity
 from harness.steps import data
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from harness.job import Job
+    from harness.run.job import Job
 
 # Scored on the first texts of the test split: so many, or fewer where a model has over a million parameters.
 TEXTS, FEWER, LARGE = 4096, 256, 1_000_000
@@ -27,12 +27,12 @@ TEXTS, FEWER, LARGE = 4096, 256, 1_000_000
 def run(job: Job) -> dict[str, Any]:
     """Result: `exported` and what was found of each of its `forms`, or the `reason` why there is none.
 
-    Of a form: what :func:`harness.shipping.parity.compare` found; its `file_bytes`, and `size_bytes` with all
+    Of a form: what :func:`harness.exports.parity.compare` found; its `file_bytes`, and `size_bytes` with all
     that it needs beside it.
     """
-    from harness.onnx import GRAPH  # also so that the step's key covers how a module is exported
-    from harness.runtime import FORMS, INT8, open_form
-    from harness.shipping.quantise import quantise
+    from harness.exports.onnx import GRAPH  # also so that the step's key covers how a module is exported
+    from harness.exports.quantise import quantise
+    from harness.runtime.forms import FORMS, INT8, open_form
 
     model = job.model()
     try:
@@ -98,7 +98,7 @@ def _outputs(model: Model, examples: Examples) -> parity.Outputs:
 
 def _complete(folder: Path, rejected: dict[str, str]) -> None:
     """Whoever asks for a form that is not there shall read why; plugins may leave the manifest to us."""
-    from harness.runtime import MANIFEST, read_manifest
+    from harness.runtime.forms import MANIFEST, read_manifest
 
     path = folder / MANIFEST
     found = read_manifest(folder) if path.is_file() else {"format": 1}

@@ -18,12 +18,12 @@ import numpy as np
 
 from harness.api import MASK, Examples, Model, Unsupported
 from harness.devices import Slot, cpu_count
-from harness.nn import TorchModel
-from harness.runtime import FORMS, Exported, open_form
+from harness.runtime.forms import FORMS, Exported, open_form
 from harness.steps import clock, cuda, data
+from harness.training.model import TorchModel
 
 if TYPE_CHECKING:
-    from harness.job import Job
+    from harness.run.job import Job
 
 QUERIES = 1000  # texts, at most
 FIRST_S = 1.5  # for single texts on one thread: the number that tables show

@@ -9,7 +9,7 @@ from harness.api import Loss, Student
 from harness.steps import data, targets, transfer
 
 if TYPE_CHECKING:
-    from harness.job import Job
+    from harness.run.job import Job
 
 
 def run(job: Job) -> dict[str, Any]:

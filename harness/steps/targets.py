@@ -13,8 +13,8 @@ from harness.steps.cost import seconds_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from harness.job import Job
-    from harness.store import Artefact
+    from harness.run.job import Job
+    from harness.storage.store import Artefact
 
 _KEPT: dict[str, Any] = {"logits": np.dtype(np.float32), "hidden": np.dtype(np.float16)}
 _NAMES = {"logits": "logits", "hidden": "hidden states"}

@@ -10,7 +10,7 @@ from harness.steps import data
 from harness.steps.cost import seconds_of
 
 if TYPE_CHECKING:
-    from harness.job import Job
+    from harness.run.job import Job
 
 
 def run(job: Job) -> dict[str, Any]:

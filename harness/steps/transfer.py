@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from harness import arrow
 from harness.api import Augmenter, Examples, HarnessError, words_before
 from harness.steps import data
+from harness.storage import arrow
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from harness.job import Job
-    from harness.store import Artefact
+    from harness.run.job import Job
+    from harness.storage.store import Artefact
 
 HELD_OUT = "stands in validation or test"
 

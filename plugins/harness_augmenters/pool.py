@@ -127,7 +127,7 @@ class Unlabelled(harness.Augmenter):
         """The file's texts, memory-mapped where each is a line."""
         import pyarrow as pa
 
-        from harness import arrow
+        from harness.storage import arrow
 
         shown = self.file or f"{self.folder}/{path.name}"
         if not path.name.lower().endswith(LINES):

@@ -14,7 +14,7 @@ from harness.api import HarnessError, Unavailable
 from harness.tracking import Follower, Run, Tracker, measured, parameters, require, results
 
 if TYPE_CHECKING:
-    from harness.results.record import Record
+    pass
 
 _AT_ONCE = 100  # parameters or tags in one call, as the server allows
 _LONGEST = 500  # characters of a parameter or tag, as older servers allow
@@ -65,7 +65,7 @@ class Runs(Follower):
             if found is not None and found.lifecycle_stage == "deleted":
                 raise HarnessError(f"tracker 'mlflow': experiment '{experiment}' is deleted; restore it")
             self.experiment = found.experiment_id if found else self.client.create_experiment(experiment)
-            tags = {"harness.suite": run.suite, "harness.cells": str(len(run.cells))}
+            tags = {"harness.suite.reader": run.suite, "harness.cells": str(len(run.cells))}
             self.parent = self._create(run.suite, tags)
         except MlflowException as error:
             said = " ".join(str(error).split())[:300]
@@ -83,7 +83,7 @@ class Runs(Follower):
                 self._log(nested, *point)
                 self._drawn.add(cell["cell"])
 
-    def finish(self, records: Sequence[Record], interrupted: bool) -> None:
+    def finish(self, records: Sequence[Mapping[str, Any]], interrupted: bool) -> None:
         """See :class:`harness.tracking.Follower`."""
         cells = {cell["cell"]: cell for cell in self.run.cells}
         failed = False
@@ -107,11 +107,11 @@ class Runs(Follower):
             self._runs[cell["cell"]] = self._create(f"{cell['role']} {cell['label']}", tags)
         return self._runs[cell["cell"]]
 
-    def _end(self, record: Record, nested: str) -> None:
+    def _end(self, record: Mapping[str, Any], nested: str) -> None:
         from mlflow.entities import Param, RunTag
 
         if record["cell"] not in self._drawn:  # its model was in the store already
-            for point in record.get("history") or ():  # type: ignore[attr-defined]
+            for point in record.get("history") or ():
                 self._log(nested, *measured(point))
         self._log(nested, 0, results(record))
         provenance = record.get("provenance") or {}
@@ -120,7 +120,7 @@ class Runs(Follower):
             "harness.reason": record.get("reason"),
             "harness.role": record["role"],
             "harness.source": record["task"].get("source"),
-            "harness.fingerprint": record["task"].get("fingerprint"),
+            "harness.plan.fingerprint": record["task"].get("fingerprint"),
             "mlflow.source.git.commit": (provenance.get("git") or "").removesuffix("-dirty"),
             "harness.git": provenance.get("git"),
         }

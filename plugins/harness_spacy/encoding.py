@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.featurise import Tokens
+from harness.featurise.featuriser import Tokens
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import harness
 from harness import Ge, Gt, Interval
-from harness.nn import ClassWeights
+from harness.training.settings import ClassWeights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -166,7 +166,7 @@ class TextcatModel(harness.Model):
         """Logits (N, C) of a corpus that is tokenised."""
         import numpy as np
 
-        from harness.featurise import batches_by_length
+        from harness.featurise.featuriser import batches_by_length
 
         logits = np.empty((len(corpus), len(self.classes)), dtype=np.float32)
         for rows in batches_by_length(corpus.tokens, _SCORED):

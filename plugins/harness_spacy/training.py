@@ -11,7 +11,7 @@ import torch
 from thinc.api import Adam, set_dropout_rate
 
 from harness.api import Batch, Context, Examples, HarnessError, Loss
-from harness.signals import class_weights, row_weights
+from harness.training.outputs import class_weights, row_weights
 from harness_spacy.encoding import encode
 from harness_spacy.textcat import put, taken
 

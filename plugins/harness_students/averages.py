@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harness import HarnessError
-from harness.featurise import Featuriser, Subwords
+from harness.featurise.featuriser import Featuriser, Subwords
 
 _AT_ONCE = 1024  # pieces that go through a transformer together
 

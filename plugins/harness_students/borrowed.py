@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from harness import Context, HarnessError
-from harness.featurise import UNKNOWN, UNKNOWN_NAMES, Featuriser, Subwords
-from harness.nn import TorchModel
+from harness.featurise.featuriser import UNKNOWN, UNKNOWN_NAMES, Featuriser, Subwords
+from harness.training.model import TorchModel
 
 if TYPE_CHECKING:
     from harness_teachers.transformer import FineTuned

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from harness import Context, HarnessError
-from harness.featurise import Subwords, WordSubwords
-from harness.nn import TorchModel
+from harness.featurise.featuriser import Subwords, WordSubwords
+from harness.training.model import TorchModel
 from harness_teachers.finetuning import (
     Classifier,
     TokenClassifier,

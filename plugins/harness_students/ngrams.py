@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from zlib import crc32
 
-from harness.featurise import UNKNOWN, Featuriser, Words
+from harness.featurise.featuriser import UNKNOWN, Featuriser, Words
 
 _WORD, _CHARACTERS = 1, 0  # where the hash starts: the word "in" is not the piece "in" of "thing"
 _STEP = 116_049_371  # from a word to the next; the number is fastText's

@@ -79,7 +79,7 @@ class _Recurrent(Borrower, WordStudent):
             return super().fit(transfer, validation, loss, context)
         import torch
 
-        from harness.nn import TorchModel
+        from harness.training.model import TorchModel
         from harness_students.borrowed import borrow, unknown_of
         from harness_students.recurrence import RecurrentClassifier
 

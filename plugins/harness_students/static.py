@@ -62,7 +62,7 @@ class Static(Borrower, harness.TorchStudent):
         """See :class:`harness.Student`."""
         import torch
 
-        from harness.nn import TorchModel
+        from harness.training.model import TorchModel
         from harness_students.averages import StaticWords, averaged, frequencies, states_of, table_from
         from harness_students.borrowed import borrow
 

@@ -8,7 +8,7 @@ import numpy as np
 
 import harness
 from harness.api import SCORE
-from harness.featurise import Words
+from harness.featurise.featuriser import Words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import harness
 from harness import Ge, Gt, Interval
-from harness.nn import Schedule
+from harness.training.settings import Schedule
 from harness_students.borrower import Borrower
 from harness_teachers.checkpoint import Checkpoint
 from harness_teachers.masked_lm import MaskedLM
@@ -19,7 +19,7 @@ from harness_teachers.transformer import INNER, FineTuned
 if TYPE_CHECKING:
     import torch
 
-    from harness.featurise import Tokens
+    from harness.featurise.featuriser import Tokens
 
 # How many, evenly spread from the first to the last; which, counted from 1; or half of them: every second
 # (as DistilBERT took them), the first or the last. None given: every second of a teacher's, all of others.

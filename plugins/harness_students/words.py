@@ -11,7 +11,7 @@ from harness import Ge, Gt, Interval, MinLen
 if TYPE_CHECKING:
     import torch
 
-    from harness.featurise import Words
+    from harness.featurise.featuriser import Words
 
 _WORTH_A_GPU = 32_000  # products for a word
 _FEWEST = 100  # words that say something of most texts
@@ -59,7 +59,7 @@ class WordStudent(harness.TorchStudent):
             from harness_students.telling import telling
 
             return telling(transfer, self.vocabulary, self.longest)
-        from harness.featurise import Words
+        from harness.featurise.featuriser import Words
 
         return Words.fit(transfer.texts, self.vocabulary, self.longest)
 

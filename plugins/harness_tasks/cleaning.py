@@ -59,7 +59,7 @@ class Cleaning:
         """One table's texts after all steps."""
         import pyarrow as pa
 
-        from harness import arrow
+        from harness.storage import arrow
 
         steps = {name: clean for name, clean in CLEANERS.items() if getattr(self, name)}
         counts = Counter({"texts": table.num_rows, **dict.fromkeys((*steps, *DROPPED), 0)})
@@ -82,7 +82,7 @@ class Cleaning:
 
     def limit(self, train: pa.Table) -> pa.Table:
         """The training texts to use, in their order: those whose hashes are first, wherever they stand."""
-        from harness import arrow
+        from harness.storage import arrow
 
         if not 0 < self.examples < train.num_rows:
             return train

@@ -57,7 +57,7 @@ class TextFile(Cleaning, OwnFiles):
         return {**tables, "train": self.limit(tables["train"])}
 
     def _cleaned(self, path: Path) -> pa.Table:
-        from harness import arrow
+        from harness.storage import arrow
 
         raw = self._texts(path)
         if raw.num_rows == 0:

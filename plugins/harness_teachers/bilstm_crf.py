@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import harness
 from harness import Ge, Gt, Interval
-from harness.nn import Schedule
+from harness.training.settings import Schedule
 from harness_teachers.word_features import ReadsWords
 
 if TYPE_CHECKING:

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from harness import Batch, Context, Examples, Loss
-from harness.featurise import Subwords, Tokens, WordSubwords
-from harness.nn import TorchModel, training_of
-from harness.training import train
+from harness.featurise.featuriser import Subwords, Tokens, WordSubwords
+from harness.training.loop import train
+from harness.training.model import TorchModel
+from harness.training.settings import training_of
 from harness_teachers.folders import CONFIG, Configured, encoder_of, featuriser_of, read_config
 from harness_teachers.states import Watch
 

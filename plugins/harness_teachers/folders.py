@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from harness import HarnessError
-from harness.featurise import MaskedSubwords, Subwords, WordSubwords
-from harness.nn import TorchModel
+from harness.featurise.featuriser import MaskedSubwords, Subwords, WordSubwords
+from harness.training.model import TorchModel
 from harness_teachers.token_types import drop_types
 from harness_teachers.weights import has_tokenizer
 

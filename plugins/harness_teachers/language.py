@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harness import Context, Examples, HarnessError, Model
-from harness.featurise import Featuriser, MaskedSubwords, Subwords, WordSubwords
-from harness.language import LanguageModel
-from harness.nn import TorchModel, training_of
-from harness.training import train
+from harness.featurise.featuriser import Featuriser, MaskedSubwords, Subwords, WordSubwords
+from harness.training.language_model import LanguageModel
+from harness.training.loop import train
+from harness.training.model import TorchModel
+from harness.training.settings import training_of
 from harness_teachers import wordpiece
 from harness_teachers.finetuning import GoldLabels
 from harness_teachers.folders import CONFIG, Configured, featuriser_of, loaded, positions, read_config

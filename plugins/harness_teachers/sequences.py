@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from harness import Context, Examples
-from harness.featurise import WordTokens
-from harness.nn import TorchModel, training_of
-from harness.training import predict, train
+from harness.featurise.featuriser import WordTokens
+from harness.training.inference import predict
+from harness.training.loop import train
+from harness.training.model import TorchModel
+from harness.training.settings import training_of
 from harness_teachers.crf import SequenceLikelihood, padded
 from harness_teachers.taggers import BiLstm, CrfTagger, WordVectors
 from harness_teachers.word_features import CHARACTERS
@@ -73,12 +75,12 @@ class SequenceModel(TorchModel):
         """See :class:`harness.Model`: the graph gives emissions, and the CRF's scores stand beside it."""
         assert isinstance(self.module, CrfTagger)
         crf = self.module.crf
-        # By name, as in harness.nn: how it is exported changes no model.
-        import_module("harness.onnx").export_module(
+        # By name, as in harness.training.model: how it is exported changes no model.
+        import_module("harness.exports.onnx").export_module(
             _Emissions(self.module).eval(), self.featuriser, self.classes, folder
         )
         scores = (each.detach().cpu().numpy() for each in (crf.transitions, crf.start, crf.end))
-        import_module("harness.chain").Chain(*scores).write(folder)
+        import_module("harness.runtime.chain").Chain(*scores).write(folder)
 
 
 class _Emissions(nn.Module):

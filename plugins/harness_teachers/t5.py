@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 import harness
 from harness import Ge, Gt, Interval
-from harness.nn import ClassWeights, Schedule
+from harness.training.settings import ClassWeights, Schedule
 from harness_teachers.transformer import Transformer
 
 By = Literal["label-tokens", "encoder"]

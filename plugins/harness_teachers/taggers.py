@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from harness.featurise import PADDING, UNKNOWN
+from harness.featurise.featuriser import PADDING, UNKNOWN
 from harness_teachers.crf import Crf
 from harness_teachers.word_features import CHARACTERS, FORM
 

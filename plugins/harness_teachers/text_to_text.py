@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from harness import Context, Examples, HarnessError
 from harness.api import PAIR_SEPARATOR
-from harness.featurise import Featuriser, Subwords
-from harness.nn import training_of
-from harness.training import train
+from harness.featurise.featuriser import Featuriser, Subwords
+from harness.training.loop import train
+from harness.training.settings import training_of
 from harness_teachers.finetuning import Classifier, GoldLabels
 from harness_teachers.folders import CONFIG, Configured, check_loaded, featuriser_of, read_config
 
@@ -36,7 +36,7 @@ class PrefixedSubwords(Subwords):
         self.second = second
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """See :class:`harness.featurise.Featuriser`."""
+        """See :class:`harness.featurise.featuriser.Featuriser`."""
         if self.second:
             texts = [text.replace(PAIR_SEPARATOR, f" {self.second}", 1) for text in texts]
         return super().encode([self.prefix + text for text in texts])
@@ -46,12 +46,12 @@ class PrefixedSubwords(Subwords):
         return super().encode([name])[0]
 
     def state(self) -> dict[str, Any]:
-        """See :class:`harness.featurise.Featuriser`."""
+        """See :class:`harness.featurise.featuriser.Featuriser`."""
         return {**super().state(), "prefix": self.prefix, "second": self.second}
 
     @classmethod
     def restore(cls, state: dict[str, Any]) -> PrefixedSubwords:
-        """See :class:`harness.featurise.Featuriser`."""
+        """See :class:`harness.featurise.featuriser.Featuriser`."""
         plain = Subwords.restore(state)
         return cls(plain.tokenizer, plain.longest, plain.padding, state["prefix"], state["second"])
 

@@ -10,7 +10,7 @@ from zlib import crc32
 
 from harness import Gt, Interval
 from harness.api import Examples
-from harness.featurise import PADDING, UNKNOWN, Featuriser
+from harness.featurise.featuriser import PADDING, UNKNOWN, Featuriser
 
 FORM, PREFIX, SUFFIX, SHAPE, CHARACTERS = range(5)  # places of a word's ids; all characters come last
 _AFFIX = 3  # characters

@@ -13,7 +13,7 @@ from harness.api import HarnessError
 from harness.tracking import Follower, Run, Tracker, measured, parameters, require, results
 
 if TYPE_CHECKING:
-    from harness.results.record import Record
+    pass
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class EventFiles(Follower):
                 if name in self._open:
                     self._open.pop(name).close()
 
-    def finish(self, records: Sequence[Record], interrupted: bool) -> None:
+    def finish(self, records: Sequence[Mapping[str, Any]], interrupted: bool) -> None:
         """See :class:`harness.tracking.Follower`."""
         for curves in self._open.values():
             curves.close()
@@ -75,7 +75,7 @@ class EventFiles(Follower):
             name = name_of(labels[record["cell"]])
             curves = _Curves(self.folder / name, anew=name not in self._drawn)
             if name not in self._drawn:  # its model was in the store already
-                for point in record.get("history") or ():  # type: ignore[attr-defined]
+                for point in record.get("history") or ():
                     curves.add(*measured(point))
             curves.result(parameters(record), results(record))
             curves.close()

@@ -178,7 +178,7 @@ def ours(options: argparse.Namespace) -> dict[str, Any]:
     import harness_teachers.finetuning as finetuning
     from harness import Examples
     from harness.devices import precision, slots
-    from harness.tiny import CheckContext
+    from harness.testing.tiny import CheckContext
     from harness_teachers.transformer import MiniLM
 
     torch.set_num_threads(options.threads)

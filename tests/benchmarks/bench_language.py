@@ -69,7 +69,7 @@ def main() -> None:
 
 def made_up(texts: int) -> Any:
     """Random ids of texts as long as tweets: 8 to 40 tokens with the two around them."""
-    from harness.tokens import MaskedTokens
+    from harness.featurise.tokens import MaskedTokens
 
     generator = np.random.default_rng(SEED)
     lengths = np.clip(generator.poisson(18, texts), 8, 40)
@@ -103,8 +103,9 @@ def ours(tokens: Any, precision: Any) -> None:
     from torch import Tensor, nn
 
     from harness.api import Examples
-    from harness.tiny import CheckContext
-    from harness.training import Training, train
+    from harness.testing.tiny import CheckContext
+    from harness.training.loop import train
+    from harness.training.settings import Training
     from harness_losses import CrossEntropy
 
     class Masked(nn.Module):
@@ -151,7 +152,7 @@ def loop(tokens: Any, precision: str, marked: bool) -> None:
 
 def batches(tokens: Any, sorted_by_length: bool) -> Iterator[Any]:
     """One epoch of rows."""
-    from harness.training import training_batches
+    from harness.training.loop import training_batches
 
     generator = np.random.default_rng(SEED)
     if sorted_by_length:

@@ -44,7 +44,7 @@ def by_hand(train: list[str], classes: int) -> Ask:
     import onnxruntime
     from onnx import TensorProto, helper, numpy_helper
 
-    from harness.featurise import Words
+    from harness.featurise.featuriser import Words
 
     words = Words.fit(train, 5000)
     draw = np.random.default_rng(0)
@@ -86,10 +86,10 @@ def models(train: list[str], classes: tuple[str, ...], folder: Path) -> dict[str
     import torch
 
     from harness.api import Examples
-    from harness.nn import TorchModel
-    from harness.runtime import FORMS, load
-    from harness.shipping.quantise import quantise
-    from harness.testing import CheckContext
+    from harness.exports.quantise import quantise
+    from harness.runtime.forms import FORMS, load
+    from harness.testing.checks import CheckContext
+    from harness.training.model import TorchModel
     from harness_students.words import Cnn, Mlp
     from harness_teachers.transformer import MiniLM
 

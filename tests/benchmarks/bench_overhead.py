@@ -127,7 +127,9 @@ temperature = {{ sweep = {sweep} }}
 PLANNING = """
 import sys, time
 from pathlib import Path
-from harness import catalog, plan, suite
+from harness import catalog
+from harness.plan import planner as plan
+from harness.suite import reader as suite
 loaded = catalog.load()
 clock, cpu = time.perf_counter(), time.process_time()
 built = plan.build(suite.load(Path(sys.argv[1]), loaded), loaded, source="sample")

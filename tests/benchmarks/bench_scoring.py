@@ -50,8 +50,8 @@ def measure(count: int, folder: Path) -> dict[str, float]:
 
     from harness import catalog
     from harness.api import Examples
-    from harness.runtime import open_form
-    from harness.tiny import CheckContext
+    from harness.runtime.forms import open_form
+    from harness.testing.tiny import CheckContext
 
     torch.set_num_threads(1)
     found = catalog.load()
@@ -73,7 +73,7 @@ def measure(count: int, folder: Path) -> dict[str, float]:
 
     def at_once(predict: Callable[[list[str]], object]) -> None:
         with (
-            mock.patch("harness.training.ids_at_once", lambda device: LARGE),
+            mock.patch("harness.training.loop.ids_at_once", lambda device: LARGE),
             mock.patch.object(graph, "_at_once", LARGE),
         ):
             predict(texts)

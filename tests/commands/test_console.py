@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.commands.console import duration
+from harness.wording import duration
 
 
 @pytest.mark.parametrize(

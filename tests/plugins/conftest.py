@@ -10,7 +10,7 @@ import pretrained
 import pytest
 import translators
 
-from harness.tiny import CheckContext
+from harness.testing.tiny import CheckContext
 
 
 @pytest.fixture(autouse=True)

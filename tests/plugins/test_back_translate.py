@@ -13,8 +13,8 @@ import translators
 
 import harness
 from harness.api import PAIR_SEPARATOR, Examples
-from harness.testing import check_augmenter
-from harness.tiny import CheckContext
+from harness.testing.checks import check_augmenter
+from harness.testing.tiny import CheckContext
 from harness_augmenters import translate
 from harness_augmenters.blocks import Transform
 from harness_augmenters.combine import Chain, Mix

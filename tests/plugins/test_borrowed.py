@@ -16,10 +16,10 @@ from torch import nn
 
 from harness import HarnessError, catalog
 from harness.api import Parameters
-from harness.nn import TorchModel, count_parameters
-from harness.onnx import OnnxModel
+from harness.exports.onnx import OnnxModel
 from harness.parameters import ParameterErrors
-from harness.tiny import ODD_TEXTS, CheckContext, FromLabels, FromLogits, tiny_examples
+from harness.testing.tiny import ODD_TEXTS, CheckContext, FromLabels, FromLogits, tiny_examples
+from harness.training.model import TorchModel, count_parameters
 from harness_students.recurrence import RecurrentClassifier, Shape
 from harness_students.recurrent import BiLstm, Gru, Lstm
 from harness_teachers.pupil import Pupil

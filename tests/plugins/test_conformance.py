@@ -17,8 +17,8 @@ import harness
 from harness import catalog
 from harness.api import Component
 from harness.catalog import Entry
-from harness.testing import check_basics, check_component, check_imports, check_task
-from harness.tiny import ODD_TEXTS, tiny_examples
+from harness.testing.checks import check_basics, check_component, check_imports, check_task
+from harness.testing.tiny import ODD_TEXTS, tiny_examples
 from harness_students.transformer import TransformerStudent
 from harness_teachers.transformer import MiniLM, Transformer
 

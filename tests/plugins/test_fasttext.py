@@ -13,8 +13,8 @@ import torch
 
 from harness import catalog
 from harness.api import Examples
-from harness.featurise import Featuriser
-from harness.testing import check_component, check_imports
+from harness.featurise.featuriser import Featuriser
+from harness.testing.checks import check_component, check_imports
 from harness_students.fasttext import FastText
 from harness_students.ngrams import HashedNgrams
 

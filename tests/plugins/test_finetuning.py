@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from harness import HarnessError, Unavailable
-from harness.featurise import Subwords
-from harness.nn import TorchModel, training_of
-from harness.tiny import ODD_TEXTS, CheckContext, tiny_examples
+from harness.featurise.featuriser import Subwords
+from harness.testing.tiny import ODD_TEXTS, CheckContext, tiny_examples
+from harness.training.model import TorchModel
+from harness.training.settings import training_of
 from harness_teachers import finetuning, folders
 from harness_teachers.finetuning import Classifier, GoldLabels
 from harness_teachers.transformer import MiniLM, Transformer
@@ -219,7 +220,7 @@ def test_the_whole_table_is_trained_where_rows_cannot_be_told(
 ) -> None:
     from transformers import AutoModel
 
-    from harness.featurise import Tokens
+    from harness.featurise.featuriser import Tokens
 
     encoder = AutoModel.from_pretrained(folder_of("bert"))
     full = encoder.get_input_embeddings()

@@ -10,18 +10,20 @@ import numpy as np
 import pytest
 from components import Inline, plan_of
 
-from harness import catalog, report
-from harness.report.language import nearest_words
-from harness.report.page import _cards
-from harness.report.sections import sections
+from harness import catalog
+from harness.report.html import write as report
+from harness.report.html.language import nearest_words
+from harness.report.html.page import _cards
+from harness.report.html.sections import sections
+from harness.report.leaderboard import to_markdown
 from harness.results import predictions
+from harness.results.board import build
 from harness.results.collect import collect
-from harness.results.leaderboard import to_markdown
-from harness.results.ranking import Row, build
+from harness.results.ranking import Row
 from harness.results.record import check
-from harness.runner import run
-from harness.store import Store
-from harness.writing import dumps
+from harness.run.runner import run
+from harness.storage.files import dumps
+from harness.storage.store import Store
 
 TEXT = "ann may sun rain snow wind today here much like so in is said she"
 SUITE = """

@@ -19,14 +19,14 @@ import pytest
 import torch
 
 from harness.api import Unsupported
-from harness.language import LanguageModel
-from harness.onnx import OnnxModel
-from harness.runtime import load
-from harness.shipping.answering import as_tsv, told
-from harness.shipping.parity import compare_language, is_same, too_much_lost
-from harness.shipping.quantise import quantise
-from harness.shipping.streaming import answers
-from harness.tiny import HIDDEN, CheckContext, FromLabels, tiny_examples
+from harness.exports.onnx import OnnxModel
+from harness.exports.parity import compare_language, is_same, too_much_lost
+from harness.exports.quantise import quantise
+from harness.runtime.answers import as_tsv, told
+from harness.runtime.forms import load
+from harness.runtime.streaming import answers
+from harness.testing.tiny import HIDDEN, CheckContext, FromLabels, tiny_examples
+from harness.training.language_model import LanguageModel
 from harness_students.transformer import TransformerStudent
 from harness_students.words import Mlp
 from harness_teachers.masked_lm import MaskedLM

@@ -14,8 +14,8 @@ import torch
 
 import harness
 from harness import HarnessError, catalog
-from harness.nn import TorchModel
-from harness.tiny import HIDDEN, TAGS, CheckContext, FromLabels, tiny_examples
+from harness.testing.tiny import HIDDEN, TAGS, CheckContext, FromLabels, tiny_examples
+from harness.training.model import TorchModel
 from harness_losses.labels import CrossEntropy
 from harness_losses.soft import SoftTargets
 from harness_losses.states import HiddenMse

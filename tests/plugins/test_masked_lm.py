@@ -19,9 +19,9 @@ import torch
 import transformers
 
 from harness import Examples, HarnessError, catalog
-from harness.featurise import MaskedSubwords
-from harness.metrics import language_modelling
-from harness.tiny import HIDDEN, CheckContext, tiny_examples
+from harness.featurise.featuriser import MaskedSubwords
+from harness.task_types.metrics import language_modelling
+from harness.testing.tiny import HIDDEN, CheckContext, tiny_examples
 from harness_teachers import language, wordpiece
 from harness_teachers.language import MaskedLanguageModel, pretrained_language_model
 from harness_teachers.masked_lm import MaskedLM

@@ -11,7 +11,7 @@ import pytest
 from components import SUITE, Home
 
 from harness import HarnessError, Unavailable
-from harness.testing import check_component, check_imports
+from harness.testing.checks import check_component, check_imports
 from harness.tracking import Run
 from harness_mlflow.runs import MLflow
 
@@ -78,7 +78,7 @@ def test_every_cell_is_a_run_within_that_of_the_suite(ran: Home) -> None:
         assert run.info.status == ("FINISHED" if record["status"] == "ok" else "FAILED")
         assert run.data.tags["harness.status"] == record["status"]
         assert run.data.tags["harness.role"] == record["role"]
-        assert run.data.tags["harness.fingerprint"] == record["task"]["fingerprint"]
+        assert run.data.tags["harness.plan.fingerprint"] == record["task"]["fingerprint"]
         assert run.data.tags.get("harness.git") == record["provenance"]["git"]
         assert run.data.params["seed"] == "0"
         if record["student"] is not None:

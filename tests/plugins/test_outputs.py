@@ -11,7 +11,7 @@ import transformers
 from torch import Tensor, nn
 
 from harness import HarnessError
-from harness.tiny import CheckContext, tiny_examples
+from harness.testing.tiny import CheckContext, tiny_examples
 from harness_students.fasttext import FastText
 from harness_students.recurrent import BiGru, Lstm
 from harness_students.words import Cnn, Mlp

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from harness.api import PAIR_SEPARATOR, Batch, Examples, HarnessError
-from harness.featurise import Featuriser, Subwords, Words
-from harness.onnx import OnnxModel
-from harness.tiny import CheckContext, tiny_examples
+from harness.exports.onnx import OnnxModel
+from harness.featurise.featuriser import Featuriser, Subwords, Words
+from harness.testing.tiny import CheckContext, tiny_examples
 from harness_augmenters.combine import Chain
 from harness_augmenters.pos import PartOfSpeechReplace
 from harness_augmenters.spans import NGram, Sentence

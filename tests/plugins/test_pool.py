@@ -17,7 +17,7 @@ from pyarrow import parquet
 
 import harness
 from harness.api import Examples
-from harness.tiny import CheckContext
+from harness.testing.tiny import CheckContext
 from harness_augmenters.combine import Chain, Mix
 from harness_augmenters.pool import Unlabelled
 from harness_augmenters.spans import NGram

@@ -13,7 +13,7 @@ from pyarrow import parquet
 
 from harness.api import HarnessError, Unavailable
 from harness.catalog import load
-from harness.suite import parse
+from harness.suite.reader import parse
 from harness_tasks.file import File
 from harness_tasks.hub import Hub
 from harness_tasks.regression import BINS, FileRegression, HubRegression, carve_scored, numbers

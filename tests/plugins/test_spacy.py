@@ -18,7 +18,7 @@ from thinc.api import Adam, set_dropout_rate
 
 import harness
 from harness.api import Batch, Examples, Loss
-from harness.tiny import CheckContext, FromLabels, FromLogits, tiny_examples
+from harness.testing.tiny import CheckContext, FromLabels, FromLogits, tiny_examples
 from harness_losses.labels import CrossEntropy
 from harness_losses.regression import MeanSquaredErrorOfProbabilities
 from harness_losses.soft import SoftTargets

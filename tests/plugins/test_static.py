@@ -16,7 +16,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from harness import HarnessError
 from harness.api import Parameters
-from harness.tiny import ODD_TEXTS, CheckContext, FromLabels, FromLogits, tiny_examples
+from harness.testing.tiny import ODD_TEXTS, CheckContext, FromLabels, FromLogits, tiny_examples
 from harness_students.recurrent import TangBiLstm
 from harness_students.static import Static
 from harness_students.words import Mlp

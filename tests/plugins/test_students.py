@@ -16,11 +16,11 @@ from torch import nn
 from harness import HarnessError
 from harness.api import Examples, Parameters
 from harness.catalog import load
-from harness.featurise import Words
-from harness.nn import TorchModel, count_parameters
-from harness.plan import build
-from harness.suite import parse
-from harness.tiny import ODD_TEXTS, CheckContext, FromLabels, FromLogits, tiny_examples
+from harness.featurise.featuriser import Words
+from harness.plan.planner import build
+from harness.suite.reader import parse
+from harness.testing.tiny import ODD_TEXTS, CheckContext, FromLabels, FromLogits, tiny_examples
+from harness.training.model import TorchModel, count_parameters
 from harness_students.linear import TfidfLogreg, TfidfModel
 from harness_students.modules import AveragedWords, Convolutions
 from harness_students.recurrent import BiGru, BiLstm, TangBiLstm

@@ -14,7 +14,7 @@ import torch
 
 from harness import HarnessError
 from harness.api import PAIR_SEPARATOR, Examples
-from harness.tiny import CheckContext, tiny_examples
+from harness.testing.tiny import CheckContext, tiny_examples
 from harness_teachers.t5 import T5
 
 Folder = Callable[[str], Path]

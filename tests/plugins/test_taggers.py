@@ -13,12 +13,12 @@ import torch
 from tiny_taggers import SIZES
 
 from harness.api import Examples, words_before
-from harness.featurise import Featuriser, WordTokens
-from harness.nn import TorchModel
-from harness.onnx import export_module
-from harness.tagging import tagging
-from harness.tiny import CheckContext, FromLabels, FromLogits
-from harness.training import predict
+from harness.exports.onnx import export_module
+from harness.featurise.featuriser import Featuriser, WordTokens
+from harness.task_types.tags import tagging
+from harness.testing.tiny import CheckContext, FromLabels, FromLogits
+from harness.training.inference import predict
+from harness.training.model import TorchModel
 from harness_students.taggers import BiLstmTagger, CnnTagger
 from harness_teachers.bilstm_crf import BiLstmCrf
 from harness_teachers.sequences import SequenceModel

@@ -14,10 +14,10 @@ from tiny_taggers import SIZES
 import harness
 from harness.api import Component
 from harness.devices import Slot
-from harness.job import perform
-from harness.plan import Step
+from harness.plan.planner import Step
+from harness.run.job import perform
 from harness.steps import targets
-from harness.store import Artefact, Store
+from harness.storage.store import Artefact, Store
 from harness_losses.soft import SoftTargets
 from harness_students.taggers import BiLstmTagger
 from harness_students.transformer import TransformerStudent

@@ -17,12 +17,12 @@ import torch
 from tiny_taggers import SIZES
 
 from harness.api import Examples, Model, Unsupported
-from harness.chain import FILE as CHAIN
-from harness.chain import Chain
-from harness.onnx import OnnxModel
-from harness.runtime import load
-from harness.shipping.quantise import quantise
-from harness.tiny import TAGS, CheckContext, FromLabels, tiny_examples
+from harness.exports.onnx import OnnxModel
+from harness.exports.quantise import quantise
+from harness.runtime.chain import FILE as CHAIN
+from harness.runtime.chain import Chain
+from harness.runtime.forms import load
+from harness.testing.tiny import TAGS, CheckContext, FromLabels, tiny_examples
 from harness_students.taggers import BiLstmTagger, CnnTagger
 from harness_students.transformer import TransformerStudent
 from harness_teachers.bilstm_crf import BiLstmCrf
@@ -191,7 +191,7 @@ def test_it_tags_without_torch(make: Callable[[str], Model], tmp_path: Path) -> 
     model = make("bilstm-crf")
     model.export(tmp_path)
     code = (
-        "import sys, json\nfrom pathlib import Path\nfrom harness.runtime import load\n"
+        "import sys, json\nfrom pathlib import Path\nfrom harness.runtime.forms import load\n"
         "print(json.dumps(load(Path(sys.argv[1])).tags('I saw Black Sea')))\n"
         "sys.exit('torch' in sys.modules)"
     )

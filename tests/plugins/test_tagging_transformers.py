@@ -18,10 +18,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
 from harness import Batch, HarnessError, Loss, Unavailable
 from harness.api import MASK, Examples
-from harness.featurise import Featuriser, WordSubwords, WordTokens
-from harness.nn import TorchModel
-from harness.onnx import export_module
-from harness.tiny import CheckContext, FromLabels, FromLogits, FromStates
+from harness.exports.onnx import export_module
+from harness.featurise.featuriser import Featuriser, WordSubwords, WordTokens
+from harness.testing.tiny import CheckContext, FromLabels, FromLogits, FromStates
+from harness.training.model import TorchModel
 from harness_students.transformer import TransformerStudent
 from harness_teachers import finetuning, folders
 from harness_teachers.finetuning import TokenClassifier

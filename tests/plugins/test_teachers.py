@@ -23,8 +23,8 @@ from safetensors.torch import load_file
 import harness
 from harness import catalog
 from harness.parameters import ParameterErrors
-from harness.testing import check_component, check_imports
-from harness.tiny import ODD_TEXTS, CheckContext, tiny_examples
+from harness.testing.checks import check_component, check_imports
+from harness.testing.tiny import ODD_TEXTS, CheckContext, tiny_examples
 from harness_losses.labels import CrossEntropy
 from harness_losses.soft import SoftTargets
 from harness_students.linear import TfidfLogreg
@@ -385,7 +385,7 @@ def test_checkpoint_is_used_as_it_is(bert: Path, context: CheckContext, tmp_path
 
 
 def test_checkpoint_exports_and_loads(bert: Path, context: CheckContext, tmp_path: Path) -> None:
-    from harness.onnx import OnnxModel
+    from harness.exports.onnx import OnnxModel
 
     teacher = Checkpoint(model=str(bert))
     train, validation = tiny_examples(2)  # of its three labels the task lacks one

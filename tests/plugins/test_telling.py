@@ -11,9 +11,9 @@ from scipy.stats import norm, power_divergence
 
 import harness
 from harness.api import SCORE, Examples
-from harness.featurise import Words
-from harness.testing import CheckContext
-from harness.tiny import FromLogits, tiny_examples
+from harness.featurise.featuriser import Words
+from harness.testing.checks import CheckContext
+from harness.testing.tiny import FromLogits, tiny_examples
 from harness_students.telling import telling
 from harness_students.words import Cnn, Mlp
 

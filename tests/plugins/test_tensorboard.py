@@ -10,7 +10,7 @@ import pytest
 from components import SUITE, Home
 
 from harness import HarnessError
-from harness.testing import check_component, check_imports
+from harness.testing.checks import check_component, check_imports
 from harness.tracking import Run
 from harness_tensorboard.events import TensorBoard, name_of
 

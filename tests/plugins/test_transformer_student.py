@@ -15,11 +15,12 @@ import pytest
 import torch
 
 import harness
-from harness import HarnessError, catalog, plan
-from harness.nn import TorchModel
-from harness.onnx import OnnxModel
-from harness.suite import load as read_suite
-from harness.tiny import ODD_TEXTS, CheckContext, tiny_examples
+from harness import HarnessError, catalog
+from harness.exports.onnx import OnnxModel
+from harness.plan import planner as plan
+from harness.suite.reader import load as read_suite
+from harness.testing.tiny import ODD_TEXTS, CheckContext, tiny_examples
+from harness.training.model import TorchModel
 from harness_losses.attention import Attention, Relations
 from harness_losses.labels import CrossEntropy
 from harness_losses.soft import SoftTargets

@@ -11,7 +11,7 @@ import pytest
 from opening import Browser
 from reporting import Results, hostile
 
-from harness import report
+from harness.report.html import write as report
 from harness.results.record import write as write_records
 
 # No window, no sandbox (as root there is none), and nothing that the browser does on its own account.
@@ -59,7 +59,7 @@ def hostile_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
     """A Chromium without a window."""
-    from harness.report.svg import browser
+    from harness.report.html.svg import browser
 
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     path = browser()

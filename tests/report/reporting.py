@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from harness.results import record
+from harness.results.board import Leaderboard, build
 from harness.results.predictions import Prediction
-from harness.results.ranking import Leaderboard, build
 from harness.results.record import Record
 
 CLASSES = ("anger", "joy", "love")
@@ -54,7 +54,7 @@ def answers(right: int, classes: tuple[str, ...] = CLASSES) -> Prediction:
 
 
 def _metrics(one: Prediction) -> dict[str, Any]:
-    from harness.metrics import classification
+    from harness.task_types.metrics import classification
 
     logits = np.where(np.arange(len(one.classes)) == one.predicted[:, None], 2.0, 0.0)
     return classification(one.gold, logits, one.classes)

@@ -12,13 +12,13 @@ import pytest
 from components import SUITE, Home, Inline, installed, perform_in, plan_of
 
 from harness import catalog
-from harness.plan import Cell, Plan
+from harness.plan.planner import Cell, Plan
 from harness.results import record
 from harness.results.collect import collect, verdict
 from harness.results.record import Record
-from harness.runner import prepare, run
-from harness.schedule import Outcome, Schedule
-from harness.store import Artefact, Store
+from harness.run.runner import prepare, run
+from harness.run.schedule import Outcome, Schedule
+from harness.storage.store import Artefact, Store
 
 FULL = SUITE.replace("latency = false", "").replace("size = { sweep = [1, 2] }", "")
 MIXED = FULL.replace(

@@ -13,11 +13,12 @@ from test_intervals import COUNT, answers, scored
 from test_leaderboard import latency, make, part
 
 from harness.api import HarnessError
-from harness.results import compare, leaderboard
+from harness.report import leaderboard
+from harness.report.comparison import describe, to_json, to_rich
+from harness.results import compare
+from harness.results.board import build
 from harness.results.compare import Comparison, Pair, Results, load, lower_is_better, sets
-from harness.results.comparison import describe, to_json, to_rich
 from harness.results.predictions import Prediction
-from harness.results.ranking import build
 from harness.results.record import Record
 from harness.results.statistics import estimate, holm, welch
 

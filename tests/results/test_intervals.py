@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 from test_leaderboard import column, make, part, terminal
 
-from harness.results import leaderboard, predictions
-from harness.results.leaderboard import to_csv, to_json, to_markdown
+from harness.report import leaderboard
+from harness.report.leaderboard import to_csv, to_json, to_markdown
+from harness.results import predictions
+from harness.results.board import build, of_run
 from harness.results.predictions import Prediction
-from harness.results.ranking import Row, Table, build, of_run
+from harness.results.ranking import Row, Table
 from harness.results.record import Record
 from harness.results.statistics import estimate, holm, holm_pairs
 

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from components import SUITE, Home, Inline, plan_of
 
-from harness import catalog, metrics
+from harness import catalog
 from harness.api import HarnessError
 from harness.results import predictions
 from harness.results.collect import collect
 from harness.results.predictions import FILE, Prediction
 from harness.results.record import Record
-from harness.runner import run
-from harness.store import Store
+from harness.run.runner import run
+from harness.storage.store import Store
+from harness.task_types import metrics
 
 CLASSES = ("anger", "fear", "joy", "love", "sadness", "surprise")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.catalog import DISTRIBUTION
+from harness.hookspecs import DISTRIBUTION
 from harness.results import provenance
 
 

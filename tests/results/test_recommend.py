@@ -12,11 +12,11 @@ from test_intervals import COUNT, scored
 from test_leaderboard import latency, make, part
 
 from harness.api import HarnessError
-from harness.results.advice import Advice, sentences, to_rich
+from harness.report.advice import sentences, to_rich
+from harness.results.board import build
 from harness.results.compare import Results
 from harness.results.predictions import Prediction
-from harness.results.ranking import build
-from harness.results.recommend import Limits, recommend
+from harness.results.recommend import Advice, Limits, recommend
 from harness.results.record import Record
 from harness.results.statistics import estimate
 

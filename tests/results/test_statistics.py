@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from harness import metrics
 from harness.api import HarnessError
 from harness.results.predictions import Prediction
 from harness.results.ranking import Stat
 from harness.results.statistics import Estimates, estimate, holm, holm_pairs, mcnemar, metrics_of, welch
+from harness.task_types import metrics
 
 CLASSES = ("a", "b", "c", "d")
 

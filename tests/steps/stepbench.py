@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 import harness
 from harness.api import Component, Context, Examples, Model, Parameters
 from harness.devices import Slot
-from harness.job import perform
-from harness.plan import Step
-from harness.store import Artefact, Store
+from harness.plan.planner import Step
+from harness.run.job import perform
+from harness.storage.store import Artefact, Store
 
 Rows = Sequence[tuple[str | None, str | None]]
 Outputs = Callable[[Sequence[str]], Any]

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from harness.api import Unsupported
-from harness.featurise import Words
-from harness.nn import TorchModel
+from harness.featurise.featuriser import Words
 from harness.steps.cuda import STEP, GraphedModel, kernels_ms, padded
-from harness.testing import CheckContext
+from harness.testing.checks import CheckContext
+from harness.training.model import TorchModel
 from harness_students.modules import Convolutions
 
 WORDS = Words(["sun", "rain", "wind"], 64)
@@ -76,7 +76,7 @@ def test_what_graphs_are_not_for_is_refused_before_any_capture(kind: str, tmp_pa
         from tokenizers import Tokenizer
         from tokenizers.models import WordLevel
 
-        from harness.featurise import MaskedSubwords
+        from harness.featurise.featuriser import MaskedSubwords
 
         tokenizer = Tokenizer(WordLevel({"[PAD]": 0, "[MASK]": 1, "sun": 2}, "[PAD]"))
         reads = MaskedSubwords(tokenizer, 8, 0, 1)

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pytest
 from stepbench import Bench, Given, Rows, Scored, table
 
-from harness import arrow
 from harness.api import HarnessError
 from harness.steps import data
+from harness.storage import arrow
 
 TRAIN: Rows = [("b text", "yes"), ("a text", "no"), ("Ünïcode 🙂", "yes"), ("more", "maybe")]
 TEST: Rows = [("one", "no"), ("two", "maybe")]

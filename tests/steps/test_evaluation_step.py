@@ -12,8 +12,8 @@ from stepbench import Bench, Given, Repeater, Scored, Speaker
 
 from harness.api import HarnessError
 from harness.steps.evaluation import PREDICTIONS
-from harness.store import Artefact
-from harness.tiny import FromLabels
+from harness.storage.store import Artefact
+from harness.testing.tiny import FromLabels
 
 TRAIN = [("no", "bad"), ("yes", "good")]
 VALIDATION = [("yes", "good"), ("no", "bad")]

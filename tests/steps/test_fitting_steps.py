@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from stepbench import Bench, Makes, Repeater, Says, Speaker, Team
 
-from harness.tiny import FromLabels, FromLogits
+from harness.testing.tiny import FromLabels, FromLogits
 
 ROWS = [("a", "x"), ("bb", "y"), ("ccc", "x")]
 COUNTED = {"total": 7, "trainable": 5, "embedding": 2}

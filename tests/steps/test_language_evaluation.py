@@ -16,8 +16,8 @@ from stepbench import Bench, Given, Repeater, Says, Speaker
 from harness.api import Context, HarnessError, Masked, Model
 from harness.results import predictions
 from harness.steps.evaluation import NEIGHBOURS, PREDICTIONS
-from harness.store import Artefact
-from harness.tiny import FromLabels
+from harness.storage.store import Artefact
+from harness.testing.tiny import FromLabels
 
 TEXTS = ["cat dog sun", "dog cat sky moon", "cat sun moon", "cat"]
 WORDS = ("cat", "dog", "moon", "sun", "sky")  # by how often they stand there, then by the alphabet
@@ -162,7 +162,7 @@ def test_neighbours_of_the_teacher_and_of_what_it_was_before(bench: Bench) -> No
 
 
 def test_only_the_nearest_count(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.results.neighbours.nearest.__defaults__", (1,))
+    monkeypatch.setattr("harness.task_types.neighbours.nearest.__defaults__", (1,))
     source = corpus(bench)
     teacher = taught(bench, source, Tuned(knows(*[0.5] * 4), Tells))
     # Before: cat-moon, dog-sun, moon-cat, sun-dog, sky-sun.

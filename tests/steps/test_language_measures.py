@@ -12,7 +12,7 @@ from stepbench import Bench, Given, Speaker
 
 from harness.api import MASK
 from harness.devices import cpu_count
-from harness.runtime import load
+from harness.runtime.forms import load
 from harness.steps import clock
 from harness_teachers.masked_lm import MaskedLM
 

@@ -13,11 +13,11 @@ from stepbench import Bench, Says, Scored, Speaker
 
 from harness.api import HarnessError, Unsupported
 from harness.devices import cpu_count
-from harness.featurise import Words
-from harness.runtime import FORMS, load
+from harness.featurise.featuriser import Words
+from harness.runtime.forms import FORMS, load
 from harness.steps import clock, latency
-from harness.store import Artefact
-from harness.tiny import FromLabels
+from harness.storage.store import Artefact
+from harness.testing.tiny import FromLabels
 from harness_students.words import Mlp
 
 ROWS = [("sun today", "good"), ("rain today", "bad"), ("wind", "bad"), ("sun sun", "good")]
@@ -48,7 +48,7 @@ def constant(*logits: float) -> Any:
     def write(folder: Path) -> None:
         import torch
 
-        from harness.onnx import export_module
+        from harness.exports.onnx import export_module
         from harness_students.modules import AveragedWords
 
         module = AveragedWords(5, 2, 0, len(logits), 0.0, 1.0)
@@ -121,7 +121,7 @@ def test_int8_may_not_lose_a_point_beyond_chance(
         return Says(predict)
 
     # What quantising does to a real model cannot be chosen.
-    monkeypatch.setattr("harness.runtime.open_form", mistaken)
+    monkeypatch.setattr("harness.runtime.forms.open_form", mistaken)
     found = exported(bench, data, same(0.0, 1.0), constant(0.0, 1.0))
     int8 = found.result["forms"]["onnx-int8"]
     assert int8["changed"] == wrong and int8.get("rejected", "") == why.replace(f"{count}", f"{count + 1}")
@@ -155,7 +155,7 @@ def test_what_cannot_be_quantised_says_why(
     def refuse(folder: Path) -> None:
         raise Unsupported("the graph cannot be quantised: too odd")
 
-    monkeypatch.setattr("harness.shipping.quantise.quantise", refuse)
+    monkeypatch.setattr("harness.exports.quantise.quantise", refuse)
     found = bench.run("export", {"data": data, "model": student}, student=STUDENT)
     assert found.result["forms"]["onnx-int8"] == {"rejected": "the graph cannot be quantised: too odd"}
     with pytest.raises(HarnessError, match="has no form 'onnx-int8': the graph cannot be quantised: too odd"):

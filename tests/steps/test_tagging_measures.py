@@ -13,9 +13,9 @@ from tiny_taggers import SIZES
 
 from harness.api import Examples, HarnessError, Teacher
 from harness.devices import cpu_count
-from harness.results.spans import spans_of
-from harness.runtime import load
-from harness.shipping.parity import compare, is_same, too_much_lost
+from harness.exports.parity import compare, is_same, too_much_lost
+from harness.runtime.forms import load
+from harness.task_types.spans import spans_of
 from harness_students.taggers import CnnTagger
 from harness_teachers.bilstm_crf import BiLstmCrf
 from harness_teachers.pupil import Pupil

@@ -13,7 +13,7 @@ from stepbench import Bench, Makes, Repeater, Says, Spans, Speaker
 from harness.api import HarnessError
 from harness.steps import data, targets, transfer
 from harness.steps.evaluation import PREDICTIONS
-from harness.tiny import FromLabels
+from harness.testing.tiny import FromLabels
 
 ROWS = [
     (["Ann", "met", "Bo", "Li"], ["B-per", "O", "I-per", "I-per"]),  # IOB1

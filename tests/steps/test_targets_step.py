@@ -11,7 +11,7 @@ from stepbench import Bench, Makes, Says, Speaker
 
 from harness.api import HarnessError
 from harness.steps import targets
-from harness.store import Artefact
+from harness.storage.store import Artefact
 
 
 def lengths(texts: Sequence[str]) -> Any:

@@ -12,10 +12,10 @@ import pytest
 from stepbench import Bench, Given, Makes, Rows, Scored, table
 
 import harness
-from harness import arrow
 from harness.api import HarnessError
 from harness.steps import transfer
-from harness.store import Artefact
+from harness.storage import arrow
+from harness.storage.store import Artefact
 
 TRAIN: Rows = [("sun today", "good"), ("rain today", "bad"), ("sun today", "good"), ("fog", "bad")]
 VALIDATION: Rows = [("Held  Out", "good"), ("x", "bad")]

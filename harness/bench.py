@@ -1,0 +1,175 @@
+"""Run what a plan lacks, then write its records, tables and report: the use case behind ``harness bench``.
+
+This is also the Python API of a run; it prints nothing. Whoever calls it passes `observe` to follow the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from harness.report import leaderboard
+from harness.report.html.write import write as write_report
+from harness.results import predictions
+from harness.results.board import Leaderboard, of_run
+from harness.results.collect import collect, rows
+from harness.results.merge import merge, tells
+from harness.results.record import read
+from harness.run.local import LocalExecutor
+from harness.run.runner import prepare, run
+from harness.storage.files import locked
+from harness.storage.store import Store
+from harness.values import HarnessError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.catalog import Catalog
+    from harness.devices import Slot
+    from harness.plan.planner import Plan
+    from harness.results.predictions import Prediction
+    from harness.results.record import Record
+    from harness.run.schedule import Outcome
+    from harness.tracking import Tracker
+
+STATUSES = ("ok", "failed", "unavailable", "incompatible")
+
+
+class Display(Protocol):
+    """What shows a run to a person or a program."""
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        """Show one event."""
+
+    def finish(self, ran: Ran) -> None:
+        """Show how the run ended."""
+
+
+Watch = Callable[["Plan", int], AbstractContextManager[Display]]  # a plan and its number of slots
+
+
+class _Silent:
+    def __call__(self, event: dict[str, Any]) -> None:
+        """Show nothing."""
+
+    def finish(self, ran: Ran) -> None:
+        """Show nothing."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a run ended."""
+
+    board: Leaderboard  # the tables of the data that it ran on
+    counts: dict[str, int]  # of the cells that were asked for, by status
+    folder: Path  # that has the results
+    interrupted: bool
+
+
+def bench(
+    plan: Plan,
+    chosen: Plan,
+    catalog: Catalog,
+    places: Sequence[Slot],
+    store: Path,
+    results: Path,
+    *,
+    fresh: bool = False,
+    watch: Watch | None = None,
+    trackers: Iterable[Tracker] = (),
+) -> Ran:
+    """Run what is missing of `chosen`, a part of `plan` or all of it, and write the plan's results.
+
+    `watch` opens a display, which is called with each event, a dictionary whose "event" names its type. An
+    interrupt (KeyboardInterrupt) ends the run; what is finished is kept and written. Raises HarnessError
+    before anything is shown or run if a tracker cannot be used, or if results cannot be written.
+    """
+    from harness.trackers import follow
+
+    folder = results / plan.suite.name
+    check_writable(folder)
+    with follow(trackers, chosen, folder) as following:
+        _earlier(folder)  # better to learn now than after hours that they cannot be read
+        kept = Store(store)
+        if fresh:
+            for step in chosen.steps.values():
+                kept.remove(step.kind, step.key)
+        with watch(chosen, len(places)) if watch else nullcontext(_Silent()) as show:
+
+            def observe(event: dict[str, Any]) -> None:
+                show(event)
+                following(event)
+                following.complain(show)
+
+            interrupted = False
+            try:
+                executor = LocalExecutor(store, places)
+                schedule = run(chosen, kept, executor, observe, plan.suite.time_limit)
+            except KeyboardInterrupt:
+                interrupted = True
+                schedule = prepare(chosen, kept)
+            # Cells that this call was not asked for are in the tables too if they are stored.
+            whole = schedule if chosen is plan else prepare(plan, kept)
+
+            def outcome(key: str) -> Outcome:
+                return (schedule if key in schedule.states else whole).outcome(key)
+
+            records = list(collect(plan, outcome, kept, catalog))
+            board = _written(plan, records, kept, catalog, folder, show)
+            asked = {cell.key for cell in chosen.cells}
+            mine = [record for record in records if record["cell"] in asked]
+            counts = {status: sum(r["status"] == status for r in mine) for status in STATUSES}
+            following.finish(mine, interrupted)
+            following.complain(show)
+            ran = Ran(of_run(board, records), counts, folder, interrupted)
+            show.finish(ran)
+            return ran
+
+
+def _written(
+    plan: Plan,
+    records: Sequence[Record],
+    store: Store,
+    catalog: Catalog,
+    folder: Path,
+    observe: Callable[[dict[str, Any]], None],
+) -> Leaderboard:
+    """Write a run's records, tables and report beside those of earlier runs; return all tables."""
+    own = predictions.collect(plan, records, store)
+    told = {record["cell"] for record in records if tells(record)}
+    with locked(folder / ".lock"):  # what other runs have written there meanwhile stays too
+        before, predicted = _earlier(folder)
+        merged, stayed, gone = merge(before, records, rows(plan, catalog))
+        answers = predictions.merge(predicted, own, merged, told)
+        for count, why in (
+            (stayed, "of earlier runs are kept: this run has no newer results for their rows"),
+            (gone, "of earlier runs are removed: the suite no longer has their rows"),
+        ):
+            if count:
+                observe({"event": "message", "message": f"{count:,} records {why}"})
+        board = leaderboard.write(merged, folder, answers)
+        try:
+            write_report(board, merged, answers, folder)
+        except HarnessError as error:  # records and tables are written: the report can be made at any time
+            observe({"event": "message", "message": f"cannot write the report: {error}"})
+    return board
+
+
+def _earlier(folder: Path) -> tuple[list[Record], dict[str, Prediction]]:
+    """The records and predictions that earlier runs left in the folder."""
+    written = folder / "records.jsonl"
+    return read(written) if written.exists() else [], predictions.read(folder)
+
+
+def check_writable(folder: Path) -> None:
+    """Better to learn now than after hours that the results have no place."""
+    import tempfile
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise HarnessError(f"cannot write results to {str(folder)!r}: {error.strerror or error}") from None

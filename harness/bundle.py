@@ -1,0 +1,148 @@
+"""A measured cell as a folder to ship: its exported model, its record and a card that describes it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.api import HarnessError
+from harness.featurise.featuriser import FILE as FEATURISER
+from harness.report import card
+from harness.results import selecting as rows
+from harness.results.board import build
+from harness.results.locate import results_of
+from harness.results.ranking import Row, Table
+from harness.results.record import Record
+from harness.results.record import read as read_records
+from harness.runtime.chain import FILE as CHAIN
+from harness.runtime.forms import AVERAGED, GRAPH, INT8, LABELS, MANIFEST
+from harness.storage.files import dumps
+from harness.storage.store import Store
+from harness.task_types.metrics import LOWER_IS_BETTER
+
+RECORD, CARD = "record.json", "README.md"
+_FILES = {RECORD, CARD, GRAPH, INT8, AVERAGED, LABELS, MANIFEST, FEATURISER, CHAIN}  # that an export may have
+_NEW = ".new"  # where it is written before it is put in place
+
+
+def read(results: Path, suite: Path | None = None) -> list[Record]:
+    """The records of a suite, or of all suites, each cell once, as it was last measured."""
+    if suite is None:
+        found = sorted(results.glob("*/records.jsonl"))
+        if not found:
+            raise HarnessError(f"there are no results in {results}/; run: harness bench SUITE")
+    else:
+        found = [results_of(suite, results) / "records.jsonl"]
+    latest: dict[str, Record] = {}
+    for path in found:
+        for record in read_records(path):
+            before = latest.get(record["cell"])
+            if before is None or _finished(before) <= _finished(record):
+                latest[record["cell"]] = record
+    return list(latest.values())
+
+
+def _finished(record: Record) -> str:
+    return (record.get("provenance") or {}).get("finished") or ""
+
+
+def choose(records: Sequence[Record], cell: str) -> Record:
+    """The record whose cell's key starts so, or of the row that a selector such as student=mlp,loss=kl names.
+
+    Of a row's seeds the one with the best headline on validation. Raises HarnessError where none matches, or
+    several rows do.
+    """
+    if "=" not in cell:
+        found = [record for record in records if record["cell"].startswith(cell)] if cell else []
+        if len(found) == 1:
+            return _sound(found[0])
+        if found:
+            told = ", ".join(record["cell"][: len(cell) + 4] + "…" for record in found[:5])
+            raise HarnessError(f"'{cell}' is the start of {len(found)} cells' keys: {told}")
+        raise HarnessError(
+            f"no cell's key starts with '{cell}'; name one by a selector such as student=mlp,loss=kl"
+        )
+    tables = build(records).tables
+    wanted = rows.wanted_by(cell, tables)
+    matching = [(table, row) for table in tables for row in rows.found_in(table, wanted)]
+    if not matching:
+        raise HarnessError(f"no row with a result has all of '{cell}'")
+    if len(matching) > 1:
+        several = {table.label + ", " + str(table.task.get("source")) for table, _ in matching}
+        telling = (
+            rows.telling([row for _, row in matching])
+            if len(several) == 1
+            else "; ".join(sorted(several)) + " (task=…, source=…)"
+        )
+        raise HarnessError(f"'{cell}' names {len(matching)} rows, which differ in {telling}")
+    return of_row(records, *matching[0])
+
+
+def of_row(records: Sequence[Record], table: Table, row: Row) -> Record:
+    """Of a row's seeds the record with the best headline on validation."""
+    sign = -1 if table.headline in LOWER_IS_BETTER else 1
+    cells = {record["cell"]: record for record in records}
+
+    def validated(key: str) -> float:
+        return sign * float((cells[key].get("validation") or {}).get(table.headline) or 0)
+
+    return _sound(cells[max(row.cells, key=validated)])  # of equal ones the first seed
+
+
+def _sound(record: Record) -> Record:
+    if record["status"] != "ok":
+        raise HarnessError(f"cell {record['cell'][:12]} has no model: {record.get('reason')}")
+    return record
+
+
+def write(record: Record, store: Store, folder: Path) -> dict[str, int]:
+    """Copy the cell's export to `folder`, with its record and card; the bytes of each file.
+
+    The folder must be new, empty, or an earlier export, and has the new one whole or the old one: all is
+    written beside it first. Raises HarnessError where the model has no ONNX form.
+    """
+    found: dict[str, Any] = record.get("export") or {}  # type: ignore[assignment]
+    key = record.get("artefacts", {}).get("export")
+    if not found or key is None:
+        raise HarnessError(
+            f"cell {record['cell'][:12]} was not exported: its model has no ONNX form, or its suite has "
+            "latency = false"
+        )
+    if not found["exported"]:
+        raise HarnessError(f"cell {record['cell'][:12]} was not exported: {found['reason']}")
+    if store.find("export", key) is None:
+        raise HarnessError(f"the export of cell {record['cell'][:12]} is not in the store {store.root}")
+    artefact = store.open("export", key)
+    check_place(folder)
+    written = [RECORD, CARD, *sorted(artefact.files)]
+    new = folder / _NEW
+    try:
+        new.mkdir(parents=True, exist_ok=True)
+        (new / RECORD).write_text(dumps(record, indent=2) + "\n", encoding="utf-8")
+        for name in artefact.files:
+            shutil.copyfile(artefact.folder / name, new / name)
+        labels = json.loads((new / LABELS).read_text(encoding="utf-8"))
+        (new / CARD).write_text(card.text(record, labels), encoding="utf-8")
+        (folder / MANIFEST).unlink(missing_ok=True)  # without it no folder is an export
+        for stale in _FILES - set(written):
+            (folder / stale).unlink(missing_ok=True)
+        for name in sorted(written, key=lambda name: name == MANIFEST):
+            (new / name).replace(folder / name)
+        return {name: (folder / name).stat().st_size for name in written}
+    except OSError as error:
+        raise HarnessError(f"cannot write the export to {folder}: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def check_place(folder: Path) -> None:
+    """Raise HarnessError unless the folder is new, empty, an earlier export or what is left of one."""
+    if folder.exists() and not folder.is_dir():
+        raise HarnessError(f"{folder} is a file, not a folder")
+    if not folder.is_dir() or (folder / MANIFEST).is_file():
+        return
+    if {path.name for path in folder.iterdir()} - _FILES - {_NEW}:
+        raise HarnessError(f"{folder} holds other files; name a new or an empty folder")

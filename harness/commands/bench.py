@@ -1,0 +1,91 @@
+"""The command ``harness bench``."""
+
+from __future__ import annotations
+
+import signal
+from functools import partial
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.commands.options import (
+    AS_JSON,
+    HELP,
+    INTERRUPTED,
+    OK,
+    SOME_FAILED,
+    SUITE,
+    installed,
+    planned,
+    reported,
+    results_option,
+    which,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@click.command(context_settings=HELP)
+@SUITE
+@which
+@results_option("Where tables go.")
+@click.option("--executor", type=click.Choice(["local"]), default="local", help="What runs the steps.")
+@click.option("--fresh", is_flag=True, help="Do the selected steps again, though they are stored.")
+@click.option("--strict", is_flag=True, help="A cell that is unavailable counts as failed.")
+@click.option(
+    "--tracker",
+    "trackers",
+    multiple=True,
+    metavar="NAME[:PARAMETER=VALUE,…]",
+    help="Tell this tracker of the run too, beside those of the suite.",
+)
+@AS_JSON
+@reported
+def bench(
+    suite: Path,
+    only: tuple[str, ...],
+    seeds: str | None,
+    source: str,
+    store: Path,
+    devices: str,
+    results: Path,
+    executor: str,
+    fresh: bool,
+    strict: bool,
+    trackers: tuple[str, ...],
+    as_json: bool,
+) -> int:
+    """Run what is missing of SUITE and write results/<suite>/."""
+    from harness.bench import bench as run
+    from harness.commands.progress import display
+    from harness.devices import slots
+    from harness.plan.select import select
+    from harness.suite.reader import load
+    from harness.trackers import chosen as tracker
+
+    catalog = installed()
+    loaded = load(suite, catalog)
+    told = (*loaded.trackers, *(tracker(text, catalog) for text in trackers))
+    places = slots(devices)
+    whole = planned(loaded, catalog, places, source)
+    chosen = select(whole, only, seeds)
+    interrupt_on_sigterm()
+    ran = run(
+        *(whole, chosen, catalog, places, store, results),
+        fresh=fresh,
+        watch=partial(display, as_json),
+        trackers=told,
+    )
+    if ran.interrupted:
+        return INTERRUPTED
+    return SOME_FAILED if ran.counts["failed"] or (strict and ran.counts["unavailable"]) else OK
+
+
+def interrupt_on_sigterm() -> None:
+    """Treat SIGTERM like Ctrl-C, so that results are written before the end."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)

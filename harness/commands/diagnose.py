@@ -1,0 +1,81 @@
+"""The command ``harness diagnose``."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.commands.options import (
+    AS_JSON,
+    DEVICES,
+    HELP,
+    OK,
+    SOURCE,
+    STORE,
+    installed,
+    reported,
+    results_option,
+)
+from harness.values import HarnessError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.plan.planner import Plan
+
+
+@click.command(context_settings=HELP)
+@click.argument("target", metavar="FILE|SUITE", type=click.Path(path_type=Path))
+@click.option("--text", show_default="text", metavar="COLUMN", help="FILE's texts.")
+@click.option("--label", show_default="label", metavar="COLUMN", help="Of FILE: holds the label.")
+@click.option("--teacher", metavar="NAME", help="Fit this teacher, if it is not stored, and look at it too.")
+@SOURCE
+@results_option("Folder with the results of suites.")
+@STORE
+@DEVICES
+@AS_JSON
+@reported
+def diagnose(
+    target: Path,
+    text: str | None,
+    label: str | None,
+    teacher: str | None,
+    source: str,
+    results: Path,
+    store: Path,
+    devices: str,
+    as_json: bool,
+) -> int:
+    """Say of labelled texts whether distillation is likely to pay, before it is tried.
+
+    It counts classes, lengths, duplicates, leaks between splits and contradictory labels, fits a bag of
+    words, and holds the teachers that are stored, or the one that is named, against it. A target that ends in
+    .toml is a suite; any other is a file of labelled texts.
+    """
+    from harness.commands.console import show
+    from harness.commands.progress import display
+    from harness.devices import slots
+    from harness.diagnose import report as findings
+    from harness.diagnose import run as diagnosing
+
+    if target.suffix == ".toml" and (text or label):
+        raise HarnessError("--text and --label name columns of a file; a suite's tasks name their own")
+    catalog = installed()
+
+    def watch(plan: Plan, count: int) -> AbstractContextManager[Callable[[dict[str, Any]], None]]:
+        return nullcontext(lambda event: None) if as_json else display(False, plan, count)
+
+    where = diagnosing.Where(catalog, slots(devices), store, results, source, watch)
+    if target.suffix == ".toml":
+        from harness.suite.reader import load
+
+        suite = load(target, catalog)
+        fitted = diagnosing.named(teacher, suite, catalog)
+        found = diagnosing.of_suite(suite, fitted, target, where)
+    else:
+        found = diagnosing.of_file(target, text or "text", label or "label", teacher, where)
+    show(findings.to_json(found) if as_json else findings.to_rich(found))
+    return OK

@@ -1,0 +1,125 @@
+"""The command ``harness distill``."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.commands.bench import interrupt_on_sigterm
+from harness.commands.console import show
+from harness.commands.options import (
+    DEVICES,
+    HELP,
+    INTERRUPTED,
+    OK,
+    SOME_FAILED,
+    STORE,
+    installed,
+    reported,
+)
+from harness.wording import printable
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from harness.bench import Display
+    from harness.distill.pipeline import Distilled, Wishes
+    from harness.plan.planner import Plan
+    from harness.results.recommend import Limits
+
+
+_BUDGET = "10min"
+
+
+@click.command(context_settings=HELP)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--text", metavar="COLUMN", help="That holds the text, or words.  [default: text, or tokens]")
+@click.option("--label", metavar="COLUMN", help="That holds the label, or tags.  [default: label, or tags]")
+@click.option("--teacher", metavar="NAME", help="A teacher, or a student to learn from; chosen if not given.")
+@click.option("--budget", metavar="TIME", help=f"About how long it may take.  [default: {_BUDGET}]")
+@click.option("--max-parameters", metavar="N", help="Of what is shipped, such as 100k.")
+@click.option("--max-p50", metavar="TIME", help="For one text, such as 1ms.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Default: <FILE>-distilled.")
+@click.option("--seeds", type=click.IntRange(1, 100), metavar="N", help="How many; chosen if not given.")
+@click.option("--unlabelled", type=click.Path(path_type=Path), metavar="FILE", help="More texts, unlabelled.")
+@STORE
+@DEVICES
+@reported
+def distill(
+    file: Path,
+    text: str | None,
+    label: str | None,
+    teacher: str | None,
+    budget: str | None,
+    max_parameters: str | None,
+    max_p50: str | None,
+    out: Path | None,
+    seeds: int | None,
+    unlabelled: Path | None,
+    store: Path,
+    devices: str,
+) -> int:
+    """Make a small model of the labelled texts in FILE: choose, train, compare, recommend, export.
+
+    FILE is CSV, TSV, JSON lines or Parquet; of tagged words CoNLL text (.conll, .bio, .iob, .txt), or lists
+    of words and of tags in JSON lines or Parquet. DIR gets the suite that was run, its report and
+    leaderboard, and the model. Interrupted, the same command goes on from there; a suite that stands in DIR
+    is run as it is.
+    """
+    from harness.devices import slots
+    from harness.distill import pipeline
+    from harness.distill.inspect import is_tagged
+    from harness.results.recommend import Limits
+    from harness.wording import quantity
+
+    limits = Limits.read({"parameters": max_parameters, "p50": max_p50}, (), None, "cpu")
+    seconds = quantity(budget or _BUDGET, "time")
+    out = out or Path(f"{file.name.partition('.')[0] or 'texts'}-distilled")
+    optional = {"teacher": teacher, "seeds": seeds, "unlabelled": unlabelled, "budget": budget}
+    tagged = is_tagged(file, text)
+    columns = (text or "", label or "") if tagged else (text or "text", label or "label")
+    wishes = pipeline.Wishes(file, *columns, teacher, seconds, seeds, unlabelled, out, tagged)
+    given = [f"--{name}" for name, value in optional.items() if value is not None]
+    interrupt_on_sigterm()
+    done = pipeline.distill(wishes, limits, store, slots(devices), installed(), _Shown(), given)
+    if done.shipped is None:
+        return INTERRUPTED
+    _show_end(done, wishes, limits)
+    return OK if done.shipped.record and not done.ran.counts["failed"] else SOME_FAILED
+
+
+class _Shown:
+    """See :class:`harness.distill.pipeline.Shown`."""
+
+    def say(self, *lines: str) -> None:
+        show("".join(f"{line}\n" for line in lines))
+
+    def watch(self, plan: Plan, slots: int) -> AbstractContextManager[Display]:
+        from harness.commands.progress import display
+
+        return display(False, plan, slots)
+
+
+def _show_end(done: Distilled, wishes: Wishes, limits: Limits) -> None:
+    """Show the recommendation, why it was chosen, and where everything is."""
+    from harness.distill import pipeline
+    from harness.distill.choose import sentences
+    from harness.report.advice import to_rich
+
+    assert done.shipped is not None
+    out, say = wishes.out, _Shown().say
+    show(to_rich([done.shipped.advice]))
+    show("\n" + "".join(f"{printable(line)}\n" for line in sentences(done.shipped)))
+    path = out / pipeline.SUITE
+    if done.shipped.record:
+        use = f"harness predict {shlex.quote(str(out / pipeline.MODEL))} < texts.txt"
+        say(f"  model       {out / pipeline.MODEL}/; use it: {use}")
+    elif done.stood and limits.parameters is not None:
+        say(f"delete {path} to choose students for {limits.parameters:,.0f} parameters")
+    say(
+        f"  report      {done.ran.folder / 'index.html'}; table: {done.ran.folder / 'leaderboard.md'}",
+        f"  suite       {path}: edit it, then: harness bench {pipeline.again(out)}",
+    )

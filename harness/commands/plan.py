@@ -1,0 +1,155 @@
+"""The command ``harness plan``: show a plan without running it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.api import KINDS, parameters_of
+from harness.commands.console import as_text, inert, open_console
+from harness.commands.options import AS_JSON, HELP, SUITE, installed, planned, reported, which
+from harness.wording import duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from harness.plan.planner import Cell, Plan
+    from harness.run.estimates import Estimates
+    from harness.run.schedule import Schedule
+
+
+@click.command(context_settings=HELP)
+@SUITE
+@which
+@AS_JSON
+@reported
+def plan(
+    suite: Path,
+    only: tuple[str, ...],
+    seeds: str | None,
+    source: str,
+    store: Path,
+    devices: str,
+    as_json: bool,
+) -> None:
+    """Show what bench would do: cells, shared steps, what is stored, what cannot run, expected time."""
+    from harness.devices import slots
+    from harness.plan.select import select
+    from harness.run.estimates import expected
+    from harness.run.runner import prepare
+    from harness.storage.store import Store
+    from harness.suite.reader import load
+
+    catalog = installed()
+    places = slots(devices)
+    chosen = select(planned(load(suite, catalog), catalog, places, source), only, seeds)
+    gpus, kept = [place.is_gpu for place in places], Store(store)
+    show_plan(chosen, prepare(chosen, kept, estimates=expected(chosen, kept, any(gpus))), gpus, as_json)
+
+
+def show_plan(plan: Plan, schedule: Schedule, slots: Sequence[bool], as_json: bool) -> None:
+    """The matrix, its steps, what is stored, and what the rest may take on slots, each a GPU or not."""
+    from harness.commands.progress import heading, sources
+    from harness.plan.planner import STEP_KINDS
+
+    todo = schedule.todo()
+    expected = schedule.expected_s(slots)
+    open_keys = {step.key for step in todo}
+    if as_json:
+        value = {
+            "suite": plan.suite.name,
+            "sources": sources(plan),
+            "expected_s": round(expected, 1),
+            "cells": [_cell_json(cell, open_keys) for cell in plan.cells],
+            "steps": [
+                {"key": key, "kind": step.kind, "step": step.label, "stored": key not in open_keys}
+                | {
+                    "expected_s": round(schedule.estimates.seconds(step), 3),
+                    "needs": list(step.needs.values()),
+                }
+                for key, step in plan.steps.items()
+            ],
+        }
+        sys.stdout.write(json.dumps(value, indent=1) + "\n")
+        return
+    from rich import box
+    from rich.table import Table
+
+    console = open_console()
+    for line in heading(plan):
+        console.print(inert(line), markup=False)
+    cells = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for title in ("role", "task", "teacher", "student", "augmenter", "loss", "seeds", "state"):
+        cells.add_column(title, overflow="fold")
+    for row in _grouped(plan, open_keys):
+        cells.add_row(*map(as_text, row))
+    console.print(cells)
+    steps = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    steps.add_column("step")
+    for title in ("total", "stored or not needed", "to do", "expected"):
+        steps.add_column(title, justify="right")
+    for kind in STEP_KINDS:
+        of_kind = [step for step in plan.steps.values() if step.kind == kind]
+        if of_kind:
+            left = [step for step in of_kind if step.key in open_keys]
+            seconds = sum(schedule.estimates.seconds(step) for step in left)
+            numbers = (len(of_kind), len(of_kind) - len(left), len(left))
+            steps.add_row(kind, *map(str, numbers), duration(seconds) if left else "")
+    console.print(steps)
+    if todo:
+        console.print(f"{len(todo)} steps to do, about {duration(expected)} on {len(slots)} workers")
+        for line in _grounds(schedule.estimates):
+            console.print(inert(line), markup=False)
+    else:
+        console.print("everything is stored: bench would run no step")
+
+
+def _grounds(estimates: Estimates) -> Iterator[str]:
+    """Why the expected time may be far off; nothing where it rests on what steps took here."""
+    from harness.run.estimates import UNKNOWN
+
+    if estimates.guessed:
+        yield f"a guess, for data that are still to be fetched: as if of {UNKNOWN.train:,} texts"
+    if not estimates.timed:
+        yield "by the usual speed of components: this store has no timings yet"
+
+
+def _described(cell: Cell) -> dict[str, Any]:
+    parts = {kind: getattr(cell, kind) for kind in KINDS}
+    return {kind: {"name": c.name, "params": parameters_of(c)} if c else None for kind, c in parts.items()}
+
+
+def _cell_json(cell: Cell, open_keys: set[str]) -> dict[str, Any]:
+    return {
+        "cell": cell.key,
+        "role": cell.role,
+        **_described(cell),
+        "seed": cell.seed,
+        "state": _state(cell, open_keys),
+        "reason": cell.reason,
+    }
+
+
+def _state(cell: Cell, open_keys: set[str]) -> str:
+    if cell.status != "ok":
+        return cell.status
+    return "to do" if any(key in open_keys for key in cell.goals) else "stored"
+
+
+def _grouped(plan: Plan, open_keys: set[str]) -> Iterator[list[str]]:
+    """A row for cells that differ in nothing but their seed."""
+    from harness.naming import labeller
+
+    described = {cell.key: _described(cell) for cell in plan.cells}
+    label = labeller(list(described.values()))
+    rows: dict[tuple[str, ...], list[Cell]] = {}
+    for cell in plan.cells:
+        names = tuple(label(kind, part) if part else "" for kind, part in described[cell.key].items())
+        state = _state(cell, open_keys) + (f": {cell.reason}" if cell.reason else "")
+        rows.setdefault((cell.role, *names, state), []).append(cell)
+    for (role, task, teacher, student, augmenter, loss, state), cells in rows.items():
+        yield [role, task, teacher, student, augmenter, loss, " ".join(str(c.seed) for c in cells), state]

@@ -1,0 +1,206 @@
+"""Progress while steps run: JSON lines, plain lines, or a live view on a terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from harness.api import Component, parameters_of
+from harness.commands.console import inert, open_console
+from harness.naming import labeller
+from harness.storage.files import dumps
+from harness.wording import duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import Console
+
+    from harness.bench import Display, Ran
+    from harness.plan.planner import Plan
+
+
+_LOG_LINES = 12  # of a failed step's output that are shown
+
+
+@contextmanager
+def display(as_json: bool, plan: Plan, slots: int) -> Iterator[Display]:
+    """The display that suits the output: JSON lines, a live view on a terminal, else plain lines."""
+    if as_json:
+        yield JsonLines(plan)
+        return
+    console = open_console()
+    if not (console.is_terminal and sys.stdout.isatty()):  # FORCE_COLOR makes a file look like a terminal
+        yield Lines(plan, console, slots)
+        return
+    live = Live(plan, console, slots)
+    with live:
+        yield live
+
+
+class JsonLines:
+    """One JSON object a line for every event."""
+
+    def __init__(self, plan: Plan) -> None:
+        self({"event": "plan", "suite": plan.suite.name, "sources": sources(plan)})
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        """See :class:`Display`."""
+        sys.stdout.write(dumps(event) + "\n")
+        sys.stdout.flush()
+
+    def finish(self, ran: Ran) -> None:
+        """See :class:`Display`."""
+        self({"event": "end", "interrupted": ran.interrupted, **ran.counts, "results": str(ran.folder)})
+
+
+class Lines:
+    """A line for what starts a chain of work, ends it, or goes wrong."""
+
+    def __init__(self, plan: Plan, console: Console, slots: int) -> None:
+        self.console = console
+        self.slots = slots
+        self.began = time.monotonic()
+        self.done = 0
+        self.todo = 0
+        for line in heading(plan):
+            self.say(line)
+
+    def say(self, text: str, style: str = "") -> None:
+        """Print one line; text from data and plugins is never read as markup or as the terminal's codes."""
+        if self.console.is_terminal:
+            self.console.print(inert(text), style=style, markup=False)
+        else:  # a thousand short steps would feel the styling
+            self.console.file.write(f"{inert(text)}\n")
+            self.console.file.flush()
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        """See :class:`Display`."""
+        kind = event["event"]
+        if kind == "run":
+            self.todo = event["todo"]
+            if self.todo:
+                about = "" if event["guessed"] else f", about {duration(event['expected_s'])}"
+                self.say(f"{event['todo']} of {event['steps']} steps to do{about} on {self.slots} workers")
+            else:
+                self.say(f"all {event['steps']} steps are stored: nothing to run")
+        elif kind == "started" and event["kind"] in ("teacher", "targets"):
+            self.say(f"  started {event['step']}")
+        elif kind == "done":
+            self.done += 1
+            self.todo = max(self.todo, self.done + event["left"])  # a damaged artefact is made again
+            left = f"about {duration(event['left_s'])} left" if event["left"] else "the last one"
+            self.say(f"  [{self.done}/{self.todo}] {event['step']}  {event['seconds']:.1f} s; {left}")
+        elif kind in ("failed", "unavailable"):
+            self.say(f"  {kind}: {event['step']}: {event['reason']}", "red" if kind == "failed" else "yellow")
+            for line in (event.get("log") or "").splitlines()[-_LOG_LINES:]:
+                self.say(f"    | {line}", "dim")
+        elif kind == "damaged":
+            self.say(f"  {event['reason']}", "yellow")
+        elif kind in ("warning", "message"):
+            self.say(f"  {event['message']}", "yellow")
+
+    def finish(self, ran: Ran) -> None:
+        """See :class:`Display`."""
+        from harness.report.leaderboard import to_rich
+
+        self.console.print()
+        self.console.print(to_rich(ran.board, self.console.width))
+        self.console.print()
+        told = ", ".join(f"{count} {status}" for status, count in ran.counts.items() if count)
+        took = duration(time.monotonic() - self.began)
+        self.say(f"{told or 'no cell ended'} in {took}; results in {ran.folder}/")
+        if ran.interrupted:
+            self.say("interrupted: what is finished is kept; the same command goes on from there", "yellow")
+
+
+class Live(Lines):
+    """Progress bars for the steps that run, above them a line for each that ended."""
+
+    def __init__(self, plan: Plan, console: Console, slots: int) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        super().__init__(plan, console, slots)
+        self._bars = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[said]}", markup=False),
+            console=console,
+            transient=True,
+        )
+        self._tasks: dict[str, Any] = {}
+        self._whole: Any = None
+
+    def __enter__(self) -> Live:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        """See :class:`Display`."""
+        kind, key = event["event"], event.get("key")
+        if kind == "run" and event["todo"]:
+            said = "" if event["guessed"] else f"about {duration(event['expected_s'])}"
+            self._whole = self._bars.add_task(self._plain("all steps"), total=event["todo"], said=said)
+        elif kind == "started":
+            self._tasks[event["key"]] = self._bars.add_task(self._plain(event["step"]), total=None, said="")
+            return
+        elif kind == "progress" and key in self._tasks:
+            said = f"{event['done']:,}/{event['total']:,}" + (
+                f", loss {event['loss']:.3f}" if "loss" in event else ""
+            )
+            self._bars.update(self._tasks[key], completed=event["done"], total=event["total"], said=said)
+            return
+        if kind in ("done", "failed", "unavailable", "damaged") and key in self._tasks:
+            self._bars.remove_task(self._tasks.pop(key))
+            if kind == "done" and self._whole is not None:
+                said = f"about {duration(event['left_s'])} left"
+                self._bars.update(self._whole, advance=1, said=said)
+        super().__call__(event)
+
+    def finish(self, ran: Ran) -> None:
+        """See :class:`Display`."""
+        self._bars.stop()
+        super().finish(ran)
+
+    @staticmethod
+    def _plain(text: str) -> str:
+        return inert(text)[:60]
+
+
+def sources(plan: Plan) -> dict[str, str]:
+    """What each task's data is, by its name and, of several with that name, where they differ."""
+    data = [step for step in plan.steps.values() if step.kind == "data"]
+    tasks = [cell.task for cell in plan.cells] + [step.components["task"] for step in data]
+    described = {id(task): {"name": task.name, "params": parameters_of(task)} for task in tasks}
+    label = labeller([{"task": one} for one in described.values()])
+
+    def named(task: Component) -> str:
+        return label("task", described[id(task)])
+
+    found = {}
+    for cell in plan.cells:
+        if cell.source is not None:
+            found[named(cell.task)] = f"{cell.source.name} ({cell.source.origin})"
+        else:
+            found.setdefault(named(cell.task), f"none: {cell.reason}")
+    for step in data:
+        if (name := named(step.components["task"])) not in found:
+            found[name] = f"{step.settings['source']} ({step.notes['origin']}), for models to start from"
+    return found
+
+
+def heading(plan: Plan) -> Iterator[str]:
+    """Lines on the data of a plan, and on how much there is to compare."""
+    for task, source in sources(plan).items():
+        yield f"{plan.suite.name}: task {task} from {source}"
+    counts = Counter(cell.role for cell in plan.cells)
+    roles = ", ".join(
+        f"{counts[role]} {role}" for role in ("teacher", "baseline", "distilled") if counts[role]
+    )
+    yield f"{len(plan.cells)} cells ({roles}), {len(plan.steps)} steps"

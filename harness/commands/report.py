@@ -1,0 +1,46 @@
+"""The command ``harness report``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.commands.options import HELP, SUITE, reported, results_option
+from harness.results.locate import results_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@click.command(context_settings=HELP)
+@SUITE
+@results_option("Where tables go.")
+@click.option(
+    "--charts/--no-charts", default=True, help="Draw the charts as SVG too, where a browser can be found."
+)
+@reported
+def report(suite: Path, results: Path, charts: bool) -> None:
+    """Make the page, the LaTeX table and the charts of SUITE: a suite's file, its name, or its results.
+
+    bench writes the page too; this makes it anew from the records, and the charts for papers.
+    """
+    from harness.bench import check_writable
+    from harness.report.html import write as pages
+    from harness.results import predictions
+    from harness.results.board import build
+    from harness.results.record import read
+
+    folder = results_of(suite, results)
+    records, answers = read(folder / "records.jsonl"), predictions.read(folder)
+    check_writable(folder)
+    board = build(records, answers)
+    pages.write(board, records, answers, folder)
+    click.echo(f"wrote {folder / 'index.html'} and leaderboard.tex")
+    if not charts:
+        return
+    if why := pages.without_charts():
+        click.echo(f"no charts were drawn: {why}", err=True)
+        return
+    drawn = pages.write_charts(board, records, answers, folder)
+    click.echo(f"drew {len(drawn)} charts in {folder / 'charts'}")

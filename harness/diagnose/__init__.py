@@ -1,0 +1,1 @@
+"""Check labelled texts and teachers before distilling."""

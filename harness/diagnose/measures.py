@@ -1,0 +1,270 @@
+"""What a task's data and its teacher say before anything is distilled: is it likely to pay?
+
+Everything is counted on the splits as the data step keeps them, and on predictions of the test split. The
+verdict goes by the headroom, the teacher's score less a bag of words': what soft labels could carry over.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from harness.diagnose import duplicates
+from harness.results.intervals import SIGNIFICANT
+
+if TYPE_CHECKING:
+    from harness.diagnose.contested import Contested
+    from harness.results.predictions import Prediction
+    from harness.results.statistics import Difference
+
+BINS = 10  # of the confidence histogram, of equal width
+_ROOM = 0.01  # headroom that is worth a teacher
+_FEW, _LONG, _UNEVEN = 5_000, 100, 10.0  # training texts; words; times the smallest class
+_OVER, _SURE = 0.05, 0.99  # calibration error that wants a temperature; confidence that leaves labels hard
+_OPEN, _GUESSED = 0.01, 0.7  # share of texts with contested words; accuracy on them that is near a guess
+
+Rows = Sequence[tuple[str, str]]  # (text, label)
+
+
+def of_data(splits: Mapping[str, Rows]) -> dict[str, Any]:
+    """Sizes, classes, lengths, duplicates, leaks and contradictions; plain JSON values."""
+    texts = {split: [text for text, _ in rows] for split, rows in splits.items()}
+    counts = Counter(label for rows in splits.values() for _, label in rows)
+    (largest, most), (smallest, least) = counts.most_common(1)[0], counts.most_common()[-1]
+    total = sum(counts.values())
+    contradictory, repeated, wrong = duplicates.conflicts(row for rows in splits.values() for row in rows)
+    pairs = (("train", "validation"), ("train", "test"), ("validation", "test"))
+    return {
+        "splits": {
+            split: {
+                "rows": len(rows),
+                "words": _lengths(texts[split]),
+                "classes": dict(sorted(Counter(label for _, label in rows).items())),
+                "duplicates": duplicates.within(texts[split])._asdict(),
+            }
+            for split, rows in splits.items()
+        },
+        "classes": {
+            "number": len(counts),
+            "largest": largest,
+            "share": most / total,
+            "smallest": smallest,
+            "imbalance": most / least,
+        },
+        "leaks": {
+            f"{split} in {where}": duplicates.between(texts[where], texts[split])._asdict()
+            for where, split in pairs
+        },
+        "searched": {split: min(len(each), duplicates.MOST) for split, each in texts.items()},
+        "contradictions": {
+            "texts": contradictory,
+            "rows_repeated": repeated,
+            "rows_wrong": wrong,
+            "share": wrong / total,
+            "share_of_repeated": wrong / repeated if repeated else None,
+        },
+    }
+
+
+def _lengths(texts: Sequence[str]) -> dict[str, float]:
+    import numpy as np
+
+    words = np.array([len(text.split()) for text in texts])
+    middle, high, higher = np.percentile(words, [50, 90, 99])
+    numbers = {"mean": words.mean(), "median": middle, "p90": high, "p99": higher, "longest": words.max()}
+    return {name: float(number) for name, number in numbers.items()}
+
+
+def calibration(one: Prediction) -> dict[str, Any]:
+    """How sure a model is and how often it is right, in bins of confidence; on texts with a gold label."""
+    import numpy as np
+
+    known = one.gold >= 0
+    sure = one.confidence[known].astype(np.float64)
+    right = one.predicted[known] == one.gold[known]
+    place = np.clip(np.ceil(sure * BINS).astype(np.int64) - 1, 0, BINS - 1)
+    bins = []
+    for number in range(BINS):
+        inside = place == number
+        bins.append(
+            {
+                "low": number / BINS,
+                "high": (number + 1) / BINS,
+                "texts": int(inside.sum()),
+                "accuracy": float(right[inside].mean()) if inside.any() else None,
+                "confidence": float(sure[inside].mean()) if inside.any() else None,
+            }
+        )
+    return {
+        "mean_confidence": float(sure.mean()),
+        "overconfidence": float(sure.mean() - right.mean()),
+        "sure": float((sure >= _SURE).mean()),
+        "histogram": bins,
+    }
+
+
+def together(teacher: Prediction, other: Prediction) -> dict[str, float]:
+    """On how many of the same texts two models agree, and which of them is right; shares."""
+    known = teacher.gold >= 0
+    a, b = (one.predicted[known] == one.gold[known] for one in (teacher, other))
+    same = teacher.predicted[known] == other.predicted[known]
+    return {
+        "agreement": float(same.mean()),
+        "only_teacher_right": float((a & ~b).mean()),
+        "only_bag_of_words_right": float((b & ~a).mean()),
+        "both_wrong": float((~a & ~b).mean()),
+    }
+
+
+def contested(words: Sequence[Contested | None]) -> dict[str, Any]:
+    """How many test texts turn on words that leave two labels open, and on which."""
+    counts = Counter(word for word in words if word is not None)
+    return {
+        "texts": counts.total(),
+        "share": counts.total() / max(1, len(words)),
+        "words": [
+            {"word": word.word, "labels": dict((word.first, word.second)), "texts": count}
+            for word, count in counts.most_common()
+        ],
+    }
+
+
+def where_contested(one: Prediction, words: Sequence[Contested | None]) -> dict[str, float]:
+    """A model's accuracy on the texts that turn on contested words, and on all others."""
+    import numpy as np
+
+    known, right = one.gold >= 0, one.predicted == one.gold
+    contested = np.array([word is not None for word in words])
+    parts = {"accuracy_contested": known & contested, "accuracy_others": known & ~contested}
+    return {name: float(right[part].mean()) for name, part in parts.items() if part.any()}
+
+
+def headroom(gap: Difference | None) -> dict[str, float] | None:
+    """A teacher's score less a bag of words', as plain values."""
+    if gap is None:
+        return None
+    return {name: float(getattr(gap, name)) for name in ("value", "low", "high", "p")}
+
+
+# -- the verdict ---------------------------------------------------------------------------------------------
+
+
+def verdict(found: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """Whether distillation is likely to pay ("likely", "unlikely" or "unclear"), and why, in sentences."""
+    pays, told = _pays(found)
+    train = found["splits"]["train"]
+    rows, words, classes = train["rows"], train["words"], found["classes"]
+    if rows < _FEW:
+        told.append(
+            f"{rows:,} training texts are few: new texts by augmentation, and above all unlabelled ones of "
+            "the same kind, are what a student would learn most from"
+        )
+    else:
+        told.append(
+            f"with {rows:,} training texts, unlabelled ones of the same kind may still add to what a student "
+            "learns; augmentation by rule adds less"
+        )
+    if words["median"] > _LONG:
+        told.append(
+            f"half of the texts have more than {words['median']:.0f} words: cut pieces of them (sentences, "
+            "runs of words) make cheap new texts, and a teacher may not read to the end"
+        )
+    if classes["imbalance"] > _UNEVEN:
+        told.append(
+            f"'{classes['largest']}' has {classes['imbalance']:.0f} times the texts of "
+            f"'{classes['smallest']}': look at macro F1, and try class weights"
+        )
+    leaked = sum(found["leaks"]["test in train"].values())
+    if leaked:
+        share = leaked / max(1, found["splits"]["test"]["rows"])
+        told.append(
+            f"{leaked:,} test texts ({share:.1%}) stand in the training split too, wholly or nearly: scores "
+            "of all models are too good"
+        )
+    if wrong := found["contradictions"]["rows_wrong"]:
+        told.append(
+            f"equal texts with other labels make {wrong:,} rows ({found['contradictions']['share']:.1%}) "
+            "that no model can get right"
+        )
+    if found["contested"]["share"] >= _OPEN:
+        told.append(_contested(found))
+    return pays, told
+
+
+def _best(found: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The teacher that is right most often, if there is one."""
+    return max(found["teachers"], key=lambda teacher: float(teacher["accuracy"]), default=None)
+
+
+def _contested(found: Mapping[str, Any]) -> str:
+    there = found["contested"]
+    words = "; ".join(
+        f"{one['word']}: " + ", ".join(f"{count:,} {label}" for label, count in one["labels"].items())
+        for one in there["words"][:3]
+    )
+    told = (
+        f"{there['texts']:,} test texts ({there['share']:.1%}) turn on a word that leaves two labels open "
+        f"({words})"
+    )
+    best = _best(found)
+    model = best or found["bag_of_words"]
+    if "accuracy_contested" not in model or "accuracy_others" not in model:
+        return told
+    name = f"teacher {best['name']}" if best else "a bag of words"
+    told += (
+        f"; {name} is right on {model['accuracy_contested']:.0%} of them, and on "
+        f"{model['accuracy_others']:.0%} of the others"
+    )
+    guessed = model["accuracy_contested"] < _GUESSED
+    return told + (": what most of these errors turn on is not in the texts" if guessed else "")
+
+
+def _pays(found: Mapping[str, Any]) -> tuple[str, list[str]]:
+    bag = found["bag_of_words"]
+    left = 1 - bag["accuracy"]
+    best = _best(found)
+    if best is None:
+        if left < _ROOM:
+            right = f"{bag['accuracy']:.1%}"
+            return "unlikely", [f"a bag of words is right on {right}: there is next to no room above"]
+        return "unclear", [
+            f"a bag of words is wrong on {left:.1%}; whether a teacher knows better is not known: name one "
+            "with --teacher"
+        ]
+    gap, name = best["headroom"], best["name"]
+    if gap is None:
+        value, sure = best["accuracy"] - bag["accuracy"], False
+        between = ""
+    else:
+        value, sure = gap["value"], gap["p"] < SIGNIFICANT
+        between = f" ({100 * gap['low']:+.1f} to {100 * gap['high']:+.1f})"
+    points = f"{100 * value:+.1f} points{between}"
+    told = []
+    if sure and value >= _ROOM:
+        pays = "likely"
+        told.append(
+            f"teacher {name} is {points} ahead of a bag of words: there is something to hand on, and a "
+            "student that sees word order can take most of it"
+        )
+    elif value < _ROOM and (gap is None or gap["high"] < 2 * _ROOM or value <= 0):
+        pays = "unlikely"
+        told.append(f"teacher {name} is {points} ahead of a bag of words: ship the bag of words")
+    else:
+        pays = "unclear"
+        told.append(
+            f"teacher {name} is {points} ahead of a bag of words: {found['splits']['test']['rows']:,} test "
+            "texts are too few to tell"
+        )
+    if best["ece"] > _OVER:
+        over = best.get("overconfidence", 0.0) > 0
+        told.append(
+            f"it is {'surer' if over else 'less sure'} than it is right, by {100 * best['ece']:.1f} points "
+            f"on average (ECE): try a loss with a temperature {'above' if over else 'below'} 1"
+        )
+    elif best["sure"] > 0.9:
+        told.append(
+            f"it is {_SURE:.0%} sure or more of {best['sure']:.0%} of the texts: its soft labels say little "
+            "more than hard ones, except with a temperature above 1, or on new texts"
+        )
+    return pays, told

@@ -1,0 +1,272 @@
+"""From a suite, or a file of labelled texts, to a diagnosis of each task: what ``harness diagnose`` does.
+
+A bag of words is fitted where the store has none yet, in a worker as ``bench`` does it. Teachers are taken as
+the store or the results have them; one is fitted only if it is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from harness.api import SPLITS, HarnessError, Loss, Student, Task, Teacher
+from harness.diagnose import measures as diagnosis
+from harness.diagnose.contested import Contested, turned_on
+
+if TYPE_CHECKING:
+    from harness.catalog import Catalog
+    from harness.devices import Slot
+    from harness.plan.planner import Plan
+    from harness.results.predictions import Prediction
+    from harness.results.record import Record
+    from harness.storage.store import Store
+    from harness.suite.reader import Suite
+
+
+class Where(NamedTuple):
+    """What a diagnosis works with."""
+
+    catalog: Catalog
+    places: Sequence[Slot]
+    store: Path
+    results: Path
+    source: str
+    watch: Callable[[Plan, int], AbstractContextManager[Callable[[dict[str, Any]], None]]]  # shows a run
+
+
+def _silent(event: dict[str, Any]) -> None:
+    """Show nothing."""
+
+
+def of_file(file: Path, text: str, label: str, teacher: str | None, where: Where) -> list[dict[str, Any]]:
+    """The diagnosis of a labelled file, which is split as ``distill`` would."""
+    from harness.distill import budget
+    from harness.distill import pipeline as distilling
+    from harness.suite import reader as suite
+
+    wishes = distilling.Wishes(file, text, label, teacher, 0, None, None, Path())
+    data = distilling.look(wishes, where.catalog)
+    level = budget.levels(data.size)[0]
+    chosen = {"use": budget.plans()["bag_of_words"], "pupil": True, "epochs": False}  # stands for none
+    if teacher is not None:
+        chosen, _ = distilling.teacher_of(wishes, data, where.catalog)
+    whole = suite.parse(distilling.fill(wishes, level, chosen, pool=0, chosen=""), where.catalog)
+    return of_suite(replace(whole, teachers=()), whole.teachers[:1] if teacher else (), None, where)
+
+
+def named(teacher: str | None, suite: Suite, catalog: Catalog) -> tuple[Teacher, ...]:
+    """The teachers of that name in a suite; where it has none, the one with its defaults."""
+    if teacher is None:
+        return ()
+    there = tuple(each for each in suite.teachers if each.name == teacher)
+    if there:
+        return there
+    catalog.get("teacher", teacher)
+    built = catalog.build("teacher", {"use": teacher})
+    assert isinstance(built, Teacher)
+    return (built,)
+
+
+def of_suite(
+    suite: Suite, fitted: Sequence[Teacher], path: Path | None, where: Where
+) -> list[dict[str, Any]]:
+    """The diagnosis of each task of a suite; `fitted` are the teachers to fit if need be."""
+    from harness.storage.store import Store
+
+    kept = Store(where.store)
+    return [_task(suite, task, fitted, path, where, kept) for task in suite.tasks]
+
+
+def _task(
+    suite: Suite, task: Task, fitted: Sequence[Teacher], path: Path | None, where: Where, store: Store
+) -> dict[str, Any]:
+    from harness.distill import budget
+
+    if task.task_type != "classification":
+        raise HarnessError(f"diagnose is for classification, and task '{task.name}' is {task.task_type}")
+    bag: Any = where.catalog.build("student", {"use": budget.plans()["bag_of_words"]})
+    assert isinstance(bag, Student)
+    bare = replace(
+        suite,
+        tasks=(task,),
+        teachers=(),
+        students=(),
+        augmenters=(),
+        losses=(),
+        excludes=(),
+        seeds=suite.seeds[:1],
+        latency=False,
+    )
+    if task.task_type not in bare.baselines:  # a suite without students has none
+        bare = replace(bare, baselines={task.task_type: _baseline(task.task_type, where.catalog)})
+    needed = _plan(replace(bare, students=(bag,), teachers=tuple(fitted)), where)
+    records, answers, gone = _run(needed, where, store)
+    cell = next(cell for cell in needed.cells if cell.role == "baseline")
+    if bad := next((r for r in records if r["status"] != "ok"), None):
+        raise HarnessError(f"{bad['role']} of task '{task.name}' has no result: {bad['reason']}")
+    if cell.source is None or "data" not in cell.steps or gone:
+        raise HarnessError(f"task '{task.name}' has no result: {gone or cell.reason}")
+    if suite.teachers:
+        more, said = _stored(_plan(replace(bare, teachers=suite.teachers), where), where, store)
+        records, answers = _joined(records, more), {**said, **answers}
+    if path is not None and not any(record["role"] == "teacher" for record in records):
+        more, said = _recorded(path, where.results, cell.source.fingerprint)
+        records, answers = _joined(records, more), {**said, **answers}
+    return _found(records, answers, cell.source.fingerprint, bag.name, _splits(store, cell.steps["data"]))
+
+
+def _baseline(task_type: str, catalog: Catalog) -> Loss:
+    """The loss by which students learn from gold labels unless a suite names another."""
+    for entry in catalog.entries.values():
+        if issubclass(entry.component, Loss) and task_type in entry.component.baseline_for:
+            built = catalog.build("loss", {"use": entry.name})
+            assert isinstance(built, Loss)
+            return built
+    raise HarnessError(f"no loss is installed by which students learn from gold labels of {task_type}")
+
+
+def _plan(suite: Suite, where: Where) -> Plan:
+    from harness.devices import precision
+    from harness.plan.planner import build
+
+    return build(
+        suite, where.catalog, source=where.source, precision=precision(suite.precision, where.places)
+    )
+
+
+Held = tuple["list[Record]", "dict[str, Prediction]"]
+
+
+def _run(plan: Plan, where: Where, store: Store) -> tuple[list[Record], dict[str, Prediction], str]:
+    """Do what is missing; records, predictions and, where a cell did not end, why."""
+    from harness.results import predictions
+    from harness.results.collect import collect
+    from harness.run.local import LocalExecutor
+    from harness.run.runner import run
+
+    teaching = any(step.kind == "teacher" for step in plan.steps.values())
+    with where.watch(plan, len(where.places)) if teaching else nullcontext(_silent) as show:
+        schedule = run(plan, store, LocalExecutor(where.store, where.places), show, plan.suite.time_limit)
+    records = list(collect(plan, schedule.outcome, store, where.catalog))
+    ended = {record["cell"] for record in records}
+    gone = next((cell.label for cell in plan.cells if cell.key not in ended), "")
+    return records, predictions.collect(plan, records, store), gone
+
+
+def _stored(plan: Plan, where: Where, store: Store) -> Held:
+    """What the store has of a plan already."""
+    from harness.results import predictions
+    from harness.results.collect import collect
+    from harness.run.runner import prepare
+
+    outcome = prepare(plan, store).outcome
+    records = [r for r in collect(plan, outcome, store, where.catalog) if r["status"] == "ok"]
+    return records, predictions.collect(plan, records, store)
+
+
+def _recorded(suite: Path, results: Path, fingerprint: str) -> Held:
+    """The teachers' records of a suite's results on these data, where there are results."""
+    from harness.results import predictions
+    from harness.results.locate import results_of
+    from harness.results.record import read
+
+    try:
+        folder = results_of(suite, results)
+    except HarnessError:
+        return [], {}
+    records = [
+        record
+        for record in read(folder / "records.jsonl")
+        if record["role"] == "teacher"
+        and record["status"] == "ok"
+        and record["task"].get("fingerprint") == fingerprint
+    ]
+    return records, predictions.read(folder)
+
+
+def _joined(a: Sequence[Record], b: Sequence[Record]) -> list[Record]:
+    return list({record["cell"]: record for record in (*b, *a)}.values())
+
+
+def _splits(store: Store, key: str) -> dict[str, list[tuple[str, str]]]:
+    from harness.steps import data
+
+    artefact = store.open("data", key)
+    found = {}
+    for split in SPLITS:
+        examples = data.load(artefact, split)
+        assert examples.labels is not None
+        labels = (examples.classes[number] for number in examples.labels.tolist())
+        found[split] = list(zip(examples.texts, labels, strict=True))
+    return found
+
+
+def _found(
+    records: Sequence[Record],
+    answers: Mapping[str, Prediction],
+    fingerprint: str,
+    bag: str,
+    splits: Mapping[str, list[tuple[str, str]]],
+) -> dict[str, Any]:
+    """Everything that is known, with the verdict."""
+    from harness.distill.choose import teacher_in
+    from harness.results.board import build
+    from harness.results.compare import Pair, differences
+    from harness.results.intervals import attach
+
+    tables = [t for t in build(records).tables if t.task.get("fingerprint") == fingerprint]
+    table = attach(tables[0], answers)
+    task = table.task
+    words = turned_on(splits["train"], [text for text, _ in splits["test"]])
+    found: dict[str, Any] = {
+        "task": {name: task.get(name) for name in ("name", "source", "origin", "fingerprint")},
+        **diagnosis.of_data(splits),
+        "contested": diagnosis.contested(words),
+    }
+    base = next(
+        row for row in table.rows if row.role == "baseline" and (row.parts["student"] or {})["name"] == bag
+    )
+    found["bag_of_words"] = {
+        "student": bag,
+        "accuracy": base.stats["accuracy"].mean,
+        "interval": base.interval,
+        "f1_macro": base.stats["f1_macro"].mean,
+        "always_largest": found["splits"]["test"]["classes"].get(found["classes"]["largest"], 0)
+        / found["splits"]["test"]["rows"],
+        **_where_contested(answers.get(base.cells[0]), words),
+    }
+    found["teachers"] = []
+    for row in table.rows:
+        if row.role != "teacher" or "accuracy" not in row.stats:
+            continue
+        (gap,) = differences([Pair(table, base, row, "accuracy")], answers, answers)
+        one, other = (answers.get(each.cells[0]) for each in (row, base))
+        found["teachers"].append(
+            {
+                "name": teacher_in(row),
+                "accuracy": row.stats["accuracy"].mean,
+                "interval": row.interval,
+                "f1_macro": row.stats["f1_macro"].mean,
+                "ece": row.stats["ece"].mean,
+                "headroom": diagnosis.headroom(gap),
+                **(diagnosis.calibration(one) if one else {"sure": 0.0, "histogram": []}),
+                **_where_contested(one, words),
+                **(
+                    diagnosis.together(one, other)
+                    if one and other and len(one.gold) == len(other.gold)
+                    else {}
+                ),
+            }
+        )
+    pays, reasons = diagnosis.verdict(found)
+    return {**found, "pays": pays, "reasons": reasons}
+
+
+def _where_contested(one: Prediction | None, words: Sequence[Contested | None]) -> dict[str, float]:
+    """See :func:`diagnosis.where_contested`; nothing where a model's answers are not known."""
+    if one is None or len(one.gold) != len(words):
+        return {}
+    return diagnosis.where_contested(one, words)

@@ -1,0 +1,1 @@
+"""Make a small model from a file of labelled texts."""

@@ -1,0 +1,302 @@
+"""From labelled texts, or tagged words, in a file to a small model in a folder: ``harness distill``."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from harness import HarnessError
+from harness.api import Unavailable
+from harness.distill import budget
+from harness.distill import inspect as labelled
+from harness.distill import shrink as smaller
+from harness.distill.inspect import Data
+from harness.wording import printable
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from harness.bench import Display, Ran
+    from harness.catalog import Catalog
+    from harness.devices import Slot
+    from harness.distill.choose import Shipped
+    from harness.plan.planner import Plan
+    from harness.results.recommend import Limits
+    from harness.suite.reader import Suite
+
+SUITE, MODEL = "suite.toml", "model"
+
+
+class Shown(Protocol):
+    """How a distillation talks to its caller."""
+
+    def say(self, *lines: str) -> None:
+        """Show lines of text."""
+
+    def watch(self, plan: Plan, slots: int) -> AbstractContextManager[Display]:
+        """Return a context that shows the run of a plan."""
+
+
+@dataclass(frozen=True)
+class Distilled:
+    """What came of a distillation."""
+
+    ran: Ran
+    shipped: Shipped | None  # None if the run was interrupted
+    stood: bool  # the suite was there already, and was run as it is
+
+
+def distill(
+    wishes: Wishes,
+    limits: Limits,
+    store: Path,
+    places: tuple[Slot, ...],
+    catalog: Catalog,
+    shown: Shown,
+    changed: Sequence[str] = (),
+) -> Distilled:
+    """Choose a suite for a file, run it, and write the recommended model to ``<out>/model``.
+
+    `changed` are the options that only a new suite uses. Raises HarnessError if no model can be made.
+    """
+    from harness.bench import bench
+    from harness.bundle import check_place
+    from harness.distill.choose import ship
+
+    out = wishes.out
+    check_place(out / MODEL)
+    data = look(wishes, catalog)
+    shown.say(*data.told)
+    path = out / SUITE
+    stood = path.exists()
+    if stood:
+        suite = _kept(path, wishes, catalog)
+        idle = f"; {', '.join(changed)} changed nothing" if changed else ""
+        shown.say(f"running {path} as it is: delete it to choose again{idle}")
+    else:
+        suite, why = _chosen(wishes, data, limits.parameters, catalog, places, store)
+        shown.say(*why)
+    plan = _plan(suite, catalog, places)
+    ran = bench(plan, plan, catalog, places, store, out, watch=shown.watch, trackers=suite.trackers)
+    if ran.interrupted:
+        return Distilled(ran, None, stood)
+    fingerprint = next((cell.source.fingerprint for cell in plan.cells if cell.source is not None), "")
+    return Distilled(ran, ship(ran.folder, fingerprint, limits, store, out / MODEL), stood)
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the user asks for."""
+
+    file: Path
+    text: str
+    label: str
+    teacher: str | None
+    seconds: float
+    seeds: int | None
+    unlabelled: Path | None
+    out: Path
+    tagged: bool = False  # words have tags; columns are then those of `conll-file`, "" for the usual ones
+
+    @property
+    def task(self) -> dict[str, Any]:
+        """The settings of the task that the file is."""
+        names = ("tokens", "tags") if self.tagged else ("text", "label")
+        columns = dict(zip(names, (self.text, self.label), strict=True))
+        if not self.tagged:
+            return {"use": "file", "train": str(self.file), **columns}
+        numbered = {
+            name: int(given) if re.fullmatch(r"-?\d+", given) else given for name, given in columns.items()
+        }
+        return {"use": "conll-file", "train": str(self.file), **numbered}
+
+    @property
+    def name(self) -> str:
+        """The suite's: the file's, as far as it can be a folder's."""
+        stem = re.sub(r"[^a-z0-9]+", "-", self.file.name.partition(".")[0].lower()).strip("-") or "texts"
+        return f"{stem}-texts" if stem == MODEL else stem
+
+
+# -- the file ------------------------------------------------------------------------------------------------
+
+
+def look(wishes: Wishes, catalog: Catalog) -> Data:
+    """Read the file as the task will; HarnessError where no model can be made of it."""
+    task: Any = catalog.build("task", wishes.task)
+    read = labelled.look_at_words if wishes.tagged else labelled.look_at_texts
+    return read(task, wishes.unlabelled)
+
+
+# -- the suite -----------------------------------------------------------------------------------------------
+
+
+def fill(
+    wishes: Wishes,
+    level: budget.Level,
+    teacher: dict[str, Any],
+    *,
+    pool: int,
+    chosen: str,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+) -> str:
+    """The recipe as a suite of this file; `settings` of students, by name, where they are not the usual."""
+    from importlib import resources
+
+    from jinja2 import Environment, StrictUndefined
+
+    def toml(value: Any) -> str:
+        if isinstance(value, bool | int | float):
+            return str(value).lower()
+        plain = [str(each) for each in value] if isinstance(value, list | tuple) else str(value)
+        return json.dumps(plain, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    environment.filters["toml"] = toml
+    recipe = resources.files("harness.distill").joinpath("recipes", "distill.toml.jinja").read_text("utf-8")
+    return environment.from_string(recipe).render(
+        again=printable(again(wishes.out)),
+        chosen=printable(chosen),
+        name=wishes.name,
+        seeds=range(level.seeds),
+        task=wishes.task,
+        tagged=wishes.tagged,
+        column="text" if wishes.tagged else wishes.text,
+        teacher=teacher["use"],
+        pupil=teacher["pupil"],
+        epochs=level.epochs if teacher["epochs"] else 0,
+        students={name: (settings or {}).get(name, {}) for name in level.students},
+        copies=level.copies,
+        unlabelled=wishes.unlabelled if pool else "",
+        pool=pool,
+        losses=list(level.losses),
+    )
+
+
+def again(out: Path) -> str:
+    """Return the arguments of ``harness bench`` that run the suite of a distillation again."""
+    return f"{shlex.quote(str(out / SUITE))} --results {shlex.quote(str(out))}"
+
+
+def _kept(path: Path, wishes: Wishes, catalog: Catalog) -> Suite:
+    """The suite that stands there, if it is of this file."""
+    from harness.suite import reader as suites
+
+    suite = suites.load(path, catalog)
+    (task, *others) = suite.tasks
+    given = {"name": wishes.task["use"], **{key: to for key, to in wishes.task.items() if key != "use"}}
+    if others or any(str(getattr(task, name, None)) != str(value) for name, value in given.items()):
+        raise HarnessError(
+            f"{path} is the suite of other data than {wishes.file} with these columns; name another --out"
+        )
+    return suite
+
+
+def _chosen(
+    wishes: Wishes,
+    data: Data,
+    parameters: float | None,
+    catalog: Catalog,
+    places: tuple[Slot, ...],
+    store: Path,
+) -> tuple[Suite, list[str]]:
+    """The suite for the time there is, written to its place, and why it is so."""
+    from harness.bench import check_writable
+    from harness.run.estimates import Estimates
+    from harness.run.runner import prepare
+    from harness.storage.files import publish
+    from harness.storage.store import Store
+    from harness.suite import reader as suites
+    from harness.wording import duration
+
+    teacher, because = teacher_of(wishes, data, catalog)
+    levels = budget.levels(data.size, wishes.seeds, wishes.tagged)
+    most = None if parameters is None else int(parameters)
+    offered, settings, told_smaller = smaller.within(most, data.classes, levels, catalog)
+    kept = Store(store)
+    timings = kept.timings()
+    gpus = [place.is_gpu for place in places]
+
+    def pool(level: budget.Level) -> int:
+        return min(data.size.pool, max(1, level.copies) * data.size.train)
+
+    def expected(level: budget.Level) -> float:
+        text = fill(wishes, level, teacher, pool=pool(level), chosen="", settings=settings)
+        plan = _plan(suites.parse(text, catalog, wishes.out / SUITE), catalog, places)
+        estimates = Estimates(timings, plan.steps, lambda step: data.size, gpu=any(gpus))
+        return prepare(plan, kept, estimates=estimates).expected_s(gpus)
+
+    choice = budget.choose(offered, expected, wishes.seconds)
+    if not choice.fits:
+        raise HarnessError(
+            f"the least that distill does of these texts takes about {duration(choice.seconds)}: give "
+            f"--budget {max(1, round(choice.seconds / 60 + 0.5))}min, or a faster --teacher"
+        )
+    level = choice.level
+    told_epochs = f" for {level.epochs} epochs" if teacher["epochs"] else ""
+    parts = [
+        f"{level.seeds} seed{'s' * (level.seeds > 1)}",
+        f"teacher {teacher['use']}{told_epochs}",
+        f"{level.copies} new texts of each" if level.copies else "no new texts",
+        *([f"{pool(level):,} unlabelled texts"] if data.size.pool else []),
+        f"students {', '.join(level.students)}",
+        f"losses {', '.join(level.losses)}",
+    ]
+    chosen = "; ".join(parts)
+    told = (
+        f"expected to take {duration(choice.seconds)} of the {duration(wishes.seconds)} given, "
+        f"on {len(places)} core{'s' * (len(places) > 1)} with nothing else to do"
+    )
+    more = f"; more would take about {duration(choice.more)}" if choice.more is not None else ""
+    text = fill(wishes, level, teacher, pool=pool(level), chosen=chosen, settings=settings)
+    suite = suites.parse(text, catalog, wishes.out / SUITE)
+    check_writable(wishes.out)
+    publish(wishes.out / SUITE, text)
+    lines = (f"teacher: {because}", told_smaller, f"chosen: {chosen}", f"{told}{more}")
+    return suite, [line for line in lines if line]
+
+
+def teacher_of(wishes: Wishes, data: Data, catalog: Catalog) -> tuple[dict[str, Any], str]:
+    """The teacher's part of the recipe, and why it is that one. HarnessError where there is none."""
+    if wishes.teacher is not None:
+        pupil = wishes.teacher not in catalog.names("teacher") and wishes.teacher in catalog.names("student")
+        what = "student" if pupil else "teacher"
+        component = catalog.get(what, wishes.teacher).component
+        try:
+            built = catalog.build(what, {"use": wishes.teacher})
+            built.base()
+        except Unavailable as error:
+            raise HarnessError(f"{error}; name another with --teacher") from None
+        kind = "tagging" if wishes.tagged else "classification"
+        if kind not in built.task_types:
+            raise HarnessError(f"{what} '{wishes.teacher}' is not for {kind}; name another with --teacher")
+        epochs = not pupil and hasattr(component, "epochs")
+        return {"use": wishes.teacher, "pupil": pupil, "epochs": epochs}, f"{wishes.teacher}, as asked for"
+    kind = "english" if data.english else "other"
+    look = f"the texts {'look' if data.english else 'do not look'} English"
+    reasons = []
+    offered = budget.plans()["teachers"]
+    for name in (*offered[kind], *(offered["words"] if wishes.tagged else ())):
+        try:
+            component = catalog.get("teacher", name).component
+            catalog.build("teacher", {"use": name}).base()
+        except HarnessError as error:
+            reasons.append(str(error))
+        else:
+            because = f"{look}, and no other can be had" if name in offered["words"] else look
+            return {"use": name, "pupil": False, "epochs": hasattr(component, "epochs")}, f"{name}: {because}"
+    raise HarnessError(
+        f"{look}, and there is no teacher for them here ({'; '.join(reasons)}); name one with --teacher, "
+        "or install the extra for English: pip install 'distil-harness[embedded]'"
+    )
+
+
+def _plan(suite: Suite, catalog: Catalog, places: tuple[Slot, ...]) -> Plan:
+    from harness.devices import precision
+    from harness.plan.planner import build
+
+    return build(suite, catalog, precision=precision(suite.precision, places))

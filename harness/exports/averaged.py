@@ -1,0 +1,144 @@
+"""Averaged words: a module that is found to be a mean of embeddings and dense layers, in a smaller form.
+
+A linear layer upon a mean of rows is a mean of that layer's outputs, so the first layer goes into the table
+where that makes it no wider: of 5,002 rows of 16 numbers and six classes, 5,002 rows of six are left.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.runtime.forms import AVERAGED, AveragedModel
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+Arrays = dict[str, "NDArray[np.float32]"]
+
+_ROWS, _LONGEST = 64, 48  # of the ids that a form is tried with
+_TOLERANCE = 1e-5  # largest difference, relative to the largest logit
+
+
+def recognise(module: torch.nn.Module, size: int, padding: int) -> Arrays | None:
+    """The arrays of :class:`harness.runtime.forms.AveragedModel`, where the module computes just that.
+
+    The module's parts must be one embedding and some linear layers, with ReLU between them if any. What it
+    does with them is not read but tried, on random ids with and without padding.
+    """
+    arrays = _arrays(module, padding)
+    if arrays is None or len(arrays["table"]) != size:
+        return None
+    ids = _trial(size, padding)
+    try:
+        expected = _logits(module, ids)
+    except Exception:  # it reads no such ids: then it is something else
+        return None
+    found = _computed(arrays, ids, padding)
+    if expected.shape != found.shape:
+        return None
+    close = np.abs(expected - found).max() <= _TOLERANCE * max(1.0, float(np.abs(expected).max()))
+    return arrays if close else None  # of NaN too: not close
+
+
+def _arrays(module: torch.nn.Module, padding: int) -> Arrays | None:
+    from torch import nn
+
+    held = [layer for layer in module.modules() if next(layer.parameters(recurse=False), None) is not None]
+    tables = [layer for layer in held if type(layer) is nn.Embedding]
+    linear = [layer for layer in held if type(layer) is nn.Linear]
+    if len(tables) != 1 or not linear or len(held) != 1 + len(linear) or [*module.buffers()]:
+        return None
+    widths = [tables[0].embedding_dim, *(layer.out_features for layer in linear)]
+    if any(layer.in_features != width for layer, width in zip(linear, widths, strict=False)):
+        return None
+    arrays: dict[str, Any] = {}
+    table = tables[0].weight.detach().cpu().double().numpy()
+    for number, layer in enumerate(linear):
+        weight = layer.weight.detach().cpu().double().numpy().T  # (in, out)
+        bias = None if layer.bias is None else layer.bias.detach().cpu().numpy()
+        arrays[f"bias_{number}"] = np.zeros(weight.shape[1]) if bias is None else bias
+        if number == 0 and weight.shape[1] <= weight.shape[0]:
+            table = table @ weight
+        else:
+            arrays[f"weight_{number}"] = weight
+    arrays["table"] = table.copy()
+    if 0 <= padding < len(table):
+        arrays["table"][padding] = 0
+    return {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in arrays.items()}
+
+
+def _trial(size: int, padding: int) -> NDArray[np.int64]:
+    """Random ids (B, L), the last row all padding."""
+    generator = np.random.default_rng(0)
+    ids = generator.integers(0, size, (_ROWS, _LONGEST))
+    ids[np.arange(_LONGEST) >= generator.integers(1, _LONGEST + 1, (_ROWS, 1))] = padding
+    ids[-1] = padding
+    return ids
+
+
+def _logits(module: torch.nn.Module, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+    import torch
+
+    with torch.no_grad():
+        return np.asarray(module(torch.from_numpy(ids)).numpy())
+
+
+def _computed(arrays: Arrays, ids: NDArray[np.int64], padding: int) -> NDArray[np.float32]:
+    """What the form makes of ids (B, L)."""
+    model = AveragedModel.__new__(AveragedModel)
+    model._set(arrays)
+    known = (ids != padding).sum(1, keepdims=True).clip(1).astype(np.float32)
+    return model._dense(arrays["table"][ids].sum(1) / known)
+
+
+def write(arrays: Arrays, folder: Path) -> None:
+    """Keep the arrays for NumPy."""
+    np.savez(folder / AVERAGED, **arrays)  # type: ignore[arg-type]
+
+
+def graph(arrays: Arrays, padding: int, opset: int) -> bytes:
+    """The same as an ONNX model: Gather, a mean over what is no padding, then dense layers."""
+    from onnx import TensorProto, checker, helper, numpy_helper
+
+    node = helper.make_node
+    held = {**arrays, "padding": np.int64(padding), "words": np.array([1]), "one": np.float32(1)}
+    nodes = [
+        node("Gather", ["table", "ids"], ["rows"]),  # (B, L, W)
+        node("ReduceSum", ["rows", "words"], ["total"], keepdims=0),  # (B, W)
+        node("Equal", ["ids", "padding"], ["absent"]),
+        node("Not", ["absent"], ["present"]),
+        node("Cast", ["present"], ["counted"], to=TensorProto.FLOAT),
+        node("ReduceSum", ["counted", "words"], ["known"], keepdims=1),  # (B, 1)
+        node("Max", ["known", "one"], ["count"]),
+        node("Div", ["total", "count"], ["mean"]),
+    ]
+    last = "mean"
+    layers = sum(name.startswith("bias_") for name in arrays)
+    for number in range(layers):
+        if number:
+            nodes.append(node("Relu", [last], [f"positive_{number}"]))
+            last = f"positive_{number}"
+        if f"weight_{number}" in arrays:
+            nodes.append(node("MatMul", [last, f"weight_{number}"], [f"product_{number}"]))
+            last = f"product_{number}"
+        out = "logits" if number == layers - 1 else f"layer_{number}"
+        nodes.append(node("Add", [last, f"bias_{number}"], [out]))
+        last = out
+    made = helper.make_graph(
+        nodes,
+        "averaged",
+        [helper.make_tensor_value_info("ids", TensorProto.INT64, ["batch", "length"])],
+        [
+            helper.make_tensor_value_info(
+                "logits", TensorProto.FLOAT, ["batch", len(arrays[f"bias_{layers - 1}"])]
+            )
+        ],
+        [numpy_helper.from_array(np.asarray(array), name) for name, array in held.items()],
+    )
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    checker.check_model(model)
+    return model.SerializeToString()  # type: ignore[no-any-return]

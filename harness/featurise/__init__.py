@@ -1,0 +1,15 @@
+"""Turn texts into integer ids, without torch; a model and its exported form share this code."""
+
+from harness.featurise.featuriser import Featuriser, MaskedSubwords, Subwords, Words, WordSubwords
+from harness.featurise.tokens import MaskedTokens, Tokens, WordTokens
+
+__all__ = [
+    "Featuriser",
+    "MaskedSubwords",
+    "MaskedTokens",
+    "Subwords",
+    "Tokens",
+    "WordSubwords",
+    "WordTokens",
+    "Words",
+]

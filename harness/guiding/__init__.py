@@ -1,1 +1,0 @@
-"""From a file of texts to a model or a diagnosis, for people who write no suite."""

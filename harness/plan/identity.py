@@ -1,0 +1,64 @@
+"""What tells components apart: what a suite says of them, their code, and what they start from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from typing import Protocol
+
+from harness.api import Component, HarnessError, parameters_of
+from harness.plan.fingerprint import class_digest
+from harness.values import digest
+
+
+class Packages(Protocol):
+    """What a plan asks of the catalog."""
+
+    def package_of(self, component: Component) -> str:
+        """The distribution and version that a component comes from."""
+
+
+class Identities:
+    """Digests of components, remembered by object: the components must outlive it."""
+
+    def __init__(self, packages: Packages, base_of: Callable[[Component], str | HarnessError]) -> None:
+        self._packages = packages
+        self._base_of = base_of
+        self._identities: dict[int, str] = {}
+        self._configurations: dict[int, str] = {}
+
+    def of(self, component: Component) -> str:
+        """Everything about a component that can change what it does. Remembered by object: hashing
+        a component's fields for each of 10,000 cells would cost more than all else.
+        """
+        known = self._identities.get(id(component))
+        if known is None:
+            classes = sorted({class_digest(type(c)) for c in _with_parts(component)})
+            sources = sorted({self._packages.package_of(c) for c in _with_parts(component)})
+            base = self._base_of(component)
+            known = self._identities[id(component)] = digest(
+                self.configured(component), str(base), *classes, *sources
+            )
+        return known
+
+    def configured(self, component: Component) -> str:
+        """What a suite says of a component: its names, versions and parameters, but not its code."""
+        known = self._configurations.get(id(component))
+        if known is None:
+            known = self._configurations[id(component)] = digest(
+                component.kind,
+                *(f"{c.name}={c.version}" for c in _with_parts(component)),
+                json.dumps(parameters_of(component), sort_keys=True, default=str),
+            )
+        return known
+
+
+def _with_parts(component: Component) -> Iterator[Component]:
+    """The component and the components that its fields hold."""
+    yield component
+    for each in fields(component):
+        value = getattr(component, each.name)
+        for part in value if isinstance(value, tuple) else (value,):
+            if isinstance(part, Component):
+                yield from _with_parts(part)

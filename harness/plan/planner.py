@@ -1,0 +1,395 @@
+"""Suite → Plan: every cell of the matrix, and the graph of steps that cells share. Pure; no torch.
+
+A step's key is a digest of all that can change its result: the kind of step and the code behind it,
+its components with their parameters and code, the seed, the precision, the data's fingerprint and
+the keys of the steps that it needs. Two cells that need the same work so share one step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from harness.api import (
+    Augmenter,
+    Component,
+    HarnessError,
+    Loss,
+    Precision,
+    Recipe,
+    Source,
+    Student,
+    Task,
+    Teacher,
+    seed_of_repetition,
+)
+from harness.devices import machine
+from harness.plan.compatibility import Status, in_step, obstacle
+from harness.plan.fingerprint import code_digest
+from harness.plan.identity import Identities, Packages
+from harness.plan.matrix import Role, combinations, parts_of, seed_of_teachers
+from harness.values import digest
+
+if TYPE_CHECKING:
+    from harness.suite.reader import Suite
+
+A = TypeVar("A")
+
+# In the order of the flow; each is the module of harness.steps that performs it.
+STEP_KINDS = ("data", "teacher", "transfer", "targets", "student", "evaluation", "export", "latency")
+PARTS = 4  # of a transfer set, for teachers that take their time: the same on every machine
+_ACCELERATED = ("teacher", "transfer", "targets", "student", "evaluation", "latency")
+
+
+class Step(NamedTuple):
+    """A unit of work that cells share. `needs` maps a role to the key of the step that fills it."""
+
+    kind: str
+    key: str
+    label: str
+    components: Mapping[str, Component]
+    settings: Mapping[str, Any]  # seed, precision, source …: plain values
+    notes: Mapping[str, Any]  # what the step is told that does not change its result: a folder's path
+    needs: Mapping[str, str]
+    work: str  # equal for steps that differ in nothing but their seed: for estimates
+    likes: tuple[str, ...]  # names of the steps that are like it, the most alike first: for rougher estimates
+    gpu: bool = False  # whether a GPU speeds it up
+    exclusive: bool = False  # whether nothing else of ours may run beside it
+    rated: float = 0.0  # seconds that it should take by the rates; known when it is to be done
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One configuration of the leaderboard, and the steps that make its record."""
+
+    key: str
+    role: Role
+    task: Task
+    source: Source | None
+    teacher: Teacher | None
+    student: Student | None
+    augmenter: Augmenter | None
+    loss: Loss | None
+    seed: int
+    steps: Mapping[str, str] = field(default_factory=dict)  # role, mostly the kind of step → key
+    status: Status = "ok"  # other than "ok": it cannot run, and why
+    reason: str = ""
+
+    @property
+    def goals(self) -> tuple[str, ...]:
+        """The keys of the steps whose results stand in the record."""
+        return tuple(self.steps[kind] for kind in ("evaluation", "export", "latency") if kind in self.steps)
+
+    @cached_property
+    def label(self) -> str:
+        """What a person would call it."""
+        parts = [c.name for c in (self.teacher, self.student, self.augmenter, self.loss) if c is not None]
+        return f"{self.task.name}: {' → '.join(parts)} (seed {self.seed})"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells of a suite and their steps, each step after those it needs."""
+
+    suite: Suite
+    cells: tuple[Cell, ...]
+    steps: Mapping[str, Step]
+
+
+def build(suite: Suite, packages: Packages, *, source: str = "auto", precision: Precision = "fp32") -> Plan:
+    """Lay out the matrix. What cannot run is a cell with a status and a reason, never an error."""
+    return _Planner(suite, packages, source, precision).plan()
+
+
+class _Planner:
+    def __init__(self, suite: Suite, packages: Packages, source: str, precision: Precision) -> None:
+        self.suite = suite
+        self.source = source
+        self.precision = precision
+        self.steps: dict[str, Step] = {}
+        self._identities = Identities(packages, self._base)
+        self._known: dict[tuple[int, int, int, int], dict[str, str]] = {}
+        self._works: dict[tuple[str, ...], str] = {}
+        self._machine = machine()
+        self._code = {kind: code_digest((f"harness.steps.{kind}",)) for kind in STEP_KINDS}
+        self._resolved: dict[int, Source | HarnessError] = {}
+        self._bases: dict[int, str | HarnessError] = {}
+        self._starts: dict[tuple[int, int], tuple[Component, Cell | HarnessError | None]] = {}
+
+    def plan(self) -> Plan:
+        cells: dict[str, Cell] = {}
+        for combination in combinations(self.suite):
+            cell = self._cell(*combination)
+            if cell.key in cells or any(exclude.matches(cell) for exclude in self.suite.excludes):
+                continue
+            cells[cell.key] = replace(cell, steps=self._steps(cell)) if cell.status == "ok" else cell
+        return Plan(self.suite, tuple(cells.values()), self.steps)
+
+    # -- cells -----------------------------------------------------------------------------------------
+
+    def _cell(
+        self,
+        role: Role,
+        task: Task,
+        teacher: Teacher | None,
+        student: Student | None,
+        augmenter: Augmenter | None,
+        loss: Loss | None,
+        seed: int,
+    ) -> Cell:
+        source = self._resolve(task)
+        configured = [
+            self._identities.configured(c) if c else "-" for c in (task, teacher, student, augmenter, loss)
+        ]
+        fingerprint = source.fingerprint if isinstance(source, Source) else "-"
+        taught = seed_of_teachers(self.suite, seed)
+        starts = self._starts_of(teacher, taught) + self._starts_of(student, seed)
+        started = [start.key if isinstance(start, Cell) else "-" for start in starts]
+        # A seed of 0, the usual one, goes without saying, so that cells measured before keep their keys.
+        if teacher is not None and taught:
+            started.append(f"teachers {taught}")
+        key = digest("cell", role, *configured, fingerprint, str(seed), self.precision, *started)
+        status, reason = obstacle(task, source, teacher, student, augmenter, loss, self._base)
+        for start in starts if status == "ok" else ():
+            if isinstance(start, HarnessError):
+                status, reason = "failed", str(start)
+            elif start.status != "ok":
+                what = f"a model on task '{start.task.name}' that cannot be made"
+                status, reason = start.status, f"it starts from {what}: {start.reason}"
+        known = source if isinstance(source, Source) else None
+        return Cell(key, role, task, known, teacher, student, augmenter, loss, seed, {}, status, reason)
+
+    # -- the graph ------------------------------------------------------------------------------------
+
+    def _steps(self, cell: Cell) -> dict[str, str]:
+        """Add the steps of one cell to the graph; their keys by kind."""
+        assert cell.source is not None
+        steps = dict(self._shared(cell.task, cell.source, cell.teacher, cell.augmenter, cell.seed))
+        taught_by = steps.pop("teacher-evaluation", None)
+        if cell.student is None:
+            assert cell.teacher is not None and taught_by is not None
+            learner: Teacher | Student = cell.teacher
+            model, steps["evaluation"] = steps["teacher"], taught_by
+            if (prior := self.steps[model].needs.get("prior")) is not None:
+                steps["prior"] = prior
+        else:
+            assert cell.loss is not None
+            learner = cell.student
+            made_by = "/".join(c.name for c in (cell.augmenter, cell.loss) if c is not None)
+            model = self._taught(cell.task, cell.teacher, learner, cell.loss, cell.seed, steps, made_by)
+            steps["evaluation"] = self._evaluation(cell.task, learner, steps["data"], model, taught_by)
+        if self.suite.latency:
+            needs = {"data": steps["data"], "model": model}
+            if learner.exports:
+                needs["export"] = steps["export"] = self._step(
+                    "export", {learner.kind: learner}, {}, dict(needs), learner.name
+                )
+            on = {"machine": self._machine}
+            steps["latency"] = self._step("latency", {learner.kind: learner}, on, needs, learner.name)
+        return steps
+
+    def _shared(
+        self, task: Task, source: Source, teacher: Teacher | None, augmenter: Augmenter | None, seed: int
+    ) -> dict[str, str]:
+        """The steps up to the student, which cells of other students, losses and seeds have too."""
+        seed = seed_of_teachers(self.suite, seed)
+        memo = (id(task), id(teacher), id(augmenter), seed)
+        if memo in self._known:
+            return self._known[memo]
+        steps = self._known[memo] = {"data": self._data(task, source)}
+        if augmenter is not None:
+            steps["transfer"] = self._transfer(augmenter if augmenter.adds else None, steps, seed)
+        if teacher is not None:
+            fitted = steps["teacher"] = self._fitted(task, teacher, steps["data"], seed, seed)
+            steps["teacher-evaluation"] = self._evaluation(task, teacher, steps["data"], fitted)
+        return steps
+
+    def _data(self, task: Task, source: Source) -> str:
+        drawn = {"source": source.name, "fingerprint": source.fingerprint}
+        return self._step("data", {"task": task}, drawn, {}, task.name, {"origin": source.origin})
+
+    def _transfer(self, augmenter: Augmenter | None, steps: Mapping[str, str], seed: int) -> str:
+        """The texts that students learn from: those of training alone where no augmenter adds to them."""
+        needs = {"data": steps["data"]}
+        if augmenter is None:
+            return self._step("transfer", {}, {}, needs, "training texts")
+        return self._step("transfer", {"augmenter": augmenter}, {"seed": seed}, needs, augmenter.name)
+
+    def _fitted(self, task: Task, teacher: Teacher, data: str, seed: int, whole: int) -> str:
+        """The step that fits a teacher, after those that fit its members; `whole` is the seed of them all."""
+        needs = {"data": data}
+        for place, member in enumerate(teacher.members):
+            own = seed_of_repetition(seed, teacher.members[:place].count(member))
+            needs[f"member-{place}"] = self._fitted(task, member, data, own, whole)
+        parts: dict[str, Component] = {"teacher": teacher}
+        if (start := self._prior(teacher, whole)) is not None:
+            parts["prior"], needs["prior"] = start
+        settings = {"seed": seed, **self._precise(teacher)}
+        return self._step("teacher", parts, settings, needs, f"{teacher.name} on {task.name}")
+
+    def _taught(
+        self,
+        task: Task,
+        teacher: Teacher | None,
+        student: Student,
+        loss: Loss,
+        seed: int,
+        steps: dict[str, str],
+        made_by: str,
+    ) -> str:
+        """The step that fits a student, after those that are for it; they join `steps`."""
+        parts: dict[str, Component] = {"student": student, "loss": loss}
+        needs = {role: key for role, key in steps.items() if role in ("data", "transfer")}
+        asked = in_step(loss, task)
+        if teacher is not None and "transfer" in steps:
+            for output, role in (("logits", "targets"), ("hidden", "hidden")):
+                if output in loss.needs - asked:
+                    needs[role] = steps[role] = self._targets(teacher, steps, output)
+        if teacher is not None and (student.borrows or asked):
+            parts["teacher"], needs["fitted"] = teacher, steps["teacher"]
+        if (start := self._prior(student, seed)) is not None:
+            parts["prior"], needs["prior"] = start
+            steps["prior"] = needs["prior"]
+        settings = {"seed": seed, **self._precise(student)}
+        steps["student"] = self._step("student", parts, settings, needs, f"{student.name} by {made_by}")
+        return steps["student"]
+
+    def _targets(self, teacher: Teacher, steps: Mapping[str, str], output: str) -> str:
+        """The teacher's logits or hidden states of a transfer set; a slow one labels parts side by side."""
+        settings = {"output": output, **self._precise(teacher)}
+        needs = {"model": steps["teacher"], "transfer": steps["transfer"]}
+        label = f"{teacher.name} on {self.steps[steps['transfer']].label.removeprefix('transfer ')}"
+        parts = {
+            f"part-{part}": self._step(
+                "targets",
+                {"teacher": teacher},
+                settings | {"part": part, "parts": PARTS},
+                needs,
+                f"{label}, part {part + 1} of {PARTS}",
+            )
+            for part in range(PARTS if teacher.accelerated else 0)
+        }
+        return self._step("targets", {"teacher": teacher}, settings, parts or needs, label)
+
+    # -- models that components start from --------------------------------------------------------------
+
+    def _prior(self, component: Component, seed: int) -> tuple[Component, str] | None:
+        """What made the model that a component starts from, and by which step; None where it needs none.
+
+        The steps are those of a cell on the training texts alone, so that equal cells share them.
+        """
+        cell = self._start(component, seed)
+        if cell is None:
+            return None
+        assert isinstance(cell, Cell) and cell.source is not None
+        whole = seed_of_teachers(self.suite, seed)
+        steps = {"data": self._data(cell.task, cell.source)}
+        if cell.teacher is not None:
+            steps["teacher"] = self._fitted(cell.task, cell.teacher, steps["data"], whole, whole)
+        if cell.student is None:
+            assert cell.teacher is not None
+            return cell.teacher, steps["teacher"]
+        assert cell.loss is not None
+        if cell.role == "distilled":
+            steps["transfer"] = self._transfer(None, steps, whole)
+        parts = cell.task, cell.teacher, cell.student, cell.loss, seed
+        return cell.student, self._taught(*parts, steps, cell.loss.name)
+
+    def _start(self, component: Component, seed: int) -> Cell | HarnessError | None:
+        """The cell that makes the model which a component starts from, whether or not the suite has it."""
+        memo = id(component), seed
+        if memo not in self._starts:
+            self._starts[memo] = component, self._looked_into(component, seed)
+        return self._starts[memo][1]
+
+    def _looked_into(self, component: Component, seed: int) -> Cell | HarnessError | None:
+        recipe = _asked(component, lambda: component.prior)
+        if not isinstance(recipe, Recipe):
+            return recipe
+        parts = parts_of(recipe, component, self.suite, seed)
+        return parts if isinstance(parts, HarnessError) else self._cell(*parts)
+
+    def _starts_of(self, component: Component | None, seed: int) -> list[Cell | HarnessError]:
+        """What a component, and the members of a teacher, start from."""
+        start = self._start(component, seed) if component is not None else None
+        found = [start] if start is not None else []
+        for member in component.members if isinstance(component, Teacher) else ():
+            found += self._starts_of(member, seed)
+        return found
+
+    def _evaluation(
+        self, task: Task, learner: Teacher | Student, data: str, model: str, teacher: str | None = None
+    ) -> str:
+        needs = {"data": data, "model": model} | ({"teacher": teacher} if teacher else {})
+        parts = {"task": task, learner.kind: learner}
+        return self._step(
+            "evaluation", parts, self._precise(learner), needs, f"{learner.name} on {task.name}"
+        )
+
+    def _precise(self, component: Component) -> dict[str, str]:
+        return {"precision": self.precision if component.mixed_precision else "fp32"}
+
+    def _step(
+        self,
+        kind: str,
+        components: Mapping[str, Component],
+        settings: Mapping[str, Any],
+        needs: Mapping[str, str],
+        label: str,
+        notes: Mapping[str, Any] | None = None,
+    ) -> str:
+        identities = [f"{role}={self._identities.of(component)}" for role, component in components.items()]
+        plain = [f"{name}={value}" for name, value in settings.items() if name != "seed"]
+        seed = str(settings.get("seed", ""))
+        key = digest(
+            kind, self._code[kind], seed, *identities, *plain, *(f"{r}={k}" for r, k in needs.items())
+        )
+        if key not in self.steps:
+            work = (kind, *identities, *plain, *(self.steps[needed].work for needed in needs.values()))
+            if work not in self._works:
+                self._works[work] = digest(*work)
+            names = ",".join(component.name for component in components.values())
+            of = dict(zip(components, identities, strict=True))
+            alone = of.get("student") or of.get("teacher") or "".join(identities)  # whatever it works on
+            self.steps[key] = Step(
+                kind=kind,
+                key=key,
+                label=f"{kind} {label}",
+                components=components,
+                settings=settings,
+                notes=notes or {},
+                needs=needs,
+                work=self._works[work],
+                likes=(f"{kind} {alone} {settings.get('precision', '')}".rstrip(), f"{kind} {names}", kind),
+                gpu=kind in _ACCELERATED and any(_on_gpu(kind, c) for c in components.values()),
+                exclusive=kind == "latency",
+            )
+        return key
+
+    # -- what components say ---------------------------------------------------------------------------
+
+    def _resolve(self, task: Task) -> Source | HarnessError:
+        if id(task) not in self._resolved:
+            self._resolved[id(task)] = _asked(task, lambda: task.resolve(self.source))
+        return self._resolved[id(task)]
+
+    def _base(self, component: Component) -> str | HarnessError:
+        if id(component) not in self._bases:
+            self._bases[id(component)] = _asked(component, component.base)
+        return self._bases[id(component)]
+
+
+def _on_gpu(kind: str, component: Component) -> bool:
+    return component.runs_on_gpu if kind == "latency" else component.accelerated
+
+
+def _asked(component: Component, question: Callable[[], A]) -> A | HarnessError:
+    """A component's answer while planning. An author's mistake costs the component's cells, not the plan."""
+    try:
+        return question()
+    except HarnessError as error:
+        return error
+    except Exception as error:
+        return HarnessError(f"{component.kind} '{component.name}' raised {type(error).__name__}: {error}")

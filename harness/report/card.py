@@ -1,0 +1,181 @@
+"""The card of an exported model: what it is, how it was made, how good, how big and how fast, in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from harness.api import MASK
+from harness.report.leaderboard import markdown as escape
+from harness.steps.clock import P90_FLOOR, P99_FLOOR
+from harness.task_types.tags import kinds_of
+from harness.wording import amount, significant, size
+
+Found = Mapping[str, Any]  # a Record, read leniently
+
+NONE, FEW = "—", "too few"
+FORMS = {
+    "onnx": "`model.onnx`: ONNX, fp32",
+    "onnx-int8": "`model.int8.onnx`: ONNX, weights of 8 bits",
+    "numpy": "`averaged.npz`: NumPy",
+}
+
+
+def text(record: Found, labels: Sequence[str]) -> str:
+    """The card of a record's model."""
+    task = record["task"]
+    name = _name(record, "student") or _name(record, "teacher") or "model"
+    source = {"sample": "a generated sample corpus: its figures say nothing about real texts"}.get(
+        str(task["source"]), f"{task['source']} data"
+    )
+    parts = [
+        f"# {escape(name)} for {escape(task['name'])}",
+        _origin(record),
+        _use(str(task["type"])),
+        _labels(str(task["type"]), labels),
+        "## Scores\n\n" + _scores(record, source),
+        "## Forms\n\n" + _forms(record),
+        "## How it was made\n\n" + _made(record),
+        "`record.json` has all of this and more. The data and pretrained weights that went into the model "
+        "have terms of their own.",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _use(kind: str) -> str:
+    calls = {"tagging": 'tags("words of a text")', "language-modelling": f'tokens("a {MASK} text")'}
+    call = calls.get(kind, 'label("a text")')
+    return (
+        "## Use\n\n"
+        "```sh\npip install distil-harness\nharness predict . < texts.txt\n"
+        "harness predict . --text message < rows.jsonl\n```\n\n"
+        "```python\nfrom pathlib import Path\n\nfrom harness.runtime.forms import load\n\n"
+        f'model = load(Path("."))\nmodel.{call}\n```\n\n'
+        "At work it needs ONNX Runtime, NumPy and tokenizers, but neither torch nor transformers."
+    )
+
+
+def _labels(kind: str, labels: Sequence[str]) -> str:
+    """What the model says."""
+    if kind == "language-modelling":
+        return f"It tells the likeliest tokens for each `{MASK}` in a text, with their probabilities."
+    if kind != "tagging":
+        return f"Labels: {', '.join(map(escape, labels))}."
+    listed, kinds = (", ".join(map(escape, names)) for names in (labels, kinds_of(labels)))
+    return (
+        f"It tags words, and so finds entities of these types: {kinds}.\nLabels: {listed}. The scheme is "
+        "BIO: `B-` begins an entity, `I-` goes on with it, and `O` is none. Words are what stands between "
+        "single spaces: set punctuation apart as in the training data, or give lists of words."
+    )
+
+
+def _name(record: Found, kind: str) -> str:
+    return str((record.get(kind) or {}).get("name", ""))
+
+
+def _origin(record: Found) -> str:
+    student, teacher, loss = (escape(_name(record, kind)) for kind in ("student", "teacher", "loss"))
+    counted = (record.get("parameters") or {}).get("total")
+    weight = f" It has {amount(counted)} parameters." if counted else ""
+    if record["role"] == "distilled":
+        augmenter = escape(_name(record, "augmenter"))
+        return (
+            f"A `{student}` distilled from a `{teacher}`, with the loss `{loss}` and the augmenter "
+            f"`{augmenter}`.{weight}"
+        )
+    learned = "to tell hidden tokens" if record["task"]["type"] == "language-modelling" else "on gold labels"
+    what = f"`{student}` trained {learned} alone" if student else f"`{teacher}` trained {learned}"
+    return f"A {what}.{weight}"
+
+
+def _scores(record: Found, source: str) -> str:
+    task = record["task"]
+    metrics, validation = record.get("metrics") or {}, record.get("validation") or {}
+    rows = [
+        [name.replace("_", " "), significant(value), _number(validation.get(name))]
+        for name, value in metrics.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    ]
+    about = (
+        f"On {source}: {task.get('test') or 0:,} test texts, {task.get('validation') or 0:,} validation "
+        f"texts, trained from {task.get('train') or 0:,}."
+    )
+    return f"{about}\n\n" + _table(["metric", "test", "validation"], rows)
+
+
+def _forms(record: Found) -> str:
+    forms: Mapping[str, Found] = (record.get("export") or {}).get("forms") or {}
+    told = any("perplexity" in found for found in forms.values())  # of a language model
+    rows, notes = [], []
+    for form, found in forms.items():
+        what = FORMS.get(form, escape(form))
+        if why := found.get("rejected"):
+            notes.append(f"{what}, was rejected: {escape(str(why))}.")
+            continue
+        single, offline = (_run(record, form, scenario) for scenario in ("single-stream", "offline"))
+        rows.append(
+            [
+                what,
+                size(found["file_bytes"]),
+                size(found["size_bytes"]),
+                f"{found['changed']} of {found.get('outputs', found['texts']):,}",
+                *([_number(found.get("perplexity"))] if told else []),
+                *(_percentile(single, name) for name in ("p50_ms", "p90_ms", "p99_ms")),
+                _number(single.get("tokenising_ms")),
+                _number(offline.get("samples_per_s")),
+            ]
+        )
+    head = ["form", "file", "with vocabulary", "predictions changed", *(["perplexity"] if told else [])]
+    head += ["p50, ms", "p90, ms", "p99, ms", "tokenising, ms", "texts/s"]
+    machine = escape(str((record.get("provenance") or {}).get("cpu") or "an unknown CPU"))
+    below = (
+        f"Measured on one thread of {machine}, on test texts: single texts one after the other, from string "
+        f"to answer, and all at once. A p90 takes {P90_FLOOR} queries, a p99 {P99_FLOOR}."
+    )
+    return "\n\n".join([_table(head, rows), below, *notes])
+
+
+def _run(record: Found, backend: str, scenario: str) -> Found:
+    """The measurement of a form on the fewest threads of the CPU."""
+    found = [
+        run
+        for run in record.get("latency") or []
+        if run["backend"] == backend and run["device"] == "cpu" and run.get("scenario") == scenario
+    ]
+    return min(found, key=lambda run: run["threads"], default={})
+
+
+def _percentile(run: Found, name: str) -> str:
+    return FEW if run and run.get(name) is None else _number(run.get(name))
+
+
+def _number(value: Any) -> str:
+    return significant(value) if isinstance(value, int | float) else NONE
+
+
+def _made(record: Found) -> str:
+    lines = []
+    for kind in ("task", "teacher", "student", "augmenter", "loss"):
+        if part := record.get(kind):
+            given = ", ".join(f"{name} = {value!r}" for name, value in part["params"].items())
+            origin = f" ({part['plugin']})" if part.get("plugin") else ""
+            lines.append([kind, escape(part["name"] + origin), escape(given) or NONE])
+    cost, made = record.get("cost") or {}, record.get("provenance") or {}
+    packages = (made.get("packages") or {}).items()
+    facts = [
+        ("seed", str(record["seed"])),
+        ("training", f"{_number(cost.get('train_s'))} s, {cost.get('examples') or 0:,} examples"),
+        ("data", f"{record['task'].get('origin')}, fingerprint {record['task']['fingerprint']}"),
+        ("machine", f"{made.get('cpu')}; {', '.join(made.get('gpu') or []) or 'no GPU'}; {made.get('os')}"),
+        ("finished", str(made.get("finished"))),
+        ("cell", record["cell"]),
+        ("commit", str(made.get("git"))),
+        ("packages", ", ".join(f"{name} {version}" for name, version in packages)),
+    ]
+    listed = "\n".join(f"- {name}: {escape(value)}" for name, value in facts)
+    return _table(["part", "is", "parameters"], lines) + "\n\n" + listed
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

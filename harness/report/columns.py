@@ -1,0 +1,217 @@
+"""What people see of a leaderboard's rows: columns, headings, and numbers that are fit to read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from harness.api import SPLITS
+from harness.results.intervals import SIGNIFICANT
+from harness.results.ranking import Row, Table, mixed_scales
+from harness.task_types.metrics import LOWER_IS_BETTER
+from harness.wording import amount, significant, size
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table that people read."""
+
+    title: str
+    cell: Callable[[Row], str]
+    numeric: bool = True
+    spare: int = 0  # where there is no room for all, the highest goes first; 0 stays
+    stat: str = ""  # the number that it shows, by its name in a row's stats
+
+
+_NEIGHBOURS = {  # of words, shared with the teacher
+    "neighbours_embeddings": "same neighbours, embeddings",
+    "neighbours_hidden": "same neighbours, hidden",
+    "neighbours_embeddings_before": "neighbours as before, embeddings",
+    "neighbours_hidden_before": "neighbours as before, hidden",
+}
+
+
+def columns(table: Table, merged: bool = False) -> list[Column]:
+    """The columns of the ranked rows; one that no row fills is left out. `merged` ones need less width."""
+    beside = ["f1_macro", "masked_accuracy", "spearman"]
+    if table.task.get("type") == "classification":
+        beside.insert(0, "accuracy")
+    elif table.task.get("type") == "tagging":  # beside F1, accuracy shows how little it says of tags
+        beside = ["precision", "recall", "f1_macro", "accuracy"]
+    elif table.task.get("type") == "language-modelling":
+        beside = ["masked_accuracy", *_NEIGHBOURS]
+    names = [table.headline, *(name for name in beside if name != table.headline)]
+    recipe = [Column(part, partial(_label, part), numeric=False) for part in ("teacher", "augmenter", "loss")]
+    found = [
+        Column("#", _place),
+        Column("role", lambda row: row.role, numeric=False),
+        Column("model", partial(_label, "model"), numeric=False),
+        *([Column("recipe", _recipe, numeric=False)] if merged else recipe),
+        _score(table, names[0], spare=0),
+        _interval(table, "95 % interval", lambda row: row.interval, "", spare=3),
+        *(_score(table, name, spare=7) for name in names[1:]),
+        _gain(table),
+        _interval(table, "gain's 95 % interval", lambda row: row.gain_interval, "+", spare=9),
+        _plain("kept, %", "teacher_share", lambda value: f"{100 * value:.1f}", spare=4),
+        _plain("agreement, %", "agreement", lambda value: f"{100 * value:.1f}", spare=8),
+        *([_plain("hidden tokens", "tokens", amount, spare=5)] if mixed_scales(table.rows) else []),
+        _plain("parameters", "parameters_total", amount, spare=1),
+        _plain("size", "size_model_bytes", size, spare=6),
+        *(_plain(title, name, significant, spare=3) for title, name in latencies(table)),
+        _plain("train, s", "cost_train_s", significant, spare=7),
+        Column("n", lambda row: f"{len(row.seeds)}{f' of {_asked(row)}' if row.problems else ''}", spare=2),
+    ]
+    return [column for column in found if any(column.cell(row) for row in ranked(table))]
+
+
+def fitting(table: Table, width: int | None) -> tuple[list[Column], list[str]]:
+    """The columns that fit, and the titles of those that do not."""
+
+    def need(column: Column) -> int:  # a title breaks at its comma
+        texts = [*column.title.split(", "), *map(column.cell, ranked(table))]
+        return 3 + max(map(len, texts))
+
+    shown, dropped = columns(table), []
+    if width and sum(map(need, shown)) > width:
+        shown = columns(table, merged=True)
+        room = width - sum(map(need, shown))
+        while room < 0 and (least := max(reversed(shown), key=lambda column: column.spare)).spare:
+            room += need(least)
+            shown.remove(least)
+            dropped.append(least.title)
+    return shown, dropped
+
+
+def ranked(table: Table) -> list[Row]:
+    """The rows with a result."""
+    return [row for row in table.rows if row.seeds]
+
+
+def problems(table: Table) -> list[list[str]]:
+    """What has no result, wholly or for some seeds: the cells under PROBLEM_TITLES."""
+    names = ("model", "teacher", "augmenter", "loss")
+    return [
+        [row.role, *(_label(name, row) for name in names), seeds_of(seeds), f"{status}: {reason}"]
+        for row in table.rows
+        for status, reason, seeds in row.problems
+    ]
+
+
+def heading(table: Table) -> tuple[str, str]:
+    """The task and the data, which is all that makes two tables comparable: a title, and a line below it."""
+    task = table.task
+    counts = ", ".join(f"{task[split]:,} {split}" for split in SPLITS if task.get(split) is not None)
+    measured, cells = sum(map(_asked, table.rows)), task.get("cells", 0)
+    details = [
+        f"from {task['origin']}" if task.get("origin") else "",
+        f"fingerprint {task['fingerprint'][:12]}" if task.get("fingerprint") else "",
+        counts,
+        seeds_of(table.seeds),
+        f"{measured} of the suite's {cells} cells" if measured < cells else "",
+        table.note,
+    ]
+    return f"{table.label}, {task.get('source') or 'no'} data", "; ".join(filter(None, details))
+
+
+def seeds_of(seeds: Sequence[int]) -> str:
+    """Seeds as people list them."""
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+
+
+def _label(name: str, row: Row) -> str:
+    """A teacher stands under "model" in its own row, and under "teacher" in those of its students."""
+    if name == "model":
+        return row.labels["teacher" if row.role == "teacher" else "student"]
+    return "" if name == row.role == "teacher" else row.labels[name]
+
+
+def _recipe(row: Row) -> str:
+    return " · ".join(filter(None, (_label(name, row) for name in ("teacher", "augmenter", "loss"))))
+
+
+def _asked(row: Row) -> int:
+    return len(row.seeds) + sum(len(seeds) for _, _, seeds in row.problems)
+
+
+def _place(row: Row) -> str:
+    """The places that the row may have, where tests tell, else its rank by the mean."""
+    first, last = row.places or (row.rank, row.rank)
+    return f"{first or ''}" if first == last else f"{first}–{last}"
+
+
+def _percent(table: Table, name: str) -> bool:
+    means = [abs(row.stats[name].mean) for row in table.rows if name in row.stats]
+    return name not in LOWER_IS_BETTER and max(means, default=0) <= 1
+
+
+def _score(table: Table, name: str, spare: int) -> Column:
+    scale, digits = (100, 1) if _percent(table, name) else (1, 2)
+
+    def cell(row: Row) -> str:
+        stat = row.stats.get(name)
+        if stat is None:
+            return ""
+        spread = "" if stat.std is None else f" ± {scale * stat.std:.{digits}f}"
+        return f"{scale * stat.mean:.{digits}f}{spread}"
+
+    title = title_of(name)
+    return Column(f"{title}, %" if scale == 100 else title, cell, spare=spare, stat=name)
+
+
+def title_of(metric: str) -> str:
+    """What people call a metric."""
+    known = {"f1_macro": "macro F1", "f1": "F1"} | _NEIGHBOURS
+    return known.get(metric, metric.replace("_", " "))
+
+
+def _gain(table: Table) -> Column:
+    scale, digits = (100, 1) if _percent(table, table.headline) else (1, 2)
+
+    def cell(row: Row) -> str:
+        if row.gain is None:
+            return ""
+        # Rounded first, since "-0.0" would claim a loss.
+        told = f"{round(scale * row.gain, digits) or 0.0:+.{digits}f}"
+        return f"{told} *" if row.gain_p is not None and row.gain_p < SIGNIFICANT else told
+
+    return Column("gain, points" if scale == 100 else "gain", cell)
+
+
+def _interval(
+    table: Table, title: str, of: Callable[[Row], tuple[float, float] | None], sign: str, spare: int
+) -> Column:
+    scale, digits = (100, 1) if _percent(table, table.headline) else (1, 2)
+
+    def cell(row: Row) -> str:
+        found = of(row)
+        if found is None:
+            return ""
+        low, high = (f"{round(scale * end, digits) or 0.0:{sign}.{digits}f}" for end in found)
+        return f"{low} to {high}" if sign or low.startswith("-") else f"{low}–{high}"
+
+    return Column(title, cell, spare=spare)
+
+
+def _plain(title: str, name: str, show: Callable[[float], str], spare: int = 0) -> Column:
+    def cell(row: Row) -> str:
+        return show(row.stats[name].mean) if name in row.stats else ""
+
+    return Column(title, cell, spare=spare, stat=name)
+
+
+def latencies(table: Table) -> list[tuple[str, str]]:
+    """Titles and names of the median latencies, the processor's before a GPU's."""
+    names = {name for row in table.rows for name in row.stats if re.fullmatch("latency_.+_p50_ms", name)}
+    known = ("torch", "onnx", "native")
+
+    def order(name: str) -> tuple[bool, int, str]:
+        backend = name.split("_")[1]
+        return "_cpu_" not in name, known.index(backend) if backend in known else len(known), name
+
+    def title(name: str) -> str:
+        backend, _, device = name.removeprefix("latency_").removesuffix("_p50_ms").rpartition("_")
+        return f"{backend} {'' if device == 'cpu' else device + ' '}p50, ms"
+
+    return [(title(name), name) for name in sorted(names, key=order)]

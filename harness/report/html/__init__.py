@@ -1,0 +1,1 @@
+"""Render the HTML report and its charts."""

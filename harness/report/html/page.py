@@ -1,0 +1,336 @@
+"""A suite's report: one file that opens from disk, needs no network, and lets none be used.
+
+Texts from data, plugins and file names reach the page through a template that escapes everything, or as JSON
+that no parser of HTML can leave; scripts run by their digest only, under a policy that forbids all else.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from harness import __version__
+from harness.naming import PARTS
+from harness.report.html import charts, language, looks, tasks
+from harness.report.html.figures import DATA, THEMES, Chart
+from harness.report.html.look import Look
+from harness.report.html.sections import Entry, Section, sections
+from harness.report.leaderboard import PROBLEM_TITLES, legend, printable
+from harness.results.board import Leaderboard
+from harness.results.record import Record
+from harness.storage.files import dumps
+
+if TYPE_CHECKING:
+    from harness.results.predictions import Prediction
+
+_FACETS = ("role", "student", "augmenter", "loss", "teacher")
+
+
+def render(
+    board: Leaderboard, records: Sequence[Record], predictions: Mapping[str, Prediction], name: str
+) -> str:
+    """The page of a leaderboard and what it was made from, as HTML. ``name`` is the suite's."""
+    found = sections(board, records)
+    across = tasks.error_reduction(found)
+    shown, data = [], []
+    for section in found:
+        fixed = charts.of_section(section)
+        closer = looks.of_section(section, predictions)
+        words = language.nearest_words(section)
+        shown.append(_section(section) | {"charts": fixed, "looks": closer, "words": words})
+        data.append(_data(section, fixed, closer))
+    (plotly, digest), script = packed_plotly(), static("page.js")
+    ok = sum(record["status"] == "ok" for record in records)
+    page: str = template("page.html").render(
+        policy=policy(digest, _digest(script)),
+        version=__version__,
+        name=printable(name),
+        summary=f"{ok:,} of {len(records):,} cells measured",
+        sections=shown,
+        across=across,
+        facts=facts(records, board.machines),
+        legend=legend(board),
+        titles=PROBLEM_TITLES,
+        style=trusted(static("page.css")),
+        script=trusted(script),
+        plotly=trusted(plotly),
+        data=trusted(
+            embedded(
+                {
+                    "themes": THEMES,
+                    "plain": sorted(DATA),
+                    "across": across and {"id": across.id, "figure": across.figure},
+                    "sections": data,
+                }
+            )
+        ),
+    )
+    return page
+
+
+def _data(section: Section, fixed: Sequence[Chart], closer: Sequence[Look]) -> dict[str, Any]:
+    """What the page's script needs of a section."""
+    row, other = beside(section)
+    return {
+        "slug": section.slug,
+        "entries": [{"label": entry.label, "colour": entry.colour} for entry in section.entries],
+        "row": row.index if row else 0,
+        "other": other.index if other else 0,
+        "charts": [{"id": chart.id, "figure": chart.figure} for chart in fixed],
+        "looks": [vars(look) for look in closer],
+    }
+
+
+def beside(section: Section) -> tuple[Entry | None, Entry | None]:
+    """The rows that a closer look starts with: the best student and its teacher."""
+    row = section.first("distilled") or section.first("baseline") or section.first("teacher")
+    return row, section.teacher_of(row) if row else None
+
+
+# -- what stands in the template -----------------------------------------------------------------------------
+
+
+def _section(section: Section) -> dict[str, Any]:
+    facets = [
+        {"name": name, "values": values}
+        for name in _FACETS
+        if len(values := sorted({_facet(entry, name) for entry in section.entries} - {""})) > 1
+    ]
+    rows = [
+        {
+            "index": entry.index,
+            "role": entry.row.role,
+            "colour": "var(--ink)" if entry.row.role == "teacher" else entry.colour,
+            "label": _with_score(section, entry),
+            "facets": [(facet["name"], _facet(entry, str(facet["name"]))) for facet in facets],
+            "cells": [
+                {
+                    "text": printable(column.cell(entry.row)),
+                    "numeric": column.numeric,
+                    "model": column.title == "model",
+                    "value": _value(entry, column.title, column.stat, printable(column.cell(entry.row))),
+                }
+                for column in section.columns
+            ],
+        }
+        for entry in section.entries
+    ]
+    return {
+        "slug": section.slug,
+        "title": section.title,
+        "details": section.details,
+        "sample": section.sample,
+        "cards": _cards(section),
+        "columns": section.columns,
+        "facets": facets,
+        "rows": rows,
+        "problems": [[printable(cell) for cell in cells] for cells in section.problems],
+    }
+
+
+def _facet(entry: Entry, name: str) -> str:
+    return entry.row.role if name == "role" else printable(entry.row.labels[name])
+
+
+def _with_score(section: Section, entry: Entry) -> str:
+    score = section.score(entry)
+    return entry.label if score is None else f"{entry.label}: {score:.1f}{' %' if section.percent else ''}"
+
+
+def _value(entry: Entry, title: str, stat: str, text: str) -> float | int | str:
+    """What a column is sorted by: the number behind the text, where there is one."""
+    if stat:
+        mean = entry.mean(stat)
+        return "" if mean is None else mean
+    special = {
+        "#": entry.row.rank,
+        "n": len(entry.row.seeds),
+        "95 % interval": entry.row.interval and entry.row.interval[0],
+        "gain's 95 % interval": entry.row.gain_interval and entry.row.gain_interval[0],
+        **dict.fromkeys(("gain", "gain, points"), entry.row.gain),
+    }
+    value = special.get(title, text)
+    return "" if value is None else value
+
+
+def _cards(section: Section) -> list[dict[str, Any]]:
+    """The headline: the teacher, the best student, what teaching gained, what size and time it saves."""
+    teacher, best = section.first("teacher"), section.first("distilled") or section.first("baseline")
+    if best and section.table.task.get("type") == "language-modelling":  # others may have other vocabularies
+        teacher = section.teacher_of(best)
+    unit = "%" if section.percent else ""
+    headline = section.table.headline
+    cards: list[dict[str, Any]] = []
+
+    def add(title: str, figure: str, unit: str, note: str, strong: bool = False) -> None:
+        cards.append({"title": title, "figure": figure, "unit": unit, "note": note, "strong": strong})
+
+    if teacher:
+        size = section.shown(teacher, "parameters_total")
+        time = f"{_few(teacher.latency[0])} ms a text" if teacher.latency else ""
+        note = ", ".join(filter(None, (size and f"{size} parameters", time)))
+        add(f"Teacher, {section.metric}", section.shown(teacher, headline), unit, f"{teacher.model}: {note}")
+    if not best:
+        return cards
+    share = section.share(best) if teacher and not section.lower else None
+    kept = f", {share:.1f} % of the teacher's" if share else ""
+    add(
+        f"Best student, {section.metric}",
+        section.shown(best, headline),
+        unit,
+        "; ".join(filter(None, (f"{best.label}{kept}", best.places))),
+        True,
+    )
+    if best.row.gain is not None:
+        scale, word = (100, "points") if section.percent else (1, "")
+        gains = [e for e in section.entries if e.row.gain is not None]
+        top = max(gains, key=lambda e: e.row.gain or 0)
+        sure = _gain_interval(best, scale)
+        most = (
+            "the largest gain"
+            if top is best
+            else f"largest gain: {(top.row.gain or 0) * scale:+.1f} for {top.label}"
+        )
+        add(
+            f"Gain over {section.alone}",
+            f"{best.row.gain * scale:+.1f}",
+            word,
+            "; ".join(filter(None, (sure, most))),
+        )
+    if size := section.shown(best, "parameters_total"):
+        times = _times(teacher.mean("parameters_total") if teacher else None, best.mean("parameters_total"))
+        add("Parameters", size, "", f"{times} fewer than the teacher" if times else best.model)
+    if best.latency:
+        times = _times(teacher.latency[0] if teacher and teacher.latency else None, best.latency[0])
+        where = f"median for one text, {best.latency[1]}"
+        add("Latency", _few(best.latency[0]), "ms", f"{where}; {times} faster" if times else where)
+    return cards
+
+
+def _gain_interval(entry: Entry, scale: float) -> str:
+    if entry.row.gain_interval is None:
+        return ""
+    low, high = (scale * end for end in entry.row.gain_interval)
+    return f"95 %: {low:+.1f} to {high:+.1f}"
+
+
+def _few(value: float) -> str:
+    """Three digits that count, without an exponent."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _times(large: float | None, small: float | None) -> str:
+    """How many times less, where it is less."""
+    if not large or not small or large <= small:
+        return ""
+    return f"{large / small:,.0f} ×" if large / small >= 10 else f"{large / small:.1f} ×"
+
+
+def facts(records: Sequence[Record], machines: Iterable[str]) -> list[tuple[str, list[str]]]:
+    """Hardware and provenance, each as its distinct values."""
+    made: list[Mapping[str, Any]] = [record.get("provenance") or {} for record in records]
+
+    def distinct(values: Iterable[Any]) -> list[str]:
+        return sorted({printable(str(value)) for value in values if value})
+
+    versions: dict[str, set[str]] = {}
+    for where in made:
+        for package, version in (where.get("packages") or {}).items():
+            versions.setdefault(printable(str(package)), set()).add(printable(str(version)))
+    listed = (f"{name} {' and '.join(sorted(several))}" for name, several in sorted(versions.items()))
+    costs: list[Mapping[str, Any]] = [record.get("cost") or {} for record in records]
+    peak = max((cost.get("peak_rss_bytes") or 0 for cost in costs), default=0)
+    seconds = sum(cost.get("train_s") or 0 for cost in costs)
+    worked = f"{seconds / 60:,.0f} minutes" if seconds >= 60 else f"{seconds:.1f} s"
+    times = sorted(
+        str(where[key])[:16].replace("T", " ")
+        for where in made
+        for key in ("started", "finished")
+        if where.get(key)
+    )
+    parts = ("task", *PARTS)
+    components: list[Any] = [dict(record).get(part) or {} for record in records for part in parts]
+    systems = (_words(where.get("os"), where.get("python") and f"Python {where['python']}") for where in made)
+    data = (
+        _words(task["name"], task.get("source"), task.get("fingerprint"))
+        for task in (record["task"] for record in records)
+    )
+    found = [
+        ("Machine", distinct(machines)),
+        ("System", distinct(systems)),
+        ("Device, precision", distinct(_words(cost.get("device"), cost.get("precision")) for cost in costs)),
+        ("When", [f"{times[0]} to {times[-1]} UTC"] if times else []),
+        ("Training, all models", [worked] if seconds else []),
+        ("Peak memory", [f"{peak / 1e9:.1f} GB"] if peak else []),
+        ("Commit", distinct(where.get("git") for where in made)),
+        ("Packages", distinct([", ".join(listed)])),
+        ("Data", distinct(data)),
+        ("Plugins", distinct(component.get("plugin") for component in components)),
+        ("Made by", [f"harness {__version__}; charts by plotly.js (MIT licence), which this file contains"]),
+    ]
+    return [(title, values) for title, values in found if values]
+
+
+def _words(*parts: Any) -> str:
+    return " ".join(str(part) for part in parts if part)
+
+
+# -- a file of its own ---------------------------------------------------------------------------------------
+
+
+def embedded(value: Any) -> str:
+    """JSON for a script element: no "<" in it, so that nothing in it can end the element."""
+    text = dumps(value)
+    for char in ("<", ">", "&", "\u2028", "\u2029"):
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    return text
+
+
+def policy(*digests: str) -> str:
+    """A Content-Security-Policy: these scripts and no others, and no network."""
+    allowed = " ".join(f"'{digest}'" for digest in digests)
+    return (
+        f"default-src 'none'; script-src {allowed or chr(39) + 'none' + chr(39)}; style-src 'unsafe-inline'; "
+        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _digest(script: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
+
+
+@cache
+def packed_plotly() -> tuple[str, str]:
+    """plotly.js as the Python package brings it, gzipped in base64: 2 MB instead of 5; and its digest."""
+    code = (resources.files("plotly") / "package_data" / "plotly.min.js").read_bytes()
+    packed = gzip.compress(code, compresslevel=9, mtime=0)
+    digest = base64.b64encode(hashlib.sha256(code).digest()).decode()
+    return base64.b64encode(packed).decode(), f"sha256-{digest}"
+
+
+def static(name: str) -> str:
+    """A file of this package."""
+    return (resources.files("harness.report.html") / "static" / name).read_text(encoding="utf-8")
+
+
+@cache
+def template(name: str) -> Any:
+    """A template in which everything is escaped that is not :func:`trusted`."""
+    import jinja2
+
+    places = jinja2.FunctionLoader(static)
+    return jinja2.Environment(loader=places, autoescape=True, undefined=jinja2.StrictUndefined).get_template(
+        name
+    )
+
+
+def trusted(text: str) -> Any:
+    """Our own code and style, base64, and what :func:`embedded` made: nothing else."""
+    from markupsafe import Markup
+
+    return Markup(text)

@@ -1,0 +1,52 @@
+"""Results as people look at them: a page, charts and a table for papers, an overview of all suites.
+
+Everything is made from the records and the predictions beside them; no step is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.results.board import Leaderboard
+from harness.results.record import Record
+from harness.storage.files import publish
+
+if TYPE_CHECKING:
+    from harness.results.predictions import Prediction
+
+__all__ = ["without_charts", "write", "write_charts"]
+
+
+def write(
+    board: Leaderboard, records: Sequence[Record], predictions: Mapping[str, Prediction], folder: Path
+) -> None:
+    """Write ``index.html`` and ``leaderboard.tex`` into a suite's results, and the overview beside them.
+
+    ``board`` is the leaderboard of these records and predictions.
+    """
+    from harness.report.html import overview
+    from harness.report.html.page import render
+    from harness.report.latex import to_latex
+
+    name = records[0]["suite"] if records else folder.resolve().name
+    publish(folder / "index.html", render(board, records, predictions, name))
+    publish(folder / "leaderboard.tex", to_latex(board, records))
+    overview.write(folder.resolve().parent)
+
+
+def without_charts() -> str:
+    """Why no charts can be drawn here; "" where nothing stands in the way."""
+    from harness.report.html import svg
+
+    return svg.missing()
+
+
+def write_charts(
+    board: Leaderboard, records: Sequence[Record], predictions: Mapping[str, Prediction], folder: Path
+) -> list[Path]:
+    """Write the page's charts into ``charts/``, as SVG; HarnessError where no browser can draw them."""
+    from harness.report.html import svg
+
+    return svg.write(svg.all_charts(board, records, predictions), folder / "charts")

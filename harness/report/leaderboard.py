@@ -1,0 +1,288 @@
+"""The leaderboard as people and programs read it: Markdown, terminal, CSV, JSON.
+
+:func:`build` (of :mod:`harness.results.ranking`) computes, the ``to_…`` functions only format; the same
+records give the same bytes. Names come from suites, plugins and data, so each form escapes them in its own
+way.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.naming import PARTS
+from harness.report.columns import Column, columns, fitting, heading, problems, ranked, seeds_of
+from harness.results.board import Leaderboard, build
+from harness.results.predictions import write as write_predictions
+from harness.results.ranking import Row, Table
+from harness.results.record import Record
+from harness.results.record import write as write_records
+from harness.storage.files import dumps, publish
+from harness.wording import printable
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Group
+
+    from harness.results.predictions import Prediction
+
+__all__ = [
+    "Column",
+    "Leaderboard",
+    "Row",
+    "Table",
+    "build",
+    "columns",
+    "heading",
+    "markdown",
+    "printable",
+    "problems",
+    "ranked",
+    "to_csv",
+    "to_frame",
+    "to_json",
+    "to_markdown",
+    "to_rich",
+    "write",
+]
+
+NOTHING = "—"
+ADDED = ("gain", "interval", "places", "gain_interval", "gain_p")  # beside what is over seeds
+PROBLEM_TITLES = ("without a result", "model", "teacher", "augmenter", "loss", "seeds", "why")
+
+
+def write(
+    records: Iterable[Record], folder: Path, predictions: Mapping[str, Prediction] | None = None
+) -> Leaderboard:
+    """Write ``records.jsonl``, ``leaderboard.md`` and ``leaderboard.csv``, each all or nothing.
+
+    With `predictions`, ``predictions.parquet`` too. Returns what stands in the tables.
+    """
+    records = list(records)
+    board = build(records, predictions)
+    if predictions is not None:
+        write_predictions(folder, predictions)
+    write_records(records, folder / "records.jsonl")
+    publish(folder / "leaderboard.md", to_markdown(board))
+    publish(folder / "leaderboard.csv", to_csv(board))
+    return board
+
+
+# -- for programs -------------------------------------------------------------------------------------------
+
+
+def to_csv(board: Leaderboard) -> str:
+    """One line a configuration, raw numbers: shares from 0 to 1, bytes, milliseconds, seconds."""
+    rows = _flat(board)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(map(_inert, names))
+    writer.writerows([_inert(row.get(name)) for name in names] for row in rows)
+    return out.getvalue()
+
+
+def to_frame(board: Leaderboard) -> pd.DataFrame:
+    """The same as a data frame, for those who go on computing."""
+    import pandas as pd
+
+    return pd.DataFrame(_flat(board))
+
+
+def to_json(board: Leaderboard) -> str:
+    """Everything that the tables know, with every number over seeds as {mean, std, n}."""
+    value = {
+        "schema": 1,
+        **{name: getattr(board, name) for name in ("suites", "versions", "machines", "commits", "records")},
+        "tables": [
+            {
+                **{name: getattr(table, name) for name in ("task", "label", "headline", "seeds", "note")},
+                "rows": [_json_row(row) for row in table.rows],
+            }
+            for table in board.tables
+        ],
+    }
+    return dumps(value, indent=1) + "\n"
+
+
+def _json_row(row: Row) -> dict[str, Any]:
+    return {
+        **{name: getattr(row, name) for name in ("rank", "role", "status")},
+        **row.parts,
+        "labels": row.labels,
+        **{name: getattr(row, name) for name in ("seeds", "cells", *ADDED)},
+        "stats": {name: vars(row.stats[name]) for name in _in_order(row.stats)},
+        "problems": [
+            {"status": status, "reason": reason, "seeds": seeds} for status, reason, seeds in row.problems
+        ],
+    }
+
+
+def _flat(board: Leaderboard) -> list[dict[str, Any]]:
+    """One flat row a configuration, all rows with the same columns."""
+    names = _in_order({name for table in board.tables for row in table.rows for name in row.stats})
+    return [_flat_row(table, row, names) for table in board.tables for row in table.rows]
+
+
+def _flat_row(table: Table, row: Row, names: Iterable[str]) -> dict[str, Any]:
+    flat: dict[str, Any] = {
+        "task": table.task["name"],
+        "task_params": dumps(table.task["params"]),
+        **{name: table.task.get(name) for name in ("source", "origin", "fingerprint")},
+        "headline": table.headline,
+        **{name: getattr(row, name) for name in ("rank", "role", "status")},
+    }
+    for part in PARTS:
+        component = row.parts[part]
+        flat[part] = component and component["name"]
+        flat[f"{part}_params"] = component and dumps(component["params"])
+    flat |= {"n": len(row.seeds), "seeds": " ".join(map(str, row.seeds)), "gain": row.gain}
+    for name, pair in (
+        ("place", row.places),
+        ("interval", row.interval),
+        ("gain_interval", row.gain_interval),
+    ):
+        ends = ("best", "worst") if name == "place" else ("low", "high")
+        flat |= {f"{name}_{end}": pair and pair[i] for i, end in enumerate(ends)}
+    flat["gain_p"] = row.gain_p
+    for name in names:
+        stat = row.stats.get(name)
+        if name.startswith(("parameters_", "size_")):  # of the model's shape, not of a seed
+            flat[name] = stat and stat.mean
+        else:
+            flat |= {f"{name}_mean": stat and stat.mean, f"{name}_std": stat and stat.std}
+    flat["problems"] = "; ".join(f"{seeds_of(s)} {status}: {why}" for status, why, s in row.problems)
+    return flat
+
+
+def _in_order(names: Iterable[str]) -> list[str]:
+    """Metrics before what the model weighs and costs, and alphabetical among themselves."""
+    groups = ("validation_", "parameters_", "size_", "latency_", "cost_")
+    return sorted(names, key=lambda n: (next((i for i, g in enumerate(groups) if n.startswith(g)), -1), n))
+
+
+def _inert(value: Any) -> Any:
+    """Text that a spreadsheet takes for text: "=cmd" would be run where the file is opened."""
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@")) else text
+
+
+# -- for people ---------------------------------------------------------------------------------------------
+
+
+def to_markdown(board: Leaderboard) -> str:
+    """The tables as a forge shows them."""
+    blocks = [markdown(provenance(board))]
+    for table in board.tables:
+        title, details = map(markdown, heading(table))
+        blocks += [f"## {title}", details]
+        shown = columns(table)
+        rows = [[column.cell(row) for column in shown] for row in ranked(table)]
+        blocks.append(_grid([column.title for column in shown], rows, [column.numeric for column in shown]))
+        blocks.append(_grid(PROBLEM_TITLES, problems(table), [False] * len(PROBLEM_TITLES)))
+    blocks.append(markdown(legend(board)) if board.tables else "No results yet.")
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _grid(titles: Iterable[str], rows: list[list[str]], numeric: Iterable[bool]) -> str:
+    from tabulate import tabulate
+
+    if not rows:
+        return ""
+    return tabulate(
+        [[markdown(cell or NOTHING) for cell in row] for row in rows],
+        headers=[markdown(title) for title in titles],
+        tablefmt="pipe",
+        colalign=["right" if number else "left" for number in numeric],
+        disable_numparse=True,
+    )
+
+
+def markdown(text: str) -> str:
+    """Text that Markdown shows as it stands: no markup, link, image or HTML, on one line."""
+    text = printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    # An underscore inside a word is no markup.
+    return re.sub(r"([\\`*|\[\]~$])|(?<![^\W_])(_)|(_)(?![^\W_])", r"\\\1\2\3", text)
+
+
+def to_rich(board: Leaderboard, width: int | None = None) -> Group:
+    """The tables for a terminal; where `width` is too small for all columns, the least telling ones go."""
+    from rich import box
+    from rich.console import Group
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    parts: list[RichTable | Text] = []
+    for table in board.tables:
+        title, details = map(printable, heading(table))
+        parts += [Text()] if parts else []
+        parts += [Text(title, style="bold"), Text(details, style="dim")]
+        shown, dropped = fitting(table, width)
+        grid = RichTable(header_style="bold", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+        for column in shown:
+            grid.add_column(
+                Text(printable(column.title).replace(", ", "\n")),
+                justify="right" if column.numeric else "left",
+                no_wrap=column.numeric,
+                overflow="fold",
+            )
+        for row in ranked(table):
+            cells = (Text(printable(column.cell(row) or NOTHING)) for column in shown)
+            grid.add_row(*cells, style=STYLES.get(row.role, ""))
+        if grid.rows:
+            parts.append(grid)
+        if dropped:
+            parts.append(Text(f"not shown, for want of width: {'; '.join(dropped)}", style="dim"))
+        for role, model, *recipe, seeds, why in problems(table):
+            names = ", ".join(filter(None, recipe))
+            line = f"{role} {model}{f' ({names})' if names else ''}, {seeds}: {why}"
+            parts.append(Text(printable(line), style="yellow"))
+    return Group(*(parts or [Text("no results yet")]))
+
+
+STYLES = {"teacher": "cyan", "baseline": "dim", "distilled": "green"}
+LEGEND = (
+    "#: the place by the mean or, where there are intervals, the places that tests leave a row: of rows "
+    "whose places overlap, the order may be luck (each pair on the same texts and over seeds; p < 0.05, "
+    "Holm's correction for all pairs of the table). ± is the sample standard deviation over n seeds. 95 % "
+    "interval: of the mean, over texts and seeds; over texts alone where n is 1. gain: over the same student "
+    "trained on the gold labels alone, in points; * where it is not luck (p < 0.05, corrected for all gains "
+    "of the table). kept: the share of the teacher's score. agreement: texts on which model and teacher give "
+    "the same answer. p50: the median time for one text, tokenisation included, on the CPU unless another "
+    "device is named. train: the time to train this one model."
+)
+
+_OF_LANGUAGE = (
+    " Of language models: perplexity is of hidden tokens, the same ones for models of one vocabulary; a gain "
+    "is how far it falls, and agreement is on tokens. same neighbours: of the ten words nearest to each of "
+    "the most frequent ones, by input embeddings or by last hidden states, the share that the teacher has "
+    "too; neighbours as before: the same for the teacher as it was before it was trained on these texts."
+)
+
+
+def legend(board: Leaderboard) -> str:
+    """How to read the columns of these tables."""
+    language = any(table.task.get("type") == "language-modelling" for table in board.tables)
+    return LEGEND + (_OF_LANGUAGE if language else "")
+
+
+def provenance(board: Leaderboard) -> str:
+    """One sentence: what made the tables, from what, on which machine."""
+    sources = sorted({str(table.task.get("source") or "no") for table in board.tables})
+    suites = f" of {', '.join(board.suites)}" if board.suites else ""
+    # What follows the commit says that the code was edited, each time perhaps in another way.
+    short = [commit[:9] + commit[40:] if commit else "an installed copy" for commit in board.commits]
+    machines = "; ".join(board.machines) or "an unknown machine"
+    mixed = len(short) > 1 or any(commit.endswith("-dirty") for commit in board.commits)
+    code = f", by the code of {' and '.join(short)}" if mixed else ""
+    return (
+        f"Made by harness {' and '.join(board.versions) or 'of unknown version'} "
+        f"from {board.records:,} record{'' if board.records == 1 else 's'}{suites} "
+        f"({' and '.join(sources) or 'no'} data) on {machines}{code}."
+    )

@@ -1,0 +1,75 @@
+"""TODO."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from harness.hookspecs import DISTRIBUTION
+from harness.naming import labeller
+from harness.results.ranking import SOURCES, Table, _canonical, _distinct, _table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from harness.results.predictions import Prediction
+    from harness.results.record import Record
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """All tables, and what made them."""
+
+    tables: tuple[Table, ...]
+    suites: tuple[str, ...]
+    versions: tuple[str, ...]  # of the harness
+    machines: tuple[str, ...]
+    records: int
+    commits: tuple[str, ...] = ()  # of the harness; "" where it did not run from a repository
+
+
+def build(records: Iterable[Record], predictions: Mapping[str, Prediction] | None = None) -> Leaderboard:
+    """The leaderboard of these records; their order changes nothing.
+
+    `predictions` (of :mod:`harness.results.predictions`) give rows their intervals, and ranks the places
+    that tests leave them.
+    """
+    records = list(records)
+    named = labeller(records)
+    groups: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        task = record["task"]
+        data = [task.get("version"), task.get("source"), task.get("fingerprint")]
+        groups[_canonical([task["name"], task["params"], data])].append(record)
+    # Tasks are told apart in the whole, other components within their table.
+    tables = [
+        replace(_table(group, labeller(group)), label=named("task", group[0]["task"]))
+        for group in groups.values()
+    ]
+    if predictions is not None:
+        from harness.results.intervals import attach
+
+        tables = [attach(table, predictions) for table in tables]
+    made = [record.get("provenance") or {} for record in records]
+    return Leaderboard(
+        tables=tuple(sorted(tables, key=_place)),
+        suites=_distinct(record["suite"] for record in records),
+        versions=_distinct(where.get("packages", {}).get(DISTRIBUTION, "") for where in made),
+        machines=_distinct(", ".join([where.get("cpu", ""), *(where.get("gpu") or [])]) for where in made),
+        records=len(records),
+        commits=tuple(sorted({where.get("git") or "" for where in made})),
+    )
+
+
+def of_run(board: Leaderboard, records: Iterable[Record]) -> Leaderboard:
+    """Those tables that hold some of these records' data: what a run has to show of all that is kept."""
+    data = {(record["task"]["name"], record["task"].get("source")) for record in records}
+    tables = (table for table in board.tables if (table.task["name"], table.task.get("source")) in data)
+    return replace(board, tables=tuple(tables))
+
+
+def _place(table: Table) -> tuple[Any, ...]:
+    source = table.task.get("source") or ""
+    order = SOURCES.index(source) if source in SOURCES else len(SOURCES)
+    return table.label, order, source, table.task.get("fingerprint") or "", _canonical(table.task["params"])

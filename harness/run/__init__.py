@@ -1,0 +1,1 @@
+"""Run the steps of a plan on the devices of a machine."""

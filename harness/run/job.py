@@ -1,0 +1,235 @@
+"""A step at work: :func:`perform` claims it, makes its artefact in a private folder and publishes it.
+
+What each kind of step does is in its module of :mod:`harness.steps`.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache, cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TypeVar
+
+from harness.api import Component, Model, Precision, Student, Teacher
+from harness.devices import Slot, cpu_info, energy_j, energy_uj, gpus
+from harness.plan.planner import Step
+from harness.storage.store import Artefact, Damaged, Store
+from harness.training.checkpoint import seconds_before
+
+C = TypeVar("C", bound=Component)
+Emit = Callable[[str, dict[str, Any]], None]  # ("progress", {...}) or ("warning", {...})
+
+_PROGRESS_EVERY_S = 0.2
+
+
+@dataclass
+class Job:
+    """A step at work: what it needs, where it writes, and the context that its components see."""
+
+    step: Step
+    store: Store
+    slot: Slot
+    folder: Path  # becomes the artefact
+    lend_scratch: Callable[[], Path]
+    emit: Emit
+    history: list[dict[str, float]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    _last: float = 0.0
+
+    # -- the Context that components see
+
+    @property
+    def seed(self) -> int:
+        """The step's seed; 0 where nothing is drawn."""
+        return int(self.step.settings.get("seed", 0))
+
+    @property
+    def device(self) -> str:
+        """The torch device to work on: a GPU slot sees its card alone, so it is always number 0."""
+        return "cuda:0" if self.slot.is_gpu and self.step.gpu else "cpu"
+
+    @property
+    def threads(self) -> int:
+        """CPU threads that this step may use."""
+        return self.slot.threads
+
+    @property
+    def precision(self) -> Precision:
+        """What the plan settled, as part of the step's key."""
+        return self.step.settings.get("precision", "fp32")  # type: ignore[no-any-return]
+
+    @property
+    def scratch(self) -> Path:
+        """A folder that is emptied after the step; made when first asked for."""
+        return self.lend_scratch()
+
+    @cached_property
+    def teacher(self) -> Model | None:
+        """The fitted teacher, loaded when first asked for; None where the step was not given one."""
+        if not self.has("fitted"):
+            return None
+        teacher: Teacher = self.component("teacher")
+        return teacher.load(self.need("fitted").folder / "model", self)
+
+    @cached_property
+    def prior(self) -> Model | None:
+        """The model that the component starts from, loaded when first asked for; None where it has none."""
+        if not self.has("prior"):
+            return None
+        learner: Teacher | Student = self.component("prior")
+        return learner.load(self.need("prior").folder / "model", self)
+
+    @property
+    def checkpoints(self) -> Path | None:
+        """See :class:`harness.api.Context`."""
+        return self.store.checkpoints(self.step.key)
+
+    def progress(self, done: int, total: int, **scalars: float) -> None:
+        """See :class:`harness.api.Context`."""
+        # Plain numbers: a numpy or torch one could be neither sent without its library nor kept as JSON.
+        plain = {name: float(value) for name, value in scalars.items()}
+        if plain:
+            self.history.append({"done": float(done), **plain})
+        now = time.monotonic()
+        # What was measured is always told, since trackers keep it; bare counts are for the eye.
+        if plain or now - self._last >= _PROGRESS_EVERY_S or done >= total:
+            self._last = now
+            self.emit("progress", {**plain, "done": int(done), "total": int(total)})
+
+    def warn(self, message: str) -> None:
+        """See :class:`harness.api.Context`."""
+        self.warnings.append(str(message))
+        self.emit("warning", {"message": str(message)})
+
+    # -- what steps ask
+
+    def need(self, role: str) -> Artefact:
+        """The artefact that fills a role, its checksums verified."""
+        key = self.step.needs[role]
+        return self.store.open(self._kinds[key], key)
+
+    def all(self, role: str) -> list[Artefact]:
+        """The artefacts that fill a role which several have: role-0, role-1 and so on."""
+        found = (name for name in self.step.needs if name.partition("-")[0] == role and name != role)
+        return [self.need(name) for name in found]
+
+    def has(self, role: str) -> bool:
+        """Whether the step has such a need."""
+        return role in self.step.needs
+
+    def component(self, role: str) -> Any:
+        """The component of a kind."""
+        return self.step.components[role]
+
+    @property
+    def learner(self) -> Teacher | Student:
+        """The teacher or student whose model the step is about."""
+        found = self.step.components.get("student") or self.step.components["teacher"]
+        assert isinstance(found, Teacher | Student)
+        return found
+
+    def model(self, role: str = "model") -> Model:
+        """The fitted model that fills a role."""
+        return self.learner.load(self.need(role).folder / "model", self)
+
+    @cached_property
+    def _kinds(self) -> dict[str, str]:
+        """The kind of step that each need is: its role's name, but for the roles that say more."""
+        learner = "student" if "student" in self.step.components else "teacher"
+        special = {
+            "model": learner,
+            "prior": self.step.components["prior"].kind if self.has("prior") else "",
+            "fitted": "teacher",
+            "member": "teacher",
+            "teacher": "evaluation",
+            "hidden": "targets",
+            "part": "targets",
+        }
+        plain = {key: role.partition("-")[0] for role, key in self.step.needs.items()}
+        return {key: special.get(role, role) for key, role in plain.items()}
+
+
+def perform(step: Step, store: Store, slot: Slot, emit: Emit) -> Artefact:
+    """Do a step, unless another process has meanwhile."""
+    with store.claim(step.key):
+        store.forget(step.key)
+        with suppress(Damaged):  # it was set aside: make it again
+            if (done := store.find(step.kind, step.key)) is not None:
+                store.drop_checkpoints(step.key)
+                return done
+        with store.workspace(step.key) as folder, ExitStack() as stack:
+            lend = cache(lambda: stack.enter_context(store.workspace(f"{step.key}.scratch")))
+            job = Job(step, store, slot, folder, lend, emit)
+            run: Callable[[Job], dict[str, Any]] = import_module(f"harness.steps.{step.kind}").run
+            _reset_peak_memory()
+            energy = energy_uj()
+            started, clock = datetime.now(UTC), time.perf_counter()
+            result = run(job)
+            before = seconds_before(store.checkpoints(step.key))
+            seconds = time.perf_counter() - clock + before
+            if job.history:
+                result["history"] = job.history
+            if job.warnings:
+                result["warnings"] = job.warnings
+            made = {
+                "started": started.isoformat(timespec="seconds"),
+                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+                "seconds": round(seconds, 6),
+                "peak_rss_bytes": _peak_memory(),
+                "peak_gpu_bytes": _peak_gpu_memory(job.device),
+                "energy_j": None if before else energy_j(energy, energy_uj()),
+                "device": job.device,
+                "threads": job.threads,
+                "precision": job.precision,
+                "cpu": cpu_info()[0],
+                "gpu": gpus()[0] if job.device != "cpu" and gpus() else None,
+            }
+            artefact = store.publish(step.kind, step.key, folder, result, made)
+        _release_gpu_memory()
+        store.drop_checkpoints(step.key)
+        store.add_timing(step.work, step.likes, seconds, step.rated)
+        return artefact
+
+
+def _torch_on_gpu() -> Any:
+    """torch, where this process has used a GPU through it; else None."""
+    torch = sys.modules.get("torch")  # where nothing has loaded it, nothing is on a GPU
+    return torch if torch is not None and torch.cuda.is_initialized() else None
+
+
+def _reset_peak_memory() -> None:
+    if torch := _torch_on_gpu():
+        torch.cuda.reset_peak_memory_stats()
+    # Elsewhere than on Linux the peak is the process's, not the step's.
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def _release_gpu_memory() -> None:
+    """Give back what torch keeps for later: other workers may share the card."""
+    if torch := _torch_on_gpu():
+        torch.cuda.empty_cache()
+
+
+def _peak_gpu_memory(device: str) -> int | None:
+    """What torch had allocated on the GPU at most; None for a step on a CPU."""
+    torch = _torch_on_gpu()
+    return int(torch.cuda.max_memory_allocated()) if torch and device != "cpu" else None
+
+
+def _peak_memory() -> int:
+    try:
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,0 +1,123 @@
+"""The main path: a plan's steps through an executor into the store, and then one record a cell."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from harness.plan.planner import Plan, Step
+from harness.run.estimates import Estimates, expected
+from harness.run.executor import Event, Executor
+from harness.run.schedule import Schedule, offers
+from harness.storage.store import Damaged, Store, Timings
+
+Observe = Callable[[dict[str, Any]], None]  # one JSON-able event; "event" says which
+
+_TICK_S = 0.5
+
+
+def run(
+    plan: Plan,
+    store: Store,
+    executor: Executor,
+    observe: Observe,
+    time_limit: float | None = None,
+) -> Schedule:
+    """Do every step that is missing; what became of each is in the schedule that comes back.
+
+    A step that fails costs the cells that need it and nothing else. An interrupt ends the workers;
+    finished work stays in the store.
+    """
+    store.sweep()
+    slots = [slot.is_gpu for slot in executor.slots]
+    schedule = prepare(plan, store, observe, expected(plan, store, any(slots), read=False))
+    started: dict[str, float] = {}
+    observe(
+        {
+            "event": "run",
+            "cells": len(plan.cells),
+            "steps": len(plan.steps),
+            "todo": schedule.unfinished,
+            "expected_s": round(schedule.expected_s(slots), 1),
+            "guessed": schedule.estimates.guessed,  # until the data are read
+        }
+    )
+    if not schedule.unfinished:
+        return schedule
+    with _closing(executor, store):
+        while schedule.unfinished:
+            _fill(schedule, executor, started, observe)
+            for event in executor.wait(_TICK_S):
+                _note(event, schedule, store, observe, len(slots))
+            for key in _overdue(schedule, started, time_limit):
+                limit = f"it ran past its limit of {time_limit:g} s"
+                _note(executor.stop(key, limit), schedule, store, observe, len(slots))
+    return schedule
+
+
+def prepare(
+    plan: Plan,
+    store: Store,
+    observe: Observe = lambda event: None,
+    estimates: Estimates | None = None,
+) -> Schedule:
+    """The schedule of what is missing in the store; damaged artefacts count as missing.
+
+    Without `estimates` it says what there is to do, and not how long that takes.
+    """
+
+    def stored(step: Step) -> bool:
+        try:
+            return store.find(step.kind, step.key) is not None
+        except Damaged as damage:
+            observe({"event": "message", "message": str(damage)})
+            return False
+
+    return Schedule(plan, stored, estimates or Estimates(Timings({}, {}), plan.steps))
+
+
+def _fill(schedule: Schedule, executor: Executor, started: dict[str, float], observe: Observe) -> None:
+    """Give every free slot a step, as long as there is one for it."""
+    slots = [slot.is_gpu for slot in executor.slots]
+    gpus = any(slots)
+    for index, gpu in offers(slots, executor.free()):
+        if index not in executor.free() or (step := schedule.next(gpu, gpus)) is None:
+            continue
+        schedule.started(step.key)
+        started[step.key] = time.monotonic()
+        executor.submit(index, step._replace(rated=schedule.estimates.rated(step)))
+        observe({"event": "started", "key": step.key, "kind": step.kind, "step": step.label, "slot": index})
+
+
+def _note(event: Event, schedule: Schedule, store: Store, observe: Observe, slots: int) -> None:
+    """Enter an event of the executor in the schedule and pass it on."""
+    step = schedule.plan.steps[event.key]
+    told = {"event": event.type, "key": step.key, "kind": step.kind, "step": step.label, **event.details}
+    if event.type == "done":
+        schedule.done(event.key, event.details["seconds"])
+        told["left"] = schedule.unfinished
+        told["left_s"] = round(schedule.left_s(slots), 1)
+    elif event.type in ("failed", "unavailable"):
+        schedule.failed(event.key, event.details["reason"], event.type)
+    elif event.type == "damaged":
+        store.forget(event.details["damaged"])
+        schedule.lost(event.details["damaged"], event.key)
+    observe(told)
+
+
+def _overdue(schedule: Schedule, started: dict[str, float], limit: float | None) -> list[str]:
+    if limit is None:
+        return []
+    now = time.monotonic()
+    return [key for key in schedule.running if now - started[key] > limit]
+
+
+@contextmanager
+def _closing(executor: Executor, store: Store) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        executor.close()
+        store.sweep()

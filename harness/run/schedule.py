@@ -1,0 +1,252 @@
+"""Which step may run next: the order of a plan's graph, longest path first. Pure bookkeeping."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from itertools import count
+from typing import Literal
+
+from harness.plan.planner import Plan, Step
+from harness.run.estimates import Estimates
+
+State = Literal["waiting", "ready", "running", "done", "failed", "unavailable"]
+_OPEN = ("waiting", "ready", "running")
+_OFTEN = 2  # times that an artefact is made again, or read again by one step, when it was found damaged
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a step: done, or why not."""
+
+    state: State
+    reason: str = ""
+
+
+def offers(slots: Sequence[bool], free: Iterable[int]) -> list[tuple[int, bool]]:
+    """Free slots, each with whether a GPU's step is sought for it; a GPU's idle worker has a core too."""
+    own = [(index, slots[index]) for index in free]
+    return own + [(index, False) for index, gpu in own if gpu]
+
+
+class Schedule:
+    """The states of the steps that a run must do; what is stored and what nobody asks for is left out."""
+
+    def __init__(self, plan: Plan, stored: Callable[[Step], bool], estimates: Estimates) -> None:
+        self.plan = plan
+        self.estimates = estimates
+        self.states: dict[str, State] = {}
+        self.reasons: dict[str, str] = {}
+        self.running: set[str] = set()
+        self._stored = stored
+        self._passed: dict[str, str] = {}
+        self._losses: Counter[tuple[str, str]] = Counter()
+        self._waits: dict[str, set[str]] = {}
+        self._feeds: defaultdict[str, set[str]] = defaultdict(set)
+        self._open = 0
+        # Expected seconds of what is open, by what it is like and whether it runs alone; and what ended steps
+        # took, and were expected to, by each name that they are like.
+        self._left_s: defaultdict[tuple[tuple[str, ...], bool], float] = defaultdict(float)
+        self._took: defaultdict[str, tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
+        self._ranks: dict[str, float] = {}
+        # Heaps of (-rank, key) by (gpu, exclusive); entries that are not ready any more are skipped.
+        self._ready: defaultdict[tuple[bool, bool], list[tuple[float, str]]] = defaultdict(list)
+        for cell in plan.cells:
+            for key in cell.goals:
+                self._demand(key)
+        self._rank()
+
+    # -- asking ---------------------------------------------------------------------------------------
+
+    def next(self, gpu: bool, gpus: bool) -> Step | None:
+        """The step that a free slot should take; `gpus`: whether the executor has GPU slots at all.
+
+        A GPU takes what it speeds up. An exclusive step waits until nothing else runs or could.
+        """
+        if any(self.plan.steps[key].exclusive for key in self.running):
+            return None
+        kinds = (gpu,) if gpus else (True, False)
+        if step := self._first([(kind, False) for kind in kinds]):
+            return step
+        if self.running or self._first([(True, False), (False, False)]):
+            return None
+        return self._first([(kind, True) for kind in kinds])
+
+    @property
+    def unfinished(self) -> int:
+        """How many steps wait, could run, or run."""
+        return self._open
+
+    def expected_s(self, slots: Sequence[bool]) -> float:
+        """Expected wall seconds on these slots, each a GPU or not: all that is unfinished, played through."""
+        open_keys = {key for key, state in self.states.items() if state in _OPEN}
+        played = Schedule(self.plan, lambda step: step.key not in open_keys, self.estimates)
+        free, gpus, now, order = list(range(len(slots))), any(slots), 0.0, count()
+        ends: list[tuple[float, int, int, str]] = []
+        while played.unfinished:
+            for slot, gpu in offers(slots, free):
+                if slot in free and (step := played.next(gpu, gpus)):
+                    played.started(step.key)
+                    free.remove(slot)
+                    heappush(ends, (now + self.estimates.seconds(step), next(order), slot, step.key))
+            if not ends:
+                break  # what is left is of a kind that these slots do not run
+            now, _, slot, key = heappop(ends)
+            played.done(key)
+            free.append(slot)
+        return now
+
+    def left_s(self, slots: int) -> float:
+        """Expected wall seconds to the end, given what like steps took in this run: quickly reckoned."""
+        paced: dict[bool, float] = {True: 0.0, False: 0.0}
+        plain = 0.0
+        for (likes, exclusive), seconds in self._left_s.items():
+            paced[exclusive] += max(0.0, seconds * self._pace(likes))
+            plain += max(0.0, seconds)
+        slower = sum(paced.values()) / plain if plain > 0 else 1.0
+        heads = [-heap[0][0] for heap in self._ready.values() if heap]
+        longest = max([*heads, *(self._ranks.get(key, 0.0) for key in self.running)], default=0.0)
+        return max(paced[False] / slots + paced[True], longest * slower) if self._open else 0.0
+
+    def todo(self) -> list[Step]:
+        """The steps that wait, could run, or run."""
+        return [self.plan.steps[key] for key, state in self.states.items() if state in _OPEN]
+
+    def outcome(self, key: str) -> Outcome:
+        """What became of a step; a stored one is done."""
+        return Outcome(self.states.get(key, "done"), self.reasons.get(key, ""))
+
+    # -- telling --------------------------------------------------------------------------------------
+
+    def started(self, key: str) -> None:
+        """A slot took the step."""
+        self._set(key, "running")
+
+    def done(self, key: str, seconds: float | None = None) -> None:
+        """The step's artefact is there, made in so many seconds: what waited for it may be ready."""
+        self._set(key, "done")
+        if seconds is not None:
+            step = self.plan.steps[key]
+            for name in step.likes:
+                took, expected = self._took[name]
+                self._took[name] = took + seconds, expected + self.estimates.seconds(step)
+            if step.kind in ("data", "transfer"):
+                self._learn()
+        for other in self._feeds[key]:
+            self._waits[other].discard(key)
+            if self.states[other] == "waiting" and not self._waits[other]:
+                self._set(other, "ready")
+
+    def failed(self, key: str, reason: str, state: State = "failed") -> None:
+        """The step will not be done in this run, and neither will what waits for it."""
+        self._fail(key, reason, f"step '{self.plan.steps[key].label}': {reason}", state)
+
+    def lost(self, key: str, consumer: str) -> None:
+        """An artefact turned out damaged when `consumer` read it: it is made again, and the reader waits.
+
+        Several may have read the same one: whoever says so later waits with the first, or has its fate.
+        """
+        step, state = self.plan.steps[key], self.states.get(key)
+        if state in ("failed", "unavailable"):
+            self._fail(consumer, self._passed[key], self._passed[key], state)
+            return
+        if state not in _OPEN:
+            there = self._stored(step)  # again, by now
+            losses = (key, consumer if there else "")
+            self._losses[losses] += 1
+            if self._losses[losses] > _OFTEN:
+                what = f"stored {step.kind} {key[:12]}"
+                self.failed(consumer, f"{what} is found damaged again and again: is the disk sound?")
+                return
+            if there:
+                self._set(consumer, "ready")
+                return
+            self.states.pop(key, None)
+        self._set(consumer, "waiting")
+        self._waits[consumer].add(key)
+        self._feeds[key].add(consumer)
+        if state not in _OPEN:
+            self._demand(key)
+            self._rank()
+
+    # -- inside ---------------------------------------------------------------------------------------
+
+    def _fail(self, key: str, reason: str, passed: str, state: State) -> None:
+        """Enter a step that will not be done; `passed` is the reason of what waits for it."""
+        self._set(key, state)
+        self.reasons[key], self._passed[key] = reason, passed
+        for other in self._feeds[key]:
+            if self.states[other] in ("waiting", "ready"):
+                self._fail(other, passed, passed, state)
+
+    def _demand(self, key: str) -> bool:
+        """Enter a step that is not stored, and what it needs; whether it is still to do."""
+        known = self.states.get(key)
+        if known is not None:
+            return known != "done"
+        step = self.plan.steps[key]
+        if self._stored(step):
+            return False
+        waits = {needed for needed in step.needs.values() if self._demand(needed)}
+        self._waits[key] = waits
+        for needed in waits:
+            self._feeds[needed].add(key)
+        self._set(key, "waiting" if waits else "ready")
+        if broken := next((needed for needed in waits if self.states[needed] not in _OPEN), None):
+            self._fail(key, self._passed[broken], self._passed[broken], self.states[broken])
+        return True
+
+    def _set(self, key: str, state: State) -> None:
+        step = self.plan.steps[key]
+        was_open = self.states.get(key) in _OPEN
+        self.states[key] = state
+        if (state in _OPEN) != was_open:
+            sign = 1 if state in _OPEN else -1
+            self._open += sign
+            self._left_s[step.likes, step.exclusive] += sign * self.estimates.seconds(step)
+        if state == "running":
+            self.running.add(key)
+        else:
+            self.running.discard(key)
+        if state == "ready":
+            heappush(self._ready[step.gpu, step.exclusive], (-self._ranks.get(key, 0.0), key))
+
+    def _learn(self) -> None:
+        """How much there is to work on is known better than it was."""
+        self.estimates.learn()
+        self._left_s.clear()
+        for step in self.todo():
+            self._left_s[step.likes, step.exclusive] += self.estimates.seconds(step)
+        self._rank()
+
+    def _pace(self, likes: Iterable[str]) -> float:
+        """How much longer than expected the steps take in this run that are most like some."""
+        for name in likes:
+            took, expected = self._took[name]
+            if expected > 0:
+                return took / expected
+        return 1.0
+
+    def _first(self, heaps: Iterable[tuple[bool, bool]]) -> Step | None:
+        """The ready step of the highest rank on some heaps; it stays there until it is started."""
+        best: tuple[float, str] | None = None
+        for name in heaps:
+            heap = self._ready[name]
+            while heap and self.states.get(heap[0][1]) != "ready":
+                heappop(heap)
+            if heap and (best is None or heap[0] < best):
+                best = heap[0]
+        return self.plan.steps[best[1]] if best else None
+
+    def _rank(self) -> None:
+        """Upward rank (Topcuoglu et al., 2002): seconds to the end of the longest path through a step."""
+        for key in reversed(list(self.plan.steps)):
+            if self.states.get(key) in _OPEN:
+                after = max((self._ranks.get(other, 0.0) for other in self._feeds[key]), default=0.0)
+                self._ranks[key] = self.estimates.seconds(self.plan.steps[key]) + after
+        self._ready.clear()
+        for key, state in self.states.items():
+            if state == "ready":
+                self._set(key, "ready")

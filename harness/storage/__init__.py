@@ -1,0 +1,1 @@
+"""Keep things on disk: artefacts, Arrow tables, JSON files."""

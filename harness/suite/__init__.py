@@ -1,0 +1,1 @@
+"""Read the language of suites: TOML to a checked Suite."""

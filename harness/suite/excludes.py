@@ -1,0 +1,162 @@
+"""Cells that a suite leaves out: what is matched, and how the tables ``[[exclude]]`` are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from harness.api import KINDS, Augmenter, Component, HarnessError, Loss, Student, Task, Teacher
+from harness.parameters import Where, brief, types_of
+from harness.wording import article, choices
+
+if TYPE_CHECKING:
+    from harness.catalog import Catalog
+
+
+class Configuration(Protocol):
+    """What an exclude looks at: a cell of the plan."""
+
+    @property
+    def task(self) -> Task | None: ...  # noqa: D102
+    @property
+    def teacher(self) -> Teacher | None: ...  # noqa: D102
+    @property
+    def student(self) -> Student | None: ...  # noqa: D102
+    @property
+    def augmenter(self) -> Augmenter | None: ...  # noqa: D102
+    @property
+    def loss(self) -> Loss | None: ...  # noqa: D102
+    @property
+    def seed(self) -> int: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Exclude:
+    """Cells to leave out: those that have, for each kind given, one of its components."""
+
+    task: frozenset[Task] | None = None
+    teacher: frozenset[Teacher] | None = None
+    student: frozenset[Student] | None = None
+    augmenter: frozenset[Augmenter] | None = None
+    loss: frozenset[Loss] | None = None
+    seed: frozenset[int] | None = None
+
+    def matches(self, cell: Configuration) -> bool:
+        """Whether the cell is to be left out."""
+        return (
+            (self.seed is None or cell.seed in self.seed)
+            and (self.task is None or cell.task in self.task)
+            and (self.teacher is None or cell.teacher in self.teacher)
+            and (self.student is None or cell.student in self.student)
+            and (self.augmenter is None or cell.augmenter in self.augmenter)
+            and (self.loss is None or cell.loss in self.loss)
+        )
+
+
+def agrees(pattern: Any, value: Any) -> bool:
+    """Whether a component, or a parameter's value, is what a table in a suite says of it.
+
+    Parameters that the table leaves out, and a component's name where it has no `use`, may be any.
+    """
+    if isinstance(value, Component):
+        known = types_of(type(value))
+        return isinstance(pattern, Mapping) and all(
+            wanted == value.name if key == "use" else key in known and agrees(wanted, getattr(value, key))
+            for key, wanted in pattern.items()
+        )
+    if isinstance(value, tuple | frozenset):
+        if not isinstance(pattern, list) or len(pattern) != len(value):
+            return False
+        if isinstance(value, tuple):
+            return all(map(agrees, pattern, value))
+        return all(any(agrees(wanted, item) for item in value) for wanted in pattern)
+    if isinstance(value, Path):
+        return isinstance(pattern, str) and Path(pattern) == value
+    return bool(pattern == value) and isinstance(pattern, bool) == isinstance(value, bool)
+
+
+@dataclass(frozen=True)
+class ExcludeReader:
+    """Reads the tables ``[[exclude]]`` of a suite whose other tables have been read.
+
+    A table that excludes nothing is a mistake, unless what it names may have been lost to another one.
+    """
+
+    catalog: Catalog
+    found: Mapping[str, Sequence[Component]]  # by kind, what the suite has
+    seeds: tuple[int, ...]
+    unsound: Collection[str]  # kinds, and "seed", of which the suite has more than could be read
+    problem: Callable[[Where, str], None]  # is told of each mistake
+
+    def read(self, here: Where, table: Mapping[str, Any]) -> Exclude:
+        """The table that stands at `here` in the suite; what is wrong with it is told of."""
+        keys = (*KINDS, "seed")
+        matched: dict[str, frozenset[Any]] = {}
+        if not table:
+            self.problem(
+                here, f"an exclude without a key would exclude everything (allowed: {', '.join(keys)})"
+            )
+        for key, value in table.items():
+            where = (*here, key)
+            if key not in keys:
+                self.problem(where, f"unknown key '{key}'{choices(key, keys)}")
+            elif key == "seed":
+                matched[key] = frozenset(self._seeds(where, value))
+            else:
+                matched[key] = frozenset(self._matching(where, key, value))
+        losses = matched.get("loss")
+        if losses and "teacher" in matched and all(loss.needs <= {"labels"} for loss in losses):
+            names = ", ".join(sorted({f"'{loss.name}'" for loss in losses}))
+            self.problem(here, f"excludes nothing: loss {names} is never combined with a teacher")
+        return Exclude(**matched)
+
+    def _seeds(self, where: Where, value: Any) -> list[int]:
+        listed = value if isinstance(value, list) else [value]
+        if not listed or not all(type(seed) is int for seed in listed):
+            self.problem(where, f"`seed` must be an integer or a list of integers, got {brief(value)}")
+            return []
+        for seed in listed:
+            if seed not in self.seeds and "seed" not in self.unsound:
+                allowed = ", ".join(map(str, self.seeds))
+                self.problem(where, f"excludes nothing: {seed} is no seed of this suite (allowed: {allowed})")
+        return listed
+
+    def _matching(self, where: Where, kind: str, value: Any) -> list[Component]:
+        """The suite's components that a name, a table, or a list of these stands for."""
+        listed = value if isinstance(value, list) else [value]
+        if not listed or not all(isinstance(item, str | dict) for item in listed):
+            allowed = f"the name of {article(kind)}, a table with `use` and parameters, or a list of these"
+            self.problem(where, f"`{kind}` must be {allowed}, got {brief(value)}")
+            return []
+        there, found = self.found[kind], []
+        for index, item in enumerate(listed):
+            place = (*where, index) if isinstance(value, list) else where
+            pattern = {"use": item} if isinstance(item, str) else item
+            if not pattern:
+                self.problem(place, f"a table without a key would exclude every {kind}")
+            elif self._known(place, kind, pattern):
+                matching = [component for component in there if agrees(pattern, component)]
+                if not matching and kind not in self.unsound:
+                    names = ", ".join(dict.fromkeys(component.name for component in there)) or "none"
+                    self.problem(
+                        place, f"excludes nothing: {brief(item)} is no {kind} of this suite ({names})"
+                    )
+                found += matching
+        return found
+
+    def _known(self, where: Where, kind: str, pattern: Mapping[str, Any]) -> bool:
+        """Whether the catalog has the component that a pattern names, with such parameters."""
+        if "use" not in pattern:
+            return True
+        try:
+            component = self.catalog.get(kind, str(pattern["use"])).component
+        except HarnessError as error:
+            self.problem(where, str(error))
+            return False
+        unknown = [key for key in pattern if key != "use" and key not in types_of(component)]
+        for key in unknown:
+            hint = choices(key, types_of(component))
+            self.problem((*where, key), f"parameter '{key}' of {kind} '{component.name}' is unknown{hint}")
+        return not unknown

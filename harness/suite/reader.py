@@ -1,0 +1,326 @@
+"""TOML → Suite: what to compare, checked in full. All mistakes are reported at once."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+from annotated_types import Gt, Interval, MinLen
+
+from harness.api import KINDS, Augmenter, Component, HarnessError, Loss, Student, Task, Teacher
+from harness.parameters import ParameterErrors, Where, brief, read, spell, types_of
+from harness.suite.excludes import Exclude, ExcludeReader
+from harness.suite.lines import line_of, locate
+from harness.suite.sweeps import variants, written
+from harness.tracking import REGISTERED, Tracker
+
+if TYPE_CHECKING:
+    from harness.catalog import Catalog
+
+_C = TypeVar("_C", bound=Component)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in a suite."""
+
+    file: str
+    line: int | None
+    where: str  # the path in the table: "student[1].width"
+    message: str
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        return ": ".join(filter(None, (place, self.where, self.message)))
+
+
+class SuiteError(HarnessError):
+    """All mistakes in a suite, each on its own line."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(self.problems)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.problems))
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What to compare, with every sweep expanded."""
+
+    name: str
+    path: Path | None
+    seeds: tuple[int, ...]
+    teacher_seeds: Literal["first", "each"]
+    baselines: Mapping[str, Loss]  # by kind of task: what trains students on gold labels alone
+    tasks: tuple[Task, ...]
+    teachers: tuple[Teacher, ...]
+    students: tuple[Student, ...]
+    augmenters: tuple[Augmenter, ...]
+    losses: tuple[Loss, ...]
+    excludes: tuple[Exclude, ...]
+    precision: Literal["auto", "fp32", "bf16"]
+    latency: bool
+    time_limit: float | None
+    trackers: tuple[Tracker, ...] = ()  # what follows a run of it; no part of any key
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """The keys of [suite]."""
+
+    name: str | None = None  # the file's, where not given
+    seeds: Annotated[tuple[Annotated[int, Interval(ge=0, le=2**32 - 1)], ...], MinLen(1)] = (0,)
+    # "first": teachers are fitted and transfer sets drawn once, with the first seed; "each": for every seed
+    teacher_seeds: Literal["first", "each"] = "first"
+    # Trains students on gold labels alone, for the tasks that it is for; each kind of task has a default
+    baseline: Loss | None = None
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    latency: bool = True
+    time_limit: Annotated[float, Gt(0)] | None = None  # seconds that a step may take
+
+
+def load(path: Path, catalog: Catalog) -> Suite:
+    """Read a suite's file. Raises SuiteError with all that is wrong with it."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise SuiteError([Problem(str(path), None, "", _unreadable(path, error))]) from None
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+        message = f"the file is not UTF-8 ({error.reason}){'; save it as UTF-8, not UTF-16' if utf16 else ''}"
+        raise SuiteError([Problem(str(path), data.count(b"\n", 0, error.start) + 1, "", message)]) from None
+    return parse(text, catalog, path)
+
+
+def parse(text: str, catalog: Catalog, path: Path | None = None) -> Suite:
+    """Read a suite's text. Raises SuiteError with all that is wrong with it."""
+    try:
+        return _Reader(catalog, path, text.removeprefix("\ufeff")).suite()
+    except RecursionError:
+        raise SuiteError([Problem(_file(path), None, "", "tables or arrays are nested too deeply")]) from None
+
+
+def _file(path: Path | None) -> str:
+    return str(path) if path else "<suite>"
+
+
+def _unreadable(path: Path, error: OSError) -> str:
+    if not isinstance(error, FileNotFoundError):
+        return f"the suite cannot be read: {(error.strerror or str(error)).lower()}"
+    there = {
+        candidate.name: candidate
+        for folder in (path.parent / "suites", path.parent)
+        for candidate in (sorted(folder.glob("*.toml")) if folder.is_dir() else ())
+    }
+    name = path.name if path.suffix else f"{path.name}.toml"
+    near = get_close_matches(name, there, n=1)
+    return f"there is no such file{f'; did you mean {there[near[0]]}?' if near else ''}"
+
+
+class _Reader:
+    def __init__(self, catalog: Catalog, path: Path | None, text: str) -> None:
+        self.catalog = catalog
+        self.path = path
+        self.file = _file(path)
+        self.problems: dict[tuple[Where, str], Problem] = {}  # keyed, as a sweep repeats its mistakes
+        self.unsound: set[str] = set()  # the kinds that the suite has more of than could be built
+        self.document = self._toml(text)
+        self.lines = locate(text)
+
+    def suite(self) -> Suite:
+        tables = self._tables()
+        settings, name = self._settings(self.document.get("suite", {}))
+        found = {kind: self._components(kind, tables.get(kind, [])) for kind in REGISTERED}
+        if "augmenter" not in self.document.keys() | self.unsound:
+            found["augmenter"] = self._default("augmenter", "none", "an [[augmenter]]")
+        given = self.document.keys() | self.unsound
+        if "task" not in given:
+            allowed = ", ".join(self.catalog.names("task")) or "none"
+            self._problem((), f"a suite needs a [[task]] (allowed: {allowed})")
+        if not {"student", "teacher"} & given:
+            self._problem((), "a suite needs a [[student]] or a [[teacher]]")
+        tasks, students = _only(Task, found["task"]), _only(Student, found["student"])
+        baselines = self._baselines(settings.baseline, tasks) if students else {}
+        excludable = found | {"loss": [*found["loss"], *baselines.values()]}
+        reader = ExcludeReader(self.catalog, excludable, settings.seeds, self.unsound, self._problem)
+        excludes = [
+            reader.read(("exclude", index), table) for index, table in enumerate(tables.get("exclude", []))
+        ]
+        if self.problems:
+            raise SuiteError(sorted(self.problems.values(), key=lambda problem: problem.line or 0))
+        return Suite(
+            name=name,
+            path=self.path,
+            seeds=settings.seeds,
+            teacher_seeds=settings.teacher_seeds,
+            baselines=baselines,
+            tasks=tasks,
+            teachers=_only(Teacher, found["teacher"]),
+            students=students,
+            augmenters=_only(Augmenter, found["augmenter"]),
+            losses=_only(Loss, found["loss"]),
+            excludes=tuple(excludes),
+            precision=settings.precision,
+            latency=settings.latency,
+            time_limit=settings.time_limit,
+            trackers=_only(Tracker, found["tracker"]),
+        )
+
+    def _problem(self, where: Where, message: str) -> None:
+        line = line_of(self.lines, where)
+        self.problems.setdefault((where, message), Problem(self.file, line, spell(where), message))
+
+    # -- shape ----------------------------------------------------------------------------------------
+
+    def _toml(self, text: str) -> dict[str, Any]:
+        try:
+            return tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            place = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", str(error))
+            source = text.splitlines() or [""]
+            line = int(place[1]) if place and place[1] else len(source)
+            said = str(error)[: place.start()] if place else str(error)
+            near = source[min(line, len(source)) - 1].strip()
+            message = f"not valid TOML: {said[:1].lower()}{said[1:]}, near: {near[:60]}"
+        raise SuiteError([Problem(self.file, line, "", message)])
+
+    def _tables(self) -> dict[str, list[dict[str, Any]]]:
+        """The arrays of tables, without what has another shape."""
+        arrays = (*KINDS, "exclude", "tracker")
+        sound: dict[str, list[dict[str, Any]]] = {}
+        for name, value in self.document.items():
+            if name == "suite":
+                if not isinstance(value, dict):
+                    got = "[[suite]]" if isinstance(value, list) else brief(value)
+                    self._problem((name,), f"write one table [suite], got {got}")
+            elif name in arrays:
+                if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+                    sound[name] = value
+                    continue
+                self.unsound.add(name)
+                hint = "" if name == "exclude" else ' with `use = "..."`'
+                got = f"[{name}]" if isinstance(value, dict) else brief(value)
+                self._problem((name,), f"write [[{name}]] for each {name}{hint}, got {got}")
+            elif name in types_of(_Settings):
+                self._problem((name,), f"the key '{name}' belongs in the table [suite]")
+            else:
+                headers = {"suite": "[suite]", **{array: f"[[{array}]]" for array in arrays}}
+                near = get_close_matches(name.lower(), headers, n=1)
+                self.unsound.update(near)
+                hint = f"; did you mean {headers[near[0]]}?" if near else ""
+                allowed = ", ".join(headers.values())
+                self._problem((name,), f"unknown table '{name}'{hint} (allowed: {allowed})")
+        return sound
+
+    # -- [suite] --------------------------------------------------------------------------------------
+
+    def _settings(self, table: Any) -> tuple[_Settings, str]:
+        """The keys of [suite], and its name."""
+        table = table if isinstance(table, dict) else {}
+        wrong = set()
+        try:
+            settings = self._read(table)
+        except ParameterErrors as errors:
+            wrong = {where[0] for where, _ in errors.problems}
+            for where, message in errors.problems:
+                self._problem(("suite", *where), message)
+            settings = self._read({key: value for key, value in table.items() if key not in wrong})
+        if "seeds" in wrong:
+            self.unsound.add("seed")
+        if twice := [seed for seed in settings.seeds if settings.seeds.count(seed) > 1]:
+            self._problem(("suite", "seeds"), f"`seeds` holds {twice[0]} more than once")
+        name = settings.name if settings.name is not None else self.path.stem if self.path else ""
+        if "name" not in wrong and not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,99}", name):
+            allowed = "a-z, 0-9, '.', '_' and '-', with a letter or digit first"
+            message = f"a suite's name is made of {allowed}, got {name!r}"
+            self._problem(("suite", "name"), message)
+        baseline = settings.baseline
+        if baseline is not None and (needs := baseline.needs - {"labels"}):
+            message = (
+                f"a baseline learns from labels alone, but loss '{baseline.name}' needs {', '.join(needs)}"
+            )
+            self._problem(("suite", "baseline"), message)
+        if "baseline" in wrong:
+            self.unsound.add("baseline")
+        return settings, name
+
+    def _baselines(self, given: Loss | None, tasks: Iterable[Task]) -> dict[str, Loss]:
+        """By kind of task, the loss given where it is for that kind, and else the one that is its default."""
+        chosen: dict[str, Loss] = {}
+        for kind in dict.fromkeys(task.task_type for task in tasks):
+            if given is not None and kind in given.task_types:
+                chosen[kind] = given
+            elif "baseline" not in self.unsound and (default := self._baseline(kind)) is not None:
+                chosen[kind] = default
+        return chosen
+
+    def _baseline(self, kind: str) -> Loss | None:
+        """The loss that is the default for tasks of a kind."""
+        classes = (entry.component for entry in self.catalog.entries.values())
+        names = [each.name for each in classes if issubclass(each, Loss) and kind in each.baseline_for]
+        if len(names) == 1:
+            found = self._default("loss", names[0], f"a `baseline` for {kind}")
+            return next(iter(_only(Loss, found)), None)
+        why = f"has several defaults: {', '.join(sorted(names))}" if names else "has no default"
+        self._problem((), f"the `baseline` for {kind} {why}; give [suite] a `baseline`")
+        return None
+
+    def _read(self, table: Mapping[str, Any]) -> _Settings:
+        return _Settings(**read(_Settings, table, self.catalog.build, owner="[suite]", noun="key"))
+
+    # -- components -----------------------------------------------------------------------------------
+
+    def _components(self, kind: str, tables: list[dict[str, Any]]) -> list[Component]:
+        """All components of a kind, sweeps expanded."""
+        found: dict[Component, int | None] = {}  # → line
+        for index, table in enumerate(tables):
+            here: Where = (kind, index)
+            line = line_of(self.lines, here)
+            swept, mistakes = variants(table)
+            for where, message in mistakes:
+                self._problem((*here, *where), message)
+            for values, moves in swept:
+                try:
+                    component = self.catalog.build(kind, values)
+                except ParameterErrors as errors:
+                    self.unsound.add(kind)
+                    for place, message in errors.problems:
+                        where = written(place, moves)
+                        if not any(_within(where, mistaken) for mistaken, _ in mistakes):
+                            self._problem((*here, *where), message)
+                    continue
+                if mistakes:
+                    continue
+                if component in found:
+                    first = "the sweep gives" if found[component] == line else f"line {found[component]} has"
+                    self._problem(here, f"{first} {kind} '{component.name}' with the same parameters already")
+                found.setdefault(component, line)
+            if mistakes:
+                self.unsound.add(kind)
+        return list(found)
+
+    def _default(self, kind: str, name: str, missing: str) -> list[Component]:
+        try:
+            return [self.catalog.build(kind, {"use": name})]
+        except ParameterErrors as errors:
+            self._problem((), f"without {missing} a suite uses {kind} '{name}': {errors}")
+            return []
+
+
+def _within(where: Where, other: Where) -> bool:
+    """Whether one path is the other or leads to it."""
+    shorter = min(len(where), len(other))
+    return where[:shorter] == other[:shorter]
+
+
+def _only(cls: type[_C], components: Iterable[Component]) -> tuple[_C, ...]:
+    return tuple(component for component in components if isinstance(component, cls))

@@ -1,0 +1,1 @@
+"""Types of task: what their data, scores, exports and tables are."""

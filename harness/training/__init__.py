@@ -1,0 +1,1 @@
+"""Train torch models. Importing this package does not import torch."""

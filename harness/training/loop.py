@@ -1,0 +1,232 @@
+"""The one training loop, shared by every torch model: teachers and students alike.
+
+Texts are tokenised once and batched by length, so that next to nothing is padding. A transfer set's logits
+and hidden states come from disk; only what is compared token by token is asked of a teacher in step.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harness.api import SCORE, Batch, Context, Examples, HarnessError, Loss, words_before
+from harness.featurise.tokens import Drawn, MaskedTokens, Tokens
+from harness.task_types.metrics import language_modelling
+from harness.task_types.tags import tagging
+from harness.training.checkpoint import Checkpoints
+from harness.training.inference import autocast, hidden_tokens, predict
+from harness.training.optimiser import clip_gradients, make_optimizer, rate_factor
+from harness.training.outputs import Signals, class_weights, row_weights
+from harness.training.settings import Training
+from harness.training.state import State, Sums
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_SCORED = 5_000  # examples between two validations, at least: a tiny set's epochs are shorter than those
+_HIDDEN_IN = 2_000  # validation texts with hidden tokens to tell
+_LARGE = 20.0  # root mean square of scores; larger ones take more steps to reach than most trainings have
+_POOL = 50  # batches that are sorted by length together: enough for little padding, and still random
+
+
+def train(
+    module: torch.nn.Module,
+    tokens: Tokens,
+    examples: Examples,
+    loss: Loss,
+    settings: Training,
+    context: Context,
+    validation: tuple[Tokens, Examples] | None = None,
+    teacher: tuple[torch.nn.Module, Tokens] | None = None,
+) -> None:
+    """Train `module` in place. It maps ids (B, L) to logits (B, C); to tag words, to logits (B, L, C).
+
+    For losses that need more than logits it has a method ``outputs(ids, names)`` that gives those names of
+    :class:`harness.api.Batch`, and "logits", as a dictionary. What is not recorded is asked of `teacher`,
+    a module of the same kind and the same texts as its tokens. Raises HarnessError where the loss is not
+    finite.
+
+    Of language modelling, tokens are hidden anew in each batch, and ``outputs`` gives logits (R, V) for those
+    that are marked; the teacher is shown the same.
+    """
+    _warn_of_large_scores(examples, context)
+    torch.manual_seed(context.seed)
+    generator = np.random.default_rng(context.seed)
+    device = torch.device(context.device)
+    if device.type == "cuda":  # same seed, same device: same weights
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing reads it
+    module.to(device).train()
+    epochs = max(settings.epochs, math.ceil(settings.min_examples / len(tokens)))
+    scored_every = max(1, _SCORED // len(tokens))  # epochs
+    steps = epochs * math.ceil(len(tokens) / (settings.batch_size * settings.accumulate))
+    hidden = isinstance(tokens, MaskedTokens)
+    if isinstance(tokens, MaskedTokens) and tokens.special[tokens.ids].all():
+        raise HarnessError("no text has a token that could be hidden, so that there is nothing to learn")
+    often = max(1, steps // 50)  # steps between two reports of language modelling
+    signals = Signals(loss, examples, teacher, device)
+    signals.adapt(module, tokens)
+    weights = class_weights(examples, settings.class_weights, device)
+    optimizer = make_optimizer(module, settings, signals.maps)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate_factor(settings, steps))
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    state = State({"module": module, "maps": signals.maps}, optimizer, scheduler, generator, device)
+    identity = {"seed": context.seed, "loss": repr(loss), "settings": repr(settings), "steps": steps}
+    shapes = {name: list(value.shape) for name, value in state.weights().items()}
+    where = [device.type, context.precision, context.threads, len(tokens), len(tokens.ids)]
+    kept = Checkpoints(context, {**identity, "shapes": shapes, "where": where})
+    if (found := kept.load()) is not None:
+        state.restore(*found)
+        for step, measured in state.at.told:
+            context.progress(step, steps, **measured)
+    at = state.at
+
+    def tell(**scalars: float) -> None:
+        """Report what was measured; of language modelling, each time since the last."""
+        scalars["examples"] = float((at.epoch - 1) * len(tokens) + at.texts)
+        at.told.append((at.step, scalars))
+        context.progress(at.step, steps, **scalars)
+
+    while at.epoch <= epochs:
+        at.order = dict(generator.bit_generator.state)
+        batches = training_batches(tokens.lengths, settings.batch_size, generator)
+        batches = islice(batches, at.done * settings.accumulate, None)
+        while group := list(islice(batches, settings.accumulate)):
+            for parameter in parameters:  # as zero_grad, which takes longer than some models' forward
+                parameter.grad = None
+            draws = [tokens.draw(rows, context.seed, at.step, part) for part, rows in enumerate(group)]
+            rows_of_step = sum(drawn.rows for drawn in draws)
+            for rows, drawn in zip(group, draws, strict=True):
+                at.texts += len(rows)
+                if not drawn.rows:  # of texts without a token that could be hidden
+                    continue
+                labels, targets = recorded(examples, drawn, device)
+                with autocast(context):
+                    seen = signals(module, tokens, rows, drawn)
+                if seen.logits is not None:
+                    targets = seen.logits.float()
+                counts = None if weights is None else row_weights(weights, labels, targets)
+                words = None if drawn.counts is None else torch.from_numpy(drawn.counts).to(device)
+                batch = Batch(labels, drawn.rows, seen.own, seen.theirs, seen.mask, counts, words)
+                value = loss(seen.student.float(), targets, batch)
+                (value * (drawn.rows / rows_of_step)).backward()  # type: ignore[no-untyped-call]
+                state.sums.add(value, batch)
+            if settings.clip is not None:
+                clip_gradients(parameters, settings.clip)
+            optimizer.step()
+            scheduler.step()
+            at.step += 1
+            at.done += 1
+            if at.step % 20 == 0 or at.step == 1:  # reading a value waits for the device
+                _finite(state.sums, f"at step {at.step} of {steps}", settings)
+                context.progress(at.step, steps)
+            if hidden and state.sums.rows and at.step % often == 0 and at.done < steps // epochs:
+                tell(**_finite(state.sums, f"at step {at.step} of {steps}", settings))
+                state.sums = Sums()
+            if kept.due:
+                kept.save(state.place(), state.tensors())
+        scalars = _finite(state.sums, f"after epoch {at.epoch}", settings)
+        wanted = validation is not None and (settings.keep_best or settings.patience)
+        if wanted and (at.epoch % scored_every == 0 or at.epoch == epochs):
+            assert validation is not None
+            scored = score(module, *validation, context)
+            scalars |= told(scored, tokens, examples)
+            at.since_best += 1
+            if scored > at.best:
+                at.best, at.since_best = scored, 0
+                if settings.keep_best:
+                    state.keep_best()
+        tell(epoch=float(at.epoch), **scalars)
+        if settings.patience and at.since_best >= settings.patience:
+            break
+        at.epoch, at.done, at.texts, state.sums = at.epoch + 1, 0, 0, Sums()
+    if state.best is not None and at.since_best:
+        state.take_best()
+    module.eval()
+
+
+def _warn_of_large_scores(examples: Examples, context: Context) -> None:
+    """Outputs begin near 0 and move a little with each step, so that scores in the thousands are missed."""
+    if examples.classes != SCORE:
+        return
+    targets = np.asarray(
+        examples.labels if examples.labels is not None else examples.logits, dtype=np.float64
+    )
+    known = targets[np.isfinite(targets)]
+    size = math.sqrt(np.square(known).mean()) if len(known) else 0.0
+    if size > _LARGE:
+        context.warn(
+            f"scores with a root mean square of {size:.4g} are learned badly: standardise them in the data "
+            "(subtract their mean, divide by their standard deviation)"
+        )
+
+
+def _finite(sums: Sums, when: str, settings: Training) -> dict[str, float]:
+    """The means of the sums; HarnessError where the loss is infinite or NaN."""
+    means = sums.means()
+    if not math.isfinite(value := means.get("loss", 0.0)):
+        raise HarnessError(
+            f"the loss is {value} {when}; a smaller learning_rate than {settings.learning_rate} may help"
+        )
+    return means
+
+
+def training_batches(
+    lengths: NDArray[np.int64], size: int, generator: np.random.Generator
+) -> Iterator[NDArray[np.int64]]:
+    """One epoch of rows in batches of nearly equal lengths, random in order and in company."""
+    order = generator.permutation(len(lengths))
+    batches: list[NDArray[np.int64]] = []
+    for start in range(0, len(order), size * _POOL):
+        pool = order[start : start + size * _POOL]
+        pool = pool[np.argsort(lengths[pool], kind="stable")]
+        batches += [pool[at : at + size] for at in range(0, len(pool), size)]
+    for index in generator.permutation(len(batches)):
+        yield batches[index]
+
+
+def score(module: torch.nn.Module, tokens: Tokens, examples: Examples, context: Context) -> float:
+    """How well the module does on labelled examples, more being better; leaves it in training mode.
+
+    The share whose gold label it predicts; of gold scores, the negative mean squared error; of tagged
+    words, the F1 of whole entities; of language modelling, the mean log-likelihood of hidden tokens, in nats.
+    """
+    if isinstance(tokens, MaskedTokens):
+        spread = np.linspace(0, len(tokens) - 1, min(len(tokens), _HIDDEN_IN)).astype(np.int64)
+        hidden = hidden_tokens(module, tokens, context, spread)
+        module.train()
+        return -float(language_modelling(hidden)["nll"])
+    predicted = predict(module, tokens, context)
+    module.train()
+    assert examples.labels is not None
+    if examples.classes == SCORE:
+        return -float(np.nanmean((predicted[:, 0] - examples.labels) ** 2))
+    if examples.of_words:
+        found = tagging(examples.labels, predicted, examples.classes, words_before(examples.texts))
+        return float(found["f1"])
+    return float((predicted.argmax(axis=1) == examples.labels).mean())
+
+
+def told(scored: float, tokens: Tokens, examples: Examples) -> dict[str, float]:
+    """What a validation's score is called."""
+    if isinstance(tokens, MaskedTokens):
+        return {"validation_perplexity": math.exp(min(-scored, 700.0))}
+    if examples.classes == SCORE:
+        return {"validation_mse": -scored}
+    return {"validation_f1" if examples.of_words else "validation_accuracy": scored}
+
+
+def recorded(examples: Examples, drawn: Drawn, device: torch.device) -> tuple[Tensor | None, Tensor | None]:
+    """The labels (R,) and the teacher's logits (R, C) of what was drawn, where they are known."""
+
+    def held(table: NDArray[Any] | None) -> Tensor | None:
+        return None if table is None else torch.from_numpy(table[drawn.places]).to(device)
+
+    labels = held(examples.labels) if drawn.gold is None else torch.from_numpy(drawn.gold).to(device)
+    return labels, held(examples.logits)

@@ -1,0 +1,234 @@
+"""Torch models: what a student's author inherits to write only a module and its featuriser."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from annotated_types import Ge, Gt, Interval
+
+from harness.api import Context, Examples, HarnessError, Loss, Model, Parameters, Student
+from harness.training.settings import ClassWeights, Schedule, training_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from harness.featurise.featuriser import Featuriser, Tokens
+
+
+WEIGHTS, SETTINGS = "model.safetensors", "model.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TorchStudent(Student):
+    """A student whose author gives a featuriser and a module; training, saving and export come from here."""
+
+    task_types: ClassVar[frozenset[str]] = frozenset({"classification", "regression"})
+    accelerated: ClassVar[bool] = True
+    exports: ClassVar[bool] = True
+
+    epochs: Annotated[int, Gt(0)] = 6
+    batch_size: Annotated[int, Gt(0)] = 128
+    learning_rate: Annotated[float, Gt(0)] = 5e-3  # the peak of the schedule
+    schedule: Schedule = "one-cycle"
+    warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.2  # share of the steps before the peak
+    weight_decay: Annotated[float, Ge(0)] = 0.0
+    epsilon: Annotated[float, Gt(0)] = 1e-8  # AdamW's, in the denominator
+    accumulate: Annotated[int, Gt(0)] = 1  # batches whose gradients make one step
+    class_weights: ClassWeights = "uniform"  # "balanced": every class counts alike; "square-root": half-way
+    patience: Annotated[int, Ge(0)] = 0  # validations without a better score before stopping; 0: never
+    min_examples: Annotated[int, Ge(0)] = 0  # train on at least so many in all: a small set gets more epochs
+
+    @property
+    def runs_on_gpu(self) -> bool:
+        """See :class:`harness.api.Component`: any module can, however small."""
+        return True
+
+    def featuriser(self, transfer: Examples) -> Featuriser:
+        """What turns texts into ids, fitted on the transfer set."""
+        raise NotImplementedError
+
+    def module(self, size: int, classes: int) -> torch.nn.Module:
+        """A fresh module from ids (B, L), 0 for padding, below `size`, to logits (B, classes).
+
+        Where `learns_from` has more than labels and logits, it has the method ``outputs`` that
+        :func:`harness.training.loop.train` asks for.
+        """
+        raise NotImplementedError
+
+    def ids_within(self, parameters: int, classes: int) -> int:
+        """The largest `size` with which :meth:`module` has at most so many parameters; below 1 if none has.
+
+        Of modules whose parameters grow evenly with `size`, as those with a row for each id.
+        """
+        import torch
+
+        with torch.device("meta"):  # shapes alone
+            fewer, more = (count_parameters(self.module(size, classes)).total for size in (8, 9))
+        return 8 + (parameters - fewer) // (more - fewer)
+
+    def fit(self, transfer: Examples, validation: Examples, loss: Loss, context: Context) -> Model:
+        """See :class:`harness.api.Student`."""
+        import torch
+
+        featuriser = self.featuriser(transfer)
+        torch.manual_seed(context.seed)
+        module = self.module(featuriser.size, len(transfer.classes))
+        return self.learn(
+            TorchModel(module, featuriser, transfer.classes, context), transfer, validation, loss
+        )
+
+    def learn(self, model: TorchModel, transfer: Examples, validation: Examples, loss: Loss) -> TorchModel:
+        """Train a model in place, with the teacher in step where the loss needs it."""
+        from harness.featurise.tokens import MaskedTokens, WordTokens
+        from harness.training.loop import train
+        from harness.training.outputs import unrecorded
+
+        context, featuriser = model.context, model.featuriser
+        held_out = featuriser.tokens(validation.texts)
+        tokens = featuriser.tokens(transfer.texts, context.scratch)
+        teacher = None
+        if unrecorded(loss, transfer) and context.teacher is not None:
+            fitted = context.teacher
+            if not isinstance(fitted, TorchModel) or not _same(fitted.featuriser, tokens, model, transfer):
+                raise HarnessError(f"'{self.name}' and its teacher read the texts as different tokens")
+            teacher = fitted.module, tokens
+        elif isinstance(tokens, WordTokens) and transfer.logits is not None:
+            tokens = tokens.taught(transfer.logits)
+        # A language model tells any token, so that it needs them all.
+        whole = isinstance(tokens, MaskedTokens)
+        lent = nullcontext((tokens, held_out)) if whole else self.narrowed(model.module, tokens, held_out)
+        with lent as (own, scored):
+            settings, watched = training_of(self), (scored, validation)
+            train(model.module, own, transfer, loss, settings, context, watched, teacher)
+        return model
+
+    def narrowed(
+        self, module: torch.nn.Module, *tables: Tokens
+    ) -> AbstractContextManager[tuple[Tokens, ...]]:
+        """The tables to train by: with other ids, where the module meanwhile holds fewer embeddings."""
+        return nullcontext(tables)
+
+    def load(self, folder: Path, context: Context) -> Model:
+        """See :class:`harness.api.Student`."""
+        return TorchModel.load(folder, context, self.module)
+
+
+def _same(featuriser: Featuriser, tokens: Tokens, model: TorchModel, transfer: Examples) -> bool:
+    """Whether a featuriser makes the model's very tokens of the texts."""
+    import numpy as np
+
+    if featuriser.state() == model.featuriser.state():
+        return True
+    found = featuriser.tokens(transfer.texts, model.context.scratch)
+    alike = found.padding == tokens.padding and np.array_equal(found.offsets, tokens.offsets)
+    return alike and np.array_equal(found.ids, tokens.ids)
+
+
+class TorchModel(Model):
+    """A module, what featurises its texts, and the names of its classes.
+
+    ``shape`` is what the module was built of beside its size and classes, as JSON values: what a student
+    took from elsewhere, and cannot know when its model is loaded.
+    """
+
+    def __init__(
+        self,
+        module: torch.nn.Module,
+        featuriser: Featuriser,
+        classes: Sequence[str],
+        context: Context,
+        shape: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.module = module.to(context.device).eval()
+        self.featuriser = featuriser
+        self.classes = tuple(classes)
+        self.context = context
+        self.shape = dict(shape or {})
+
+    def predict(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """See :class:`harness.api.Model`."""
+        from harness.training.inference import predict
+
+        return predict(self.module, self.featuriser.tokens(texts), self.context)
+
+    def hidden(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """See :class:`harness.api.Model`."""
+        from harness.training.inference import predict
+
+        if not hasattr(self.module, "outputs"):
+            return super().hidden(texts)
+        return predict(self.module, self.featuriser.tokens(texts), self.context, output="hidden")
+
+    def save(self, folder: Path) -> None:
+        """Weights as safetensors, the featuriser and the classes as JSON."""
+        from safetensors.torch import save_file
+
+        # `save_model` of safetensors notes the names of tied weights in an order that differs from call to
+        # call, so that equal models would have other bytes.
+        state = self.module.state_dict()
+        copies = {name: state[name].to("cpu", copy=True).contiguous() for name in _names_once(state)}
+        save_file(copies, folder / WEIGHTS)
+        self.featuriser.save(folder)
+        settings = {"classes": self.classes, "size": self.featuriser.size, "shape": self.shape}
+        (folder / SETTINGS).write_text(json.dumps(settings, ensure_ascii=False), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path, context: Context, build: Any) -> TorchModel:
+        """Read what :meth:`save` wrote; `build(size, classes, **shape)` gives the bare module."""
+        from safetensors.torch import load_model
+
+        from harness.featurise.featuriser import Featuriser
+
+        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        module = build(settings["size"], len(settings["classes"]), **settings["shape"])
+        load_model(module, str(folder / WEIGHTS), device=context.device)
+        return cls(module, Featuriser.load(folder), settings["classes"], context, settings["shape"])
+
+    def parameters(self) -> Parameters:
+        """See :class:`harness.api.Model`; tied weights count once."""
+        return count_parameters(self.module)
+
+    def export(self, folder: Path) -> None:
+        """See :class:`harness.api.Model`."""
+        # By name: no model depends on how it is exported, so an edit there must not train it again.
+        export_module = import_module("harness.exports.onnx").export_module
+        export_module(self.module, self.featuriser, self.classes, folder)
+
+
+def _names_once(state: Mapping[str, torch.Tensor]) -> list[str]:
+    """The names of tensors that share no memory: of tied weights, and of a tensor and its views, one."""
+    sharing: dict[Any, list[str]] = {}
+    for name, value in state.items():
+        sharing.setdefault(value.untyped_storage().data_ptr() if value.numel() else name, []).append(name)
+
+    def whole(name: str) -> bool:
+        return state[name].numel() * state[name].element_size() == state[name].untyped_storage().nbytes()
+
+    # Without one that is all of their memory they are its parts, as a recurrent layer's are on a GPU.
+    return [name for names in sharing.values() for name in ([*filter(whole, names)][:1] or names)]
+
+
+def count_parameters(module: torch.nn.Module) -> Parameters:
+    """Parameters of a module, those that train, and those of its embedding tables."""
+    from torch import nn
+
+    tables = {
+        id(p): p.numel()
+        for layer in module.modules()
+        if isinstance(layer, nn.Embedding | nn.EmbeddingBag)
+        for p in layer.parameters()
+    }
+    every = list(module.parameters())  # torch lists shared ones once
+    return Parameters(
+        total=sum(p.numel() for p in every),
+        trainable=sum(p.numel() for p in every if p.requires_grad),
+        embedding=sum(tables.values()),
+    )

@@ -1,0 +1,142 @@
+"""What a loss sees of a batch beside logits and labels: both models' inner states, and weights of rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harness.api import SCORE, Examples, HarnessError, Loss
+from harness.featurise.tokens import Drawn, MaskedTokens, Tokens
+from harness.training.settings import ClassWeights
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class Seen(NamedTuple):
+    """What a batch of R rows shows of the two models."""
+
+    student: Tensor  # (R, C), logits
+    logits: Tensor | None  # (R, C), the teacher's, where it was asked in step
+    own: dict[str, Any]  # what else the loss needs of the student
+    theirs: dict[str, Any]  # and of the teacher
+    mask: Tensor  # (B, L), true where a token is no padding
+
+
+class Signals:
+    """What a loss needs of both models, and the maps between their widths.
+
+    What is not recorded with the examples is asked of the teacher in step, where there is one.
+    """
+
+    def __init__(
+        self,
+        loss: Loss,
+        examples: Examples,
+        teacher: tuple[torch.nn.Module, Tokens] | None,
+        device: torch.device,
+    ) -> None:
+        self.names = frozenset(loss.needs - {"labels", "logits"})
+        self.asked = unrecorded(loss, examples)
+        self.hidden = examples.hidden if "hidden" in self.names else None
+        if self.asked & self.names and teacher is None:
+            raise HarnessError(
+                f"loss '{loss.name}' needs {' and '.join(sorted(self.names))}, which no teacher gave"
+            )
+        self.teacher = teacher if self.asked else None
+        if self.teacher is not None:
+            self.teacher[0].to(device).eval()
+        self.device = device
+        self.maps = torch.nn.ModuleDict()
+
+    def adapt(self, module: torch.nn.Module, tokens: Tokens) -> None:
+        """Make the maps to the teacher's widths, which a pair of outputs shows."""
+        if not self.names:
+            return
+        rows = np.zeros(1, dtype=np.int64)
+        with torch.no_grad():
+            seen = self(module, tokens, rows, tokens.draw(rows, 0, 0, 0))
+        for name in sorted(self.names & {"hidden", "layers"}):
+            narrow, wide = (_last(found[name]).shape[-1] for found in (seen.own, seen.theirs))
+            if narrow != wide:
+                self.maps[name] = torch.nn.Linear(narrow, wide).to(self.device)
+
+    def __call__(
+        self, module: torch.nn.Module, tokens: Tokens, rows: NDArray[np.int64], drawn: Drawn
+    ) -> Seen:
+        """What both models make of some texts, as they were drawn."""
+        ids = torch.from_numpy(drawn.ids).to(self.device)
+
+        def of_rows(found: Tensor) -> Tensor:  # (texts, L, ...) -> (words, ...)
+            return found if drawn.picked is None else found[torch.from_numpy(drawn.picked).to(self.device)]
+
+        own: dict[str, Any] = {}
+        if self.names or isinstance(tokens, MaskedTokens):  # whose logits are those of the marks
+            outputs: Any = module.outputs
+            own = outputs(ids, self.names)
+            student = of_rows(own.pop("logits"))
+        else:
+            student = of_rows(module(ids))
+        if "hidden" in own:
+            own["hidden"] = of_rows(own["hidden"])
+        for name, mapped in self.maps.items():
+            found = own[name]
+            own[name] = tuple(map(mapped, found)) if isinstance(found, tuple) else mapped(found)
+        logits: Tensor | None = None
+        theirs: dict[str, Any] = {}
+        if self.teacher is not None:
+            teacher, read = self.teacher
+            ask: Any = teacher.outputs
+            same = ids if read is tokens else torch.from_numpy(read.batch(rows)).to(self.device)
+            with torch.no_grad():
+                theirs = ask(same, self.asked - {"logits"})
+            if "logits" in self.asked:
+                logits = of_rows(theirs["logits"])
+            if "hidden" in theirs:
+                theirs["hidden"] = of_rows(theirs["hidden"])
+        if self.hidden is not None:
+            assert drawn.places is not None
+            theirs["hidden"] = torch.from_numpy(self.hidden[drawn.places]).to(self.device).float()
+        return Seen(student, logits, own, theirs, ids != tokens.padding)
+
+
+def unrecorded(loss: Loss, examples: Examples) -> frozenset[str]:
+    """What a loss needs of the teacher that the examples do not hold."""
+    held = {"logits": examples.logits, "hidden": examples.hidden}
+    return loss.needs - {"labels", *(name for name, table in held.items() if table is not None)}
+
+
+def _last(found: Tensor | tuple[Tensor, ...]) -> Tensor:
+    return found[-1] if isinstance(found, tuple) else found
+
+
+def class_weights(examples: Examples, how: ClassWeights, device: torch.device) -> Tensor | None:
+    """(C,): the weight of a row of each class, 1 on average over the labelled rows; None for all alike.
+
+    Scores have no classes, so that they are all alike. Raises HarnessError for language modelling, whose
+    classes would be all tokens.
+    """
+    if how != "uniform" and not examples.classes:
+        raise HarnessError(
+            f"class_weights = '{how}' is for labelled examples, and language modelling has none: leave it out"
+        )
+    if how == "uniform" or examples.labels is None or examples.classes == SCORE:
+        return None
+    labels = examples.labels[examples.labels >= 0]
+    counts = np.bincount(labels, minlength=len(examples.classes)).astype(np.float64)
+    wanted = np.divide(1.0, counts, out=np.zeros_like(counts), where=counts > 0)
+    if how == "square-root":
+        wanted = np.sqrt(wanted)
+    mean = (wanted * counts).sum() / max(1.0, counts.sum())
+    return torch.from_numpy((wanted / mean).astype(np.float32)).to(device) if mean else None
+
+
+def row_weights(weights: Tensor, labels: Tensor | None, teacher: Tensor | None) -> Tensor:
+    """(B,): by gold label, or by the teacher's where a row has none; 1 where it has neither."""
+    assert labels is not None
+    known = labels.clamp(min=0) if teacher is None else torch.where(labels >= 0, labels, teacher.argmax(1))
+    found = weights[known]
+    return found if teacher is not None else torch.where(labels >= 0, found, torch.ones_like(found))

@@ -1,0 +1,184 @@
+"""The command distill on tagged words: a file of sentences becomes a small tagger in a folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner
+from pyarrow import parquet
+
+from harness import catalog
+from harness.cli import main
+from harness.distill import budget
+from harness.distill.budget import Level
+from harness.distill.inspect import is_tagged
+from harness.distill.pipeline import Wishes, fill, look
+from harness.plan.planner import build
+from harness.run.estimates import Estimates, Size
+from harness.storage.store import Timings
+from harness.suite import reader as suite
+
+BERT = {"use": "minilm", "pupil": False, "epochs": True}
+
+
+def sentences(count: int = 160) -> list[tuple[list[str], list[str]]]:
+    draw = random.Random(0)
+    found = []
+    for row in range(count):
+        name, more = draw.choice(["Ann", "Bo", "Cy", "Di"]), draw.choice(["Li", "Ek", "Ray"])
+        place = draw.choice(["Rome", "Oslo", "Bonn", "Nice"])
+        rest = draw.sample(["today", "again", "now", "with", "the", "others", f"day{row}"], 3)
+        words = [name, more, "was", "in", place, *rest]
+        found.append((words, ["B-per", "I-per", "O", "O", "B-loc", "O", "O", "O"]))
+    return found
+
+
+def conll(path: Path, count: int = 160) -> Path:
+    every = ("\n".join(map(" ".join, zip(*pair, strict=True))) for pair in sentences(count))
+    path.write_text("\n\n".join(every) + "\n")
+    return path
+
+
+def harness(folder: Path, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "harness.cli", *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "160"}
+    return subprocess.run(command, cwd=folder, env=environment, input=given, capture_output=True, text=True)
+
+
+def test_sentences_become_a_tagger(tmp_path: Path) -> None:
+    conll(tmp_path / "names.conll")
+    arguments = ("names.conll", "--teacher", "cnn-tagger", "--budget", "200s", "--seeds", "1", "--out", "out")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "suite.toml").write_text(SMALL)
+    done = harness(tmp_path, "distill", *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "160 sentences of 8 words on average, 320 entities of 2 types (per 160, loc 160)" in done.stdout
+    assert "128 to train on, 16 to choose by, 16 to test" in done.stdout
+    assert "running out/suite.toml as it is" in done.stdout and "ship cnn-tagger" in done.stdout
+    answered = harness(tmp_path, "predict", "out/model", given="Di Ek was in Bonn today\n")
+    (answer,) = map(json.loads, answered.stdout.splitlines())
+    assert [(each["text"], each["type"]) for each in answer["entities"]] == [
+        ("Di Ek", "per"),
+        ("Bonn", "loc"),
+    ]
+    record = json.loads((tmp_path / "out" / "model" / "record.json").read_text())
+    assert record["task"]["type"] == "tagging"
+    other = harness(tmp_path, "distill", *arguments, "--text", "1")
+    assert other.returncode == 2 and "suite of other data" in other.stderr, other.stderr
+
+
+SMALL = """
+[suite]
+name = "names"
+[[task]]
+use = "conll-file"
+train = "names.conll"
+[[teacher]]
+use = "student"
+student = { use = "cnn-tagger", vocabulary = 90, min_examples = 1500 }
+[[student]]
+use = "cnn-tagger"
+vocabulary = 90
+width = 8
+hidden = 12
+min_examples = 2000
+learning_rate = 2e-2
+[[augmenter]]
+use = "none"
+[[loss]]
+use = "kl"
+"""
+
+
+def wishes(file: Path, **changed: Any) -> Wishes:
+    given: dict[str, Any] = {"text": "", "label": "", "teacher": None, "seconds": 60.0, "seeds": None}
+    rest = {"unlabelled": None, "out": Path("out"), "tagged": True}
+    return Wishes(**{"file": file, **given, **rest, **changed})
+
+
+@pytest.mark.parametrize("level", budget.levels(Size(1000, 200, 20.0), tagged=True))
+def test_every_level_is_a_sound_suite(level: Level, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    conll(Path("rows.conll"))
+    Path("more.csv").write_text("text\n" + "".join(f"a text {n}\n" for n in range(60)))
+    found = catalog.load()
+    for teacher in ({"use": "bilstm-crf", "pupil": False, "epochs": True}, BERT):
+        given = wishes(Path("rows.conll"), unlabelled=Path("more.csv"))
+        text = fill(given, level, teacher, pool=50, chosen="")
+        plan = build(suite.parse(text, found), found)
+        assert {cell.status for cell in plan.cells} == {"ok"}
+        assert {cell.role for cell in plan.cells} == {"teacher", "baseline", "distilled"}
+        expected = Estimates(Timings({}, {}), plan.steps, lambda step: Size(1000, 200, 20.0, 50))
+        assert all(expected.seconds(step) > 0 for step in plan.steps.values())
+
+
+def test_levels_of_taggers() -> None:
+    levels = budget.levels(Size(1000, 200, 20.0), tagged=True)
+    assert {name for level in levels for name in level.students} == {"cnn-tagger", "bilstm-tagger"}
+    assert levels[-1].students == ("cnn-tagger",) and {level.losses for level in levels} == {("kl",)}
+
+
+def test_columns_are_names_or_numbers(tmp_path: Path) -> None:
+    found = catalog.load()
+    level = budget.levels(Size(1000, 200, 20.0), tagged=True)[-1]
+    for text, label, tokens, tags in (("", "", "", ""), ("2", "-1", 2, -1), ("form", "ner", "form", "ner")):
+        told = fill(wishes(Path("a.conll"), text=text, label=label), level, BERT, pool=0, chosen="")
+        (task,) = suite.parse(told, found).tasks
+        assert (vars(task)["tokens"], vars(task)["tags"]) == (tokens, tags)
+
+
+def test_tagged_words_are_told_from_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.conll", "a.bio", "a.txt"):
+        conll(Path(name))
+    rows = [{"tokens": words, "tags": tags} for words, tags in sentences(3)]
+    Path("words.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    Path("texts.jsonl").write_text('{"text": "a", "label": "b"}\n')
+    Path("broken.jsonl").write_text("{\n")
+    Path("broken.parquet").write_text("{\n")
+    Path("texts.csv").write_text("text,label\na,b\n")
+    parquet.write_table(pa.Table.from_pylist(rows), "words.parquet")
+    tagged = ("a.conll", "a.bio", "a.txt", "words.jsonl", "words.parquet", "absent.conll")
+    others = ("texts.jsonl", "texts.csv", "broken.jsonl", "broken.parquet", "absent.txt", "absent.jsonl")
+    assert all(is_tagged(Path(name)) for name in tagged)
+    assert not any(is_tagged(Path(name)) for name in others)
+    assert is_tagged(Path("words.jsonl"), "tags") and not is_tagged(Path("words.jsonl"), "other")
+
+
+def test_iob1_and_languages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = [f"der O\nHund{n} O\nauf O\nBad I-loc\nEms I-loc\n" for n in range(60)]
+    Path("rows.conll").write_text("\n".join(lines))
+    data = look(wishes(Path("rows.conll")), catalog.load())
+    assert "60 entities of 1 types (loc 60)" in data.told[0] and not data.english
+    assert (data.size.train, data.size.held_out, data.size.words) == (48, 12, 5.0)
+
+
+def test_mistakes_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    conll(Path("few.conll"), 20)
+    conll(Path("rows.conll"))
+    Path("none.conll").write_text("\n\n".join(f"a O\nword{n} O" for n in range(60)))
+    Path("odd.conll").write_text("\n\n".join(f"a NOUN\nword{n} VERB" for n in range(60)))
+    Path("plain.txt").write_text("so it goes\nno rain today at all\n")
+    for arguments, says in (
+        (("plain.txt",), "plain.txt was read as CoNLL text, as its name ends in .txt: each line a word"),
+        (("few.conll",), "few.conll has 20 tagged sentences; at least 50 are needed"),
+        (("none.conll",), "none.conll has no entity: all of its tags are 'O'"),
+        (("odd.conll",), "'NOUN' is no tag"),
+        (("absent.conll",), "'absent.conll' does not exist"),
+        (("rows.conll", "--teacher", "mlp"), "student 'mlp' is not for tagging; name another with --teacher"),
+        (("rows.conll", "--text", "form"), "has no names of columns"),
+        (("rows.conll", "--unlabelled", "more.csv"), "the unlabelled file 'more.csv' does not exist"),
+    ):
+        result = CliRunner().invoke(main, ["distill", *arguments])
+        assert result.exit_code == 2, (arguments, result.output)
+        assert result.stderr.startswith("error: ") and says in result.stderr, result.output

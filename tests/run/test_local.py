@@ -1,0 +1,413 @@
+"""Workers that go wrong in every way cost their own step, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+from components import CPU, SMALL, Home, installed, perform_in, plan_of, steps_of
+
+import harness
+from harness.devices import Slot
+from harness.plan.planner import Plan, Step
+from harness.run import local
+from harness.run.executor import Event
+from harness.run.local import LocalExecutor
+from harness.storage.store import Store
+
+TROUBLES = (
+    "",
+    *("raise", "raise-nothing", "refuse", "print", "leave", "exit", "kill", "odd-signal", "memory"),
+    *("full-disk", "unavailable", "hang", "gate", "warn", "numpy", "unplain", "nan", "shape"),
+    "disorder",
+)
+SUITE = f"{SMALL}    trouble = {{ sweep = {list(TROUBLES)} }}\n"
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory, toy_site: Path) -> Iterator[Home]:
+    """The toys installed, and their data in the store."""
+    with installed(Home(tmp_path_factory.mktemp("workshop"), toy_site)) as home:
+        perform_in(Store(home.store), plan_of(SUITE), "data")
+        yield home
+
+
+@pytest.fixture(scope="module")
+def plan(workshop: Home) -> Plan:
+    return plan_of(SUITE)
+
+
+@pytest.fixture(scope="module")
+def executor(workshop: Home) -> Iterator[LocalExecutor]:
+    """Two workers, for all tests here: what one test does to them is nothing to the next."""
+    executor = LocalExecutor(workshop.store, (CPU, CPU))
+    yield executor
+    executor.close()
+
+
+def student(plan: Plan, trouble: str) -> Step:
+    (step,) = (s for s in steps_of(plan, "student") if s.components["student"].trouble == trouble)  # type: ignore[attr-defined]
+    return step
+
+
+def ended(executor: LocalExecutor, *steps: Step) -> list[Event]:
+    """Wait for the ends of some steps that were submitted; the events until then."""
+    missing, seen = {step.key for step in steps}, []
+    while missing:
+        for event in executor.wait(1.0):
+            seen.append(event)
+            if event.type not in ("progress", "warning"):
+                missing.discard(event.key)
+    return seen
+
+
+def do(executor: LocalExecutor, step: Step) -> list[Event]:
+    """Submit a step to a free slot and wait for its end."""
+    executor.submit(executor.free()[0], step)
+    return ended(executor, step)
+
+
+def process_of(executor: LocalExecutor, slot: int) -> Any:
+    worker = executor._workers[slot]
+    assert worker is not None
+    return worker.process
+
+
+# -- what goes wrong -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("trouble", "reason", "log"),
+    [
+        ("raise", "ValueError: the toy broke", "and more of this"),
+        ("raise-nothing", "ValueError", "raise ValueError"),
+        ("refuse", "the toy is only for tests", None),
+        ("print", "ValueError: the toy broke", "the last words\nof a toy\nTraceback"),
+        ("memory", "out of memory", "Traceback"),
+        ("full-disk", "No space left on device: '", "OSError"),
+        ("unplain", "TypeError: cannot pickle '_thread.lock' object", "Traceback"),
+        ("leave", "its worker ended with status 5", ""),
+        ("exit", "its worker ended with status 3", "gone without a word"),
+        ("kill", "its worker was ended by SIGKILL, as when memory runs out", ""),
+        ("odd-signal", f"its worker was ended by signal {signal.SIGRTMIN + 6}", ""),
+    ],
+)
+def test_a_step_that_goes_wrong_is_told_of(
+    executor: LocalExecutor, plan: Plan, trouble: str, reason: str, log: str | None
+) -> None:
+    event = do(executor, student(plan, trouble))[-1]
+    assert event.type == "failed"
+    assert event.key == student(plan, trouble).key
+    assert event.details["reason"].startswith(reason)
+    if log is None:
+        assert event.details["log"] == ""  # the sentence says it all
+    else:
+        assert log in event.details["log"]
+    assert sorted(executor.free()) == [0, 1]
+
+
+def test_what_is_absent_is_unavailable(executor: LocalExecutor, plan: Plan) -> None:
+    event = do(executor, student(plan, "unavailable"))[-1]
+    assert (event.type, event.details) == ("unavailable", {"reason": "the toy is out of stock"})
+
+
+@pytest.mark.parametrize(
+    ("trouble", "reason"),
+    [
+        ("nan", "the model's outputs are NaN or infinite"),
+        ("shape", "'toy' predicted an array of shape (12, 2) where (12, 3) was due"),
+    ],
+)
+def test_predictions_that_are_none(executor: LocalExecutor, plan: Plan, trouble: str, reason: str) -> None:
+    fit = student(plan, trouble)
+    assert do(executor, fit)[-1].type == "done"
+    (evaluation,) = (s for s in steps_of(plan, "evaluation") if fit.key in s.needs.values())
+    event = do(executor, evaluation)[-1]
+    assert (event.type, event.details["reason"]) == ("failed", reason)
+
+
+def test_a_failure_leaves_nothing_in_the_store(executor: LocalExecutor, plan: Plan, workshop: Home) -> None:
+    for trouble in ("raise", "kill"):
+        do(executor, student(plan, trouble))
+    store = Store(workshop.store)
+    store.sweep()
+    assert store.find("student", student(plan, "raise").key) is None
+    assert store.find("student", student(plan, "kill").key) is None
+    assert list((workshop.store / "tmp").iterdir()) == []
+
+
+# -- what goes well --------------------------------------------------------------------------------------
+
+
+def test_progress_and_warnings_come_before_the_end(
+    executor: LocalExecutor, plan: Plan, workshop: Home
+) -> None:
+    events = do(executor, student(plan, "warn"))
+    assert [event.type for event in events] == ["warning", "progress", "done"]
+    assert events[0].details == {"message": "this toy is [red]hot[/red]"}
+    assert events[1].details == {"done": 30, "total": 30, "loss": 0.5}
+    artefact = Store(workshop.store).open("student", student(plan, "warn").key)
+    assert events[2].details == {"seconds": artefact.made["seconds"]}
+    assert artefact.result["warnings"] == ["this toy is [red]hot[/red]"]
+    assert artefact.result["history"] == [{"done": 30.0, "loss": 0.5}]
+
+
+def test_numbers_of_numpy_reach_us_as_plain_ones(executor: LocalExecutor, plan: Plan, workshop: Home) -> None:
+    events = do(executor, student(plan, "numpy"))
+    assert [event.type for event in events] == ["progress", "done"]
+    assert type(events[0].details["loss"]) is float
+    result = Store(workshop.store).open("student", student(plan, "numpy").key).result
+    assert result["parameters"]["total"] == 78
+
+
+def test_a_worker_serves_step_after_step(executor: LocalExecutor, plan: Plan) -> None:
+    first = do(executor, student(plan, "print"))[-1]
+    process = process_of(executor, 0)
+    second = do(executor, student(plan, "raise"))[-1]
+    assert process_of(executor, 0) is process
+    assert "the last words" in first.details["log"]
+    assert "the last words" not in second.details["log"]  # each step's log is its own
+
+
+def test_one_dying_is_nothing_to_the_other(
+    executor: LocalExecutor, plan: Plan, workshop: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = student(plan, "gate")
+    executor.submit(0, waiting)
+    assert executor.free() == [1]
+    for trouble in ("kill", "exit"):
+        executor.submit(1, student(plan, trouble))
+        (event,) = ended(executor, student(plan, trouble))
+        assert event.type == "failed"
+    (workshop.path / "gate").touch()
+    assert [event.type for event in ended(executor, waiting)] == ["progress", "done"]
+
+
+def test_a_step_that_is_stopped_makes_place_for_others(executor: LocalExecutor, plan: Plan) -> None:
+    hanging = student(plan, "hang")
+    executor.submit(0, hanging)
+    process = process_of(executor, 0)
+    event = executor.stop(hanging.key, "it ran past its limit of 3 s")
+    assert (event.type, event.key) == ("failed", hanging.key)
+    assert event.details["reason"] == "it ran past its limit of 3 s"
+    assert not process.is_alive()
+    assert do(executor, student(plan, ""))[-1].type == "done"
+
+
+def test_a_worker_that_dies_while_idle_is_replaced(executor: LocalExecutor, plan: Plan) -> None:
+    do(executor, student(plan, "raise"))
+    process = process_of(executor, 0)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    executor.submit(0, student(plan, "raise"))
+    assert process_of(executor, 0) is not process
+    assert ended(executor, student(plan, "raise"))[-1].details["reason"] == "ValueError: the toy broke"
+
+
+def test_a_worker_whose_gpu_is_in_disorder_makes_place_for_a_fresh_one(
+    executor: LocalExecutor, plan: Plan
+) -> None:
+    do(executor, student(plan, "raise"))
+    process = process_of(executor, 0)
+    (event,) = (e for e in do(executor, student(plan, "disorder")) if e.type == "done")
+    assert set(event.details) == {"seconds"}
+    executor.submit(0, student(plan, "raise"))  # at once, whether or not the old one has ended by now
+    assert process_of(executor, 0) is not process
+    assert not process.is_alive()
+    assert ended(executor, student(plan, "raise"))[-1].details["reason"] == "ValueError: the toy broke"
+
+
+def test_a_death_between_two_looks_is_not_lost(
+    executor: LocalExecutor, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor.submit(0, student(plan, "kill"))
+    with monkeypatch.context() as patch:
+        patch.setattr(local, "wait", lambda handles, timeout: [])  # nothing was ready when we looked
+        process_of(executor, 0).join()
+        assert executor.wait(0) == []
+    (event,) = ended(executor, student(plan, "kill"))
+    assert event.type == "failed"
+
+
+def test_an_interrupt_is_no_business_of_a_worker(executor: LocalExecutor, plan: Plan, workshop: Home) -> None:
+    step = student(plan, "gate")
+    Store(workshop.store).remove("student", step.key)
+    (workshop.path / "gate").unlink(missing_ok=True)
+    before = len(workshop.journal())
+    executor.submit(0, step)
+    os.kill(process_of(executor, 0).pid, signal.SIGINT)
+    while len(workshop.journal()) == before:
+        assert process_of(executor, 0).is_alive()
+        time.sleep(0.01)
+    os.kill(process_of(executor, 0).pid, signal.SIGINT)
+    (workshop.path / "gate").touch()
+    assert ended(executor, step)[-1].type == "done"
+
+
+def test_a_damaged_need_is_told_of(executor: LocalExecutor, plan: Plan, workshop: Home) -> None:
+    fit = student(plan, "")
+    do(executor, fit)
+    (evaluation,) = (s for s in steps_of(plan, "evaluation") if fit.key in s.needs.values())
+    (path,) = (workshop.store / "student" / fit.key).glob("model/*")
+    path.write_text(path.read_text().replace("1", "2"))
+    with LocalPlace(workshop) as fresh:  # a worker that has not read it yet
+        event = do(fresh, evaluation)[-1]
+    assert event.type == "damaged"
+    assert event.details["kind"] == "student"
+    assert event.details["damaged"] == fit.key
+    assert "the checksum of model/points.json is wrong" in event.details["reason"]
+
+
+class LocalPlace:
+    """One worker for a while."""
+
+    def __init__(self, home: Home, slot: Slot = CPU) -> None:
+        self.executor = LocalExecutor(home.store, (slot,))
+
+    def __enter__(self) -> LocalExecutor:
+        return self.executor
+
+    def __exit__(self, *_: object) -> None:
+        self.executor.close()
+
+
+# -- steps that cannot be sent ---------------------------------------------------------------------------
+
+
+def test_a_step_that_cannot_be_sent_is_a_failure(executor: LocalExecutor, plan: Plan) -> None:
+    @dataclass(frozen=True)
+    class Local(harness.Student):
+        name = "local"
+
+    step = student(plan, "")._replace(components={"student": Local()}, key="unsendable")
+    (event,) = do(executor, step)
+    assert event.type == "failed"
+    assert event.details["reason"].startswith("the step cannot be sent to a worker: ")
+    assert "Local" in event.details["reason"]
+    assert sorted(executor.free()) == [0, 1]
+
+
+def test_a_step_that_cannot_be_received_is_a_failure(
+    executor: LocalExecutor, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = types.ModuleType("only_here")
+    namespace = {"__module__": "only_here", "name": "only-here"}
+    module.Only = dataclass(frozen=True)(type("Only", (harness.Student,), namespace))  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "only_here", module)
+    step = student(plan, "")._replace(components={"student": module.Only()}, key="unreceivable")
+    event = do(executor, step)[-1]
+    assert event.details["reason"] == "its worker ended with status 1"
+    assert "No module named 'only_here'" in event.details["log"]
+
+
+# -- the ends of executors and of their parents ----------------------------------------------------------
+
+
+def test_closing_ends_workers_that_work_and_workers_that_rest(plan: Plan, workshop: Home) -> None:
+    executor = LocalExecutor(workshop.store, (CPU, CPU))
+    executor.submit(0, student(plan, "hang"))
+    executor.submit(1, student(plan, "raise"))
+    ended(executor, student(plan, "raise"))
+    processes = [process_of(executor, slot) for slot in (0, 1)]
+    logs = Path(executor._logs.name)
+    assert len(list(logs.iterdir())) == 2
+    executor.close()
+    assert [process.is_alive() for process in processes] == [False, False]
+    assert processes[0].exitcode == -signal.SIGKILL
+    assert processes[1].exitcode == 0
+    assert not logs.exists()
+
+
+ORPHANS = """
+    import os
+    from pathlib import Path
+    from components import CPU, plan_of, steps_of
+    from test_local import SUITE, student
+    from harness.run.local import LocalExecutor
+
+    if __name__ == "__main__":
+        plan = plan_of(SUITE)
+        executor = LocalExecutor(Path(os.environ["HARNESS_STORE"]), (CPU, CPU))
+        executor.submit(0, student(plan, "hang"))
+        executor.submit(1, student(plan, "raise"))
+        while executor.wait(1) == [] or 1 not in executor.free():
+            pass
+        print(*(worker.process.pid for worker in executor._workers), flush=True)
+        executor.wait(1000)
+"""
+
+
+def test_workers_end_when_their_parent_is_killed(workshop: Home, tmp_path: Path) -> None:
+    script = tmp_path / "orphans.py"
+    script.write_text(dedent(ORPHANS))
+    here = Path(__file__).parent
+    environment = workshop.variables()
+    environment["PYTHONPATH"] += os.pathsep + os.pathsep.join([str(here), str(here.parent)])
+    parent = subprocess.Popen([sys.executable, script], env=environment, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    workers = [int(pid) for pid in parent.stdout.readline().split()]
+    assert len(workers) == 2
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.communicate()  # whose pipe the workers hold as well, so that this returns when they are gone
+    while any(running(worker) for worker in workers):
+        time.sleep(0.01)
+
+
+def running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+# -- what a worker finds in its environment --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("slot", "visible", "expected"),
+    [
+        (Slot("cpu"), None, ""),
+        (Slot("cpu"), "0,1", ""),
+        (Slot("cuda:1"), None, "1"),
+        (Slot("cuda:1"), "3,5", "5"),
+        (Slot("cuda:0"), "GPU-abc", "GPU-abc"),
+    ],
+)
+def test_a_worker_sees_its_card_alone(
+    monkeypatch: pytest.MonkeyPatch, slot: Slot, visible: str | None, expected: str
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    handler = signal.getsignal(signal.SIGINT)
+    with local._environment(slot):
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == expected
+        assert os.environ["OMP_NUM_THREADS"] == os.environ["MKL_NUM_THREADS"] == "1"
+        assert (
+            signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        )  # a worker that starts must not be interrupted
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == visible
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_a_step_that_another_process_has_done_is_done(workshop: Home, plan: Plan) -> None:
+    step = student(plan, "refuse")
+    store = Store(workshop.store)
+    with store.workspace("x") as folder:
+        store.publish("student", step.key, folder, {}, {"seconds": 12.5})
+    with LocalPlace(workshop) as executor:
+        (event,) = do(executor, step)
+    assert (event.type, event.details) == ("done", {"seconds": 12.5})
+    store.remove("student", step.key)

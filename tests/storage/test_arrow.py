@@ -1,0 +1,94 @@
+"""Arrow files: written in chunks, read without a copy."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from harness.storage import arrow
+from harness.storage.arrow import Texts
+
+SCHEMA = pa.schema([("text", pa.string()), ("number", pa.int64())])
+
+
+def rows(count: int) -> list[dict[str, Any]]:
+    return [{"text": f"text {number} é", "number": number} for number in range(count)]
+
+
+@pytest.fixture(params=[1, 3, 1000])
+def texts(request: pytest.FixtureRequest) -> tuple[Texts, list[str]]:
+    """Ten texts in chunks of some size, and the same as a list."""
+    plain = [f"{letter} é" for letter in "abcdefghij"]
+    size: int = request.param
+    chunks = [pa.array(plain[at : at + size]) for at in range(0, 10, size)]
+    return Texts(pa.chunked_array(chunks)), plain
+
+
+def test_texts_are_like_a_list(texts: tuple[Texts, list[str]]) -> None:
+    lazy, plain = texts
+    assert len(lazy) == 10 and list(lazy) == plain and "c é" in lazy and lazy.index("d é") == 3
+    assert [lazy[i] for i in (0, -1, 7)] == [plain[i] for i in (0, -1, 7)]
+    assert lazy[np.int64(4)] == plain[4]  # type: ignore[call-overload]
+    for cut in (slice(None), slice(2, 5), slice(-3, None), slice(8, 99), slice(5, 2), slice(None, None, -2)):
+        assert lazy[cut] == plain[cut]
+    for wrong in (10, -11):
+        with pytest.raises(IndexError):
+            lazy[wrong]
+    assert random.Random(0).sample(lazy, 3) == random.Random(0).sample(plain, 3)
+
+
+def test_rows_are_written_in_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrow, "_CHUNK", 4)
+    held: list[int] = []
+
+    def lazily() -> Any:
+        for row in rows(10):
+            held.append(row["number"])
+            yield row
+
+    assert arrow.write(tmp_path / "x.arrow", SCHEMA, lazily()) == 10
+    table = arrow.read(tmp_path / "x.arrow")
+    assert table.schema == SCHEMA and table.to_pylist() == rows(10)
+    assert [len(chunk) for chunk in table["text"].chunks] == [4, 4, 2]
+    assert list(Texts(table["text"])) == [row["text"] for row in rows(10)]
+
+
+def test_no_rows_are_a_table_too(tmp_path: Path) -> None:
+    assert arrow.write(tmp_path / "x.arrow", SCHEMA, iter([])) == 0
+    table = arrow.read(tmp_path / "x.arrow")
+    assert table.schema == SCHEMA and table.num_rows == 0
+    assert list(Texts(table["text"])) == [] and arrow.labels(table["number"]).tolist() == []
+
+
+def test_tables_are_written_in_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrow, "_CHUNK", 4)
+    table = pa.Table.from_pylist(rows(10), SCHEMA)
+    arrow.write_table(tmp_path / "x.arrow", table)
+    read = arrow.read(tmp_path / "x.arrow")
+    assert read.equals(table) and read["text"].num_chunks == 3
+
+
+def test_reading_copies_nothing(tmp_path: Path) -> None:
+    arrow.write_table(tmp_path / "x.arrow", pa.table({"text": ["x" * 1000] * 5000}))
+    before = pa.total_allocated_bytes()
+    table = arrow.read(tmp_path / "x.arrow")
+    texts = Texts(table["text"])
+    assert texts[4999] == "x" * 1000
+    assert pa.total_allocated_bytes() - before < 1_000_000 < table.nbytes
+
+
+def test_integers(tmp_path: Path) -> None:
+    column = pa.chunked_array([pa.array([1, -1], pa.int32()), pa.array([5], pa.int32())])
+    found = arrow.labels(column)
+    assert found.tolist() == [1, -1, 5] and found.dtype == np.int64
+
+
+def test_scores(tmp_path: Path) -> None:
+    column = pa.chunked_array([pa.array([1.5, float("nan")], pa.float32())])
+    found = arrow.labels(column)
+    assert found.dtype == np.float32 and found[0] == 1.5 and np.isnan(found[1])

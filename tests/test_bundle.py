@@ -1,0 +1,288 @@
+"""The right cell is chosen, its export is copied with a card and a record, and nothing else is touched."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from harness import bundle
+from harness.api import HarnessError
+from harness.exports.onnx import export_module
+from harness.exports.quantise import quantise
+from harness.featurise.featuriser import Words
+from harness.results.record import Record, write
+from harness.runtime.forms import load
+from harness.storage.store import Store
+from harness_students.modules import AveragedWords
+
+
+def part(name: str, **params: Any) -> dict[str, Any]:
+    return {"name": name, "params": params, "plugin": "tests 1.0", "version": 1}
+
+
+def make(cell: str, role: str = "distilled", seed: int = 0, **fields: Any) -> Record:
+    """A record; `validation` is a short way to its accuracy."""
+    validation = fields.pop("validation", 0.5)
+    record: dict[str, Any] = {
+        "schema": 1,
+        "suite": "s",
+        "cell": cell,
+        "status": "ok",
+        "reason": None,
+        "role": role,
+        "task": {
+            **part("moods"),
+            "type": "classification",
+            "headline": "accuracy",
+            "source": "local",
+            "origin": "a folder",
+            "fingerprint": "f" * 20,
+            "train": 100,
+            "validation": 10,
+            "test": 1234,
+        },
+        "teacher": part("large") if role != "baseline" else None,
+        "student": part("small", width=3) if role != "teacher" else None,
+        "augmenter": part("none") if role == "distilled" else None,
+        "loss": part("kl", temperature=2.0) if role == "distilled" else None,
+        "seed": seed,
+        "metrics": {"accuracy": 0.75, "per_class": {}},
+        "validation": {"accuracy": validation},
+        "parameters": {"total": 80102, "trainable": 80102, "embedding": 80000},
+        "cost": {"train_s": 1.5, "examples": 3000},
+        "provenance": {"cpu": "a CPU", "finished": f"2026-01-01T00:00:{seed:02}", "packages": {"numpy": "2"}},
+    }
+    return record | fields  # type: ignore[return-value]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A store with one export, "e1", whose int8 form was rejected in "e2"."""
+    torch.manual_seed(0)
+    words = Words(["sun", "rain"], 8)
+    made = {"started": "2026", "finished": "2026", "seconds": 0.1}
+    kept = Store(tmp_path / "store")
+    for key in ("e1", "e2"):
+        with kept.workspace(key) as folder:
+            export_module(AveragedWords(words.size, 3, 0, 2, 0.0, 1.0), words, ["bad", "go*od*"], folder)
+            if key == "e1":
+                quantise(folder)
+            kept.publish("export", key, folder, {"exported": True}, made)
+    return kept
+
+
+def exported(key: str = "e1", **int8: Any) -> dict[str, Any]:
+    """What the record of a cell with an export says of it."""
+    found = {"file_bytes": 1000, "size_bytes": 2000, "changed": 3, "texts": 512}
+    single = {
+        "backend": "numpy",
+        "device": "cpu",
+        "threads": 1,
+        "scenario": "single-stream",
+        "batch": 1,
+        "n": 70,
+        "p50_ms": 0.0093,
+        "p90_ms": 0.015,
+        "p99_ms": None,
+        "tokenising_ms": 0.004,
+    }
+    offline = {**single, "scenario": "offline", "samples_per_s": 76200.0}
+    return {
+        "artefacts": {"export": key},
+        "export": {"exported": True, "forms": {"numpy": found, "onnx": found, "onnx-int8": int8 or found}},
+        "latency": [{**single, "threads": 8, "p50_ms": 7.0}, single, offline],
+    }
+
+
+# -- choosing ----------------------------------------------------------------------------------------------
+
+
+RECORDS = [
+    make("aa11", seed=0, validation=0.5),
+    make("ab22", seed=1, validation=0.9),
+    make("ac33", seed=2, validation=0.9),
+    make("b444", "baseline"),
+    make("c555", "teacher"),
+    make("d666", status="failed", reason="it broke", seed=3, metrics={}),
+]
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ("aa", "aa11"),
+        ("b444", "b444"),
+        ("student=small,loss=kl", "ab22"),  # the best on validation; of equals the first seed
+        ("role=baseline", "b444"),
+        ("role=teacher", "c555"),
+        ("student=small,role=distilled,source=local", "ab22"),
+    ],
+)
+def test_a_cell_is_chosen(cell: str, expected: str) -> None:
+    assert bundle.choose(RECORDS, cell)["cell"] == expected
+
+
+def test_of_errors_the_lowest_is_best() -> None:
+    scored = [make(f"{n}", seed=n, validation=0.0) for n in range(3)]
+    for record, error in zip(scored, (3.0, 1.0, 2.0), strict=True):
+        record["task"]["headline"] = "mse"
+        record["metrics"] = record["validation"] = {"mse": error}
+    assert bundle.choose(scored, "student=small")["cell"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("a", "'a' is the start of 3 cells' keys: aa11…, ab22…, ac33…"),
+        ("zz", "no cell's key starts with 'zz'; name one by a selector such as student=mlp,loss=kl"),
+        ("", "no cell's key starts with ''"),
+        ("d6", "cell d666 has no model: it broke"),
+        ("student=smal", "there is no student 'smal' in these results; did you mean 'small'?"),
+        ("studnt=small", "did you mean 'student'?"),
+        ("student=small", "'student=small' names 2 rows, which differ in role=baseline, role=distilled"),
+        ("role=teacher,student=small", "no row with a result has all of 'role=teacher,student=small'"),
+    ],
+)
+def test_what_names_no_cell_or_several(cell: str, message: str) -> None:
+    with pytest.raises(HarnessError, match=re.escape(message)):
+        bundle.choose(RECORDS, cell)
+
+
+def test_data_are_told_apart() -> None:
+    sample = make("ee", seed=0)
+    sample["task"] = {**sample["task"], "source": "sample", "fingerprint": "g"}
+    records = [make("aa"), sample]
+    with pytest.raises(HarnessError, match=r"moods, local; moods, sample \(task=…, source=…\)"):
+        bundle.choose(records, "student=small")
+    assert bundle.choose(records, "student=small,source=sample")["cell"] == "ee"
+
+
+def test_records_of_all_suites_are_read_each_cell_once(tmp_path: Path) -> None:
+    old, new = make("aa", suite="one"), make("aa", suite="two")
+    new["provenance"]["finished"] = "2027"
+    write([old, make("bb", suite="one", seed=1)], tmp_path / "one" / "records.jsonl")
+    write([new], tmp_path / "two" / "records.jsonl")
+    assert {r["cell"]: r["suite"] for r in bundle.read(tmp_path)} == {"aa": "two", "bb": "one"}
+    for suite in (Path("one"), Path("suites/one.toml"), tmp_path / "one"):
+        assert {r["suite"] for r in bundle.read(tmp_path, suite)} == {"one"}
+    with pytest.raises(HarnessError, match="there are no results of 'three'"):
+        bundle.read(tmp_path, Path("three"))
+    with pytest.raises(HarnessError, match="there are no results in"):
+        bundle.read(tmp_path / "nothing")
+
+
+# -- writing -----------------------------------------------------------------------------------------------
+
+
+def test_what_is_written(store: Store, tmp_path: Path) -> None:
+    record = make("aa", **exported())
+    files = bundle.write(record, store, tmp_path / "new" / "out")
+    out = tmp_path / "new" / "out"
+    assert files == {path.name: path.stat().st_size for path in out.iterdir()}
+    assert set(files) == {
+        *("README.md", "record.json", "model.onnx", "model.int8.onnx", "averaged.npz"),
+        *("featuriser.json", "labels.json", "export.json"),
+    }
+    assert json.loads((out / "record.json").read_text()) == record
+    assert load(out).label("sun") in ("bad", "go*od*")
+    card = (out / "README.md").read_text()
+    assert card.startswith("# small for moods\n")
+    assert "A `small` distilled from a `large`, with the loss `kl`" in card and "80,102 parameters" in card
+    assert r"Labels: bad, go\*od\*." in card  # no Markdown of others
+    assert "| `averaged.npz`: NumPy | 1.00 kB | 2.00 kB | 3 of 512 | 0.00930 | 0.0150 | too few " in card
+    assert "| 76,200 |" in card and "| accuracy | 0.750 | 0.500 |" in card
+    assert "1,234 test texts" in card and "temperature = 2.0" in card and "numpy 2" in card
+
+
+def test_an_earlier_export_is_replaced_whole(store: Store, tmp_path: Path) -> None:
+    bundle.write(make("aa", **exported()), store, tmp_path / "out")
+    why = "it loses 3.0 points"
+    bundle.write(make("aa", **exported("e2", rejected=why)), store, tmp_path / "out")
+    assert not (tmp_path / "out" / "model.int8.onnx").exists()
+    assert f"was rejected: {why}." in (tmp_path / "out" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("earlier", [True, False])
+def test_a_full_disk_leaves_the_earlier_export_or_nothing(
+    earlier: bool, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, copied = tmp_path / "out", []
+    if earlier:
+        bundle.write(make("aa", **exported()), store, out)
+    before = {path.name: path.read_bytes() for path in out.glob("*")}
+
+    def fill(source: Path, target: Path) -> None:
+        copied.append(target)
+        if len(copied) > 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        target.write_bytes(source.read_bytes())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bundle.shutil, "copyfile", fill)  # type: ignore[attr-defined]
+        with pytest.raises(HarnessError, match="No space left on device"):
+            bundle.write(make("bb", **exported("e2", rejected="of a reason")), store, out)
+    assert {path.name: path.read_bytes() for path in out.glob("*")} == before
+    bundle.write(make("bb", **exported("e2", rejected="of a reason")), store, out)
+    assert json.loads((out / "record.json").read_text())["cell"] == "bb"
+
+
+def test_an_export_that_was_killed_is_made_anew(store: Store, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    bundle.write(make("aa", **exported()), store, out)
+    (out / "export.json").unlink()
+    (out / ".new").mkdir()
+    (out / ".new" / "model.onnx").write_text("half")
+    bundle.write(make("aa", **exported()), store, out)
+    assert load(out).label("sun") in ("bad", "go*od*") and not (out / ".new").exists()
+
+
+def test_other_files_are_left_alone(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("mine")
+    with pytest.raises(HarnessError, match="holds other files; name a new or an empty folder"):
+        bundle.write(make("aa", **exported()), store, tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
+    with pytest.raises(HarnessError, match=r"mine\.txt is a file, not a folder"):
+        bundle.write(make("aa", **exported()), store, tmp_path / "out" / "mine.txt")
+    with pytest.raises(HarnessError, match=r"cannot write the export to .*: Not a directory"):
+        bundle.write(make("aa", **exported()), store, tmp_path / "out" / "mine.txt" / "below")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({}, "cell aa was not exported: its model has no ONNX form, or its suite has latency = false"),
+        (
+            {"artefacts": {"export": "e1"}, "export": {"exported": False, "reason": "it is odd"}},
+            "cell aa was not exported: it is odd",
+        ),
+        (exported("gone"), "the export of cell aa is not in the store"),
+    ],
+)
+def test_a_cell_without_an_export(fields: dict[str, Any], message: str, store: Store, tmp_path: Path) -> None:
+    with pytest.raises(HarnessError, match=message):
+        bundle.write(make("aa", **fields), store, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("role", ["baseline", "teacher"])
+def test_cards_of_other_roles(role: str, store: Store, tmp_path: Path) -> None:
+    bundle.write(make("aa", role, **exported()), store, tmp_path / "out")
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert (
+        "A `small` trained on gold labels alone." if role == "baseline" else "A `large` trained on"
+    ) in card
+
+
+def test_a_sample_corpus_is_said(store: Store, tmp_path: Path) -> None:
+    record = make("aa", **exported())
+    record["task"]["source"] = "sample"
+    bundle.write(record, store, tmp_path / "out")
+    assert "figures say nothing about real texts" in (tmp_path / "out" / "README.md").read_text()

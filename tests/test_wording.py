@@ -1,0 +1,61 @@
+"""Numbers with units."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.api import HarnessError
+from harness.wording import quantity
+
+MILLI = "time in milliseconds"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "value"),
+    [
+        ("100k", "number", 1e5),
+        ("1.5M", "number", 1.5e6),
+        ("80,102", "number", 80102),
+        ("1e5", "number", 1e5),
+        ("1,234,567.5", "number", 1234567.5),
+        ("12,345kB", "size", 12_345_000),
+        ("22 m", "number", 22e6),
+        ("1MB", "size", 1e6),
+        ("120kB", "size", 120e3),
+        ("1MiB", "size", 2**20),
+        ("512", "size", 512),
+        ("1ms", MILLI, 1),
+        ("50us", MILLI, 0.05),
+        ("50 µs", MILLI, 0.05),
+        ("50 \N{GREEK SMALL LETTER MU}s", MILLI, 0.05),
+        ("2s", MILLI, 2000),
+        (".5", MILLI, 0.5),
+        ("10min", "time", 600),
+        ("2h", "time", 7200),
+        ("90%", "score", 0.9),
+        ("0.9", "score", 0.9),
+    ],
+)
+def test_what_people_write(text: str, kind: str, value: float) -> None:
+    assert quantity(text, kind) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "says"),
+    [
+        ("1xB", "size", "'1xB' is no size; write it like 120kB, 1MB or 1MiB"),
+        ("", "number", "'' is no number; write it like 100k or 1.5M"),
+        ("-1", "number", "'-1' is no number"),
+        ("1ms", "size", "'1ms' is no size"),
+        ("1,5ms", MILLI, "'1,5ms' is no time in milliseconds; write it like 1ms or 50us"),
+        ("0,05ms", MILLI, "'0,05ms' is no time in milliseconds"),
+        ("1,2345", "number", "'1,2345' is no number"),
+        ("fast", MILLI, "'fast' is no time in milliseconds; write it like 1ms or 50us"),
+        ("90 percent", "score", "'90 percent' is no score; write it like 0.9 or 90%"),
+        ("٣", "number", "'٣' is no number"),
+    ],
+)
+def test_what_they_should_not(text: str, kind: str, says: str) -> None:
+    with pytest.raises(HarnessError) as error:
+        quantity(text, kind)
+    assert str(error.value).startswith(says)
