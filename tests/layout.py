@@ -1,4 +1,4 @@
-"""Write the file tree of docs/layout.md from the first line of each module's docstring: python tests/layout.py."""
+"""Write the file tree of docs/layout.md from the modules' docstrings: python tests/layout.py."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class LanguageModel(TorchModel):
     """A module that tells hidden tokens, and its featuriser, which marks them: :class:`MaskedSubwords`.
 
     The module maps ids (B, L) to logits (B, L, V), and has ``outputs`` for marked ids, as
-    :func:`harness.training.loop.train` asks for it. Its ``encoder`` says which its input embeddings are, as those of Transformers do.
+    :func:`harness.training.loop.train` asks for it. Its ``encoder`` has its input embeddings, as in Transformers.
     """
 
     def predict(self, texts: Sequence[str]) -> NDArray[np.float32]:
