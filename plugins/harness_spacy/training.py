@@ -13,24 +13,32 @@ from thinc.api import Adam, set_dropout_rate
 from harness.api import Batch, Context, Examples, HarnessError, Loss
 from harness.training.outputs import class_weights, row_weights
 from harness_spacy.encoding import encode
-from harness_spacy.textcat import put, taken
+from harness_spacy.model import put, taken
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from harness_spacy.textcat import TextcatModel
+    from harness.training.settings import Training
+    from harness_spacy.model import TextcatModel
 
 _GROWTH = 1.01  # of a batch on the last
 _SCORED = 5_000  # examples between two validations, at least: a tiny set's epochs are shorter than those
 
 
 def train(
-    model: TextcatModel, transfer: Examples, validation: Examples, loss: Loss, context: Context
+    model: TextcatModel,
+    settings: Training,
+    first_batch: int,
+    dropout: float,
+    transfer: Examples,
+    validation: Examples,
+    loss: Loss,
+    context: Context,
 ) -> None:
     """Train the model in place. Raises HarnessError where the loss is not finite."""
-    settings, network = model.student, model.network
-    corpus = encode(model.nlp, transfer.texts, settings.longest)
-    held_out = encode(model.nlp, validation.texts, settings.longest)
+    network, longest = model.network, model.architecture.longest
+    corpus = encode(model.nlp, transfer.texts, longest)
+    held_out = encode(model.nlp, validation.texts, longest)
     generator = np.random.default_rng(context.seed)
     optimizer = Adam(settings.learning_rate, L2=settings.weight_decay, L2_is_weight_decay=True, grad_clip=1.0)
     weights = class_weights(transfer, settings.class_weights, torch.device("cpu"))
@@ -39,8 +47,8 @@ def train(
     best, best_weights, since_best, step = -math.inf, None, 0, 0
     for epoch in range(1, epochs + 1):
         running = 0.0
-        set_dropout_rate(network, settings.dropout)
-        for done, rows in _batches(len(corpus), settings.first_batch, settings.batch_size, step, generator):
+        set_dropout_rate(network, dropout)
+        for done, rows in _batches(len(corpus), first_batch, settings.batch_size, step, generator):
             logits, backpropagate = network.begin_update(corpus[rows])
             value, gradient = loss_and_gradient(loss, logits, transfer, rows, weights)
             if not math.isfinite(value):

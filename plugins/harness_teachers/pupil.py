@@ -94,7 +94,7 @@ class Pupil(harness.Teacher):
         self, train: harness.Examples, validation: harness.Examples, context: harness.Context
     ) -> harness.Model:
         """See :class:`harness.Teacher`."""
-        from harness_teachers.finetuning import GoldLabels
+        from harness_transformers.gold import GoldLabels
 
         return self.student.fit(train, validation, self.loss or GoldLabels(), context)
 
