@@ -1,4 +1,4 @@
-"""Every way to extend the harness: six hooks. Each gives a ``register`` to call with a component class.
+"""Every way to extend the harness: seven hooks. Each gives a ``register`` to call with a component class.
 
 Registering is a callback, rather than a returned list, so that a mistake's traceback shows the
 author's own line.
@@ -43,6 +43,11 @@ def register_augmenters(register: Register) -> None:
 @hookspec
 def register_losses(register: Register) -> None:
     """Register losses: how far a student's outputs are from what it should learn."""
+
+
+@hookspec
+def register_task_types(register: Register) -> None:
+    """Register types of task: what their data, training, scores, exports and tables are."""
 
 
 @hookspec

@@ -77,9 +77,6 @@ class Tracker(Component):
         raise NotImplementedError
 
 
-REGISTERED: Mapping[str, type[Component]] = {**KINDS, "tracker": Tracker}  # all kinds that have a hook
-
-
 # -- what trackers share ------------------------------------------------------------------------------------
 
 
