@@ -66,13 +66,16 @@ def choose(records: Sequence[Record], cell: str) -> Record:
                 f"'{cell}' matches the keys of {len(found)} cells: {told}; give more characters of the key"
             )
         raise HarnessError(
-            f"no cell has a key that starts with '{cell}'; or use a selector such as student=mlp,loss=kl"
+            f"no cell's key starts with '{cell}'; give the start of a key, or a selector such as "
+            "student=mlp,loss=kl"
         )
     tables = build(records).tables
     wanted = rows.wanted_by(cell, tables)
     matching = [(table, row) for table in tables for row in rows.found_in(table, wanted)]
     if not matching:
-        raise HarnessError(f"no row with a result matches '{cell}'; to list the rows: harness leaderboard SUITE")
+        raise HarnessError(
+            f"no row with a result matches '{cell}'; to list the rows: harness leaderboard SUITE"
+        )
     if len(matching) > 1:
         several = {table.label + ", " + str(table.task.get("source")) for table, _ in matching}
         telling = (
@@ -99,7 +102,9 @@ def of_row(records: Sequence[Record], table: Table, row: Row) -> Record:
 
 def _sound(record: Record) -> Record:
     if record["status"] != "ok":
-        raise HarnessError(f"cannot export cell {record['cell'][:12]}, which has no model: {record.get('reason')}")
+        raise HarnessError(
+            f"cannot export cell {record['cell'][:12]}, which has no model: {record.get('reason')}"
+        )
     return record
 
 
