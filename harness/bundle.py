@@ -84,7 +84,7 @@ def choose(records: Sequence[Record], cell: str) -> Record:
             else "; ".join(sorted(several)) + " (task=…, source=…)"
         )
         raise HarnessError(
-            f"'{cell}' matches {len(matching)} rows, which differ in {telling}; add one of these to select a row"
+            f"'{cell}' matches {len(matching)} rows, which differ in {telling}; add one of these to it"
         )
     return of_row(records, *matching[0])
 

@@ -49,7 +49,7 @@ def _once(function: Callable[[Any], _T]) -> Callable[[Any], _T]:
 
 # -- the parameters of a class ------------------------------------------------------------------------
 
-# Linters move these imports under `if TYPE_CHECKING`, so that string annotations cannot find them at run time.
+# Linters move these imports under `if TYPE_CHECKING`, where string annotations cannot find them.
 _FAMILIAR: dict[str, Any] = {
     "Path": Path,
     "Sequence": Sequence,

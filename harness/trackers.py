@@ -127,7 +127,7 @@ class Trackers:
             if thread.is_alive():
                 name = thread.tracker.name
                 self._warnings.put(
-                    f"tracker '{name}' did not finish within {PATIENCE_S:g} s; some of its data may be missing"
+                    f"tracker '{name}' did not finish within {PATIENCE_S:g} s; its data may be incomplete"
                 )
 
     def complain(self, show: Callable[[dict[str, Any]], None]) -> None:

@@ -93,7 +93,7 @@ def prepared_folder(hub: HubSet) -> Path | None:
 
 
 def read_hub(hub: HubSet, class_names: Sequence[str] = ()) -> dict[str, pa.Table]:
-    """Return the data set's splits, downloaded if necessary, as tables of the strings ``text`` and ``label``."""
+    """Return the data set's splits as tables of the strings ``text`` and ``label``; download if necessary."""
     import pyarrow as pa
 
     features, splits = hub_tables(hub)

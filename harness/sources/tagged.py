@@ -1,4 +1,4 @@
-"""Read tagged words from CoNLL text, JSON lines, Parquet or the hub into the columns ``tokens`` and ``tags``."""
+"""Read tagged words (CoNLL text, JSON lines, Parquet, hub) into the columns ``tokens`` and ``tags``."""
 
 from __future__ import annotations
 
@@ -87,11 +87,11 @@ def read_tagged(path: Path, tokens: Column = "", tags: Column = "", shown: str =
     """Return a file as a table with the columns ``tokens`` and ``tags``, lists of strings.
 
     In CoNLL text, columns are given by number, or by name if the file has a line such as
-    ``# global.columns = ID FORM ...``. By default, words are the first column and tags the last. Tabs separate
-    the columns of a line that has tabs; otherwise spaces do. Comments (``# ...``) before a sentence and
-    ``-DOCSTART-`` lines are skipped. In other formats, columns are given by name, by default ``tokens`` and
-    ``tags``. Raise HarnessError for a file that is damaged, has no sentences or lacks a column, and for a
-    sentence that does not have one tag for each word.
+    ``# global.columns = ID FORM ...``. By default, words are the first column and tags the last. Tabs
+    separate the columns of a line that has tabs; in other lines, spaces do. Comments (``# ...``) before a
+    sentence and ``-DOCSTART-`` lines are skipped. In other formats, columns are given by name, by default
+    ``tokens`` and ``tags``. Raise HarnessError for a file that is damaged, has no sentences or lacks a
+    column, and for a sentence that does not have one tag for each word.
     """
     shown = shown or str(path)
     suffix = (tagged_format_of(path) or "").removesuffix(".gz")

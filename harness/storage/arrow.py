@@ -83,7 +83,7 @@ def labels(column: pa.ChunkedArray) -> NDArray[Any]:
 
 
 def examples(table: pa.Table, classes: Iterable[str]) -> Examples:
-    """Return the examples in a table with the column ``text`` and, except for language modelling, ``label``."""
+    """Return the examples of a table with ``text`` and, except for language modelling, ``label``."""
     texts = Texts(table["text"])
     if "label" not in table.column_names:
         return Examples(texts, tuple(classes))

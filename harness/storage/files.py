@@ -33,7 +33,7 @@ def _finite(value: Any) -> Any:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a lock that only one process can hold at a time. Remove its file at the end, unless an error occurs."""
+    """Hold a lock that only one process can hold at a time; remove its file after success."""
     from filelock import FileLock
 
     with FileLock(path).acquire(poll_interval=0.1):

@@ -19,7 +19,7 @@ _SCALAR = re.compile(r"[^,\]}#\n]+")
 
 
 def locate(source: str) -> dict[Where, int]:
-    """Return the line numbers, from 1, of all tables, keys and array items of a valid TOML document, by path."""
+    """Return the lines, from 1, of all tables, keys and array items of a valid TOML document, by path."""
     scanner = _Scanner(source)
     scanner.document()
     return scanner.lines

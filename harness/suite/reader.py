@@ -255,7 +255,7 @@ class _Reader:
         return settings, name
 
     def _baselines(self, given: Loss | None, tasks: Iterable[Task]) -> dict[str, Loss]:
-        """Return the baseline loss of each type of task: the given one if it supports the type, or the default."""
+        """Return the baseline loss of each type of task: `given` if it supports the type, or the default."""
         chosen: dict[str, Loss] = {}
         for kind in dict.fromkeys(task.task_type for task in tasks):
             if given is not None and kind in given.task_types:
