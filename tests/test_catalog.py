@@ -388,7 +388,7 @@ class _Undecorated(_Decorated):
         (unfit(fields=[("x", "harness.Component")]), "say which kind of component it is"),
         (
             unfit(fields=[("x", "Missing")]),
-            "'x' of Unfit, Missing, cannot be resolved (name 'Missing' is not",
+            "cannot resolve the type of parameter 'x' of Unfit, Missing: name 'Missing' is not",
         ),
     ],
 )

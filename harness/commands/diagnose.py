@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 @click.command(context_settings=HELP)
 @click.argument("target", metavar="FILE|SUITE", type=click.Path(path_type=Path))
-@click.option("--text", show_default="text", metavar="COLUMN", help="Column of FILE with the text.")
-@click.option("--label", show_default="label", metavar="COLUMN", help="Column of FILE with the label.")
+@click.option("--text", metavar="COLUMN", help="Column of FILE with the text.  [default: text]")
+@click.option("--label", metavar="COLUMN", help="Column of FILE with the label.  [default: label]")
 @click.option("--teacher", metavar="NAME", help="Teacher to examine too; it is fitted if it is not stored.")
 @SOURCE
 @results_option("Folder with the results of suites.")

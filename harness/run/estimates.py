@@ -257,7 +257,7 @@ def _held(artefact: Artefact) -> Size | None:
 
 
 def words(texts: Sequence[str | Sequence[str] | None]) -> float:
-    """Return the average number of words of a text, from a sample; a tagged text is a list of words already."""
+    """Return the average number of words of some texts; a tagged text is a list of words already."""
     picked = [texts[row] for row in _spread(len(texts))]
     counts = [len(text.split() if isinstance(text, str) else text or ()) for text in picked]
     return sum(counts) / max(1, len(counts))

@@ -128,7 +128,7 @@ class Schedule:
         self._set(key, "running")
 
     def done(self, key: str, seconds: float | None = None) -> None:
-        """Record that the step's artefact exists, and the seconds it took; steps that waited may be ready now."""
+        """Record that the step's artefact exists, and the seconds it took; steps that waited may be ready."""
         self._set(key, "done")
         if seconds is not None:
             step = self.plan.steps[key]
