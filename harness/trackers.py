@@ -1,4 +1,4 @@
-"""Follow a run with trackers, each in its own thread, so that no step waits for a slow or broken one."""
+"""Follow a run with trackers. Each has its own thread, so that no step waits for a slow or broken one."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Define the contract of trackers, such as TensorBoard and MLflow, which follow a run and cannot change it.
+"""Define the contract of trackers, such as TensorBoard and MLflow.
 
-A tracker is a component of a separate kind, outside of the matrix and of every key. It receives the same
-events as the display, in its own thread. If it raises an error, the run continues with a warning and without
-the tracker; if its server is slow, no step has to wait. No step and no component imports this module, so its
-code is not part of any key.
+Trackers follow a run and cannot change it. A tracker is a component of a separate kind, outside of the matrix
+and of every key. It receives the same events as the display, in its own thread. If it raises an error, the
+run continues with a warning and without the tracker; if its server is slow, no step has to wait. No step and
+no component imports this module, so its code is not part of any key.
 """
 
 from __future__ import annotations

@@ -151,7 +151,7 @@ def test_of_errors_the_lowest_is_best() -> None:
         ("studnt=small", "did you mean 'student'?"),
         (
             "student=small",
-            "'student=small' matches 2 rows, which differ in role=baseline, role=distilled; add one of",
+            "'student=small' matches 2 rows, which differ in role=baseline, role=distilled",
         ),
         (
             "role=teacher,student=small",

@@ -159,7 +159,7 @@ def test_cells_that_cannot_run_are_kept_where_asked_for(toys: Home) -> None:
         ),
         (
             "studnet=toy",
-            "--only 'studnet=toy' must be <kind>=<name> or <kind>.<parameter>=<value>, with commas ",
+            "--only 'studnet=toy' must be <kind>=<name> or <kind>.<parameter>=<value>, separated ",
         ),
         ("studnet=toy", "; did you mean 'student'?"),
         (

@@ -108,7 +108,7 @@ def test_files_that_are_damaged_or_of_other_kinds(tmp_path: Path) -> None:
     (tmp_path / "b.conll.gz").write_bytes(b"no gzip")
     for name, message in (
         ("a.conll", "a.conll line 2 is not UTF-8"),
-        ("b.conll.gz", "cannot read b.conll.gz"),
+        ("b.conll.gz", r"cannot read .*b\.conll\.gz"),
         ("c.csv", "cannot read .*c.csv: expected .*conll"),
         ("d.conll", "cannot read .*d.conll: No such file"),
     ):

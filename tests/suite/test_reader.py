@@ -170,7 +170,8 @@ def test_all_mistakes_are_reported_at_once_with_their_lines() -> None:
         "s.toml:5: suite.seeds[1]: key 'seeds[1]' of [suite] must be an integer at least 0 and at most "
         "4294967295, got -1",
         "s.toml:6: suite.precision: key 'precision' of [suite] must be 'auto', 'fp32' or 'bf16', got 'fp61'",
-        "s.toml:7: suite.baseline: a baseline learns from labels alone, but loss 'kl' needs logits",
+        "s.toml:7: suite.baseline: a baseline learns from labels alone, but loss 'kl' needs logits; "
+        "choose a loss that needs labels only",
         "s.toml:9: students: unknown table 'students'; did you mean [[student]]? (allowed: [suite], [[task]], "
         "[[teacher]], [[student]], [[augmenter]], [[loss]], [[exclude]], [[tracker]])",
         "s.toml:14: task[0].path: parameter 'path' of task 'emotion' must be a path, got 3",
