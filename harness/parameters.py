@@ -49,7 +49,7 @@ def _once(function: Callable[[Any], _T]) -> Callable[[Any], _T]:
 
 # -- the parameters of a class ------------------------------------------------------------------------
 
-# Linters move these imports under `if TYPE_CHECKING`, where string annotations cannot find them.
+# Linters move these imports under `if TYPE_CHECKING`; string annotations then cannot find them.
 _FAMILIAR: dict[str, Any] = {
     "Path": Path,
     "Sequence": Sequence,
@@ -85,7 +85,7 @@ def types_of(cls: type[Any]) -> Mapping[str, Any]:
 def unsuitable(annotation: Any) -> str:
     """Return why a component's parameter cannot have this type, or an empty string if it can."""
     if isinstance(annotation, type) and issubclass(annotation, Component):
-        return "" if annotation.kind in KINDS else "say which kind of component it is"
+        return "" if annotation.kind in KINDS else "name a kind of component, such as harness.Loss"
     origin = get_origin(annotation) or annotation
     if isinstance(origin, type) and issubclass(origin, list | set | Mapping):
         return (
