@@ -120,7 +120,7 @@ def write(record: Record, store: Store, folder: Path) -> dict[str, int]:
     if not found or key is None:
         raise HarnessError(
             f"cannot export cell {record['cell'][:12]}: its model has no ONNX form, or its suite has "
-            "latency = false"
+            "latency = false; choose another cell, or set latency = true and run the suite again"
         )
     if not found["exported"]:
         raise HarnessError(f"cannot export cell {record['cell'][:12]}: {found['reason']}")

@@ -49,7 +49,7 @@ def _once(function: Callable[[Any], _T]) -> Callable[[Any], _T]:
 
 # -- the parameters of a class ------------------------------------------------------------------------
 
-# Linters move these imports under `if TYPE_CHECKING`; string annotations then cannot find them.
+# Linters move these imports under `if TYPE_CHECKING`, so annotations that are strings need them here.
 _FAMILIAR: dict[str, Any] = {
     "Path": Path,
     "Sequence": Sequence,

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     help="Executor that runs the steps.",
 )
 @click.option("--fresh", is_flag=True, help="Run the selected steps again, even if they are stored.")
-@click.option("--strict", is_flag=True, help="Count unavailable cells as failed.")
+@click.option("--strict", is_flag=True, help="Count unavailable cells as failed in the exit status.")
 @click.option(
     "--tracker",
     "trackers",

@@ -55,7 +55,7 @@ def compare(
         found = comparing.rows(comparing.load(_within(within, results)), a, b, metric)
     elif any(selectors) or within is not None:
         raise HarnessError(
-            f"expected two sets of results, or two rows such as student=mlp,loss=kl with --in SUITE; "
+            "expected two sets of results, or two rows such as student=mlp,loss=kl with --in SUITE; "
             f"got '{a}' and '{b}'"
         )
     else:
@@ -66,9 +66,7 @@ def compare(
         found = comparing.sets(old, new, metric)
     show(comparison.to_json(found) if as_json else comparison.to_rich(found))
     if fail_on and not found.tests:
-        raise HarnessError(
-            "cannot apply --fail-on: nothing could be tested; A and B need rows with results in common"
-        )
+        raise HarnessError("cannot apply --fail-on: A and B have no rows in common that can be tested")
     return FOUND if fail_on and found.fails(fail_on) else OK
 
 

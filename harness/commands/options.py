@@ -101,7 +101,7 @@ def reported(function: F) -> F:
             click.echo("interrupted", err=True)
             sys.exit(INTERRUPTED)
         except BrokenPipeError:
-            # After `harness leaderboard … | head` all is well, but a run that is cut off has not ended.
+            # `harness leaderboard … | head` is a success, but a run that is cut off is an interrupt.
             _write_no_more()
             sys.exit(INTERRUPTED if function.__name__ == "bench" else OK)
         except OSError as error:  # e.g. a folder that cannot be read, or a full disk

@@ -24,7 +24,7 @@ from harness.api import HarnessError
 from harness.storage.files import locked
 
 MANIFEST = "manifest.json"
-_SYNCED_S = 0.5  # seconds of work from which a sync, which can take tens of milliseconds, is worth its time
+_SYNCED_S = 0.5  # work that takes longer is synced to disk, which can take tens of milliseconds
 _UNTOUCHED_S = 14 * 86_400.0  # age at which the checkpoints of a killed step are removed
 _LATEST = 20  # timings of each name that count
 _NODE = platform.node().replace("-", "_")

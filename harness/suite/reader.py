@@ -96,7 +96,7 @@ def load(path: Path, catalog: Catalog) -> Suite:
         text = data.decode()
     except UnicodeDecodeError as error:
         utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
-        message = f"the file is not UTF-8 ({error.reason}){'; save it as UTF-8, not UTF-16' if utf16 else ''}"
+        message = f"the file is not UTF-8 ({error.reason}); save it as UTF-8{', not UTF-16' if utf16 else ''}"
         raise SuiteError([Problem(str(path), data.count(b"\n", 0, error.start) + 1, "", message)]) from None
     return parse(text, catalog, path)
 

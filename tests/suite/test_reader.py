@@ -292,7 +292,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     assert message(tmp_path / "nowhere" / "x.toml") == ": cannot read the suite: no such file"
     assert message(tmp_path) == ": cannot read the suite: is a directory"
     known.write_bytes(b"# fine\n# \xe4\n")
-    assert message(known) == ":2: the file is not UTF-8 (invalid continuation byte)"
+    assert message(known) == ":2: the file is not UTF-8 (invalid continuation byte); save it as UTF-8"
     known.write_bytes(SMALL.encode("utf-16"))
     assert message(known) == ":1: the file is not UTF-8 (invalid start byte); save it as UTF-8, not UTF-16"
 
