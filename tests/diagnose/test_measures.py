@@ -258,13 +258,13 @@ def test_mistakes_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     Path("scores.toml").write_text('[[task]]\nuse = "stsb"\n[[teacher]]\nuse = "minilm"\n')
     for arguments, says in (
         (("nothing.csv",), "the train file 'nothing.csv' does not exist"),
-        (("nothing.toml",), "there is no such file"),
+        (("nothing.toml",), "cannot read the suite: no such file"),
         (
             ("rows.csv", "--label", "lable"),
             "no column 'lable'; found: 'text', 'label'; did you mean",
         ),
         (("rows.csv", "--teacher", "minilmm"), "unknown teacher 'minilmm'; did you mean 'minilm'?"),
-        (("scores.toml", "--text", "a"), "--text and --label name columns of a file"),
+        (("scores.toml", "--text", "a"), "--text and --label are only for a file"),
         (("scores.toml",), "diagnose is for classification, and task 'stsb' is regression"),
     ):
         result = invoke(*arguments)

@@ -171,7 +171,7 @@ def test_mistakes_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         (("ids.csv",), "60 different values in 60 rows: it holds no classes"),
         (("pairs.csv",), "pairs.csv holds pairs of texts"),
         (("rows.csv", "--teacher", "minilmm"), "unknown teacher 'minilmm'; did you mean 'minilm'?"),
-        (("rows.csv", "--budget", "soon"), "'soon' is no time; write it like 90s, 10min or 2h"),
+        (("rows.csv", "--budget", "soon"), "expected a time, got 'soon'; write it like 90s, 10min or 2h"),
         (
             ("rows.csv", "--budget", "1s", "--teacher", "mlp"),
             "the least that distill does of these texts",
@@ -180,7 +180,7 @@ def test_mistakes_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         (("rows.csv", "--teacher", "checkpoint"), "checkpoint"),
         (("rows.csv", "--text", "label"), "text and label are both the column 'label'"),
         (("rows.txt",), "which has no known format"),
-        (("rows.csv", "--out", "full"), "full/model holds other files"),
+        (("rows.csv", "--out", "full"), "full/model: it contains other files"),
         (("rows.csv", "--unlabelled", "more.csv"), "the unlabelled file 'more.csv' does not exist"),
     ):
         result = invoke(*arguments)

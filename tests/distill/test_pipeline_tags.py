@@ -176,7 +176,7 @@ def test_mistakes_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         (("odd.conll",), "'NOUN' is no tag"),
         (("absent.conll",), "'absent.conll' does not exist"),
         (("rows.conll", "--teacher", "mlp"), "student 'mlp' is not for tagging; name another with --teacher"),
-        (("rows.conll", "--text", "form"), "has no names of columns"),
+        (("rows.conll", "--text", "form"), "does not name its columns"),
         (("rows.conll", "--unlabelled", "more.csv"), "the unlabelled file 'more.csv' does not exist"),
     ):
         result = CliRunner().invoke(main, ["distill", *arguments])
