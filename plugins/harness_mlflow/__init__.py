@@ -13,5 +13,5 @@ if TYPE_CHECKING:
 
 @harness.hookimpl
 def register_trackers(register: Register) -> None:
-    """Our tracker, from its module."""
+    """Register this package's tracker."""
     register(MLflow)

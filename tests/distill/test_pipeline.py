@@ -178,8 +178,8 @@ def test_mistakes_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         ),
         (("rows.csv", "--teacher", "roberta-base"), "name another with --teacher"),
         (("rows.csv", "--teacher", "checkpoint"), "checkpoint"),
-        (("rows.csv", "--text", "label"), "text and label are both the column 'label'"),
-        (("rows.txt",), "which has no known format"),
+        (("rows.csv", "--text", "label"), "text and label are both 'label'"),
+        (("rows.txt",), "cannot read the train file 'rows.txt': unknown format"),
         (("rows.csv", "--out", "full"), "full/model holds other files"),
         (("rows.csv", "--unlabelled", "more.csv"), "the unlabelled file 'more.csv' does not exist"),
     ):
