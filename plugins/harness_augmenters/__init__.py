@@ -1,4 +1,4 @@
-"""New texts: by rule from the training texts, by a model from them, or from elsewhere."""
+"""First-party augmenters: new texts from training texts by rule or by a model, or from other sources."""
 
 from __future__ import annotations
 
