@@ -233,7 +233,10 @@ class Mnli(GluePair):
 
 @dataclass(frozen=True)
 class Qnli(GluePair):
-    """Sentences that may answer a question (QNLI, from SQuAD: Rajpurkar et al., 2016, D16-1264; GLUE)."""
+    """Answerability of a question by a sentence (QNLI: Rajpurkar et al., 2016, D16-1264; GLUE).
+
+    The pairs come from SQuAD.
+    """
 
     name = "qnli"
     class_names = ("entailment", "not_entailment")
