@@ -1,4 +1,4 @@
-"""Find duplicate texts: exact ones, those that differ only in case and spacing, and near ones.
+"""Find exact and near duplicates among texts.
 
 Near duplicates have a Jaccard similarity of 0.7 or more between their sets of pairs of neighbouring words.
 Candidates come from MinHash signatures in bands (Broder, 1997; Leskovec et al., 2014, ch. 3). Each candidate

@@ -1,4 +1,4 @@
-"""Choose seeds, epochs, copies and students of ``harness distill`` for the time that is available.
+"""Choose how thorough ``harness distill`` is in the time available.
 
 Levels of thoroughness are tried from the most to the least (``recipes/distill-plans.toml``). The first whose
 expected time is within the budget is chosen. The expected time of a level is that of the plan that it would

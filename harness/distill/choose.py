@@ -1,4 +1,4 @@
-"""Choose the student that a distillation ships: the recommended one, or one without a teacher if as good."""
+"""Choose the student to ship: the recommended one, or one without a teacher if that is as good."""
 
 from __future__ import annotations
 

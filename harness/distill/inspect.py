@@ -1,4 +1,4 @@
-"""Inspect a user's file of labelled texts or tagged words, and check that a model can be trained on it."""
+"""Check that a model can be trained on a user's file of labelled texts or tagged words."""
 
 from __future__ import annotations
 

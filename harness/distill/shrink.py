@@ -1,4 +1,4 @@
-"""Shrink the students of ``harness distill --max-parameters``, and leave out those that stay too large."""
+"""Shrink students to the limit of ``harness distill --max-parameters``, or leave them out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""First-party augmenters: new texts from training texts by rule or by a model, or from other sources."""
+"""Augmenters that make new texts from training texts, by rule or by model, or bring unlabelled texts."""
 
 from __future__ import annotations
 

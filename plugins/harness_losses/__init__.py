@@ -1,4 +1,4 @@
-"""First-party losses: on gold labels, on a teacher's logits, and on its inner states."""
+"""Losses on gold labels, on a teacher's logits, and on its inner states."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""First-party tasks: data sets of texts, and tasks that read files or data sets of your own."""
+"""Tasks on public data sets, and on your own files or data sets."""
 
 from __future__ import annotations
 
