@@ -17,7 +17,9 @@ from typing import NamedTuple
 _WORD = re.compile(r"\w+")
 _SEEN = 10  # minimum number of training texts with a word; also the weight of the prior, in texts
 _BOTH, _SECOND = 0.85, 0.25  # minimum shares of its texts: with the two labels, and with the second of them
-_TELLS = 0.5  # minimum information in nats; less if the two labels are those of most texts anyway
+_TELLS = (
+    0.5  # minimum information of a word, in nats; it is low if most texts have one of the two labels anyway
+)
 
 
 class Contested(NamedTuple):

@@ -220,7 +220,7 @@ class Mix(Combination):
         for member in self.of:
             if (copies := getattr(member, "copies", None)) not in (None, 1):
                 raise ValueError(
-                    f"{member.name} has copies = {copies} in a mix; set copies of the mix instead"
+                    f"{member.name} has copies = {copies} in a mix; set copies or size of the mix instead"
                 )
 
     @property

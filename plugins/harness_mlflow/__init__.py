@@ -1,4 +1,4 @@
-"""MLflow as a tracker (extra ``mlflow``)."""
+"""Tracker that logs a run to MLflow (extra ``mlflow``)."""
 
 from __future__ import annotations
 

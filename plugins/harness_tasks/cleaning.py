@@ -38,7 +38,7 @@ class Cleaning:
     punctuation: bool = False  # replace punctuation by spaces, and remove apostrophes within words
     non_alphanumerics: bool = False  # replace all but letters and digits, such as emoji, by spaces
     spaces: bool = True  # replace each run of white space by one space, and strip the ends
-    shortest: Annotated[int, Ge(1)] = 3  # words; shorter texts are dropped
+    shortest: Annotated[int, Ge(1)] = 3  # minimum number of words; shorter texts are dropped
     examples: Annotated[int, Ge(0)] = 0  # maximum number of training texts, chosen by hash; 0: no limit
 
     def cleaning(self) -> str:

@@ -1,4 +1,4 @@
-"""TensorBoard as a tracker (extra ``tensorboard``)."""
+"""Tracker that writes a run for TensorBoard (extra ``tensorboard``)."""
 
 from __future__ import annotations
 
