@@ -41,6 +41,14 @@ class Metric(NamedTuple):
     high: float = 1.0
 
 
+class Overview(NamedTuple):
+    """What labels there are, for a user who looks at a file."""
+
+    outputs: int  # how many outputs a model for them has
+    counts: Mapping[str, int]  # how many texts or entities each label has
+    told: str  # the number of labels and the most frequent ones, in words
+
+
 class Cleaned(NamedTuple):
     """The usable rows of a split."""
 
@@ -160,7 +168,8 @@ class TaskType(Component):
     scale_column: ClassVar[tuple[str, str] | None] = None  # title and metric of a column that shows the scale
     tunes: ClassVar[bool] = False  # `tuned` chooses something on the validation set
     column: ClassVar[Literal["labels", "numbers"]] = "labels"  # of ``predictions.parquet``, for predictions
-    diagnosed: ClassVar[bool] = False  # ``harness diagnose`` works for it: `named` is there
+    diagnosed: ClassVar[str] = ""  # the metric by which ``harness diagnose`` compares models; "": it cannot
+    inputs: ClassVar[str] = "texts"  # what texts are called in messages
     reads_words: ClassVar[bool] = False  # an input may be a list of words
 
     def __init_subclass__(cls) -> None:
@@ -206,9 +215,16 @@ class TaskType(Component):
         """
         raise NotImplementedError
 
-    def named(self, examples: Examples) -> list[str]:
-        """Return the gold label of each text by name, for a diagnosis."""
+    def named(self, examples: Examples) -> list[tuple[str, ...]]:
+        """Return the names of the gold labels of each text, for a diagnosis."""
         raise NotImplementedError
+
+    def overview(self, labels: Sequence[Any], where: str) -> Overview:
+        """Return what labels there are, given those of :meth:`clean`, for ``harness distill``.
+
+        Raises HarnessError, naming the place `where`, if no model can be trained on them.
+        """
+        raise HarnessError(f"cannot distil {where}: no suite can be chosen for {self.name}; write a suite")
 
     def text_of(self, text: str) -> str:
         """Return a new text in the form that texts of this type have."""

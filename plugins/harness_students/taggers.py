@@ -18,6 +18,7 @@ _LEAST = 0.05  # of the rows: fewer tell words apart too badly
 @dataclass(frozen=True, kw_only=True)
 class _Tagger(ReadsWords, harness.TorchStudent):
     task_types: ClassVar[frozenset[str]] = frozenset({"tagging"})
+    preferred_for: ClassVar[frozenset[str]] = frozenset({"tagging"})
     learns_from: ClassVar[frozenset[str]] = frozenset({"labels", "logits", "hidden"})
     speed: ClassVar[harness.Speed] = harness.Speed(train=1_500, label=2_500)
 

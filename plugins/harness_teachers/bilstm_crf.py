@@ -27,6 +27,7 @@ class BiLstmCrf(ReadsWords, harness.Teacher):
     accelerated: ClassVar[bool] = True
     exports: ClassVar[bool] = True
     task_types: ClassVar[frozenset[str]] = frozenset({"tagging"})
+    preferred_for: ClassVar[frozenset[str]] = frozenset({"tagging"})
     gives: ClassVar[frozenset[str]] = frozenset({"logits", "hidden"})
     speed: ClassVar[harness.Speed] = harness.Speed(train=450, label=1_100)
 

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from harness.task_types.metrics import LOWER_IS_BETTER
 from pyarrow import parquet
 
 from harness.api import HarnessError, Unavailable, parameters_of
 from harness.catalog import load
 from harness.storage import arrow
-from harness.task_types.metrics import LOWER_IS_BETTER
 from harness_tasks import emotion_sample, tweets_sample
 from harness_tasks.cleaning import CLEANERS, Cleaning
 from harness_tasks.emotion import Emotion

@@ -9,11 +9,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from harness.task_types.tags import to_bio
 
 from harness.api import HarnessError, Unavailable
 from harness.catalog import load
 from harness.parameters import ParameterErrors
-from harness.task_types.tags import to_bio
 from harness_tasks.conll import ConllFile
 from harness_tasks.ner import Btc, Wnut16, Wnut17
 
