@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from harness.catalog import Catalog
     from harness.devices import Slot
     from harness.plan.planner import Plan
-    from harness.results.predictions import Prediction
     from harness.results.record import Record
     from harness.run.schedule import Outcome
+    from harness.task_types.base import Prediction
     from harness.tracking import Tracker
 
 STATUSES = ("ok", "failed", "unavailable", "incompatible")

@@ -21,7 +21,6 @@ from harness.runtime.chain import FILE as CHAIN
 from harness.runtime.forms import AVERAGED, GRAPH, INT8, LABELS, MANIFEST
 from harness.storage.files import dumps
 from harness.storage.store import Store
-from harness.task_types.metrics import LOWER_IS_BETTER
 
 RECORD, CARD = "record.json", "README.md"
 _FILES = {RECORD, CARD, GRAPH, INT8, AVERAGED, LABELS, MANIFEST, FEATURISER, CHAIN}  # the files of exports
@@ -91,7 +90,7 @@ def choose(records: Sequence[Record], cell: str) -> Record:
 
 def of_row(records: Sequence[Record], table: Table, row: Row) -> Record:
     """Return the record of a row's seed with the best headline metric on the validation set."""
-    sign = -1 if table.headline in LOWER_IS_BETTER else 1
+    sign = -1 if table.lower_is_better() else 1
     cells = {record["cell"]: record for record in records}
 
     def validated(key: str) -> float:

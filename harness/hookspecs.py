@@ -46,6 +46,11 @@ def register_losses(register: Register) -> None:
 
 
 @hookspec
+def register_task_types(register: Register) -> None:
+    """Register types of task: the rules for their data, training, scores, exports and tables."""
+
+
+@hookspec
 def register_trackers(register: Register) -> None:
     """Register trackers: components that follow a run and cannot change it."""
 

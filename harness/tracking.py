@@ -82,9 +82,6 @@ class Tracker(Component):
         raise NotImplementedError
 
 
-REGISTERED: Mapping[str, type[Component]] = {**KINDS, "tracker": Tracker}  # all kinds that have a hook
-
-
 # -- helpers for trackers -----------------------------------------------------------------------------------
 
 

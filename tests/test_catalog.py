@@ -258,7 +258,7 @@ def test_a_damaged_entry_point_file_stops_no_other(install: Install, tmp_path: P
 
 def test_there_is_a_hook_for_every_kind() -> None:
     from harness import hookspecs
-    from harness.tracking import REGISTERED
+    from harness.catalog import REGISTERED
 
     assert set(catalog.HOOKS) == {name for name in vars(hookspecs) if name.startswith("register_")}
     assert set(catalog.HOOKS.values()) == set(REGISTERED) == {*harness.api.KINDS, "tracker"}

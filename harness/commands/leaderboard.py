@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from harness.results.predictions import Prediction
     from harness.results.record import Record
+    from harness.task_types.base import Prediction
 
 
 @click.command(context_settings=HELP)

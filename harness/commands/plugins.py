@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.catalog import REGISTERED
 from harness.commands.console import inert, open_console
 from harness.commands.options import AS_JSON, HELP, reported
-from harness.tracking import REGISTERED
 
 if TYPE_CHECKING:
     from harness.catalog import Catalog

@@ -55,7 +55,6 @@ def predict(folder: Path, column: str | None, top: int | None, form: str, int8: 
     import json
     import sys
 
-    from harness.runtime import answers as answering
     from harness.runtime import forms as runtime
     from harness.runtime import streaming
 
@@ -66,6 +65,9 @@ def predict(folder: Path, column: str | None, top: int | None, form: str, int8: 
             status = SOME_FAILED
             if form == "tsv":
                 click.echo(f"warning: {answer['error']}", err=True)
-        line = json.dumps(answer, ensure_ascii=False) if form == "jsonl" else answering.as_tsv(answer)
+        if form == "jsonl":
+            line = json.dumps(answer, ensure_ascii=False)
+        else:  # a line without a text stays empty
+            line = "" if "error" in answer else model.task_type.as_tsv(answer)
         click.echo(line.encode("utf-8", "backslashreplace"))
     return status

@@ -15,8 +15,8 @@ from harness.results.intervals import SIGNIFICANT
 
 if TYPE_CHECKING:
     from harness.diagnose.contested import Contested
-    from harness.results.predictions import Prediction
     from harness.results.statistics import Difference
+    from harness.task_types.base import Prediction
 
 BINS = 10  # of the confidence histogram, of equal width
 _ROOM = 0.01  # headroom that is worth a teacher

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from harness.api import SPLITS, HarnessError, Loss, Student, Task, Teacher
+from harness.api import SPLITS, HarnessError, Loss, Student, Task, TaskType, Teacher
 from harness.diagnose import measures as diagnosis
 from harness.diagnose.contested import Contested, turned_on
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from harness.catalog import Catalog
     from harness.devices import Slot
     from harness.plan.planner import Plan
-    from harness.results.predictions import Prediction
     from harness.results.record import Record
     from harness.storage.store import Store
     from harness.suite.reader import Suite
+    from harness.task_types.base import Prediction
 
 
 class Where(NamedTuple):
@@ -85,8 +85,8 @@ def _task(
 ) -> dict[str, Any]:
     from harness.distill import budget
 
-    if task.task_type != "classification":
-        raise HarnessError(f"diagnose is for classification, and task '{task.name}' is {task.task_type}")
+    if not where.catalog.task_type_of(task).diagnosed:
+        raise HarnessError(f"cannot diagnose task '{task.name}': diagnose does not support {task.task_type}")
     bag: Any = where.catalog.build("student", {"use": budget.plans()["bag_of_words"]})
     assert isinstance(bag, Student)
     bare = replace(
@@ -115,7 +115,13 @@ def _task(
     if path is not None and not any(record["role"] == "teacher" for record in records):
         more, said = _recorded(path, where.results, cell.source.fingerprint)
         records, answers = _joined(records, more), {**said, **answers}
-    return _found(records, answers, cell.source.fingerprint, bag.name, _splits(store, cell.steps["data"]))
+    return _found(
+        records,
+        answers,
+        cell.source.fingerprint,
+        bag.name,
+        _splits(store, cell.steps["data"], cell.task_type),
+    )
 
 
 def _baseline(task_type: str, catalog: Catalog) -> Loss:
@@ -191,16 +197,14 @@ def _joined(a: Sequence[Record], b: Sequence[Record]) -> list[Record]:
     return list({record["cell"]: record for record in (*b, *a)}.values())
 
 
-def _splits(store: Store, key: str) -> dict[str, list[tuple[str, str]]]:
+def _splits(store: Store, key: str, task_type: TaskType) -> dict[str, list[tuple[str, str]]]:
     from harness.steps import data
 
     artefact = store.open("data", key)
     found = {}
     for split in SPLITS:
-        examples = data.load(artefact, split)
-        assert examples.labels is not None
-        labels = (examples.classes[number] for number in examples.labels.tolist())
-        found[split] = list(zip(examples.texts, labels, strict=True))
+        examples = data.load(artefact, split, task_type)
+        found[split] = list(zip(examples.texts, task_type.named(examples), strict=True))
     return found
 
 

@@ -10,7 +10,6 @@ from harness.results.compare import Pair, Results, differences, load
 from harness.results.intervals import SIGNIFICANT, attach
 from harness.results.recommend import Advice, Candidate, Limits, recommend
 from harness.results.record import Record, read
-from harness.task_types.metrics import LOWER_IS_BETTER
 from harness.wording import amount, significant, size
 
 if TYPE_CHECKING:
@@ -119,7 +118,7 @@ def _gap(table: Table, one: Row, other: Row | None, found: Results) -> Differenc
 
 
 def _better(table: Table, value: float) -> bool:
-    return (value < 0) if table.headline in LOWER_IS_BETTER else (value > 0)
+    return (value < 0) if table.lower_is_better() else (value > 0)
 
 
 def sentences(shipped: Shipped) -> list[str]:
@@ -195,7 +194,7 @@ def teacher_in(row: Row) -> str:
 
 
 def _percent(table: Table, value: float) -> str:
-    return significant(value) if table.headline in LOWER_IS_BETTER else f"{100 * value:.1f} %"
+    return significant(value) if table.lower_is_better() else f"{100 * value:.1f} %"
 
 
 def _told(gap: Difference | None) -> str:

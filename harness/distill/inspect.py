@@ -15,7 +15,7 @@ from harness.distill import budget
 from harness.run.estimates import Size
 from harness.sources.files import format_of, json_rows, read_table
 from harness.sources.tagged import CONLL, tagged_format_of
-from harness.task_types.tags import OUTSIDE, classes_of, to_bio
+from harness.task_types.bio import OUTSIDE, classes_of, to_bio
 from harness.wording import printable
 
 _FEWEST, _RARE = 50, 10  # labelled texts at all, and of a class or entities of a type

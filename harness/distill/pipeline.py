@@ -267,7 +267,7 @@ def teacher_of(wishes: Wishes, data: Data, catalog: Catalog) -> tuple[dict[str, 
         what = "student" if pupil else "teacher"
         component = catalog.get(what, wishes.teacher).component
         try:
-            built = catalog.build(what, {"use": wishes.teacher})
+            built: Any = catalog.build(what, {"use": wishes.teacher})
             built.base()
         except Unavailable as error:
             raise HarnessError(f"{error}; name another with --teacher") from None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields
 from typing import Protocol
 
-from harness.api import Component, HarnessError, parameters_of
+from harness.api import Component, HarnessError, Task, TaskType, parameters_of
 from harness.plan.fingerprint import class_digest
 from harness.values import digest
 
@@ -18,12 +18,15 @@ class Packages(Protocol):
     def package_of(self, component: Component) -> str:
         """Return the distribution and version that a component comes from."""
 
+    def task_type_of(self, task: Task) -> TaskType:
+        """Return the type of a task, with the options that the task sets."""
+
 
 class Identities:
     """Digests of components, remembered by object; the components must exist as long as this object."""
 
     def __init__(self, packages: Packages, base_of: Callable[[Component], str | HarnessError]) -> None:
-        self._packages = packages
+        self.packages = packages
         self._base_of = base_of
         self._identities: dict[int, str] = {}
         self._configurations: dict[int, str] = {}
@@ -37,7 +40,7 @@ class Identities:
         known = self._identities.get(id(component))
         if known is None:
             classes = sorted({class_digest(type(c)) for c in _with_parts(component)})
-            sources = sorted({self._packages.package_of(c) for c in _with_parts(component)})
+            sources = sorted({self.packages.package_of(c) for c in _with_parts(component)})
             base = self._base_of(component)
             known = self._identities[id(component)] = digest(
                 self.configured(component), str(base), *classes, *sources

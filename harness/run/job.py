@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
-from harness.api import Component, Model, Precision, Student, Teacher
+from harness.api import Component, Model, Precision, Student, TaskType, Teacher
 from harness.devices import Slot, cpu_info, energy_j, energy_uj, gpus
 from harness.plan.planner import Step
 from harness.storage.store import Artefact, Damaged, Store
@@ -126,6 +126,13 @@ class Job:
     def component(self, role: str) -> Any:
         """Return the step's component in this role."""
         return self.step.components[role]
+
+    @property
+    def task_type(self) -> TaskType:
+        """Return the type of the task that the step belongs to."""
+        found = self.step.components["task_type"]
+        assert isinstance(found, TaskType)
+        return found
 
     @property
     def learner(self) -> Teacher | Student:

@@ -7,12 +7,12 @@ that costs a point of the score or more, beyond chance, it is rejected: the reas
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from harness.api import Examples, HarnessError, Model, Unsupported, words_before
+from harness.api import Examples, HarnessError, TaskType, Unsupported, parameters_of
 from harness.exports import parity
+from harness.parameters import frozen
 from harness.steps import data
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ TEXTS, FEWER, LARGE = 4096, 256, 1_000_000
 def run(job: Job) -> dict[str, Any]:
     """Result: `exported` and what was found of each of its `forms`, or the `reason` why there is none.
 
-    Of a form: what :func:`harness.exports.parity.compare` found; its `file_bytes`, and `size_bytes` with all
+    For each form: what the task type's ``parity`` found; its `file_bytes`, and `size_bytes` with all
     that it needs beside it.
     """
     from harness.exports.onnx import GRAPH  # also so that the step's key covers how a module is exported
@@ -47,15 +47,18 @@ def run(job: Job) -> dict[str, Any]:
     except Unsupported as error:
         rejected["onnx-int8"] = str(error)
     count = FEWER if model.parameters().total > LARGE else TEXTS
-    examples = _first(data.load(job.need("data"), "test"), count)
-    compare = _comparing(model, examples)
+    task_type = job.task_type
+    if job.has("evaluation") and (chosen := job.need("evaluation").result.get("decision")):
+        task_type = replace(task_type, **{name: frozen(value) for name, value in chosen.items()})
+    examples = _first(data.load(job.need("data"), "test", task_type), count)
+    compare = task_type.parity(model, examples)
     files = {path.name: path.stat().st_size for path in job.folder.iterdir()}
     beside = sum(size for name, size in files.items() if name not in FORMS.values())
     forms: dict[str, Any] = {}
     for form, file in FORMS.items():
         if file not in files:
             continue
-        compared = compare(open_form(job.folder, form, job.threads))
+        compared = compare(open_form(job.folder, form, job.threads, task_type=task_type))
         if file == INT8:
             if why := parity.too_much_lost(compared):
                 rejected[form] = compared["rejected"] = why
@@ -70,36 +73,31 @@ def run(job: Job) -> dict[str, Any]:
         forms[form] = {**compared, "file_bytes": files[file], "size_bytes": files[file] + beside}
     for form, why in rejected.items():
         forms.setdefault(form, {"rejected": why})
-    _complete(job.folder, rejected)
+    _complete(job.folder, task_type, rejected)
     plain = ("texts", "changed", "difference", "size_bytes")
     return {"exported": True, **{name: forms["onnx"][name] for name in plain}, "forms": forms}
 
 
 def _first(examples: Examples, count: int) -> Examples:
-    """The first of some examples."""
+    """Return the first of some examples."""
     texts, labels = examples.texts[:count], examples.labels
     if labels is not None:
-        labels = labels[: int(words_before(texts)[-1]) if examples.of_words else count]
+        labels = labels[: int(examples.task_type.rows_before(texts)[-1])]
     return replace(examples, texts=texts, labels=labels)
 
 
-def _comparing(model: Model, examples: Examples) -> Callable[[Any], dict[str, Any]]:
-    """What compares a form with the model."""
-    if not examples.classes:  # of a language model
-        return lambda form: parity.compare_language(model, form, examples.texts)
-    expected = _outputs(model, examples)
-    return lambda form: parity.compare(expected, _outputs(form, examples), examples)
+def _complete(folder: Path, task_type: TaskType, rejected: dict[str, str]) -> None:
+    """Write the task type into the manifest, and why forms were rejected, for whoever asks for one of them.
 
-
-def _outputs(model: Model, examples: Examples) -> parity.Outputs:
-    logits = model.predict(examples.texts)
-    return logits, model.decide(examples.texts, logits)
-
-
-def _complete(folder: Path, rejected: dict[str, str]) -> None:
-    """Whoever asks for a form that is not there shall read why; plugins may leave the manifest to us."""
+    Plugins may leave the manifest to us.
+    """
     from harness.runtime.forms import MANIFEST, read_manifest
 
     path = folder / MANIFEST
     found = read_manifest(folder) if path.is_file() else {"format": 1}
-    path.write_text(json.dumps({**found, **({"rejected": rejected} if rejected else {})}), encoding="utf-8")
+    options = parameters_of(task_type)
+    known = {"name": task_type.name, "module": type(task_type).__module__, "options": options}
+    path.write_text(
+        json.dumps({**found, "task_type": known, **({"rejected": rejected} if rejected else {})}),
+        encoding="utf-8",
+    )

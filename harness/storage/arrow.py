@@ -5,15 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
-import numpy as np
 import pyarrow as pa
 
-from harness.api import Examples
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from harness.task_types.base import Examples, TaskType
 
 _CHUNK = 8192
 _CLEANING = b"cleaning"  # a key in the metadata of a table's schema
@@ -74,21 +70,11 @@ def read(path: Path) -> pa.Table:
     return pa.ipc.open_file(pa.BufferReader(pa.memory_map(str(path)).read_buffer())).read_all()
 
 
-def labels(column: pa.ChunkedArray) -> NDArray[Any]:
-    """Return a column of numbers as an array: classes as int64, scores as float32, lists concatenated."""
-    if pa.types.is_list(column.type):
-        column = pa.chunked_array([chunk.flatten() for chunk in column.chunks], column.type.value_type)
-    wanted = np.float32 if pa.types.is_floating(column.type) else np.int64
-    return np.asarray(column.to_numpy(), dtype=wanted)
-
-
-def examples(table: pa.Table, classes: Iterable[str]) -> Examples:
-    """Return the examples of a table with ``text`` and, except for language modelling, ``label``."""
-    texts = Texts(table["text"])
-    if "label" not in table.column_names:
-        return Examples(texts, tuple(classes))
-    of_words = pa.types.is_list(table["label"].type)
-    return Examples(texts, tuple(classes), labels(table["label"]), of_words=of_words)
+def examples(table: pa.Table, classes: Iterable[str], task_type: TaskType) -> Examples:
+    """Return the examples of a table with the column ``text`` and, if the type has labels, ``label``."""
+    names = tuple(classes)
+    labels = task_type.labels(table["label"], names) if "label" in table.column_names else None
+    return Examples(Texts(table["text"]), names, labels, task_type=task_type)
 
 
 def cleaned(table: pa.Table, counts: Mapping[str, int]) -> pa.Table:

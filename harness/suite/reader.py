@@ -17,7 +17,8 @@ from harness.parameters import ParameterErrors, Where, brief, read, spell, types
 from harness.suite.excludes import Exclude, ExcludeReader
 from harness.suite.lines import line_of, locate
 from harness.suite.sweeps import variants, written
-from harness.tracking import REGISTERED, Tracker
+from harness.task_types.base import TaskType
+from harness.tracking import Tracker
 
 if TYPE_CHECKING:
     from harness.catalog import Catalog
@@ -139,7 +140,7 @@ class _Reader:
     def suite(self) -> Suite:
         tables = self._tables()
         settings, name = self._settings(self.document.get("suite", {}))
-        found = {kind: self._components(kind, tables.get(kind, [])) for kind in REGISTERED}
+        found = {kind: self._components(kind, tables.get(kind, [])) for kind in (*KINDS, "tracker")}
         if "augmenter" not in self.document.keys() | self.unsound:
             found["augmenter"] = self._default("augmenter", "none", "an [[augmenter]]")
         given = self.document.keys() | self.unsound
@@ -149,7 +150,8 @@ class _Reader:
         if not {"student", "teacher"} & given:
             self._problem((), "a suite needs a [[student]] or a [[teacher]]")
         tasks, students = _only(Task, found["task"]), _only(Student, found["student"])
-        baselines = self._baselines(settings.baseline, tasks) if students else {}
+        types = self._types(tasks)
+        baselines = self._baselines(settings.baseline, types) if students else {}
         excludable = found | {"loss": [*found["loss"], *baselines.values()]}
         reader = ExcludeReader(self.catalog, excludable, settings.seeds, self.unsound, self._problem)
         excludes = [
@@ -254,14 +256,24 @@ class _Reader:
             self.unsound.add("baseline")
         return settings, name
 
-    def _baselines(self, given: Loss | None, tasks: Iterable[Task]) -> dict[str, Loss]:
+    def _types(self, tasks: Iterable[Task]) -> dict[str, TaskType]:
+        """Return the types of tasks by name; report a problem for each type that is not installed."""
+        found: dict[str, TaskType] = {}
+        for task in tasks:
+            try:
+                found[task.task_type] = self.catalog.task_type_of(task)
+            except HarnessError as error:
+                self._problem(("task",), f"cannot use task '{task.name}': {error}")
+        return found
+
+    def _baselines(self, given: Loss | None, types: Mapping[str, TaskType]) -> dict[str, Loss]:
         """Return the baseline loss of each type of task: `given` if it supports the type, or the default."""
         chosen: dict[str, Loss] = {}
-        for kind in dict.fromkeys(task.task_type for task in tasks):
-            if given is not None and kind in given.task_types:
-                chosen[kind] = given
-            elif "baseline" not in self.unsound and (default := self._baseline(kind)) is not None:
-                chosen[kind] = default
+        for name, task_type in types.items():
+            if given is not None and task_type.accepts(given):
+                chosen[name] = given
+            elif "baseline" not in self.unsound and (default := self._baseline(name)) is not None:
+                chosen[name] = default
         return chosen
 
     def _baseline(self, kind: str) -> Loss | None:

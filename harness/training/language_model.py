@@ -22,18 +22,17 @@ class LanguageModel(TorchModel):
     """A module that tells hidden tokens, and its featuriser, which marks them: :class:`MaskedSubwords`.
 
     The module maps ids (B, L) to logits (B, L, V), and has ``outputs`` for marked ids, as
-    :func:`harness.training.loop.train` asks for it. Its ``encoder`` has its input embeddings, as in Transformers.
+    :func:`harness.training.loop.train` asks for it. Its ``encoder`` has its input embeddings.
     """
 
     def predict(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Logits (M, V) for each MASK in the texts, in order; zeros for those that were cut off."""
-        reads, tokens = self._tokens(texts)
-        counts = np.array([reads.masks(text) for text in texts], dtype=np.int64)
-        return tokens.at_masks(
-            counts,
-            lambda ids: marked_logits(self.module, ids, self.context).cpu().numpy(),
-            scoring_budget(self.context),
-        )
+        size, budget = self.featuriser.size, scoring_budget(self.context)
+        return self.featuriser.predict(texts, self.marked_logits, size, budget)
+
+    def marked_logits(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the logits (R, V) of marked ids (B, L), each raised by the vocabulary's size."""
+        return marked_logits(self.module, ids, self.context).cpu().numpy()
 
     def hidden(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """See :class:`harness.api.Model`: it has none of a text as a whole."""

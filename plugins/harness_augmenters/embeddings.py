@@ -14,7 +14,7 @@ from harness_augmenters.blocks import Probability, Words
 from harness_augmenters.classes import BARE
 from harness_augmenters.lexicon import count
 from harness_augmenters.words import Substitutes, Substitution
-from harness_teachers.transformer import MiniLM
+from harness_transformers.transformer import MiniLM
 
 if TYPE_CHECKING:
     import numpy as np

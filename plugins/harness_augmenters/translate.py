@@ -51,7 +51,7 @@ class BackTranslate(Prepared):
         """The models' commits, or the fingerprints of their folders. Raises Unavailable."""
         from importlib.util import find_spec
 
-        from harness_teachers.weights import folder_fingerprint, hub_commit
+        from harness_transformers.weights import folder_fingerprint, hub_commit
 
         if not (self.forth and self.back) and find_spec("sentencepiece") is None:
             raise harness.Unavailable(
@@ -121,7 +121,7 @@ class _Translator:
         from safetensors import SafetensorError
         from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
-        from harness_teachers.weights import hub_snapshot
+        from harness_transformers.weights import hub_snapshot
 
         folder = Path(model).expanduser() if _is_folder(model) else hub_snapshot(model, revision)
         try:

@@ -11,7 +11,7 @@ from harness.featurise.featuriser import UNKNOWN, UNKNOWN_NAMES, Featuriser, Sub
 from harness.training.model import TorchModel
 
 if TYPE_CHECKING:
-    from harness_teachers.transformer import FineTuned
+    from harness_transformers.transformer import FineTuned
 
 
 def borrow(
@@ -28,7 +28,7 @@ def borrow(
             raise HarnessError(f"student '{who}' takes its teacher's embeddings, but this teacher has none")
         module, featuriser = teacher.module, teacher.featuriser
     else:
-        from harness_teachers.finetuning import pretrained
+        from harness_transformers.finetuning import pretrained
 
         module, featuriser = pretrained(source, context)
         if (table := _table(module)) is None:

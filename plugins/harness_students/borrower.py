@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import harness
-from harness_teachers.transformer import FineTuned
+from harness_transformers.transformer import FineTuned
 
 
 class Borrower(harness.Student):

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import TYPE_CHECKING
 
 from harness import Context, HarnessError
-from harness_students.layers import chosen, prune
-from harness_teachers.language import (
+from harness_students.pruning import Layers, Pruned, chosen, prune
+from harness_transformers.language import (
     TransformerLanguageModel,
     fresh_language_model,
     language_model_of,
     pretrained_language_model,
 )
-from harness_teachers.states import layers_of
-from harness_teachers.token_types import drop_types
-
-if TYPE_CHECKING:
-    from harness_students.transformer import Layers, TransformerStudent
+from harness_transformers.states import layers_of
+from harness_transformers.token_types import drop_types
 
 
-def begin(student: TransformerStudent, context: Context) -> TransformerLanguageModel:
+def begin(student: Pruned, context: Context) -> TransformerLanguageModel:
     """The language model that a student starts its training from, without token types (Sanh et al., 2019).
 
     Of a teacher it takes the embeddings, every second layer unless told otherwise, and the head.

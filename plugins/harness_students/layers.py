@@ -13,39 +13,39 @@ from torch import nn
 
 from harness import Context, HarnessError
 from harness.featurise.featuriser import Subwords, WordSubwords
+from harness.task_types.base import Examples
 from harness.training.model import TorchModel
-from harness_teachers.finetuning import (
+from harness_students.pruning import Pruned, chosen, prune, shorten
+from harness_transformers.finetuning import (
     Classifier,
     TokenClassifier,
     TransformerModel,
     classifier,
     pretrained,
 )
-from harness_teachers.folders import CONFIG, encoder_of, featuriser_of, read_config
-from harness_teachers.labelled import LabelledClassifier
-from harness_teachers.states import layers_of, place_of_layers
+from harness_transformers.folders import CONFIG, encoder_of, featuriser_of, read_config
+from harness_transformers.labelled import LabelledClassifier
+from harness_transformers.states import layers_of
 
 if TYPE_CHECKING:
-    from harness_students.transformer import Layers, TransformerStudent
-    from harness_teachers.transformer import Pooling
+    from harness_transformers.pretrained import Pooling
 
 
-def begin(
-    student: TransformerStudent, classes: Sequence[str], context: Context, of_words: bool = False
-) -> TorchModel:
+def begin(student: Pruned, examples: Examples, context: Context) -> TorchModel:
     """The model that a student starts its training from, with the context's seed for what is random.
 
     It gives classes to texts, or to their words; where there are no classes, it is a language model.
     """
     torch.manual_seed(context.seed)
-    if not classes:
+    classes, marks = examples.classes, examples.task_type.marks
+    if marks == "masks":
         from harness_students.language import begin as begin_language_model
 
         return begin_language_model(student, context)
     if student.start == "teacher":
         module, featuriser = _of_teacher(student, classes, context)
     else:
-        module, featuriser = _pretrained(student, len(classes), context, of_words)
+        module, featuriser = _pretrained(student, len(classes), context, marks == "words")
     shape = {
         "pooling": module.pooling,
         "dropout": module.dropout.p,
@@ -57,7 +57,7 @@ def begin(
 def load(folder: Path, context: Context) -> TorchModel:
     """Read what :meth:`TransformerModel.save` wrote of a student."""
     if not json.loads((folder / "model.json").read_text(encoding="utf-8"))["classes"]:
-        from harness_teachers.language import load as load_language_model
+        from harness_transformers.language import load as load_language_model
 
         return load_language_model(folder, context)
     reads = json.loads((folder / "featuriser.json").read_text(encoding="utf-8"))
@@ -77,55 +77,7 @@ def load(folder: Path, context: Context) -> TorchModel:
     return TransformerModel.load(folder, context, build)
 
 
-def chosen(layers: Layers, count: int, otherwise: Layers) -> list[int]:
-    """The places, from 0, of the layers to keep of `count`. Raises HarnessError where there are too few."""
-    layers = otherwise if layers is None else layers
-    half = max(1, count // 2)
-    if layers == "first":
-        return list(range(half))
-    if layers == "last":
-        return list(range(count - half, count))
-    if isinstance(layers, tuple):
-        wanted, most = [place - 1 for place in layers], max(layers)
-    else:
-        most = half if isinstance(layers, str) else count if layers is None else layers
-        # 6 of 12 are 0, 2, 4, 7, 9 and 11, which are DistilBERT's.
-        wanted = [round(place * (count - 1) / max(1, most - 1)) for place in range(most)]
-    if most > count:
-        raise HarnessError(f"{most} layers cannot be taken of a transformer that has {count}")
-    return wanted
-
-
-def prune(encoder: Any, keep: Sequence[int]) -> None:
-    """Leave these layers in an encoder, and tell its configuration.
-
-    Raises HarnessError where no model of that configuration has such layers, as where ModernBERT's first,
-    which lacks a part that the others have, is not among them: what was trained could not be read again.
-    """
-    parent, name = place_of_layers(encoder)
-    layers = nn.ModuleList(getattr(parent, name)[place] for place in keep)
-    setattr(parent, name, layers)
-    _shorten(encoder.config, keep)
-    with torch.device("meta"):
-        parent, name = place_of_layers(type(encoder)(encoder.config))
-    if getattr(parent, name).state_dict().keys() != layers.state_dict().keys():
-        raise HarnessError(
-            f"a model of type '{encoder.config.model_type}' cannot consist of its layers "
-            f"{', '.join(str(place + 1) for place in keep)}: not all are made as those are whose places "
-            "they would take"
-        )
-
-
-def _shorten(config: Any, keep: Sequence[int]) -> None:
-    """Make a configuration that of a model which has these of the layers."""
-    config.num_hidden_layers = len(keep)
-    if types := getattr(config, "layer_types", None):  # global or local attention, say
-        config.layer_types = [types[place] for place in keep]
-
-
-def _of_teacher(
-    student: TransformerStudent, classes: Sequence[str], context: Context
-) -> tuple[Classifier, Subwords]:
+def _of_teacher(student: Pruned, classes: Sequence[str], context: Context) -> tuple[Classifier, Subwords]:
     fitted = context.teacher
     if (
         not isinstance(fitted, TorchModel)
@@ -142,13 +94,13 @@ def _of_teacher(
         prune(module.encoder, keep)
         return module, featuriser
     config: Any = deepcopy(teacher.encoder.config)
-    _shorten(config, keep)
+    shorten(config, keep)
     encoder = _fresh(config, teacher.pooling, len(classes), context)
     return classifier(encoder, teacher.pooling, featuriser, len(classes), teacher.dropout.p), featuriser
 
 
 def _pretrained(
-    student: TransformerStudent, classes: int, context: Context, of_words: bool
+    student: Pruned, classes: int, context: Context, of_words: bool
 ) -> tuple[Classifier, Subwords]:
     start = student.start
     assert not isinstance(start, str)
@@ -164,7 +116,7 @@ def _pretrained(
         if student.layers is not None:
             prune(encoder, chosen(student.layers, len(layers_of(encoder)), None))
     else:
-        _shorten(config, chosen(student.layers, config.num_hidden_layers, None))
+        shorten(config, chosen(student.layers, config.num_hidden_layers, None))
         encoder = _fresh(config, pooling, classes, context)
     return classifier(encoder, pooling, featuriser, classes, start.dropout), featuriser
 

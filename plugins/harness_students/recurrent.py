@@ -9,7 +9,7 @@ import harness
 from harness import Ge, Gt, Interval
 from harness_students.borrower import Borrower
 from harness_students.words import WordStudent
-from harness_teachers.transformer import FineTuned
+from harness_transformers.transformer import FineTuned
 
 if TYPE_CHECKING:
     import torch

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import harness
 from harness import Ge, Gt, Interval
 from harness_students.borrower import Borrower
-from harness_teachers.transformer import FineTuned
+from harness_transformers.transformer import FineTuned
 
 if TYPE_CHECKING:
     import torch

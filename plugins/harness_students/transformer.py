@@ -5,29 +5,26 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import harness
 from harness import Ge, Gt, Interval
 from harness.training.settings import Schedule
-from harness_students.borrower import Borrower
-from harness_teachers.checkpoint import Checkpoint
-from harness_teachers.masked_lm import MaskedLM
+from harness_students.pruning import Pruned
 from harness_teachers.pupil import Pupil
-from harness_teachers.transformer import INNER, FineTuned
+from harness_transformers.checkpoint import Checkpoint
+from harness_transformers.masked_lm import MaskedLM
+from harness_transformers.pretrained import INNER
+from harness_transformers.transformer import FineTuned
 
 if TYPE_CHECKING:
     import torch
 
     from harness.featurise.featuriser import Tokens
 
-# How many, evenly spread from the first to the last; which, counted from 1; or half of them: every second
-# (as DistilBERT took them), the first or the last. None given: every second of a teacher's, all of others.
-Layers = Annotated[int, Gt(0)] | tuple[int, ...] | Literal["every-second", "first", "last"] | None
-
 
 @dataclass(frozen=True, kw_only=True)
-class TransformerStudent(Borrower, harness.TorchStudent):
+class TransformerStudent(Pruned, harness.TorchStudent):
     """A smaller transformer: some layers of the fitted teacher (Sanh et al., 2019), or a pretrained one.
 
     Of a teacher it takes the embeddings, the tokenizer and the head too. Of a pretrained one, what a teacher
@@ -49,28 +46,12 @@ class TransformerStudent(Borrower, harness.TorchStudent):
     schedule: Schedule = "linear"
     warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.06  # share of the steps before the peak
     weight_decay: Annotated[float, Ge(0)] = 0.01
-    start: Literal["teacher"] | FineTuned = "teacher"
-    layers: Layers = None  # those that are kept
-    weights: Literal["pretrained", "random"] = "pretrained"  # "random": the architecture alone is taken over
-
-    def check(self) -> None:
-        """Layers are counted from 1, each at most once."""
-        if isinstance(self.layers, tuple):
-            if not self.layers or min(self.layers) < 1:
-                raise ValueError(f"layers are counted from 1, and one at least is kept, got {self.layers}")
-            if len(set(self.layers)) < len(self.layers):
-                raise ValueError(f"layers are kept once each, got {self.layers}")
 
     @property
     def speed(self) -> harness.Speed:  # type: ignore[override]
         """See :class:`harness.Student`: as half of what it starts from, where that is known."""
         start = self.start.speed if isinstance(self.start, harness.Teacher) else harness.Speed(40, 130)
         return harness.Speed(2 * start.train, 2 * start.label)
-
-    @property
-    def lender(self) -> FineTuned | str:
-        """See :class:`Borrower`."""
-        return self.start
 
     def refuses(self, teacher: harness.Teacher) -> str:
         """See :class:`harness.Student`."""
@@ -104,14 +85,14 @@ class TransformerStudent(Borrower, harness.TorchStudent):
         """See :class:`harness.Student`."""
         from harness_students.layers import begin
 
-        model = begin(self, transfer.classes, context, transfer.of_words)
+        model = begin(self, transfer, context)
         return self.learn(model, transfer, validation, loss)
 
     def narrowed(
         self, module: torch.nn.Module, *tables: Tokens
     ) -> AbstractContextManager[tuple[Tokens, ...]]:
         """See :class:`harness.TorchStudent`: the embeddings of the words in use."""
-        from harness_teachers.finetuning import Classifier, seen_rows_only
+        from harness_transformers.finetuning import Classifier, seen_rows_only
 
         assert isinstance(module, Classifier)
         return seen_rows_only(module, *tables)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import harness
-from harness_teachers import presets
 from harness_teachers.bilstm_crf import BiLstmCrf
-from harness_teachers.checkpoint import Checkpoint
 from harness_teachers.ensemble import Ensemble
-from harness_teachers.language_model import FromLanguageModel
-from harness_teachers.masked_lm import MaskedLM
 from harness_teachers.precomputed import Precomputed
 from harness_teachers.pupil import Pupil
-from harness_teachers.t5 import T5
-from harness_teachers.transformer import MiniLM, Transformer
+from harness_teachers.t5 import T5, T5Base, T5Small
+from harness_transformers import presets
+from harness_transformers.checkpoint import Checkpoint
+from harness_transformers.language_model import FromLanguageModel
+from harness_transformers.masked_lm import MaskedLM
+from harness_transformers.transformer import MiniLM, Transformer
 
 if TYPE_CHECKING:
     from harness.hookspecs import Register
@@ -33,8 +33,8 @@ def register_teachers(register: Register) -> None:
     register(presets.XlmRobertaBase)
     register(presets.DebertaV3Base)
     register(T5)
-    register(presets.T5Small)
-    register(presets.T5Base)
+    register(T5Small)
+    register(T5Base)
     register(Checkpoint)
     register(presets.DistilbertSst2)
     register(Ensemble)

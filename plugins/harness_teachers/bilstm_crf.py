@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import harness
 from harness import Ge, Gt, Interval
-from harness.training.settings import Schedule
-from harness_teachers.word_features import ReadsWords
+from harness.training.settings import Schedule, training_of
+from harness_teachers.word_features import CHARACTERS, ReadsWords
 
 if TYPE_CHECKING:
     import torch
@@ -49,13 +49,17 @@ class BiLstmCrf(ReadsWords, harness.Teacher):
         """See :class:`harness.Teacher`."""
         from harness_teachers.sequences import fit
 
-        return fit(self, train, validation, context)
+        settings = training_of(self)
+        return fit(self.module, self.featuriser(train), settings, train, validation, context)
 
     def module(self, size: int, classes: int) -> torch.nn.Module:
         """A fresh module."""
-        from harness_teachers.sequences import build
+        from harness_teachers.taggers import BiLstm, CrfTagger, WordVectors
 
-        return build(self, size, classes)
+        each = CHARACTERS + self.characters
+        vectors = WordVectors(size, each, self.width, self.word_dropout, self.dropout)
+        encoder = BiLstm(vectors.width, self.hidden, self.layers)
+        return CrfTagger(vectors, encoder, classes, self.dropout)
 
     def load(self, folder: Path, context: harness.Context) -> harness.Model:
         """See :class:`harness.Teacher`."""

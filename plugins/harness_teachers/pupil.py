@@ -94,9 +94,9 @@ class Pupil(harness.Teacher):
         self, train: harness.Examples, validation: harness.Examples, context: harness.Context
     ) -> harness.Model:
         """See :class:`harness.Teacher`."""
-        from harness_teachers.finetuning import GoldLabels
+        from harness_transformers.gold import GoldLabels
 
-        return self.student.fit(train, validation, self.loss or GoldLabels(), context)
+        return self.student.fit(train, validation, self.loss or GoldLabels(train.task_type), context)
 
     def load(self, folder: Path, context: harness.Context) -> harness.Model:
         """See :class:`harness.Teacher`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,37 +16,35 @@ from harness.featurise.featuriser import WordTokens
 from harness.training.inference import predict
 from harness.training.loop import train
 from harness.training.model import TorchModel
-from harness.training.settings import training_of
 from harness_teachers.crf import SequenceLikelihood, padded
-from harness_teachers.taggers import BiLstm, CrfTagger, WordVectors
-from harness_teachers.word_features import CHARACTERS
+from harness_teachers.taggers import CrfTagger
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from harness_teachers.bilstm_crf import BiLstmCrf
+    from harness.training.settings import Training
+    from harness_teachers.word_features import WordFeatures
 
 _AT_ONCE = 1024  # texts that are decided together
 
 
-def build(teacher: BiLstmCrf, size: int, classes: int) -> CrfTagger:
-    """A fresh module for a teacher."""
-    each = CHARACTERS + teacher.characters
-    vectors = WordVectors(size, each, teacher.width, teacher.word_dropout, teacher.dropout)
-    encoder = BiLstm(vectors.width, teacher.hidden, teacher.layers)
-    return CrfTagger(vectors, encoder, classes, teacher.dropout)
-
-
-def fit(teacher: BiLstmCrf, examples: Examples, validation: Examples, context: Context) -> SequenceModel:
-    """Train on the likelihood of each text's gold tags."""
-    featuriser = teacher.featuriser(examples)
+def fit(
+    build: Callable[[int, int], nn.Module],
+    featuriser: WordFeatures,
+    settings: Training,
+    examples: Examples,
+    validation: Examples,
+    context: Context,
+) -> SequenceModel:
+    """Train on the likelihood of each text's gold tags. `build` makes a module for some ids and classes."""
     torch.manual_seed(context.seed)
-    module = build(teacher, featuriser.size, len(examples.classes))
+    module = build(featuriser.size, len(examples.classes))
+    assert isinstance(module, CrfTagger)
     model = SequenceModel(module, featuriser, examples.classes, context)
     tokens = featuriser.tokens(examples.texts, context.scratch)
     watched = featuriser.tokens(validation.texts), validation
     loss = SequenceLikelihood(module.crf)
-    train(module, tokens, examples, loss, training_of(teacher), context, watched)
+    train(module, tokens, examples, loss, settings, context, watched)
     return model
 
 

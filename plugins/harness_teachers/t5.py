@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar, Literal
 
 import harness
 from harness import Ge, Gt, Interval
-from harness.training.settings import ClassWeights, Schedule
-from harness_teachers.transformer import Transformer
+from harness.training.settings import ClassWeights, Schedule, training_of
+from harness_transformers.transformer import Transformer
 
 By = Literal["label-tokens", "encoder"]
 
@@ -62,16 +62,39 @@ class T5(harness.Teacher):
         self, train: harness.Examples, validation: harness.Examples, context: harness.Context
     ) -> harness.Model:
         """See :class:`harness.Teacher`."""
-        from harness_teachers.text_to_text import fine_tune
+        from harness_teachers.text_to_text import Shape, fine_tune
 
-        return fine_tune(self, self._weights.folder(), train, validation, context)
+        shape = Shape(self.model, self.by, self.dropout)
+        before, settings = (self.prefix, self.second), training_of(self)
+        folder = self._weights.folder()
+        return fine_tune(shape, folder, self.longest, before, settings, train, validation, context)
 
     def load(self, folder: Path, context: harness.Context) -> harness.Model:
         """See :class:`harness.Teacher`."""
-        from harness_teachers.text_to_text import load
+        from harness_teachers.text_to_text import Shape, load
 
-        return load(self, folder, context)
+        return load(Shape(self.model, self.by, self.dropout), folder, context)
 
     @property
     def _weights(self) -> Transformer:
         return Transformer(model=self.model, revision=self.revision)
+
+
+@dataclass(frozen=True, kw_only=True)
+class T5Small(T5):
+    """T5 small, English: 6 layers each way, 60 M parameters (Raffel et al., 2020)."""
+
+    name = "t5-small"
+
+    model: str = "google-t5/t5-small"
+    revision: str = "df1b051c49625cf57a3d0d8d3863ed4d13564fe4"
+
+
+@dataclass(frozen=True, kw_only=True)
+class T5Base(T5):
+    """T5 base, English: 12 layers each way, 223 M parameters (Raffel et al., 2020)."""
+
+    name = "t5-base"
+
+    model: str = "google-t5/t5-base"
+    revision: str = "a9723ea7f1b39c1eae772870f3b547bf6ef7e6c1"

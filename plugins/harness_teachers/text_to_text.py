@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +14,14 @@ from harness import Context, Examples, HarnessError
 from harness.api import PAIR_SEPARATOR
 from harness.featurise.featuriser import Featuriser, Subwords
 from harness.training.loop import train
-from harness.training.settings import training_of
-from harness_teachers.finetuning import Classifier, GoldLabels
-from harness_teachers.folders import CONFIG, Configured, check_loaded, featuriser_of, read_config
+from harness_transformers.finetuning import Classifier
+from harness_transformers.folders import CONFIG, Configured, check_loaded, featuriser_of, read_config
+from harness_transformers.gold import GoldLabels
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-    from harness_teachers.t5 import T5
+    from harness.training.settings import Training
 
 _CLASSES = {"t5": "T5", "mt5": "MT5"}  # by a configuration's model type, how their classes' names start
 
@@ -94,33 +95,50 @@ class LabelTokens(nn.Module):
         return torch.stack(scores, 1)
 
 
+@dataclass(frozen=True)
+class Shape:
+    """How a T5 classifies."""
+
+    model: str  # what the suite calls it
+    by: str  # "label-tokens" or "encoder"
+    dropout: float
+
+
 class T5Model(Configured):
     """A fine-tuned T5."""
 
 
 def fine_tune(
-    teacher: T5, folder: Path, examples: Examples, validation: Examples, context: Context
+    shape: Shape,
+    folder: Path,
+    longest: int,
+    before: tuple[str, str],
+    settings: Training,
+    examples: Examples,
+    validation: Examples,
+    context: Context,
 ) -> T5Model:
-    """Train the pretrained weights in `folder` on gold labels."""
+    """Train the pretrained weights in `folder` on gold labels.
+
+    It reads `longest` subwords of a text, what stands `before` its first and its second text among them.
+    """
     config = read_config(folder)
     if config.model_type not in _CLASSES:
         raise HarnessError(
-            f"the model '{teacher.model}' is of type {config.model_type}, not {' or '.join(_CLASSES)}; "
+            f"the model '{shape.model}' is of type {config.model_type}, not {' or '.join(_CLASSES)}; "
             "use teacher 'transformer'"
         )
-    plain = featuriser_of(folder, config, teacher.longest)
-    featuriser = PrefixedSubwords(
-        plain.tokenizer, plain.longest, plain.padding, teacher.prefix, teacher.second
-    )
+    plain = featuriser_of(folder, config, longest)
+    featuriser = PrefixedSubwords(plain.tokenizer, plain.longest, plain.padding, *before)
     torch.manual_seed(context.seed)
-    module = _module(teacher, featuriser, examples.classes, folder, pretrained=True)
+    module = _module(shape, featuriser, examples.classes, folder, pretrained=True)
     tokens = featuriser.tokens(examples.texts, context.scratch)
     held_out = (featuriser.tokens(validation.texts), validation)
-    train(module, tokens, examples, GoldLabels(), training_of(teacher), context, held_out)
+    train(module, tokens, examples, GoldLabels(examples.task_type), settings, context, held_out)
     return T5Model(module, featuriser, examples.classes, context)
 
 
-def load(teacher: T5, folder: Path, context: Context) -> T5Model:
+def load(shape: Shape, folder: Path, context: Context) -> T5Model:
     """Read what :meth:`T5Model.save` wrote."""
     import json
 
@@ -129,20 +147,20 @@ def load(teacher: T5, folder: Path, context: Context) -> T5Model:
     assert isinstance(featuriser, PrefixedSubwords)
 
     def build(size: int, classes: int) -> nn.Module:
-        return _module(teacher, featuriser, names, folder / CONFIG, pretrained=False)
+        return _module(shape, featuriser, names, folder / CONFIG, pretrained=False)
 
     return T5Model.load(folder, context, build)  # type: ignore[return-value]
 
 
 def _module(
-    teacher: T5, featuriser: PrefixedSubwords, classes: Sequence[str], folder: Path, pretrained: bool
+    shape: Shape, featuriser: PrefixedSubwords, classes: Sequence[str], folder: Path, pretrained: bool
 ) -> nn.Module:
     """The classifier, with pretrained weights or bare."""
     import transformers
 
     config = read_config(folder)
-    config.dropout_rate = teacher.dropout
-    part = "EncoderModel" if teacher.by == "encoder" else "ForConditionalGeneration"
+    config.dropout_rate = shape.dropout
+    part = "EncoderModel" if shape.by == "encoder" else "ForConditionalGeneration"
     kind: Any = getattr(transformers, _CLASSES[config.model_type] + part)
     # The gain of fused attention is small on short texts, and it has no form in ONNX here.
     options = {"attn_implementation": "eager"}
@@ -159,9 +177,9 @@ def _module(
         check_loaded(model, told, folder)
     else:
         model = kind._from_config(config, **options)
-    if teacher.by == "encoder":
-        return Classifier(model, "mean", featuriser.padding, len(classes), teacher.dropout)
-    return LabelTokens(model, featuriser.padding, _labels(featuriser, classes, teacher.model))
+    if shape.by == "encoder":
+        return Classifier(model, "mean", featuriser.padding, len(classes), shape.dropout)
+    return LabelTokens(model, featuriser.padding, _labels(featuriser, classes, shape.model))
 
 
 def _labels(featuriser: PrefixedSubwords, classes: Sequence[str], model: str) -> list[list[int]]:

@@ -10,7 +10,7 @@ from zlib import crc32
 
 from harness import Gt, Interval
 from harness.api import Examples
-from harness.featurise.featuriser import PADDING, UNKNOWN, Featuriser
+from harness.featurise.featuriser import PADDING, UNKNOWN, MarksWords
 
 FORM, PREFIX, SUFFIX, SHAPE, CHARACTERS = range(5)  # places of a word's ids; all characters come last
 _AFFIX = 3  # characters
@@ -18,7 +18,7 @@ _RUN = 4  # as many of a kind in a row are told apart in shapes, and no more: sp
 _REMEMBERED = 200_000  # words whose ids are kept; a text's words repeat
 
 
-class WordFeatures(Featuriser):
+class WordFeatures(MarksWords):
     """Each word's form, first and last three characters, shape, and characters: 4 + `characters` ids.
 
     The forms are a vocabulary, lower-cased; affixes, shapes and single characters are hashed into rows of
@@ -28,7 +28,6 @@ class WordFeatures(Featuriser):
     """
 
     type = "word-features"
-    of_words = True
 
     def __init__(
         self,

@@ -120,7 +120,7 @@ def trainer(options: argparse.Namespace) -> dict[str, Any]:
         set_seed,
     )
 
-    from harness_teachers.transformer import MiniLM
+    from harness_transformers.transformer import MiniLM
 
     torch.set_num_threads(options.threads)
     source, classes, chosen = splits(options.source, options.examples)
@@ -175,11 +175,11 @@ def ours(options: argparse.Namespace) -> dict[str, Any]:
     import numpy as np
     import torch
 
-    import harness_teachers.finetuning as finetuning
+    import harness_transformers.finetuning as finetuning
     from harness import Examples
     from harness.devices import precision, slots
     from harness.testing.tiny import CheckContext
-    from harness_teachers.transformer import MiniLM
+    from harness_transformers.transformer import MiniLM
 
     torch.set_num_threads(options.threads)
     torch.set_num_interop_threads(1)

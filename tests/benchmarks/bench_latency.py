@@ -91,7 +91,7 @@ def models(train: list[str], classes: tuple[str, ...], folder: Path) -> dict[str
     from harness.testing.checks import CheckContext
     from harness.training.model import TorchModel
     from harness_students.words import Cnn, Mlp
-    from harness_teachers.transformer import MiniLM
+    from harness_transformers.transformer import MiniLM
 
     torch.set_num_threads(1)
     context = CheckContext(folder)
@@ -121,7 +121,7 @@ def torch_label(model: Any) -> Ask:
 
 def untrained(teacher: Any, classes: tuple[str, ...], context: Any) -> Any:
     """A fine-tuned transformer but for the fine-tuning."""
-    from harness_teachers import finetuning, folders
+    from harness_transformers import finetuning, folders
 
     folder = teacher.folder()
     featuriser = folders.featuriser_of(folder, folders.read_config(folder), teacher.longest)

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from harness.task_types.metrics import classification
 
 from harness.cli import main
 from harness.diagnose import duplicates
 from harness.diagnose import measures as diagnosis
 from harness.diagnose.contested import Contested
-from harness.results.predictions import Prediction, of_logits
-from harness.task_types.metrics import classification
+from harness.results.predictions import of_logits
+from harness.task_types.base import Prediction
 
 LINE = "one two three four five six seven eight nine ten"
 

@@ -124,7 +124,7 @@ def part_of_minilm(folder: Path, words: int = 5000) -> Path:
     """MiniLM as its package has it, but for layers beyond the first and words beyond the first `words`."""
     from safetensors.torch import load_file, save_file
 
-    from harness_teachers.transformer import MiniLM
+    from harness_transformers.transformer import MiniLM
 
     whole = MiniLM().folder()
     shutil.copy(whole / "tokenizer_config.json", folder)

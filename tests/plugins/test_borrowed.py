@@ -23,7 +23,7 @@ from harness.training.model import TorchModel, count_parameters
 from harness_students.recurrence import RecurrentClassifier, Shape
 from harness_students.recurrent import BiLstm, Gru, Lstm
 from harness_teachers.pupil import Pupil
-from harness_teachers.transformer import Transformer
+from harness_transformers.transformer import Transformer
 
 FolderOf = Callable[[str], Path]
 TEXTS = [*tiny_examples()[1].texts, *ODD_TEXTS]

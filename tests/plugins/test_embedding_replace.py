@@ -25,7 +25,7 @@ from harness_augmenters.embeddings import (
 )
 from harness_augmenters.words import Mask
 from harness_teachers.precomputed import Precomputed
-from harness_teachers.transformer import MiniLM, Transformer
+from harness_transformers.transformer import MiniLM, Transformer
 
 # Degrees on a circle: each word's neighbours can be read off. Subwords are those of BERT.
 ANGLES = {"sun": -3, "rain": 10, "wind": 30, "snow": 60, "hail": 100, "fo": 40, "##g": 80, "storm": 180}

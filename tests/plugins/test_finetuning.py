@@ -21,9 +21,10 @@ from harness.featurise.featuriser import Subwords
 from harness.testing.tiny import ODD_TEXTS, CheckContext, tiny_examples
 from harness.training.model import TorchModel
 from harness.training.settings import training_of
-from harness_teachers import finetuning, folders
-from harness_teachers.finetuning import Classifier, GoldLabels
-from harness_teachers.transformer import MiniLM, Transformer
+from harness_transformers import finetuning, folders
+from harness_transformers.finetuning import Classifier
+from harness_transformers.gold import GoldLabels
+from harness_transformers.transformer import MiniLM, Transformer
 
 Folder = Callable[[str], Path]
 KINDS = ["bert", "roberta", "distilbert"]

@@ -17,20 +17,20 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from harness.runtime.answers import as_tsv, told
 
 from harness.api import Unsupported
 from harness.exports.onnx import OnnxModel
 from harness.exports.parity import compare_language, is_same, too_much_lost
 from harness.exports.quantise import quantise
-from harness.runtime.answers import as_tsv, told
 from harness.runtime.forms import load
 from harness.runtime.streaming import answers
 from harness.testing.tiny import HIDDEN, CheckContext, FromLabels, tiny_examples
 from harness.training.language_model import LanguageModel
 from harness_students.transformer import TransformerStudent
 from harness_students.words import Mlp
-from harness_teachers.masked_lm import MaskedLM
-from harness_teachers.transformer import Transformer
+from harness_transformers.masked_lm import MaskedLM
+from harness_transformers.transformer import Transformer
 
 SMALL = MaskedLM(
     vocabulary=300, width=32, layers=2, heads=2, feedforward=64, epochs=6, longest=16, batch_size=8

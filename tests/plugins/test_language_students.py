@@ -25,12 +25,12 @@ from harness_students.static import Static
 from harness_students.transformer import TransformerStudent
 from harness_students.words import Mlp
 from harness_tasks.tweets import Tweets
-from harness_teachers import presets
-from harness_teachers.language_model import FromLanguageModel
-from harness_teachers.masked_lm import MaskedLM
 from harness_teachers.pupil import Pupil
-from harness_teachers.states import layers_of
-from harness_teachers.transformer import MiniLM, Transformer
+from harness_transformers import presets
+from harness_transformers.language_model import FromLanguageModel
+from harness_transformers.masked_lm import MaskedLM
+from harness_transformers.states import layers_of
+from harness_transformers.transformer import MiniLM, Transformer
 
 Folder = Callable[[str], Path]
 KINDS = ["masked-bert", "masked-roberta", "masked-distilbert"]

@@ -17,16 +17,16 @@ import pretrained
 import pytest
 import torch
 import transformers
+from harness.task_types.metrics import language_modelling
 
 from harness import Examples, HarnessError, catalog
 from harness.featurise.featuriser import MaskedSubwords
-from harness.task_types.metrics import language_modelling
 from harness.testing.tiny import HIDDEN, CheckContext, tiny_examples
-from harness_teachers import language, wordpiece
-from harness_teachers.language import MaskedLanguageModel, pretrained_language_model
-from harness_teachers.masked_lm import MaskedLM
-from harness_teachers.token_types import drop_types
-from harness_teachers.transformer import MiniLM, Transformer
+from harness_transformers import language, wordpiece
+from harness_transformers.language import MaskedLanguageModel, pretrained_language_model
+from harness_transformers.masked_lm import MaskedLM
+from harness_transformers.token_types import drop_types
+from harness_transformers.transformer import MiniLM, Transformer
 
 Folder = Callable[[str], Path]
 KINDS = ["masked-bert", "masked-roberta", "masked-distilbert"]
@@ -222,7 +222,7 @@ def test_pieces_are_those_of_berts_tokenizer() -> None:
 def test_the_same_texts_give_the_same_vocabulary() -> None:
     """In another process too, where hash tables are in another order."""
     code = (
-        "import json, sys; from harness_teachers import wordpiece; "
+        "import json, sys; from harness_transformers import wordpiece; "
         "print(json.dumps(sorted(wordpiece.train(json.load(sys.stdin), 300).get_vocab().items())))"
     )
     words = [f"{first}{second}{third}" for first in "abcdefgh" for second in "aeiou" for third in "klmnopq"]

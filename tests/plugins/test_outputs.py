@@ -15,8 +15,8 @@ from harness.testing.tiny import CheckContext, tiny_examples
 from harness_students.fasttext import FastText
 from harness_students.recurrent import BiGru, Lstm
 from harness_students.words import Cnn, Mlp
-from harness_teachers.finetuning import Classifier
-from harness_teachers.labelled import LabelledClassifier
+from harness_transformers.finetuning import Classifier
+from harness_transformers.labelled import LabelledClassifier
 
 BERT = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32}
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -225,7 +225,7 @@ def test_small_students_show_what_their_last_layer_sees(student: Any) -> None:
 
 
 def test_teachers_record_hidden_states(folder_of: Any, context: CheckContext) -> None:
-    from harness_teachers.transformer import Transformer
+    from harness_transformers.transformer import Transformer
 
     train, validation = tiny_examples()
     teacher = Transformer(model=str(folder_of("bert")), epochs=1, pooling="mean")

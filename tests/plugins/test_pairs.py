@@ -20,9 +20,9 @@ from harness_augmenters.pos import PartOfSpeechReplace
 from harness_augmenters.spans import NGram, Sentence
 from harness_augmenters.words import Drop, Mask, Replace
 from harness_students.ngrams import HashedNgrams
-from harness_teachers.checkpoint import Checkpoint
-from harness_teachers.finetuning import GoldLabels
-from harness_teachers.transformer import MiniLM, Transformer
+from harness_transformers.checkpoint import Checkpoint
+from harness_transformers.gold import GoldLabels
+from harness_transformers.transformer import MiniLM, Transformer
 
 Folder = Callable[[str], Path]
 PAIRS = [

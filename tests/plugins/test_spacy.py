@@ -19,12 +19,14 @@ from thinc.api import Adam, set_dropout_rate
 import harness
 from harness.api import Batch, Examples, Loss
 from harness.testing.tiny import CheckContext, FromLabels, FromLogits, tiny_examples
+from harness.training.settings import training_of
 from harness_losses.labels import CrossEntropy
 from harness_losses.regression import MeanSquaredErrorOfProbabilities
 from harness_losses.soft import SoftTargets
 from harness_spacy import training
 from harness_spacy.encoding import ATTRIBUTES, encode
-from harness_spacy.textcat import SpacyTextcat, TextcatModel, put, taken
+from harness_spacy.model import TextcatModel, put, taken
+from harness_spacy.textcat import SpacyTextcat
 from harness_teachers.ensemble import Ensemble
 from harness_teachers.pupil import Pupil
 
@@ -271,7 +273,8 @@ def test_the_best_epoch_is_kept(context: CheckContext, monkeypatch: pytest.Monke
     right = fitted(shaped("bow", epochs=20, learning_rate=0.05), FromLogits(), context)
     model = TextcatModel(student, train.classes)
     put(model.network, taken(right.network))
-    training.train(model, wrong, validation, FromLogits(), Watching(context.scratch))
+    settings, watching = training_of(student), Watching(context.scratch)
+    training.train(model, settings, 8, 0.0, wrong, validation, FromLogits(), watching)
     best = int(np.argmax(accuracies))
     assert accuracies[0] > accuracies[-1] and len(accuracies) == best + 1 + 3
     kept = taken(model.network)

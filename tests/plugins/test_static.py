@@ -21,7 +21,7 @@ from harness_students.recurrent import TangBiLstm
 from harness_students.static import Static
 from harness_students.words import Mlp
 from harness_teachers.pupil import Pupil
-from harness_teachers.transformer import Transformer
+from harness_transformers.transformer import Transformer
 
 FolderOf = Callable[[str], Path]
 TEXTS = [*tiny_examples()[1].texts, *ODD_TEXTS]

@@ -27,7 +27,7 @@ from harness_students.recurrent import BiGru, BiLstm, TangBiLstm
 from harness_students.words import Cnn, Mlp
 from harness_teachers.ensemble import Ensemble
 from harness_teachers.pupil import Pupil
-from harness_teachers.transformer import MiniLM
+from harness_transformers.transformer import MiniLM
 
 Ids = NDArray[np.int64]
 

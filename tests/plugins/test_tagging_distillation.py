@@ -22,7 +22,7 @@ from harness_losses.soft import SoftTargets
 from harness_students.taggers import BiLstmTagger
 from harness_students.transformer import TransformerStudent
 from harness_teachers.bilstm_crf import BiLstmCrf
-from harness_teachers.transformer import Transformer
+from harness_transformers.transformer import Transformer
 
 SENTENCES = [
     ("she said Ann Sun is here today", "O O B-per I-per O O O"),

@@ -29,7 +29,7 @@ from harness_teachers.bilstm_crf import BiLstmCrf
 from harness_teachers.crf import Crf, padded
 from harness_teachers.sequences import SequenceModel
 from harness_teachers.taggers import CrfTagger
-from harness_teachers.transformer import Transformer
+from harness_transformers.transformer import Transformer
 
 SMALL = SIZES | {"epochs": 15, "batch_size": 8, "longest": 9}
 TEXTS = [

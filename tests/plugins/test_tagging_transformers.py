@@ -23,9 +23,9 @@ from harness.featurise.featuriser import Featuriser, WordSubwords, WordTokens
 from harness.testing.tiny import CheckContext, FromLabels, FromLogits, FromStates
 from harness.training.model import TorchModel
 from harness_students.transformer import TransformerStudent
-from harness_teachers import finetuning, folders
-from harness_teachers.finetuning import TokenClassifier
-from harness_teachers.transformer import MiniLM, Transformer
+from harness_transformers import finetuning, folders
+from harness_transformers.finetuning import TokenClassifier
+from harness_transformers.transformer import MiniLM, Transformer
 
 Folder = Callable[[str], Path]
 KINDS = ["bert", "roberta", "distilbert"]

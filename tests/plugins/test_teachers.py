@@ -29,12 +29,13 @@ from harness_losses.labels import CrossEntropy
 from harness_losses.soft import SoftTargets
 from harness_students.linear import TfidfLogreg
 from harness_students.words import Mlp
-from harness_teachers import presets
-from harness_teachers.checkpoint import Checkpoint
 from harness_teachers.ensemble import Ensemble
 from harness_teachers.precomputed import Precomputed
 from harness_teachers.pupil import Pupil
-from harness_teachers.transformer import Transformer
+from harness_teachers.t5 import T5Base, T5Small
+from harness_transformers import presets
+from harness_transformers.checkpoint import Checkpoint
+from harness_transformers.transformer import Transformer
 
 SMALL = Mlp(epochs=1, min_examples=0, batch_size=8, vocabulary=40, width=4)
 LINEAR = TfidfLogreg()
@@ -418,7 +419,8 @@ def test_what_was_not_fine_tuned_is_no_checkpoint(bert: Path, context: CheckCont
 
 
 PRESETS = [
-    preset for preset in vars(presets).values() if getattr(preset, "__module__", "") == presets.__name__
+    *(preset for preset in vars(presets).values() if getattr(preset, "__module__", "") == presets.__name__),
+    *(T5Small, T5Base),
 ]
 
 

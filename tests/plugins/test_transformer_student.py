@@ -26,16 +26,17 @@ from harness_losses.labels import CrossEntropy
 from harness_losses.soft import SoftTargets
 from harness_losses.states import HiddenCosine, HiddenMse
 from harness_losses.weighted import Weighted
-from harness_students.layers import begin, chosen
+from harness_students.layers import begin
+from harness_students.pruning import chosen
 from harness_students.recurrent import BiGru
 from harness_students.transformer import TransformerStudent
 from harness_students.words import Mlp
-from harness_teachers import presets
-from harness_teachers.checkpoint import Checkpoint
 from harness_teachers.precomputed import Precomputed
 from harness_teachers.pupil import Pupil
-from harness_teachers.states import layers_of
-from harness_teachers.transformer import FineTuned, MiniLM, Transformer
+from harness_transformers import presets
+from harness_transformers.checkpoint import Checkpoint
+from harness_transformers.states import layers_of
+from harness_transformers.transformer import FineTuned, MiniLM, Transformer
 
 Folder = Callable[[str], Path]
 KINDS = ["bert", "roberta", "distilbert"]

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from harness import HarnessError, Unavailable
-from harness_teachers import weights
-from harness_teachers.transformer import Transformer
-from harness_teachers.weights import folder_fingerprint, hub_commit, hub_snapshot
+from harness_transformers import weights
+from harness_transformers.transformer import Transformer
+from harness_transformers.weights import folder_fingerprint, hub_commit, hub_snapshot
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FILES = {"config.json": "{}", "model.safetensors": "weights", "tokenizer.json": "words"}

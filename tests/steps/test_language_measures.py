@@ -14,7 +14,7 @@ from harness.api import MASK
 from harness.devices import cpu_count
 from harness.runtime.forms import load
 from harness.steps import clock
-from harness_teachers.masked_lm import MaskedLM
+from harness_transformers.masked_lm import MaskedLM
 
 TEXTS = [
     *("the sun is here today", "so much rain today", "i like wind and more wind", "snow"),

@@ -12,11 +12,11 @@ from torch import nn
 from harness import HarnessError
 from harness.featurise.featuriser import MaskedSubwords, Subwords, WordSubwords
 from harness.training.model import TorchModel
-from harness_teachers.token_types import drop_types
-from harness_teachers.weights import has_tokenizer
+from harness_transformers.token_types import drop_types
+from harness_transformers.weights import has_tokenizer
 
 if TYPE_CHECKING:
-    from harness_teachers.transformer import Pooling
+    from harness_transformers.pretrained import Pooling
 
 CONFIG = "config"  # the folder with the architecture's configuration, beside the weights
 

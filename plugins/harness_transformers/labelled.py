@@ -5,18 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from harness import Context, HarnessError
 from harness.api import SCORE
-from harness_teachers.finetuning import Classifier, TransformerModel
-from harness_teachers.folders import CONFIG, encoder_of, featuriser_of, read_config
-
-if TYPE_CHECKING:
-    from harness_teachers.checkpoint import Checkpoint
+from harness_transformers.finetuning import Classifier, TransformerModel
+from harness_transformers.folders import CONFIG, encoder_of, featuriser_of, read_config
 
 
 class LabelledClassifier(Classifier):
@@ -34,17 +31,20 @@ class LabelledClassifier(Classifier):
 
 
 def from_folder(
-    teacher: Checkpoint, folder: Path, classes: Sequence[str], context: Context
+    folder: Path, classes: Sequence[str], longest: int, model: str, context: Context
 ) -> TransformerModel:
-    """The classifier in a folder. Raises HarnessError where its labels are not the task's classes."""
+    """The classifier in a folder. Raises HarnessError where its labels are not the task's classes.
+
+    It reads `longest` subwords of a text; `model` is what the suite calls it.
+    """
     config = read_config(folder)
     if not any(name.endswith("ForSequenceClassification") for name in config.architectures or ()):
         raise HarnessError(
-            f"the model '{teacher.model}' was not fine-tuned to classify: it is a "
+            f"the model '{model}' was not fine-tuned to classify: it is a "
             f"{', '.join(config.architectures or ()) or 'bare encoder'}; use teacher 'transformer'"
         )
-    order = order_of(config.id2label, classes, teacher.model)
-    featuriser = featuriser_of(folder, config, teacher.longest)
+    order = order_of(config.id2label, classes, model)
+    featuriser = featuriser_of(folder, config, longest)
     encoder = encoder_of("head", config.num_labels, folder=folder)
     return TransformerModel(
         LabelledClassifier(encoder, featuriser.padding, order, featuriser.separator),

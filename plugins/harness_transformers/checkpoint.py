@@ -9,7 +9,8 @@ from typing import Annotated, ClassVar
 
 import harness
 from harness import Gt
-from harness_teachers.transformer import INNER, Transformer
+from harness_transformers.pretrained import INNER
+from harness_transformers.transformer import Transformer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,13 +51,14 @@ class Checkpoint(harness.Teacher):
         self, train: harness.Examples, validation: harness.Examples, context: harness.Context
     ) -> harness.Model:
         """See :class:`harness.Teacher`; nothing is trained."""
-        from harness_teachers.labelled import from_folder
+        from harness_transformers.labelled import from_folder
 
-        return from_folder(self, self._weights.folder().expanduser(), train.classes, context)
+        folder = self._weights.folder().expanduser()
+        return from_folder(folder, train.classes, self.longest, self.model, context)
 
     def load(self, folder: Path, context: harness.Context) -> harness.Model:
         """See :class:`harness.Teacher`."""
-        from harness_teachers.labelled import load
+        from harness_transformers.labelled import load
 
         return load(folder, context)
 

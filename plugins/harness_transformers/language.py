@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,15 +16,14 @@ from harness.featurise.featuriser import Featuriser, MaskedSubwords, Subwords, W
 from harness.training.language_model import LanguageModel
 from harness.training.loop import train
 from harness.training.model import TorchModel
-from harness.training.settings import training_of
-from harness_teachers import wordpiece
-from harness_teachers.finetuning import GoldLabels
-from harness_teachers.folders import CONFIG, Configured, featuriser_of, loaded, positions, read_config
-from harness_teachers.states import Watch
+from harness.training.settings import Training, training_of
+from harness_transformers import wordpiece
+from harness_transformers.folders import CONFIG, Configured, featuriser_of, loaded, positions, read_config
+from harness_transformers.gold import GoldLabels
+from harness_transformers.states import Watch
 
 if TYPE_CHECKING:
-    from harness_teachers.masked_lm import MaskedLM
-    from harness_teachers.transformer import FineTuned
+    from harness_transformers.pretrained import Pretrained
 
 
 class Head(nn.Module):
@@ -91,42 +90,43 @@ class TransformerLanguageModel(Configured, LanguageModel):
 
 
 def pretrain(
-    teacher: MaskedLM, examples: Examples, validation: Examples, context: Context
+    vocabulary: int,
+    longest: int,
+    shape: Mapping[str, Any],
+    settings: Training,
+    examples: Examples,
+    validation: Examples,
+    context: Context,
 ) -> TransformerLanguageModel:
-    """Make a vocabulary of the texts and a model of the teacher's shape, and train it on them."""
+    """Make a vocabulary of the texts and a BERT of a shape, and train it on them."""
     from transformers import BertConfig
 
-    tokenizer = wordpiece.train(examples.texts, teacher.vocabulary)
+    tokenizer = wordpiece.train(examples.texts, vocabulary)
     padding, mask = wordpiece.SPECIAL.index(wordpiece.PADDING), wordpiece.SPECIAL.index(wordpiece.MASK)
-    featuriser = MaskedSubwords(tokenizer, teacher.longest, padding, mask)
+    featuriser = MaskedSubwords(tokenizer, longest, padding, mask)
     config = BertConfig(
         vocab_size=featuriser.size,
-        hidden_size=teacher.width,
-        num_hidden_layers=teacher.layers,
-        num_attention_heads=teacher.heads,
-        intermediate_size=teacher.feedforward,
-        max_position_embeddings=teacher.longest,
-        hidden_dropout_prob=teacher.dropout,
-        attention_probs_dropout_prob=teacher.dropout,
+        max_position_embeddings=longest,
         pad_token_id=padding,
         type_vocab_size=0,
+        **shape,
     )
     module = fresh_language_model(config, featuriser, context)
-    return learn(module, featuriser, teacher, examples, validation, context)
+    return learn(module, featuriser, settings, examples, validation, context)
 
 
 def continue_training(
-    teacher: FineTuned, examples: Examples, validation: Examples, context: Context
+    teacher: Pretrained, examples: Examples, validation: Examples, context: Context
 ) -> TransformerLanguageModel:
     """Train what the teacher starts from on the texts, to tell tokens that are hidden."""
     module, featuriser = pretrained_language_model(teacher, context)
-    return learn(module, featuriser, teacher, examples, validation, context)
+    return learn(module, featuriser, training_of(teacher), examples, validation, context)
 
 
 def learn(
     module: MaskedLanguageModel,
     featuriser: MaskedSubwords,
-    teacher: FineTuned | MaskedLM,
+    settings: Training,
     examples: Examples,
     validation: Examples,
     context: Context,
@@ -134,12 +134,12 @@ def learn(
     """Train a language model in place, by cross-entropy alone."""
     tokens = featuriser.tokens(examples.texts, context.scratch)
     watched = featuriser.tokens(validation.texts), validation
-    train(module, tokens, examples, GoldLabels(), training_of(teacher), context, watched)
+    train(module, tokens, examples, GoldLabels(examples.task_type), settings, context, watched)
     return TransformerLanguageModel(module, featuriser, (), context)
 
 
 def pretrained_language_model(
-    teacher: FineTuned, context: Context
+    teacher: Pretrained, context: Context
 ) -> tuple[MaskedLanguageModel, MaskedSubwords]:
     """The language model that a teacher starts from, and its tokenizer.
 
@@ -156,7 +156,7 @@ def pretrained_language_model(
     return _of(_model(folder=folder), featuriser), featuriser
 
 
-def encoder_of_prior(teacher: FineTuned, context: Context, of_words: bool) -> tuple[nn.Module, Subwords]:
+def encoder_of_prior(teacher: Pretrained, context: Context, of_words: bool) -> tuple[nn.Module, Subwords]:
     """A copy of the encoder of the context's prior, a language model, and its tokenizer for other tasks."""
     module, featuriser = _prior(teacher, context)
     kind = WordSubwords if of_words else Subwords
@@ -172,14 +172,14 @@ def language_model_of(model: Model | None) -> tuple[MaskedLanguageModel, MaskedS
     return model.module, model.featuriser
 
 
-def _prior(teacher: FineTuned, context: Context) -> tuple[MaskedLanguageModel, MaskedSubwords]:
+def _prior(teacher: Pretrained, context: Context) -> tuple[MaskedLanguageModel, MaskedSubwords]:
     found = language_model_of(context.prior)
     if found is None:
         raise HarnessError(f"teacher '{teacher.name}' starts from a masked language model, but has none")
     return found
 
 
-def _shorter(teacher: FineTuned, module: MaskedLanguageModel, featuriser: MaskedSubwords) -> dict[str, Any]:
+def _shorter(teacher: Pretrained, module: MaskedLanguageModel, featuriser: MaskedSubwords) -> dict[str, Any]:
     """The state of a tokenizer that reads as much as the teacher wants, and as its encoder can."""
     most = positions(module.encoder.config, module.padding) or teacher.longest
     return {**featuriser.state(), "longest": min(teacher.longest, most)}

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from harness import Ge, Gt, Interval, Speed
-from harness_teachers.checkpoint import Checkpoint
-from harness_teachers.t5 import T5
-from harness_teachers.transformer import Transformer
+from harness_transformers.checkpoint import Checkpoint
+from harness_transformers.transformer import Transformer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,26 +102,6 @@ class DebertaV3Base(Transformer):
     revision: str = "8ccc9b6f36199bec6961081d44eb72fb3f7353f3"
     learning_rate: Annotated[float, Gt(0)] = 2e-5
     warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.1
-
-
-@dataclass(frozen=True, kw_only=True)
-class T5Small(T5):
-    """T5 small, English: 6 layers each way, 60 M parameters (Raffel et al., 2020)."""
-
-    name = "t5-small"
-
-    model: str = "google-t5/t5-small"
-    revision: str = "df1b051c49625cf57a3d0d8d3863ed4d13564fe4"
-
-
-@dataclass(frozen=True, kw_only=True)
-class T5Base(T5):
-    """T5 base, English: 12 layers each way, 223 M parameters (Raffel et al., 2020)."""
-
-    name = "t5-base"
-
-    model: str = "google-t5/t5-base"
-    revision: str = "a9723ea7f1b39c1eae772870f3b547bf6ef7e6c1"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar
 
 import harness
 from harness import Ge, Gt, Interval
-from harness.training.settings import Schedule
-from harness_teachers.transformer import INNER
+from harness.training.settings import Schedule, training_of
+from harness_transformers.pretrained import INNER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,12 +65,21 @@ class MaskedLM(harness.Teacher):
         self, train: harness.Examples, validation: harness.Examples, context: harness.Context
     ) -> harness.Model:
         """See :class:`harness.Teacher`."""
-        from harness_teachers.language import pretrain
+        from harness_transformers.language import pretrain
 
-        return pretrain(self, train, validation, context)
+        shape = {
+            "hidden_size": self.width,
+            "num_hidden_layers": self.layers,
+            "num_attention_heads": self.heads,
+            "intermediate_size": self.feedforward,
+            "hidden_dropout_prob": self.dropout,
+            "attention_probs_dropout_prob": self.dropout,
+        }
+        settings = training_of(self)
+        return pretrain(self.vocabulary, self.longest, shape, settings, train, validation, context)
 
     def load(self, folder: Path, context: harness.Context) -> harness.Model:
         """See :class:`harness.Teacher`."""
-        from harness_teachers.language import load
+        from harness_transformers.language import load
 
         return load(folder, context)

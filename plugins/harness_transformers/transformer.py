@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 import harness
-from harness import Ge, Gt, Interval
-from harness.training.settings import ClassWeights, Schedule
-
-Pooling = Literal["head", "mean", "cls"]
-INNER = frozenset({"logits", "hidden", "layers", "attention", "relations"})  # what a transformer can show
+from harness import Gt
+from harness_transformers.pretrained import INNER, Pooling, Pretrained
 
 
 @dataclass(frozen=True, kw_only=True)
-class FineTuned(harness.Teacher):
+class FineTuned(Pretrained):
     """What fine-tuned transformers share: all but where their weights come from.
 
     To tag words, a linear layer reads the last hidden state of each word's first piece; `pooling` then has
@@ -31,43 +28,23 @@ class FineTuned(harness.Teacher):
         {"classification", "regression", "tagging", "language-modelling"}
     )
 
-    epochs: Annotated[int, Gt(0)] = 3
-    batch_size: Annotated[int, Gt(0)] = 32
-    learning_rate: Annotated[float, Gt(0)] = 5e-5  # the peak, after which it falls linearly to zero
-    schedule: Schedule = "linear"
-    warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.06  # share of the steps before the peak
-    weight_decay: Annotated[float, Ge(0)] = 0.01
-    epsilon: Annotated[float, Gt(0)] = 1e-8  # of AdamW
-    accumulate: Annotated[int, Gt(0)] = 1  # batches whose gradients make one step
-    class_weights: ClassWeights = "uniform"  # "balanced": every class counts alike; "square-root": half-way
-    patience: Annotated[int, Ge(0)] = 0  # validations without a better score before stopping; 0: never
-    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1  # before a linear layer; a "head" has its own
-    longest: Annotated[int, Gt(2)] = 128  # subwords; the rest of a text is not read
-    pooling: Pooling = (
-        "head"  # the architecture's own classification head, or a linear layer on mean or [CLS]
-    )
-
     TOKENIZER: ClassVar[str] = ""  # classes with the same one read texts as the same tokens
 
     def tokenizer(self) -> str:
         """What is the same for teachers that read texts as the same tokens."""
         return self.TOKENIZER
 
-    def folder(self) -> Path:
-        """Where the pretrained weights lie; fetched if need be. Raises Unavailable."""
-        raise NotImplementedError
-
     def fit(
         self, train: harness.Examples, validation: harness.Examples, context: harness.Context
     ) -> harness.Model:
         """See :class:`harness.Teacher`."""
-        from harness_teachers.finetuning import fine_tune
+        from harness_transformers.finetuning import fine_tune
 
         return fine_tune(self, train, validation, context)
 
     def load(self, folder: Path, context: harness.Context) -> harness.Model:
         """See :class:`harness.Teacher`."""
-        from harness_teachers.finetuning import load
+        from harness_transformers.finetuning import load
 
         return load(self, folder, context)
 
@@ -75,7 +52,7 @@ class FineTuned(harness.Teacher):
         """See :class:`harness.Teacher`; of a folder with an encoder alone, the head is random."""
         if self.prior is not None:
             return None
-        from harness_teachers.language import TransformerLanguageModel, pretrained_language_model
+        from harness_transformers.language import TransformerLanguageModel, pretrained_language_model
 
         return TransformerLanguageModel(*pretrained_language_model(self, context), (), context)
 
@@ -143,7 +120,7 @@ class Transformer(FineTuned):
 
     def base(self) -> str:
         """See :class:`harness.Teacher`: a commit of the hub, or the fingerprint of a folder's files."""
-        from harness_teachers.weights import folder_fingerprint, hub_commit
+        from harness_transformers.weights import folder_fingerprint, hub_commit
 
         if self._is_folder():
             return folder_fingerprint(Path(self.model))
@@ -156,7 +133,7 @@ class Transformer(FineTuned):
 
     def folder(self) -> Path:
         """The folder itself, or the hub's snapshot."""
-        from harness_teachers.weights import hub_snapshot
+        from harness_transformers.weights import hub_snapshot
 
         if self._is_folder():
             return Path(self.model).expanduser()

@@ -5,25 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from harness import Batch, Context, Examples, Loss
+from harness import Context, Examples
 from harness.featurise.featuriser import Subwords, Tokens, WordSubwords
 from harness.training.loop import train
 from harness.training.model import TorchModel
 from harness.training.settings import training_of
-from harness_teachers.folders import CONFIG, Configured, encoder_of, featuriser_of, read_config
-from harness_teachers.states import Watch
+from harness_transformers.folders import CONFIG, Configured, encoder_of, featuriser_of, read_config
+from harness_transformers.gold import GoldLabels
+from harness_transformers.states import Watch
 
 if TYPE_CHECKING:
-    from harness_teachers.transformer import FineTuned, Pooling
+    from harness_transformers.pretrained import Pooling, Pretrained
 
 
 class Classifier(nn.Module):
@@ -102,49 +102,23 @@ class TokenClassifier(Classifier):
         return {"logits": logits, "hidden": states, **watch.states(found, None)}
 
 
-@dataclass(frozen=True)
-class GoldLabels(Loss):
-    """What a teacher is fine-tuned by: cross-entropy on gold labels, or squared error from gold scores.
-
-    The mean is over the rows that have a label; a batch with none gives 0.
-    """
-
-    task_types: ClassVar[frozenset[str]] = frozenset(
-        {"classification", "regression", "tagging", "language-modelling"}
-    )
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """Gold labels only."""
-        return frozenset({"labels"})
-
-    def __call__(self, student: Tensor, teacher: Tensor | None, batch: Batch) -> Tensor:
-        """See :class:`harness.Loss`."""
-        assert batch.labels is not None
-        weights = 1.0 if batch.weights is None else batch.weights
-        if batch.labels.is_floating_point():
-            known = batch.labels.isfinite()
-            errors = student[:, 0] * known - batch.labels.nan_to_num()
-            return (errors.square() * weights).sum() / known.sum().clamp_min(1)
-        reduction = "sum" if batch.weights is None else "none"
-        losses = nn.functional.cross_entropy(student, batch.labels, ignore_index=-1, reduction=reduction)
-        return (losses * weights).sum() / (batch.labels >= 0).sum().clamp_min(1)
-
-
-def fine_tune(teacher: FineTuned, examples: Examples, validation: Examples, context: Context) -> TorchModel:
+def fine_tune(teacher: Pretrained, examples: Examples, validation: Examples, context: Context) -> TorchModel:
     """Train what the teacher starts from on gold labels, or where there are no classes, on masked tokens."""
-    if not examples.classes:
-        from harness_teachers.language import continue_training
+    marks = examples.task_type.marks
+    if marks == "masks":
+        from harness_transformers.language import continue_training
 
         return continue_training(teacher, examples, validation, context)
     torch.manual_seed(context.seed)
-    pooling = "mean" if examples.of_words else teacher.pooling
-    encoder, featuriser = pretrained(teacher, context, len(examples.classes), pooling, examples.of_words)
+    of_words = marks == "words"
+    pooling = "mean" if of_words else teacher.pooling
+    encoder, featuriser = pretrained(teacher, context, len(examples.classes), pooling, of_words)
     module = classifier(encoder, pooling, featuriser, len(examples.classes), teacher.dropout)
     tokens = featuriser.tokens(examples.texts, context.scratch)
     held_out = featuriser.tokens(validation.texts)
     with seen_rows_only(module, tokens, held_out) as (tokens, held_out):
-        train(module, tokens, examples, GoldLabels(), training_of(teacher), context, (held_out, validation))
+        loss = GoldLabels(examples.task_type)
+        train(module, tokens, examples, loss, training_of(teacher), context, (held_out, validation))
     return TransformerModel(module, featuriser, examples.classes, context)
 
 
@@ -153,7 +127,7 @@ def classifier(
 ) -> Classifier:
     """A fresh classifier of texts, or of their words where that is what the featuriser marks."""
     padding = featuriser.padding
-    if featuriser.of_words:
+    if featuriser.marks == "words":
         return TokenClassifier(encoder, padding, classes, dropout, featuriser.size)
     return Classifier(encoder, pooling, padding, classes, dropout, featuriser.separator)
 
@@ -162,12 +136,12 @@ class TransformerModel(Configured):
     """A fine-tuned classifier."""
 
 
-def load(teacher: FineTuned, folder: Path, context: Context) -> TorchModel:
+def load(teacher: Pretrained, folder: Path, context: Context) -> TorchModel:
     """Read what :meth:`TransformerModel.save` wrote."""
     settings = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     reads = json.loads((folder / "featuriser.json").read_text(encoding="utf-8"))
     if not settings["classes"]:
-        from harness_teachers.language import load as load_language_model
+        from harness_transformers.language import load as load_language_model
 
         return load_language_model(folder, context)
 
@@ -183,7 +157,7 @@ def load(teacher: FineTuned, folder: Path, context: Context) -> TorchModel:
 
 
 def pretrained(
-    teacher: FineTuned,
+    teacher: Pretrained,
     context: Context,
     classes: int = 0,
     pooling: Pooling = "mean",
@@ -191,7 +165,7 @@ def pretrained(
 ) -> tuple[nn.Module, Subwords]:
     """The encoder and the tokenizer that a teacher starts from, of its folder or of the context's prior."""
     if teacher.prior is not None:
-        from harness_teachers.language import encoder_of_prior
+        from harness_transformers.language import encoder_of_prior
 
         return encoder_of_prior(teacher, context, of_words)
     folder = teacher.folder()

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import harness
 from harness import Gt
-from harness_teachers.transformer import FineTuned
+from harness_transformers.transformer import FineTuned
 
 
 @dataclass(frozen=True, kw_only=True)

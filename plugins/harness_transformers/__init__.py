@@ -1,0 +1,1 @@
+"""Library of pretrained transformers that teachers and students share; it registers no components."""

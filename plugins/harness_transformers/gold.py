@@ -1,0 +1,35 @@
+"""The loss that teachers are fine-tuned with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness import Batch, Loss, TaskType
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class GoldLabels(Loss):
+    """The loss on gold labels that belongs to a task type, such as cross-entropy for classification.
+
+    The mean is over the rows that have a label; a batch with none gives 0.
+    """
+
+    task_type: TaskType
+
+    @property
+    def task_types(self) -> frozenset[str]:  # type: ignore[override]
+        """The types of task that it is for."""
+        return frozenset({self.task_type.name})
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Gold labels only."""
+        return frozenset({"labels"})
+
+    def __call__(self, student: Tensor, teacher: Tensor | None, batch: Batch) -> Tensor:
+        """See :class:`harness.Loss`."""
+        return self.task_type.gold_loss(student, batch)
