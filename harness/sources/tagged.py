@@ -20,6 +20,7 @@ from harness.sources.files import (
     readable,
 )
 from harness.sources.hub import hub_tables
+from harness.task_types.tagging import Tagging
 from harness.values import whole
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class TaggedTask(DatasetTask):
     files have one of TAGGED_FORMATS. A file ``unlabelled`` contains raw texts and has one of FORMATS.
     """
 
-    task_type: ClassVar[str] = "tagging"
+    task_type: ClassVar[str] = Tagging.name
     headline: ClassVar[str] = "f1"
     tokens_column: ClassVar[Column] = ""  # "": the default of `read_tagged`
     tags_column: ClassVar[Column] = ""

@@ -59,7 +59,6 @@ class MultiLabel(TaskType):
     )
     counted = ("label", "texts")
     fits = ONE_ROW  # components that give each text one row of numbers, whatever these mean
-    call = "labels"
     tunes = True
     diagnosed = True
 
