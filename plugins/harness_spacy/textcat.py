@@ -38,9 +38,7 @@ class SpacyTextcat(Architecture, harness.Student):
     patience: Annotated[int, Ge(0)] = 0  # stop after this many validations without a better score; 0: never
     keep_best: bool = True  # keep the weights of the epoch with the best validation score
     min_examples: Annotated[int, Ge(0)] = 0  # minimum to train on in total: a small set gets more epochs
-    class_weights: ClassWeights = (
-        "uniform"  # "balanced": all classes count equally; "square-root": half-way
-    )
+    class_weights: ClassWeights = "uniform"  # "balanced": all classes count equally; "square-root": half-way
 
     @property
     def speed(self) -> harness.Speed:  # type: ignore[override]

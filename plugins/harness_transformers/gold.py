@@ -1,4 +1,4 @@
-"""The loss that teachers are fine-tuned by."""
+"""The loss for fine-tuning teachers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from harness import Batch, Loss
 
 @dataclass(frozen=True)
 class GoldLabels(Loss):
-    """What a teacher is fine-tuned by: cross-entropy on gold labels, or squared error from gold scores.
+    """Cross-entropy with gold labels, or the squared error from gold scores.
 
-    The mean is over the rows that have a label; a batch with none gives 0.
+    The loss is the mean over the rows that have a label, and 0 for a batch without labels.
     """
 
     task_types: ClassVar[frozenset[str]] = frozenset(
@@ -23,7 +23,7 @@ class GoldLabels(Loss):
 
     @property
     def needs(self) -> frozenset[str]:
-        """Gold labels only."""
+        """Return what the loss needs: gold labels only."""
         return frozenset({"labels"})
 
     def __call__(self, student: Tensor, teacher: Tensor | None, batch: Batch) -> Tensor:

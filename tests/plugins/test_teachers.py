@@ -406,7 +406,7 @@ def test_checkpoint_exports_and_loads(bert: Path, context: CheckContext, tmp_pat
 def test_labels_that_are_not_the_classes(bert: Path, context: CheckContext) -> None:
     train, validation = tiny_examples(4)
     with pytest.raises(
-        harness.HarnessError, match=r"no label for the class 'it's snow'; its labels: IT'S WIND"
+        harness.HarnessError, match=r"cannot find class 'it's snow' among the labels of model .*: IT'S WIND"
     ):
         Checkpoint(model=str(bert)).fit(train, validation, context)
 
@@ -414,7 +414,9 @@ def test_labels_that_are_not_the_classes(bert: Path, context: CheckContext) -> N
 def test_what_was_not_fine_tuned_is_no_checkpoint(bert: Path, context: CheckContext, tmp_path: Path) -> None:
     config = json.loads((bert / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"architectures": ["BertModel"]}))
-    with pytest.raises(harness.HarnessError, match=r"not fine-tuned to classify: it is a BertModel"):
+    with pytest.raises(
+        harness.HarnessError, match=r"expected a fine-tuned classifier as model .*, got a BertModel"
+    ):
         Checkpoint(model=str(tmp_path)).fit(*tiny_examples(), context)
 
 
