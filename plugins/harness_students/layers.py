@@ -1,4 +1,4 @@
-"""A transformer of some of another's layers."""
+"""Transformers as students, from some layers of a larger one."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ if TYPE_CHECKING:
 
 
 def begin(student: Pruned, classes: Sequence[str], context: Context, of_words: bool = False) -> TorchModel:
-    """The model that a student starts its training from, with the context's seed for what is random.
+    """Return the model that a student starts from; the context's seed determines what is random.
 
-    It gives classes to texts, or to their words; where there are no classes, it is a language model.
+    It classifies texts or words, or is a language model if there are no classes. Raise HarnessError if the
+    teacher has no layers to take.
     """
     torch.manual_seed(context.seed)
     if not classes:
@@ -53,7 +54,7 @@ def begin(student: Pruned, classes: Sequence[str], context: Context, of_words: b
 
 
 def load(folder: Path, context: Context) -> TorchModel:
-    """Read what :meth:`TransformerModel.save` wrote of a student."""
+    """Load a student that :meth:`TransformerModel.save` wrote."""
     if not json.loads((folder / "model.json").read_text(encoding="utf-8"))["classes"]:
         from harness_transformers.language import load as load_language_model
 
@@ -83,7 +84,7 @@ def _of_teacher(student: Pruned, classes: Sequence[str], context: Context) -> tu
         or not isinstance(fitted.featuriser, Subwords)
     ):
         raise HarnessError(
-            f"student '{student.name}' takes layers of a transformer, which its teacher is not"
+            f"cannot take layers for student '{student.name}': its teacher is not a transformer"
         )
     teacher, featuriser = fitted.module, fitted.featuriser
     keep = chosen(student.layers, len(layers_of(teacher.encoder)), "every-second")
@@ -120,6 +121,6 @@ def _pretrained(
 
 
 def _fresh(config: Any, pooling: Any, classes: int, context: Context) -> nn.Module:
-    """An encoder of a configuration, with random weights."""
+    """Return an encoder of a configuration, with random weights."""
     config.save_pretrained(folder := context.scratch / "fresh")
     return encoder_of(pooling, classes, config=folder)

@@ -176,9 +176,9 @@ def test_what_a_suite_may_write(bert: Transformer) -> None:
         build({"use": "minilm", "longst": 3})
     with pytest.raises(ParameterErrors, match="of the type FineTuned"):
         build({"use": "precomputed", "file": "answers.jsonl"})
-    with pytest.raises(HarnessError, match="projection 4 is for borrowed embeddings"):
+    with pytest.raises(HarnessError, match='cannot use projection 4 with embeddings = "own"'):
         build("own", projection=4)
-    with pytest.raises(HarnessError, match='words "telling" chooses a vocabulary of its own'):
+    with pytest.raises(HarnessError, match='cannot use words "telling" with a transformer'):
         build(table, words="telling")
 
 
@@ -195,5 +195,5 @@ def test_a_teacher_without_embeddings(teacher: Any, context: CheckContext) -> No
 
     if teacher is not None:
         teacher = TfidfLogreg().fit(*tiny_examples(), FromLabels(), context)
-    with pytest.raises(HarnessError, match="student 'gru' takes its teacher's embeddings, but this teacher"):
+    with pytest.raises(HarnessError, match="cannot take embeddings for student 'gru': its teacher has none"):
         fit(Gru(embeddings="teacher"), replace(context, teacher=teacher))

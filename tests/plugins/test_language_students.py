@@ -160,7 +160,9 @@ def test_what_is_no_language_model_lends_no_layers(folder_of: Folder, context: C
     fitted = Transformer(model=str(folder_of("bert")), **QUICK).fit(*tiny_examples(), context)
     for teacher in (None, fitted):
         given = replace(context, teacher=teacher)
-        with pytest.raises(HarnessError, match="takes layers of a masked language model, which its teacher"):
+        with pytest.raises(
+            HarnessError, match="cannot start student 'transformer': its teacher is not a masked"
+        ):
             TransformerStudent().fit(*tiny_examples(HIDDEN), CrossEntropy(), given)
 
 
@@ -170,7 +172,7 @@ def test_what_is_no_language_model_lends_no_layers(folder_of: Folder, context: C
 )
 def test_more_layers_than_there_are_is_told_while_planning(layers: Any, what: str) -> None:
     student = TransformerStudent(layers=layers)
-    told = f"student 'transformer' takes {what} of teacher 'masked-lm', which has 4" if what else ""
+    told = f"student 'transformer' takes {what}, but teacher 'masked-lm' has only 4" if what else ""
     assert student.refuses(TEACHER) == told
     if what:
         with pytest.raises(ValueError, match=told):
