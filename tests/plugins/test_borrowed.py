@@ -183,7 +183,7 @@ def test_what_a_suite_may_write(bert: Transformer) -> None:
 
 
 def test_a_teacher_has_nobody_to_borrow_from() -> None:
-    with pytest.raises(HarnessError, match="'gru' takes parts of its teacher, and as a teacher it has none"):
+    with pytest.raises(HarnessError, match="cannot use student 'gru' as a teacher: it takes parts"):
         catalog.load().build(
             "teacher", {"use": "student", "student": {"use": "gru", "embeddings": "teacher"}}
         )
