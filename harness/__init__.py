@@ -1,6 +1,6 @@
-"""A benchmarking harness for knowledge distillation of text models.
+"""Benchmark knowledge distillation of text models.
 
-``import harness`` gives plugin authors all that they write against; nothing heavy is imported.
+``import harness`` provides everything that plugin authors need. It imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from harness.api import (
     Speed,
     Student,
     Task,
+    TaskType,
     Teacher,
     Unavailable,
     Unsupported,
@@ -69,6 +70,7 @@ __all__ = [
     "Speed",
     "Student",
     "Task",
+    "TaskType",
     "Teacher",
     "TorchStudent",
     "Unavailable",

@@ -13,14 +13,15 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
+from harness.task_types.base import DEFAULT, ONE_ROW, RECORDED, Examples, TaskType
 from harness.values import (
     MASK,
     PAIR_SEPARATOR,
     SCORE,
     SPLITS,
     Batch,
+    Component,
     Context,
-    Examples,
     HarnessError,
     Masked,
     Model,
@@ -36,42 +37,6 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     from torch import Tensor
-
-
-@dataclass(frozen=True)
-class Component:
-    """What the five kinds share. Subclasses are frozen dataclasses with a docstring and a name."""
-
-    kind: ClassVar[str] = ""
-    name: ClassVar[str] = ""  # kebab-case, as suites write it
-    version: ClassVar[int] = 1  # raise it when results would change
-    task_types: ClassVar[frozenset[str]] = frozenset({"classification"})  # which tasks it is for
-    accelerated: ClassVar[bool] = False  # a GPU speeds it up, so that where there is one it gets one
-    mixed_precision: ClassVar[bool] = False  # its context may ask for bf16
-
-    @property
-    def runs_on_gpu(self) -> bool:
-        """Whether its models can run on a GPU, so that their latency is measured there too."""
-        return self.accelerated
-
-    def check(self) -> None:
-        """Raise ValueError, in one sentence, where fields contradict each other."""
-
-    def base(self) -> str:
-        """What it starts from beside its parameters, such as pretrained weights with their revision.
-
-        Part of the keys of its steps. Runs while planning, so it must be quick. Raises Unavailable where
-        that cannot be had here.
-        """
-        return ""
-
-    @property
-    def prior(self) -> Recipe | None:
-        """The model that a teacher or student starts from, made by a step of its own; None: it needs none.
-
-        A plan adds that step, which all components with the same recipe share; `context.prior` is its model.
-        """
-        return None
 
 
 class Speed(NamedTuple):
@@ -98,9 +63,14 @@ class Task(Component):
     """Labelled texts in three splits, and how a model is scored on them."""
 
     kind: ClassVar[str] = "task"
-    task_type: ClassVar[str] = "classification"  # or "regression", "tagging", "language-modelling"
-    headline: ClassVar[str] = "accuracy"  # the metric that leaderboards sort by
+    task_type: ClassVar[str] = DEFAULT  # the name of a registered TaskType
+    headline: ClassVar[str] = ""  # the metric that leaderboards sort by; "": its type's
     positive: ClassVar[str] = ""  # of two classes the one whose F1 is reported as "f1"; "": none
+
+    @property
+    def type_options(self) -> Mapping[str, Any]:
+        """Options of the task type, by field."""
+        return {"positive": self.positive} if self.positive else {}
 
     def resolve(self, source: str) -> Source:
         """The source to use: "local", "hub", "sample", or the first that answers for "auto".
@@ -110,13 +80,10 @@ class Task(Component):
         raise NotImplementedError
 
     def read(self, source: Source) -> Mapping[str, pa.Table]:
-        """Arrow tables for train, validation and test.
+        """Return Arrow tables for train, validation and test, with the columns that the task type needs.
 
-        Classification: columns ``text`` and ``label``, both strings; regression: labels are numbers; language
-        modelling: ``text`` alone; tagging: ``tokens`` and ``tags``, both lists of strings. A table
-        ``unlabelled`` with a column ``text`` may stand beside them.
-
-        A table may tell how many texts each step of cleaning changed (:func:`harness.storage.arrow.cleaned`).
+        A table ``unlabelled`` with a column ``text`` may come beside them. A table may report how many texts
+        each step of cleaning changed (:func:`harness.storage.arrow.cleaned`).
         """
         raise NotImplementedError
 
@@ -126,9 +93,18 @@ class Teacher(Component):
     """Anything that gives outputs for texts."""
 
     kind: ClassVar[str] = "teacher"
+    task_types: ClassVar[frozenset[str]] = frozenset({DEFAULT})  # the types of task that it is for
     gives: ClassVar[frozenset[str]] = frozenset({"logits"})  # what a loss may ask for
     exports: ClassVar[bool] = False  # its models can export()
     speed: ClassVar[Speed] = Speed(train=5, label=15)  # of a transformer of 12 layers, 768 wide
+
+    @property
+    def prior(self) -> Recipe | None:
+        """The model that it starts from, made by a step of its own; None: it needs none.
+
+        A plan adds that step, which all components with the same recipe share; `context.prior` is its model.
+        """
+        return None
 
     @property
     def members(self) -> tuple[Teacher, ...]:
@@ -141,6 +117,10 @@ class Teacher(Component):
     def join(self, models: Sequence[Model]) -> Model:
         """One model of its members' fitted models, in their order."""
         raise NotImplementedError
+
+    def joined(self, models: Sequence[Model], task_type: TaskType) -> Model:
+        """Return what :meth:`join` does, for a type of task: override this one if the type matters."""
+        return self.join(models)
 
     def fit(self, train: Examples, validation: Examples, context: Context) -> Model:
         """Train on gold labels, or just load what needs no training."""
@@ -160,6 +140,7 @@ class Loss(Component):
     """How far a student's outputs are from what it should learn."""
 
     kind: ClassVar[str] = "loss"
+    task_types: ClassVar[frozenset[str]] = frozenset({DEFAULT})  # the types of task that it is for
     baseline_for: ClassVar[frozenset[str]] = frozenset()  # tasks whose students alone learn by it, by default
 
     @property
@@ -182,9 +163,18 @@ class Student(Component):
     """A small model that learns a transfer set."""
 
     kind: ClassVar[str] = "student"
+    task_types: ClassVar[frozenset[str]] = frozenset({DEFAULT})  # the types of task that it is for
     learns_from: ClassVar[frozenset[str]] = frozenset({"labels", "logits"})
     exports: ClassVar[bool] = False  # its models can export()
     speed: ClassVar[Speed] = Speed(train=5_000, label=10_000)  # of a small network
+
+    @property
+    def prior(self) -> Recipe | None:
+        """The model that it starts from, made by a step of its own; None: it needs none.
+
+        A plan adds that step, which all components with the same recipe share; `context.prior` is its model.
+        """
+        return None
 
     @property
     def borrows(self) -> bool:
@@ -220,7 +210,7 @@ class Augmenter(Component):
     """New texts from the training texts."""
 
     kind: ClassVar[str] = "augmenter"
-    task_types: ClassVar[frozenset[str]] = frozenset({"classification", "regression"})
+    task_types: ClassVar[frozenset[str]] = ONE_ROW
     adds: ClassVar[bool] = True  # false: never a text, so that its transfer set is the training texts
 
     def __call__(self, texts: Sequence[str], generator: np.random.Generator) -> Iterator[tuple[int, str]]:
@@ -246,8 +236,6 @@ class Recipe:
     student: Student | None = None
     loss: Loss | None = None
 
-
-RECORDED = frozenset({"labels", "logits", "hidden"})  # what a loss may need without a teacher in step
 
 KINDS: Mapping[str, type[Component]] = {
     "task": Task,
@@ -297,6 +285,7 @@ __all__ = [
     "Source",
     "Student",
     "Task",
+    "TaskType",
     "Teacher",
     "Unavailable",
     "Unsupported",

@@ -15,23 +15,25 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
-from functools import cached_property
-from importlib import metadata
+from functools import cache, cached_property
+from importlib import import_module, metadata
 from types import SimpleNamespace
 from typing import Any
 
 import pluggy
 
-from harness import hookspecs
-from harness.api import KINDS, Component, HarnessError
+from harness import __version__, hookspecs
+from harness.api import KINDS, Component, HarnessError, Task
 from harness.hookspecs import DISTRIBUTION
 from harness.parameters import ParameterErrors, brief, describe, read, shown, types_of, unsuitable
-from harness.tracking import REGISTERED
+from harness.task_types.base import TaskType
+from harness.tracking import Tracker
 from harness.wording import article, choices
 
 DISABLE = "HARNESS_DISABLE_PLUGINS"  # comma-separated distributions or entry points to leave out
+REGISTERED: Mapping[str, type[Component]] = {**KINDS, "task type": TaskType, "tracker": Tracker}
 HOOKS: Mapping[str, str] = {  # hook → the kind of component that it registers
-    f"register_{'losses' if kind == 'loss' else f'{kind}s'}": kind for kind in REGISTERED
+    f"register_{'losses' if kind == 'loss' else kind.replace(' ', '_') + 's'}": kind for kind in REGISTERED
 }
 
 
@@ -136,6 +138,21 @@ class Catalog:
             raise ParameterErrors([((), str(error))]) from error
         return component
 
+    def task_type(self, name: str, options: Mapping[str, Any] | None = None) -> TaskType:
+        """Return the task type of that name with some options. Raises HarnessError if there is none.
+
+        The core's own types are there even if its plugins are disabled.
+        """
+        if ("task type", name) in self.entries or (own := _core_types().get(name)) is None:
+            found = self.build("task type", {"use": name, **(options or {})})
+            assert isinstance(found, TaskType)
+            return found
+        return own(**(options or {}))
+
+    def task_type_of(self, task: Task) -> TaskType:
+        """Return the type of a task, with the options that the task sets."""
+        return self.task_type(task.task_type, task.type_options)
+
     def entry_of(self, component: Component) -> Entry:
         """Where a component came from."""
         try:
@@ -145,6 +162,8 @@ class Catalog:
 
     def package_of(self, component: Component) -> str:
         """The distribution and version that a component comes from."""
+        if isinstance(component, TaskType) and type(component) not in self._by_class:
+            return f"{DISTRIBUTION} {__version__}"
         entry = self.entry_of(component)
         return f"{entry.package} {entry.package_version}"
 
@@ -164,7 +183,7 @@ def load(*, group: str = "harness") -> Catalog:
 def vet(kind: str, component: Any) -> None:
     """Raise TypeError, with what to do about it, unless this is a fit class for a component of the kind."""
     base = REGISTERED[kind]
-    place = "harness" if kind in KINDS else base.__module__
+    place = base.__module__ if base is Tracker else "harness"
     if not isinstance(component, type):
         raise TypeError(f"register a class that derives from {place}.{base.__name__}, not {component!r}")
     title = component.__name__
@@ -187,7 +206,8 @@ def vet(kind: str, component: Any) -> None:
         if not getattr(default, "__hash__", None):
             raise TypeError(f"the default of the parameter '{field.name}' of {title} must be hashable")
     if not (isinstance(component.name, str) and re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", component.name)):
-        raise TypeError(f"{title} needs a kebab-case `name`, such as 'my-{kind}', got {component.name!r}")
+        such = f"my-{kind.replace(' ', '-')}"
+        raise TypeError(f"{title} needs a kebab-case `name`, such as '{such}', got {component.name!r}")
     if isinstance(component.version, bool) or not isinstance(component.version, int) or component.version < 1:
         raise TypeError(f"the `version` of {title} must be a whole number from 1, got {component.version!r}")
     doc = vars(component).get("__doc__") or ""
@@ -281,6 +301,26 @@ class _Loader:
         """Keep an exception as a failure."""
         lines = traceback.format_exception(error)
         self.failures.append(Failure(plugin, package, f"{reason}: {lines[-1].strip()}", "".join(lines)))
+
+
+@cache
+def _core_types() -> Mapping[str, type[TaskType]]:
+    """Return the core's task types by name."""
+    import_module("harness.task_types.former")  # which imports them all
+    return {n: c for n, c in TaskType.known.items() if c.__module__.partition(".")[0] == hookspecs.PROJECT}
+
+
+@cache
+def installed_type(name: str | None) -> TaskType | None:
+    """Return the task type of a record by its name, with default options; None if it is not installed."""
+    if not name:
+        return None
+    if (own := _core_types().get(name)) is not None:
+        return own()
+    try:
+        return load().task_type(name)
+    except HarnessError:
+        return None
 
 
 @dataclass(frozen=True)

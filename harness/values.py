@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,25 +35,30 @@ class Unsupported(HarnessError):
 
 
 @dataclass(frozen=True)
-class Examples:
-    """Texts to learn from or to score, with what is known of each.
+class Component:
+    """What all kinds of component share. Subclasses are frozen dataclasses with a docstring and a name."""
 
-    ``texts`` may be a lazy, memory-mapped sequence; index it, slice it or iterate over it. Of tagging,
-    ``of_words`` is true: a text is its words with one space between any two, and labels and logits have a
-    row for each word of each text, in order (:func:`words_before` says where a text's begin). Of language
-    modelling there are no classes and no labels: what is to be told is hidden in the texts themselves.
-    """
+    kind: ClassVar[str] = ""
+    name: ClassVar[str] = ""  # kebab-case, as suites write it
+    version: ClassVar[int] = 1  # raise it when results would change
+    accelerated: ClassVar[bool] = False  # a GPU speeds it up, so that it gets one if there is one
+    mixed_precision: ClassVar[bool] = False  # its context may ask for bf16
 
-    texts: Sequence[str]  # N
-    classes: tuple[str, ...]  # C names; column c of `logits` and label c mean classes[c]
-    # (N,) int64, -1 where a text has no gold label; of a regression float32, and NaN there
-    labels: NDArray[Any] | None = None
-    logits: NDArray[np.float32] | None = None  # (N, C), the teacher's, where there is one
-    hidden: NDArray[np.float16] | None = None  # (N, H), the teacher's, where a loss needs them
-    of_words: bool = False
+    @property
+    def runs_on_gpu(self) -> bool:
+        """Whether its models can run on a GPU, so that their latency is measured there too."""
+        return self.accelerated
 
-    def __len__(self) -> int:
-        return len(self.texts)
+    def check(self) -> None:
+        """Raise ValueError, in one sentence, if fields contradict each other."""
+
+    def base(self) -> str:
+        """Return what it starts from beside its parameters, such as pretrained weights with their revision.
+
+        Part of the keys of its steps. Called while planning, so it must be quick. Raises Unavailable if that
+        cannot be had here.
+        """
+        return ""
 
 
 class Masked(NamedTuple):

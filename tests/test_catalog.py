@@ -258,7 +258,7 @@ def test_a_damaged_entry_point_file_stops_no_other(install: Install, tmp_path: P
 
 def test_there_is_a_hook_for_every_kind() -> None:
     from harness import hookspecs
-    from harness.tracking import REGISTERED
+    from harness.catalog import REGISTERED
 
     assert set(catalog.HOOKS) == {name for name in vars(hookspecs) if name.startswith("register_")}
     assert set(catalog.HOOKS.values()) == set(REGISTERED) == {*harness.api.KINDS, "tracker"}
@@ -385,10 +385,10 @@ class _Undecorated(_Decorated):
         ),
         (unfit(fields=[("x", "list[int]")]), "write tuple[...] or frozenset[...] instead of list"),
         (unfit(fields=[("x", "tuple[dict[str, int], ...]")]), "instead of dict"),
-        (unfit(fields=[("x", "harness.Component")]), "say which kind of component it is"),
+        (unfit(fields=[("x", "harness.Component")]), "name a kind of component, such as harness.Loss"),
         (
             unfit(fields=[("x", "Missing")]),
-            "'x' of Unfit, Missing, cannot be resolved (name 'Missing' is not",
+            "cannot resolve the type of parameter 'x' of Unfit, Missing: name 'Missing' is not",
         ),
     ],
 )

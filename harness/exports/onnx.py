@@ -15,10 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from harness.api import Unsupported
-from harness.featurise.featuriser import Featuriser, MaskedSubwords
+from harness.featurise.featuriser import Featuriser
 from harness.runtime.forms import GRAPH, LABELS, MANIFEST, OnnxModel
 
 if TYPE_CHECKING:
@@ -57,17 +55,10 @@ def _trace(module: torch.nn.Module, featuriser: Featuriser, folder: Path) -> Non
     """Write the graph that torch makes of a module."""
     import torch
 
-    free = {0: "batch"}
-    if featuriser.of_words:  # a word may be several ids, and the outputs are as long as the ids
-        ids = torch.from_numpy(featuriser.tokens(["a b c", "d"]).batch(np.arange(2)))
-        free = {0: "batch", 1: "length"}
-    elif isinstance(featuriser, MaskedSubwords):
-        ids = torch.from_numpy(featuriser.tokens(["a b c", "d"]).batch(np.arange(2)))
-        ids[:, :1] += featuriser.size
-        module, free = _told(module), {0: "marked"}
-    else:
-        ids = torch.arange(18).view(2, 9) % max(1, featuriser.size - 1) + 1
-        ids[1, 6:] = featuriser.padding
+    ids = torch.from_numpy(featuriser.sample())
+    free = {"words": {0: "batch", 1: "length"}, "masks": {0: "marked"}}.get(featuriser.marks, {0: "batch"})
+    if featuriser.marks == "masks":
+        module = _told(module)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

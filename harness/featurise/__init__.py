@@ -1,10 +1,11 @@
 """Turn texts into integer ids, without torch; a model and its exported form share this code."""
 
-from harness.featurise.featuriser import Featuriser, MaskedSubwords, Subwords, Words, WordSubwords
+from harness.featurise.featuriser import Featuriser, MarksWords, MaskedSubwords, Subwords, Words, WordSubwords
 from harness.featurise.tokens import MaskedTokens, Tokens, WordTokens
 
 __all__ = [
     "Featuriser",
+    "MarksWords",
     "MaskedSubwords",
     "MaskedTokens",
     "Subwords",

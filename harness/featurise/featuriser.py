@@ -7,10 +7,10 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from tempfile import mkstemp
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import numpy as np
 
@@ -31,18 +31,38 @@ _CHUNK = 4096
 _IN_MEMORY = 20_000_000  # ids; a longer table lies on disk
 
 
+Run = Callable[["NDArray[np.int64]"], "NDArray[np.float32]"]  # ids (B, L) → a model's outputs
+
+
+def run_all(tokens: Tokens, run: Run, width: int | None, at_once: int) -> NDArray[np.float32]:
+    """Return the outputs (R, C) of all rows of some texts, in order; rows that are not read are zeros.
+
+    Without `width`, C is that of the outputs.
+    """
+    table = None if width is None else np.zeros((tokens.outputs, width), dtype=np.float32)
+    for rows in batches_by_length(tokens, at_once):
+        ids = tokens.batch(rows)
+        block = run(ids)
+        if (picked := tokens.picked(ids)) is not None:
+            block = block[picked]
+        if table is None:
+            table = np.zeros((tokens.outputs, block.shape[1]), dtype=np.float32)
+        table[tokens.targets(rows)] = block
+    return table if table is not None else np.empty((0, 0), dtype=np.float32)
+
+
 class Featuriser(ABC):
     """Turns texts into ids. Saved as JSON; loaded by its `type`, never by a path from the file."""
 
     type: ClassVar[str]
-    # Texts are words, one space apart, and the first id of each is raised by `size`: WordTokens.
-    of_words: ClassVar[bool] = False
+    marks: ClassVar[Literal["", "words", "masks"]] = ""  # what has a row of outputs, if not each text
     size: int  # ids are below this, but for that mark
     padding: int = PADDING
     _known: ClassVar[dict[str, Any]] = {}
 
     def __init_subclass__(cls) -> None:
-        Featuriser._known[cls.type] = cls
+        if "type" in vars(cls):
+            Featuriser._known[cls.type] = cls
 
     @abstractmethod
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
@@ -85,9 +105,30 @@ class Featuriser(ABC):
         return self._table(ids, np.cumsum(lengths), texts)
 
     def _table(self, ids: NDArray[np.int32], offsets: NDArray[np.int64], texts: Sequence[str]) -> Tokens:
-        if self.of_words:
-            return WordTokens(ids, offsets, self.padding, self.size, words_before(texts))
         return Tokens(ids, offsets, self.padding)
+
+    # -- how a model is run: on one text, on many, and to trace its graph
+
+    def given(self, ids: Sequence[int]) -> NDArray[np.int64]:
+        """Return the ids of one text as a model reads them, (1, L)."""
+        return np.array([ids], dtype=np.int64)
+
+    def rows_of(self, ids: Sequence[int], outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the outputs of one text: (C,) here, (R, C) if its words or masks have rows of their own."""
+        return outputs[0]  # type: ignore[no-any-return]
+
+    def predict(self, texts: Sequence[str], run: Run, width: int, at_once: int) -> NDArray[np.float32]:
+        """Return the outputs (R, C) of many texts, in their order.
+
+        `run` maps ids (B, L) to a model's outputs; `width` is C, and `at_once` limits B × L.
+        """
+        return run_all(self.tokens(texts), run, width, at_once)
+
+    def sample(self) -> NDArray[np.int64]:
+        """Return ids (2, L) to trace a graph with: two texts, of which the second is padded."""
+        ids: NDArray[np.int64] = np.arange(18).reshape(2, 9) % max(1, self.size - 1) + 1
+        ids[1, 6:] = self.padding
+        return ids
 
     def save(self, folder: Path) -> None:
         """Write ``featuriser.json``."""
@@ -104,6 +145,26 @@ class Featuriser(ABC):
                 f"{FILE} is of type {state.get('type')!r}; known: {', '.join(sorted(Featuriser._known))}"
             )
         return known.restore(state)
+
+
+class MarksWords(Featuriser):
+    """A featuriser whose texts are words, one space apart, each with outputs of its own.
+
+    The first id of each word is raised by `size`.
+    """
+
+    marks = "words"
+
+    def _table(self, ids: NDArray[np.int32], offsets: NDArray[np.int64], texts: Sequence[str]) -> Tokens:
+        return WordTokens(ids, offsets, self.padding, self.size, words_before(texts))
+
+    def rows_of(self, ids: Sequence[int], outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See :class:`Featuriser`: the words that are read, (W, C)."""
+        return outputs[0][np.array(ids) >= self.size]  # type: ignore[no-any-return]
+
+    def sample(self) -> NDArray[np.int64]:
+        """See :class:`Featuriser`."""
+        return self.tokens(["a b c", "d"]).batch(np.arange(2))
 
 
 class Words(Featuriser):
@@ -215,7 +276,7 @@ class Subwords(Featuriser):
         return cls(Tokenizer.from_str(state["tokenizer"]), state["longest"], state["padding"])
 
 
-class WordSubwords(Subwords):
+class WordSubwords(MarksWords, Subwords):
     """A Hugging Face fast tokenizer over words that are tagged; the first piece of each word is marked.
 
     The words are what stands between single spaces, whatever the tokenizer makes of them. One of which it
@@ -223,7 +284,6 @@ class WordSubwords(Subwords):
     """
 
     type = "word-subwords"
-    of_words = True
 
     def __init__(self, tokenizer: Tokenizer, longest: int, padding: int) -> None:
         super().__init__(_spaced(tokenizer), longest, padding)
@@ -258,6 +318,7 @@ class MaskedSubwords(Subwords):
     """
 
     type = "masked-subwords"
+    marks = "masks"
 
     def __init__(self, tokenizer: Tokenizer, longest: int, padding: int, mask: int) -> None:
         super().__init__(tokenizer, longest, padding)
@@ -275,6 +336,27 @@ class MaskedSubwords(Subwords):
 
     def _table(self, ids: NDArray[np.int32], offsets: NDArray[np.int64], texts: Sequence[str]) -> Tokens:
         return MaskedTokens(ids, offsets, self.padding, self.size, self.mask, self.special)
+
+    def given(self, ids: Sequence[int]) -> NDArray[np.int64]:
+        """See :class:`Featuriser`: with a mark at each mask."""
+        found = super().given(ids)
+        return np.asarray(found + self.size * (found == self.mask))
+
+    def rows_of(self, ids: Sequence[int], outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See :class:`Featuriser`: a model gives rows for masks alone, (M, V)."""
+        return outputs
+
+    def predict(self, texts: Sequence[str], run: Run, width: int, at_once: int) -> NDArray[np.float32]:
+        """See :class:`Featuriser`: a row for each mask in the texts; zeros for those that were cut off."""
+        tokens = cast(MaskedTokens, self.tokens(texts))
+        counts = np.array([self.masks(text) for text in texts], dtype=np.int64)
+        return tokens.at_masks(counts, run, at_once)
+
+    def sample(self) -> NDArray[np.int64]:
+        """See :class:`Featuriser`: with marks at the first ids."""
+        ids = self.tokens(["a b c", "d"]).batch(np.arange(2))
+        ids[:, :1] += self.size
+        return ids
 
     def state(self) -> dict[str, Any]:
         """See :class:`Featuriser`."""

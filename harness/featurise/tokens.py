@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
-from harness.values import Masked
+from harness.values import Masked, Unsupported
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,7 +43,15 @@ class Drawn(NamedTuple):
 
 
 class Tokens:
-    """The ids of N texts, end to end in one array, so that 10⁷ texts can be memory-mapped."""
+    """The ids of N texts, end to end in one array, so that 10⁷ texts can be memory-mapped.
+
+    Each text has one row of outputs; subclasses have other rows.
+    """
+
+    # The module selects the ids that have outputs: its method ``outputs`` gives logits (R, V) for those.
+    selects: ClassVar[bool] = False
+    # What is to be predicted is drawn anew in each batch: an epoch is no unit, and every id is needed.
+    redrawn: ClassVar[bool] = False
 
     def __init__(self, ids: NDArray[np.int32], offsets: NDArray[np.int64], padding: int = PADDING) -> None:
         self.ids = ids  # (sum of lengths,)
@@ -74,6 +82,21 @@ class Tokens:
     def counts(self, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
         """(B,): how many outputs each of some texts has; None: one each."""
         return None
+
+    def taught(self, logits: NDArray[np.float32]) -> Tokens:
+        """Return the same, without the rows that the teacher did not read."""
+        return self
+
+    def learnable(self) -> bool:
+        """Return whether there is anything to learn from."""
+        return True
+
+    def at_hidden(self, judged: Judged, budget: int, rows: NDArray[np.int64] | None = None) -> Masked:
+        """Return what `judged` predicts for tokens that are hidden, the same ones every time.
+
+        Raises Unsupported if no token can be hidden.
+        """
+        raise Unsupported("this model is not a language model: it predicts no hidden tokens")
 
     def draw(self, rows: NDArray[np.int64], seed: int, step: int, part: int) -> Drawn:
         """What a batch is made of; what is random of it comes of `seed`, step and part of the step alone."""
@@ -189,6 +212,9 @@ class MaskedTokens(Tokens):
     A hidden token is marked in a batch by being raised by `size`, whatever stands in its place.
     """
 
+    selects = True
+    redrawn = True
+
     def __init__(
         self,
         ids: NDArray[np.int32],
@@ -204,6 +230,10 @@ class MaskedTokens(Tokens):
         self.special = np.zeros(size, dtype=bool)  # (V,): those that are never hidden
         self.special[list(special)] = True
         self.ordinary = np.flatnonzero(~self.special)
+
+    def learnable(self) -> bool:
+        """See :class:`Tokens`: some token could be hidden."""
+        return not self.special[self.ids].all()
 
     def draw(self, rows: NDArray[np.int64], seed: int, step: int, part: int) -> Drawn:
         """See :class:`Tokens`; hidden ids anew for each step (Liu et al., 2019, dynamic masking).

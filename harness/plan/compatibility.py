@@ -3,39 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
-from harness.api import (
-    RECORDED,
-    Augmenter,
-    Component,
-    HarnessError,
-    Loss,
-    Source,
-    Student,
-    Task,
-    Teacher,
-    Unavailable,
-)
+from harness.api import Component, HarnessError, Loss, Source, Unavailable
+from harness.plan.matrix import Combination
+from harness.task_types.base import TaskType
 
 Status = Literal["ok", "failed", "unavailable", "incompatible"]
 
 
 def obstacle(
-    task: Task,
+    parts: Combination,
+    task_type: TaskType,
     source: Source | HarnessError,
-    teacher: Teacher | None,
-    student: Student | None,
-    augmenter: Augmenter | None,
-    loss: Loss | None,
     base_of: Callable[[Component], str | HarnessError],
 ) -> tuple[Status, str]:
-    """Why a cell of these cannot run, as its status and reason; "ok" where nothing stands in the way."""
-    for component in filter(None, (teacher, student, augmenter, loss)):
-        if task.task_type not in component.task_types:
+    """Return why a cell of these cannot run, as its status and reason; "ok" if nothing prevents it."""
+    task, teacher, student = parts.task, parts.teacher, parts.student
+    augmenter, loss = parts.augmenter, parts.loss
+    every: tuple[Any, ...] = (teacher, student, augmenter, loss)
+    for component in filter(None, every):
+        if not task_type.accepts(component):
             return "incompatible", (
                 f"{component.kind} '{component.name}' is for {_listed(component.task_types)}, "
-                f"and task '{task.name}' is {task.task_type}"
+                f"and task '{task.name}' is {task_type.name}"
             )
     if isinstance(source, HarnessError):
         return ("unavailable" if isinstance(source, Unavailable) else "failed"), str(source)
@@ -55,7 +46,7 @@ def obstacle(
             )
         if teacher is not None and student.borrows and (why := student.refuses(teacher)):
             return "incompatible", why
-        if teacher is not None and in_step(loss, task) and not student.aligned(teacher):
+        if teacher is not None and in_step(loss, task_type) and not student.aligned(teacher):
             return "incompatible", (
                 f"loss '{loss.name}' compares token by token, but student '{student.name}' "
                 f"does not read the tokens of teacher '{teacher.name}'"
@@ -67,9 +58,9 @@ def obstacle(
     return "ok", ""
 
 
-def in_step(loss: Loss, task: Task) -> frozenset[str]:
-    """What a loss asks of the teacher in step with the student, by kind of task: what is not recorded."""
-    return loss.needs - ({"labels"} if task.task_type == "language-modelling" else RECORDED)
+def in_step(loss: Loss, task_type: TaskType) -> frozenset[str]:
+    """Return what a loss asks of the teacher in step with the student, since it is not recorded."""
+    return loss.needs - task_type.recorded
 
 
 def _listed(names: frozenset[str]) -> str:

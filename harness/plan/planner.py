@@ -22,6 +22,7 @@ from harness.api import (
     Source,
     Student,
     Task,
+    TaskType,
     Teacher,
     seed_of_repetition,
 )
@@ -29,7 +30,7 @@ from harness.devices import machine
 from harness.plan.compatibility import Status, in_step, obstacle
 from harness.plan.fingerprint import code_digest
 from harness.plan.identity import Identities, Packages
-from harness.plan.matrix import Role, combinations, parts_of, seed_of_teachers
+from harness.plan.matrix import Combination, Role, combinations, parts_of, seed_of_teachers
 from harness.values import digest
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Cell:
     key: str
     role: Role
     task: Task
+    task_type: TaskType
     source: Source | None
     teacher: Teacher | None
     student: Student | None
@@ -81,6 +83,11 @@ class Cell:
     def goals(self) -> tuple[str, ...]:
         """The keys of the steps whose results stand in the record."""
         return tuple(self.steps[kind] for kind in ("evaluation", "export", "latency") if kind in self.steps)
+
+    @property
+    def headline(self) -> str:
+        """The metric that leaderboards sort by."""
+        return self.task.headline or self.task_type.headline
 
     @cached_property
     def label(self) -> str:
@@ -117,11 +124,12 @@ class _Planner:
         self._resolved: dict[int, Source | HarnessError] = {}
         self._bases: dict[int, str | HarnessError] = {}
         self._starts: dict[tuple[int, int], tuple[Component, Cell | HarnessError | None]] = {}
+        self._types: dict[int, tuple[Task, TaskType]] = {}
 
     def plan(self) -> Plan:
         cells: dict[str, Cell] = {}
         for combination in combinations(self.suite):
-            cell = self._cell(*combination)
+            cell = self._cell(combination)
             if cell.key in cells or any(exclude.matches(cell) for exclude in self.suite.excludes):
                 continue
             cells[cell.key] = replace(cell, steps=self._steps(cell)) if cell.status == "ok" else cell
@@ -129,29 +137,22 @@ class _Planner:
 
     # -- cells -----------------------------------------------------------------------------------------
 
-    def _cell(
-        self,
-        role: Role,
-        task: Task,
-        teacher: Teacher | None,
-        student: Student | None,
-        augmenter: Augmenter | None,
-        loss: Loss | None,
-        seed: int,
-    ) -> Cell:
-        source = self._resolve(task)
+    def _cell(self, parts: Combination) -> Cell:
+        task, seed = parts.task, parts.seed
+        source, task_type = self._resolve(task), self._type(task)
         configured = [
-            self._identities.configured(c) if c else "-" for c in (task, teacher, student, augmenter, loss)
+            self._identities.configured(c) if c else "-"
+            for c in (task, parts.teacher, parts.student, parts.augmenter, parts.loss)
         ]
         fingerprint = source.fingerprint if isinstance(source, Source) else "-"
         taught = seed_of_teachers(self.suite, seed)
-        starts = self._starts_of(teacher, taught) + self._starts_of(student, seed)
+        starts = self._starts_of(parts.teacher, taught) + self._starts_of(parts.student, seed)
         started = [start.key if isinstance(start, Cell) else "-" for start in starts]
         # A seed of 0, the usual one, goes without saying, so that cells measured before keep their keys.
-        if teacher is not None and taught:
+        if parts.teacher is not None and taught:
             started.append(f"teachers {taught}")
-        key = digest("cell", role, *configured, fingerprint, str(seed), self.precision, *started)
-        status, reason = obstacle(task, source, teacher, student, augmenter, loss, self._base)
+        key = digest("cell", parts.role, *configured, fingerprint, str(seed), self.precision, *started)
+        status, reason = obstacle(parts, task_type, source, self._base)
         for start in starts if status == "ok" else ():
             if isinstance(start, HarnessError):
                 status, reason = "failed", str(start)
@@ -159,7 +160,10 @@ class _Planner:
                 what = f"a model on task '{start.task.name}' that cannot be made"
                 status, reason = start.status, f"it starts from {what}: {start.reason}"
         known = source if isinstance(source, Source) else None
-        return Cell(key, role, task, known, teacher, student, augmenter, loss, seed, {}, status, reason)
+        return Cell(
+            *(key, parts.role, task, task_type, known, parts.teacher, parts.student, parts.augmenter),
+            *(parts.loss, seed, {}, status, reason),
+        )
 
     # -- the graph ------------------------------------------------------------------------------------
 
@@ -183,11 +187,16 @@ class _Planner:
         if self.suite.latency:
             needs = {"data": steps["data"], "model": model}
             if learner.exports:
+                asked = dict(needs)
+                if cell.task_type.tunes:  # what was chosen on validation is shipped
+                    asked["evaluation"] = steps["evaluation"]
                 needs["export"] = steps["export"] = self._step(
-                    "export", {learner.kind: learner}, {}, dict(needs), learner.name
+                    "export", cell.task, {learner.kind: learner}, {}, asked, learner.name
                 )
             on = {"machine": self._machine}
-            steps["latency"] = self._step("latency", {learner.kind: learner}, on, needs, learner.name)
+            steps["latency"] = self._step(
+                "latency", cell.task, {learner.kind: learner}, on, needs, learner.name
+            )
         return steps
 
     def _shared(
@@ -200,7 +209,7 @@ class _Planner:
             return self._known[memo]
         steps = self._known[memo] = {"data": self._data(task, source)}
         if augmenter is not None:
-            steps["transfer"] = self._transfer(augmenter if augmenter.adds else None, steps, seed)
+            steps["transfer"] = self._transfer(task, augmenter if augmenter.adds else None, steps, seed)
         if teacher is not None:
             fitted = steps["teacher"] = self._fitted(task, teacher, steps["data"], seed, seed)
             steps["teacher-evaluation"] = self._evaluation(task, teacher, steps["data"], fitted)
@@ -208,14 +217,15 @@ class _Planner:
 
     def _data(self, task: Task, source: Source) -> str:
         drawn = {"source": source.name, "fingerprint": source.fingerprint}
-        return self._step("data", {"task": task}, drawn, {}, task.name, {"origin": source.origin})
+        return self._step("data", task, {"task": task}, drawn, {}, task.name, {"origin": source.origin})
 
-    def _transfer(self, augmenter: Augmenter | None, steps: Mapping[str, str], seed: int) -> str:
+    def _transfer(self, task: Task, augmenter: Augmenter | None, steps: Mapping[str, str], seed: int) -> str:
         """The texts that students learn from: those of training alone where no augmenter adds to them."""
         needs = {"data": steps["data"]}
         if augmenter is None:
-            return self._step("transfer", {}, {}, needs, "training texts")
-        return self._step("transfer", {"augmenter": augmenter}, {"seed": seed}, needs, augmenter.name)
+            return self._step("transfer", task, {}, {}, needs, "training texts")
+        parts = {"augmenter": augmenter}
+        return self._step("transfer", task, parts, {"seed": seed}, needs, augmenter.name)
 
     def _fitted(self, task: Task, teacher: Teacher, data: str, seed: int, whole: int) -> str:
         """The step that fits a teacher, after those that fit its members; `whole` is the seed of them all."""
@@ -227,7 +237,7 @@ class _Planner:
         if (start := self._prior(teacher, whole)) is not None:
             parts["prior"], needs["prior"] = start
         settings = {"seed": seed, **self._precise(teacher)}
-        return self._step("teacher", parts, settings, needs, f"{teacher.name} on {task.name}")
+        return self._step("teacher", task, parts, settings, needs, f"{teacher.name} on {task.name}")
 
     def _taught(
         self,
@@ -242,21 +252,22 @@ class _Planner:
         """The step that fits a student, after those that are for it; they join `steps`."""
         parts: dict[str, Component] = {"student": student, "loss": loss}
         needs = {role: key for role, key in steps.items() if role in ("data", "transfer")}
-        asked = in_step(loss, task)
+        asked = in_step(loss, self._type(task))
         if teacher is not None and "transfer" in steps:
             for output, role in (("logits", "targets"), ("hidden", "hidden")):
                 if output in loss.needs - asked:
-                    needs[role] = steps[role] = self._targets(teacher, steps, output)
+                    needs[role] = steps[role] = self._targets(task, teacher, steps, output)
         if teacher is not None and (student.borrows or asked):
             parts["teacher"], needs["fitted"] = teacher, steps["teacher"]
         if (start := self._prior(student, seed)) is not None:
             parts["prior"], needs["prior"] = start
             steps["prior"] = needs["prior"]
         settings = {"seed": seed, **self._precise(student)}
-        steps["student"] = self._step("student", parts, settings, needs, f"{student.name} by {made_by}")
+        label = f"{student.name} by {made_by}"
+        steps["student"] = self._step("student", task, parts, settings, needs, label)
         return steps["student"]
 
-    def _targets(self, teacher: Teacher, steps: Mapping[str, str], output: str) -> str:
+    def _targets(self, task: Task, teacher: Teacher, steps: Mapping[str, str], output: str) -> str:
         """The teacher's logits or hidden states of a transfer set; a slow one labels parts side by side."""
         settings = {"output": output, **self._precise(teacher)}
         needs = {"model": steps["teacher"], "transfer": steps["transfer"]}
@@ -264,6 +275,7 @@ class _Planner:
         parts = {
             f"part-{part}": self._step(
                 "targets",
+                task,
                 {"teacher": teacher},
                 settings | {"part": part, "parts": PARTS},
                 needs,
@@ -271,7 +283,7 @@ class _Planner:
             )
             for part in range(PARTS if teacher.accelerated else 0)
         }
-        return self._step("targets", {"teacher": teacher}, settings, parts or needs, label)
+        return self._step("targets", task, {"teacher": teacher}, settings, parts or needs, label)
 
     # -- models that components start from --------------------------------------------------------------
 
@@ -293,7 +305,7 @@ class _Planner:
             return cell.teacher, steps["teacher"]
         assert cell.loss is not None
         if cell.role == "distilled":
-            steps["transfer"] = self._transfer(None, steps, whole)
+            steps["transfer"] = self._transfer(cell.task, None, steps, whole)
         parts = cell.task, cell.teacher, cell.student, cell.loss, seed
         return cell.student, self._taught(*parts, steps, cell.loss.name)
 
@@ -305,11 +317,16 @@ class _Planner:
         return self._starts[memo][1]
 
     def _looked_into(self, component: Component, seed: int) -> Cell | HarnessError | None:
-        recipe = _asked(component, lambda: component.prior)
+        recipe = _asked(component, lambda: getattr(component, "prior", None))
         if not isinstance(recipe, Recipe):
             return recipe
         parts = parts_of(recipe, component, self.suite, seed)
-        return parts if isinstance(parts, HarnessError) else self._cell(*parts)
+        if isinstance(parts, HarnessError):
+            return parts
+        try:
+            return self._cell(parts)
+        except HarnessError as error:  # the type of its task is not installed
+            return error
 
     def _starts_of(self, component: Component | None, seed: int) -> list[Cell | HarnessError]:
         """What a component, and the members of a teacher, start from."""
@@ -325,7 +342,7 @@ class _Planner:
         needs = {"data": data, "model": model} | ({"teacher": teacher} if teacher else {})
         parts = {"task": task, learner.kind: learner}
         return self._step(
-            "evaluation", parts, self._precise(learner), needs, f"{learner.name} on {task.name}"
+            "evaluation", task, parts, self._precise(learner), needs, f"{learner.name} on {task.name}"
         )
 
     def _precise(self, component: Component) -> dict[str, str]:
@@ -334,20 +351,23 @@ class _Planner:
     def _step(
         self,
         kind: str,
+        task: Task,
         components: Mapping[str, Component],
         settings: Mapping[str, Any],
         needs: Mapping[str, str],
         label: str,
         notes: Mapping[str, Any] | None = None,
     ) -> str:
+        task_type = self._type(task)
         identities = [f"{role}={self._identities.of(component)}" for role, component in components.items()]
+        typed = f"task_type={self._identities.of(task_type)}"
         plain = [f"{name}={value}" for name, value in settings.items() if name != "seed"]
         seed = str(settings.get("seed", ""))
         key = digest(
-            kind, self._code[kind], seed, *identities, *plain, *(f"{r}={k}" for r, k in needs.items())
+            kind, self._code[kind], seed, *identities, typed, *plain, *(f"{r}={k}" for r, k in needs.items())
         )
         if key not in self.steps:
-            work = (kind, *identities, *plain, *(self.steps[needed].work for needed in needs.values()))
+            work = (kind, *identities, typed, *plain, *(self.steps[needed].work for needed in needs.values()))
             if work not in self._works:
                 self._works[work] = digest(*work)
             names = ",".join(component.name for component in components.values())
@@ -357,7 +377,7 @@ class _Planner:
                 kind=kind,
                 key=key,
                 label=f"{kind} {label}",
-                components=components,
+                components={**components, "task_type": task_type},
                 settings=settings,
                 notes=notes or {},
                 needs=needs,
@@ -374,6 +394,11 @@ class _Planner:
         if id(task) not in self._resolved:
             self._resolved[id(task)] = _asked(task, lambda: task.resolve(self.source))
         return self._resolved[id(task)]
+
+    def _type(self, task: Task) -> TaskType:
+        if (known := self._types.get(id(task))) is None:
+            known = self._types[id(task)] = task, self._identities.packages.task_type_of(task)
+        return known[1]
 
     def _base(self, component: Component) -> str | HarnessError:
         if id(component) not in self._bases:

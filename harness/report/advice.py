@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from harness.report.columns import title_of
 from harness.report.comparison import signed
 from harness.results.intervals import SIGNIFICANT
 from harness.results.recommend import Advice, Candidate, forms_of
 from harness.storage.files import dumps
-from harness.task_types.metrics import LOWER_IS_BETTER
 from harness.wording import amount, printable, significant, size
 
 if TYPE_CHECKING:
@@ -108,9 +106,9 @@ def _lines(advice: Advice) -> list[list[str]]:
         lines.append([part, *each(lambda row, part=part: row.labels[part])])  # type: ignore[misc]
     for metric in metrics:
         for split, prefix in (("validation", "validation_"), ("test", "")):
-            unit = "" if metric in LOWER_IS_BETTER else ", %"
-            show = significant if metric in LOWER_IS_BETTER else _percent
-            lines.append([f"{split} {title_of(metric)}{unit}", *mean(prefix + metric, show)])
+            unit = "" if advice.table.lower_is_better(metric) else ", %"
+            show = significant if advice.table.lower_is_better(metric) else _percent
+            lines.append([f"{split} {advice.table.title(metric)}{unit}", *mean(prefix + metric, show)])
         if metric == advice.table.headline:
             lines.append(["  95 % interval", *each(interval)])
     return [
@@ -124,7 +122,7 @@ def _lines(advice: Advice) -> list[list[str]]:
 
 
 def _score(advice: Advice, value: float) -> str:
-    return significant(value) if advice.table.headline in LOWER_IS_BETTER else _percent(value)
+    return significant(value) if advice.table.lower_is_better() else _percent(value)
 
 
 def _percent(value: float) -> str:
@@ -140,13 +138,13 @@ def sentences(advice: Advice) -> list[str]:
         return [f"none of {rows} rows is within the limits{out}", *advice.notes]
     told = [f"chosen on {advice.split} among {advice.candidates} of {rows} rows within the limits{out}"]
     if advice.equal > 1:
-        best = "is best" if advice.table.headline in LOWER_IS_BETTER else "scores highest"
+        best = "is best" if advice.table.lower_is_better() else "scores highest"
         told.append(
             f"{advice.equal} rows count as equally good, being close to the best and not separable from it; "
             f"of the fastest among them this one {best}"
         )
     if gap := advice.difference:
-        percent = advice.table.headline not in LOWER_IS_BETTER and abs(gap.value) <= 1
+        percent = not advice.table.lower_is_better() and abs(gap.value) <= 1
         unit = " points" if percent else ""
         value, low, high = (signed(each, percent) for each in (gap.value, gap.low, gap.high))
         real = "a real difference" if gap.p < SIGNIFICANT else "not a real difference"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from harness.api import MASK
+from harness.catalog import installed_type
+from harness.parameters import frozen
 from harness.report.leaderboard import markdown as escape
 from harness.steps.clock import P90_FLOOR, P99_FLOOR
-from harness.task_types.tags import kinds_of
+from harness.task_types.base import TaskType
 from harness.wording import amount, significant, size
 
 Found = Mapping[str, Any]  # a Record, read leniently
@@ -24,15 +26,18 @@ FORMS = {
 def text(record: Found, labels: Sequence[str]) -> str:
     """The card of a record's model."""
     task = record["task"]
+    task_type = installed_type(task["type"]) or TaskType()
+    options = {name: frozen(value) for name, value in (record.get("decision") or {}).items()}
+    task_type = replace(task_type, **options)
     name = _name(record, "student") or _name(record, "teacher") or "model"
     source = {"sample": "a generated sample corpus: its figures say nothing about real texts"}.get(
         str(task["source"]), f"{task['source']} data"
     )
     parts = [
         f"# {escape(name)} for {escape(task['name'])}",
-        _origin(record),
-        _use(str(task["type"])),
-        _labels(str(task["type"]), labels),
+        _origin(record, task_type),
+        _use(task_type),
+        task_type.card([escape(label) for label in labels]),
         "## Scores\n\n" + _scores(record, source),
         "## Forms\n\n" + _forms(record),
         "## How it was made\n\n" + _made(record),
@@ -42,38 +47,22 @@ def text(record: Found, labels: Sequence[str]) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _use(kind: str) -> str:
-    calls = {"tagging": 'tags("words of a text")', "language-modelling": f'tokens("a {MASK} text")'}
-    call = calls.get(kind, 'label("a text")')
+def _use(task_type: TaskType) -> str:
     return (
         "## Use\n\n"
         "```sh\npip install distil-harness\nharness predict . < texts.txt\n"
         "harness predict . --text message < rows.jsonl\n```\n\n"
-        "```python\nfrom pathlib import Path\n\nfrom harness.runtime.forms import load\n\n"
-        f'model = load(Path("."))\nmodel.{call}\n```\n\n'
+        "```python\nfrom pathlib import Path\n\nfrom harness.runtime import load\n\n"
+        f'model = load(Path("."))\nmodel.{task_type.call}({task_type.example!r})\n```\n\n'
         "At work it needs ONNX Runtime, NumPy and tokenizers, but neither torch nor transformers."
-    )
-
-
-def _labels(kind: str, labels: Sequence[str]) -> str:
-    """What the model says."""
-    if kind == "language-modelling":
-        return f"It tells the likeliest tokens for each `{MASK}` in a text, with their probabilities."
-    if kind != "tagging":
-        return f"Labels: {', '.join(map(escape, labels))}."
-    listed, kinds = (", ".join(map(escape, names)) for names in (labels, kinds_of(labels)))
-    return (
-        f"It tags words, and so finds entities of these types: {kinds}.\nLabels: {listed}. The scheme is "
-        "BIO: `B-` begins an entity, `I-` goes on with it, and `O` is none. Words are what stands between "
-        "single spaces: set punctuation apart as in the training data, or give lists of words."
-    )
+    ).replace("'", '"')
 
 
 def _name(record: Found, kind: str) -> str:
     return str((record.get(kind) or {}).get("name", ""))
 
 
-def _origin(record: Found) -> str:
+def _origin(record: Found, task_type: TaskType) -> str:
     student, teacher, loss = (escape(_name(record, kind)) for kind in ("student", "teacher", "loss"))
     counted = (record.get("parameters") or {}).get("total")
     weight = f" It has {amount(counted)} parameters." if counted else ""
@@ -83,7 +72,7 @@ def _origin(record: Found) -> str:
             f"A `{student}` distilled from a `{teacher}`, with the loss `{loss}` and the augmenter "
             f"`{augmenter}`.{weight}"
         )
-    learned = "to tell hidden tokens" if record["task"]["type"] == "language-modelling" else "on gold labels"
+    learned = f"on {task_type.learns_from}"
     what = f"`{student}` trained {learned} alone" if student else f"`{teacher}` trained {learned}"
     return f"A {what}.{weight}"
 

@@ -10,7 +10,6 @@ from functools import partial
 from harness.api import SPLITS
 from harness.results.intervals import SIGNIFICANT
 from harness.results.ranking import Row, Table, mixed_scales
-from harness.task_types.metrics import LOWER_IS_BETTER
 from harness.wording import amount, significant, size
 
 
@@ -25,24 +24,10 @@ class Column:
     stat: str = ""  # the number that it shows, by its name in a row's stats
 
 
-_NEIGHBOURS = {  # of words, shared with the teacher
-    "neighbours_embeddings": "same neighbours, embeddings",
-    "neighbours_hidden": "same neighbours, hidden",
-    "neighbours_embeddings_before": "neighbours as before, embeddings",
-    "neighbours_hidden_before": "neighbours as before, hidden",
-}
-
-
 def columns(table: Table, merged: bool = False) -> list[Column]:
     """The columns of the ranked rows; one that no row fills is left out. `merged` ones need less width."""
-    beside = ["f1_macro", "masked_accuracy", "spearman"]
-    if table.task.get("type") == "classification":
-        beside.insert(0, "accuracy")
-    elif table.task.get("type") == "tagging":  # beside F1, accuracy shows how little it says of tags
-        beside = ["precision", "recall", "f1_macro", "accuracy"]
-    elif table.task.get("type") == "language-modelling":
-        beside = ["masked_accuracy", *_NEIGHBOURS]
-    names = [table.headline, *(name for name in beside if name != table.headline)]
+    names = [table.headline, *(name for name in table.task_type.beside if name != table.headline)]
+    scaled = table.task_type.scale_column if mixed_scales(table.task_type, table.rows) else None
     recipe = [Column(part, partial(_label, part), numeric=False) for part in ("teacher", "augmenter", "loss")]
     found = [
         Column("#", _place),
@@ -56,7 +41,7 @@ def columns(table: Table, merged: bool = False) -> list[Column]:
         _interval(table, "gain's 95 % interval", lambda row: row.gain_interval, "+", spare=9),
         _plain("kept, %", "teacher_share", lambda value: f"{100 * value:.1f}", spare=4),
         _plain("agreement, %", "agreement", lambda value: f"{100 * value:.1f}", spare=8),
-        *([_plain("hidden tokens", "tokens", amount, spare=5)] if mixed_scales(table.rows) else []),
+        *([_plain(*scaled, amount, spare=5)] if scaled else []),
         _plain("parameters", "parameters_total", amount, spare=1),
         _plain("size", "size_model_bytes", size, spare=6),
         *(_plain(title, name, significant, spare=3) for title, name in latencies(table)),
@@ -143,7 +128,7 @@ def _place(row: Row) -> str:
 
 def _percent(table: Table, name: str) -> bool:
     means = [abs(row.stats[name].mean) for row in table.rows if name in row.stats]
-    return name not in LOWER_IS_BETTER and max(means, default=0) <= 1
+    return not table.lower_is_better(name) and max(means, default=0) <= 1
 
 
 def _score(table: Table, name: str, spare: int) -> Column:
@@ -156,14 +141,8 @@ def _score(table: Table, name: str, spare: int) -> Column:
         spread = "" if stat.std is None else f" ± {scale * stat.std:.{digits}f}"
         return f"{scale * stat.mean:.{digits}f}{spread}"
 
-    title = title_of(name)
+    title = table.title(name)
     return Column(f"{title}, %" if scale == 100 else title, cell, spare=spare, stat=name)
-
-
-def title_of(metric: str) -> str:
-    """What people call a metric."""
-    known = {"f1_macro": "macro F1", "f1": "F1"} | _NEIGHBOURS
-    return known.get(metric, metric.replace("_", " "))
 
 
 def _gain(table: Table) -> Column:

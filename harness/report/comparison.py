@@ -108,7 +108,9 @@ def _share(pair: Pair) -> bool:
     """Whether the metric is a share, which is shown in percent."""
     stats = [stat for row in (pair.a, pair.b) if (stat := pair.stat(row))]
     weighs = pair.metric.startswith(WEIGHTS)
-    return not weighs and not lower_is_better(pair.metric) and max(abs(s.mean) for s in stats) <= 1
+    return (
+        not weighs and not lower_is_better(pair.table, pair.metric) and max(abs(s.mean) for s in stats) <= 1
+    )
 
 
 def _score(stat: Stat, share: bool) -> str:

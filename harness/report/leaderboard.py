@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Group
 
-    from harness.results.predictions import Prediction
+    from harness.task_types.base import Prediction
 
 __all__ = [
     "Column",
@@ -258,18 +258,11 @@ LEGEND = (
     "device is named. train: the time to train this one model."
 )
 
-_OF_LANGUAGE = (
-    " Of language models: perplexity is of hidden tokens, the same ones for models of one vocabulary; a gain "
-    "is how far it falls, and agreement is on tokens. same neighbours: of the ten words nearest to each of "
-    "the most frequent ones, by input embeddings or by last hidden states, the share that the teacher has "
-    "too; neighbours as before: the same for the teacher as it was before it was trained on these texts."
-)
-
 
 def legend(board: Leaderboard) -> str:
-    """How to read the columns of these tables."""
-    language = any(table.task.get("type") == "language-modelling" for table in board.tables)
-    return LEGEND + (_OF_LANGUAGE if language else "")
+    """Return how to read the columns of these tables."""
+    more = dict.fromkeys(table.task_type.legend for table in board.tables if table.task_type.legend)
+    return " ".join([LEGEND, *more])
 
 
 def provenance(board: Leaderboard) -> str:

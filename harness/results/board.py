@@ -13,8 +13,8 @@ from harness.results.ranking import SOURCES, Table, _canonical, _distinct, _tabl
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from harness.results.predictions import Prediction
     from harness.results.record import Record
+    from harness.task_types.base import Prediction
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from harness.results.record import SCHEMA, Record
 from harness.run.schedule import Outcome
 from harness.steps.cost import seconds_of
 from harness.storage.store import Artefact, Damaged, Store
-from harness.task_types.metrics import LOWER_IS_BETTER
 
 if TYPE_CHECKING:
     from harness.catalog import Catalog
@@ -97,7 +96,7 @@ def _describer(plan: Plan, catalog: Catalog) -> Callable[[Cell], dict[str, Any]]
             "task": {
                 **(component(cell.task) or {}),
                 "type": cell.task.task_type,
-                "headline": cell.task.headline,
+                "headline": cell.headline,
                 "source": source.name if source else None,
                 "origin": source.origin if source else None,
                 "fingerprint": source.fingerprint if source else None,
@@ -151,9 +150,10 @@ def _share(plan: Plan, cell: Cell, evaluation: Artefact, store: Store) -> float 
         return None  # it was set aside: the next run makes it again
     if teacher is None:
         return None
-    of_teacher = teacher.result["test"].get(cell.task.headline)
-    of_student = evaluation.result["test"].get(cell.task.headline)
-    if cell.task.headline in LOWER_IS_BETTER:  # above 1 is better, whichever way the metric runs
+    headline = cell.headline
+    of_teacher = teacher.result["test"].get(headline)
+    of_student = evaluation.result["test"].get(headline)
+    if cell.task_type.metric(headline).lower_is_better:  # above 1 is better, whichever way the metric runs
         of_student, of_teacher = of_teacher, of_student
     return of_student / of_teacher if of_teacher and of_student is not None else None
 
@@ -191,8 +191,9 @@ def _measured(cell: Cell, artefacts: dict[str, Artefact]) -> dict[str, Any]:
         scores = artefacts["evaluation"].result
         for field, split in (("metrics", "test"), ("validation", "validation")):
             fields[field] = {name: value for name, value in scores[split].items() if name not in _COSTS}
-        if "neighbours" in scores:
-            fields["neighbours"] = scores["neighbours"]
+        fields |= scores.get("probes", {})
+        if "decision" in scores:
+            fields["decision"] = scores["decision"]
         fields.setdefault("cost", {})["texts_per_s"] = scores["test"]["texts_per_s"]
     if (exported := artefacts.get("export")) is not None:
         fields["export"] = exported.result

@@ -15,16 +15,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from harness.api import HarnessError
 from harness.results import predictions, record
 from harness.results.board import build
-from harness.results.intervals import SIGNIFICANT, estimates, held_by, tokens_of
+from harness.results.intervals import SIGNIFICANT, estimates, held_by, scale_of
 from harness.results.matching import configuration, matched
 from harness.results.ranking import Row, Stat, Table, mixed_scales
 from harness.results.selecting import found_in, telling, wanted_by
-from harness.task_types.metrics import LOWER_IS_BETTER
 from harness.wording import choices, nearest
 
 if TYPE_CHECKING:
-    from harness.results.predictions import Prediction
     from harness.results.statistics import Difference
+    from harness.task_types.base import Prediction
 
 # In the order in which they are told.
 VERDICTS = ("worse", "failed", "better", "not separable", "not testable", "only in A", "only in B")
@@ -135,10 +134,11 @@ def _known(metric: str | None, tables: Iterable[Table]) -> None:
         )
 
 
-def lower_is_better(metric: str) -> bool:
-    """Whether less of it is better: losses, and what a model weighs and costs."""
-    plain = metric.removeprefix("validation_")
-    return plain in LOWER_IS_BETTER or (plain.startswith(WEIGHTS) and plain not in _RATES)
+def lower_is_better(table: Table, metric: str) -> bool:
+    """Return whether less of it is better: losses, and what a model weighs and costs."""
+    if metric.startswith(WEIGHTS):
+        return metric not in _RATES
+    return table.lower_is_better(metric)
 
 
 def _tested(
@@ -168,15 +168,15 @@ def _verdict(pair: Pair, difference: Difference | None) -> str:
         return ("not testable" if a else "only in B") if b else ""
     if difference.p >= SIGNIFICANT:
         return "not separable"
-    return "worse" if (difference.value > 0) == lower_is_better(pair.metric) else "better"
+    return "worse" if (difference.value > 0) == lower_is_better(pair.table, pair.metric) else "better"
 
 
 def scales(pair: Pair) -> str:
-    """Why the metric of the two sides is not on one scale; "" where it is."""
-    from harness.task_types.perplexity import OF_GUESSES
-
-    told = pair.metric.removeprefix("validation_") in OF_GUESSES
-    return mixed_scales([row for row in (pair.a, pair.b) if row is not None]) if told else ""
+    """Return why the metric of the two sides is not on one scale; "" if it is."""
+    task_type = pair.table.task_type
+    if pair.metric.removeprefix("validation_") not in task_type.scaled:
+        return ""
+    return mixed_scales(task_type, [row for row in (pair.a, pair.b) if row is not None])
 
 
 def differences(
@@ -189,8 +189,7 @@ def differences(
     found = [None if scales(pair) else _over_seeds(pair) for pair in pairs]
     # All rows of a table on the same resamples, once; of language models those that saw the same tokens.
     alike = [
-        (id(pair.table), pair.metric, tokens_of(held_by(pair.a, held_a) if pair.a else None))
-        for pair in pairs
+        (id(pair.table), pair.metric, scale_of(held_by(pair.a, held_a) if pair.a else None)) for pair in pairs
     ]
     for one in dict.fromkeys(alike):
         metric = one[1]

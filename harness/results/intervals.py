@@ -7,11 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.results.ranking import Row, Table, own_baseline, references
-from harness.task_types.metrics import LOWER_IS_BETTER
 
 if TYPE_CHECKING:
-    from harness.results.predictions import Prediction
     from harness.results.statistics import Estimates
+    from harness.task_types.base import Prediction
 
 SIGNIFICANT = 0.05
 _CLOSE = 1e-4  # of a recorded score: predictions that give another are of another run
@@ -25,15 +24,13 @@ def attach(table: Table, predictions: Mapping[str, Prediction]) -> Table:
     if not scored:
         return table
     held = [held_by(row, predictions) for row in scored]
-    sign = -1 if table.headline in LOWER_IS_BETTER else 1
-    best = references(table.rows, table.headline)
+    sign = -1 if table.lower_is_better() else 1
+    best = references(table.rows, table.headline, sign)
     new: dict[int, Row] = {}
     gains = []
     why = ""
-    for tokens in dict.fromkeys(
-        map(tokens_of, held)
-    ):  # rows that saw the same ones; most tables have one kind
-        group = [(row, cells) for row, cells in zip(scored, held, strict=True) if tokens_of(cells) == tokens]
+    for scale in dict.fromkeys(map(scale_of, held)):  # rows that saw the same ones; most tables have one kind
+        group = [(row, cells) for row, cells in zip(scored, held, strict=True) if scale_of(cells) == scale]
         found = estimates(table.headline, *map(list, zip(*group, strict=True)))
         if isinstance(found, str):
             why = why or found
@@ -68,9 +65,9 @@ def attach(table: Table, predictions: Mapping[str, Prediction]) -> Table:
     return replace(table, rows=tuple(new.get(id(row), row) for row in table.rows), note="; ".join(notes))
 
 
-def tokens_of(cells: Sequence[Prediction] | None) -> str:
-    """What tells which tokens were hidden from a row's language models; "" for all else."""
-    return cells[0].hidden if cells else ""
+def scale_of(cells: Sequence[Prediction] | None) -> str:
+    """Return the scale of a row's predictions: only rows of one scale can be compared."""
+    return cells[0].scale if cells else ""
 
 
 def held_by(row: Row, predictions: Mapping[str, Prediction]) -> list[Prediction] | None:

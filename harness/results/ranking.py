@@ -15,19 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from harness.naming import PARTS, identity
 from harness.results.record import Record
-from harness.task_types.metrics import LOWER_IS_BETTER
+from harness.task_types.base import TaskType
+from harness.task_types.former import of_metrics
 
 if TYPE_CHECKING:
     pass
 
 ROLES = ("teacher", "baseline", "distilled")
 SOURCES = ("local", "hub", "sample")
-_HEADLINES = {
-    "classification": "accuracy",
-    "regression": "pearson",
-    "tagging": "f1",
-    "language-modelling": "perplexity",
-}
 
 
 @dataclass(frozen=True)
@@ -52,7 +47,7 @@ class Row:
     rank: int | None = None  # by the mean
     gain: float | None = None  # over the student's own baseline; above 0 is better
     cells: tuple[str, ...] = ()  # the keys of the cells that are ok, in the order of `seeds`
-    hidden: str = ""  # of language models, a digest of the tokens that they were scored on
+    scale: str = ""  # a digest: scores of rows with different ones cannot be compared
     # What predictions add (harness.results.intervals); None where there are none.
     interval: tuple[float, float] | None = None  # 95 %, of the headline's mean
     places: tuple[int, int] | None = None  # the best and the worst rank that tests leave it
@@ -74,7 +69,16 @@ class Table:
     headline: str
     rows: tuple[Row, ...]
     seeds: tuple[int, ...]
+    task_type: TaskType
     note: str = ""  # why rows have no interval, where they might
+
+    def lower_is_better(self, metric: str = "") -> bool:
+        """Return whether less of a metric is better; without one, of the headline."""
+        return self.task_type.metric(metric or self.headline).lower_is_better
+
+    def title(self, metric: str) -> str:
+        """Return what people call a metric."""
+        return self.task_type.metric(metric).title
 
 
 def _distinct(values: Iterable[str]) -> tuple[str, ...]:
@@ -97,10 +101,12 @@ def _table(records: list[Record], label: Callable[[str, Any], str]) -> Table:
     rows = [_row([by_seed[seed] for seed in sorted(by_seed)], label) for by_seed in groups.values()]
     if cells := max(record["task"].get("cells", 0) for record in records):
         task = {**task, "cells": cells}
-    headline = task.get("headline") or _HEADLINES.get(task.get("type", "")) or _guess(rows)
-    best = references(rows, headline)
-    rows = [_compared(row, best, headline) for row in rows]
-    sign = 1 if headline in LOWER_IS_BETTER else -1
+    task_type = _type_of(task, rows)
+    headline = task.get("headline") or task_type.headline
+    lower = task_type.metric(headline).lower_is_better
+    best = references(rows, headline, -1 if lower else 1)
+    rows = [_compared(row, best, headline, lower) for row in rows]
+    sign = 1 if lower else -1
 
     def best_first(row: Row) -> tuple[Any, ...]:
         score = sign * row.stats[headline].mean if headline in row.stats else math.inf
@@ -110,20 +116,24 @@ def _table(records: list[Record], label: Callable[[str, Any], str]) -> Table:
     rows.sort(key=best_first)
     ranked = (replace(row, rank=i) if headline in row.stats else row for i, row in enumerate(rows, 1))
     seeds = tuple(sorted({record["seed"] for record in records}))
-    return Table(task, label("task", task), headline, tuple(ranked), seeds, mixed_scales(rows))
+    note = mixed_scales(task_type, rows)
+    return Table(task, label("task", task), headline, tuple(ranked), seeds, task_type, note)
 
 
-def mixed_scales(rows: Sequence[Row]) -> str:
-    """What to know of language models that cut the texts into other tokens; "" where all do so alike."""
-    if len({row.hidden for row in rows} - {""}) < 2:
-        return ""
-    return "vocabularies differ, and perplexities are on one scale only within a vocabulary"
+def mixed_scales(task_type: TaskType, rows: Sequence[Row]) -> str:
+    """Return what to know of rows whose scores are on different scales; "" if all are on one."""
+    return "" if len({row.scale for row in rows} - {""}) < 2 else task_type.scale_note
 
 
-def _guess(rows: Sequence[Row]) -> str:
-    """The headline of a task that names none: one that no other kind of task has, nor names lightly."""
-    known = {name for row in rows for name in row.stats}
-    return next((name for name in ("perplexity", "pearson", "f1") if name in known), "accuracy")
+def _type_of(task: Mapping[str, Any], rows: Sequence[Row]) -> TaskType:
+    """Return the type of a task in records; old records do not name it, and its plugin may be missing."""
+    from harness.catalog import installed_type
+
+    if (found := installed_type(task.get("type"))) is not None:
+        return found
+    if task.get("type"):
+        return TaskType()
+    return of_metrics({name for row in rows for name in row.stats})
 
 
 def _row(records: list[Record], label: Callable[[str, Any], str]) -> Row:
@@ -144,7 +154,7 @@ def _row(records: list[Record], label: Callable[[str, Any], str]) -> Row:
         labels={part: label(part, parts[part]) if parts[part] else "" for part in PARTS},
         seeds=tuple(seed for seed, _, _ in ok),
         cells=tuple(cell for _, cell, _ in ok),
-        hidden=next((str(found) for _, _, found in ok if found), ""),
+        scale=next((str(found) for _, _, found in ok if found), ""),
         stats={name: _stat(values) for name, values in numbers.items()},
         problems=tuple((status, reason, tuple(seeds)) for (status, reason), seeds in problems.items()),
     )
@@ -183,11 +193,10 @@ def _stat(values: Sequence[float]) -> Stat:
 Reference = tuple[str, str]  # a part, and which component it is
 
 
-def references(rows: Sequence[Row], headline: str) -> dict[Reference, Row]:
+def references(rows: Sequence[Row], headline: str, sign: int) -> dict[Reference, Row]:
     """What distilled rows are held against: the best row of each teacher, and of each student on its own."""
-    sign = 1 if headline in LOWER_IS_BETTER else -1
     found: dict[Reference, Row] = {}
-    for row in sorted(rows, key=lambda row: sign * row.stats[headline].mean if headline in row.stats else 0):
+    for row in sorted(rows, key=lambda row: -sign * row.stats[headline].mean if headline in row.stats else 0):
         part = {"teacher": "teacher", "baseline": "student"}.get(row.role)
         augmented = row.labels["augmenter"] and row.parts["augmenter"]["name"] != "none"  # type: ignore[index]
         if part and headline in row.stats and not augmented:
@@ -207,11 +216,11 @@ def own_baseline(row: Row, best: Mapping[Reference, Row]) -> Row | None:
     return best.get(reference(row, "student", "teacher")) or best.get(reference(row, "student"))
 
 
-def _compared(row: Row, best: Mapping[Reference, Row], headline: str) -> Row:
+def _compared(row: Row, best: Mapping[Reference, Row], headline: str, lower: bool) -> Row:
     """A distilled row with its gain over its baseline, and the teacher's share where none was recorded."""
     if row.role != "distilled" or headline not in row.stats:
         return row
-    score, lower = row.stats[headline], headline in LOWER_IS_BETTER
+    score = row.stats[headline]
     teacher, baseline = (
         one.stats[headline].mean if one else math.nan
         for one in (best.get(reference(row, "teacher")), own_baseline(row, best))

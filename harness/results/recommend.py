@@ -27,7 +27,6 @@ from harness.results.compare import Pair, Results, differences, lower_is_better,
 from harness.results.intervals import SIGNIFICANT, attach
 from harness.results.ranking import SOURCES, Row, Table, mixed_scales
 from harness.runtime.forms import FORMS
-from harness.task_types.metrics import LOWER_IS_BETTER
 from harness.wording import choices, nearest, quantity
 
 if TYPE_CHECKING:
@@ -113,16 +112,16 @@ def _advice(table: Table, results: Results, limits: Limits, tolerance: float) ->
     rows = [row for row in table.rows if table.headline in row.stats]
     chooser = f"validation_{table.headline}"
     split = "validation" if all(chooser in row.stats for row in rows) else "test"
-    notes = list(filter(None, [mixed_scales(rows)]))
+    notes = list(filter(None, [mixed_scales(table.task_type, rows)]))
     if split == "test":
         notes.append(
             "records hold no validation scores: the test scores chose, and are too good for what was chosen"
         )
     prefix = "validation_" if split == "validation" else ""
-    sign = -1 if table.headline in LOWER_IS_BETTER else 1
+    sign = -1 if table.lower_is_better() else 1
     found, misses = [], dict[str, int]()
     for row in rows:
-        form, broken = _kept(row, limits, prefix)
+        form, broken = _kept(table, row, limits, prefix)
         for limit in broken:
             misses[limit] = misses.get(limit, 0) + 1
         if not broken and form is not None:
@@ -150,7 +149,7 @@ def _advice(table: Table, results: Results, limits: Limits, tolerance: float) ->
             notes.append("no test: neither predictions of both rows nor more than one seed")
     for metric, bound in limits.scores.items():
         stat = chosen.row.stats.get(metric)
-        if split == "validation" and stat and _breaks(metric, stat.mean, bound):
+        if split == "validation" and stat and _breaks(table, metric, stat.mean, bound):
             notes.append(
                 f"on test its {metric} is {stat.mean:.4g}, outside the limit that it keeps on validation"
             )
@@ -159,11 +158,11 @@ def _advice(table: Table, results: Results, limits: Limits, tolerance: float) ->
     )
 
 
-def _breaks(metric: str, value: float, limit: float) -> bool:
-    return value > limit if lower_is_better(metric) else value < limit
+def _breaks(table: Table, metric: str, value: float, limit: float) -> bool:
+    return value > limit if lower_is_better(table, metric) else value < limit
 
 
-def _kept(row: Row, limits: Limits, prefix: str) -> tuple[Form | None, list[str]]:
+def _kept(table: Table, row: Row, limits: Limits, prefix: str) -> tuple[Form | None, list[str]]:
     """The fastest form of a row within the limits, and the limits that rule it out."""
     broken = []
 
@@ -179,7 +178,7 @@ def _kept(row: Row, limits: Limits, prefix: str) -> tuple[Form | None, list[str]
             broken.append(told)
     for metric, bound in limits.scores.items():
         value = mean(prefix + metric) if prefix + metric in row.stats else mean(metric)
-        if value is None or _breaks(metric, value, bound):
+        if value is None or _breaks(table, metric, value, bound):
             broken.append(metric)
     forms = forms_of(row, limits.backend, limits.device)
     fast = [f for f in forms if limits.p50_ms is None or (f.p50_ms or math.inf) <= limits.p50_ms]
@@ -197,7 +196,7 @@ def _equal(table: Table, results: Results, found: Sequence[Candidate], tolerance
     from harness.results.statistics import holm
 
     best, *others = found
-    if table.headline in LOWER_IS_BETTER:  # of no fixed range: a share of the best
+    if table.lower_is_better():  # of no fixed range: a share of the best
         tolerance *= abs(best.score)
     near = [candidate for candidate in others if best.score - candidate.score <= tolerance + 1e-9]
     pairs = [Pair(table, best.row, candidate.row, table.headline) for candidate in near]

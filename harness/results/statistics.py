@@ -19,17 +19,14 @@ seed each are compared in accuracy by McNemar's exact test (McNemar, 1947), all 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
 from harness.api import HarnessError
-from harness.results.predictions import Prediction
-from harness.task_types.perplexity import OF_GUESSES, Guesses
-from harness.task_types.resampled import ACCURACIES, OF_CLASSES, OF_NUMBERS, Cells
-from harness.task_types.spans import OF_SPANS, Spans, spans_of
+from harness.task_types.base import Metric, Prediction, Scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,8 +36,6 @@ _RESAMPLES = 1000
 _FEWEST = 200  # resamples of a test set so large that a thousand would take long
 _WORK = 100_000_000  # examples × resamples that are worth the time
 _CHUNK = 10_000_000  # of them held at a time
-
-Scores = Callable[[Any, "NDArray[np.float32]"], "NDArray[np.float64]"]  # of Cells, Spans or Guesses
 
 
 class Difference(NamedTuple):
@@ -74,6 +69,8 @@ class Estimates:
     """One metric of R rows on the same examples."""
 
     metric: str
+    reads: Metric  # how the metric is read
+    exact: bool  # it is the share of texts that are right
     values: NDArray[np.float64]  # (R,), means over seeds
     draws: NDArray[np.float64]  # (R, B), the same on each resample of the examples
     spread: NDArray[np.float64]  # (R,), the variance of the mean that the seeds add: s²/S, 0 for one seed
@@ -86,12 +83,11 @@ class Estimates:
         """The 95 % interval of a row's mean."""
         from scipy.special import stdtrit
 
-        if self.metric in ACCURACIES and self.values[row] in (0.0, 1.0):
+        if self.exact and self.values[row] in (0.0, 1.0):
             return self._of_all(bool(self.values[row]))
         t = float(stdtrit(max(1, self.seeds[row] - 1), (1 + LEVEL) / 2))
         lower, upper = self._around(self.values[row], self.draws[row], t * self.spread[row] ** 0.5)
-        low, high = _RANGES.get(self.metric, (0.0, 1.0))
-        return max(low, lower), min(high, upper)
+        return max(self.reads.low, lower), min(self.reads.high, upper)
 
     def _of_all(self, right: bool) -> tuple[float, float]:
         """Where all or no examples are right, of which resamples say nothing (Clopper & Pearson, 1934)."""
@@ -187,12 +183,10 @@ def estimate(metric: str, rows: Sequence[Sequence[Prediction]], resamples: int |
         raise HarnessError(f"'{metric}' cannot be had from predictions; these can: {', '.join(known)}")
     cells = [one for row in rows for one in row]
     for one in cells:
-        same = one.gold is first.gold or np.array_equal(
-            one.gold, first.gold, equal_nan=one.numeric and first.numeric
-        )
-        if not same or (one.lengths, one.hidden) != (first.lengths, first.hidden):
+        same = one.gold is first.gold or np.array_equal(one.gold, first.gold, equal_nan=True)
+        if not same or (one.lengths, one.scale) != (first.lengths, first.scale):
             raise ValueError("predictions for other examples cannot be compared")
-    stacked, count = _stacked(cells)
+    stacked, count = first.task_type.stack(cells)
     if not count:
         raise HarnessError("no example with a gold label to compare on")
     resamples = resamples or max(_FEWEST, min(_RESAMPLES, _WORK // count))
@@ -206,11 +200,11 @@ def estimate(metric: str, rows: Sequence[Sequence[Prediction]], resamples: int |
     ends = np.cumsum([len(row) for row in rows])
     means = np.stack([part.mean(axis=0) for part in np.split(table, ends[:-1])])  # (R, 1 + B)
     own = np.split(table[:, 0], ends[:-1])
-    # Words of one text are not independent, as McNemar's test would have it.
-    hits = stacked.predicted == stacked.gold if isinstance(stacked, Cells) else None
-    single = metric in ACCURACIES
+    hits = first.task_type.hits(metric, stacked)
     return Estimates(
         metric=metric,
+        reads=first.task_type.metric(metric),
+        exact=hits is not None,
         values=means[:, 0],
         draws=means[:, 1:],
         spread=np.array([part.var(ddof=1) / len(part) if len(part) > 1 else 0.0 for part in own]),
@@ -218,26 +212,10 @@ def estimate(metric: str, rows: Sequence[Sequence[Prediction]], resamples: int |
         scores=tuple(own),
         examples=count,
         right=tuple(
-            hits[end - 1] if hits is not None and single and len(part) == 1 else None
+            hits[end - 1] if hits is not None and len(part) == 1 else None
             for end, part in zip(ends, own, strict=True)
         ),
     )
-
-
-def _stacked(cells: Sequence[Prediction]) -> tuple[Cells | Spans | Guesses, int]:
-    """What models answered to the examples that have a gold label, and how many these are."""
-    first = cells[0]
-    predicted = np.stack([one.predicted for one in cells])
-    if first.lengths:
-        before = np.concatenate([[0], np.cumsum(first.lengths)])
-        return spans_of(list(predicted), first.gold, before, first.classes), len(first.lengths)
-    if first.hidden:
-        has = first.gold > 0  # a text may be too short to hide a token of it
-        nll = np.stack([one.nll for one in cells if one.nll is not None]).astype(np.float64)
-        right, tokens = (part.astype(np.float64) for part in (predicted, first.gold))
-        return Guesses(right[:, has], nll[:, has], tokens[has]), int(has.sum())
-    has_gold = np.isfinite(first.gold) if first.numeric else first.gold >= 0
-    return Cells(predicted[:, has_gold], first.gold[has_gold], first.positive), int(has_gold.sum())
 
 
 def _resampled(generator: np.random.Generator, count: int, draws: int) -> NDArray[np.float32]:
@@ -308,19 +286,6 @@ def holm_pairs(p: NDArray[np.float64]) -> NDArray[np.float64]:
 # -- metrics on resamples ------------------------------------------------------------------------------------
 
 
-def metrics_of(one: Prediction) -> dict[str, Scores]:
-    """What can be told from such predictions, by the metric's name."""
-    if one.numeric:
-        return OF_NUMBERS
-    if one.lengths:
-        return dict(OF_SPANS)
-    if one.hidden:
-        return dict(OF_GUESSES)
-    return OF_CLASSES if one.positive >= 0 else {k: v for k, v in OF_CLASSES.items() if k != "f1"}
-
-
-_RANGES = {
-    **dict.fromkeys(("pearson", "spearman", "matthews"), (-1.0, 1.0)),
-    **dict.fromkeys(("mse", "mae", "nll"), (0.0, np.inf)),
-    "perplexity": (1.0, np.inf),
-}
+def metrics_of(one: Prediction) -> Mapping[str, Scores]:
+    """Return the metrics that can be computed from such predictions, by name."""
+    return one.task_type.on_resamples(one)

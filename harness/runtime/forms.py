@@ -18,9 +18,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from harness.api import HarnessError, Masked, Model, Parameters, Unsupported
-from harness.featurise.featuriser import FILE, Featuriser, MaskedSubwords
-from harness.featurise.tokens import MaskedTokens, Tokens, batches_by_length, ids_at_once
+from harness.featurise.featuriser import FILE, Featuriser, run_all
+from harness.featurise.tokens import Tokens, ids_at_once
+from harness.parameters import frozen
 from harness.runtime.chain import Chain
+from harness.task_types.base import TaskType
+from harness.task_types.former import of_export
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,63 +36,75 @@ _LOOKED_UP = 16_384  # ids whose rows of a table are taken at once
 _HIDDEN_BUDGET = 4_096  # ids at once, where each seventh comes to as many numbers as there are tokens
 
 
-_NO_TAGGER = "this model labels texts, and not their words"
-_NO_LANGUAGE = "this model labels texts, and tells no hidden tokens"
-
-
 class Exported(Model):
     """A form of an exported model.
 
-    Of one that tags words, texts are words with one space between any two; a row of logits is a word's, and
-    words behind the longest text that it reads have zeros. Of a language model a row is that of a MASK.
+    Its task type says what a row of logits belongs to: a text, a word, or a MASK. Words behind the longest text
+    that is read have logits of zeros.
     """
 
     form: ClassVar[str]
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, task_type: TaskType | None = None) -> None:
         self.featuriser = _featuriser(folder)
         self.classes: list[str] = json.loads((folder / LABELS).read_text(encoding="utf-8"))
-        self.of_words = self.featuriser.of_words
-        self.of_masks = isinstance(self.featuriser, MaskedSubwords)
+        self.task_type = task_type or _task_type(folder, self.featuriser, self.classes)
+        self._short: Callable[[str], Any] | None = None
 
     @abstractmethod
     def single(self, ids: list[int]) -> NDArray[np.float32]:
-        """What one text's ids come to: logits (C,), or for each word or MASK that is read (W, C)."""
-
-    def label(self, text: str) -> str:
-        """The class of one text: the short way, which latency is measured on."""
-        if self.of_words or self.of_masks:
-            raise Unsupported(f"this model {'tags words' if self.of_words else 'tells hidden tokens'}")
-        return self.classes[self.single(self.featuriser.encode((text,))[0]).argmax()]
-
-    def tags(self, text: str) -> list[str]:
-        """The tag of each word of one text: the short way, too."""
-        raise Unsupported(_NO_TAGGER)
-
-    def tokens(self, text: str) -> list[str]:
-        """The likeliest token for each MASK of one text that is read: the short way, too."""
-        raise Unsupported(_NO_LANGUAGE)
-
-    def tagged(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """What is decided for each word (T,), and the words' logits (T, C): both at the cost of one."""
-        raise Unsupported(_NO_TAGGER)
+        """Return the outputs for one text's ids: logits (C,), or (R, C) for each word or MASK that is read."""
 
     @property
     def short(self) -> Callable[[str], Any]:
-        """The short way of this model."""
-        return self.tags if self.of_words else self.tokens if self.of_masks else self.label
+        """The quickest function from one text to its answer; latency is measured on it."""
+        if self._short is None:
+            self._short = self.task_type.short(self)
+        return self._short
 
-    def decided(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        """The number of the class of each text (N,), or each word of all texts; or the token of each MASK."""
-        return self.predict(texts).argmax(axis=1)  # type: ignore[no-any-return]
+    def answer(self, text: str) -> Any:
+        """Return the answer to one text, in the form that the task type has."""
+        return self.short(text)
+
+    def label(self, text: str) -> str:
+        """Return the class of one text."""
+        return self._called("label", text)  # type: ignore[no-any-return]
+
+    def tags(self, text: str) -> list[str]:
+        """Return the tag of each word of one text."""
+        return self._called("tags", text)  # type: ignore[no-any-return]
+
+    def tokens(self, text: str) -> list[str]:
+        """Return the most probable token for each MASK of one text that is read."""
+        return self._called("tokens", text)  # type: ignore[no-any-return]
+
+    def _called(self, method: str, text: str) -> Any:
+        if method != self.task_type.call:
+            raise Unsupported(
+                f"this model is for {self.task_type.name} and has no {method}: call {self.task_type.call}(text)"
+            )
+        return self.short(text)
+
+    def best(self, logits: NDArray[np.float32], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the class of each row (R,); `counts` has the number of rows of each text."""
+        return logits.argmax(axis=1)  # type: ignore[no-any-return]
+
+    def decided(self, texts: Sequence[str]) -> NDArray[Any]:
+        """Return what is decided for texts: the number of the class for each row, or as the type decides."""
+        return self.task_type.decide(self, texts, self.predict(texts))
+
+    def answered(self, texts: Sequence[str]) -> tuple[NDArray[Any], NDArray[np.float32]]:
+        """Return what is decided for texts, and the logits."""
+        logits = self.predict(texts)
+        return self.task_type.decide(self, texts, logits), logits
 
     def save(self, folder: Path) -> None:
-        """Not needed: an exported model is its folder."""
-        raise Unsupported("an exported model is saved as it is: copy its folder")
+        """Raise Unsupported: an exported model is its folder."""
+        raise Unsupported("cannot save an exported model: copy its folder")
 
     def parameters(self) -> Parameters:
-        """Not known: a graph holds constants of its own, and may hold weights in another form."""
-        raise Unsupported("parameters are counted before the export")
+        """Raise Unsupported: a graph has constants of its own, and may have weights in another form."""
+        raise Unsupported("cannot count the parameters of an exported model: count them before the export")
 
 
 class OnnxModel(Exported):
@@ -98,10 +113,12 @@ class OnnxModel(Exported):
     form = "onnx"
     file = GRAPH
 
-    def __init__(self, folder: Path, threads: int = 1, device: str = "cpu") -> None:
+    def __init__(
+        self, folder: Path, threads: int = 1, device: str = "cpu", task_type: TaskType | None = None
+    ) -> None:
         import onnxruntime
 
-        super().__init__(folder)
+        super().__init__(folder, task_type)
         self.chain = Chain.read(folder)
         self._at_once = ids_at_once(device)
         options = onnxruntime.SessionOptions()
@@ -119,102 +136,72 @@ class OnnxModel(Exported):
             raise Unsupported("ONNX Runtime has CUDA, but cannot use it here")
 
     def single(self, ids: list[int]) -> NDArray[np.float32]:
-        """See :class:`Exported`; of a chain, its words' scores."""
-        given = np.array([ids], dtype=np.int64)
-        if isinstance(self.featuriser, MaskedSubwords):
-            return self.told(given + self.featuriser.size * (given == self.featuriser.mask))
-        found = self.session.run(_LOGITS, {"ids": given})[0][0]
-        if self.of_words:
-            found = found[np.array(ids) >= self.featuriser.size]
-        return found  # type: ignore[no-any-return]
+        """See :class:`Exported`; with a chain, the scores of its words."""
+        return self.featuriser.rows_of(ids, self.marked_logits(self.featuriser.given(ids)))
 
     def predict(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """See :class:`harness.api.Model`."""
-        if len(texts) == 1 and not self.of_words and not self.of_masks:  # no sorting, no copies
+        if len(texts) == 1 and not self.featuriser.marks:  # no sorting, no copies
             return self.single(self.featuriser.encode(texts)[0])[None]
-        if isinstance(self.featuriser, MaskedSubwords):
-            counts = np.array([self.featuriser.masks(text) for text in texts], dtype=np.int64)
-            return self._masked(texts).at_masks(counts, self.told, self._at_once)
-        return self._logits(*self._scores(texts))
+        if self.chain is not None:
+            return self._marginals(*self._scores(texts))
+        width = len(self.classes)
+        return self.featuriser.predict(texts, self.marked_logits, width, self._at_once)
 
-    def tags(self, text: str) -> list[str]:
-        """See :class:`Exported`."""
-        if not self.of_words:
-            return super().tags(text)
-        found = self.single(self.featuriser.encode((text,))[0])
-        best = found.argmax(axis=1) if self.chain is None else self.chain.best(found, np.array([len(found)]))
-        names = [self.classes[number] for number in best]
-        return names + self.classes[:1] * (text.count(" ") + 1 - len(names))
-
-    def tokens(self, text: str) -> list[str]:
-        """See :class:`Exported`."""
-        if not isinstance(self.featuriser, MaskedSubwords):
-            return super().tokens(text)
-        best = self.single(self.featuriser.encode((text,))[0]).argmax(axis=1)
-        return [self.featuriser.tokenizer.id_to_token(number) or "" for number in best.tolist()]
-
-    def told(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Of a language model: marked ids (B, L), raised by the vocabulary's size V, to logits (R, V)."""
+    def marked_logits(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the graph's outputs for ids (B, L); for a language model, marked ones, logits (R, V)."""
         return self.session.run(_LOGITS, {"ids": ids})[0]  # type: ignore[no-any-return]
 
     def masked(self, texts: Sequence[str]) -> Masked:
         """See :class:`harness.api.Model`."""
-        return self._masked(texts).at_hidden(self._judged, min(self._at_once, _HIDDEN_BUDGET))
+        return self.featuriser.tokens(texts).at_hidden(self._judged, min(self._at_once, _HIDDEN_BUDGET))
 
     def _judged(
         self, ids: NDArray[np.int64], gold: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The likeliest ids (R,), and the log-likelihoods (R,) of the gold ones."""
-        logits = self.told(ids)
+        logits = self.marked_logits(ids)
         largest = logits.max(axis=1)
         likelihood = logits[np.arange(len(logits)), gold] - largest
         likelihood -= np.log(np.exp(logits - largest[:, None]).sum(axis=1))
         return logits.argmax(1), likelihood
 
-    def _masked(self, texts: Sequence[str]) -> MaskedTokens:
-        tokens = self.featuriser.tokens(texts)
-        if not isinstance(tokens, MaskedTokens):
-            raise Unsupported(_NO_LANGUAGE)
-        return tokens
+    def best(self, logits: NDArray[np.float32], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """See :class:`Exported`; with a chain, each text's best sequence."""
+        return super().best(logits, counts) if self.chain is None else self.chain.best(logits, counts)
 
     def decide(self, texts: Sequence[str], logits: NDArray[np.float32]) -> NDArray[np.int64]:
         """See :class:`harness.api.Model`."""
-        return super().decide(texts, logits) if self.chain is None else self.decided(texts)
+        return super().decide(texts, logits) if self.chain is None else self._best(*self._scores(texts))
 
-    def decided(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        """See :class:`Exported`."""
+    def decided(self, texts: Sequence[str]) -> NDArray[Any]:
+        """See :class:`Exported`; with a chain, without the probabilities of tags."""
         return super().decided(texts) if self.chain is None else self._best(*self._scores(texts))
 
-    def tagged(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def answered(self, texts: Sequence[str]) -> tuple[NDArray[Any], NDArray[np.float32]]:
         """See :class:`Exported`."""
-        if not self.of_words:
-            return super().tagged(texts)
+        if self.chain is None:
+            return super().answered(texts)
         scores, tokens = self._scores(texts)
-        return self._best(scores, tokens), self._logits(scores, tokens)
+        return self._best(scores, tokens), self._marginals(scores, tokens)
 
     def _scores(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], Tokens]:
-        """The graph's outputs for texts (N, C) or for their words (T, C), and what the texts were read as."""
+        """Return the graph's outputs for the words of texts (T, C), and what the texts were read as."""
         tokens = self.featuriser.tokens(texts)
-        scores = np.zeros((tokens.outputs, len(self.classes)), dtype=np.float32)
-        for rows in batches_by_length(tokens, self._at_once):
-            ids = tokens.batch(rows)
-            block = self.session.run(_LOGITS, {"ids": ids})[0]
-            picked = tokens.picked(ids)
-            scores[tokens.targets(rows)] = block if picked is None else block[picked]
-        return scores, tokens
+        return run_all(tokens, self.marked_logits, len(self.classes), self._at_once), tokens
 
-    def _logits(self, scores: NDArray[np.float32], tokens: Tokens) -> NDArray[np.float32]:
-        if self.chain is not None:
-            read, counts = _read(tokens)
-            scores = scores.copy()
-            scores[read] = self.chain.log_marginals(scores[read], counts)
-        return scores
+    def _marginals(self, scores: NDArray[np.float32], tokens: Tokens) -> NDArray[np.float32]:
+        assert self.chain is not None
+        read, counts = _read(tokens)
+        found = scores.copy()
+        found[read] = self.chain.log_marginals(scores[read], counts)
+        return found
 
     def _best(self, scores: NDArray[np.float32], tokens: Tokens) -> NDArray[np.int64]:
+        assert self.chain is not None
+        read, counts = _read(tokens)
         best = scores.argmax(axis=1)
-        if self.chain is not None:
-            read, counts = _read(tokens)
-            best[read] = self.chain.best(scores[read], counts)
+        best[read] = self.chain.best(scores[read], counts)
         return best  # type: ignore[no-any-return]
 
 
@@ -244,8 +231,8 @@ class AveragedModel(Exported):
 
     form = "numpy"
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, task_type: TaskType | None = None) -> None:
+        super().__init__(folder, task_type)
         with np.load(folder / AVERAGED, allow_pickle=False) as arrays:
             self._set({name: arrays[name] for name in arrays.files})
 
@@ -316,11 +303,20 @@ def load(folder: Path, form: str = "auto", threads: int = 1) -> Exported:
         raise HarnessError(f"the export in {folder} cannot be read: {why}") from None
 
 
-def open_form(folder: Path, form: str, threads: int = 1, device: str = "cpu") -> Exported:
-    """A form that is there. For a GPU, a graph; Unsupported where ONNX Runtime has no CUDA."""
+def open_form(
+    folder: Path,
+    form: str,
+    threads: int = 1,
+    device: str = "cpu",
+    task_type: TaskType | None = None,
+) -> Exported:
+    """Open a form that is there; `task_type` is that of the manifest if not given.
+
+    On a GPU it is a graph. Raises Unsupported if ONNX Runtime has no CUDA.
+    """
     if form == "numpy":
-        return AveragedModel(folder)
-    return (Int8Model if form == "onnx-int8" else OnnxModel)(folder, threads, device)
+        return AveragedModel(folder, task_type)
+    return (Int8Model if form == "onnx-int8" else OnnxModel)(folder, threads, device, task_type)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -337,14 +333,30 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def _featuriser(folder: Path) -> Featuriser:
-    """What turns texts into ids. That of a plugin is found in the module that the export names."""
+    """Return what turns texts into ids. A plugin's is found in the module that the export names."""
     kind = json.loads((folder / FILE).read_text(encoding="utf-8")).get("type")
     if kind not in Featuriser._known and (folder / MANIFEST).is_file():
-        module = str(read_manifest(folder).get("featuriser", ""))
-        if module.partition(".")[0] not in _plugins():  # a file must not choose what code is run
-            raise HarnessError(f"the export in {folder} needs the plugin that has '{kind}': {module}")
-        import_module(module)
+        _import(folder, str(read_manifest(folder).get("featuriser", "")), str(kind))
     return Featuriser.load(folder)
+
+
+def _task_type(folder: Path, featuriser: Featuriser, classes: Sequence[str]) -> TaskType:
+    """Return the task type that the manifest names, with what was chosen for this model."""
+    named = read_manifest(folder).get("task_type") if (folder / MANIFEST).is_file() else None
+    if named is None:  # an export of an earlier version
+        return of_export(featuriser, classes)
+    name = str(named["name"])
+    if name not in TaskType.known:
+        _import(folder, str(named.get("module", "")), name)
+    options = {key: frozen(value) for key, value in named.get("options", {}).items()}
+    return TaskType.known[name](**options)
+
+
+def _import(folder: Path, module: str, name: str) -> None:
+    """Import a plugin's module; a file must not choose what other code is run."""
+    if module.partition(".")[0] not in _plugins():
+        raise HarnessError(f"the export in {folder} needs the plugin that has '{name}': {module}")
+    import_module(module)
 
 
 def _plugins() -> set[str]:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from harness.api import HarnessError
-from harness.runtime import answers as answering
 from harness.values import whole
 
 if TYPE_CHECKING:
     from harness.runtime.forms import Exported
+    from harness.task_types.base import TaskType
 
 BATCH = 256  # lines that are answered together, where they come so fast
 _BLOCK = 1 << 16
@@ -37,30 +37,35 @@ def batches(stream: BinaryIO) -> Iterator[list[bytes]]:
         yield [b"".join(parts)]
 
 
-def text_of(line: bytes, column: str | None, of_words: bool = False) -> str:
-    """A line's text: all of it, or a column of the JSON object that it is; BadLine where it has none.
+def text_of(line: bytes, column: str | None, task_type: TaskType) -> str:
+    """Return the text of a line: all of it, or a column of the JSON object that it is.
 
-    Of words it is those between white space, or a column's list of them, with one space between any two.
+    Raises BadLine if there is none.
     """
     if column is None:
-        text = line.decode("utf-8", "replace").removesuffix("\r")
-        return " ".join(text.split()) if of_words else text
+        text = task_type.input_of(line.decode("utf-8", "replace").removesuffix("\r"))
+        assert text is not None
+        return text
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):
-        raise BadLine("it is no JSON") from None
+        raise BadLine("expected a JSON object, got something that is not JSON") from None
     if not isinstance(found, dict):
-        raise BadLine(f"it is no JSON object but {_kind(found)}")
+        raise BadLine(f"expected a JSON object, got {_kind(found)}")
     if column not in found:
-        raise BadLine(f"it has no '{column}', but {', '.join(map(repr, found)) or 'nothing'}")
+        names = ", ".join(map(repr, found)) or "nothing"
+        raise BadLine(f"expected a column '{column}', got an object with {names}")
     value = found[column]
-    if of_words and isinstance(value, list) and all(isinstance(word, str) for word in value):
-        return " ".join("_".join(whole(word).split()) or "_" for word in value)  # as the data step does
-    if not isinstance(value, str):
-        wanted = "text, nor a list of words," if of_words else "text"
-        raise BadLine(f"its '{column}' is not {wanted} but {_kind(value)}")
-    text = whole(value)
-    return " ".join(text.split()) if of_words else text
+    value = (
+        [whole(item) if isinstance(item, str) else item for item in value]
+        if isinstance(value, list)
+        else value
+    )
+    text = task_type.input_of(whole(value) if isinstance(value, str) else value)
+    if text is None:
+        wanted = "text or a list of words" if task_type.reads_words else "text"
+        raise BadLine(f"expected {wanted} in '{column}', got {_kind(value)}")
+    return text
 
 
 def _kind(value: Any) -> str:
@@ -71,7 +76,7 @@ def _kind(value: Any) -> str:
 def answers(
     model: Exported, stream: BinaryIO, column: str | None = None, top: int | None = None
 ) -> Iterator[dict[str, Any]]:
-    """One answer for each line, in order: what :mod:`harness.runtime.answers` has to say of its text.
+    """Yield one answer for each line, in order, as JSON values.
 
     A line without a text has an `error` in place, and blank ones between JSON objects have none.
     """
@@ -84,9 +89,9 @@ def answers(
             if column is not None and not line.strip():
                 continue  # as JSON lines may have at their end
             try:
-                texts.append(text_of(line, column, model.of_words))
+                texts.append(text_of(line, column, model.task_type))
                 found.append({})
             except BadLine as error:
                 found.append({"error": f"line {number}: {error}"})
-        told = iter(answering.told(model, texts, top))
+        told = iter(model.task_type.answers(model, texts, top) if texts else ())
         yield from (answer or next(told) for answer in found)

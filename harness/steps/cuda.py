@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.api import Model, Parameters, Unsupported
-from harness.featurise.featuriser import MaskedSubwords
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,8 +56,8 @@ class GraphedModel(Model):
         """
         if type(model).decide is not Model.decide:
             raise Unsupported("no CUDA graph: what it decides on is not in its outputs alone")
-        if isinstance(model.featuriser, MaskedSubwords):
-            raise Unsupported("no CUDA graph: which tokens are to be told is no matter of shapes")
+        if model.featuriser.marks == "masks":
+            raise Unsupported("CUDA graphs need outputs whose shape follows from that of the ids")
         self.featuriser = model.featuriser
         self._module = model.module
         self._device = model.context.device
@@ -87,7 +86,7 @@ class GraphedModel(Model):
             given.copy_(torch.from_numpy(ids))
             graph.replay()
             block = logits.float().cpu().numpy()
-            if self.featuriser.of_words:  # words that are not read have zeros
+            if self.featuriser.marks:  # words that are not read have zeros
                 read = block[ids >= self.featuriser.size]
                 block = np.zeros((text.count(" ") + 1, block.shape[2]), dtype=np.float32)
                 block[: len(read)] = read

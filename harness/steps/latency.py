@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.api import MASK, Examples, Model, Unsupported
+from harness.api import Examples, Model, Unsupported
 from harness.devices import Slot, cpu_count
 from harness.runtime.forms import FORMS, Exported, open_form
 from harness.steps import clock, cuda, data
@@ -39,7 +39,7 @@ def run(job: Job) -> dict[str, Any]:
     apart what tokenising one takes of it; all at once, texts a second.
     """
     load = os.getloadavg()[0]
-    queries = _queries(data.load(job.need("data"), "test"))
+    queries = _queries(data.load(job.need("data"), "test", job.task_type))
     measured: list[dict[str, Any]] = []
     model = replace(job, slot=Slot("cpu", job.threads)).model()
     tokenising = _tokenising(model, queries)
@@ -59,17 +59,9 @@ def run(job: Job) -> dict[str, Any]:
 
 
 def _queries(examples: Examples) -> list[str]:
-    """Some of the texts; those of a language model with their middle word hidden, if they have a word."""
+    """Return some of the texts, in the form in which a model is asked."""
     chosen = np.random.default_rng(0).permutation(len(examples))[:QUERIES]
-    texts = [examples.texts[int(row)] for row in chosen]
-    if examples.classes:
-        return texts
-    hidden = []
-    for words in map(str.split, texts):
-        if words:
-            words[len(words) // 2] = MASK
-            hidden.append(" ".join(words))
-    return hidden
+    return examples.task_type.queries([examples.texts[int(row)] for row in chosen])
 
 
 def _on_gpu(job: Job, queries: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -114,9 +106,9 @@ def _measure(model: Model, queries: Sequence[str], job: Job) -> Iterator[dict[st
     finish = _waiting(job.device)
 
     def decided(texts: Sequence[str]) -> Any:
-        return (
-            model.decided(texts) if isinstance(model, Exported) else model.decide(texts, model.predict(texts))
-        )
+        if isinstance(model, Exported):
+            return model.decided(texts)
+        return job.task_type.decide(model, texts, model.predict(texts))
 
     first = about["device"] != "cpu" or job.threads == 1
     ask = model.short if isinstance(model, Exported) else lambda text: decided([text])

@@ -18,14 +18,14 @@ def run(job: Job) -> dict[str, Any]:
     loss: Loss = job.component("loss")
     source = job.need("data")
     if job.has("transfer"):
-        examples = transfer.load(job.need("transfer"), tuple(source.result["classes"]))
+        examples = transfer.load(job.need("transfer"), tuple(source.result["classes"]), job.task_type)
     else:
-        examples = data.load(source, "train")
+        examples = data.load(source, "train", job.task_type)
     if job.has("targets"):
         examples = replace(examples, logits=targets.load(job.need("targets"), "logits"))
     if job.has("hidden"):
         examples = replace(examples, hidden=targets.load(job.need("hidden"), "hidden"))
-    model = student.fit(examples, data.load(source, "validation"), loss, job)
+    model = student.fit(examples, data.load(source, "validation", job.task_type), loss, job)
     (folder := job.folder / "model").mkdir()
     model.save(folder)
     return {"parameters": asdict(model.parameters()), "examples": len(examples)}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.api import HarnessError, words_before
+from harness.api import HarnessError
 from harness.steps import transfer
 from harness.steps.cost import seconds_of
 
@@ -29,24 +29,22 @@ def run(job: Job) -> dict[str, Any]:
     output: str = job.step.settings["output"]
     if parts := job.all("part"):
         return _joined(job, parts, output)
-    examples = transfer.load(job.need("transfer"), ())
-    texts = examples.texts
+    texts = transfer.texts_of(job.need("transfer"))
     part, of = job.step.settings.get("part", 0), job.step.settings.get("parts", 1)
     start, end = len(texts) * part // of, len(texts) * (part + 1) // of
     model = job.model()
     ask = model.hidden if output == "hidden" else model.predict
     table: NDArray[Any] | None = None
     confidence = 0.0
-    # A row of outputs for each text; of tagging, for each word of each text.
-    rows = words_before(texts[start:end]) if examples.of_words else np.arange(end - start + 1)
+    rows = job.task_type.rows_before(texts[start:end])
     for at in range(start, end, _CHUNK):
         chunk = texts[at : min(at + _CHUNK, end)]
         first, last = int(rows[at - start]), int(rows[at - start + len(chunk)])
         block = ask(chunk)
         if block.ndim != 2 or len(block) != last - first:
             raise HarnessError(
-                f"teacher '{job.learner.name}' gave an array of shape {block.shape} for {len(chunk)} texts"
-                + (f" of {last - first} words" if examples.of_words else "")
+                f"teacher '{job.learner.name}' returned an array of shape {block.shape} for "
+                f"{len(chunk)} texts; expected {last - first} rows"
             )
         with np.errstate(over="ignore"):  # which is told below
             kept = block.astype(_KEPT[output], copy=False)
@@ -57,8 +55,7 @@ def run(job: Job) -> dict[str, Any]:
             table = _create(job, output, (int(rows[-1]), block.shape[1]))
         table[first:last] = kept
         if output == "logits":
-            shifted = np.exp(block - block.max(axis=1, keepdims=True))
-            confidence += float((shifted.max(axis=1) / shifted.sum(axis=1)).sum())
+            confidence += float(job.task_type.confidence(block).sum())
         job.progress(at - start + len(chunk), end - start)
     if table is not None:  # else there are fewer texts than parts
         table.flush()  # type: ignore[attr-defined]

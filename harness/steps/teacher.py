@@ -17,15 +17,15 @@ def run(job: Job) -> dict[str, Any]:
     """Result: `parameters` and the number of training `examples`; the model is in the folder `model`."""
     teacher: Teacher = job.component("teacher")
     source = job.need("data")
-    train = data.load(source, "train")
+    train = data.load(source, "train", job.task_type)
     if members := job.all("member"):
         models = [
             member.load(artefact.folder / "model", job)
             for member, artefact in zip(teacher.members, members, strict=True)
         ]
-        model = teacher.join(models)
+        model = teacher.joined(models, job.task_type)
     else:
-        model = teacher.fit(train, data.load(source, "validation"), job)
+        model = teacher.fit(train, data.load(source, "validation", job.task_type), job)
     (folder := job.folder / "model").mkdir()
     model.save(folder)
     result: dict[str, Any] = {"parameters": asdict(model.parameters()), "examples": len(train)}

@@ -9,18 +9,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 
-from harness.api import Augmenter, Examples, HarnessError, words_before
+from harness.api import Augmenter, Examples, HarnessError, TaskType
 from harness.steps import data
 from harness.storage import arrow
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from harness.run.job import Job
     from harness.storage.store import Artefact
 
@@ -34,17 +31,24 @@ def run(job: Job) -> dict[str, Any]:
     """
     augmenter: Augmenter | None = job.step.components.get("augmenter")  # type: ignore[assignment]
     source = job.need("data")
-    train = data.load(source, "train")
-    gold = _gold(train)
+    task_type = job.task_type
+    train = data.load(source, "train", task_type)
+    stored = task_type.stored()
+    gold = task_type.gold(train) if stored is not None else None
     dropped: Counter[str] = Counter()
     pool = source.folder / "unlabelled.arrow"
     unlabelled = arrow.Texts(arrow.read(pool)["text"]) if pool.is_file() else ()
-    held_out = {_fold(text) for split in ("validation", "test") for text in data.load(source, split).texts}
+    others = (data.load(source, split, task_type) for split in ("validation", "test"))
+    held_out = {_fold(text) for examples in others for text in examples.texts}
     seen = {_fold(text) for text in train.texts}
+
+    def row_of(row: int, text: str) -> dict[str, Any]:
+        label = {} if gold is None else {"label": gold(row, text)}
+        return {"text": text, **label, "source": row}
 
     def rows() -> Iterator[dict[str, Any]]:
         for row, text in enumerate(train.texts):
-            yield {"text": text, **gold(row, text), "source": row}
+            yield row_of(row, text)
         if augmenter is None:
             return
         new = augmenter.draw(train, unlabelled, job)
@@ -54,8 +58,7 @@ def run(job: Job) -> dict[str, Any]:
                     f"augmenter '{augmenter.name}' gave a text of row {row}; "
                     f"rows go from 0 to {len(train) - 1}, and -1 is a text of none"
                 )
-            if train.of_words:
-                text = " ".join(text.split())
+            text = task_type.text_of(text)
             folded = _fold(text)
             if not text.strip():
                 dropped["empty"] += 1
@@ -65,61 +68,16 @@ def run(job: Job) -> dict[str, Any]:
                 dropped["stands in the set already"] += 1
             else:
                 seen.add(folded)
-                yield {"text": text, **gold(row, text), "source": row}
+                yield row_of(row, text)
             if made % 10_000 == 0:
                 job.progress(made, max(made, len(train)))
 
-    schema = pa.schema({"text": pa.string(), **gold.columns, "source": pa.int64()})
+    columns = {} if stored is None else {"label": stored}
+    schema = pa.schema({"text": pa.string(), **columns, "source": pa.int64()})
     count = arrow.write(job.folder / "transfer.arrow", schema, rows())
     if augmenter is not None and (leaked := dropped[HELD_OUT]):
         job.warn(f"{augmenter.name}: {leaked} new texts dropped: they stand in validation or test")
     return {"rows": count, "added": count - len(train), "dropped": dict(dropped)}
-
-
-def _gold(train: Examples) -> _Nothing | _Labels | _Tags:
-    """What is known of the gold label of a text."""
-    if train.labels is None:
-        return _Nothing()
-    return _Tags(train) if train.of_words else _Labels(train.labels)
-
-
-class _Nothing:
-    """Texts to model have no labels."""
-
-    columns: ClassVar[dict[str, pa.DataType]] = {}
-
-    def __call__(self, row: int, text: str) -> dict[str, Any]:
-        return {}
-
-
-class _Labels:
-    """The gold label of a text made from a training text: that one's."""
-
-    def __init__(self, labels: NDArray[Any]) -> None:
-        self.labels = labels
-        scores = labels.dtype == np.float32
-        self.columns = {"label": pa.float32() if scores else pa.int32()}
-        self.none = np.nan if scores else -1  # where a text has no gold label
-
-    def __call__(self, row: int, text: str) -> dict[str, Any]:
-        return {"label": self.labels[row] if row >= 0 else self.none}
-
-
-class _Tags:
-    """The gold tags of a text's words: its source's, where it has as many words, and else none."""
-
-    columns: ClassVar[dict[str, pa.DataType]] = {"label": pa.list_(pa.int32())}
-
-    def __init__(self, train: Examples) -> None:
-        assert train.labels is not None
-        self.labels = train.labels
-        self.before = words_before(train.texts)
-
-    def __call__(self, row: int, text: str) -> dict[str, Any]:
-        words = text.count(" ") + 1
-        if row < 0 or words != self.before[row + 1] - self.before[row]:
-            return {"label": [-1] * words}
-        return {"label": self.labels[self.before[row] : self.before[row + 1]].tolist()}
 
 
 def _fold(text: str) -> bytes:
@@ -127,6 +85,11 @@ def _fold(text: str) -> bytes:
     return blake2b(" ".join(text.lower().split()).encode(), digest_size=8).digest()
 
 
-def load(artefact: Artefact, classes: tuple[str, ...]) -> Examples:
-    """A transfer set, memory-mapped, without a teacher's outputs."""
-    return arrow.examples(arrow.read(artefact.folder / "transfer.arrow"), classes)
+def load(artefact: Artefact, classes: tuple[str, ...], task_type: TaskType) -> Examples:
+    """Return a transfer set, memory-mapped, without a teacher's outputs."""
+    return arrow.examples(arrow.read(artefact.folder / "transfer.arrow"), classes, task_type)
+
+
+def texts_of(artefact: Artefact) -> arrow.Texts:
+    """Return the texts of a transfer set, memory-mapped."""
+    return arrow.Texts(arrow.read(artefact.folder / "transfer.arrow")["text"])

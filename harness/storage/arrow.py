@@ -1,22 +1,18 @@
-"""Arrow files: written in chunks, read memory-mapped, so that size costs disk and not memory."""
+"""Write Arrow files in chunks and read them memory-mapped, so that large tables need little memory."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
-import numpy as np
 import pyarrow as pa
 
-from harness.api import Examples
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from harness.task_types.base import Examples, TaskType
 
 _CHUNK = 8192
-_CLEANING = b"cleaning"  # of a table's schema
+_CLEANING = b"cleaning"  # a key in the metadata of a table's schema
 
 
 class Texts(Sequence[str]):
@@ -46,7 +42,7 @@ class Texts(Sequence[str]):
 
 
 def write(path: Path, schema: pa.Schema, rows: Iterable[dict[str, Any]]) -> int:
-    """Write rows as one Arrow IPC file, a chunk at a time; returns how many."""
+    """Write rows as one Arrow IPC file, in chunks; return the number of rows."""
     count = 0
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
         chunk: list[dict[str, Any]] = []
@@ -69,35 +65,25 @@ def write_table(path: Path, table: pa.Table) -> None:
 
 
 def read(path: Path) -> pa.Table:
-    """The table of an Arrow IPC file, memory-mapped."""
-    # A buffer over the mapping: reading from the mapping itself would go through arrow's thread pool.
+    """Return the table of an Arrow IPC file, memory-mapped."""
+    # From a buffer, because reading from the mapping itself would use Arrow's thread pool.
     return pa.ipc.open_file(pa.BufferReader(pa.memory_map(str(path)).read_buffer())).read_all()
 
 
-def labels(column: pa.ChunkedArray) -> NDArray[Any]:
-    """A column of numbers as an array: of classes as int64, of scores as float32; lists end to end."""
-    if pa.types.is_list(column.type):
-        column = pa.chunked_array([chunk.flatten() for chunk in column.chunks], column.type.value_type)
-    wanted = np.float32 if pa.types.is_floating(column.type) else np.int64
-    return np.asarray(column.to_numpy(), dtype=wanted)
-
-
-def examples(table: pa.Table, classes: Iterable[str]) -> Examples:
-    """Of a table with the column ``text`` and, but for language modelling, ``label``."""
-    texts = Texts(table["text"])
-    if "label" not in table.column_names:
-        return Examples(texts, tuple(classes))
-    of_words = pa.types.is_list(table["label"].type)
-    return Examples(texts, tuple(classes), labels(table["label"]), of_words=of_words)
+def examples(table: pa.Table, classes: Iterable[str], task_type: TaskType) -> Examples:
+    """Return the examples of a table with the column ``text`` and, if the type has labels, ``label``."""
+    names = tuple(classes)
+    labels = task_type.labels(table["label"], names) if "label" in table.column_names else None
+    return Examples(Texts(table["text"]), names, labels, task_type=task_type)
 
 
 def cleaned(table: pa.Table, counts: Mapping[str, int]) -> pa.Table:
-    """The table, telling of how many texts each step of cleaning changed or dropped; see :func:`cleaning`."""
+    """Return the table with metadata: how many texts each cleaning step changed or dropped."""
     return table.replace_schema_metadata(
         {**(table.schema.metadata or {}), _CLEANING: json.dumps(dict(counts))}
     )
 
 
 def cleaning(table: pa.Table) -> dict[str, int]:
-    """What :func:`cleaned` had told of a table; empty where nothing was."""
+    """Return the counts that :func:`cleaned` added to a table, or an empty dict."""
     return json.loads((table.schema.metadata or {}).get(_CLEANING, b"{}"))  # type: ignore[no-any-return]

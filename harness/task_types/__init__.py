@@ -1,1 +1,1 @@
-"""Types of task: what their data, scores, exports and tables are."""
+"""Types of task: what their data, training, scores, exports and tables are. A plugin may add one."""

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.featurise.tokens import MaskedTokens, Tokens, batches_by_length, ids_at_once
+from harness.featurise.featuriser import run_all
+from harness.featurise.tokens import Tokens, ids_at_once
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,32 +31,47 @@ def autocast(context: Context) -> AbstractContextManager[Any]:
 def predict(
     module: torch.nn.Module, tokens: Tokens, context: Context, output: str = "logits"
 ) -> NDArray[np.float32]:
-    """Logits (N, C), or hidden states (N, H), in the order of the tokens.
-
-    Of texts whose words are tagged, logits (T, C) for all words of all texts.
-    """
+    """Return logits (R, C), or hidden states (R, H), for each row of outputs, in the order of the tokens."""
     module.eval()
     device = torch.device(context.device)
-    table: NDArray[np.float32] | None = None
+
+    def run(batch: NDArray[np.int64]) -> NDArray[np.float32]:
+        ids = torch.from_numpy(batch).to(device)
+        found = module(ids) if output == "logits" else module.outputs(ids, {output})[output]  # type: ignore[operator]
+        return found.float().cpu().numpy()  # type: ignore[no-any-return]
+
     with autocast(context):
-        for rows in batches_by_length(tokens, ids_at_once(context.device)):
-            batch = tokens.batch(rows)
-            ids = torch.from_numpy(batch).to(device)
-            found = module(ids) if output == "logits" else module.outputs(ids, {output})[output]  # type: ignore[operator]
-            block = found.float().cpu().numpy()
-            if (picked := tokens.picked(batch)) is not None:
-                block = block[picked]
-            if table is None:
-                table = np.zeros((tokens.outputs, block.shape[1]), dtype=np.float32)
-            table[tokens.targets(rows)] = block
-    return table if table is not None else np.empty((0, 0), dtype=np.float32)
+        return run_all(tokens, run, None, ids_at_once(context.device))
 
 
-_LARGEST = 8_192  # ids of a batch; of each seventh there are as many logits as there are tokens
+class Validation:
+    """A module in training, asked about the validation set; see :class:`harness.task_types.base.Asked`.
+
+    It is back in training mode afterwards.
+    """
+
+    def __init__(self, module: torch.nn.Module, tokens: Tokens, context: Context) -> None:
+        self.module = module
+        self.tokens = tokens
+        self.context = context
+
+    def logits(self) -> NDArray[np.float32]:
+        """Return the logits of all rows of outputs."""
+        found = predict(self.module, self.tokens, self.context)
+        self.module.train()
+        return found
+
+    def masked(self, most: int) -> Masked:
+        """Return what it predicts for tokens hidden in at most `most` texts, spread evenly."""
+        count = len(self.tokens)
+        spread = np.linspace(0, count - 1, min(count, most)).astype(np.int64)
+        found = hidden_tokens(self.module, self.tokens, self.context, spread)
+        self.module.train()
+        return found
 
 
 def hidden_tokens(
-    module: torch.nn.Module, tokens: MaskedTokens, context: Context, rows: NDArray[np.int64] | None = None
+    module: torch.nn.Module, tokens: Tokens, context: Context, rows: NDArray[np.int64] | None = None
 ) -> Masked:
     """What a module makes of tokens hidden from it, the same ones every time; of some texts, or of all.
 
@@ -65,6 +81,9 @@ def hidden_tokens(
     return tokens.at_hidden(
         lambda ids, gold: _told(marked_logits(module, ids, context), gold), scoring_budget(context), rows
     )
+
+
+_LARGEST = 8_192  # ids of a batch; for each seventh there are as many logits as there are tokens
 
 
 def scoring_budget(context: Context) -> int:

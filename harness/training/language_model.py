@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
-from harness.featurise.featuriser import MaskedSubwords
 from harness.featurise.tokens import MaskedTokens, batches_by_length
 from harness.training.inference import autocast, hidden_tokens, marked_logits, scoring_budget
 from harness.training.model import TorchModel
@@ -22,18 +21,17 @@ class LanguageModel(TorchModel):
     """A module that tells hidden tokens, and its featuriser, which marks them: :class:`MaskedSubwords`.
 
     The module maps ids (B, L) to logits (B, L, V), and has ``outputs`` for marked ids, as
-    :func:`harness.training.loop.train` asks for it. Its ``encoder`` has its input embeddings, as in Transformers.
+    :func:`harness.training.loop.train` asks for it. Its ``encoder`` has its input embeddings.
     """
 
     def predict(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Logits (M, V) for each MASK in the texts, in order; zeros for those that were cut off."""
-        reads, tokens = self._tokens(texts)
-        counts = np.array([reads.masks(text) for text in texts], dtype=np.int64)
-        return tokens.at_masks(
-            counts,
-            lambda ids: marked_logits(self.module, ids, self.context).cpu().numpy(),
-            scoring_budget(self.context),
-        )
+        size, budget = self.featuriser.size, scoring_budget(self.context)
+        return self.featuriser.predict(texts, self.marked_logits, size, budget)
+
+    def marked_logits(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the logits (R, V) of marked ids (B, L), each raised by the vocabulary's size."""
+        return marked_logits(self.module, ids, self.context).cpu().numpy()
 
     def hidden(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """See :class:`harness.api.Model`: it has none of a text as a whole."""
@@ -41,13 +39,13 @@ class LanguageModel(TorchModel):
 
     def masked(self, texts: Sequence[str]) -> Masked:
         """See :class:`harness.api.Model`."""
-        return hidden_tokens(self.module, self._tokens(texts)[1], self.context)
+        return hidden_tokens(self.module, self._tokens(texts), self.context)
 
     def vectors(self, words: Sequence[str], of: Literal["embeddings", "hidden"]) -> NDArray[np.float32]:
         """(N, H): the mean over each word's pieces, of their embeddings or, the word alone, last states."""
         import torch
 
-        _, tokens = self._tokens(words)
+        tokens = self._tokens(words)
         self.module.eval()
         table: NDArray[np.float32] | None = None
         with torch.inference_mode(), autocast(self.context):
@@ -70,8 +68,6 @@ class LanguageModel(TorchModel):
             return module.encoder.get_input_embeddings()(ids)  # type: ignore[no-any-return]
         return module.outputs(ids, {"layers"})["layers"][-1]  # type: ignore[no-any-return]
 
-    def _tokens(self, texts: Sequence[str]) -> tuple[MaskedSubwords, MaskedTokens]:
-        assert isinstance(self.featuriser, MaskedSubwords)
-        tokens = self.featuriser.tokens(texts, self.context.scratch if len(texts) > 100_000 else None)
-        assert isinstance(tokens, MaskedTokens)
-        return self.featuriser, tokens
+    def _tokens(self, texts: Sequence[str]) -> MaskedTokens:
+        scratch = self.context.scratch if len(texts) > 100_000 else None
+        return cast(MaskedTokens, self.featuriser.tokens(texts, scratch))

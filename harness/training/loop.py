@@ -15,14 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.api import SCORE, Batch, Context, Examples, HarnessError, Loss, words_before
-from harness.featurise.tokens import Drawn, MaskedTokens, Tokens
-from harness.task_types.metrics import language_modelling
-from harness.task_types.tags import tagging
+from harness.api import Batch, Context, Examples, HarnessError, Loss
+from harness.featurise.tokens import Drawn, Tokens
 from harness.training.checkpoint import Checkpoints
-from harness.training.inference import autocast, hidden_tokens, predict
+from harness.training.inference import Validation, autocast
 from harness.training.optimiser import clip_gradients, make_optimizer, rate_factor
-from harness.training.outputs import Signals, class_weights, row_weights
+from harness.training.outputs import Signals
 from harness.training.settings import Training
 from harness.training.state import State, Sums
 
@@ -55,7 +53,8 @@ def train(
     Of language modelling, tokens are hidden anew in each batch, and ``outputs`` gives logits (R, V) for those
     that are marked; the teacher is shown the same.
     """
-    _warn_of_large_scores(examples, context)
+    for caution in examples.task_type.cautions(examples):
+        context.warn(caution)
     torch.manual_seed(context.seed)
     generator = np.random.default_rng(context.seed)
     device = torch.device(context.device)
@@ -66,13 +65,12 @@ def train(
     epochs = max(settings.epochs, math.ceil(settings.min_examples / len(tokens)))
     scored_every = max(1, _SCORED // len(tokens))  # epochs
     steps = epochs * math.ceil(len(tokens) / (settings.batch_size * settings.accumulate))
-    hidden = isinstance(tokens, MaskedTokens)
-    if isinstance(tokens, MaskedTokens) and tokens.special[tokens.ids].all():
-        raise HarnessError("no text has a token that could be hidden, so that there is nothing to learn")
-    often = max(1, steps // 50)  # steps between two reports of language modelling
+    if not tokens.learnable():
+        raise HarnessError("cannot train: no text has a token that could be hidden")
+    often = max(1, steps // 50)  # steps between two reports, if epochs are no unit
     signals = Signals(loss, examples, teacher, device)
     signals.adapt(module, tokens)
-    weights = class_weights(examples, settings.class_weights, device)
+    weigh = examples.task_type.row_weights(examples, settings.class_weights, device)
     optimizer = make_optimizer(module, settings, signals.maps)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate_factor(settings, steps))
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -111,7 +109,7 @@ def train(
                     seen = signals(module, tokens, rows, drawn)
                 if seen.logits is not None:
                     targets = seen.logits.float()
-                counts = None if weights is None else row_weights(weights, labels, targets)
+                counts = None if weigh is None else weigh(labels, targets)
                 words = None if drawn.counts is None else torch.from_numpy(drawn.counts).to(device)
                 batch = Batch(labels, drawn.rows, seen.own, seen.theirs, seen.mask, counts, words)
                 value = loss(seen.student.float(), targets, batch)
@@ -126,7 +124,7 @@ def train(
             if at.step % 20 == 0 or at.step == 1:  # reading a value waits for the device
                 _finite(state.sums, f"at step {at.step} of {steps}", settings)
                 context.progress(at.step, steps)
-            if hidden and state.sums.rows and at.step % often == 0 and at.done < steps // epochs:
+            if tokens.redrawn and state.sums.rows and at.step % often == 0 and at.done < steps // epochs:
                 tell(**_finite(state.sums, f"at step {at.step} of {steps}", settings))
                 state.sums = Sums()
             if kept.due:
@@ -135,11 +133,12 @@ def train(
         wanted = validation is not None and (settings.keep_best or settings.patience)
         if wanted and (at.epoch % scored_every == 0 or at.epoch == epochs):
             assert validation is not None
-            scored = score(module, *validation, context)
-            scalars |= told(scored, tokens, examples)
+            asked = Validation(module, validation[0], context)
+            watched = examples.task_type.watch(asked, validation[1])
+            scalars[watched.name] = watched.value
             at.since_best += 1
-            if scored > at.best:
-                at.best, at.since_best = scored, 0
+            if watched.score > at.best:
+                at.best, at.since_best = watched.score, 0
                 if settings.keep_best:
                     state.keep_best()
         tell(epoch=float(at.epoch), **scalars)
@@ -149,22 +148,6 @@ def train(
     if state.best is not None and at.since_best:
         state.take_best()
     module.eval()
-
-
-def _warn_of_large_scores(examples: Examples, context: Context) -> None:
-    """Outputs begin near 0 and move a little with each step, so that scores in the thousands are missed."""
-    if examples.classes != SCORE:
-        return
-    targets = np.asarray(
-        examples.labels if examples.labels is not None else examples.logits, dtype=np.float64
-    )
-    known = targets[np.isfinite(targets)]
-    size = math.sqrt(np.square(known).mean()) if len(known) else 0.0
-    if size > _LARGE:
-        context.warn(
-            f"scores with a root mean square of {size:.4g} are learned badly: standardise them in the data "
-            "(subtract their mean, divide by their standard deviation)"
-        )
 
 
 def _finite(sums: Sums, when: str, settings: Training) -> dict[str, float]:
@@ -189,37 +172,6 @@ def training_batches(
         batches += [pool[at : at + size] for at in range(0, len(pool), size)]
     for index in generator.permutation(len(batches)):
         yield batches[index]
-
-
-def score(module: torch.nn.Module, tokens: Tokens, examples: Examples, context: Context) -> float:
-    """How well the module does on labelled examples, more being better; leaves it in training mode.
-
-    The share whose gold label it predicts; of gold scores, the negative mean squared error; of tagged
-    words, the F1 of whole entities; of language modelling, the mean log-likelihood of hidden tokens, in nats.
-    """
-    if isinstance(tokens, MaskedTokens):
-        spread = np.linspace(0, len(tokens) - 1, min(len(tokens), _HIDDEN_IN)).astype(np.int64)
-        hidden = hidden_tokens(module, tokens, context, spread)
-        module.train()
-        return -float(language_modelling(hidden)["nll"])
-    predicted = predict(module, tokens, context)
-    module.train()
-    assert examples.labels is not None
-    if examples.classes == SCORE:
-        return -float(np.nanmean((predicted[:, 0] - examples.labels) ** 2))
-    if examples.of_words:
-        found = tagging(examples.labels, predicted, examples.classes, words_before(examples.texts))
-        return float(found["f1"])
-    return float((predicted.argmax(axis=1) == examples.labels).mean())
-
-
-def told(scored: float, tokens: Tokens, examples: Examples) -> dict[str, float]:
-    """What a validation's score is called."""
-    if isinstance(tokens, MaskedTokens):
-        return {"validation_perplexity": math.exp(min(-scored, 700.0))}
-    if examples.classes == SCORE:
-        return {"validation_mse": -scored}
-    return {"validation_f1" if examples.of_words else "validation_accuracy": scored}
 
 
 def recorded(examples: Examples, drawn: Drawn, device: torch.device) -> tuple[Tensor | None, Tensor | None]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from annotated_types import Ge, Gt, Interval
 
 from harness.api import Context, Examples, HarnessError, Loss, Model, Parameters, Student
+from harness.task_types.base import ONE_ROW
 from harness.training.settings import ClassWeights, Schedule, training_of
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ WEIGHTS, SETTINGS = "model.safetensors", "model.json"
 class TorchStudent(Student):
     """A student whose author gives a featuriser and a module; training, saving and export come from here."""
 
-    task_types: ClassVar[frozenset[str]] = frozenset({"classification", "regression"})
+    task_types: ClassVar[frozenset[str]] = ONE_ROW
     accelerated: ClassVar[bool] = True
     exports: ClassVar[bool] = True
 
@@ -87,7 +88,6 @@ class TorchStudent(Student):
 
     def learn(self, model: TorchModel, transfer: Examples, validation: Examples, loss: Loss) -> TorchModel:
         """Train a model in place, with the teacher in step where the loss needs it."""
-        from harness.featurise.tokens import MaskedTokens, WordTokens
         from harness.training.loop import train
         from harness.training.outputs import unrecorded
 
@@ -100,11 +100,14 @@ class TorchStudent(Student):
             if not isinstance(fitted, TorchModel) or not _same(fitted.featuriser, tokens, model, transfer):
                 raise HarnessError(f"'{self.name}' and its teacher read the texts as different tokens")
             teacher = fitted.module, tokens
-        elif isinstance(tokens, WordTokens) and transfer.logits is not None:
+        elif transfer.logits is not None:
             tokens = tokens.taught(transfer.logits)
-        # A language model tells any token, so that it needs them all.
-        whole = isinstance(tokens, MaskedTokens)
-        lent = nullcontext((tokens, held_out)) if whole else self.narrowed(model.module, tokens, held_out)
+        # A language model may predict any token, so that it needs the embeddings of all.
+        lent = (
+            nullcontext((tokens, held_out))
+            if tokens.redrawn
+            else self.narrowed(model.module, tokens, held_out)
+        )
         with lent as (own, scored):
             settings, watched = training_of(self), (scored, validation)
             train(model.module, own, transfer, loss, settings, context, watched, teacher)

@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.api import SCORE, Examples, HarnessError, Loss
-from harness.featurise.tokens import Drawn, MaskedTokens, Tokens
-from harness.training.settings import ClassWeights
+from harness.api import Examples, HarnessError, Loss
+from harness.featurise.tokens import Drawn, Tokens
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,7 +73,7 @@ class Signals:
             return found if drawn.picked is None else found[torch.from_numpy(drawn.picked).to(self.device)]
 
         own: dict[str, Any] = {}
-        if self.names or isinstance(tokens, MaskedTokens):  # whose logits are those of the marks
+        if self.names or tokens.selects:  # then its logits are those of the marked ids
             outputs: Any = module.outputs
             own = outputs(ids, self.names)
             student = of_rows(own.pop("logits"))
@@ -111,32 +110,3 @@ def unrecorded(loss: Loss, examples: Examples) -> frozenset[str]:
 
 def _last(found: Tensor | tuple[Tensor, ...]) -> Tensor:
     return found[-1] if isinstance(found, tuple) else found
-
-
-def class_weights(examples: Examples, how: ClassWeights, device: torch.device) -> Tensor | None:
-    """(C,): the weight of a row of each class, 1 on average over the labelled rows; None for all alike.
-
-    Scores have no classes, so that they are all alike. Raises HarnessError for language modelling, whose
-    classes would be all tokens.
-    """
-    if how != "uniform" and not examples.classes:
-        raise HarnessError(
-            f"class_weights = '{how}' is for labelled examples, and language modelling has none: leave it out"
-        )
-    if how == "uniform" or examples.labels is None or examples.classes == SCORE:
-        return None
-    labels = examples.labels[examples.labels >= 0]
-    counts = np.bincount(labels, minlength=len(examples.classes)).astype(np.float64)
-    wanted = np.divide(1.0, counts, out=np.zeros_like(counts), where=counts > 0)
-    if how == "square-root":
-        wanted = np.sqrt(wanted)
-    mean = (wanted * counts).sum() / max(1.0, counts.sum())
-    return torch.from_numpy((wanted / mean).astype(np.float32)).to(device) if mean else None
-
-
-def row_weights(weights: Tensor, labels: Tensor | None, teacher: Tensor | None) -> Tensor:
-    """(B,): by gold label, or by the teacher's where a row has none; 1 where it has neither."""
-    assert labels is not None
-    known = labels.clamp(min=0) if teacher is None else torch.where(labels >= 0, labels, teacher.argmax(1))
-    found = weights[known]
-    return found if teacher is not None else torch.where(labels >= 0, found, torch.ones_like(found))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from thinc.api import Adam, set_dropout_rate
+from torch import Tensor
 
 from harness.api import Batch, Context, Examples, HarnessError, Loss
-from harness.training.outputs import class_weights, row_weights
 from harness_spacy.encoding import encode
 from harness_spacy.model import put, taken
 
@@ -41,7 +41,7 @@ def train(
     held_out = encode(model.nlp, validation.texts, longest)
     generator = np.random.default_rng(context.seed)
     optimizer = Adam(settings.learning_rate, L2=settings.weight_decay, L2_is_weight_decay=True, grad_clip=1.0)
-    weights = class_weights(transfer, settings.class_weights, torch.device("cpu"))
+    weigh = transfer.task_type.row_weights(transfer, settings.class_weights, torch.device("cpu"))
     epochs = max(settings.epochs, math.ceil(settings.min_examples / len(corpus)))
     scored_every = max(1, _SCORED // len(corpus))  # epochs
     best, best_weights, since_best, step = -math.inf, None, 0, 0
@@ -50,7 +50,7 @@ def train(
         set_dropout_rate(network, dropout)
         for done, rows in _batches(len(corpus), first_batch, settings.batch_size, step, generator):
             logits, backpropagate = network.begin_update(corpus[rows])
-            value, gradient = loss_and_gradient(loss, logits, transfer, rows, weights)
+            value, gradient = loss_and_gradient(loss, logits, transfer, rows, weigh)
             if not math.isfinite(value):
                 raise HarnessError(
                     f"the loss is {value} in epoch {epoch}; "
@@ -85,16 +85,16 @@ def loss_and_gradient(
     logits: NDArray[np.float32],
     examples: Examples,
     rows: NDArray[np.int64],
-    weights: torch.Tensor | None = None,
+    weigh: Callable[[Tensor | None, Tensor | None], Tensor] | None = None,
 ) -> tuple[float, NDArray[np.float32]]:
     """Return the mean loss of a batch, and its gradient with respect to the student's logits, (B, C).
 
-    `weights`, (C,), are class weights.
+    `weigh` returns the weights of the rows: see :meth:`harness.TaskType.row_weights`.
     """
     student = torch.tensor(logits, requires_grad=True)
     teacher = None if examples.logits is None else torch.from_numpy(examples.logits[rows])
     labels = None if examples.labels is None else torch.from_numpy(examples.labels[rows])
-    counts = None if weights is None else row_weights(weights, labels, teacher)
+    counts = None if weigh is None else weigh(labels, teacher)
     value = loss(student, teacher, Batch(labels, len(rows), weights=counts))
     (gradient,) = torch.autograd.grad(value, student)
     return value.item(), np.ascontiguousarray(gradient.numpy())

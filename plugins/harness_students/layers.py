@@ -13,6 +13,7 @@ from torch import nn
 
 from harness import Context, HarnessError
 from harness.featurise.featuriser import Subwords, WordSubwords
+from harness.task_types.base import Examples
 from harness.training.model import TorchModel
 from harness_students.pruning import Pruned, chosen, prune, shorten
 from harness_transformers.finetuning import (
@@ -30,21 +31,22 @@ if TYPE_CHECKING:
     from harness_transformers.pretrained import Pooling
 
 
-def begin(student: Pruned, classes: Sequence[str], context: Context, of_words: bool = False) -> TorchModel:
+def begin(student: Pruned, examples: Examples, context: Context) -> TorchModel:
     """Return the model that a student starts from; the context's seed determines what is random.
 
-    It classifies texts or words, or is a language model if there are no classes. Raise HarnessError if the
-    teacher has no layers to take.
+    The type of task determines whether it classifies texts, classifies words or predicts masked tokens. Raise
+    HarnessError if the teacher has no layers to take.
     """
     torch.manual_seed(context.seed)
-    if not classes:
+    classes, marks = examples.classes, examples.task_type.marks
+    if marks == "masks":
         from harness_students.language import begin as begin_language_model
 
         return begin_language_model(student, context)
     if student.start == "teacher":
         module, featuriser = _of_teacher(student, classes, context)
     else:
-        module, featuriser = _pretrained(student, len(classes), context, of_words)
+        module, featuriser = _pretrained(student, len(classes), context, marks == "words")
     shape = {
         "pooling": module.pooling,
         "dropout": module.dropout.p,

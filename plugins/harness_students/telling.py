@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import harness
-from harness.api import SCORE
 from harness.featurise.featuriser import Words
 
 if TYPE_CHECKING:
@@ -49,19 +48,12 @@ def telling(transfer: harness.Examples, size: int, longest: int) -> Words:
 
 def _targets(transfer: harness.Examples) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """Return which texts have a target, (N,), and the targets, (M, C): probabilities, or one score."""
-    from scipy.special import softmax
-
-    score = transfer.classes == SCORE
-    if transfer.logits is not None:
-        logits = transfer.logits.astype(np.float64)
-        return np.ones(len(transfer), dtype=bool), logits if score else softmax(logits, axis=1)
-    labels = transfer.labels
-    if labels is None:
+    found = transfer.task_type.targets(transfer)
+    if found is None:
         raise harness.HarnessError(
             'cannot choose words = "telling": there are neither logits nor gold labels'
         )
-    known = np.isfinite(labels) if score else labels >= 0
-    return known, labels[known, None] if score else np.eye(len(transfer.classes))[labels[known]]
+    return found
 
 
 def _told(

@@ -86,7 +86,7 @@ class TransformerStudent(Pruned, harness.TorchStudent):
         """See :class:`harness.Student`."""
         from harness_students.layers import begin
 
-        model = begin(self, transfer.classes, context, transfer.of_words)
+        model = begin(self, transfer, context)
         return self.learn(model, transfer, validation, loss)
 
     def narrowed(

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 Average = Literal["probabilities", "logits"]
 
 
+FILE = "ensemble.json"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ensemble(harness.Teacher):
     """The average of several teachers (Dietterich, 2000; as a teacher: Hinton et al., 2015).
@@ -73,9 +76,9 @@ class Ensemble(harness.Teacher):
         """See :class:`harness.Teacher`."""
         return self.of
 
-    def join(self, models: Sequence[harness.Model]) -> harness.Model:
+    def joined(self, models: Sequence[harness.Model], task_type: harness.TaskType) -> harness.Model:
         """See :class:`harness.Teacher`."""
-        return EnsembleModel(self, models)
+        return EnsembleModel(self, models, task_type)
 
     def base(self) -> str:
         """Return the bases of the members, in their order; see :class:`harness.Component`."""
@@ -89,7 +92,7 @@ class Ensemble(harness.Teacher):
             member.fit(train, validation, _MemberContext.of(self, place, context))
             for place, member in enumerate(self.of)
         ]
-        return self.join(models)
+        return self.joined(models, train.task_type)
 
     def load(self, folder: Path, context: harness.Context) -> harness.Model:
         """See :class:`harness.Teacher`."""
@@ -97,50 +100,48 @@ class Ensemble(harness.Teacher):
             member.load(folder / str(place), _MemberContext.of(self, place, context))
             for place, member in enumerate(self.of)
         ]
-        return self.join(models)
+        kept = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        return self.joined(models, harness.TaskType.known[kept["task_type"]]())
 
 
 class EnsembleModel(harness.Model):
     """The models of the members, saved in numbered subfolders."""
 
-    def __init__(self, teacher: Ensemble, models: Sequence[harness.Model]) -> None:
+    def __init__(
+        self, teacher: Ensemble, models: Sequence[harness.Model], task_type: harness.TaskType
+    ) -> None:
         weights = teacher.weights or (1.0,) * len(models)
         self.shares = [weight / sum(weights) for weight in weights]
         self.average = teacher.average
         self.models = tuple(models)
+        self.task_type = task_type
 
     def predict(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return the mean logits or scores, or the logarithm of mean probabilities, (N, C).
+        """Return the mean logits or scores, or the task type's average of probabilities, (R, C).
 
         A member's row of zeros is ignored: it belongs to a word that the member does not read.
         """
         import numpy as np
 
-        total: NDArray[np.float64] | None = None
-        heard = np.zeros(1)  # (N, 1): sum of the shares of members with an answer
-        for model, share in zip(self.models, self.shares, strict=True):
-            if not share:  # it has no effect
-                continue
-            logits = model.predict(texts).astype(np.float64)  # (N, C)
-            scores = logits.shape[1] == 1  # 0 is a score like any other
-            says = logits.any(axis=1, keepdims=True) | scores  # (N, 1)
+        asked = [(model, share) for model, share in zip(self.models, self.shares, strict=True) if share]
+        logits = [model.predict(texts).astype(np.float64) for model, _ in asked]  # (R, C) each
+        shares = [share for _, share in asked]
+        if self.average != "logits":
+            return self.task_type.average(logits, shares).astype(np.float32)
+        total, heard = np.zeros_like(logits[0]), np.zeros((len(logits[0]), 1))
+        for each, share in zip(logits, shares, strict=True):
+            total = total + share * each
+            says = each.any(axis=1, keepdims=True) | (each.shape[1] == 1)  # 0 is a score like any other
             heard = heard + share * says
-            if plain := self.average == "logits" or scores:
-                total = share * logits if total is None else total + share * logits
-            else:
-                logs = np.where(says, log_softmax(logits) + np.log(share), -np.inf)
-                total = logs if total is None else np.logaddexp(total, logs)
-        assert total is not None
-        shares = np.where(heard, heard, 1.0)
-        mean = total / shares if plain else total - np.log(shares)
-        return np.where(heard, mean, 0.0).astype(np.float32)
+        return np.where(heard, total / np.where(heard, heard, 1.0), 0.0).astype(np.float32)
 
     def save(self, folder: Path) -> None:
         """See :class:`harness.Model`."""
         for place, model in enumerate(self.models):
             (inner := folder / str(place)).mkdir()
             model.save(inner)
-        (folder / "ensemble.json").write_text(json.dumps({"members": len(self.models)}), encoding="utf-8")
+        kept = {"members": len(self.models), "task_type": self.task_type.name}
+        (folder / FILE).write_text(json.dumps(kept), encoding="utf-8")
 
     def parameters(self) -> harness.Parameters:
         """Return the sums of the members' parameters."""
@@ -150,14 +151,6 @@ class EnsembleModel(harness.Model):
             trainable=sum(each.trainable for each in counted),
             embedding=sum(each.embedding for each in counted),
         )
-
-
-def log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the log-probabilities of logits (N, C)."""
-    import numpy as np
-
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
 
 
 @dataclass(frozen=True)

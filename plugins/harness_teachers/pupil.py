@@ -98,7 +98,7 @@ class Pupil(harness.Teacher):
         """See :class:`harness.Teacher`."""
         from harness_transformers.gold import GoldLabels
 
-        return self.student.fit(train, validation, self.loss or GoldLabels(), context)
+        return self.student.fit(train, validation, self.loss or GoldLabels(train.task_type), context)
 
     def load(self, folder: Path, context: harness.Context) -> harness.Model:
         """See :class:`harness.Teacher`."""

@@ -136,7 +136,7 @@ def fine_tune(
     module = _module(shape, featuriser, examples.classes, folder, pretrained=True)
     tokens = featuriser.tokens(examples.texts, context.scratch)
     held_out = (featuriser.tokens(validation.texts), validation)
-    train(module, tokens, examples, GoldLabels(), settings, context, held_out)
+    train(module, tokens, examples, GoldLabels(examples.task_type), settings, context, held_out)
     return T5Model(module, featuriser, examples.classes, context)
 
 

@@ -10,7 +10,7 @@ from zlib import crc32
 
 from harness import Gt, Interval
 from harness.api import Examples
-from harness.featurise.featuriser import PADDING, UNKNOWN, Featuriser
+from harness.featurise.featuriser import PADDING, UNKNOWN, MarksWords
 
 FORM, PREFIX, SUFFIX, SHAPE, CHARACTERS = range(5)  # positions of a word's ids; all characters come last
 _AFFIX = 3  # characters
@@ -18,7 +18,7 @@ _RUN = 4  # longest run of one kind in a shape, as in spaCy
 _REMEMBERED = 200_000  # size of the cache of words' ids
 
 
-class WordFeatures(Featuriser):
+class WordFeatures(MarksWords):
     """Ids of each word's form, first and last three characters, shape and characters.
 
     A word has 4 + `characters` ids. Forms are a lower-cased vocabulary. Affixes, shapes and single characters
@@ -28,7 +28,6 @@ class WordFeatures(Featuriser):
     """
 
     type = "word-features"
-    of_words = True
 
     def __init__(
         self,

@@ -103,19 +103,22 @@ class TokenClassifier(Classifier):
 
 
 def fine_tune(teacher: Pretrained, examples: Examples, validation: Examples, context: Context) -> TorchModel:
-    """Train the teacher's pretrained model on gold labels, or on masked tokens if there are no classes."""
-    if not examples.classes:
+    """Train the teacher's pretrained model on gold labels, or on masked tokens for language modelling."""
+    marks = examples.task_type.marks
+    if marks == "masks":
         from harness_transformers.language import continue_training
 
         return continue_training(teacher, examples, validation, context)
     torch.manual_seed(context.seed)
-    pooling = "mean" if examples.of_words else teacher.pooling
-    encoder, featuriser = pretrained(teacher, context, len(examples.classes), pooling, examples.of_words)
+    of_words = marks == "words"
+    pooling = "mean" if of_words else teacher.pooling
+    encoder, featuriser = pretrained(teacher, context, len(examples.classes), pooling, of_words)
     module = classifier(encoder, pooling, featuriser, len(examples.classes), teacher.dropout)
     tokens = featuriser.tokens(examples.texts, context.scratch)
     held_out = featuriser.tokens(validation.texts)
     with seen_rows_only(module, tokens, held_out) as (tokens, held_out):
-        train(module, tokens, examples, GoldLabels(), training_of(teacher), context, (held_out, validation))
+        loss = GoldLabels(examples.task_type)
+        train(module, tokens, examples, loss, training_of(teacher), context, (held_out, validation))
     return TransformerModel(module, featuriser, examples.classes, context)
 
 
@@ -124,7 +127,7 @@ def classifier(
 ) -> Classifier:
     """Return a new classifier of texts, or of words if the featuriser marks words."""
     padding = featuriser.padding
-    if featuriser.of_words:
+    if featuriser.marks == "words":
         return TokenClassifier(encoder, padding, classes, dropout, featuriser.size)
     return Classifier(encoder, pooling, padding, classes, dropout, featuriser.separator)
 

@@ -1,25 +1,29 @@
-"""The loss for fine-tuning teachers."""
+"""The loss that teachers are fine-tuned with."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING
 
-from torch import Tensor, nn
+from harness import Batch, Loss, TaskType
 
-from harness import Batch, Loss
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
 class GoldLabels(Loss):
-    """Cross-entropy with gold labels, or the squared error from gold scores.
+    """The loss on gold labels that belongs to a task type, such as cross-entropy for classification.
 
     The loss is the mean over the rows that have a label, and 0 for a batch without labels.
     """
 
-    task_types: ClassVar[frozenset[str]] = frozenset(
-        {"classification", "regression", "tagging", "language-modelling"}
-    )
+    task_type: TaskType
+
+    @property
+    def task_types(self) -> frozenset[str]:  # type: ignore[override]
+        """Return the types of task that it is for."""
+        return frozenset({self.task_type.name})
 
     @property
     def needs(self) -> frozenset[str]:
@@ -28,12 +32,4 @@ class GoldLabels(Loss):
 
     def __call__(self, student: Tensor, teacher: Tensor | None, batch: Batch) -> Tensor:
         """See :class:`harness.Loss`."""
-        assert batch.labels is not None
-        weights = 1.0 if batch.weights is None else batch.weights
-        if batch.labels.is_floating_point():
-            known = batch.labels.isfinite()
-            errors = student[:, 0] * known - batch.labels.nan_to_num()
-            return (errors.square() * weights).sum() / known.sum().clamp_min(1)
-        reduction = "sum" if batch.weights is None else "none"
-        losses = nn.functional.cross_entropy(student, batch.labels, ignore_index=-1, reduction=reduction)
-        return (losses * weights).sum() / (batch.labels >= 0).sum().clamp_min(1)
+        return self.task_type.gold_loss(student, batch)

@@ -138,7 +138,7 @@ def learn(
     """Train a language model in place, by cross-entropy only."""
     tokens = featuriser.tokens(examples.texts, context.scratch)
     watched = featuriser.tokens(validation.texts), validation
-    train(module, tokens, examples, GoldLabels(), settings, context, watched)
+    train(module, tokens, examples, GoldLabels(examples.task_type), settings, context, watched)
     return TransformerLanguageModel(module, featuriser, (), context)
 
 

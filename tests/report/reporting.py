@@ -9,8 +9,8 @@ import numpy as np
 
 from harness.results import record
 from harness.results.board import Leaderboard, build
-from harness.results.predictions import Prediction
 from harness.results.record import Record
+from harness.task_types.base import Prediction
 
 CLASSES = ("anger", "joy", "love")
 TESTED = 120

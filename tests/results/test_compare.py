@@ -18,9 +18,9 @@ from harness.report.comparison import describe, to_json, to_rich
 from harness.results import compare
 from harness.results.board import build
 from harness.results.compare import Comparison, Pair, Results, load, lower_is_better, sets
-from harness.results.predictions import Prediction
 from harness.results.record import Record
 from harness.results.statistics import estimate, holm, welch
+from harness.task_types.base import Prediction
 
 Cells = list[tuple[Record, Prediction]]
 

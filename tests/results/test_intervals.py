@@ -16,10 +16,10 @@ from harness.report import leaderboard
 from harness.report.leaderboard import to_csv, to_json, to_markdown
 from harness.results import predictions
 from harness.results.board import build, of_run
-from harness.results.predictions import Prediction
 from harness.results.ranking import Row, Table
 from harness.results.record import Record
 from harness.results.statistics import estimate, holm, holm_pairs
+from harness.task_types.base import Prediction
 
 COUNT = 400
 NAMES = ("no", "yes")

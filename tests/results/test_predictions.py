@@ -13,11 +13,12 @@ from harness import catalog
 from harness.api import HarnessError
 from harness.results import predictions
 from harness.results.collect import collect
-from harness.results.predictions import FILE, Prediction
+from harness.results.predictions import FILE
 from harness.results.record import Record
 from harness.run.runner import run
 from harness.storage.store import Store
 from harness.task_types import metrics
+from harness.task_types.base import Prediction
 
 CLASSES = ("anger", "fear", "joy", "love", "sadness", "surprise")
 

@@ -15,10 +15,10 @@ from harness.api import HarnessError
 from harness.report.advice import sentences, to_rich
 from harness.results.board import build
 from harness.results.compare import Results
-from harness.results.predictions import Prediction
 from harness.results.recommend import Advice, Limits, recommend
 from harness.results.record import Record
 from harness.results.statistics import estimate
+from harness.task_types.base import Prediction
 
 
 def model(

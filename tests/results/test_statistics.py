@@ -9,10 +9,10 @@ import pytest
 import scipy.stats
 
 from harness.api import HarnessError
-from harness.results.predictions import Prediction
 from harness.results.ranking import Stat
 from harness.results.statistics import Estimates, estimate, holm, holm_pairs, mcnemar, metrics_of, welch
 from harness.task_types import metrics
+from harness.task_types.base import Prediction
 
 CLASSES = ("a", "b", "c", "d")
 

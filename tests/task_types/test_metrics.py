@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from harness.task_types.metrics import agreement, classification, language_modelling, regression
 from scipy import stats
 
 from harness.api import HarnessError
-from harness.task_types.metrics import agreement, classification, language_modelling, regression
 from harness.values import Masked
 
 

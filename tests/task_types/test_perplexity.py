@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from harness.task_types.metrics import language_modelling
+from harness.task_types.perplexity import OF_GUESSES, Guesses
 
 from harness.api import HarnessError, Masked
 from harness.results import predictions
-from harness.results.predictions import FILE, Prediction
+from harness.results.predictions import FILE
 from harness.results.statistics import estimate, metrics_of
-from harness.task_types.metrics import language_modelling
-from harness.task_types.perplexity import OF_GUESSES, Guesses
+from harness.task_types.base import Prediction
 
 TEXTS = 40
 HIDDEN = np.tile([0, 3, 1, 5, 2, 4, 1, 6, 3, 2], 4)  # tokens by text; one text in ten has none

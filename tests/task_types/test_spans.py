@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from harness.results import predictions
-from harness.results.predictions import Prediction
-from harness.results.statistics import estimate, metrics_of
 from harness.task_types.spans import OF_SPANS, spans_of
 from harness.task_types.tags import tagging
+
+from harness.results import predictions
+from harness.results.statistics import estimate, metrics_of
+from harness.task_types.base import Prediction
 
 CLASSES = ("O", "B-loc", "I-loc", "B-per", "I-per")
 LENGTHS = np.array([3, 1, 5, 2, 4, 1, 6, 3, 2, 8] * 4)

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from harness.task_types.tags import classes_of, entities, tagging, to_bio
 
 from harness.api import HarnessError, words_before
-from harness.task_types.tags import classes_of, entities, tagging, to_bio
 
 CLASSES = ("O", "B-loc", "I-loc", "B-per", "I-per")
 

@@ -12,13 +12,13 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 import pytest
+from harness.task_types.tags import entities
 from numpy.typing import NDArray
 from sound import Letters as TextLetters
 from sound import variant
 
 import harness
 from harness.api import Context, Examples, Model, words_before
-from harness.task_types.tags import entities
 from harness.testing.checks import check_augmenter, check_loss, check_student, check_task, check_teacher
 from harness.testing.rules import widths_of
 from harness.testing.tiny import HIDDEN, TAGS, FromLabels, FromLogits, by_text, odd_texts, tiny_examples

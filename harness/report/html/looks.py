@@ -16,10 +16,10 @@ from harness.report.html.look import Look, pair
 from harness.report.html.sections import Entry, Section
 from harness.report.html.timing import timing
 from harness.report.leaderboard import printable
-from harness.task_types.metrics import BINS
+from harness.task_types.label_scores import BINS
 
 if TYPE_CHECKING:
-    from harness.results.predictions import Prediction
+    from harness.task_types.base import Prediction
 
 MOST_CLASSES = 20
 MOST_POINTS = 40
@@ -104,10 +104,10 @@ def _per_class(section: Section, classes: list[tuple[int, str]]) -> Look:
         "hovertemplate": "<b>%{y}</b>, F1 %{x:.1f} %<br>precision %{customdata[0]:.1f} %, "
         "recall %{customdata[1]:.1f} %<br>%{customdata[2]} in the test split<extra></extra>",
     }
-    tagged = section.table.task.get("type") == "tagging"
+    what, support = section.table.task_type.counted
     return Look(
         id=f"{section.slug}-classes",
-        title="Score by type of entity" if tagged else "Score by class",
+        title=f"Score by {what}",
         note="Mean over seeds." + _some(section, classes),
         styles=(
             {**style, "marker": {"color": "@row", "size": 12}},
@@ -128,8 +128,8 @@ def _per_class(section: Section, classes: list[tuple[int, str]]) -> Look:
             height=_height(len(classes), 36),
         ),
         head=(
-            *("type" if tagged else "class", "F1, %", "precision, %", "recall, %"),
-            "entities" if tagged else "texts",
+            *(what.partition(" ")[0], "F1, %", "precision, %", "recall, %"),
+            support,
         ),
         keys=("y", "x", "customdata.0", "customdata.1", "customdata.2"),
         series=series,
@@ -290,7 +290,7 @@ def _confidence(section: Section, bins: Sequence[list[tuple[int, float, float]] 
 def _validated(section: Section) -> str:
     """What training was scored by on validation: the headline, or for language models what gives it."""
     headline = f"validation_{section.table.headline}"
-    if section.table.task.get("type") != "language-modelling":
+    if not section.table.task_type.scaled:
         return headline
     points = (point for e in section.entries for record in e.records for point in loose.history(record))
     names = {name: None for point in points for name in point if name.startswith("validation_")}

@@ -26,7 +26,7 @@ from harness.results.record import Record
 from harness.storage.files import dumps
 
 if TYPE_CHECKING:
-    from harness.results.predictions import Prediction
+    from harness.task_types.base import Prediction
 
 _FACETS = ("role", "student", "augmenter", "loss", "teacher")
 
@@ -161,7 +161,7 @@ def _value(entry: Entry, title: str, stat: str, text: str) -> float | int | str:
 def _cards(section: Section) -> list[dict[str, Any]]:
     """The headline: the teacher, the best student, what teaching gained, what size and time it saves."""
     teacher, best = section.first("teacher"), section.first("distilled") or section.first("baseline")
-    if best and section.table.task.get("type") == "language-modelling":  # others may have other vocabularies
+    if best and section.table.task_type.scaled:  # other teachers may be on other scales
         teacher = section.teacher_of(best)
     unit = "%" if section.percent else ""
     headline = section.table.headline

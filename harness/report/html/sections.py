@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from harness.report.html import loose
 from harness.report.html.loose import field
@@ -14,7 +13,7 @@ from harness.report.leaderboard import Column, columns, heading, printable, prob
 from harness.results.board import Leaderboard
 from harness.results.ranking import Row, Table, reference
 from harness.results.record import Record
-from harness.task_types.metrics import LOWER_IS_BETTER
+from harness.task_types.base import TaskType
 
 # Okabe & Ito (2008), told apart by the colour-blind too; black and yellow would be lost on one theme.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
@@ -32,6 +31,7 @@ class Entry:
     family: str  # what shares a colour: one student, or of many all of one name
     colour: str
     symbol: str
+    alone: str  # what a student without a teacher learns from
 
     @property
     def model(self) -> str:
@@ -45,7 +45,7 @@ class Entry:
             return f"{self.model} (teacher)"
         if self.row.role == "baseline":
             extra = self.augmenter if self.augmenter not in ("", "none") else ""
-            return " · ".join(filter(None, (self.model, extra, alone_of(self.records[0]["task"]))))
+            return " · ".join(filter(None, (self.model, extra, self.alone)))
         return " · ".join(filter(None, (self.model, self.augmenter, self.loss)))
 
     @property
@@ -142,17 +142,17 @@ class Section:
     @cached_property
     def percent(self) -> bool:
         """Whether the headline is a share, shown as a percentage."""
-        return is_share(self.table.headline, (entry.row for entry in self.entries))
+        return is_share(self.table, self.table.headline, (entry.row for entry in self.entries))
 
     @property
     def alone(self) -> str:
         """What its baselines learned from."""
-        return alone_of(self.table.task)
+        return alone_of(self.table.task_type)
 
     @property
     def lower(self) -> bool:
         """Whether less is better."""
-        return self.table.headline in LOWER_IS_BETTER
+        return self.table.lower_is_better()
 
     def score(self, entry: Entry) -> float | None:
         """The headline's mean, in per cent where it is a share."""
@@ -193,15 +193,15 @@ class Section:
         return 100 * (best / score if self.lower else score / best)
 
 
-def alone_of(task: Mapping[str, Any]) -> str:
-    """What a student learns from that has no teacher."""
-    return "hidden words alone" if task.get("type") == "language-modelling" else "gold labels alone"
+def alone_of(task_type: TaskType) -> str:
+    """Return what a student without a teacher learns from."""
+    return f"{task_type.learns_from} alone"
 
 
-def is_share(name: str, rows: Iterable[Row]) -> bool:
+def is_share(table: Table, name: str, rows: Iterable[Row]) -> bool:
     """Whether a metric runs from 0 to 1, more being better."""
     means = [abs(row.stats[name].mean) for row in rows if name in row.stats]
-    return name not in LOWER_IS_BETTER and max(means, default=0) <= 1
+    return not table.lower_is_better(name) and max(means, default=0) <= 1
 
 
 def sections(board: Leaderboard, records: Sequence[Record]) -> list[Section]:
@@ -220,7 +220,7 @@ def sections(board: Leaderboard, records: Sequence[Record]) -> list[Section]:
             family = families.get(row.labels["student"], row.labels["teacher"])
             look = looks.get(family, ("@ink", "star")) if row.labels["student"] else ("@ink", "star")
             made = tuple(by_cell[cell] for cell in row.cells)
-            entries.append(Entry(i, row, made, printable(family), *look))
+            entries.append(Entry(i, row, made, printable(family), *look, alone_of(table.task_type)))
         one_teacher = len({row.labels["teacher"] for row in table.rows} - {""}) == 1
         shown = tuple(c for c in columns(table) if not (one_teacher and c.title == "teacher"))
         lost = tuple(tuple(cells) for cells in problems(table))

@@ -25,7 +25,7 @@ from harness.results.record import Record
 from harness.storage.files import publish
 
 if TYPE_CHECKING:
-    from harness.results.predictions import Prediction
+    from harness.task_types.base import Prediction
 
 WIDTH = 640
 LIMIT = 120  # seconds for all of them

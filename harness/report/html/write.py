@@ -14,7 +14,7 @@ from harness.results.record import Record
 from harness.storage.files import publish
 
 if TYPE_CHECKING:
-    from harness.results.predictions import Prediction
+    from harness.task_types.base import Prediction
 
 __all__ = ["without_charts", "write", "write_charts"]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from harness.task_types.metrics import language_modelling
 from opening import Browser
 from reporting import HOSTILE, Results
 
@@ -19,7 +20,6 @@ from harness.report.html.language import nearest_words
 from harness.report.html.sections import sections
 from harness.report.leaderboard import legend, to_csv, to_markdown
 from harness.results import predictions
-from harness.task_types.metrics import language_modelling
 
 TEXTS = 120
 ROWS = np.repeat(np.arange(TEXTS), 3)

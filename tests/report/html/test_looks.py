@@ -9,7 +9,7 @@ from reporting import Results, answers
 from harness.report.html import looks
 from harness.report.html.sections import sections
 from harness.results.board import build
-from harness.results.predictions import Prediction
+from harness.task_types.base import Prediction
 
 
 def looked(results: Results) -> dict[str, looks.Look]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from harness.task_types.tags import tagging
 from reporting import Results
 
 from harness.report.columns import columns
@@ -15,7 +16,6 @@ from harness.report.html import write as report
 from harness.report.html.sections import sections
 from harness.report.leaderboard import to_csv, to_markdown
 from harness.results import predictions
-from harness.task_types.tags import tagging
 
 CLASSES = ("O", "B-loc", "I-loc", "B-per", "I-per")
 LENGTHS = np.full(60, 4)

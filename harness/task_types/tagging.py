@@ -1,0 +1,396 @@
+"""Tagging: each word of a text has a tag, and tags in sequence mark entities."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from harness.task_types.base import (
+    DIGITS,
+    Answers,
+    Asked,
+    ClassWeights,
+    Cleaned,
+    Examples,
+    Metric,
+    Prediction,
+    Scores,
+    Shipped,
+    TaskType,
+    Watched,
+    ranked,
+    softmax,
+)
+from harness.task_types.bio import OUTSIDE, classes_of, kinds_of, to_bio
+from harness.task_types.classification import (
+    class_prediction,
+    cross_entropy,
+    mean_log_probabilities,
+    same_largest,
+    weights_by_class,
+)
+from harness.values import SPLITS, Batch, HarnessError, Model, words_before
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Tagging(TaskType):
+    """One tag for each word: a text is its words with one space between any two, and tags are BIO."""
+
+    name = "tagging"
+    marks = "words"
+    headline = "f1"
+    beside = ("precision", "recall", "f1_macro", "accuracy")  # most words are outside: accuracy says little
+    metrics: ClassVar[Mapping[str, Metric]] = {"f1": Metric("F1"), "f1_macro": Metric("macro F1")}
+    counted = ("type of entity", "entities")
+    call = "tags"
+    example = "words of a text"
+    reads_words = True
+
+    # -- data ----------------------------------------------------------------------------------------------
+
+    def problems(self, tables: Mapping[str, pa.Table]) -> Iterator[str]:
+        """See :class:`TaskType`."""
+        import pyarrow as pa
+
+        def strings(kind: pa.DataType) -> bool:
+            return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+        kinds: dict[str, set[str]] = {}
+        for name, table in tables.items():
+            if table.num_rows == 0:
+                yield f"table '{name}' must have rows"
+            columns = ("text",) if name == "unlabelled" else ("tokens", "tags")
+            if lacking := [column for column in columns if column not in table.column_names]:
+                yield f"table '{name}' must have the column '{lacking[0]}'"
+                continue
+            for column in columns:
+                kind = table.schema.field(column).type
+                lists = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+                right = strings(kind) if column == "text" else lists and strings(kind.value_type)
+                wanted = "strings" if column == "text" else "lists of strings"
+                if not right:
+                    yield f"column '{column}' of table '{name}' must hold {wanted}, not {kind}"
+                    return
+            if name == "unlabelled":
+                continue
+            tags = table["tags"].to_pylist()
+            pairs = zip(table["tokens"].to_pylist(), tags, strict=True)
+            if not all(words and mine and len(words) == len(mine) for words, mine in pairs):
+                yield f"each row of table '{name}' must have words, and a tag for each"
+            try:
+                kinds[name] = {tag[2:] for mine in tags for tag in to_bio(mine or ()) if tag != OUTSIDE}
+            except HarnessError as error:
+                yield f"tags of table '{name}' must be BIO, IOB1 or IOBES, but: {error}"
+        if not kinds.get("train"):
+            yield "training must have an entity"
+        for split in SPLITS[1:]:
+            if extra := sorted(kinds.get(split, set()) - kinds.get("train", set())):
+                yield f"'{split}' must have no type of entity that training lacks, got {extra}"
+
+    def clean(self, table: pa.Table) -> Cleaned:
+        """See :class:`TaskType`: columns ``tokens`` and ``tags``; words are joined, and tags become BIO."""
+        texts: list[str] = []
+        labels: list[list[str]] = []
+        dropped: Counter[str] = Counter()
+        for words, tags in zip(table["tokens"].to_pylist(), table["tags"].to_pylist(), strict=True):
+            if not words:
+                dropped["there are no words"] += 1
+            elif len(words) != len(tags or ()):
+                dropped["there is not one tag for each word"] += 1
+            else:
+                texts.append(joined(words))
+                labels.append(to_bio(tags))
+        return Cleaned(texts, labels, dict(dropped))
+
+    def number(
+        self, task: str, labels: Mapping[str, Sequence[Any]]
+    ) -> tuple[tuple[str, ...], Mapping[str, Sequence[Any]]]:
+        """See :class:`TaskType`: the tags of the training split's types, O first, and each tag's number."""
+        classes = classes_of([tag for tags in labels["train"] for tag in tags])
+        if len(classes) < 2:
+            raise HarnessError(f"the training split of task '{task}' has no entity")
+        numbers = {tag: number for number, tag in enumerate(classes)}
+        for split in SPLITS[1:]:
+            unknown = Counter(tag[2:] for tags in labels[split] for tag in tags if tag not in numbers)
+            if unknown:
+                listed = ", ".join(f"'{kind}' ({count} words)" for kind, count in unknown.most_common(5))
+                raise HarnessError(
+                    f"split '{split}' of task '{task}' has entities that training lacks: {listed}; "
+                    f"training has: {', '.join(kinds_of(classes))}"
+                )
+        return classes, {
+            split: [[numbers[tag] for tag in tags] for tags in every] for split, every in labels.items()
+        }
+
+    def stored(self) -> pa.DataType:
+        """See :class:`TaskType`: the number of each word's tag, -1 for none."""
+        import pyarrow as pa
+
+        return pa.list_(pa.int32())
+
+    def labels(self, column: pa.ChunkedArray, classes: Sequence[str]) -> NDArray[Any]:
+        """See :class:`TaskType`: (T,) int64, those of the words of all texts, end to end."""
+        import numpy as np
+        import pyarrow as pa
+
+        chunks = [chunk.flatten() for chunk in column.chunks]
+        return np.asarray(pa.chunked_array(chunks, column.type.value_type).to_numpy(), dtype=np.int64)
+
+    def gold(self, train: Examples) -> Callable[[int, str], Any]:
+        """See :class:`TaskType`: the tags of the training text, if the new one has as many words."""
+        labels, before = train.labels, words_before(train.texts)
+        assert labels is not None
+
+        def tags(row: int, text: str) -> list[int]:
+            words = text.count(" ") + 1
+            if row < 0 or words != before[row + 1] - before[row]:
+                return [-1] * words
+            return labels[before[row] : before[row + 1]].tolist()  # type: ignore[no-any-return]
+
+        return tags
+
+    def text_of(self, text: str) -> str:
+        """See :class:`TaskType`: words with one space between any two."""
+        return " ".join(text.split())
+
+    def input_of(self, value: Any) -> str | None:
+        """See :class:`TaskType`: a string, or a list of words."""
+        if isinstance(value, list) and all(isinstance(word, str) for word in value):
+            return joined(value)
+        return self.text_of(value) if isinstance(value, str) else None
+
+    def rows_before(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """See :class:`TaskType`: a row for each word."""
+        return words_before(texts)
+
+    # -- learning ------------------------------------------------------------------------------------------
+
+    def watch(self, asked: Asked, examples: Examples) -> Watched:
+        """See :class:`TaskType`: F1 over whole entities, of the largest logits."""
+        from harness.task_types.entities import tagging
+
+        assert examples.labels is not None
+        before = words_before(examples.texts)
+        f1 = float(tagging(examples.labels, asked.logits(), examples.classes, before)["f1"])
+        return Watched(f1, "validation_f1", f1)
+
+    def row_weights(
+        self, examples: Examples, how: ClassWeights, device: Any
+    ) -> Callable[[Tensor | None, Tensor | None], Tensor] | None:
+        """See :class:`TaskType`: by the tag of a word."""
+        return weights_by_class(examples, how, device)
+
+    def gold_loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """See :class:`TaskType`: cross-entropy over words."""
+        return cross_entropy(logits, batch)
+
+    def average(self, logits: Sequence[NDArray[np.float64]], shares: Sequence[float]) -> NDArray[np.float64]:
+        """See :class:`TaskType`: the logarithm of mean probabilities."""
+        return mean_log_probabilities(logits, shares)
+
+    # -- scoring -------------------------------------------------------------------------------------------
+
+    def ask(self, model: Model, texts: Sequence[str], classes: Sequence[str]) -> Answers:
+        """See :class:`TaskType`: logits for each word, and the "tags" that the model decides for."""
+        import numpy as np
+
+        found = super().ask(model, texts, classes)
+        tags = model.decide(list(texts), found["logits"])
+        return {**found, "tags": tags.astype(np.int16)}
+
+    def score(self, answers: Answers, examples: Examples) -> dict[str, Any]:
+        """See :class:`TaskType` and :func:`harness.task_types.entities.tagging`."""
+        import numpy as np
+
+        from harness.task_types.entities import tagging
+
+        texts, labels = list(examples.texts), examples.labels
+        assert labels is not None
+        tags = answers["tags"].astype(np.int64)
+        return tagging(labels, answers["logits"], examples.classes, words_before(texts), texts, tags)
+
+    def agreement(self, answers: Answers, teacher: Answers) -> float:
+        """See :class:`TaskType`: the share of words with the same most probable tag."""
+        return same_largest(answers["logits"], teacher["logits"])
+
+    # -- keeping and testing -------------------------------------------------------------------------------
+
+    def prediction(self, answers: Answers, examples: Examples) -> Prediction | None:
+        """See :class:`TaskType`: the tags of all words, end to end."""
+        found = class_prediction(self, answers["logits"], examples, answers["tags"])
+        if found is None:
+            return None
+        return found._replace(lengths=tuple(text.count(" ") + 1 for text in examples.texts))
+
+    def on_resamples(self, one: Prediction) -> Mapping[str, Scores]:
+        """See :class:`TaskType`."""
+        from harness.task_types.entities import ON_RESAMPLES
+
+        return ON_RESAMPLES
+
+    def stack(self, predictions: Sequence[Prediction]) -> tuple[Any, int]:
+        """See :class:`TaskType`: entities by text; words of one text are not independent."""
+        import numpy as np
+
+        from harness.task_types.entities import spans_of
+
+        first = predictions[0]
+        before = np.concatenate([[0], np.cumsum(first.lengths)])
+        found = [one.predicted for one in predictions]
+        return spans_of(found, first.gold, before, first.classes), len(first.lengths)
+
+    # -- shipping ------------------------------------------------------------------------------------------
+
+    def short(self, model: Shipped) -> Callable[[str], list[str]]:
+        """See :class:`TaskType`: the tag of each word of one text; O for words behind the longest text."""
+        import numpy as np
+
+        classes, single, encode, best = model.classes, model.single, model.featuriser.encode, model.best
+
+        def tags(text: str) -> list[str]:
+            found = single(encode((text,))[0])
+            names = [classes[number] for number in best(found, np.array([len(found)]))]
+            return names + classes[:1] * (text.count(" ") + 1 - len(names))
+
+        return tags
+
+    def answers(self, model: Shipped, texts: Sequence[str], top: int | None) -> list[dict[str, Any]]:
+        """See :class:`TaskType`: the text's `words`, their `tags` and `scores`, and its `entities`.
+
+        Each entity has its `text` and `type`, the first word (`start`), the one after the last (`end`), and
+        the least `score` of its words. A text without a word gets empty lists.
+        """
+        import numpy as np
+
+        from harness.task_types.entities import entities
+
+        known = [text for text in texts if text]
+        if known:
+            decided, logits = model.answered(known)
+        else:
+            decided, logits = np.zeros(0, np.int64), np.zeros((0, 1), np.float32)
+        scores = softmax(logits.astype(np.float64))
+        count = top or 1
+        alternatives = ranked(scores, model.classes, count, "tag") if count > 1 else []
+        starts = words_before(known)
+        spans, kinds = entities(decided, model.classes, starts), kinds_of(model.classes)
+        chosen = scores[np.arange(len(scores)), decided]
+        answers = []
+        for text, (first, end) in zip(known, pairwise(starts.tolist()), strict=True):
+            words = text.split(" ")
+            mine = spans[(spans[:, 0] >= first) & (spans[:, 0] < end)]
+            answers.append(
+                {
+                    "words": words,
+                    "tags": [model.classes[number] for number in decided[first:end]],
+                    "scores": [round(score, DIGITS) for score in chosen[first:end].tolist()],
+                    **({"top": alternatives[first:end]} if count > 1 else {}),
+                    "entities": [
+                        {
+                            "text": " ".join(words[a - first : b - first]),
+                            "type": kinds[kind],
+                            "start": a - first,
+                            "end": b - first,
+                            "score": round(float(chosen[a:b].min()), DIGITS),
+                        }
+                        for a, b, kind in mine.tolist()
+                    ],
+                }
+            )
+        filled = iter(answers)
+        nothing: dict[str, Any] = {"words": [], "tags": [], "scores": [], "entities": []}
+        return [next(filled) if text else nothing for text in texts]
+
+    def as_tsv(self, answer: Mapping[str, Any]) -> str:
+        """See :class:`TaskType`: the tags."""
+        return " ".join(answer["tags"])
+
+    def parity(self, model: Model, examples: Examples) -> Callable[[Any], dict[str, Any]]:
+        """See :class:`TaskType`: the score is F1 over whole entities."""
+        import numpy as np
+
+        from harness.task_types.differences import outputs_differ
+        from harness.task_types.entities import spans_of
+
+        labels = examples.labels
+        assert labels is not None
+        before = model.predict(examples.texts)
+        decided = model.decide(examples.texts, before)
+        starts = words_before(examples.texts)
+
+        def compare(form: Any) -> dict[str, Any]:
+            after = form.predict(examples.texts)
+            decides = form.decide(examples.texts, after)
+            counted = spans_of([decided, decides], labels, starts, examples.classes)
+            right = 2 * counted.right.sum(1).astype(np.float64)  # (2, N)
+            every = (counted.guessed.sum(1) + counted.gold.sum(0)).astype(np.float64)
+            whole = np.maximum(every.sum(1), 1)
+            f1 = right.sum(1) / whole
+            # F1 is a ratio of sums over texts: what each text moves it by, to first order (the delta method).
+            moved = (right - f1[:, None] * every) / whole[:, None]
+            error = float(np.sqrt(((moved[0] - moved[1]) ** 2).sum()))
+            found = outputs_differ(examples, (before, decided), (after, decides))
+            return {**found, "score": float(f1[1]), "lost": float(f1[0]) - float(f1[1]), "error": error}
+
+        return compare
+
+    def card(self, classes: Sequence[str]) -> str:
+        """See :class:`TaskType`."""
+        return (
+            f"It tags words, and so finds entities of these types: {', '.join(kinds_of(classes))}.\n"
+            f"Labels: {', '.join(classes)}. The scheme is BIO: `B-` begins an entity, `I-` continues it, and "
+            "`O` is outside of entities. Words are separated by single spaces: set punctuation apart as in "
+            "the training data, or give lists of words."
+        )
+
+    # -- checking ------------------------------------------------------------------------------------------
+
+    def tiny(self) -> tuple[Examples, Examples]:
+        """See :class:`TaskType`: two types of entities; the last training text has no tags."""
+        return self._tiny(("again", "in May"), True), self._tiny(("now", "then"), False)
+
+    def _tiny(self, times: Sequence[str], training: bool) -> Examples:
+        import numpy as np
+
+        classes = ("O", "B-sea", "I-sea", "B-star", "I-star")
+        names = (("Pacific", 1), ("Black Sea", 1), ("Sirius", 3), ("Alpha Centauri", 3))
+        shapes = ("the {} is far , so far", "no {} !", "I saw {} and slept", "{}", "@bo #win {}")
+        texts: list[str] = []
+        labels: list[int] = []
+        for number, shape in enumerate(shapes if training else shapes[:2]):
+            for name, first in names:
+                before, _, after = f"{shape} {times[number % 2]}".partition("{}")
+                texts.append(f"{before}{name}{after}")
+                inside = [first, *[first + 1] * (len(name.split()) - 1)]
+                labels += [*[0] * len(before.split()), *inside, *[0] * len(after.split())]
+        gold = np.array(labels, dtype=np.int64)
+        logits = np.where(gold[:, None] == np.arange(len(classes)), 2.0, -1.0).astype(np.float32)
+        if training:
+            gold[-len(texts[-1].split()) :] = -1
+        return Examples(texts, classes, gold, logits if training else None, task_type=self)
+
+    def odd_texts(self, texts: Sequence[str]) -> list[str]:
+        """See :class:`TaskType`."""
+        return [self.text_of(text) or "_" for text in texts]
+
+    def draw_labels(self, rows: int, unlabelled: bool, generator: Any) -> Tensor:
+        """See :class:`TaskType`: of three classes."""
+        import torch
+
+        labels = torch.randint(0, 3, (rows,), generator=generator)
+        labels[0 if unlabelled else rows // 2 + 1 :] = -1
+        return labels
+
+
+def joined(words: Sequence[str]) -> str:
+    """Return words as a text; white space within a word would make two words of it."""
+    return " ".join("_".join(word.split()) or "_" for word in words)
