@@ -160,7 +160,9 @@ def test_what_is_no_language_model_lends_no_layers(folder_of: Folder, context: C
     fitted = Transformer(model=str(folder_of("bert")), **QUICK).fit(*tiny_examples(), context)
     for teacher in (None, fitted):
         given = replace(context, teacher=teacher)
-        with pytest.raises(HarnessError, match="takes layers of a masked language model, which its teacher"):
+        with pytest.raises(
+            HarnessError, match="cannot start student 'transformer': its teacher is not a masked"
+        ):
             TransformerStudent().fit(*tiny_examples(HIDDEN), CrossEntropy(), given)
 
 
@@ -170,7 +172,7 @@ def test_what_is_no_language_model_lends_no_layers(folder_of: Folder, context: C
 )
 def test_more_layers_than_there_are_is_told_while_planning(layers: Any, what: str) -> None:
     student = TransformerStudent(layers=layers)
-    told = f"student 'transformer' takes {what} of teacher 'masked-lm', which has 4" if what else ""
+    told = f"student 'transformer' takes {what}, but teacher 'masked-lm' has only 4" if what else ""
     assert student.refuses(TEACHER) == told
     if what:
         with pytest.raises(ValueError, match=told):
@@ -349,8 +351,8 @@ TABLE: dict[str, Any] = {
     ("changed", "message"),
     [
         ({"task": {"use": "emotion"}}, "task 'emotion' is classification, not language-modelling"),
-        ({"loss": None}, "a student was given without a loss"),
-        ({"student": None}, "a loss was given without a student"),
+        ({"loss": None}, "got a student without a loss"),
+        ({"student": None}, "got a loss without a student"),
         ({"student": {"use": "mlp"}}, "student 'mlp' is not for language-modelling"),
         ({"teacher": {"use": "bilstm-crf"}}, "teacher 'bilstm-crf' is not for language-modelling"),
         ({"loss": {"use": "squared-error"}}, "loss 'squared-error' is not for language-modelling"),
@@ -373,9 +375,11 @@ def test_a_suite_says_what_it_starts_from() -> None:
 def test_without_a_language_model_it_says_so(context: CheckContext) -> None:
     model = Mlp(epochs=1, min_examples=0).fit(*tiny_examples(), FromLabels(), context)
     for found in (None, model):
-        with pytest.raises(HarnessError, match="starts from a masked language model, but has none"):
+        with pytest.raises(
+            HarnessError, match="cannot start teacher 'language-model': it needs a masked language model"
+        ):
             START.fit(*tiny_examples(), replace(context, prior=found))
-    with pytest.raises(HarnessError, match="starts from no folder of weights"):
+    with pytest.raises(HarnessError, match="cannot find a folder of weights for teacher 'language-model'"):
         START.folder()
 
 
@@ -383,5 +387,5 @@ def test_what_cannot_be_had_is_known_beforehand(tmp_path: Path) -> None:
     assert START.base() == "\n"
     here = MiniLM()
     assert of(teacher=here).base() == here.base()
-    with pytest.raises(HarnessError, match="holds no model"):
+    with pytest.raises(HarnessError, match=r"config\.json is missing"):
         of(teacher=Transformer(model=str(tmp_path))).base()

@@ -233,7 +233,7 @@ class _Broken(FromLogits):
 
 
 def test_loss_that_is_not_finite_is_told(context: CheckContext) -> None:
-    with pytest.raises(harness.HarnessError, match="the loss is nan in epoch 1; a smaller learning_rate"):
+    with pytest.raises(harness.HarnessError, match="the loss is nan in epoch 1; try a learning_rate smaller"):
         fitted(TINY, _Broken(), context)
 
 
@@ -338,5 +338,5 @@ def test_as_a_teacher_it_brings_the_release_along() -> None:
 
 
 def test_batches_that_shrink_are_refused() -> None:
-    with pytest.raises(ValueError, match="first_batch is 64, more than batch_size, 32"):
+    with pytest.raises(ValueError, match="expected a first_batch of at most batch_size, 32, got 64"):
         replace(TINY, first_batch=64).check()

@@ -305,5 +305,5 @@ def test_students_learn_from_states_of_each_token(
 
 def test_a_token_classifier_of_its_own_kind_is_needed(folder_of: Folder, context: CheckContext) -> None:
     context.teacher = SimpleNamespace()  # type: ignore[assignment]
-    with pytest.raises(HarnessError, match="takes layers of a transformer, which its teacher is not"):
+    with pytest.raises(HarnessError, match="cannot take layers for student 'transformer': its teacher"):
         TransformerStudent(epochs=1).fit(examples(), examples(), FromLabels(), context)
