@@ -78,7 +78,7 @@ def exported(model: LanguageModel, folder: Path, form: str = "auto") -> OnnxMode
     if form == "onnx-int8":
         quantise(folder)
     found = load(folder, form)
-    assert isinstance(found, OnnxModel) and found.of_masks and not found.of_words
+    assert isinstance(found, OnnxModel) and found.featuriser.marks == "masks"
     return found
 
 

@@ -42,7 +42,7 @@ def examples(names: str = "Ann Bo Cy", places: str = "Rome Oslo") -> Examples:
                 ("nothing", [0]),
             ]
     labels = np.array([tag for _, tags in rows for tag in tags], dtype=np.int64)
-    return Examples([text for text, _ in rows], CLASSES, labels, of_words=True)
+    return Examples([text for text, _ in rows], CLASSES, labels, task_type=Tagging())
 
 
 def features(**options: int) -> WordFeatures:

@@ -50,7 +50,7 @@ def make(
     """A fitted tagger of a kind, the same for all that ask; not to be changed."""
     context = CheckContext(tmp_path_factory.mktemp("taggers"))
     train, validation = tiny_examples(TAGS)
-    labelled = Examples(train.texts, train.classes, train.labels, of_words=True)
+    labelled = Examples(train.texts, train.classes, train.labels, task_type=Tagging())
 
     @cache
     def made(kind: str) -> Model:
@@ -75,7 +75,7 @@ def test_parity_word_by_word(kind: str, make: Callable[[str], Model], tmp_path: 
     model = make(kind)
     model.export(tmp_path)
     form = load(tmp_path)
-    assert form.form == "onnx" and form.of_words and isinstance(form, OnnxModel)
+    assert form.form == "onnx" and isinstance(form, OnnxModel) and form.featuriser.marks == "words"
     expected = model.predict(TEXTS)
     assert expected.shape == (sum(text.count(" ") + 1 for text in TEXTS), TAGS)
     scale = np.abs(expected).max()
