@@ -15,7 +15,8 @@ from tiny_taggers import SIZES
 from harness.api import Examples, words_before
 from harness.exports.onnx import export_module
 from harness.featurise.featuriser import Featuriser, WordTokens
-from harness.task_types.tags import tagging
+from harness.task_types.entities import tagging
+from harness.task_types.tagging import Tagging
 from harness.testing.tiny import CheckContext, FromLabels, FromLogits
 from harness.training.inference import predict
 from harness.training.model import TorchModel

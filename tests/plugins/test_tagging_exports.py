@@ -22,6 +22,7 @@ from harness.exports.quantise import quantise
 from harness.runtime.chain import FILE as CHAIN
 from harness.runtime.chain import Chain
 from harness.runtime.forms import load
+from harness.task_types.tagging import Tagging
 from harness.testing.tiny import TAGS, CheckContext, FromLabels, tiny_examples
 from harness_students.taggers import BiLstmTagger, CnnTagger
 from harness_students.transformer import TransformerStudent

@@ -20,6 +20,7 @@ from harness import Batch, HarnessError, Loss, Unavailable
 from harness.api import MASK, Examples
 from harness.exports.onnx import export_module
 from harness.featurise.featuriser import Featuriser, WordSubwords, WordTokens
+from harness.task_types.tagging import Tagging
 from harness.testing.tiny import CheckContext, FromLabels, FromLogits, FromStates
 from harness.training.model import TorchModel
 from harness_students.transformer import TransformerStudent

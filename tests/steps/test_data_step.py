@@ -12,8 +12,8 @@ from stepbench import Bench, Given, Rows, Scored, table
 
 from harness.api import HarnessError
 from harness.steps import data
-from harness.task_types.masked_lm import MaskedLanguageModelling
 from harness.storage import arrow
+from harness.task_types.masked_lm import MaskedLanguageModelling
 
 TRAIN: Rows = [("b text", "yes"), ("a text", "no"), ("Ünïcode 🙂", "yes"), ("more", "maybe")]
 TEST: Rows = [("one", "no"), ("two", "maybe")]
