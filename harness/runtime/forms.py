@@ -23,7 +23,6 @@ from harness.featurise.tokens import Tokens, ids_at_once
 from harness.parameters import frozen
 from harness.runtime.chain import Chain
 from harness.task_types.base import TaskType
-from harness.task_types.former import of_export
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -342,9 +341,11 @@ def _featuriser(folder: Path) -> Featuriser:
 
 def _task_type(folder: Path, featuriser: Featuriser, classes: Sequence[str]) -> TaskType:
     """Return the task type that the manifest names, with what was chosen for this model."""
+    # By name: an edit of one type must not change the keys of the others' steps. It imports the core's types.
+    former = import_module("harness.task_types.former")
     named = read_manifest(folder).get("task_type") if (folder / MANIFEST).is_file() else None
     if named is None:  # an export of an earlier version
-        return of_export(featuriser, classes)
+        return former.of_export(featuriser, classes)  # type: ignore[no-any-return]
     name = str(named["name"])
     if name not in TaskType.known:
         _import(folder, str(named.get("module", "")), name)

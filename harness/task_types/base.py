@@ -32,6 +32,10 @@ DEFAULT = "classification"  # the type of a task or component that names none
 ONE_ROW = frozenset({"classification", "regression"})  # a component for both gives each text one row
 
 
+class WrongShape(HarnessError):
+    """A model returned another number of answers than its texts and classes need."""
+
+
 class Metric(NamedTuple):
     """How a metric is read."""
 
@@ -279,14 +283,14 @@ class TaskType(Component):
     def ask(self, model: Model, texts: Sequence[str], classes: Sequence[str]) -> Answers:
         """Return a model's answers to texts; at least "logits", unless :meth:`score` needs other arrays.
 
-        Raises HarnessError if they do not have the right shape.
+        Raises WrongShape if they do not have the right shape.
         """
         import numpy as np
 
         logits = np.ascontiguousarray(model.predict(texts), dtype=np.float32)
         expected = (int(self.rows_before(texts)[-1]), len(classes))
         if logits.shape != expected:
-            raise HarnessError(f"returned predictions of shape {logits.shape}; expected {expected}")
+            raise WrongShape(f"returned predictions of shape {logits.shape}; expected {expected}")
         return {"logits": logits}
 
     def tuned(self, answers: Answers, validation: Examples) -> TaskType:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from harness.api import SPLITS, Batch, Component, HarnessError, Loss, Unavailable
-from harness.task_types.tags import OUTSIDE, to_bio
+from harness.task_types.bio import OUTSIDE, to_bio
 from harness.testing.tiny import HIDDEN, TAGS, tiny_states
 
 if TYPE_CHECKING:

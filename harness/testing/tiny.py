@@ -119,7 +119,9 @@ def _tiny_tagged(times: Sequence[str], with_logits: bool) -> Examples:
     for array in (gold, logits):
         array.setflags(write=False)
     lazy = Texts(pa.chunked_array([pa.array(texts, pa.string())]))
-    return Examples(lazy, classes, gold, logits if with_logits else None, of_words=True)
+    from harness.task_types.tagging import Tagging
+
+    return Examples(lazy, classes, gold, logits if with_logits else None, task_type=Tagging())
 
 
 def odd_texts(classes: int) -> list[str]:
@@ -146,7 +148,7 @@ def rows_of(texts: Sequence[str], classes: int) -> list[int]:
 
 def prior_of(component: Component, context: CheckContext) -> Model | None:
     """The model that a component starts from, made on a few texts whatever its task."""
-    recipe = component.prior
+    recipe = getattr(component, "prior", None)
     if recipe is None:
         return None
     train, validation = tiny_examples(HIDDEN if recipe.task.task_type == "language-modelling" else 3)

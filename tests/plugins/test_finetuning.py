@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from harness import HarnessError, Unavailable
 from harness.featurise.featuriser import Subwords
+from harness.task_types.classification import Classification
 from harness.testing.tiny import ODD_TEXTS, CheckContext, tiny_examples
 from harness.training.model import TorchModel
 from harness.training.settings import training_of
@@ -338,7 +339,7 @@ def test_a_head_for_other_labels_is_left_behind(folder_of: Folder, context: Chec
 
 
 def test_gold_labels_ask_for_nothing_else() -> None:
-    assert GoldLabels().needs == {"labels"}
+    assert GoldLabels(Classification()).needs == {"labels"}
 
 
 # -- minilm ---------------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ QUICK: dict[str, Any] = {"epochs": 1, "batch_size": 8, "learning_rate": 1e-3}
 TEACHER = MaskedLM(
     vocabulary=256, width=16, layers=4, heads=2, feedforward=32, longest=24, epochs=1, batch_size=8
 )
+RAW = harness.Examples(["the sun"], ())
 SEEN = ["the [MASK] is here", "so much [MASK] [MASK] !", "no rain today"]
 
 
@@ -77,7 +78,7 @@ def module_of(model: Any) -> Any:
 def test_all_layers_of_a_teacher_are_the_teacher(kind: str, folder_of: Folder, context: CheckContext) -> None:
     given = taught(folder_of(kind), context)
     assert given.teacher is not None
-    model = begin(TransformerStudent(layers=2), (), given)
+    model = begin(TransformerStudent(layers=2), RAW, given)
     np.testing.assert_allclose(model.predict(SEEN), given.teacher.predict(SEEN), rtol=1e-5, atol=1e-5)
     types = 2 * 16 if kind != "masked-distilbert" else 0
     assert given.teacher.parameters().total - model.parameters().total == types
@@ -86,13 +87,13 @@ def test_all_layers_of_a_teacher_are_the_teacher(kind: str, folder_of: Folder, c
 def test_it_begins_as_every_second_layer_with_embeddings_and_head(lent: CheckContext) -> None:
     teacher = module_of(lent.teacher)
     before = {name: value.clone() for name, value in teacher.state_dict().items()}
-    module = module_of(begin(TransformerStudent(), (), lent))
+    module = module_of(begin(TransformerStudent(), RAW, lent))
     ours, theirs = layers_of(module.encoder), layers_of(teacher.encoder)
     assert len(ours) == 2 and len(theirs) == 4 == teacher.encoder.config.num_hidden_layers
     assert same(ours[0], theirs[0]) and same(ours[1], theirs[3])
     assert same(module.head, teacher.head)
     assert same(module.encoder.embeddings, teacher.encoder.embeddings)
-    some = module_of(begin(TransformerStudent(layers=(3, 2)), (), lent))
+    some = module_of(begin(TransformerStudent(layers=(3, 2)), RAW, lent))
     assert same(layers_of(some.encoder)[0], theirs[2]) and same(layers_of(some.encoder)[1], theirs[1])
     model = TransformerStudent(**QUICK).fit(*tiny_examples(HIDDEN), SoftTargets(), lent)
     assert not same(module_of(model), module)
@@ -102,7 +103,7 @@ def test_it_begins_as_every_second_layer_with_embeddings_and_head(lent: CheckCon
 def test_half_the_layers_are_counted_without_the_others(lent: CheckContext) -> None:
     assert lent.teacher is not None
     layer = sum(p.numel() for p in layers_of(module_of(lent.teacher).encoder)[0].parameters())
-    counts = lent.teacher.parameters(), begin(TransformerStudent(), (), lent).parameters()
+    counts = lent.teacher.parameters(), begin(TransformerStudent(), RAW, lent).parameters()
     assert counts[0].total - counts[1].total == 2 * layer and counts[0].embedding == counts[1].embedding
 
 
@@ -112,13 +113,13 @@ def test_random_weights_keep_the_architecture_alone(
 ) -> None:
     given = taught(folder_of(kind), context)
     copied, fresh, again = (
-        module_of(begin(TransformerStudent(layers=1, weights=weights), (), given))
+        module_of(begin(TransformerStudent(layers=1, weights=weights), RAW, given))
         for weights in ("pretrained", "random", "random")
     )
     shapes = [{name: v.shape for name, v in each.state_dict().items()} for each in (copied, fresh)]
     assert shapes[0] == shapes[1]
     assert same(fresh, again) and not same(fresh.head, copied.head)
-    other = begin(TransformerStudent(layers=1, weights="random"), (), replace(given, seed=1))
+    other = begin(TransformerStudent(layers=1, weights="random"), RAW, replace(given, seed=1))
     assert not same(module_of(other), fresh)
 
 
@@ -126,7 +127,7 @@ def test_a_pretrained_one_of_the_same_width_is_a_start(folder_of: Folder, contex
     given = taught(folder_of("masked-bert"), context)
     start = Transformer(model=str(folder_of("masked-bert")), longest=16)
     student = TransformerStudent(start=start, layers=1, **QUICK)
-    whole, part = (begin(replace(student, layers=layers), (), context) for layers in (None, 1))
+    whole, part = (begin(replace(student, layers=layers), RAW, context) for layers in (None, 1))
     assert len(layers_of(module_of(whole).encoder)) == 2 and len(layers_of(module_of(part).encoder)) == 1
     assert module_of(whole).encoder.config.type_vocab_size == 0
     model = student.fit(*tiny_examples(HIDDEN), HiddenMse(of="layers", map="final"), given)
@@ -249,19 +250,19 @@ def test_it_may_be_trained_on_other_texts(prior: CheckContext) -> None:
 
 def test_a_student_starts_from_it(prior: CheckContext) -> None:
     source = module_of(prior.prior)
-    classes = tiny_examples()[0].classes
+    labelled, _ = tiny_examples()
     student = TransformerStudent(start=START, **QUICK)
-    whole = module_of(begin(student, classes, prior))
+    whole = module_of(begin(student, labelled, prior))
     assert len(layers_of(whole.encoder)) == 2  # all that are left
     assert same(whole.encoder, source.encoder)
-    part = module_of(begin(replace(student, layers=(2,)), classes, prior))
+    part = module_of(begin(replace(student, layers=(2,)), labelled, prior))
     assert len(layers_of(part.encoder)) == 1 and same(layers_of(part.encoder)[0], layers_of(whole.encoder)[1])
-    fresh = begin(replace(student, layers=1, weights="random"), classes, prior)
+    fresh = begin(replace(student, layers=1, weights="random"), labelled, prior)
     assert {name: v.shape for name, v in module_of(fresh).state_dict().items()} == {
         name: v.shape for name, v in part.state_dict().items()
     }
     assert not same(layers_of(module_of(fresh).encoder)[0], layers_of(part.encoder)[0])
-    on = begin(student, (), prior)  # a language model again
+    on = begin(student, RAW, prior)  # a language model again
     np.testing.assert_allclose(on.predict(SEEN), prior.prior.predict(SEEN), rtol=1e-5, atol=1e-5)  # type: ignore[union-attr]
 
 

@@ -209,7 +209,9 @@ def test_tweets_of_the_hub(here: Path) -> None:
 def test_what_kind_of_task_they_are() -> None:
     for task in (Tweets(), TextFile(train=Path("a.txt"))):
         assert task.task_type == "language-modelling"
-        assert task.headline == "perplexity" and task.headline in LOWER_IS_BETTER
+        assert (
+            task.headline == "perplexity" and load().task_type_of(task).metric(task.headline).lower_is_better
+        )
 
 
 @pytest.mark.skipif("HARNESS_DATA" not in os.environ, reason="needs the real data")

@@ -17,10 +17,10 @@ import pretrained
 import pytest
 import torch
 import transformers
-from harness.task_types.metrics import language_modelling
 
 from harness import Examples, HarnessError, catalog
 from harness.featurise.featuriser import MaskedSubwords
+from harness.task_types.token_scores import language_modelling
 from harness.testing.tiny import HIDDEN, CheckContext, tiny_examples
 from harness_transformers import language, wordpiece
 from harness_transformers.language import MaskedLanguageModel, pretrained_language_model

@@ -211,9 +211,9 @@ def test_classes_count_by_their_weights(context: CheckContext) -> None:
     """Of 3 texts of one class and 1 of another, the one counts as the three."""
     labels = np.array([0, 0, 0, 1], dtype=np.int64)
     examples = Examples(["sun", "sun", "sun", "rain"], ("a", "b"), labels)
-    weights = training.class_weights(examples, "balanced", torch.device("cpu"))
+    weigh = examples.task_type.row_weights(examples, "balanced", torch.device("cpu"))
     logits, rows = np.zeros((4, 2), dtype=np.float32), np.arange(4)
-    _, gradient = training.loss_and_gradient(CrossEntropy(), logits, examples, rows, weights)
+    _, gradient = training.loss_and_gradient(CrossEntropy(), logits, examples, rows, weigh)
     assert np.allclose(gradient.sum(0), 0, atol=1e-6) and np.allclose(gradient[3], [0.25, -0.25])
     plain = training.loss_and_gradient(CrossEntropy(), logits, examples, rows)[1]
     assert np.allclose(plain.sum(0), [-0.25, 0.25])

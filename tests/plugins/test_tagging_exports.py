@@ -22,6 +22,7 @@ from harness.exports.quantise import quantise
 from harness.runtime.chain import FILE as CHAIN
 from harness.runtime.chain import Chain
 from harness.runtime.forms import load
+from harness.task_types.tagging import Tagging
 from harness.testing.tiny import TAGS, CheckContext, FromLabels, tiny_examples
 from harness_students.taggers import BiLstmTagger, CnnTagger
 from harness_students.transformer import TransformerStudent
@@ -50,7 +51,7 @@ def make(
     """A fitted tagger of a kind, the same for all that ask; not to be changed."""
     context = CheckContext(tmp_path_factory.mktemp("taggers"))
     train, validation = tiny_examples(TAGS)
-    labelled = Examples(train.texts, train.classes, train.labels, of_words=True)
+    labelled = Examples(train.texts, train.classes, train.labels, task_type=Tagging())
 
     @cache
     def made(kind: str) -> Model:
@@ -75,7 +76,7 @@ def test_parity_word_by_word(kind: str, make: Callable[[str], Model], tmp_path: 
     model = make(kind)
     model.export(tmp_path)
     form = load(tmp_path)
-    assert form.form == "onnx" and form.of_words and isinstance(form, OnnxModel)
+    assert form.form == "onnx" and isinstance(form, OnnxModel) and form.featuriser.marks == "words"
     expected = model.predict(TEXTS)
     assert expected.shape == (sum(text.count(" ") + 1 for text in TEXTS), TAGS)
     scale = np.abs(expected).max()
@@ -89,9 +90,9 @@ def test_parity_word_by_word(kind: str, make: Callable[[str], Model], tmp_path: 
     assert form.decide(TEXTS, expected).tolist() == decided.tolist()
     names = [form.classes[number] for number in decided]
     assert [tag for text in TEXTS for tag in form.tags(text)] == names
-    with pytest.raises(Unsupported, match="this model tags words"):
+    with pytest.raises(Unsupported, match="this model is for tagging and has no label: call tags"):
         form.label("Sirius")
-    tags, logits = form.tagged(TEXTS)
+    tags, logits = form.answered(TEXTS)
     assert tags.tolist() == decided.tolist() and np.array_equal(logits, form.predict(TEXTS))
     assert form.predict([]).shape == (0, TAGS) and form.decided([]).shape == (0,)
 
@@ -115,7 +116,7 @@ def test_only_a_tagger_tags(tmp_path: Path, context: CheckContext) -> None:
     model = Mlp(vocabulary=30, min_examples=0, epochs=1).fit(train, validation, FromLabels(), context)
     model.export(tmp_path)
     for form in ("numpy", "onnx"):
-        with pytest.raises(Unsupported, match="labels texts, and not their words"):
+        with pytest.raises(Unsupported, match="this model is for classification and has no tags: call label"):
             load(tmp_path, form).tags("sun")
 
 
