@@ -1,4 +1,4 @@
-"""The command ``harness diagnose``."""
+"""Implement ``harness diagnose``."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 @click.command(context_settings=HELP)
 @click.argument("target", metavar="FILE|SUITE", type=click.Path(path_type=Path))
-@click.option("--text", show_default="text", metavar="COLUMN", help="FILE's texts.")
-@click.option("--label", show_default="label", metavar="COLUMN", help="Of FILE: holds the label.")
-@click.option("--teacher", metavar="NAME", help="Fit this teacher, if it is not stored, and look at it too.")
+@click.option("--text", metavar="COLUMN", help="Column of FILE with the text.  [default: text]")
+@click.option("--label", metavar="COLUMN", help="Column of FILE with the label.  [default: label]")
+@click.option("--teacher", metavar="NAME", help="Teacher to examine too; it is fitted if it is not stored.")
 @SOURCE
 @results_option("Folder with the results of suites.")
 @STORE
@@ -49,11 +49,13 @@ def diagnose(
     devices: str,
     as_json: bool,
 ) -> int:
-    """Say of labelled texts whether distillation is likely to pay, before it is tried.
+    """Check whether distillation is likely to help on a data set.
 
-    It counts classes, lengths, duplicates, leaks between splits and contradictory labels, fits a bag of
-    words, and holds the teachers that are stored, or the one that is named, against it. A target that ends in
-    .toml is a suite; any other is a file of labelled texts.
+    A target that ends with .toml is a suite; any other target is a file of labelled texts.
+
+    The command counts classes, text lengths, duplicates, texts that appear in several splits, and
+    contradictory labels. It fits a bag-of-words model and compares it with the stored teachers, or with the
+    teacher that --teacher names.
     """
     from harness.commands.console import show
     from harness.commands.progress import display
@@ -62,7 +64,9 @@ def diagnose(
     from harness.diagnose import run as diagnosing
 
     if target.suffix == ".toml" and (text or label):
-        raise HarnessError("--text and --label name columns of a file; a suite's tasks name their own")
+        raise HarnessError(
+            "--text and --label are only for a file; remove them, because a suite's tasks name their columns"
+        )
     catalog = installed()
 
     def watch(plan: Plan, count: int) -> AbstractContextManager[Callable[[dict[str, Any]], None]]:

@@ -1,4 +1,4 @@
-"""A diagnosis as tables for the terminal, and as JSON."""
+"""Show a diagnosis as tables in the terminal, or as JSON."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from harness.wording import printable
 if TYPE_CHECKING:
     from rich.console import Group
 
-_SHOWN = 20  # classes
-_BAR = 30  # characters
+_SHOWN = 20  # maximum number of classes in the table
+_BAR = 30  # maximum length of a bar, in characters
 
 
 def to_json(found: Sequence[Mapping[str, Any]]) -> str:
-    """Everything that the tables say."""
+    """Return everything that the tables show, as JSON."""
     return dumps({"schema": 1, "tasks": list(found)}, indent=1) + "\n"
 
 
 def to_rich(found: Sequence[Mapping[str, Any]]) -> Group:
-    """For each task its data, its models and the verdict."""
+    """Return the data, the models and the verdict for each task."""
     from rich.console import Group
     from rich.text import Text
 
@@ -33,10 +33,10 @@ def to_rich(found: Sequence[Mapping[str, Any]]) -> Group:
         parts += [_grid(*_data(each)), Text(), _grid(*_classes(each)), Text(), _grid(*_models(each))]
         for teacher in each["teachers"]:
             if teacher["histogram"]:
-                parts += [Text(), Text(f"how sure {printable(teacher['name'])} is, and how often right")]
+                parts += [Text(), Text(f"confidence and accuracy of {printable(teacher['name'])}")]
                 parts.append(_grid(*_histogram(teacher)))
         style = {"likely": "bold green", "unlikely": "bold red"}.get(each["pays"], "bold yellow")
-        told = {"likely": "likely to pay", "unlikely": "unlikely to pay", "unclear": "not clear"}
+        told = {"likely": "likely to pay", "unlikely": "unlikely to pay", "unclear": "unclear"}
         parts += [Text(), Text(f"distillation: {told[each['pays']]}", style=style)]
         parts += [Text(printable(f"- {reason}")) for reason in each["reasons"]]
     return Group(*parts)
@@ -65,10 +65,10 @@ def _data(found: Mapping[str, Any]) -> Laid:
         "words: median",
         "p90",
         "longest",
-        "repeats",
-        "near ones",
-        "also in train",
-        "nearly",
+        "duplicates",
+        "near duplicates",
+        "in train",
+        "nearly in train",
     ]
     lines = []
     for split, one in found["splits"].items():
@@ -109,7 +109,7 @@ def _models(found: Mapping[str, Any]) -> Laid:
         "95 % interval",
         "macro F1, %",
         "ECE, %",
-        "agrees, %",
+        "agreement, %",
         "headroom, points",
     ]
 
@@ -141,4 +141,4 @@ def _histogram(teacher: Mapping[str, Any]) -> Laid:
             edges = f"{100 * one['low']:.0f}–{100 * one['high']:.0f} %"
             right, sure = f"{100 * one['accuracy']:.1f}", f"{100 * one['confidence']:.1f}"
             lines.append([edges, f"{one['texts']:,}", sure, right, f"{bar:<{_BAR}}"])
-    return ["confidence", "texts", "mean, %", "right, %", ""], lines
+    return ["confidence", "texts", "mean, %", "accuracy, %", ""], lines

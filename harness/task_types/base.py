@@ -356,7 +356,7 @@ class TaskType(Component):
     def parity(self, model: Model, examples: Examples) -> Callable[[Any], dict[str, Any]]:
         """Return a function from an exported form to how far it is from the model.
 
-        See :func:`harness.exports.parity.is_same` and ``too_much_lost`` for the names that it needs.
+        See :func:`harness.steps.export.is_same` and ``too_much_lost`` for the names that it needs.
         """
         raise NotImplementedError
 

@@ -17,11 +17,11 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from harness.exports.parity import compare_language, is_same, too_much_lost
 from harness.runtime.answers import as_tsv, told
 
 from harness.api import Unsupported
 from harness.exports.onnx import OnnxModel
-from harness.exports.parity import compare_language, is_same, too_much_lost
 from harness.exports.quantise import quantise
 from harness.runtime.forms import load
 from harness.runtime.streaming import answers
