@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from traceback import walk_tb
 from typing import TYPE_CHECKING
 
 from harness.api import Component, HarnessError, Task, TaskType, Unavailable
@@ -38,8 +39,16 @@ class Rules:
         except (AssertionError, Unavailable):
             raise
         except Exception as error:
-            why = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
-            raise AssertionError(f"{self.who}: {rule}, but: {why.strip().splitlines()[0]}") from error
+            raise AssertionError(f"{self.who}: {rule}, but: {_why(error)}") from error
+
+
+def _why(error: Exception) -> str:
+    """Return the first line of what an exception says; of a method that is not implemented, its name."""
+    if isinstance(error, NotImplementedError):
+        *_, (frame, _) = walk_tb(error.__traceback__)
+        return f"{frame.f_code.co_name} is not implemented"
+    why = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
+    return why.strip().splitlines()[0]
 
 
 def known(needs: frozenset[str]) -> bool:
