@@ -394,6 +394,14 @@ class TaskType(Component):
         """Return a few training examples with a teacher's logits, and validation examples, for checks."""
         raise NotImplementedError
 
+    def tinier(self) -> Iterator[tuple[Examples, Examples]]:
+        """Yield further tiny examples that components must fit, such as those of fewer classes."""
+        return iter(())
+
+    def table(self, examples: Examples) -> pa.Table:
+        """Return examples as a table that a task could read: one that :meth:`clean` takes."""
+        raise NotImplementedError
+
     def odd_texts(self, texts: Sequence[str]) -> list[str]:
         """Return odd texts in the form that texts of this type have."""
         return list(texts)

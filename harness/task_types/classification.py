@@ -256,6 +256,10 @@ class Classification(TaskType):
         """See :class:`TaskType`: three classes; the last training text has no label."""
         return self.tiny_of(3)
 
+    def tinier(self) -> Iterator[tuple[Examples, Examples]]:
+        """See :class:`TaskType`: two classes, for which some models have one output."""
+        yield self.tiny_of(2)
+
     def tiny_of(self, classes: int) -> tuple[Examples, Examples]:
         """Return examples of up to four classes: 10 training texts a class, and 4 validation texts."""
         import numpy as np
@@ -272,6 +276,14 @@ class Classification(TaskType):
             return Examples(texts, names, gold, logits if training else None, task_type=self)
 
         return part(("again", "in may"), True), part(("now", "then"), False)
+
+    def table(self, examples: Examples) -> pa.Table:
+        """See :class:`TaskType`: names of classes, null for a text without a label."""
+        import pyarrow as pa
+
+        assert examples.labels is not None
+        names = [examples.classes[number] if number >= 0 else None for number in examples.labels.tolist()]
+        return pa.table({"text": list(examples.texts), "label": pa.array(names, pa.string())})
 
     def draw_labels(self, rows: int, unlabelled: bool, generator: Any) -> Tensor:
         """See :class:`TaskType`: of three classes."""

@@ -392,6 +392,20 @@ class Tagging(TaskType):
             gold[-len(texts[-1].split()) :] = -1
         return Examples(texts, classes, gold, logits if training else None, task_type=self)
 
+    def table(self, examples: Examples) -> pa.Table:
+        """See :class:`TaskType`: lists of words and of tags, null for a text without tags."""
+        import pyarrow as pa
+
+        labels = examples.labels
+        assert labels is not None
+        tags = []
+        for first, end in pairwise(words_before(examples.texts).tolist()):
+            mine = labels[first:end].tolist()
+            tags.append(None if min(mine) < 0 else [examples.classes[number] for number in mine])
+        strings = pa.list_(pa.string())
+        words = pa.array([text.split(" ") for text in examples.texts], strings)
+        return pa.table({"tokens": words, "tags": pa.array(tags, strings)})
+
     def odd_texts(self, texts: Sequence[str]) -> list[str]:
         """See :class:`TaskType`."""
         return [self.text_of(text) or "_" for text in texts]
