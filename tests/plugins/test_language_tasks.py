@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from harness.task_types.metrics import LOWER_IS_BETTER
 from pyarrow import parquet
 
 from harness.api import HarnessError, Unavailable, parameters_of

@@ -13,8 +13,8 @@ from tiny_taggers import SIZES
 
 from harness.api import Examples, HarnessError, Teacher
 from harness.devices import cpu_count
-from harness.steps.export import is_same, too_much_lost
 from harness.runtime.forms import load
+from harness.steps.export import is_same, too_much_lost
 from harness.task_types.entities import spans_of
 from harness.task_types.tagging import Tagging
 from harness_students.taggers import CnnTagger
