@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from harness.api import PAIR_SEPARATOR, Batch, Examples, HarnessError
 from harness.exports.onnx import OnnxModel
 from harness.featurise.featuriser import Featuriser, Subwords, Words
+from harness.task_types.regression import Regression
 from harness.testing.tiny import CheckContext, tiny_examples
 from harness_augmenters.combine import Chain
 from harness_augmenters.pos import PartOfSpeechReplace
@@ -159,7 +160,7 @@ def test_a_batch_without_gold_labels_teaches_nothing(width: int, none: float) ->
 
 
 def test_a_checkpoint_has_one_label_where_it_scores(folder_of: Folder, context: CheckContext) -> None:
-    examples = tiny_examples(1)
+    examples = tiny_examples(Regression())
     scorer = Checkpoint(model=str(folder_of("scorer")), regression=True)
     assert scorer.task_types == {"regression"} and Checkpoint(model="x").task_types == {"classification"}
     assert scorer.fit(*examples, context).predict(JOINED).shape == (len(JOINED), 1)

@@ -19,6 +19,7 @@ from harness.report import columns
 from harness.results import board
 from harness.suite import reader as suite
 from harness.suite.reader import SuiteError
+from harness.task_types.regression import Regression
 from harness.testing.tiny import CheckContext, FromLabels, tiny_examples
 
 INSTALLED = catalog.load()
@@ -179,7 +180,7 @@ def test_what_a_member_did_not_read_is_left_to_the_others() -> None:
 
 
 def test_a_student_keeps_the_epoch_of_the_smallest_error(tmp_path: Path) -> None:
-    train, validation = tiny_examples(1)
+    train, validation = tiny_examples(Regression())
     assert validation.labels is not None
     student = INSTALLED.build(
         "student", {"use": "mlp", "epochs": 40, "min_examples": 20_000, "learning_rate": 0.05}
@@ -190,7 +191,7 @@ def test_a_student_keeps_the_epoch_of_the_smallest_error(tmp_path: Path) -> None
         found["validation_mse"].append(value) for name, value in scalars.items() if name == "validation_mse"
     ]
     assert isinstance(student, harness.Student)
-    model = student.fit(train, validation, FromLabels(), context)
+    model = student.fit(train, validation, FromLabels(Regression()), context)
     errors = model.predict(validation.texts)[:, 0] - validation.labels
     assert np.mean(errors**2) == pytest.approx(min(found["validation_mse"]), rel=1e-4)
     assert np.mean(errors**2) < 0.3 * np.var(validation.labels)
@@ -201,7 +202,7 @@ def test_weights_of_classes_mean_nothing_for_scores() -> None:
 
     from harness.training.outputs import class_weights
 
-    train, _ = tiny_examples(1)
+    train, _ = tiny_examples(Regression())
     assert class_weights(train, "balanced", torch.device("cpu")) is None
     classes = Examples(train.texts, ("a", "b"), np.array([0, 1, 1, -1]))
     assert class_weights(classes, "balanced", torch.device("cpu")) is not None
