@@ -14,7 +14,9 @@ import torch
 
 import harness
 from harness import HarnessError, catalog
-from harness.testing.tiny import HIDDEN, TAGS, CheckContext, FromLabels, tiny_examples
+from harness.task_types.masked_lm import MaskedLanguageModelling
+from harness.task_types.tagging import Tagging
+from harness.testing.tiny import CheckContext, FromLabels, tiny_examples
 from harness.training.model import TorchModel
 from harness_losses.labels import CrossEntropy
 from harness_losses.soft import SoftTargets
@@ -31,6 +33,9 @@ from harness_transformers.language_model import FromLanguageModel
 from harness_transformers.masked_lm import MaskedLM
 from harness_transformers.states import layers_of
 from harness_transformers.transformer import MiniLM, Transformer
+
+HIDDEN = MaskedLanguageModelling()
+TAGS = 5  # of the tiny examples of tagging
 
 Folder = Callable[[str], Path]
 KINDS = ["masked-bert", "masked-roberta", "masked-distilbert"]
@@ -229,7 +234,7 @@ def test_a_classifier_starts_from_its_encoder(prior: CheckContext) -> None:
 
 
 def test_words_are_tagged_from_its_encoder(prior: CheckContext) -> None:
-    train, validation = tiny_examples(TAGS)
+    train, validation = tiny_examples(Tagging())
     model = START.fit(train, validation, prior)
     assert model.predict(["no Pacific !"]).shape == (3, TAGS)
 

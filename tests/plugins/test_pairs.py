@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 from harness.api import PAIR_SEPARATOR, Batch, Examples, HarnessError, TaskType
 from harness.exports.onnx import OnnxModel
 from harness.featurise.featuriser import Featuriser, Subwords, Words
+<<<<<<< HEAD
 from harness.task_types.classification import Classification
+=======
+>>>>>>> wt-t3
 from harness.task_types.regression import Regression
 from harness.testing.tiny import CheckContext, tiny_examples
 from harness_augmenters.combine import Chain
@@ -163,7 +166,7 @@ def test_a_batch_without_gold_labels_teaches_nothing(task_type: TaskType, width:
 
 
 def test_a_checkpoint_has_one_label_where_it_scores(folder_of: Folder, context: CheckContext) -> None:
-    examples = tiny_examples(1)
+    examples = tiny_examples(Regression())
     scorer = Checkpoint(model=str(folder_of("scorer")), regression=True)
     assert scorer.task_types == {"regression"} and Checkpoint(model="x").task_types == {"classification"}
     assert scorer.fit(*examples, context).predict(JOINED).shape == (len(JOINED), 1)

@@ -18,6 +18,7 @@ from thinc.api import Adam, set_dropout_rate
 
 import harness
 from harness.api import Batch, Examples, Loss
+from harness.task_types.classification import Classification
 from harness.testing.tiny import CheckContext, FromLabels, FromLogits, tiny_examples
 from harness.training.settings import training_of
 from harness_losses.labels import CrossEntropy
@@ -44,7 +45,7 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def fitted(student: SpacyTextcat, loss: Loss, context: CheckContext, classes: int = 3) -> TextcatModel:
-    train, validation = tiny_examples(classes)
+    train, validation = Classification().tiny_of(classes)
     model = student.fit(train, validation, loss, context)
     assert isinstance(model, TextcatModel)
     return model
@@ -56,7 +57,7 @@ def fitted(student: SpacyTextcat, loss: Loss, context: CheckContext, classes: in
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_trains_as_spacy_does(architecture: str, context: CheckContext) -> None:
     """The same configuration, seed and one-hot categories, through spaCy's own update."""
-    train, validation = tiny_examples(2)
+    train, validation = Classification().tiny_of(2)
     labelled = [row for row, label in enumerate(np.asarray(train.labels)) if label >= 0]
     texts = [train.texts[row] for row in labelled]
     labels = np.asarray(train.labels)[labelled]

@@ -14,6 +14,7 @@ import torch
 
 from harness import HarnessError
 from harness.api import PAIR_SEPARATOR, Examples
+from harness.task_types.regression import Regression
 from harness.testing.tiny import CheckContext, tiny_examples
 from harness_teachers.t5 import T5
 
@@ -52,7 +53,7 @@ def test_labels_may_be_of_different_lengths(folder_of: Folder, context: CheckCon
 
 
 def test_the_encoder_is_read_at_its_mean(folder_of: Folder, context: CheckContext) -> None:
-    model: Any = teacher(folder_of("t5"), by="encoder").fit(*tiny_examples(1), context)
+    model: Any = teacher(folder_of("t5"), by="encoder").fit(*tiny_examples(Regression()), context)
     ids = torch.tensor(model.featuriser.encode(TEXTS[:1]))
     with torch.no_grad():
         states = model.module.encoder(input_ids=ids).last_hidden_state[0]

@@ -23,7 +23,11 @@ from harness.runtime.chain import FILE as CHAIN
 from harness.runtime.chain import Chain
 from harness.runtime.forms import load
 from harness.task_types.tagging import Tagging
+<<<<<<< HEAD
 from harness.testing.tiny import TAGS, CheckContext, FromLabels, tiny_examples
+=======
+from harness.testing.tiny import CheckContext, FromLabels, tiny_examples
+>>>>>>> wt-t3
 from harness_students.taggers import BiLstmTagger, CnnTagger
 from harness_students.transformer import TransformerStudent
 from harness_teachers.bilstm_crf import BiLstmCrf
@@ -31,6 +35,8 @@ from harness_teachers.crf import Crf, padded
 from harness_teachers.sequences import SequenceModel
 from harness_teachers.taggers import CrfTagger
 from harness_transformers.transformer import Transformer
+
+TAGS = 5  # of the tiny examples of tagging
 
 SMALL = SIZES | {"epochs": 15, "batch_size": 8, "longest": 9}
 TEXTS = [
@@ -50,8 +56,13 @@ def make(
 ) -> Callable[[str], Model]:
     """A fitted tagger of a kind, the same for all that ask; not to be changed."""
     context = CheckContext(tmp_path_factory.mktemp("taggers"))
+<<<<<<< HEAD
     train, validation = tiny_examples(TAGS)
     labelled = Examples(train.texts, train.classes, train.labels, task_type=Tagging())
+=======
+    train, validation = tiny_examples(Tagging())
+    labelled = Examples(train.texts, train.classes, train.labels, of_words=True)
+>>>>>>> wt-t3
 
     @cache
     def made(kind: str) -> Model:
@@ -112,7 +123,7 @@ def test_there_is_a_form_in_int8(kind: str, make: Callable[[str], Model], tmp_pa
 def test_only_a_tagger_tags(tmp_path: Path, context: CheckContext) -> None:
     from harness_students.words import Mlp
 
-    train, validation = tiny_examples(3)
+    train, validation = tiny_examples()
     model = Mlp(vocabulary=30, min_examples=0, epochs=1).fit(train, validation, FromLabels(), context)
     model.export(tmp_path)
     for form in ("numpy", "onnx"):

@@ -23,6 +23,7 @@ from safetensors.torch import load_file
 import harness
 from harness import catalog
 from harness.parameters import ParameterErrors
+from harness.task_types.classification import Classification
 from harness.testing.checks import check_component, check_imports
 from harness.testing.tiny import ODD_TEXTS, CheckContext, tiny_examples
 from harness_losses.labels import CrossEntropy
@@ -240,7 +241,9 @@ def test_a_pupil_learns_from_labels_alone(installed: catalog.Catalog) -> None:
 # -- precomputed --------------------------------------------------------------------------------------
 
 CLASSES = ("it's sun", "it's rain", "it's wind")
-TEXTS = sorted({*tiny_examples(2)[1].texts, *tiny_examples()[0].texts, *tiny_examples()[1].texts, *ODD_TEXTS})
+TEXTS = sorted(
+    {*Classification().tiny_of(2)[1].texts, *tiny_examples()[0].texts, *tiny_examples()[1].texts, *ODD_TEXTS}
+)
 LOGITS = np.random.default_rng(0).standard_normal((len(TEXTS), 3)).astype(np.float32)
 
 
@@ -399,7 +402,7 @@ def test_checkpoint_exports_and_loads(bert: Path, context: CheckContext, tmp_pat
     from harness.exports.onnx import OnnxModel
 
     teacher = Checkpoint(model=str(bert))
-    train, validation = tiny_examples(2)  # of its three labels the task lacks one
+    train, validation = Classification().tiny_of(2)  # of its three labels the task lacks one
     model = teacher.fit(train, validation, context)
     (saved := tmp_path / "saved").mkdir()
     model.save(saved)
@@ -414,7 +417,7 @@ def test_checkpoint_exports_and_loads(bert: Path, context: CheckContext, tmp_pat
 
 
 def test_labels_that_are_not_the_classes(bert: Path, context: CheckContext) -> None:
-    train, validation = tiny_examples(4)
+    train, validation = Classification().tiny_of(4)
     with pytest.raises(
         harness.HarnessError, match=r"cannot find class 'it's snow' among the labels of model .*: IT'S WIND"
     ):

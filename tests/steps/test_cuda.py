@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from harness.api import Unsupported
 from harness.featurise.featuriser import Words
 from harness.steps.cuda import STEP, GraphedModel, kernels_ms, padded
-from harness.testing.checks import CheckContext
+from harness.testing.tiny import CheckContext
 from harness.training.model import TorchModel
 from harness_students.modules import Convolutions
 

@@ -20,7 +20,10 @@ from harness.results import board
 from harness.suite import reader as suite
 from harness.suite.reader import SuiteError
 from harness.task_types.regression import Regression
+<<<<<<< HEAD
 from harness.task_types.tagging import Tagging
+=======
+>>>>>>> wt-t3
 from harness.testing.tiny import CheckContext, FromLabels, tiny_examples
 
 INSTALLED = catalog.load()
@@ -182,7 +185,7 @@ def test_what_a_member_did_not_read_is_left_to_the_others() -> None:
 
 
 def test_a_student_keeps_the_epoch_of_the_smallest_error(tmp_path: Path) -> None:
-    train, validation = tiny_examples(1)
+    train, validation = tiny_examples(Regression())
     assert validation.labels is not None
     student = INSTALLED.build(
         "student", {"use": "mlp", "epochs": 40, "min_examples": 20_000, "learning_rate": 0.05}
@@ -193,15 +196,24 @@ def test_a_student_keeps_the_epoch_of_the_smallest_error(tmp_path: Path) -> None
         found["validation_mse"].append(value) for name, value in scalars.items() if name == "validation_mse"
     ]
     assert isinstance(student, harness.Student)
-    model = student.fit(train, validation, FromLabels(), context)
+    model = student.fit(train, validation, FromLabels(Regression()), context)
     errors = model.predict(validation.texts)[:, 0] - validation.labels
     assert np.mean(errors**2) == pytest.approx(min(found["validation_mse"]), rel=1e-4)
     assert np.mean(errors**2) < 0.3 * np.var(validation.labels)
 
 
 def test_weights_of_classes_mean_nothing_for_scores() -> None:
+<<<<<<< HEAD
     train, _ = tiny_examples(1)
     assert train.task_type.row_weights(train, "balanced", "cpu") is None
+=======
+    import torch
+
+    from harness.training.outputs import class_weights
+
+    train, _ = tiny_examples(Regression())
+    assert class_weights(train, "balanced", torch.device("cpu")) is None
+>>>>>>> wt-t3
     classes = Examples(train.texts, ("a", "b"), np.array([0, 1, 1, -1]))
     assert classes.task_type.row_weights(classes, "balanced", "cpu") is not None
 
