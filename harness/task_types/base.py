@@ -39,6 +39,7 @@ class Metric(NamedTuple):
     lower_is_better: bool = False
     low: float = 0.0  # the smallest value that it can have
     high: float = 1.0
+    proportion: bool = False  # of texts or words that are right: if all or none are, its interval is exact
 
 
 class Cleaned(NamedTuple):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.stats
+from predicted import of_logits
 
 from harness.api import HarnessError
 from harness.results.ranking import Stat
@@ -297,6 +298,16 @@ def test_all_or_none_right_leaves_room_for_luck(count: int) -> None:
     for row, right in ((0, count), (1, 0)):
         exact = scipy.stats.binomtest(right, count).proportion_ci(0.95, "exact")
         assert found.interval(row) == pytest.approx((exact.low, exact.high))
+
+
+def test_all_or_no_tags_right_leave_room_for_luck_too() -> None:
+    tags, names = np.array([0, 1, 2, 0, 0, 1]), ("O", "B-x", "I-x")
+    models = [of_logits(np.eye(3)[found], tags, names, lengths=(4, 2)) for found in (tags, (tags + 1) % 3)]
+    found = estimate("accuracy", [[one] for one in models if one is not None])
+    for row, right in ((0, 2), (1, 0)):  # of two texts
+        exact = scipy.stats.binomtest(right, 2).proportion_ci(0.95, "exact")
+        assert found.interval(row) == pytest.approx((exact.low, exact.high))
+    assert found.right == (None, None)  # words of one text are not independent: no McNemar
 
 
 def test_a_few_examples_prove_little() -> None:
