@@ -10,7 +10,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from harness.api import Examples, HarnessError, TaskType, Unsupported, parameters_of
+from harness.api import Examples, HarnessError, Unsupported, parameters_of
 from harness.exports import parity
 from harness.parameters import frozen
 from harness.steps import data
@@ -52,6 +52,12 @@ def run(job: Job) -> dict[str, Any]:
         task_type = replace(task_type, **{name: frozen(value) for name, value in chosen.items()})
     examples = _first(data.load(job.need("data"), "test", task_type), count)
     compare = task_type.parity(model, examples)
+    known = {
+        "name": task_type.name,
+        "module": type(task_type).__module__,
+        "options": parameters_of(task_type),
+    }
+    _add(job.folder, task_type=known)
     files = {path.name: path.stat().st_size for path in job.folder.iterdir()}
     beside = sum(size for name, size in files.items() if name not in FORMS.values())
     forms: dict[str, Any] = {}
@@ -73,7 +79,8 @@ def run(job: Job) -> dict[str, Any]:
         forms[form] = {**compared, "file_bytes": files[file], "size_bytes": files[file] + beside}
     for form, why in rejected.items():
         forms.setdefault(form, {"rejected": why})
-    _complete(job.folder, task_type, rejected)
+    if rejected:  # for whoever asks for one of them
+        _add(job.folder, rejected=rejected)
     plain = ("texts", "changed", "difference", "size_bytes")
     return {"exported": True, **{name: forms["onnx"][name] for name in plain}, "forms": forms}
 
@@ -86,18 +93,10 @@ def _first(examples: Examples, count: int) -> Examples:
     return replace(examples, texts=texts, labels=labels)
 
 
-def _complete(folder: Path, task_type: TaskType, rejected: dict[str, str]) -> None:
-    """Write the task type into the manifest, and why forms were rejected, for whoever asks for one of them.
-
-    Plugins may leave the manifest to us.
-    """
+def _add(folder: Path, **fields: Any) -> None:
+    """Add fields to the manifest. Plugins may leave it to us."""
     from harness.runtime.forms import MANIFEST, read_manifest
 
     path = folder / MANIFEST
     found = read_manifest(folder) if path.is_file() else {"format": 1}
-    options = parameters_of(task_type)
-    known = {"name": task_type.name, "module": type(task_type).__module__, "options": options}
-    path.write_text(
-        json.dumps({**found, "task_type": known, **({"rejected": rejected} if rejected else {})}),
-        encoding="utf-8",
-    )
+    path.write_text(json.dumps({**found, **fields}), encoding="utf-8")

@@ -367,7 +367,7 @@ class TaskType(Component):
 
     def card(self, classes: Sequence[str]) -> str:
         """Return what a model of these classes answers, in Markdown, for the card of an export."""
-        raise NotImplementedError
+        return f"Labels: {', '.join(classes)}."
 
     # -- checking ------------------------------------------------------------------------------------------
 
