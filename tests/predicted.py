@@ -24,7 +24,7 @@ def of_logits(
     decided: NDArray[Any] | None = None,
     lengths: Sequence[int] = (),
 ) -> Prediction | None:
-    """Return a prediction from logits (R, C): numbers if the gold labels are, tags if texts have `lengths`."""
+    """Return a prediction from logits (R, C): numbers if gold labels are, tags if texts have `lengths`."""
     texts = [" ".join("w" * length) for length in lengths or np.ones(len(gold), np.int64)]
     answers = {"logits": logits}
     task_type: TaskType

@@ -9,7 +9,14 @@ import click
 from harness.commands.options import HELP, STORE, reported, results_option
 
 
-@click.command(context_settings=HELP)
+@click.command(
+    context_settings=HELP,
+    epilog="""\b
+    Examples:
+      harness export 3f2a model
+      harness export student=mlp,loss=kl,augmenter=mix model --suite emotion
+    """,
+)
 @click.argument("cell")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option(
@@ -21,16 +28,11 @@ from harness.commands.options import HELP, STORE, reported, results_option
 @STORE
 @reported
 def export(cell: str, folder: Path, suite: Path | None, results: Path, store: Path) -> None:
-    r"""Write a measured model to a folder that can be shipped.
+    """Write a measured model to a folder that can be shipped.
 
     CELL is the start of a cell's key, or a selector of a row such as student=mlp,loss=kl. If the row has
     several seeds, the one with the best validation score is exported. DIR gets everything that is needed to
     run the model, and a card that describes it.
-
-    \b
-    Examples:
-      harness export 3f2a model
-      harness export student=mlp,loss=kl,augmenter=mix model --suite emotion
     """
     from harness import bundle
     from harness.storage.store import Store

@@ -38,8 +38,8 @@ _HIDDEN_BUDGET = 4_096  # ids at once, where each seventh comes to as many numbe
 class Exported(Model):
     """A form of an exported model.
 
-    Its task type says what a row of logits belongs to: a text, a word, or a MASK. Words behind the longest text
-    that is read have logits of zeros.
+    Its task type says what a row of logits belongs to: a text, a word, or a MASK. Words behind the longest
+    text that is read have logits of zeros.
     """
 
     form: ClassVar[str]
@@ -52,7 +52,7 @@ class Exported(Model):
 
     @abstractmethod
     def single(self, ids: list[int]) -> NDArray[np.float32]:
-        """Return the outputs for one text's ids: logits (C,), or (R, C) for each word or MASK that is read."""
+        """Return the outputs for a text's ids: logits (C,), or (R, C) for each word or MASK that is read."""
 
     @property
     def short(self) -> Callable[[str], Any]:
@@ -80,7 +80,8 @@ class Exported(Model):
     def _called(self, method: str, text: str) -> Any:
         if method != self.task_type.call:
             raise Unsupported(
-                f"this model is for {self.task_type.name} and has no {method}: call {self.task_type.call}(text)"
+                f"this model is for {self.task_type.name} and has no {method}: "
+                f"call {self.task_type.call}(text)"
             )
         return self.short(text)
 

@@ -43,6 +43,7 @@ class Metric(NamedTuple):
     lower_is_better: bool = False
     low: float = 0.0  # the smallest value that it can have
     high: float = 1.0
+    proportion: bool = False  # of texts or words that are right: if all or none are, its interval is exact
 
 
 class Overview(NamedTuple):
@@ -386,7 +387,7 @@ class TaskType(Component):
 
     def card(self, classes: Sequence[str]) -> str:
         """Return what a model of these classes answers, in Markdown, for the card of an export."""
-        raise NotImplementedError
+        return f"Labels: {', '.join(classes)}."
 
     # -- checking ------------------------------------------------------------------------------------------
 

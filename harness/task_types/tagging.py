@@ -50,7 +50,11 @@ class Tagging(TaskType):
     marks = "words"
     headline = "f1"
     beside = ("precision", "recall", "f1_macro", "accuracy")  # most words are outside: accuracy says little
-    metrics: ClassVar[Mapping[str, Metric]] = {"f1": Metric("F1"), "f1_macro": Metric("macro F1")}
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        "f1": Metric("F1"),
+        "f1_macro": Metric("macro F1"),
+        "accuracy": Metric(proportion=True),
+    }
     counted = ("type of entity", "entities")
     call = "tags"
     example = "words of a text"

@@ -196,7 +196,10 @@ def test_a_component_depends_on_those_it_derives_from(write: Write) -> None:
 
 
 def test_a_component_depends_on_what_it_takes_from_another_plugin(write: Write) -> None:
-    assert {"harness_teachers", "harness_transformers"} <= fingerprint._plugins()  # whose helpers students use
+    assert {
+        "harness_teachers",
+        "harness_transformers",
+    } <= fingerprint._plugins()  # whose helpers students use
     source = """
         import harness
         from fp_other.far import X

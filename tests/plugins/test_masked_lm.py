@@ -20,13 +20,9 @@ import transformers
 
 from harness import Examples, HarnessError, catalog
 from harness.featurise.featuriser import MaskedSubwords
-<<<<<<< HEAD
+from harness.task_types.masked_lm import MaskedLanguageModelling
 from harness.task_types.token_scores import language_modelling
 from harness.testing.tiny import HIDDEN, CheckContext, tiny_examples
-=======
-from harness.task_types.masked_lm import MaskedLanguageModelling
-from harness.testing.tiny import CheckContext, tiny_examples
->>>>>>> wt-t3
 from harness_transformers import language, wordpiece
 from harness_transformers.language import MaskedLanguageModel, pretrained_language_model
 from harness_transformers.masked_lm import MaskedLM

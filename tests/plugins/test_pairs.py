@@ -14,10 +14,7 @@ from numpy.typing import NDArray
 from harness.api import PAIR_SEPARATOR, Batch, Examples, HarnessError, TaskType
 from harness.exports.onnx import OnnxModel
 from harness.featurise.featuriser import Featuriser, Subwords, Words
-<<<<<<< HEAD
 from harness.task_types.classification import Classification
-=======
->>>>>>> wt-t3
 from harness.task_types.regression import Regression
 from harness.testing.tiny import CheckContext, tiny_examples
 from harness_augmenters.combine import Chain

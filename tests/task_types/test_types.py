@@ -20,10 +20,7 @@ from harness.results import board
 from harness.suite import reader as suite
 from harness.suite.reader import SuiteError
 from harness.task_types.regression import Regression
-<<<<<<< HEAD
 from harness.task_types.tagging import Tagging
-=======
->>>>>>> wt-t3
 from harness.testing.tiny import CheckContext, FromLabels, tiny_examples
 
 INSTALLED = catalog.load()
@@ -203,17 +200,8 @@ def test_a_student_keeps_the_epoch_of_the_smallest_error(tmp_path: Path) -> None
 
 
 def test_weights_of_classes_mean_nothing_for_scores() -> None:
-<<<<<<< HEAD
-    train, _ = tiny_examples(1)
-    assert train.task_type.row_weights(train, "balanced", "cpu") is None
-=======
-    import torch
-
-    from harness.training.outputs import class_weights
-
     train, _ = tiny_examples(Regression())
-    assert class_weights(train, "balanced", torch.device("cpu")) is None
->>>>>>> wt-t3
+    assert train.task_type.row_weights(train, "balanced", "cpu") is None
     classes = Examples(train.texts, ("a", "b"), np.array([0, 1, 1, -1]))
     assert classes.task_type.row_weights(classes, "balanced", "cpu") is not None
 

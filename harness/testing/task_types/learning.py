@@ -98,7 +98,8 @@ class LearningChecks(TinyType):
         import torch
 
         gold, teacher = (
-            None if array is None else torch.from_numpy(array.copy()) for array in (train.labels, train.logits)
+            None if array is None else torch.from_numpy(array.copy())
+            for array in (train.labels, train.logits)
         )
         with self.must.manage("weights of rows must take labels and the teacher's logits"):
             found = weights(gold, teacher)
