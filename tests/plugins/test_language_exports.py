@@ -23,14 +23,9 @@ from harness.exports.onnx import OnnxModel
 from harness.exports.quantise import quantise
 from harness.runtime.forms import load
 from harness.runtime.streaming import answers
-<<<<<<< HEAD
 from harness.steps.export import is_same, too_much_lost
 from harness.task_types.masked_lm import MaskedLanguageModelling
-from harness.testing.tiny import HIDDEN, CheckContext, FromLabels, tiny_examples
-=======
-from harness.task_types.masked_lm import MaskedLanguageModelling
 from harness.testing.tiny import CheckContext, FromLabels, tiny_examples
->>>>>>> wt-t3
 from harness.training.language_model import LanguageModel
 from harness_students.transformer import TransformerStudent
 from harness_students.words import Mlp
