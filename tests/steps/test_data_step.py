@@ -77,7 +77,7 @@ def test_empty_texts_and_labels_are_dropped_and_counted(bench: Bench) -> None:
 
 
 def test_one_class_is_nothing_to_learn(bench: Bench) -> None:
-    with pytest.raises(HarnessError, match="has one class only: 'yes'"):
+    with pytest.raises(HarnessError, match="must have at least two classes, got only 'yes'"):
         bench.data([("a", "yes"), ("b", "yes"), ("c", None)])
 
 
@@ -87,8 +87,8 @@ def test_labels_that_training_lacks(split: str, bench: Bench) -> None:
     with pytest.raises(HarnessError) as caught:
         bench.data(TRAIN, **{split: rows})
     assert str(caught.value) == (
-        f"split '{split}' of task 'given' has labels that training lacks: "
-        "'perhaps' (2 rows), 'never' (1 rows); training has: maybe, no, yes"
+        f"split '{split}' of task 'given' has labels that are not in training: "
+        "'perhaps' (2 rows), 'never' (1 rows); expected: maybe, no, yes"
     )
 
 
@@ -139,7 +139,7 @@ def test_a_score_that_is_no_number(label: str, bench: Bench) -> None:
 
 
 def test_one_score_only(bench: Bench) -> None:
-    with pytest.raises(HarnessError, match="task 'scored' has one score only: 2"):
+    with pytest.raises(HarnessError, match="task 'scored' must have at least two scores, got only 2"):
         bench.run("data", task=Scored.of(("a", 2.0), ("b", 2.0)))
 
 
@@ -159,7 +159,7 @@ class Raw(Given):
 
 def test_texts_to_model_have_no_labels(bench: Bench) -> None:
     found = bench.run("data", task=Raw.of("a b", "", None, "c [MASK] d", " e"))
-    why = {"the text is empty": 2, "the text holds [MASK], which stands for a hidden word": 1}
+    why = {"the text is empty": 2, "the text contains [MASK], which is reserved for hidden words": 1}
     assert found.result == {
         "classes": [],
         "rows": dict.fromkeys(("train", "validation", "test"), 2),

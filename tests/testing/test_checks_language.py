@@ -76,7 +76,7 @@ def test_a_sound_task() -> None:
     ("broken", "rule"),
     [
         ({"test": {"words": ["a"]}}, "table 'test' must have the column 'text'"),
-        ({"train": {"text": [1]}}, "column 'text' of table 'train' must hold strings, not int64"),
+        ({"train": {"text": [1]}}, "column 'text' of table 'train' must contain strings, got int64"),
         ({"validation": {"text": pa.array([], pa.string())}}, "table 'validation' must have rows"),
     ],
 )
@@ -215,12 +215,12 @@ class Blurred(Frequencies):
     [
         (Short, r"predict must give the shape \(0, \d+\), got \(12, \d+\) for texts to tell hidden tokens"),
         (Turned, "predict must keep the order of the texts"),
-        (Certain, "log-likelihoods must be finite, and none above 0"),
-        (Fickle, "masked must hide the same tokens every time"),
-        (Lazy, "masked must hide a token at least of each usual text"),
-        (Sociable, "which tokens masked hides must not depend on a text's company"),
-        (Uneven, r"masked must give as many of each, got \[1, \d+\]"),
-        (Wordless, "vectors must take words, of 'hidden', but: it has no hidden states"),
+        (Certain, "log-likelihoods of masked must be finite and at most 0"),
+        (Fickle, "masked must hide the same tokens and predict the same"),
+        (Lazy, "masked must hide at least one token of each normal text"),
+        (Sociable, "tokens that masked hides in a text must not depend on the other texts"),
+        (Uneven, r"masked must return arrays of one length, got lengths \[1, \d+\]"),
+        (Wordless, "vectors of 'hidden' must accept any words: .*it has no hidden states"),
         (Blurred, "vectors must keep the order of the words"),
     ],
 )
@@ -236,7 +236,7 @@ def test_what_is_no_language_model_is_told() -> None:
         masked = Model.masked
 
     model = Plain(["a"], np.zeros(1, dtype=np.float32))
-    with pytest.raises(AssertionError, match=r"masked must take .* but: Plain is no language model"):
+    with pytest.raises(AssertionError, match=r"masked must accept .* Plain is no language model"):
         check_masked(Rules(Frequent()), model)
 
 

@@ -690,7 +690,7 @@ def test_a_word_counts_alike_in_any_batch(tmp_path: Path) -> None:
         (5.0, []),
         (
             20_000.0,
-            ["scores with a root mean square of 1.135e+04 are learned badly: standardise them in the data"],
+            ["cannot learn scores with a root mean square of 1.135e+04 well; standardise them in the data"],
         ),
     ],
 )
