@@ -52,8 +52,11 @@ def test_an_absent_split(split: str, bench: Bench) -> None:
     ("rows", "why"),
     [
         ([], "it has no rows"),
-        ([("", "yes"), (" ", "no")], "2 rows the text is empty"),
-        ([("a", None), (None, "yes"), ("b", " ")], "2 rows the label is empty; 1 rows the text is empty"),
+        ([("", "yes"), (" ", "no")], "the text is empty in 2 rows"),
+        (
+            [("a", None), (None, "yes"), ("b", " ")],
+            "the label is empty in 2 rows; the text is empty in 1 rows",
+        ),
     ],
 )
 def test_an_empty_split(split: str, rows: Rows, why: str, bench: Bench) -> None:
@@ -184,5 +187,5 @@ def test_a_split_that_cleaning_emptied(bench: Bench) -> None:
     with pytest.raises(HarnessError) as caught:
         bench.run("data", task=Raw.of(texts=9, urls=0, short=8, duplicates=1))
     assert str(caught.value) == (
-        "split 'train' of task 'raw' is empty: cleaning left none (9 texts, 8 short, 1 duplicates)"
+        "split 'train' of task 'raw' is empty: cleaning removed all rows (9 texts, 8 short, 1 duplicates)"
     )
