@@ -43,7 +43,7 @@ class Checkpoints:
 
     @property
     def due(self) -> bool:
-        """Whether it is time to save a state."""
+        """Return whether it is time to save a state."""
         return self.folder is not None and time.monotonic() - self._last > max(EVERY_S, _SHARE * self._took)
 
     def save(self, place: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
