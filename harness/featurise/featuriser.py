@@ -145,7 +145,8 @@ class Featuriser(ABC):
         known: type[Featuriser] | None = Featuriser._known.get(state.get("type"))
         if known is None:
             raise HarnessError(
-                f"unknown type {state.get('type')!r} in {FILE}; allowed: {', '.join(sorted(Featuriser._known))}"
+                f"unknown type {state.get('type')!r} in {FILE} "
+                f"(allowed: {', '.join(sorted(Featuriser._known))})"
             )
         return known.restore(state)
 

@@ -81,7 +81,8 @@ class Exported(Model):
     def _called(self, method: str, text: str) -> Any:
         if method != self.task_type.call:
             raise Unsupported(
-                f"cannot call {method}: this model is for {self.task_type.name}; call {self.task_type.call}(text)"
+                f"cannot call {method}: this model is for {self.task_type.name}; "
+                f"call {self.task_type.call}(text)"
             )
         return self.short(text)
 
@@ -361,7 +362,7 @@ def _import(folder: Path, module: str, name: str) -> None:
     """
     if module.partition(".")[0] not in _plugins():
         raise HarnessError(
-            f"cannot read the export in {folder}: '{name}' needs the plugin {module}; install it"
+            f"cannot read the export in {folder}: '{name}' is from a plugin that is not installed: {module}"
         )
     import_module(module)
 
