@@ -1,4 +1,4 @@
-"""Thresholds: from which probability on a label is given, chosen to maximise F1 on labelled texts."""
+"""Choose thresholds: the probabilities from which a label is predicted, by F1 on labelled texts."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-GRID = np.arange(0.02, 0.99, 0.01)  # the thresholds to choose from
-SHRINK = 20.0  # positive texts for which a label's own choice weighs as much as the shared one
+GRID = np.arange(0.02, 0.99, 0.01)  # candidates
+SHRINK = 20.0  # number of positive texts at which own and shared threshold have equal weight
 
 
 def shared(scores: NDArray[np.float64], gold: NDArray[np.bool_]) -> float:
-    """Return the threshold that gives the largest macro F1 when it is used for all labels.
+    """Return the single threshold for all labels with the largest macro F1.
 
-    `scores` are probabilities (N, C), `gold` says which labels a text has (N, C).
+    `scores` are probabilities (N, C); `gold` (N, C) is True for the labels of a text.
     """
     return float(GRID[_f1_by_threshold(scores, gold).mean(axis=1).argmax()])
 
 
 def per_label(scores: NDArray[np.float64], gold: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return a threshold for each label, (C,): its own best one, drawn towards the shared one.
+    """Return a threshold for each label, (C,): a mean of its own best and the shared one.
 
-    The fewer texts have a label, the more its best threshold is luck: its own choice has the weight
-    n / (n + SHRINK) for n positive texts. The mean is taken on the scale of log-odds.
+    For rare labels the best threshold is mostly chance, so it has the weight n / (n + SHRINK) for n positive
+    texts. The mean is taken on the scale of log-odds.
     """
     common = _log_odds(np.float64(shared(scores, gold)))
     own = _log_odds(GRID[_f1_by_threshold(scores, gold).argmax(axis=0)])  # (C,)
@@ -46,7 +46,7 @@ def _f1_by_threshold(scores: NDArray[np.float64], gold: NDArray[np.bool_]) -> ND
         hits = len(right) - np.searchsorted(right, GRID)
         whole = guessed + positive[label]
         found[:, label] = np.divide(2 * hits, whole, out=np.zeros(len(GRID)), where=whole > 0)
-    # A single text moves the F1 of a rare label a lot: a threshold should be good in its neighbourhood too.
+    # One text changes the F1 of a rare label a lot, so the neighbouring thresholds should be good too.
     padded = np.pad(found, ((2, 2), (0, 0)), mode="edge")
     return np.asarray(sum(padded[at : at + len(GRID)] for at in range(5)) / 5)
 
