@@ -1,4 +1,4 @@
-"""Register the core's types of task: classification, regression, tagging, masked language modelling."""
+"""The core's task types: classification, regression, tagging and masked language modelling."""
 
 from __future__ import annotations
 

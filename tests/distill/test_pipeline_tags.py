@@ -176,7 +176,7 @@ def test_mistakes_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             ("none.conll",),
             "cannot train a tagger on none.conll: it has no entities, because all tags are 'O'",
         ),
-        (("odd.conll",), "'NOUN' is no tag"),
+        (("odd.conll",), "got 'NOUN'"),
         (("absent.conll",), "'absent.conll' does not exist"),
         (("rows.conll", "--teacher", "mlp"), "student 'mlp' is not for tagging; name another with --teacher"),
         (("rows.conll", "--text", "form"), "has no names of columns"),

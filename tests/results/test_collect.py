@@ -197,8 +197,8 @@ def test_a_task_without_data_has_records_without_numbers(toys: Home) -> None:
         ("no-test", "step 'data toy': task 'toy' has no split 'test'; found: train, validation"),
         (
             "strange-label",
-            "step 'data toy': split 'test' of task 'toy' has labels that training lacks: 'z' (1 rows); "
-            "training has: a, b, c",
+            "step 'data toy': split 'test' of task 'toy' has labels that are not in training: 'z' (1 rows); "
+            "expected: a, b, c",
         ),
     ],
 )

@@ -74,7 +74,7 @@ def test_a_sound_task() -> None:
     ("broken", "rule"),
     [
         ({"test": {"words": ["a"]}}, "table 'test' must have the column 'text'"),
-        ({"train": {"text": [1]}}, "column 'text' of table 'train' must hold strings, not int64"),
+        ({"train": {"text": [1]}}, "column 'text' of table 'train' must contain strings, got int64"),
         ({"validation": {"text": pa.array([], pa.string())}}, "table 'validation' must have rows"),
     ],
 )
