@@ -265,7 +265,7 @@ def test_mistakes_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         ),
         (("rows.csv", "--teacher", "minilmm"), "unknown teacher 'minilmm'; did you mean 'minilm'?"),
         (("scores.toml", "--text", "a"), "--text and --label name columns of a file"),
-        (("scores.toml",), "diagnose is for classification, and task 'stsb' is regression"),
+        (("scores.toml",), "cannot diagnose task 'stsb': diagnose does not support regression"),
     ):
         result = invoke(*arguments)
         assert result.exit_code == 2, (arguments, result.output)
