@@ -1,6 +1,6 @@
-"""A benchmarking harness for knowledge distillation of text models.
+"""Benchmark knowledge distillation of text models.
 
-``import harness`` gives plugin authors all that they write against; nothing heavy is imported.
+``import harness`` provides everything that plugin authors need. It imports nothing heavy.
 """
 
 from __future__ import annotations

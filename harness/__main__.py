@@ -1,4 +1,4 @@
-"""``python -m harness``: the command, where its script is not on the path."""
+"""Run the command with ``python -m harness``, if the ``harness`` script is not on the path."""
 
 from harness.cli import main
 

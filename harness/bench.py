@@ -1,6 +1,7 @@
-"""Run what a plan lacks, then write its records, tables and report: the use case behind ``harness bench``.
+"""Run the missing steps of a plan, then write its records, tables and report.
 
-This is also the Python API of a run; it prints nothing. Whoever calls it passes `observe` to follow the run.
+``harness bench`` uses this module, which is also the Python API of a run. It prints nothing. A caller who
+wants to follow the run passes `watch`.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ STATUSES = ("ok", "failed", "unavailable", "incompatible")
 
 
 class Display(Protocol):
-    """What shows a run to a person or a program."""
+    """A view of a run, for a person or a program."""
 
     def __call__(self, event: dict[str, Any]) -> None:
         """Show one event."""
@@ -47,7 +48,7 @@ class Display(Protocol):
         """Show how the run ended."""
 
 
-Watch = Callable[["Plan", int], AbstractContextManager[Display]]  # a plan and its number of slots
+Watch = Callable[["Plan", int], AbstractContextManager[Display]]  # (plan, number of slots) → display
 
 
 class _Silent:
@@ -60,11 +61,11 @@ class _Silent:
 
 @dataclass(frozen=True)
 class Ran:
-    """How a run ended."""
+    """The outcome of a run."""
 
-    board: Leaderboard  # the tables of the data that it ran on
-    counts: dict[str, int]  # of the cells that were asked for, by status
-    folder: Path  # that has the results
+    board: Leaderboard  # the tables for the data of this run
+    counts: dict[str, int]  # numbers of the selected cells, by status
+    folder: Path  # contains the results
     interrupted: bool
 
 
@@ -80,18 +81,18 @@ def bench(
     watch: Watch | None = None,
     trackers: Iterable[Tracker] = (),
 ) -> Ran:
-    """Run what is missing of `chosen`, a part of `plan` or all of it, and write the plan's results.
+    """Run the missing steps of `chosen`, which is `plan` or a part of it, and write the plan's results.
 
-    `watch` opens a display, which is called with each event, a dictionary whose "event" names its type. An
-    interrupt (KeyboardInterrupt) ends the run; what is finished is kept and written. Raises HarnessError
-    before anything is shown or run if a tracker cannot be used, or if results cannot be written.
+    `watch` opens a display, which is called with each event: a dictionary whose "event" names its type. An
+    interrupt (KeyboardInterrupt) ends the run; finished steps are kept, and their results are written. Raise
+    HarnessError, before anything is shown or run, if a tracker cannot be used or results cannot be written.
     """
     from harness.trackers import follow
 
     folder = results / plan.suite.name
     check_writable(folder)
     with follow(trackers, chosen, folder) as following:
-        _earlier(folder)  # better to learn now than after hours that they cannot be read
+        _earlier(folder)  # if they cannot be read, fail now and not after hours
         kept = Store(store)
         if fresh:
             for step in chosen.steps.values():
@@ -110,7 +111,7 @@ def bench(
             except KeyboardInterrupt:
                 interrupted = True
                 schedule = prepare(chosen, kept)
-            # Cells that this call was not asked for are in the tables too if they are stored.
+            # Stored cells that this call did not select are in the tables too.
             whole = schedule if chosen is plan else prepare(plan, kept)
 
             def outcome(key: str) -> Outcome:
@@ -136,10 +137,10 @@ def _written(
     folder: Path,
     observe: Callable[[dict[str, Any]], None],
 ) -> Leaderboard:
-    """Write a run's records, tables and report beside those of earlier runs; return all tables."""
+    """Write a run's records, tables and report, together with earlier results; return all tables."""
     own = predictions.collect(plan, records, store)
     told = {record["cell"] for record in records if tells(record)}
-    with locked(folder / ".lock"):  # what other runs have written there meanwhile stays too
+    with locked(folder / ".lock"):  # keep what other runs have written there in the meantime
         before, predicted = _earlier(folder)
         merged, stayed, gone = merge(before, records, rows(plan, catalog))
         answers = predictions.merge(predicted, own, merged, told)
@@ -152,19 +153,19 @@ def _written(
         board = leaderboard.write(merged, folder, answers)
         try:
             write_report(board, merged, answers, folder)
-        except HarnessError as error:  # records and tables are written: the report can be made at any time
+        except HarnessError as error:  # records and tables are written; the report can be written later
             observe({"event": "message", "message": f"cannot write the report: {error}"})
     return board
 
 
 def _earlier(folder: Path) -> tuple[list[Record], dict[str, Prediction]]:
-    """The records and predictions that earlier runs left in the folder."""
+    """Return the records and predictions of earlier runs in the folder."""
     written = folder / "records.jsonl"
     return read(written) if written.exists() else [], predictions.read(folder)
 
 
 def check_writable(folder: Path) -> None:
-    """Better to learn now than after hours that the results have no place."""
+    """Raise HarnessError if results cannot be written to the folder: now, and not after hours."""
     import tempfile
 
     try:

@@ -1,4 +1,4 @@
-"""A measured cell as a folder to ship: its exported model, its record and a card that describes it."""
+"""Write a measured cell as a folder to ship: its exported model, its record and a model card."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from harness.storage.files import dumps
 from harness.storage.store import Store
 
 RECORD, CARD = "record.json", "README.md"
-_FILES = {RECORD, CARD, GRAPH, INT8, AVERAGED, LABELS, MANIFEST, FEATURISER, CHAIN}  # that an export may have
-_NEW = ".new"  # where it is written before it is put in place
+_FILES = {RECORD, CARD, GRAPH, INT8, AVERAGED, LABELS, MANIFEST, FEATURISER, CHAIN}  # the files of exports
+_NEW = ".new"  # the folder in which an export is written before it is moved to its place
 
 
 def read(results: Path, suite: Path | None = None) -> list[Record]:
-    """The records of a suite, or of all suites, each cell once, as it was last measured."""
+    """Return the records of a suite, or of all suites: for each cell, its latest record."""
     if suite is None:
         found = sorted(results.glob("*/records.jsonl"))
         if not found:
-            raise HarnessError(f"there are no results in {results}/; run: harness bench SUITE")
+            raise HarnessError(f"cannot find any results in {results}/; run: harness bench SUITE")
     else:
         found = [results_of(suite, results) / "records.jsonl"]
     latest: dict[str, Record] = {}
@@ -49,10 +49,11 @@ def _finished(record: Record) -> str:
 
 
 def choose(records: Sequence[Record], cell: str) -> Record:
-    """The record whose cell's key starts so, or of the row that a selector such as student=mlp,loss=kl names.
+    """Return the record of one cell.
 
-    Of a row's seeds the one with the best headline on validation. Raises HarnessError where none matches, or
-    several rows do.
+    `cell` is the start of the cell's key, or a selector of a row such as student=mlp,loss=kl. Of the seeds of
+    a row, the one with the best headline metric on the validation set is taken. Raise HarnessError if no row
+    matches, or if several do.
     """
     if "=" not in cell:
         found = [record for record in records if record["cell"].startswith(cell)] if cell else []
@@ -60,15 +61,20 @@ def choose(records: Sequence[Record], cell: str) -> Record:
             return _sound(found[0])
         if found:
             told = ", ".join(record["cell"][: len(cell) + 4] + "…" for record in found[:5])
-            raise HarnessError(f"'{cell}' is the start of {len(found)} cells' keys: {told}")
+            raise HarnessError(
+                f"'{cell}' matches the keys of {len(found)} cells: {told}; give more characters of the key"
+            )
         raise HarnessError(
-            f"no cell's key starts with '{cell}'; name one by a selector such as student=mlp,loss=kl"
+            f"no cell's key starts with '{cell}'; give the start of a key, or a selector such as "
+            "student=mlp,loss=kl"
         )
     tables = build(records).tables
     wanted = rows.wanted_by(cell, tables)
     matching = [(table, row) for table in tables for row in rows.found_in(table, wanted)]
     if not matching:
-        raise HarnessError(f"no row with a result has all of '{cell}'")
+        raise HarnessError(
+            f"no row with a result matches '{cell}'; to list the rows: harness leaderboard SUITE"
+        )
     if len(matching) > 1:
         several = {table.label + ", " + str(table.task.get("source")) for table, _ in matching}
         telling = (
@@ -76,44 +82,52 @@ def choose(records: Sequence[Record], cell: str) -> Record:
             if len(several) == 1
             else "; ".join(sorted(several)) + " (task=…, source=…)"
         )
-        raise HarnessError(f"'{cell}' names {len(matching)} rows, which differ in {telling}")
+        raise HarnessError(
+            f"'{cell}' matches {len(matching)} rows, which differ in {telling}; add one of these to it"
+        )
     return of_row(records, *matching[0])
 
 
 def of_row(records: Sequence[Record], table: Table, row: Row) -> Record:
-    """Of a row's seeds the record with the best headline on validation."""
+    """Return the record of a row's seed with the best headline metric on the validation set."""
     sign = -1 if table.lower_is_better() else 1
     cells = {record["cell"]: record for record in records}
 
     def validated(key: str) -> float:
         return sign * float((cells[key].get("validation") or {}).get(table.headline) or 0)
 
-    return _sound(cells[max(row.cells, key=validated)])  # of equal ones the first seed
+    return _sound(cells[max(row.cells, key=validated)])  # if several are equal, the first seed
 
 
 def _sound(record: Record) -> Record:
     if record["status"] != "ok":
-        raise HarnessError(f"cell {record['cell'][:12]} has no model: {record.get('reason')}")
+        raise HarnessError(
+            f"cannot export cell {record['cell'][:12]}, which has no model: {record.get('reason')}"
+        )
     return record
 
 
 def write(record: Record, store: Store, folder: Path) -> dict[str, int]:
-    """Copy the cell's export to `folder`, with its record and card; the bytes of each file.
+    """Copy the cell's export to `folder`, with its record and card; return the bytes of each file.
 
-    The folder must be new, empty, or an earlier export, and has the new one whole or the old one: all is
-    written beside it first. Raises HarnessError where the model has no ONNX form.
+    The folder must be new, empty, or an earlier export. All files are written to a temporary folder first, so
+    that `folder` contains either the complete new export or the old one. Raise HarnessError if the model has
+    no ONNX form.
     """
     found: dict[str, Any] = record.get("export") or {}  # type: ignore[assignment]
     key = record.get("artefacts", {}).get("export")
     if not found or key is None:
         raise HarnessError(
-            f"cell {record['cell'][:12]} was not exported: its model has no ONNX form, or its suite has "
-            "latency = false"
+            f"cannot export cell {record['cell'][:12]}: its model has no ONNX form, or its suite has "
+            "latency = false; choose another cell, or set latency = true and run the suite again"
         )
     if not found["exported"]:
-        raise HarnessError(f"cell {record['cell'][:12]} was not exported: {found['reason']}")
+        raise HarnessError(f"cannot export cell {record['cell'][:12]}: {found['reason']}")
     if store.find("export", key) is None:
-        raise HarnessError(f"the export of cell {record['cell'][:12]} is not in the store {store.root}")
+        raise HarnessError(
+            f"cannot export cell {record['cell'][:12]}: its model is not in the store {store.root}; name the "
+            "right store with --store, or run harness bench again"
+        )
     artefact = store.open("export", key)
     check_place(folder)
     written = [RECORD, CARD, *sorted(artefact.files)]
@@ -125,7 +139,7 @@ def write(record: Record, store: Store, folder: Path) -> dict[str, int]:
             shutil.copyfile(artefact.folder / name, new / name)
         labels = json.loads((new / LABELS).read_text(encoding="utf-8"))
         (new / CARD).write_text(card.text(record, labels), encoding="utf-8")
-        (folder / MANIFEST).unlink(missing_ok=True)  # without it no folder is an export
+        (folder / MANIFEST).unlink(missing_ok=True)  # a folder without it is not an export
         for stale in _FILES - set(written):
             (folder / stale).unlink(missing_ok=True)
         for name in sorted(written, key=lambda name: name == MANIFEST):
@@ -138,10 +152,10 @@ def write(record: Record, store: Store, folder: Path) -> dict[str, int]:
 
 
 def check_place(folder: Path) -> None:
-    """Raise HarnessError unless the folder is new, empty, an earlier export or what is left of one."""
+    """Raise HarnessError unless the folder is new, empty, an earlier export or the rest of one."""
     if folder.exists() and not folder.is_dir():
-        raise HarnessError(f"{folder} is a file, not a folder")
+        raise HarnessError(f"cannot export to {folder}: it is a file; name a folder")
     if not folder.is_dir() or (folder / MANIFEST).is_file():
         return
     if {path.name for path in folder.iterdir()} - _FILES - {_NEW}:
-        raise HarnessError(f"{folder} holds other files; name a new or an empty folder")
+        raise HarnessError(f"cannot export to {folder}: it contains other files; name a new or empty folder")

@@ -1,4 +1,4 @@
-"""What this machine has to work with, found without importing torch."""
+"""Find the CPUs and GPUs of this machine, without importing torch."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from pathlib import Path
 
 from harness.api import HarnessError, Precision
 
-_WORKERS_OF_A_CARD = 4  # more gain little: they take turns on it
+_WORKERS_OF_A_CARD = 4  # more workers gain little, because they take turns on the GPU
 _MEMORY_OF_A_WORKER_GIB = 16  # enough to fine-tune a transformer of 300 million parameters
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A place where one step at a time can run."""
+    """A place that can run one step at a time."""
 
     device: str  # "cpu" or "cuda:<index>"
     threads: int = 1
 
     @property
     def is_gpu(self) -> bool:
-        """Whether the slot is a GPU."""
+        """Return whether the slot is a GPU."""
         return self.device != "cpu"
 
 
 @cache
 def cpu_count() -> int:
-    """The cores that this process may use, not those that the machine has."""
+    """Return the number of cores that this process may use; the machine may have more."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @cache
 def cpu_info() -> tuple[str, frozenset[str]]:
-    """The CPU's model name and its feature flags."""
+    """Return the CPU's model name and its feature flags."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
     except OSError:
@@ -52,7 +52,7 @@ def cpu_info() -> tuple[str, frozenset[str]]:
 
 @dataclass(frozen=True)
 class _Card:
-    """What nvidia-smi says of a GPU."""
+    """A GPU as nvidia-smi describes it."""
 
     uuid: str
     memory_mib: int
@@ -61,7 +61,7 @@ class _Card:
 
 @cache
 def _cards() -> tuple[_Card, ...]:
-    """The NVIDIA GPUs that torch could use here, as it numbers them."""
+    """Return the NVIDIA GPUs that torch could use here, in torch's order."""
     if not shutil.which("nvidia-smi") or metadata.version("torch").endswith("+cpu"):
         return ()
     query = ["nvidia-smi", "--query-gpu=uuid,memory.total,name", "--format=csv,noheader,nounits"]
@@ -71,9 +71,9 @@ def _cards() -> tuple[_Card, ...]:
         return ()
     cards = []
     for line in found.splitlines():
-        if len(parts := [part.strip() for part in line.split(",", 2)]) == 3:  # else it is a message
+        if len(parts := [part.strip() for part in line.split(",", 2)]) == 3:  # other lines are messages
             uuid, memory, name = parts
-            cards.append(_Card(uuid, int(memory) if memory.isdigit() else 0, name))  # some tell "[N/A]"
+            cards.append(_Card(uuid, int(memory) if memory.isdigit() else 0, name))  # some say "[N/A]"
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
         return tuple(cards)
@@ -81,28 +81,29 @@ def _cards() -> tuple[_Card, ...]:
     for one in map(str.strip, visible.split(",")):  # an index or the start of an identifier
         meant = [card for i, card in enumerate(cards) if one and (one == str(i) or card.uuid.startswith(one))]
         if not meant:
-            break  # CUDA too looks no further than the first that there is not
+            break  # like CUDA, ignore everything after the first unknown GPU
         seen.append(meant[0])
     return tuple(seen)
 
 
 def gpus() -> tuple[str, ...]:
-    """The names of the NVIDIA GPUs that torch could use here."""
+    """Return the names of the NVIDIA GPUs that torch could use here."""
     return tuple(card.name for card in _cards())
 
 
 def _at_once(card: int) -> int:
-    """The steps that a GPU takes at once, where none are asked for: what its memory and the cores allow."""
+    """Return how many steps a GPU runs at once by default, given its memory and the machine's cores."""
     cards = _cards()
     room = cards[card].memory_mib // (_MEMORY_OF_A_WORKER_GIB * 1024)
     return max(1, min(_WORKERS_OF_A_CARD, room, (cpu_count() - 1) // len(cards)))
 
 
 def slots(devices: str = "auto") -> tuple[Slot, ...]:
-    """The slots for ``--devices``: "auto", "cpu", "cpu:4" (four workers), "cuda", "cuda:0,cuda:1*6" (seven).
+    """Return the slots for ``--devices``.
 
-    Small models leave most of a large GPU idle, so that it takes several steps at once, each in a process of
-    its own. The cores that are left take one single-threaded step each.
+    Its values are "auto", "cpu", "cpu:4" (four workers), "cuda", and "cuda:0,cuda:1*6" (six workers on the
+    second GPU). Small models leave most of a large GPU idle, so a GPU runs several steps at once, each in its
+    own process. Each remaining core runs one single-threaded step.
     """
     if re.fullmatch(r"cpu(:0*[1-9]\d{0,3})?", devices, re.ASCII):
         return (Slot("cpu"),) * int(devices.partition(":")[2] or cpu_count())
@@ -114,38 +115,42 @@ def slots(devices: str = "auto") -> tuple[Slot, ...]:
         given = re.fullmatch(r"\s*(cuda(?::\w+)?)\s*(?:\*\s*([1-9]\d?))?\s*", part, re.ASCII)
         if given is None:
             raise HarnessError(
-                f"--devices {devices!r} must be auto, cpu, cpu:<workers>, cuda or cuda:<index>,…, "
-                "each with *<workers> where it should take so many steps at once"
+                f"--devices must be auto, cpu, cpu:<workers>, cuda or cuda:<index>,…, got {devices!r}; "
+                "add *<workers> to a GPU to set how many steps it runs at once"
             )
         name, count = given.groups()
         for card in (here or ["cuda:0"]) if name == "cuda" else [name]:
             if card not in here:
-                raise HarnessError(f"--devices names {card!r}, but this machine has {len(here)} usable GPUs")
-            if card not in workers:  # named twice is named once
+                raise HarnessError(
+                    f"--devices names {card!r}, but this machine has {len(here)} usable GPUs; "
+                    f"allowed: {', '.join(['auto', 'cpu', *here])}"
+                )
+            if card not in workers:  # a GPU that is named twice counts once
                 workers += [card] * int(count or _at_once(int(card.partition(":")[2])))
     rest = max(1, cpu_count() - len(workers)) if devices == "auto" else 1
     return tuple(map(Slot, workers)) + (Slot("cpu"),) * rest
 
 
 def precision(wanted: str, available: Sequence[Slot]) -> Precision:
-    """The precision for components that can use bf16: "auto" takes it where the hardware has it."""
+    """Return the precision for components that can use bf16; "auto" means bf16 if the hardware has it."""
     if wanted in ("fp32", "bf16"):
         return wanted  # type: ignore[return-value]
     if any(slot.is_gpu for slot in available):
-        return "bf16"  # every GPU that current torch supports for training has it
+        return "bf16"  # all GPUs that current torch versions can train on support it
     return "bf16" if cpu_info()[1] & {"avx512_bf16", "amx_bf16", "bf16"} else "fp32"
 
 
 @cache
 def machine() -> str:
-    """The identity of the hardware that latencies are measured on."""
+    """Return the name of the hardware on which latencies are measured."""
     return "; ".join([cpu_info()[0], f"{cpu_count()} cores", *gpus()])
 
 
 def energy_uj(root: Path = Path("/sys/class/powercap")) -> dict[str, tuple[int, int]]:
-    """What the CPU packages have used, by RAPL: package → microjoules and where its counter starts again.
+    """Return the energy that each CPU package has used, by RAPL.
 
-    Empty where the system does not tell, as in most containers.
+    The values are microjoules, and the limit at which the counter starts again. The result is empty if the
+    system does not report energy, as in most containers.
     """
     found = {}
     for zone in sorted(root.glob("*-rapl:[0-9]*")):
@@ -160,9 +165,9 @@ def energy_uj(root: Path = Path("/sys/class/powercap")) -> dict[str, tuple[int, 
 
 
 def energy_j(before: dict[str, tuple[int, int]], after: dict[str, tuple[int, int]]) -> float | None:
-    """Joules between two looks at :func:`energy_uj`; None where there was nothing to see.
+    """Return the joules used between two results of :func:`energy_uj`, or None if these are empty.
 
-    It is what the packages used, by whomever. A counter that ran around once is made good.
+    The energy of other processes is included. A counter that started again once is corrected.
     """
     if not before or before.keys() != after.keys():
         return None

@@ -1,7 +1,8 @@
-"""What cells and rows are named by: ``student=mlp,cnn,loss=kl``, for ``--only``, ``compare`` and ``export``.
+"""Name cells and rows by selectors such as ``student=mlp,cnn,loss=kl``, and label components.
 
-A name is a component's, or its label in the plan and in tables, such as ``mlp(width=8)``, where namesakes
-differ; ``student.width=8`` asks for the value of one parameter. Names of one kind add up, kinds narrow down.
+``--only``, ``compare`` and ``export`` take selectors. A name is that of a component, or its label in plans
+and tables, such as ``mlp(width=8)`` if several components have the same name. ``student.width=8`` selects by
+the value of one parameter. More names of a kind select more; more kinds select less.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from harness.wording import nearest
 
 
 def pairs(expression: str, kinds: Sequence[str], told: str) -> Iterator[tuple[str, str]]:
-    """The kind (or "kind.parameter") and the name of each piece of a selector.
+    """Yield the kind (or "kind.parameter") and the name of each piece of a selector.
 
-    Raises HarnessError, with `told` for its beginning, where a piece has no kind or an unknown one.
+    Raise HarnessError if a piece has no kind or an unknown one; its message begins with `told`.
     """
     kind = ""
     for piece in map(str.strip, _pieces(expression)):
@@ -31,8 +32,8 @@ def pairs(expression: str, kinds: Sequence[str], told: str) -> Iterator[tuple[st
         plain = (kind or piece).partition(".")[0]
         if not kind or plain not in kinds:
             raise HarnessError(
-                f"{told} must be <kind>=<name> or <kind>.<parameter>=<value>, with commas between; "
-                f"a kind is one of: {', '.join(kinds)}{nearest(plain, kinds)}"
+                f"{told} must be <kind>=<name> or <kind>.<parameter>=<value>, separated by commas; "
+                f"allowed kinds: {', '.join(kinds)}{nearest(plain, kinds)}"
             )
         yield kind, piece
 
@@ -49,25 +50,25 @@ def _pieces(expression: str) -> list[str]:
     return pieces
 
 
-PARTS = ("teacher", "student", "augmenter", "loss")  # of a record, beside its task
+PARTS = ("teacher", "student", "augmenter", "loss")  # the components of a record, besides its task
 
 
 def identity(component: Mapping[str, Any] | None) -> list[Any] | None:
-    """What tells a component of a record from all others."""
+    """Return the values that distinguish a component of a record from all others."""
     if component is None:
         return None
-    package = (component.get("plugin") or "").partition(" ")[0]  # of any version: the component has its own
+    package = (component.get("plugin") or "").partition(" ")[0]  # without its version
     return [component["name"], component["params"], package, component.get("version")]
 
 
 def configuration(described: Mapping[str, Any]) -> str:
-    """What tells a record's row of a table from all others, which is all but the seed, as one string."""
+    """Return, as one string, what distinguishes a record's row from all others: everything but the seed."""
     parts = [identity(described.get(kind)) for kind in ("task", *PARTS)]
     return json.dumps([named(described), parts], sort_keys=True, default=str)
 
 
 def contains(new: Any, old: Any) -> bool:
-    """Whether parameters are others with, at most, some more: those that a component has gained since."""
+    """Return whether `new` equals `old`, apart from parameters that a component has gained since."""
     if isinstance(new, dict) and isinstance(old, dict):
         return all(name in new and contains(new[name], value) for name, value in old.items())
     if isinstance(new, list | tuple) and isinstance(old, list | tuple):
@@ -76,14 +77,17 @@ def contains(new: Any, old: Any) -> bool:
 
 
 def named(described: Mapping[str, Any]) -> str:
-    """The data, the role and the components' names."""
+    """Return the data, the role and the components' names, as one string."""
     task = described["task"]
     names = [(described.get(kind) or {}).get("name") for kind in PARTS]
     return json.dumps([task["name"], task.get("source"), task.get("fingerprint"), described["role"], *names])
 
 
 def labeller(records: Sequence[Mapping[str, Any]]) -> Callable[[str, Any], str]:
-    """A function from (kind, component) to its name and those parameters in which its namesakes differ."""
+    """Return a function from (kind, component) to a label.
+
+    A label is the component's name and the parameters in which components of that name differ.
+    """
     namesakes: dict[tuple[str, str], dict[str, dict[str, Any]]] = defaultdict(dict)
     for fields in records:
         for kind in ("task", *PARTS):
@@ -105,13 +109,13 @@ def labeller(records: Sequence[Mapping[str, Any]]) -> Callable[[str, Any], str]:
 
 
 def _traits(component: Mapping[str, Any]) -> dict[str, Any]:
-    """What may tell two components of one name apart: mostly parameters."""
+    """Return what may distinguish two components of the same name: mostly parameters."""
     where = {key: component[key] for key in ("version", "plugin") if component.get(key) is not None}
     return {**where, **component["params"]}
 
 
 def _differing(namesakes: Sequence[Mapping[str, Any]]) -> set[str]:
-    """The parameters that not all have, or not with the same value."""
+    """Return the parameters that are missing in some components, or differ between them."""
     keys = {key for one in namesakes for key in one}
     return {
         key for key in keys if any(key not in one or one[key] != namesakes[0].get(key) for one in namesakes)
@@ -121,7 +125,7 @@ def _differing(namesakes: Sequence[Mapping[str, Any]]) -> set[str]:
 def _call(
     name: str, params: Mapping[str, Any], namesakes: Sequence[Mapping[str, Any]], differing: Container[str]
 ) -> str:
-    """A name, and those parameters in which something of that name differs, each as short as that allows."""
+    """Return a name with the parameters in which components of that name differ, as short as possible."""
     inside = [
         f"{key}={_shown(value, [other[key] for other in namesakes if key in other])}"
         for key, value in params.items()
@@ -131,7 +135,7 @@ def _call(
 
 
 def _shown(value: Any, others: Sequence[Any]) -> str:
-    """A parameter's value; of components in it, what tells them from those of their name in `others`."""
+    """Return a parameter's value; for a component in it, what distinguishes it from its like in `others`."""
     if isinstance(value, Mapping):
         name = str(value.get("use", ""))
         namesakes = [part for part in _parts(others) if part.get("use", "") == name]
@@ -142,14 +146,14 @@ def _shown(value: Any, others: Sequence[Any]) -> str:
 
 
 def _counted(shown: Sequence[str], values: Sequence[Any]) -> Iterator[str]:
-    """The same, where equal components follow each other as one and their number: "3 × minilm"."""
+    """Yield the texts, with equal components in a row as one text and their number: "3 × minilm"."""
     for (text, part), run in groupby(zip(shown, (isinstance(v, Mapping) for v in values), strict=True)):
         count = len(list(run))
         yield from [f"{count} × {text}"] if part and count > 1 else [text] * count
 
 
 def _parts(values: Iterable[Any]) -> Iterator[Mapping[str, Any]]:
-    """The components that stand in some parameters' values."""
+    """Yield the components among the values of some parameters."""
     for value in values:
         if isinstance(value, Mapping):
             yield value

@@ -1,7 +1,7 @@
-"""A component's parameters: their types in words, and a table of a suite made into checked values.
+"""Describe a component's parameters in words, and check the values that a suite gives for them.
 
-Every parameter is checked by pydantic against its annotation, strictly: nothing turns a string into
-a number. Only the wording is ours, since a suite's reader thinks in TOML and not in Python.
+Pydantic checks every parameter strictly against its annotation: a string never becomes a number.
+The messages are our own, because a suite's reader thinks in TOML, not in Python.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 Where = tuple[str | int, ...]  # a path in a table: ("of", 0, "temperature")
-Build = Callable[[str, Mapping[str, Any]], Component]  # makes a component of a kind from its table
+Build = Callable[[str, Mapping[str, Any]], Component]  # (kind, table) → component
 
 
 class ParameterErrors(HarnessError):
@@ -43,13 +43,13 @@ class ParameterErrors(HarnessError):
 
 
 def _once(function: Callable[[Any], _T]) -> Callable[[Any], _T]:
-    """functools.cache for classes, which mypy does not take for hashable."""
+    """Cache a function of a class, as functools.cache does; mypy does not accept classes as hashable."""
     return cache(function)
 
 
-# -- what a class takes -------------------------------------------------------------------------------
+# -- the parameters of a class ------------------------------------------------------------------------
 
-# Linters move these imports under `if TYPE_CHECKING`, where annotations that are strings lose them.
+# Linters move these imports under `if TYPE_CHECKING`, so annotations that are strings need them here.
 _FAMILIAR: dict[str, Any] = {
     "Path": Path,
     "Sequence": Sequence,
@@ -60,7 +60,7 @@ _FAMILIAR: dict[str, Any] = {
 
 @_once
 def types_of(cls: type[Any]) -> Mapping[str, Any]:
-    """The types of a dataclass's parameters by name. Raises TypeError for one that has no meaning."""
+    """Return the types of a dataclass's parameters by name. Raise TypeError if one cannot be resolved."""
     found: dict[str, Any] = {}
     for field in fields(cls):
         if not field.init:
@@ -69,23 +69,23 @@ def types_of(cls: type[Any]) -> Mapping[str, Any]:
 
         def stand_in() -> None: ...
 
-        # One at a time: another field, or a class variable, may well be readable to type checkers only.
+        # One field at a time: only type checkers may be able to read other fields and class variables.
         stand_in.__annotations__ = {field.name: field.type}
         namespace = {**_FAMILIAR, **vars(sys.modules[owner.__module__])}
         try:
             found |= typing.get_type_hints(stand_in, namespace, {cls.__name__: cls}, include_extras=True)
         except Exception as error:
             raise TypeError(
-                f"the type of parameter '{field.name}' of {cls.__name__}, {field.type}, cannot be resolved "
-                f"({error}); import what it names outside of `if TYPE_CHECKING`"
+                f"cannot resolve the type of parameter '{field.name}' of {cls.__name__}, {field.type}: "
+                f"{error}; import the names in it outside of `if TYPE_CHECKING`"
             ) from error
     return found
 
 
 def unsuitable(annotation: Any) -> str:
-    """Why a component's parameter cannot have this type; empty where it can."""
+    """Return why a component's parameter cannot have this type, or an empty string if it can."""
     if isinstance(annotation, type) and issubclass(annotation, Component):
-        return "" if annotation.kind in KINDS else "say which kind of component it is"
+        return "" if annotation.kind in KINDS else "name a kind of component, such as harness.Loss"
     origin = get_origin(annotation) or annotation
     if isinstance(origin, type) and issubclass(origin, list | set | Mapping):
         return (
@@ -97,7 +97,7 @@ def unsuitable(annotation: Any) -> str:
 
 
 def describe(annotation: Any, constraints: Sequence[Any] = ()) -> str:
-    """A type in words: "an integer greater than 0"."""
+    """Return a type in words, e.g. "an integer greater than 0"."""
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is typing.Annotated:
         return describe(args[0], (*_flat(args[1:]), *constraints))
@@ -154,14 +154,16 @@ def _size(constraints: Sequence[Any]) -> str:
     return f"exactly {most}" if least == most else f"{least} to {most}" if least else f"at most {most}"
 
 
-# -- a table's values ---------------------------------------------------------------------------------
+# -- the values of a table ----------------------------------------------------------------------------
 
 
 def read(
     cls: type[Any], table: Mapping[str, Any], build: Build, *, owner: str, noun: str = "parameter"
 ) -> dict[str, Any]:
-    """The arguments that a table gives for a dataclass, defaults included; tables in it that stand
-    for components are built. Raises ParameterErrors with every mistake; `owner` says whose they are.
+    """Return the arguments that a table gives for a dataclass, including defaults.
+
+    Tables inside it that describe components are built. Raise ParameterErrors with every mistake; messages
+    call the dataclass `owner` and its fields `noun`.
     """
     from pydantic import ValidationError
 
@@ -178,7 +180,7 @@ def read(
         if name in table:
             value = table[name]
         elif field.default is not MISSING:
-            # Defaults are checked too, so that `2`, `2.0` and leaving it out are one parameter.
+            # Defaults are checked too, so that `2`, `2.0` and a missing value give the same parameter.
             value, whose = field.default, f"the default of {noun}"
         elif field.default_factory is not MISSING:
             value, whose = field.default_factory(), f"the default of {noun}"
@@ -196,7 +198,7 @@ def read(
 
 
 def frozen(value: Any) -> Any:
-    """The value with its lists as tuples, at any depth."""
+    """Return the value with each list in it, at any depth, turned into a tuple."""
     if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
         return tuple(frozen(item) for item in value)
     return value
@@ -212,13 +214,14 @@ def _adapters(cls: type[Any]) -> Mapping[str, TypeAdapter[Any]]:
             adapters[name] = TypeAdapter(_strict(annotation))
         except Exception as error:
             raise HarnessError(
-                f"parameter '{name}' of {cls.__name__} has a type that no suite can write: {annotation}"
+                f"parameter '{name}' of {cls.__name__} has a type that suites cannot express: {annotation}; "
+                "use numbers, strings, true or false, paths, tuples of these, or components"
             ) from error
     return adapters
 
 
 def _strict(annotation: Any) -> Any:
-    """The annotation for pydantic: scalars exactly, components through the catalog."""
+    """Return the annotation for pydantic: strict scalars, and components built by the catalog."""
     from pydantic import AllowInfNan, PlainValidator, Strict
 
     if annotation in (int, bool, str):
@@ -229,7 +232,7 @@ def _strict(annotation: Any) -> Any:
         return typing.Annotated[Any, PlainValidator(partial(_part, annotation))]
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is typing.Annotated:
-        subscripted: Any = typing.Annotated  # of a computed number of arguments
+        subscripted: Any = typing.Annotated  # with a computed number of arguments
         return subscripted[(_strict(args[0]), *args[1:])]
     if origin is None or origin is typing.Literal or not args:
         return annotation
@@ -238,7 +241,7 @@ def _strict(annotation: Any) -> Any:
 
 
 class _PartErrors(ValueError):
-    """Carries a nested component's ParameterErrors through pydantic, which collects ValueErrors only."""
+    """A carrier of a nested component's ParameterErrors through pydantic, which collects only ValueErrors."""
 
 
 def _part(expected: type[Component], value: Any, info: ValidationInfo) -> Component:
@@ -255,7 +258,7 @@ def _part(expected: type[Component], value: Any, info: ValidationInfo) -> Compon
     return part
 
 
-# Kinds of pydantic's errors that `describe` says all about; the others keep pydantic's words.
+# Types of pydantic errors that `describe` explains in full; for the others, pydantic's message is used.
 _DESCRIBED = re.compile(
     r"part|missing|literal_error|is_instance_of|none_required|sequence_str|multiple_of|too_(short|long)"
     r"|string_too_(short|long)|(greater|less)_than(_equal)?|int_from_float"
@@ -266,7 +269,7 @@ _DESCRIBED = re.compile(
 def _explained(
     error: ValidationError, name: str, annotation: Any, value: Any, label: str
 ) -> list[tuple[Where, str]]:
-    """One problem for each place that pydantic found at fault in the parameter `name`."""
+    """Return one problem for each place in the parameter `name` where pydantic found a mistake."""
     problems: dict[Where, str] = {}
     for detail in error.errors(include_url=False):
         where, kind, found = _locate((name,), annotation, value, detail["loc"])
@@ -280,13 +283,13 @@ def _explained(
             message = pydantic_says[:1].lower() + pydantic_says[1:]
         hint = nearest(found, _literals(kind))
         problems.setdefault(where, f"{label.format(spell(where))} {message}, got {brief(found)}{hint}")
-    # A list whose items are at fault is not at fault itself, though it has too few that are sound.
+    # If items of a list are wrong, report only these, even if too few valid items remain.
     inner_only = (w for w in problems if not any(w == other[: len(w)] != other for other in problems))
     return [(where, problems[where]) for where in inner_only]
 
 
 def _locate(where: Where, annotation: Any, value: Any, loc: Where) -> tuple[Where, Any, Any]:
-    """Follow pydantic's location as far as lists go: beyond are the names of a union's members."""
+    """Follow pydantic's location through lists only; after them it names the members of unions."""
     for step in loc:
         bare = _bare(annotation)
         origin, items = get_origin(bare), get_args(bare)
@@ -301,7 +304,7 @@ def _locate(where: Where, annotation: Any, value: Any, loc: Where) -> tuple[Wher
 
 
 def _bare(annotation: Any) -> Any:
-    """The annotation without its constraints and without `| None`."""
+    """Return the annotation without its constraints and without `| None`."""
     members = [arg for arg in get_args(annotation) if arg is not types.NoneType]
     if get_origin(annotation) is typing.Annotated:
         return _bare(members[0])
@@ -320,13 +323,13 @@ def _literals(annotation: Any) -> list[str]:
 
 
 def spell(where: Where) -> str:
-    """A path as people write it: ``of[0].temperature``."""
+    """Return a path as people write it: ``of[0].temperature``."""
     steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in where)
     return "".join(steps).removeprefix(".")
 
 
 def shown(value: Any) -> str:
-    """A value as a suite would write it."""
+    """Return a value as a suite would write it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if value is None:
@@ -344,13 +347,13 @@ def shown(value: Any) -> str:
 
 
 def brief(value: Any) -> str:
-    """A value as a suite would write it, cut where it is long."""
+    """Return a value as a suite would write it, shortened if it is long."""
     text = shown(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def as_typed(value: Any) -> str:
-    """A parameter's plain value as one would type it to select by it; of components their names."""
+    """Return a parameter's value as one types it in a selector; for a component, its name."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Follow a run with trackers, each in a thread of its own, so that a slow or broken one holds up no step."""
+"""Follow a run with trackers. Each has its own thread, so that no step waits for a slow or broken one."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from harness.results.record import Record
 
 PATIENCE_S = 60.0  # how long the end of a run waits for a tracker to catch up
-_BACKLOG = 10_000  # events that a tracker may be behind before it is told no more of how far steps are
+_BACKLOG = 10_000  # waiting events; a tracker that is further behind receives no progress events
 
 
 def chosen(text: str, catalog: Catalog) -> Tracker:
-    """The tracker that ``--tracker`` names: "tensorboard", or "mlflow:experiment=mine,uri=http://…"."""
+    """Return the tracker that ``--tracker`` names, e.g. "tensorboard" or "mlflow:experiment=mine,uri=…"."""
     from harness.parameters import types_of
 
     name, _, rest = text.partition(":")
@@ -34,7 +34,7 @@ def chosen(text: str, catalog: Catalog) -> Tracker:
     for item in re.split(r",(?=\s*\w+\s*=)", rest) if rest else ():
         key, equals, value = item.partition("=")
         if not equals:
-            raise HarnessError(f"--tracker takes NAME or NAME:PARAMETER=VALUE,…, got {text!r}")
+            raise HarnessError(f"--tracker must be NAME or NAME:PARAMETER=VALUE,…, got {text!r}")
         table[key.strip()] = value.strip()
     try:
         types = types_of(catalog.get("tracker", name).component)
@@ -47,7 +47,7 @@ def chosen(text: str, catalog: Catalog) -> Tracker:
 
 
 def _value(text: str) -> Any:
-    """A value as TOML has it; what is none is a string."""
+    """Return a text as a TOML value, or unchanged if it is not TOML."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -55,7 +55,7 @@ def _value(text: str) -> Any:
 
 
 def describe(plan: Plan, folder: Path) -> Run:
-    """A plan, and where its results go, as trackers are told of it."""
+    """Return the description of a plan, and of the folder for its results, that trackers receive."""
     cells = []
     for cell in plan.cells:
         parts = {kind: getattr(cell, kind) for kind in KINDS}
@@ -76,7 +76,7 @@ def describe(plan: Plan, folder: Path) -> Run:
 
 @contextmanager
 def follow(trackers: Iterable[Tracker], plan: Plan, folder: Path) -> Iterator[Trackers]:
-    """Start trackers of a plan's run, and close what is open of them in the end, however that comes."""
+    """Start trackers for the run of a plan, and close them at the end, after an error too."""
     following = Trackers()
     each = dict.fromkeys(trackers)
     try:
@@ -90,14 +90,18 @@ def follow(trackers: Iterable[Tracker], plan: Plan, folder: Path) -> Iterator[Tr
 
 
 class Trackers:
-    """All trackers of a run, and the warnings of those that broke."""
+    """All trackers of a run, and the warnings about those that failed."""
 
     def __init__(self) -> None:
         self._threads: list[_Thread] = []
         self._warnings: SimpleQueue[str] = SimpleQueue()
 
     def add(self, tracker: Tracker, run: Run) -> None:
-        """Start a tracker. HarnessError is for the user to mend; all else costs the tracker only."""
+        """Start a tracker.
+
+        A HarnessError is raised again, because the user can fix its cause. After any other error, the run
+        continues without the tracker.
+        """
         try:
             follower = tracker.start(run)
         except (HarnessError, KeyboardInterrupt):
@@ -108,13 +112,13 @@ class Trackers:
         self._threads.append(_Thread(tracker, follower, self._warnings.put))
 
     def __call__(self, event: Mapping[str, Any]) -> None:
-        """Tell all of them."""
+        """Send an event to all trackers."""
         for thread in self._threads:
             if event["event"] != "progress" or thread.waiting.qsize() < _BACKLOG:
                 thread.waiting.put((event, None))
 
     def finish(self, records: Sequence[Record], interrupted: bool) -> None:
-        """Tell all of them how the run ended, once, and wait until they have taken it in."""
+        """Tell all trackers once how the run ended, and wait until they have finished."""
         threads, self._threads = self._threads, []
         for thread in threads:
             thread.waiting.put((None, (records, interrupted)))
@@ -122,16 +126,18 @@ class Trackers:
             thread.join(PATIENCE_S)
             if thread.is_alive():
                 name = thread.tracker.name
-                self._warnings.put(f"tracker '{name}' is behind by more than {PATIENCE_S:g} s: left at that")
+                self._warnings.put(
+                    f"tracker '{name}' did not finish within {PATIENCE_S:g} s; its data may be incomplete"
+                )
 
     def complain(self, show: Callable[[dict[str, Any]], None]) -> None:
-        """Tell the display what went wrong with trackers since last asked."""
+        """Show the warnings about trackers since the last call."""
         while not self._warnings.empty():
             show({"event": "message", "message": self._warnings.get()})
 
 
 class _Thread(threading.Thread):
-    """Tells one tracker, until it breaks or the run ends."""
+    """A thread that passes events to one tracker, until the tracker fails or the run ends."""
 
     def __init__(self, tracker: Tracker, follower: Follower, warn: Callable[[str], None]) -> None:
         super().__init__(name=f"tracker {tracker.name}", daemon=True)
@@ -160,6 +166,5 @@ class _Thread(threading.Thread):
 
 def _broken(tracker: Tracker, error: BaseException) -> str:
     said = " ".join(str(error).split())[:300]
-    return f"tracker '{tracker.name}' is left out of this run: {type(error).__name__}" + f": {said}" * bool(
-        said
-    )
+    message = f"tracker '{tracker.name}' failed and no longer follows this run: {type(error).__name__}"
+    return message + f": {said}" * bool(said)

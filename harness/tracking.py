@@ -1,8 +1,9 @@
-"""Trackers: what follows a run from outside, such as TensorBoard and MLflow. They cannot change a result.
+"""Define the contract of trackers, such as TensorBoard and MLflow.
 
-A tracker is a component of a kind of its own, outside of the matrix and of every key. It is told what the
-display is told, in a thread of its own: what it raises costs a warning and itself, and a slow server holds
-up no step. No step and no component imports this module, so that its code is in no key either.
+Trackers follow a run and cannot change it. A tracker is a component of a separate kind, outside of the matrix
+and of every key. It receives the same events as the display, in its own thread. If it raises an error, the
+run continues with a warning and without the tracker; if its server is slow, no step has to wait. No step and
+no component imports this module, so its code is not part of any key.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ from harness.api import KINDS, Component, Unavailable
 _NO_SCALARS = ("event", "key", "kind", "step", "done", "total", "examples")
 
 
-# -- what a plugin author writes ----------------------------------------------------------------------------
+# -- the contract -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a tracker is told first."""
+    """The run that a tracker is going to follow."""
 
     suite: str
-    results: Path  # the folder that has the tables and records when the run has ended
+    results: Path  # the folder with the tables and records after the run
     # As in records: "cell" (its key), "role", "task", "teacher", "student", "augmenter", "loss" (each with
     # "name" and "params", or None), "seed", "status", "reason"; and its "label", and its "fit", the key
     # of the step that makes its model (None for a cell that cannot run)
@@ -38,7 +39,7 @@ class Run:
 
     @cached_property
     def fitted_by(self) -> Mapping[str, Sequence[Mapping[str, Any]]]:
-        """The cells whose model a step makes, by the step's key."""
+        """Return the cells whose model a step makes, by the step's key."""
         found = defaultdict(list)
         for cell in self.cells:
             if cell["fit"] is not None:
@@ -47,41 +48,45 @@ class Run:
 
 
 class Follower(ABC):
-    """What a tracker is for the length of one run. All calls come from one thread, in order."""
+    """A tracker during one run. All calls come from one thread, in order."""
 
     @abstractmethod
     def event(self, event: Mapping[str, Any]) -> None:
-        """Take one event, as `harness bench --json` prints it: "event" says which.
+        """Receive one event, as `harness bench --json` prints it; its field "event" names its type.
 
-        "run" (how much there is to do), then of steps with "key", "kind" and "step" (its label) "started",
-        "progress" ("done" of "total", and what was measured), "warning", "done", "failed", "unavailable"
-        and "damaged"; "message" for all else.
+        The first type is "run" (how much there is to do). Events of steps have "key", "kind" and "step" (the
+        label), and the types "started", "progress" ("done" of "total", and what was measured), "warning",
+        "done", "failed", "unavailable" and "damaged". Everything else has the type "message".
         """
 
     @abstractmethod
     def finish(self, records: Sequence[Mapping[str, Any]], interrupted: bool) -> None:
-        """Take the records of all cells that ended, and close what is open. Comes once, whatever happens."""
+        """Receive the records of all cells that ended, and close everything.
+
+        This is called exactly once, after an error or interrupt too.
+        """
 
 
 @dataclass(frozen=True)
 class Tracker(Component):
-    """Follows runs and tells somebody else of them."""
+    """A component that follows runs and reports them to another program."""
 
     kind: ClassVar[str] = "tracker"
 
     def start(self, run: Run) -> Follower:
-        """Begin to follow a run, before any step is done.
+        """Start to follow a run, before its first step.
 
-        Raises HarnessError, in one sentence, where it cannot be used as it is set or installed here.
+        Raise HarnessError, in one sentence, if the tracker does not work with its parameters, or if a package
+        that it needs is missing.
         """
         raise NotImplementedError
 
 
-# -- what trackers share ------------------------------------------------------------------------------------
+# -- helpers for trackers -----------------------------------------------------------------------------------
 
 
 def require(module: str, extra: str) -> None:
-    """Raise Unavailable, naming the extra of ours that installs it, where a module cannot be imported."""
+    """Raise Unavailable if a module cannot be imported; the message names the extra that installs it."""
     try:
         import_module(module)
     except ImportError as error:
@@ -90,13 +95,16 @@ def require(module: str, extra: str) -> None:
 
 
 def measured(point: Mapping[str, Any]) -> tuple[int, dict[str, float]]:
-    """What a "progress" event, or a point of a record's history, measured, and after how many examples."""
+    """Return what a "progress" event, or a point of a record's history, measured.
+
+    The result is the number of examples so far, and the measured values by name.
+    """
     values = {name: value for name, value in point.items() if name not in _NO_SCALARS}
     return int(point.get("examples", point.get("done", 0))), _finite(values)
 
 
 def parameters(cell: Mapping[str, Any]) -> dict[str, str | int | float | bool]:
-    """A cell's or a record's components and their parameters, flat: "student", "student.width", "seed"."""
+    """Return the components and parameters of a cell or record, flat: "student", "student.width", "seed"."""
     found: dict[str, str | int | float | bool] = {"role": cell["role"], "seed": cell["seed"]}
     for kind in KINDS:
         if (part := cell.get(kind)) is not None:
@@ -106,7 +114,7 @@ def parameters(cell: Mapping[str, Any]) -> dict[str, str | int | float | bool]:
 
 
 def results(record: Mapping[str, Any]) -> dict[str, float]:
-    """A record's numbers, flat: "test/accuracy", "validation/accuracy", "cost/train_s", "size_bytes/onnx"."""
+    """Return a record's numbers, flat: "test/accuracy", "validation/accuracy", "cost/train_s" and others."""
     fields = {"metrics": "test", "validation": "validation", "parameters": "parameters"}
     found: dict[str, Any] = {}
     for field, name in (fields | {"size_bytes": "size_bytes", "cost": "cost"}).items():

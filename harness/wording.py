@@ -1,4 +1,4 @@
-"""Numbers with units, as people write them: "100k", "1ms", "2MB", "90%"."""
+"""Read and write quantities as people do ("100k", "1ms", "90%"), and word lists of choices."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.values import HarnessError
 
-# By kind: what each unit is worth, in lower case, and what to write like.
+# For each kind: the value of each unit, in lower case, and an example.
 _UNITS: Mapping[str, tuple[Mapping[str, float], str]] = {
     "number": ({"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9}, "100k or 1.5M"),
     "size": (
@@ -24,36 +24,36 @@ _UNITS: Mapping[str, tuple[Mapping[str, float], str]] = {
     "time": ({"": 1, "ms": 1e-3, "s": 1, "min": 60, "m": 60, "h": 3600}, "90s, 10min or 2h"),
     "score": ({"": 1, "%": 0.01}, "0.9 or 90%"),
 }
-_NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d[\d_]*)(?:\.\d*)?|\.\d+"  # with a decimal comma it would be another
+_NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d[\d_]*)(?:\.\d*)?|\.\d+"  # a comma separates thousands only
 _FORM = re.compile(rf"((?:{_NUMBER})(?:e[+-]?\d+)?)\s*([^\W\d_]*|%)", re.IGNORECASE | re.ASCII)
 _FORM_OF_MICRO = {"\N{GREEK SMALL LETTER MU}": "u", "\N{MICRO SIGN}": "u"}
 
 
 def quantity(text: str, kind: str) -> float:
-    """The number that a text means: of bytes, milliseconds, seconds, or as it stands."""
+    """Return the number that a text means, in bytes, milliseconds or seconds if it has a unit."""
     units, example = _UNITS[kind]
     plain = text.strip()
     for mark, letter in _FORM_OF_MICRO.items():
         plain = plain.replace(mark, letter)
     match = _FORM.fullmatch(plain)
     if match is None or match[2].lower() not in units:
-        raise HarnessError(f"'{text}' is no {kind}; write it like {example}")
+        raise HarnessError(f"expected a {kind}, got '{text}'; write it like {example}")
     return float(match[1].replace(",", "").replace("_", "")) * units[match[2].lower()]
 
 
 def article(noun: str) -> str:
-    """The noun with its indefinite article."""
+    """Return the noun with its indefinite article."""
     return f"{'an' if noun[:1] in 'aeiou' else 'a'} {noun}"
 
 
 def either(words: Iterable[str]) -> str:
-    """Alternatives: "a, b or c"."""
+    """Return alternatives as a text: "a, b or c"."""
     *first, last = words
     return f"{', '.join(first)} or {last}" if first else last
 
 
 def nearest(word: Any, allowed: Iterable[str]) -> str:
-    """ "; did you mean 'x'?", or nothing where no allowed word is near."""
+    """Return "; did you mean 'x'?", or an empty string if no allowed word is similar."""
     folded = {name.lower().replace("_", "-"): name for name in allowed}
     if isinstance(word, str):
         for match in get_close_matches(word.lower().replace("_", "-"), folded, n=1):
@@ -62,13 +62,13 @@ def nearest(word: Any, allowed: Iterable[str]) -> str:
 
 
 def choices(word: Any, allowed: Iterable[str]) -> str:
-    """The nearest match and all that is allowed, to end a sentence about an unknown word."""
+    """Return the nearest match and all allowed words, as the end of a sentence about an unknown word."""
     names = sorted(allowed)
     return f"{nearest(word, names)} (allowed: {', '.join(names) or 'none'})"
 
 
 def significant(value: float) -> str:
-    """Three digits that count, and no exponent."""
+    """Return a number with three significant digits and without an exponent."""
     if value == 0:
         return "0"
     digits = 2 - math.floor(math.log10(abs(value)))
@@ -76,14 +76,14 @@ def significant(value: float) -> str:
 
 
 def amount(value: float) -> str:
-    """A number of parameters."""
+    """Return a number of parameters as a text: "83,750" or "22.6 M"."""
     if value < 1e6:
         return f"{value:,.0f}"
     return f"{value / 1e9:,.1f} G" if value >= 999.95e6 else f"{value / 1e6:.1f} M"
 
 
 def size(value: float) -> str:
-    """A number of bytes."""
+    """Return a number of bytes as a text: "388 kB"."""
     for unit in ("B", "kB", "MB"):
         if value < 999.5:
             return f"{significant(value)} {unit}"
@@ -92,12 +92,15 @@ def size(value: float) -> str:
 
 
 def printable(text: str) -> str:
-    """Names come from anywhere: no line breaks, terminal controls, or marks that turn text around."""
+    """Return a text with spaces for line breaks, terminal codes and marks that change its direction.
+
+    Names come from anywhere, so everything shown to people passes through this.
+    """
     return text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
 
 
 def duration(seconds: float) -> str:
-    """A length of time as people say it."""
+    """Return a duration as people write it: "40 s", "10 min" or "2.5 h"."""
     if seconds < 99:
         return f"{seconds:.0f} s"
     if seconds < 99 * 60:

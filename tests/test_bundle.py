@@ -140,14 +140,23 @@ def test_of_errors_the_lowest_is_best() -> None:
 @pytest.mark.parametrize(
     ("cell", "message"),
     [
-        ("a", "'a' is the start of 3 cells' keys: aa11…, ab22…, ac33…"),
-        ("zz", "no cell's key starts with 'zz'; name one by a selector such as student=mlp,loss=kl"),
+        ("a", "'a' matches the keys of 3 cells: aa11…, ab22…, ac33…; give more characters of the key"),
+        (
+            "zz",
+            "no cell's key starts with 'zz'; give the start of a key, or a selector such as",
+        ),
         ("", "no cell's key starts with ''"),
-        ("d6", "cell d666 has no model: it broke"),
+        ("d6", "cannot export cell d666, which has no model: it broke"),
         ("student=smal", "there is no student 'smal' in these results; did you mean 'small'?"),
         ("studnt=small", "did you mean 'student'?"),
-        ("student=small", "'student=small' names 2 rows, which differ in role=baseline, role=distilled"),
-        ("role=teacher,student=small", "no row with a result has all of 'role=teacher,student=small'"),
+        (
+            "student=small",
+            "'student=small' matches 2 rows, which differ in role=baseline, role=distilled",
+        ),
+        (
+            "role=teacher,student=small",
+            "no row with a result matches 'role=teacher,student=small'; to list the rows: harness",
+        ),
     ],
 )
 def test_what_names_no_cell_or_several(cell: str, message: str) -> None:
@@ -174,7 +183,7 @@ def test_records_of_all_suites_are_read_each_cell_once(tmp_path: Path) -> None:
         assert {r["suite"] for r in bundle.read(tmp_path, suite)} == {"one"}
     with pytest.raises(HarnessError, match="there are no results of 'three'"):
         bundle.read(tmp_path, Path("three"))
-    with pytest.raises(HarnessError, match="there are no results in"):
+    with pytest.raises(HarnessError, match="cannot find any results in"):
         bundle.read(tmp_path / "nothing")
 
 
@@ -246,10 +255,10 @@ def test_an_export_that_was_killed_is_made_anew(store: Store, tmp_path: Path) ->
 def test_other_files_are_left_alone(store: Store, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("mine")
-    with pytest.raises(HarnessError, match="holds other files; name a new or an empty folder"):
+    with pytest.raises(HarnessError, match="contains other files; name a new or empty folder"):
         bundle.write(make("aa", **exported()), store, tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
-    with pytest.raises(HarnessError, match=r"mine\.txt is a file, not a folder"):
+    with pytest.raises(HarnessError, match=r"mine\.txt: it is a file; name a folder"):
         bundle.write(make("aa", **exported()), store, tmp_path / "out" / "mine.txt")
     with pytest.raises(HarnessError, match=r"cannot write the export to .*: Not a directory"):
         bundle.write(make("aa", **exported()), store, tmp_path / "out" / "mine.txt" / "below")
@@ -258,12 +267,12 @@ def test_other_files_are_left_alone(store: Store, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({}, "cell aa was not exported: its model has no ONNX form, or its suite has latency = false"),
+        ({}, "cannot export cell aa: its model has no ONNX form, or its suite has latency = false"),
         (
             {"artefacts": {"export": "e1"}, "export": {"exported": False, "reason": "it is odd"}},
-            "cell aa was not exported: it is odd",
+            "cannot export cell aa: it is odd",
         ),
-        (exported("gone"), "the export of cell aa is not in the store"),
+        (exported("gone"), "cannot export cell aa: its model is not in the store"),
     ],
 )
 def test_a_cell_without_an_export(fields: dict[str, Any], message: str, store: Store, tmp_path: Path) -> None:

@@ -402,10 +402,10 @@ class _Undecorated(_Decorated):
         ),
         (unfit(fields=[("x", "list[int]")]), "write tuple[...] or frozenset[...] instead of list"),
         (unfit(fields=[("x", "tuple[dict[str, int], ...]")]), "instead of dict"),
-        (unfit(fields=[("x", "harness.Component")]), "say which kind of component it is"),
+        (unfit(fields=[("x", "harness.Component")]), "name a kind of component, such as harness.Loss"),
         (
             unfit(fields=[("x", "Missing")]),
-            "'x' of Unfit, Missing, cannot be resolved (name 'Missing' is not",
+            "cannot resolve the type of parameter 'x' of Unfit, Missing: name 'Missing' is not",
         ),
     ],
 )

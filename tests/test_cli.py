@@ -240,7 +240,7 @@ def test_failures_are_rows_and_a_status(home: Home) -> None:
         "": {("ok", "")},
         "print": {("failed", "ValueError: the toy broke")},
         "exit": {("failed", "its worker ended with status 3")},
-        "kill": {("failed", "its worker was ended by SIGKILL, as when memory runs out")},
+        "kill": {("failed", "its worker was ended by SIGKILL, perhaps because memory ran out")},
         "unavailable": {("unavailable", "the toy is out of stock")},
     }
     assert "3 ok, 8 failed, 2 unavailable" in done.stdout
@@ -309,7 +309,7 @@ def test_damage_in_the_store_is_mended(copied: Home, finished: Home, invoke: Inv
     done = invoke("bench", "toys.toml", "--devices", "cpu:1")
     assert done.exit_code == 0, done.output
     assert (
-        "is damaged (the checksum of model/points.json is wrong); it was set aside and is made again"
+        "is damaged (the checksum of model/points.json is wrong); it was set aside and will be made again"
         in done.output
     )
     assert copied.performed() == before + 2
@@ -330,8 +330,11 @@ def evaluations_of(home: Home, student: str) -> set[str]:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("bench", "absent.toml"), "error: absent.toml: there is no such file"),
-        (("bench", "toy.toml"), "error: toy.toml: there is no such file; did you mean toys.toml?"),
+        (("bench", "absent.toml"), "error: absent.toml: cannot read the suite: no such file"),
+        (
+            ("bench", "toy.toml"),
+            "error: toy.toml: cannot read the suite: no such file; did you mean toys.toml?",
+        ),
         (("bench", "bad.toml"), "error: bad.toml:3: suite.seeds: key 'seeds' of [suite] must be"),
         (("bench", "bad.toml"), "\nerror: bad.toml:6: task[0].use: unknown task 'toi'; did you mean 'toy'?"),
         (
@@ -343,7 +346,7 @@ def evaluations_of(home: Home, student: str) -> set[str]:
             "error: --only 'student=tyo': the suite has no student",
         ),
         (("bench", "toys.toml", "--seeds", "9"), "error: --seeds: the suite has no seed 9; it has: 0, 1"),
-        (("bench", "toys.toml", "--devices", "gpu"), "error: --devices 'gpu' must be auto, cpu"),
+        (("bench", "toys.toml", "--devices", "gpu"), "error: --devices must be auto, cpu"),
         (("bench", "toys.toml", "--source", "web"), "Invalid value for '--source': 'web' is not one of"),
         (("bench", "toys.toml", "--no-such"), "No such option"),
         (("bench",), "Missing argument 'SUITE'"),
@@ -458,8 +461,8 @@ def test_a_broken_plugin_is_named_and_stops_nothing(tmp_path: Path) -> None:
         done = CliRunner().invoke(main, ["plan", "toys.toml", "--json"])
         assert done.exit_code == 0
         assert done.stderr == (
-            "warning: plugin 'odd' of broken-kit: cannot be imported: RuntimeError: half installed "
-            "(harness plugins)\n"
+            "warning: plugin 'odd' of broken-kit: cannot be imported: RuntimeError: half installed; "
+            "for details run: harness plugins\n"
         )
         assert json.loads(done.stdout)["suite"] == "toys"
         done = CliRunner().invoke(main, ["plugins"])
@@ -561,7 +564,9 @@ def test_a_terminal_without_our_signs(copied: Home) -> None:
 def test_version_and_help(invoke: Invoke) -> None:
     assert invoke("--version").output == f"harness, version {__version__}\n"
     for arguments in (("--help",), ("-h",), ()):
-        assert "bench        Run what is missing of SUITE" in invoke(*arguments).output
+        shown = invoke(*arguments).output
+        assert "bench        Run the missing steps of a suite and write its results.\n" in shown
+        assert "..." not in shown.partition("Commands:")[2]  # each command's summary fits into its line
     assert "--only KIND[.PARAMETER]=VALUE" in invoke("bench", "-h").output
 
 
@@ -615,7 +620,7 @@ def test_an_interrupted_run_goes_on_where_it_was(toys: Home, invoke: Invoke, num
         process.send_signal(number)
     out, err = process.communicate()
     assert process.returncode == 130, err
-    assert "interrupted: what is finished is kept; the same command goes on from there" in out
+    assert "interrupted: finished steps are kept; run the same command to continue" in out
     assert "Traceback" not in out + err
     with pytest.raises(ProcessLookupError):
         while True:
@@ -650,7 +655,7 @@ def test_an_interrupt_keeps_what_is_finished_in_the_tables(
     done = invoke("bench", "toys.toml")
     assert done.exit_code == 130
     assert "12 ok in" in done.output
-    assert "interrupted: what is finished is kept" in done.output
+    assert "interrupted: finished steps are kept" in done.output
     assert len(copied.records()) == CELLS - 1
 
 

@@ -142,8 +142,8 @@ def test_slots(machine: Machine, given: dict[str, Any], wanted: str, expected: l
 def test_devices_that_there_are_not(machine: Machine, wanted: str) -> None:
     machine()
     expected = (
-        f"--devices {wanted!r} must be auto, cpu, cpu:<workers>, cuda or cuda:<index>,…, "
-        "each with *<workers> where it should take so many steps at once"
+        f"--devices must be auto, cpu, cpu:<workers>, cuda or cuda:<index>,…, got {wanted!r}; "
+        "add *<workers> to a GPU to set how many steps it runs at once"
     )
     with pytest.raises(harness.HarnessError) as error:
         slots(wanted)
@@ -157,7 +157,9 @@ def test_a_card_that_there_is_not(machine: Machine, wanted: str, named: str) -> 
     machine()
     with pytest.raises(harness.HarnessError) as error:
         slots(wanted)
-    assert str(error.value) == f"--devices names {named!r}, but this machine has 2 usable GPUs"
+    assert str(error.value) == (
+        f"--devices names {named!r}, but this machine has 2 usable GPUs; allowed: auto, cpu, cuda:0, cuda:1"
+    )
 
 
 def test_cuda_without_a_card(machine: Machine) -> None:

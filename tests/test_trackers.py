@@ -135,7 +135,7 @@ def test_a_tracker_that_breaks_costs_a_warning_and_itself(toys: Home, trouble: s
     done = bench(toys, "--json", *both)
     assert done.exit_code == 0, done.stderr
     (message,) = named(events(done.stdout), "message")
-    assert message["message"] == f"tracker 'toy-tracker' is left out of this run: {said}"
+    assert message["message"] == f"tracker 'toy-tracker' failed and no longer follows this run: {said}"
     assert "Traceback" not in done.stderr
     assert toys.records("small")[0]["status"] == "ok"
     assert told(toys)[-1]["interrupted"] is False  # the other heard all of it
@@ -154,7 +154,7 @@ def test_a_tracker_that_is_stuck_is_left_at_that(
         following.complain(shown.append)
     assert not schedule.unfinished
     assert [event["message"] for event in shown] == [
-        "tracker 'toy-tracker' is behind by more than 0.05 s: left at that"
+        "tracker 'toy-tracker' did not finish within 0.05 s; its data may be incomplete"
     ]
 
 
@@ -165,7 +165,7 @@ def test_a_tracker_that_is_stuck_is_left_at_that(
         ("toy-soft", "'toy-soft' is a loss"),
         ("toy-tracker:fil=x", "parameter 'fil' of tracker 'toy-tracker' is unknown; did you mean 'file'?"),
         ("toy-tracker:again=x", "parameter 'again' of tracker 'toy-tracker' must be an integer, got 'x'"),
-        ("toy-tracker:file", "--tracker takes NAME or NAME:PARAMETER=VALUE,…, got 'toy-tracker:file'"),
+        ("toy-tracker:file", "--tracker must be NAME or NAME:PARAMETER=VALUE,…, got 'toy-tracker:file'"),
     ],
 )
 def test_a_mistake_is_told_before_anything_runs(toys: Home, text: str, said: str) -> None:

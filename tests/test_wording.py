@@ -43,16 +43,16 @@ def test_what_people_write(text: str, kind: str, value: float) -> None:
 @pytest.mark.parametrize(
     ("text", "kind", "says"),
     [
-        ("1xB", "size", "'1xB' is no size; write it like 120kB, 1MB or 1MiB"),
-        ("", "number", "'' is no number; write it like 100k or 1.5M"),
-        ("-1", "number", "'-1' is no number"),
-        ("1ms", "size", "'1ms' is no size"),
-        ("1,5ms", MILLI, "'1,5ms' is no time in milliseconds; write it like 1ms or 50us"),
-        ("0,05ms", MILLI, "'0,05ms' is no time in milliseconds"),
-        ("1,2345", "number", "'1,2345' is no number"),
-        ("fast", MILLI, "'fast' is no time in milliseconds; write it like 1ms or 50us"),
-        ("90 percent", "score", "'90 percent' is no score; write it like 0.9 or 90%"),
-        ("٣", "number", "'٣' is no number"),
+        ("1xB", "size", "expected a size, got '1xB'; write it like 120kB, 1MB or 1MiB"),
+        ("", "number", "expected a number, got ''; write it like 100k or 1.5M"),
+        ("-1", "number", "expected a number, got '-1'"),
+        ("1ms", "size", "expected a size, got '1ms'"),
+        ("1,5ms", MILLI, "expected a time in milliseconds, got '1,5ms'; write it like 1ms or 50us"),
+        ("0,05ms", MILLI, "expected a time in milliseconds, got '0,05ms'"),
+        ("1,2345", "number", "expected a number, got '1,2345'"),
+        ("fast", MILLI, "expected a time in milliseconds, got 'fast'; write it like 1ms or 50us"),
+        ("90 percent", "score", "expected a score, got '90 percent'; write it like 0.9 or 90%"),
+        ("٣", "number", "expected a number, got '٣'"),
     ],
 )
 def test_what_they_should_not(text: str, kind: str, says: str) -> None:

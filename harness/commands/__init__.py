@@ -1,1 +1,1 @@
-"""The commands of the terminal, beside `harness.cli`, and what they show."""
+"""Implement the commands, and what they show in the terminal."""

@@ -1,4 +1,4 @@
-"""The command ``harness bench``."""
+"""Implement ``harness bench``."""
 
 from __future__ import annotations
 
@@ -29,16 +29,22 @@ if TYPE_CHECKING:
 @click.command(context_settings=HELP)
 @SUITE
 @which
-@results_option("Where tables go.")
-@click.option("--executor", type=click.Choice(["local"]), default="local", help="What runs the steps.")
-@click.option("--fresh", is_flag=True, help="Do the selected steps again, though they are stored.")
-@click.option("--strict", is_flag=True, help="A cell that is unavailable counts as failed.")
+@results_option("Folder for the results; each suite gets a folder in it.")
+@click.option(
+    "--executor",
+    type=click.Choice(["local"]),
+    default="local",
+    show_default=True,
+    help="Executor that runs the steps.",
+)
+@click.option("--fresh", is_flag=True, help="Run the selected steps again, even if they are stored.")
+@click.option("--strict", is_flag=True, help="Count unavailable cells as failed in the exit status.")
 @click.option(
     "--tracker",
     "trackers",
     multiple=True,
     metavar="NAME[:PARAMETER=VALUE,…]",
-    help="Tell this tracker of the run too, beside those of the suite.",
+    help="Tracker that follows the run, in addition to the suite's own; may be repeated.",
 )
 @AS_JSON
 @reported
@@ -56,7 +62,11 @@ def bench(
     trackers: tuple[str, ...],
     as_json: bool,
 ) -> int:
-    """Run what is missing of SUITE and write results/<suite>/."""
+    """Run the missing steps of a suite and write its results.
+
+    SUITE is a TOML file. Finished steps are stored and never run twice, so an interrupted run can be
+    continued with the same command. The exit status is 1 if a cell failed.
+    """
     from harness.bench import bench as run
     from harness.commands.progress import display
     from harness.devices import slots
@@ -83,7 +93,7 @@ def bench(
 
 
 def interrupt_on_sigterm() -> None:
-    """Treat SIGTERM like Ctrl-C, so that results are written before the end."""
+    """Treat SIGTERM like Ctrl-C, so that results are written before the process ends."""
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""The command ``harness compare``."""
+"""Implement ``harness compare``."""
 
 from __future__ import annotations
 
@@ -10,19 +10,25 @@ from harness.commands.options import AS_JSON, HELP, OK, SOME_FAILED, reported, r
 from harness.results.locate import results_of
 from harness.values import HarnessError
 
-FOUND = SOME_FAILED  # what --fail-on names was found
+FOUND = SOME_FAILED  # the exit status if --fail-on applies
 
 
 @click.command(context_settings=HELP)
 @click.argument("a")
 @click.argument("b")
-@click.option("--in", "within", type=click.Path(path_type=Path), metavar="SUITE", help="Where two rows are.")
-@results_option("Where tables are.")
-@click.option("--metric", help="What to compare; each task's own headline unless given.")
+@click.option(
+    "--in",
+    "within",
+    type=click.Path(path_type=Path),
+    metavar="SUITE",
+    help="Suite or folder with the two rows.",
+)
+@results_option("Folder with the results of suites.")
+@click.option("--metric", help="Metric to compare.  [default: the headline metric of each task]")
 @click.option(
     "--fail-on",
     type=click.Choice(["regression", "any"]),
-    help="Exit with 1 where something got worse, or where anything differs.",
+    help="Exit with status 1 if something got worse (regression), or if anything differs (any).",
 )
 @AS_JSON
 @reported
@@ -35,10 +41,10 @@ def compare(
     fail_on: str | None,
     as_json: bool,
 ) -> int:
-    """Say what is better, worse or not separable in B than in A.
+    """Test what is better, worse or inconclusive in B than in A.
 
-    A and B are suites, folders of results or files of records; or two rows of one set, such as
-    student=mlp,loss=kl and student=mlp,loss=mse, with --in naming the suite or the folder.
+    A and B are suites, folders of results, or files of records. They can also be two rows of the same
+    results, such as student=mlp,loss=kl and student=mlp,loss=mse; --in then names the suite or folder.
     """
     from harness.commands.console import show
     from harness.report import comparison
@@ -49,7 +55,8 @@ def compare(
         found = comparing.rows(comparing.load(_within(within, results)), a, b, metric)
     elif any(selectors) or within is not None:
         raise HarnessError(
-            "compare takes two sets of results, or two rows such as student=mlp,loss=kl with --in <suite>"
+            "expected two sets of results, or two rows such as student=mlp,loss=kl with --in SUITE; "
+            f"got '{a}' and '{b}'"
         )
     else:
         old, new = (
@@ -59,16 +66,18 @@ def compare(
         found = comparing.sets(old, new, metric)
     show(comparison.to_json(found) if as_json else comparison.to_rich(found))
     if fail_on and not found.tests:
-        raise HarnessError("nothing could be tested, so that --fail-on has nothing to go by")
+        raise HarnessError("cannot apply --fail-on: A and B have no rows in common that can be tested")
     return FOUND if fail_on and found.fails(fail_on) else OK
 
 
 def _within(suite: Path | None, results: Path) -> Path:
-    """Where rows are looked for: what was named, else the only folder of results that there is."""
+    """Return the folder with the rows: the named one, or the only folder of results that exists."""
     if suite is not None:
         return results_of(suite, results)
     folders = sorted(path.parent for path in results.glob("*/records.jsonl"))
     if len(folders) != 1:
         there = ", ".join(folder.name for folder in folders) or "none"
-        raise HarnessError(f"say which results with --in; in {results}/ there are: {there}")
+        raise HarnessError(
+            f"cannot tell which results contain the rows; name them with --in (allowed: {there})"
+        )
     return folders[0]

@@ -1,4 +1,4 @@
-"""What all that writes to the terminal shares: the console, and text that a terminal cannot obey."""
+"""Open the console, and print text in which a terminal finds no control codes."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ if TYPE_CHECKING:
 
 
 def open_console() -> Console:
-    """Stdout as rich writes to it: no emoji, no highlighting, 200 characters wide where it is a file."""
+    """Return rich's console for stdout, without emoji and highlighting; a file is 200 characters wide."""
     from rich.console import Console
 
     class Piped(Console):
         def on_broken_pipe(self) -> None:
-            """Leave it to the command: rich would exit with 1, which says that a cell failed."""
+            """Let the command handle it: rich would exit with 1, which means that a cell failed."""
             raise BrokenPipeError
 
     console = Piped(highlight=False, soft_wrap=False, emoji=False)
     if not sys.stdout.isatty():
-        console.width = 200  # a file has no edge to wrap at
+        console.width = 200  # a file has no width of its own
     return console
 
 
 def show(laid_out: Any) -> None:
-    """What another module laid out: text as it is, or something of rich's."""
+    """Print what another module has laid out: a text, or an object of rich."""
     if isinstance(laid_out, str):
         sys.stdout.write(laid_out)
     else:
@@ -34,19 +34,19 @@ def show(laid_out: Any) -> None:
 
 
 def complain(message: str) -> None:
-    """Tell on stderr what went wrong beside the work itself."""
+    """Print a warning to stderr."""
     sys.stderr.write(f"{inert(message)}\n")
 
 
 def inert(text: str) -> str:
-    """Text that came from suites, plugins or data, without what a terminal would obey."""
+    """Return a text from suites, plugins or data without the control codes of terminals."""
     from harness.report.leaderboard import printable
 
     return printable(text)
 
 
 def as_text(value: str) -> Text:
-    """The same for the cell of a table."""
+    """Return such a text for a cell of a table."""
     from rich.text import Text
 
     return Text(inert(value))

@@ -1,4 +1,4 @@
-"""The command ``harness diagnose``."""
+"""Implement ``harness diagnose``."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from harness.commands.options import (
     OK,
     SOURCE,
     STORE,
+    TASK_OF_FILE,
     installed,
     reported,
     results_option,
@@ -29,9 +30,12 @@ if TYPE_CHECKING:
 
 @click.command(context_settings=HELP)
 @click.argument("target", metavar="FILE|SUITE", type=click.Path(path_type=Path))
-@click.option("--text", show_default="text", metavar="COLUMN", help="FILE's texts.")
-@click.option("--label", show_default="label", metavar="COLUMN", help="Of FILE: holds the label.")
-@click.option("--teacher", metavar="NAME", help="Fit this teacher, if it is not stored, and look at it too.")
+@TASK_OF_FILE
+@click.option("--text", metavar="COLUMN", help="Column of FILE with the text.  [default: text]")
+@click.option(
+    "--label", metavar="COLUMN", help="Column of FILE with the label or labels.  [default: label, or labels]"
+)
+@click.option("--teacher", metavar="NAME", help="Teacher to examine too; it is fitted if it is not stored.")
 @SOURCE
 @results_option("Folder with the results of suites.")
 @STORE
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
 @reported
 def diagnose(
     target: Path,
+    task: str | None,
     text: str | None,
     label: str | None,
     teacher: str | None,
@@ -49,11 +54,13 @@ def diagnose(
     devices: str,
     as_json: bool,
 ) -> int:
-    """Say of labelled texts whether distillation is likely to pay, before it is tried.
+    """Check whether distillation is likely to help on a data set.
 
-    It counts classes, lengths, duplicates, leaks between splits and contradictory labels, fits a bag of
-    words, and holds the teachers that are stored, or the one that is named, against it. A target that ends in
-    .toml is a suite; any other is a file of labelled texts.
+    A target that ends with .toml is a suite; any other target is a file of labelled texts.
+
+    The command counts classes, text lengths, duplicates, texts that appear in several splits, and
+    contradictory labels. It fits a bag-of-words model and compares it with the stored teachers, or with the
+    teacher that --teacher names.
     """
     from harness.commands.console import show
     from harness.commands.progress import display
@@ -61,8 +68,11 @@ def diagnose(
     from harness.diagnose import report as findings
     from harness.diagnose import run as diagnosing
 
-    if target.suffix == ".toml" and (text or label):
-        raise HarnessError("--text and --label name columns of a file; a suite's tasks name their own")
+    if target.suffix == ".toml" and (task or text or label):
+        raise HarnessError(
+            "--task, --text and --label are only for a file; remove them, because a suite names its tasks "
+            "and their columns"
+        )
     catalog = installed()
 
     def watch(plan: Plan, count: int) -> AbstractContextManager[Callable[[dict[str, Any]], None]]:
@@ -76,6 +86,8 @@ def diagnose(
         fitted = diagnosing.named(teacher, suite, catalog)
         found = diagnosing.of_suite(suite, fitted, target, where)
     else:
-        found = diagnosing.of_file(target, text or "text", label or "label", teacher, where)
+        found, told = diagnosing.of_file(target, text or "", label or "", task, teacher, where)
+        if not as_json:
+            show("".join(f"{line}\n" for line in told))
     show(findings.to_json(found) if as_json else findings.to_rich(found))
     return OK

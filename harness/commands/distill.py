@@ -1,4 +1,4 @@
-"""The command ``harness distill``."""
+"""Implement ``harness distill``."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from harness.commands.options import (
     OK,
     SOME_FAILED,
     STORE,
+    TASK_OF_FILE,
     installed,
     reported,
 )
@@ -36,20 +37,48 @@ _BUDGET = "10min"
 
 @click.command(context_settings=HELP)
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--text", metavar="COLUMN", help="That holds the text, or words.  [default: text, or tokens]")
-@click.option("--label", metavar="COLUMN", help="That holds the label, or tags.  [default: label, or tags]")
-@click.option("--teacher", metavar="NAME", help="A teacher, or a student to learn from; chosen if not given.")
-@click.option("--budget", metavar="TIME", help=f"About how long it may take.  [default: {_BUDGET}]")
-@click.option("--max-parameters", metavar="N", help="Of what is shipped, such as 100k.")
-@click.option("--max-p50", metavar="TIME", help="For one text, such as 1ms.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Default: <FILE>-distilled.")
-@click.option("--seeds", type=click.IntRange(1, 100), metavar="N", help="How many; chosen if not given.")
-@click.option("--unlabelled", type=click.Path(path_type=Path), metavar="FILE", help="More texts, unlabelled.")
+@TASK_OF_FILE
+@click.option(
+    "--text",
+    metavar="COLUMN",
+    help="Column with the text (for tagging, with the words).  [default: text, or tokens]",
+)
+@click.option(
+    "--label",
+    metavar="COLUMN",
+    help="Column with the label or labels (for tagging, with the tags).  [default: label, labels, or tags]",
+)
+@click.option(
+    "--teacher",
+    metavar="NAME",
+    help="Teacher, or student that acts as the teacher.  [default: chosen automatically]",
+)
+@click.option("--budget", metavar="TIME", help=f"Approximate time for everything.  [default: {_BUDGET}]")
+@click.option(
+    "--max-parameters", metavar="N", help="Upper limit on the exported model's parameters, e.g. 100k."
+)
+@click.option("--max-p50", metavar="TIME", help="Upper limit on the median latency of one text, e.g. 1ms.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder for the model and the results.  [default: <FILE>-distilled]",
+)
+@click.option(
+    "--seeds",
+    type=click.IntRange(1, 100),
+    metavar="N",
+    help="Number of seeds.  [default: chosen automatically]",
+)
+@click.option(
+    "--unlabelled", type=click.Path(path_type=Path), metavar="FILE", help="File with more, unlabelled texts."
+)
 @STORE
 @DEVICES
 @reported
 def distill(
     file: Path,
+    task: str | None,
     text: str | None,
     label: str | None,
     teacher: str | None,
@@ -62,26 +91,27 @@ def distill(
     store: Path,
     devices: str,
 ) -> int:
-    """Make a small model of the labelled texts in FILE: choose, train, compare, recommend, export.
+    """Train and export a small model from labelled texts.
 
-    FILE is CSV, TSV, JSON lines or Parquet; of tagged words CoNLL text (.conll, .bio, .iob, .txt), or lists
-    of words and of tags in JSON lines or Parquet. DIR gets the suite that was run, its report and
-    leaderboard, and the model. Interrupted, the same command goes on from there; a suite that stands in DIR
-    is run as it is.
+    Choose a teacher and students for the time that is given, train and compare them, and export the
+    recommended model.
+
+    FILE is CSV, TSV, JSON lines or Parquet. For tagging, it is CoNLL text (.conll, .bio, .iob, .txt), or JSON
+    lines or Parquet with lists of words and of tags.
+
+    DIR gets the suite, its report and leaderboard, and the model. If the command is interrupted, run it
+    again to continue. If DIR already contains a suite, that suite is run unchanged.
     """
     from harness.devices import slots
     from harness.distill import pipeline
-    from harness.distill.inspect import is_tagged
     from harness.results.recommend import Limits
     from harness.wording import quantity
 
     limits = Limits.read({"parameters": max_parameters, "p50": max_p50}, (), None, "cpu")
     seconds = quantity(budget or _BUDGET, "time")
     out = out or Path(f"{file.name.partition('.')[0] or 'texts'}-distilled")
-    optional = {"teacher": teacher, "seeds": seeds, "unlabelled": unlabelled, "budget": budget}
-    tagged = is_tagged(file, text)
-    columns = (text or "", label or "") if tagged else (text or "text", label or "label")
-    wishes = pipeline.Wishes(file, *columns, teacher, seconds, seeds, unlabelled, out, tagged)
+    optional = {"task": task, "teacher": teacher, "seeds": seeds, "unlabelled": unlabelled, "budget": budget}
+    wishes = pipeline.Wishes(file, text or "", label or "", teacher, seconds, seeds, unlabelled, out, task)
     given = [f"--{name}" for name, value in optional.items() if value is not None]
     interrupt_on_sigterm()
     done = pipeline.distill(wishes, limits, store, slots(devices), installed(), _Shown(), given)
@@ -92,7 +122,7 @@ def distill(
 
 
 class _Shown:
-    """See :class:`harness.distill.pipeline.Shown`."""
+    """The display of ``harness distill``; see :class:`harness.distill.pipeline.Shown`."""
 
     def say(self, *lines: str) -> None:
         show("".join(f"{line}\n" for line in lines))
@@ -104,7 +134,7 @@ class _Shown:
 
 
 def _show_end(done: Distilled, wishes: Wishes, limits: Limits) -> None:
-    """Show the recommendation, why it was chosen, and where everything is."""
+    """Show the recommendation, its reasons, and the paths of all results."""
     from harness.distill import pipeline
     from harness.distill.choose import sentences
     from harness.report.advice import to_rich
@@ -121,5 +151,5 @@ def _show_end(done: Distilled, wishes: Wishes, limits: Limits) -> None:
         say(f"delete {path} to choose students for {limits.parameters:,.0f} parameters")
     say(
         f"  report      {done.ran.folder / 'index.html'}; table: {done.ran.folder / 'leaderboard.md'}",
-        f"  suite       {path}: edit it, then: harness bench {pipeline.again(out)}",
+        f"  suite       {path}: edit it, then run: harness bench {pipeline.again(out)}",
     )

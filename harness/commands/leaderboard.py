@@ -1,4 +1,4 @@
-"""The command ``harness leaderboard``."""
+"""Implement ``harness leaderboard``."""
 
 from __future__ import annotations
 
@@ -21,17 +21,21 @@ if TYPE_CHECKING:
 
 @click.command(context_settings=HELP)
 @SUITE
-@results_option("Where tables go.")
+@results_option("Folder with the results of suites.")
 @click.option(
     "--format",
     "form",
     type=click.Choice(["terminal", "markdown", "csv", "json"]),
     default="terminal",
-    help="How to print the table.",
+    show_default=True,
+    help="Format of the leaderboard.",
 )
 @reported
 def leaderboard(suite: Path, results: Path, form: str) -> None:
-    """Print the table of SUITE: a suite's file, its name, or a folder of results."""
+    """Print the leaderboard of a suite.
+
+    SUITE is a suite's file, its name, or a folder of results.
+    """
     from harness.results import predictions
     from harness.results.record import read
 
@@ -40,7 +44,7 @@ def leaderboard(suite: Path, results: Path, form: str) -> None:
 
 
 def show_leaderboard(records: list[Record], predictions: Mapping[str, Prediction], form: str) -> None:
-    """The table in the form asked for."""
+    """Print the leaderboard in a form: terminal, markdown, csv or json."""
     from harness.report import leaderboard
     from harness.results.board import build
 

@@ -1,4 +1,4 @@
-"""What commands share: options, exit statuses, errors in one line, and how a suite becomes a plan."""
+"""Define what commands share: options, exit statuses, one-line errors, and the way to a plan."""
 
 from __future__ import annotations
 
@@ -27,19 +27,20 @@ OK, SOME_FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 HELP = {"help_option_names": ["-h", "--help"]}
 
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print machine-readable JSON.")
 STORE = click.option(
     "--store",
     type=click.Path(path_type=Path),
     default=Path(".harness/store"),
     envvar="HARNESS_STORE",
     show_default=True,
-    help="Where artefacts are kept.",
+    show_envvar=True,
+    help="Folder of the store, which keeps all finished steps.",
 )
 
 
 def results_option(told: str) -> Callable[[F], F]:
-    """The option ``--results``, with its help."""
+    """Return the option ``--results`` with a help text."""
     kind = click.Path(path_type=Path)
     return click.option("--results", type=kind, default=Path("results"), show_default=True, help=told)
 
@@ -48,14 +49,17 @@ DEVICES = click.option(
     "--devices",
     default="auto",
     show_default=True,
-    help="auto, cpu, cpu:<workers>, cuda, cuda:<index>*<workers>,…",
+    help="Devices to use: auto, cpu, cpu:<workers>, cuda, or cuda:<index>*<workers>,…",
 )
 SOURCE = click.option(
     "--source",
     type=click.Choice(["auto", "local", "hub", "sample"]),
     default="auto",
     show_default=True,
-    help="Where data come from.",
+    help="Source of the data; auto takes the first that is available.",
+)
+TASK_OF_FILE = click.option(
+    "--task", metavar="NAME", help="Task that reads FILE.  [default: chosen by what FILE contains]"
 )
 SUITE = click.argument("suite", type=click.Path(path_type=Path))
 
@@ -68,9 +72,9 @@ def which(function: F) -> F:
                 "--only",
                 multiple=True,
                 metavar="KIND[.PARAMETER]=VALUE,…",
-                help="Only cells with these components or roles, and the rows they are compared with.",
+                help="Select the cells with these components or roles, and the rows they are compared to.",
             ),
-            click.option("--seeds", metavar="N,…", help="Only these seeds of the suite."),
+            click.option("--seeds", metavar="N,…", help="Select these seeds of the suite, e.g. 0,1."),
             SOURCE,
             STORE,
             DEVICES,
@@ -81,13 +85,13 @@ def which(function: F) -> F:
 
 
 def reported(function: F) -> F:
-    """Turn our errors into one line on stderr and the right exit status."""
+    """Print our errors as one line on stderr, and exit with the right status."""
 
     @wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> None:
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="replace")  # not every terminal has an en dash
+                stream.reconfigure(errors="replace")  # not every terminal can show an en dash
         try:
             status = function(*args, **kwargs) or OK
             sys.stdout.flush()
@@ -100,10 +104,10 @@ def reported(function: F) -> F:
             click.echo("interrupted", err=True)
             sys.exit(INTERRUPTED)
         except BrokenPipeError:
-            # `harness leaderboard … | head`: whoever reads has read enough. But a run has not ended.
+            # `harness leaderboard … | head` is a success, but a run that is cut off is an interrupt.
             _write_no_more()
             sys.exit(INTERRUPTED if function.__name__ == "bench" else OK)
-        except OSError as error:  # a folder that may not be read, a disk that is full
+        except OSError as error:  # e.g. a folder that cannot be read, or a full disk
             where = f"{error.filename}: " if error.filename else ""
             click.echo(f"error: {where}{error.strerror or error}", err=True)
             _write_no_more()
@@ -113,26 +117,27 @@ def reported(function: F) -> F:
 
 
 def _write_no_more() -> None:
-    """Let what is still held back for stdout go nowhere, or Python would fail over it once more."""
+    """Discard output that is still buffered for stdout; otherwise Python would fail again at exit."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def installed() -> Catalog:
-    """All components that are installed, after a warning of each plugin that failed."""
+    """Return all installed components, after printing a warning for each plugin that failed."""
     from harness.catalog import load
 
     catalog = load()
     for failure in catalog.failures:
         click.echo(
-            f"warning: plugin '{failure.plugin}' of {failure.package}: {failure.reason} (harness plugins)",
+            f"warning: plugin '{failure.plugin}' of {failure.package}: {failure.reason}; "
+            "for details run: harness plugins",
             err=True,
         )
     return catalog
 
 
 def planned(suite: Suite, catalog: Catalog, places: Sequence[Slot], source: str = "auto") -> Plan:
-    """Return the plan of a suite on the devices that are there."""
+    """Return the plan of a suite on the given slots."""
     from harness.devices import precision
     from harness.plan.planner import build
 

@@ -1,4 +1,4 @@
-"""The command ``harness plan``: show a plan without running it."""
+"""Implement ``harness plan``, which shows a plan without running it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ def plan(
     devices: str,
     as_json: bool,
 ) -> None:
-    """Show what bench would do: cells, shared steps, what is stored, what cannot run, expected time."""
+    """Show what bench would run, and the expected time.
+
+    Show the cells, the steps that they share, which steps are stored, and which cells cannot run and why.
+    """
     from harness.devices import slots
     from harness.plan.select import select
     from harness.run.estimates import expected
@@ -52,7 +55,10 @@ def plan(
 
 
 def show_plan(plan: Plan, schedule: Schedule, slots: Sequence[bool], as_json: bool) -> None:
-    """The matrix, its steps, what is stored, and what the rest may take on slots, each a GPU or not."""
+    """Print the cells, their steps, what is stored, and the expected time of the rest.
+
+    Each of the slots is given by whether it is a GPU.
+    """
     from harness.commands.progress import heading, sources
     from harness.plan.planner import STEP_KINDS
 
@@ -109,13 +115,13 @@ def show_plan(plan: Plan, schedule: Schedule, slots: Sequence[bool], as_json: bo
 
 
 def _grounds(estimates: Estimates) -> Iterator[str]:
-    """Why the expected time may be far off; nothing where it rests on what steps took here."""
+    """Yield the reasons why the expected time may be wrong; none if it is based on timings of this store."""
     from harness.run.estimates import UNKNOWN
 
     if estimates.guessed:
-        yield f"a guess, for data that are still to be fetched: as if of {UNKNOWN.train:,} texts"
+        yield f"this is a guess that assumes {UNKNOWN.train:,} texts, because some data are not fetched yet"
     if not estimates.timed:
-        yield "by the usual speed of components: this store has no timings yet"
+        yield "this is based on the usual speed of components, because this store has no timings yet"
 
 
 def _described(cell: Cell) -> dict[str, Any]:
@@ -141,7 +147,7 @@ def _state(cell: Cell, open_keys: set[str]) -> str:
 
 
 def _grouped(plan: Plan, open_keys: set[str]) -> Iterator[list[str]]:
-    """A row for cells that differ in nothing but their seed."""
+    """Yield one row for all cells that differ only in their seed."""
     from harness.naming import labeller
 
     described = {cell.key: _described(cell) for cell in plan.cells}

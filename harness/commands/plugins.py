@@ -1,4 +1,4 @@
-"""The command ``harness plugins``."""
+"""Implement ``harness plugins``."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 @AS_JSON
 @reported
 def plugins(as_json: bool) -> None:
-    """List components by kind, with where they come from, and plugins that failed."""
+    """List all components, their parameters, and failed plugins."""
     from harness.catalog import load
 
     show_plugins(load(), as_json)
 
 
 def show_plugins(catalog: Catalog, as_json: bool) -> None:
-    """Components by kind, and what could not be loaded."""
+    """Print components by kind, and the plugins that could not be loaded."""
     from harness.catalog import REGISTERED
 
     kinds = list(REGISTERED)

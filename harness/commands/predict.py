@@ -1,4 +1,4 @@
-"""The command ``harness predict``."""
+"""Implement ``harness predict``."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ from harness.commands.options import HELP, OK, SOME_FAILED, reported
     "--text",
     "column",
     metavar="COLUMN",
-    help="Lines are JSON objects, and this is their text, or list of words.",
+    help="Column with the text, or list of words, if each line is a JSON object.",
 )
 @click.option(
-    "--top", type=click.IntRange(1), metavar="K", help="Give the K best labels.  [default: 1; of tokens 5]"
+    "--top",
+    type=click.IntRange(1),
+    metavar="K",
+    help="Number of best labels to print.  [default: 1; for language models, 5]",
 )
 @click.option(
     "--format",
@@ -26,18 +29,28 @@ from harness.commands.options import HELP, OK, SOME_FAILED, reported
     type=click.Choice(["jsonl", "tsv"]),
     default="jsonl",
     show_default=True,
-    help="How to print answers.",
+    help="Format of the answers.",
 )
-@click.option("--int8", is_flag=True, help="Use the graph with weights of 8 bits.")
-@click.option("--threads", type=click.IntRange(1, 256), default=1, show_default=True, help="Of ONNX Runtime.")
+@click.option("--int8", is_flag=True, help="Use the ONNX graph with 8-bit weights.")
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    help="Number of CPU threads for ONNX Runtime.",
+)
 @reported
 def predict(folder: Path, column: str | None, top: int | None, form: str, int8: bool, threads: int) -> int:
-    """Read texts from standard input, one a line, and print a label and its score for each, as they come.
+    """Label texts from standard input with an exported model.
 
-    DIR is what export wrote. Of a model that tags words, an answer has a text's words, their tags and the
-    entities; words are what stands between spaces, so set punctuation apart as in the training data. Of a
-    language model it has the likeliest tokens for each [MASK] in the text. A line that holds no text gets an
-    error in place of an answer, and the exit status is 1 in the end.
+    DIR is a folder that export wrote. Each line of the input is a text. The command prints an answer, a label
+    with its score, as soon as it has read a line.
+
+    For tagging, an answer contains the words of the text, their tags and the entities. Spaces separate words,
+    so separate punctuation marks as in the training data. For a masked language model, an answer contains the
+    most likely tokens for each [MASK] in the text.
+
+    A line without a text gets an error instead of an answer, and the exit status is then 1.
     """
     import json
     import sys

@@ -1,4 +1,4 @@
-"""Progress while steps run: JSON lines, plain lines, or a live view on a terminal."""
+"""Show progress while steps run: as JSON lines, plain lines, or a live view on a terminal."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from harness.plan.planner import Plan
 
 
-_LOG_LINES = 12  # of a failed step's output that are shown
+_LOG_LINES = 12  # lines of a failed step's output to show
 
 
 @contextmanager
 def display(as_json: bool, plan: Plan, slots: int) -> Iterator[Display]:
-    """The display that suits the output: JSON lines, a live view on a terminal, else plain lines."""
+    """Yield the display that suits the output: JSON lines, a live view on a terminal, or plain lines."""
     if as_json:
         yield JsonLines(plan)
         return
@@ -42,7 +42,7 @@ def display(as_json: bool, plan: Plan, slots: int) -> Iterator[Display]:
 
 
 class JsonLines:
-    """One JSON object a line for every event."""
+    """A display with one line of JSON for each event."""
 
     def __init__(self, plan: Plan) -> None:
         self({"event": "plan", "suite": plan.suite.name, "sources": sources(plan)})
@@ -58,7 +58,7 @@ class JsonLines:
 
 
 class Lines:
-    """A line for what starts a chain of work, ends it, or goes wrong."""
+    """A display with a line for each step that ends or fails, and for long steps that start."""
 
     def __init__(self, plan: Plan, console: Console, slots: int) -> None:
         self.console = console
@@ -70,10 +70,10 @@ class Lines:
             self.say(line)
 
     def say(self, text: str, style: str = "") -> None:
-        """Print one line; text from data and plugins is never read as markup or as the terminal's codes."""
+        """Print one line; markup and control codes in text from data and plugins have no effect."""
         if self.console.is_terminal:
             self.console.print(inert(text), style=style, markup=False)
-        else:  # a thousand short steps would feel the styling
+        else:  # styling would be slow for a thousand short steps
             self.console.file.write(f"{inert(text)}\n")
             self.console.file.flush()
 
@@ -114,11 +114,11 @@ class Lines:
         took = duration(time.monotonic() - self.began)
         self.say(f"{told or 'no cell ended'} in {took}; results in {ran.folder}/")
         if ran.interrupted:
-            self.say("interrupted: what is finished is kept; the same command goes on from there", "yellow")
+            self.say("interrupted: finished steps are kept; run the same command to continue", "yellow")
 
 
 class Live(Lines):
-    """Progress bars for the steps that run, above them a line for each that ended."""
+    """A display with progress bars for running steps, below the lines for those that ended."""
 
     def __init__(self, plan: Plan, console: Console, slots: int) -> None:
         from rich.progress import BarColumn, Progress, TextColumn
@@ -174,7 +174,7 @@ class Live(Lines):
 
 
 def sources(plan: Plan) -> dict[str, str]:
-    """What each task's data is, by its name and, of several with that name, where they differ."""
+    """Return a description of each task's data, by the task's name and the parameters that distinguish it."""
     data = [step for step in plan.steps.values() if step.kind == "data"]
     tasks = [cell.task for cell in plan.cells] + [step.components["task"] for step in data]
     described = {id(task): {"name": task.name, "params": parameters_of(task)} for task in tasks}
@@ -196,7 +196,7 @@ def sources(plan: Plan) -> dict[str, str]:
 
 
 def heading(plan: Plan) -> Iterator[str]:
-    """Lines on the data of a plan, and on how much there is to compare."""
+    """Yield lines about the data of a plan, and about the number of its cells and steps."""
     for task, source in sources(plan).items():
         yield f"{plan.suite.name}: task {task} from {source}"
     counts = Counter(cell.role for cell in plan.cells)

@@ -1,4 +1,4 @@
-"""The command ``harness recommend``."""
+"""Implement ``harness recommend``."""
 
 from __future__ import annotations
 
@@ -12,26 +12,37 @@ from harness.results.locate import results_of
 
 @click.command(context_settings=HELP)
 @click.argument("suite", type=click.Path(path_type=Path))
-@results_option("Where tables are.")
-@click.option("--max-parameters", metavar="N", help="Such as 100k.")
-@click.option("--max-p50", metavar="TIME", help="For one text, such as 1ms.")
-@click.option("--max-size", metavar="BYTES", help="Of the form that is shipped, such as 1MB.")
-@click.option("--max-train", metavar="TIME", help="To train it once, such as 10min.")
-@click.option("--min-accuracy", metavar="SCORE", help="Such as 0.9 or 90%.")
+@results_option("Folder with the results of suites.")
+@click.option("--max-parameters", metavar="N", help="Upper limit on the model's parameters, e.g. 100k.")
+@click.option("--max-p50", metavar="TIME", help="Upper limit on the median latency of one text, e.g. 1ms.")
+@click.option("--max-size", metavar="BYTES", help="Upper limit on the size of the shipped model, e.g. 1MB.")
+@click.option("--max-train", metavar="TIME", help="Upper limit on the time of one training, e.g. 10min.")
+@click.option("--min-accuracy", metavar="SCORE", help="Lower limit on accuracy, e.g. 0.9 or 90%.")
 @click.option(
-    "--limit", multiple=True, metavar="METRIC=SCORE", help="For any other score, such as f1_macro=0.85."
+    "--limit",
+    multiple=True,
+    metavar="METRIC=SCORE",
+    help="Limit on any other metric, e.g. f1_macro=0.85; may be repeated.",
 )
 @click.option(
     "--tolerance",
     default="0.5%",
     show_default=True,
-    help="How far behind the best a row that tests cannot tell from it counts as equally good.",
+    help="Largest gap to the best row at which a row counts as equally good, if no test separates them.",
 )
-@click.option("--backend", help="Only this form of the models, such as onnx.")
+@click.option("--backend", help="Form of the models to consider, e.g. onnx.  [default: all]")
 @click.option(
-    "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="For --max-p50."
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    help="Device of the latencies for --max-p50.",
 )
-@click.option("--source", type=click.Choice(["local", "hub", "sample"]), help="Data source.")
+@click.option(
+    "--source",
+    type=click.Choice(["local", "hub", "sample"]),
+    help="Source of the data to consider.  [default: all]",
+)
 @AS_JSON
 @reported
 def recommend(
@@ -46,9 +57,10 @@ def recommend(
     as_json: bool,
     **most: str | None,
 ) -> int:
-    """Name the row of SUITE to ship within limits, and its runner-up.
+    """Recommend the row of a suite to ship, within limits.
 
-    SUITE is a suite's file, its name, or a folder of results. Exit status 1: no row is within the limits.
+    SUITE is a suite's file, its name, or a folder of results. The runner-up is shown too. The exit status is
+    1 if no row is within the limits.
     """
     from harness.commands.console import show
     from harness.report import advice

@@ -1,4 +1,4 @@
-"""The command ``harness report``."""
+"""Implement ``harness report``."""
 
 from __future__ import annotations
 
@@ -15,15 +15,19 @@ if TYPE_CHECKING:
 
 @click.command(context_settings=HELP)
 @SUITE
-@results_option("Where tables go.")
+@results_option("Folder with the results of suites.")
 @click.option(
-    "--charts/--no-charts", default=True, help="Draw the charts as SVG too, where a browser can be found."
+    "--charts/--no-charts",
+    default=True,
+    show_default=True,
+    help="Draw the charts as SVG files too; this needs Chromium or Chrome.",
 )
 @reported
 def report(suite: Path, results: Path, charts: bool) -> None:
-    """Make the page, the LaTeX table and the charts of SUITE: a suite's file, its name, or its results.
+    """Write a suite's HTML report, LaTeX table and charts.
 
-    bench writes the page too; this makes it anew from the records, and the charts for papers.
+    SUITE is a suite's file, its name, or a folder of results. bench writes the report too. This command
+    writes it again from the records, and draws charts for papers.
     """
     from harness.bench import check_writable
     from harness.report.html import write as pages

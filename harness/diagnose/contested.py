@@ -1,8 +1,9 @@
-"""Words that leave two labels open: a text that turns on one is labelled as if by a coin.
+"""Find contested words, which occur with two labels about equally often.
 
-A text turns on the word that tells most of its label: by the divergence (Kullback & Leibler, 1951) of the
-labels of the training texts that have the word from the labels of all. Some such words rule out every label
-but two, and leave these about equally likely. Labels that were given by rule, or by hashtag, have many.
+The label of a text depends most on its most informative word. A word's information is the divergence
+(Kullback & Leibler, 1951) between the labels of the training texts that contain it and the labels of all
+texts. Some informative words exclude all labels but two, and leave these about equally likely. The labels of
+texts with such a word are almost random. They are frequent if labels were given by a rule, or by hashtags.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from math import log
 from typing import NamedTuple
 
 _WORD = re.compile(r"\w+")
-_SEEN = 10  # training texts that a word must be in; as many more, labelled as all are, temper what it tells
-_BOTH, _SECOND = 0.85, 0.25  # of its texts: what two labels have together, and the second of them, at least
-_TELLS = 0.5  # nats, at least: of labels that most texts have anyway, a word that leaves two tells nothing
+_SEEN = 10  # minimum number of training texts with a word; also the weight of the prior, in texts
+_BOTH, _SECOND = 0.85, 0.25  # minimum shares of its texts: with the two labels, and with the second of them
+_TELLS = (
+    0.5  # minimum information of a word, in nats; it is low if most texts have one of the two labels anyway
+)
 
 
 class Contested(NamedTuple):
-    """A word, and how many training texts that have it bear each of its two labels."""
+    """A word, and the number of training texts with the word for each of its two labels."""
 
     word: str
     first: tuple[str, int]
@@ -28,7 +31,7 @@ class Contested(NamedTuple):
 
 
 def turned_on(train: Sequence[tuple[str, str]], texts: Sequence[str]) -> list[Contested | None]:
-    """Of each text the contested word that it turns on, if it does; `train` are texts and labels."""
+    """Return the contested word on which each text depends, or None; `train` has texts with labels."""
     labels = Counter(label for _, label in train)
     having: dict[str, Counter[str]] = {label: Counter() for label in labels}  # texts that have each word
     for text, label in train:
@@ -42,18 +45,18 @@ def turned_on(train: Sequence[tuple[str, str]], texts: Sequence[str]) -> list[Co
             tells[word] = _divergence(counts, prior)
             if tells[word] >= _TELLS:
                 contested[word] = _contested(word, counts)
-    # Of words that tell as much, the first by the alphabet.
+    # Of words with equal information, take the first in alphabetical order.
     most = (max(sorted(words & tells.keys()), key=tells.__getitem__, default="") for words in asked)
     return [contested.get(word) for word in most]
 
 
 def words_of(text: str) -> set[str]:
-    """The words of a text, in lower case."""
+    """Return the words of a text, in lower case."""
     return set(_WORD.findall(text.lower()))
 
 
 def _divergence(counts: Counter[str], prior: dict[str, float]) -> float:
-    """In nats."""
+    """Return the divergence of a word's labels from the prior, in nats."""
     total = counts.total() + _SEEN
     shares = ((counts[label] + _SEEN * share) / total / share for label, share in prior.items())
     return sum(share * prior[label] * log(share) for label, share in zip(prior, shares, strict=True))

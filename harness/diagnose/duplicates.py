@@ -1,8 +1,8 @@
-"""Texts that stand more than once: exactly, but for case and spacing, or nearly.
+"""Find exact and near duplicates among texts.
 
-Near duplicates have a Jaccard similarity of 0.7 or more of their pairs of neighbouring words. Candidates come
-from MinHash signatures in bands (Broder, 1997; Leskovec et al., 2014, ch. 3) and are then compared in full,
-each with a few others at most, so that the cost grows with the number of texts only.
+Near duplicates have a Jaccard similarity of 0.7 or more between their sets of pairs of neighbouring words.
+Candidates come from MinHash signatures in bands (Broder, 1997; Leskovec et al., 2014, ch. 3). Each candidate
+is compared in full with a few others at most, so the cost is linear in the number of texts.
 """
 
 from __future__ import annotations
@@ -18,46 +18,49 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ALIKE = 0.7  # similarity of near duplicates
-MOST = 20_000  # texts of a split that are searched for near duplicates; of more, as many at even distances
-_BANDS, _ROWS = 16, 4  # a pair at 0.7 is found with probability 0.99, one at 0.3 is looked at with 0.12
-_FELLOWS = 8  # texts of a bucket that another is compared with
-_SHINGLES = 256  # pairs of words of a text, at most: those of the smallest hashes, a fair sample of all
+MOST = 20_000  # maximum number of texts per split that are searched for near duplicates, evenly spaced
+_BANDS, _ROWS = 16, 4  # probability to compare a pair: 0.99 at a similarity of 0.7, and 0.12 at 0.3
+_FELLOWS = 8  # maximum number of texts of a bucket that are compared with another text
+_SHINGLES = 256  # maximum number of pairs of words per text: those with the smallest hashes, a fair sample
 _PRIME = (1 << 31) - 1
 
 
 class Repeats(NamedTuple):
-    """How many texts of a list stand elsewhere; each counts once, under the first that fits."""
+    """The number of duplicate texts by kind; each text counts once, for the first kind that fits."""
 
     exact: int
-    folded: int  # differ in case or spacing alone
+    folded: int  # differ only in case or spacing
     near: int
 
 
 def fold(text: str) -> str:
-    """A text without what duplicates may differ in: case and spacing."""
+    """Return a text in one case and with single spaces, for comparison."""
     return " ".join(text.split()).casefold()
 
 
 def within(texts: Sequence[str]) -> Repeats:
-    """The texts of a list that repeat an earlier one."""
+    """Count the texts of a list that duplicate an earlier one."""
     return _repeats(texts, None)
 
 
 def between(reference: Sequence[str], texts: Sequence[str]) -> Repeats:
-    """The texts of a list that stand in another."""
+    """Count the texts of a list that are duplicates of texts in `reference`."""
     return _repeats(texts, reference)
 
 
 def sample(texts: Sequence[str], most: int = MOST) -> list[str]:
-    """At most so many of the texts, at even distances."""
+    """Return at most `most` of the texts, evenly spaced."""
     return list(texts) if len(texts) <= most else [texts[i * len(texts) // most] for i in range(most)]
 
 
-def conflicts(rows: Iterable[tuple[str, str]]) -> tuple[int, int, int]:
-    """Of (text, label), up to case and spacing: how many texts have two labels or more; how many rows repeat
-    a text; and how many rows no model can get right, since most of their text's rows say otherwise.
+def conflicts(rows: Iterable[tuple[str, tuple[str, ...]]]) -> tuple[int, int, int]:
+    """Count contradictory labels among rows (text, names of its labels).
+
+    Texts that differ only in case or spacing are equal. Return the number of texts with two or more labels,
+    the number of rows whose text occurs more than once, and the number of rows whose label differs from the
+    most frequent one of their text. No model can get the latter right.
     """
-    labels: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    labels: defaultdict[str, Counter[tuple[str, ...]]] = defaultdict(Counter)
     for text, label in rows:
         labels[fold(text)][label] += 1
     repeated = [counts for counts in labels.values() if counts.total() > 1]
@@ -114,12 +117,12 @@ def _has_twin(
 
 
 def similarity(a: frozenset[int], b: frozenset[int]) -> float:
-    """Jaccard's: what two sets share of what they have together."""
+    """Return the Jaccard similarity: the size of the intersection divided by that of the union."""
     return len(a & b) / (len(a | b) or 1)
 
 
 def shingled(plain: str) -> frozenset[int]:
-    """Hashes of a text's pairs of neighbouring words; of a text of one word, of that word."""
+    """Return hashes of a text's pairs of neighbouring words, or of its word if it has only one."""
     words = plain.split()
     pairs = [f"{a} {b}" for a, b in pairwise(words)] or words or [""]
     hashes = {crc32(pair.encode("utf-8", "replace")) for pair in pairs}
@@ -127,7 +130,7 @@ def shingled(plain: str) -> frozenset[int]:
 
 
 def _keyed(texts: Sequence[str]) -> list[tuple[frozenset[int], list[tuple[int, bytes]]]]:
-    """Each text's shingles, and the buckets that it falls into."""
+    """Return the shingles of each text, and the keys of its buckets."""
     if not texts:
         return []
     every = [shingled(text) for text in texts]

@@ -1,7 +1,8 @@
-"""What a task's data and its teacher say before anything is distilled: is it likely to pay?
+"""Predict from a task's data and teacher whether distillation is likely to pay.
 
-Everything is counted on the splits as the data step keeps them, and on predictions of the test split. The
-verdict goes by the headroom, the teacher's score less a bag of words': what soft labels could carry over.
+Everything is measured on the splits as the data step stores them, and on predictions for the test split. The
+verdict depends on the headroom, the teacher's score minus that of a bag of words, which is what soft labels
+could transfer.
 """
 
 from __future__ import annotations
@@ -18,21 +19,21 @@ if TYPE_CHECKING:
     from harness.results.statistics import Difference
     from harness.task_types.base import Prediction
 
-BINS = 10  # of the confidence histogram, of equal width
-_ROOM = 0.01  # headroom that is worth a teacher
-_FEW, _LONG, _UNEVEN = 5_000, 100, 10.0  # training texts; words; times the smallest class
-_OVER, _SURE = 0.05, 0.99  # calibration error that wants a temperature; confidence that leaves labels hard
-_OPEN, _GUESSED = 0.01, 0.7  # share of texts with contested words; accuracy on them that is near a guess
+BINS = 10  # bins of equal width in the confidence histogram
+_ROOM = 0.01  # minimum headroom that is worth a teacher
+_FEW, _LONG, _UNEVEN = 5_000, 100, 10.0  # limits: training texts; median words; largest / smallest class
+_OVER, _SURE = 0.05, 0.99  # limits: calibration error; confidence at which soft labels are almost hard
+_OPEN, _GUESSED = 0.01, 0.7  # limits: share of texts with contested words; accuracy on them
 
-Rows = Sequence[tuple[str, str]]  # (text, label)
+Rows = Sequence[tuple[str, tuple[str, ...]]]  # (text, names of its labels)
 
 
 def of_data(splits: Mapping[str, Rows]) -> dict[str, Any]:
-    """Sizes, classes, lengths, duplicates, leaks and contradictions; plain JSON values."""
+    """Return sizes, classes, lengths, duplicates, leaks and contradictions, as plain JSON values."""
     texts = {split: [text for text, _ in rows] for split, rows in splits.items()}
-    counts = Counter(label for rows in splits.values() for _, label in rows)
+    counts = Counter(label for rows in splits.values() for _, labels in rows for label in labels)
     (largest, most), (smallest, least) = counts.most_common(1)[0], counts.most_common()[-1]
-    total = sum(counts.values())
+    total = sum(len(rows) for rows in splits.values())
     contradictory, repeated, wrong = duplicates.conflicts(row for rows in splits.values() for row in rows)
     pairs = (("train", "validation"), ("train", "test"), ("validation", "test"))
     return {
@@ -40,7 +41,7 @@ def of_data(splits: Mapping[str, Rows]) -> dict[str, Any]:
             split: {
                 "rows": len(rows),
                 "words": _lengths(texts[split]),
-                "classes": dict(sorted(Counter(label for _, label in rows).items())),
+                "classes": dict(sorted(Counter(label for _, labels in rows for label in labels).items())),
                 "duplicates": duplicates.within(texts[split])._asdict(),
             }
             for split, rows in splits.items()
@@ -77,7 +78,7 @@ def _lengths(texts: Sequence[str]) -> dict[str, float]:
 
 
 def calibration(one: Prediction) -> dict[str, Any]:
-    """How sure a model is and how often it is right, in bins of confidence; on texts with a gold label."""
+    """Return a model's confidence and accuracy, also in bins of confidence, on texts with a gold label."""
     import numpy as np
 
     known = one.gold >= 0
@@ -104,11 +105,16 @@ def calibration(one: Prediction) -> dict[str, Any]:
     }
 
 
-def together(teacher: Prediction, other: Prediction) -> dict[str, float]:
-    """On how many of the same texts two models agree, and which of them is right; shares."""
-    known = teacher.gold >= 0
-    a, b = (one.predicted[known] == one.gold[known] for one in (teacher, other))
-    same = teacher.predicted[known] == other.predicted[known]
+def together(teacher: Prediction, other: Prediction, texts: int) -> dict[str, float]:
+    """Return the shares of `texts` texts on which two models agree, only one is right, or both are wrong.
+
+    A text may have several outputs. A model is right on it only if all are right.
+    """
+    gold = teacher.gold.reshape(texts, -1)
+    known = (gold >= 0).all(axis=1)
+    one, another = (each.predicted.reshape(texts, -1)[known] for each in (teacher, other))
+    a, b = ((each == gold[known]).all(axis=1) for each in (one, another))
+    same = (one == another).all(axis=1)
     return {
         "agreement": float(same.mean()),
         "only_teacher_right": float((a & ~b).mean()),
@@ -118,7 +124,7 @@ def together(teacher: Prediction, other: Prediction) -> dict[str, float]:
 
 
 def contested(words: Sequence[Contested | None]) -> dict[str, Any]:
-    """How many test texts turn on words that leave two labels open, and on which."""
+    """Return the number of test texts that depend on contested words, and these words."""
     counts = Counter(word for word in words if word is not None)
     return {
         "texts": counts.total(),
@@ -131,7 +137,7 @@ def contested(words: Sequence[Contested | None]) -> dict[str, Any]:
 
 
 def where_contested(one: Prediction, words: Sequence[Contested | None]) -> dict[str, float]:
-    """A model's accuracy on the texts that turn on contested words, and on all others."""
+    """Return a model's accuracy on the texts that depend on contested words, and on all others."""
     import numpy as np
 
     known, right = one.gold >= 0, one.predicted == one.gold
@@ -141,7 +147,7 @@ def where_contested(one: Prediction, words: Sequence[Contested | None]) -> dict[
 
 
 def headroom(gap: Difference | None) -> dict[str, float] | None:
-    """A teacher's score less a bag of words', as plain values."""
+    """Return a teacher's score minus that of a bag of words, as plain values."""
     if gap is None:
         return None
     return {name: float(getattr(gap, name)) for name in ("value", "low", "high", "p")}
@@ -151,41 +157,41 @@ def headroom(gap: Difference | None) -> dict[str, float] | None:
 
 
 def verdict(found: Mapping[str, Any]) -> tuple[str, list[str]]:
-    """Whether distillation is likely to pay ("likely", "unlikely" or "unclear"), and why, in sentences."""
+    """Return whether distillation is likely to pay ("likely", "unlikely" or "unclear"), and the reasons."""
     pays, told = _pays(found)
     train = found["splits"]["train"]
     rows, words, classes = train["rows"], train["words"], found["classes"]
     if rows < _FEW:
         told.append(
-            f"{rows:,} training texts are few: new texts by augmentation, and above all unlabelled ones of "
-            "the same kind, are what a student would learn most from"
+            f"{rows:,} training texts are few: add unlabelled texts of the same kind, from which a student "
+            "can learn most, or new texts by augmentation"
         )
     else:
         told.append(
-            f"with {rows:,} training texts, unlabelled ones of the same kind may still add to what a student "
-            "learns; augmentation by rule adds less"
+            f"with {rows:,} training texts, unlabelled texts of the same kind may still help a student; "
+            "augmentation by rule helps less"
         )
     if words["median"] > _LONG:
         told.append(
-            f"half of the texts have more than {words['median']:.0f} words: cut pieces of them (sentences, "
-            "runs of words) make cheap new texts, and a teacher may not read to the end"
+            f"half of the texts have more than {words['median']:.0f} words: parts of them (sentences, "
+            "n-grams) are cheap new texts, and a teacher may truncate long texts"
         )
     if classes["imbalance"] > _UNEVEN:
         told.append(
-            f"'{classes['largest']}' has {classes['imbalance']:.0f} times the texts of "
+            f"'{classes['largest']}' has {classes['imbalance']:.0f} times as many texts as "
             f"'{classes['smallest']}': look at macro F1, and try class weights"
         )
     leaked = sum(found["leaks"]["test in train"].values())
     if leaked:
         share = leaked / max(1, found["splits"]["test"]["rows"])
         told.append(
-            f"{leaked:,} test texts ({share:.1%}) stand in the training split too, wholly or nearly: scores "
-            "of all models are too good"
+            f"{leaked:,} test texts ({share:.1%}) are also in the training split, exactly or nearly: the "
+            "scores of all models are too high"
         )
     if wrong := found["contradictions"]["rows_wrong"]:
         told.append(
-            f"equal texts with other labels make {wrong:,} rows ({found['contradictions']['share']:.1%}) "
-            "that no model can get right"
+            f"{wrong:,} rows ({found['contradictions']['share']:.1%}) contradict the label of most equal "
+            "texts, so no model can get them right"
         )
     if found["contested"]["share"] >= _OPEN:
         told.append(_contested(found))
@@ -193,8 +199,9 @@ def verdict(found: Mapping[str, Any]) -> tuple[str, list[str]]:
 
 
 def _best(found: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The teacher that is right most often, if there is one."""
-    return max(found["teachers"], key=lambda teacher: float(teacher["accuracy"]), default=None)
+    """Return the teacher with the highest score, or None."""
+    metric = found["compared"]["metric"]
+    return max(found["teachers"], key=lambda teacher: float(teacher[metric]), default=None)
 
 
 def _contested(found: Mapping[str, Any]) -> str:
@@ -204,8 +211,8 @@ def _contested(found: Mapping[str, Any]) -> str:
         for one in there["words"][:3]
     )
     told = (
-        f"{there['texts']:,} test texts ({there['share']:.1%}) turn on a word that leaves two labels open "
-        f"({words})"
+        f"{there['texts']:,} test texts ({there['share']:.1%}) depend on a word that occurs with two labels "
+        f"about equally often ({words})"
     )
     best = _best(found)
     model = best or found["bag_of_words"]
@@ -217,24 +224,23 @@ def _contested(found: Mapping[str, Any]) -> str:
         f"{model['accuracy_others']:.0%} of the others"
     )
     guessed = model["accuracy_contested"] < _GUESSED
-    return told + (": what most of these errors turn on is not in the texts" if guessed else "")
+    return told + (", so these texts hardly contain what decides between the labels" if guessed else "")
 
 
 def _pays(found: Mapping[str, Any]) -> tuple[str, list[str]]:
-    bag = found["bag_of_words"]
-    left = 1 - bag["accuracy"]
+    bag, metric, title = found["bag_of_words"], found["compared"]["metric"], found["compared"]["title"]
+    score = bag[metric]
     best = _best(found)
     if best is None:
-        if left < _ROOM:
-            right = f"{bag['accuracy']:.1%}"
-            return "unlikely", [f"a bag of words is right on {right}: there is next to no room above"]
+        if 1 - score < _ROOM:
+            return "unlikely", [f"a bag of words has {title} {score:.1%}, which leaves almost no headroom"]
         return "unclear", [
-            f"a bag of words is wrong on {left:.1%}; whether a teacher knows better is not known: name one "
+            f"a bag of words has {title} {score:.1%}, and there is no teacher to compare it with: name one "
             "with --teacher"
         ]
     gap, name = best["headroom"], best["name"]
     if gap is None:
-        value, sure = best["accuracy"] - bag["accuracy"], False
+        value, sure = best[metric] - score, False
         between = ""
     else:
         value, sure = gap["value"], gap["p"] < SIGNIFICANT
@@ -244,27 +250,27 @@ def _pays(found: Mapping[str, Any]) -> tuple[str, list[str]]:
     if sure and value >= _ROOM:
         pays = "likely"
         told.append(
-            f"teacher {name} is {points} ahead of a bag of words: there is something to hand on, and a "
-            "student that sees word order can take most of it"
+            f"teacher {name} is {points} ahead of a bag of words, and a student that uses word order can "
+            "learn most of that"
         )
     elif value < _ROOM and (gap is None or gap["high"] < 2 * _ROOM or value <= 0):
         pays = "unlikely"
-        told.append(f"teacher {name} is {points} ahead of a bag of words: ship the bag of words")
+        told.append(f"the gain of teacher {name} over a bag of words is {points}: ship the bag of words")
     else:
         pays = "unclear"
         told.append(
-            f"teacher {name} is {points} ahead of a bag of words: {found['splits']['test']['rows']:,} test "
-            "texts are too few to tell"
+            f"the gain of teacher {name} over a bag of words is {points}: "
+            f"{found['splits']['test']['rows']:,} test texts are too few to be sure"
         )
-    if best["ece"] > _OVER:
+    if best["ece"] is not None and best["ece"] > _OVER:
         over = best.get("overconfidence", 0.0) > 0
         told.append(
-            f"it is {'surer' if over else 'less sure'} than it is right, by {100 * best['ece']:.1f} points "
-            f"on average (ECE): try a loss with a temperature {'above' if over else 'below'} 1"
+            f"teacher {name} is {'over' if over else 'under'}confident, by {100 * best['ece']:.1f} points on "
+            f"average (ECE): try a loss with a temperature {'above' if over else 'below'} 1"
         )
     elif best["sure"] > 0.9:
         told.append(
-            f"it is {_SURE:.0%} sure or more of {best['sure']:.0%} of the texts: its soft labels say little "
-            "more than hard ones, except with a temperature above 1, or on new texts"
+            f"teacher {name} has a confidence of {_SURE:.0%} or more on {best['sure']:.0%} of the texts: its "
+            "soft labels add little to hard ones, except with a temperature above 1, or on new texts"
         )
     return pays, told

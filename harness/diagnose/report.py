@@ -1,4 +1,4 @@
-"""A diagnosis as tables for the terminal, and as JSON."""
+"""Show a diagnosis as tables in the terminal, or as JSON."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from harness.wording import printable
 if TYPE_CHECKING:
     from rich.console import Group
 
-_SHOWN = 20  # classes
-_BAR = 30  # characters
+_SHOWN = 20  # maximum number of classes in the table
+_BAR = 30  # maximum length of a bar, in characters
 
 
 def to_json(found: Sequence[Mapping[str, Any]]) -> str:
-    """Everything that the tables say."""
+    """Return everything that the tables show, as JSON."""
     return dumps({"schema": 1, "tasks": list(found)}, indent=1) + "\n"
 
 
 def to_rich(found: Sequence[Mapping[str, Any]]) -> Group:
-    """For each task its data, its models and the verdict."""
+    """Return the data, the models and the verdict for each task."""
     from rich.console import Group
     from rich.text import Text
 
@@ -33,10 +33,10 @@ def to_rich(found: Sequence[Mapping[str, Any]]) -> Group:
         parts += [_grid(*_data(each)), Text(), _grid(*_classes(each)), Text(), _grid(*_models(each))]
         for teacher in each["teachers"]:
             if teacher["histogram"]:
-                parts += [Text(), Text(f"how sure {printable(teacher['name'])} is, and how often right")]
+                parts += [Text(), Text(f"confidence and accuracy of {printable(teacher['name'])}")]
                 parts.append(_grid(*_histogram(teacher)))
         style = {"likely": "bold green", "unlikely": "bold red"}.get(each["pays"], "bold yellow")
-        told = {"likely": "likely to pay", "unlikely": "unlikely to pay", "unclear": "not clear"}
+        told = {"likely": "likely to pay", "unlikely": "unlikely to pay", "unclear": "unclear"}
         parts += [Text(), Text(f"distillation: {told[each['pays']]}", style=style)]
         parts += [Text(printable(f"- {reason}")) for reason in each["reasons"]]
     return Group(*parts)
@@ -65,10 +65,10 @@ def _data(found: Mapping[str, Any]) -> Laid:
         "words: median",
         "p90",
         "longest",
-        "repeats",
-        "near ones",
-        "also in train",
-        "nearly",
+        "duplicates",
+        "near duplicates",
+        "in train",
+        "nearly in train",
     ]
     lines = []
     for split, one in found["splits"].items():
@@ -89,46 +89,49 @@ def _data(found: Mapping[str, Any]) -> Laid:
 
 def _classes(found: Mapping[str, Any]) -> Laid:
     splits = found["splits"]
-    total = sum(one["rows"] for one in splits.values())
+    texts = sum(one["rows"] for one in splits.values())
     names: Counter[str] = Counter()
     for one in splits.values():
         names.update(one["classes"])
     lines = [
-        [name, *(f"{one['classes'].get(name, 0):,}" for one in splits.values()), f"{count / total:.1%}"]
+        [name, *(f"{one['classes'].get(name, 0):,}" for one in splits.values()), f"{count / texts:.1%}"]
         for name, count in names.most_common(_SHOWN)
     ]
     if len(names) > _SHOWN:
         lines.append([f"and {len(names) - _SHOWN} more", *[""] * (len(splits) + 1)])
-    return ["class", *splits, "share"], lines
+    return [found["compared"]["label"], *splits, "share"], lines
 
 
 def _models(found: Mapping[str, Any]) -> Laid:
+    metric, title = found["compared"]["metric"], found["compared"]["title"]
+    second = metric != "f1_macro"
     titles = [
         "model",
-        "accuracy, %",
+        f"{title}, %",
         "95 % interval",
-        "macro F1, %",
+        *(["macro F1, %"] if second else []),
         "ECE, %",
-        "agrees, %",
+        "agreement, %",
         "headroom, points",
     ]
 
     def scores(one: Mapping[str, Any]) -> list[str]:
         low_high = "–".join(f"{100 * end:.1f}" for end in one["interval"]) if one["interval"] else ""
-        return [f"{100 * one['accuracy']:.1f}", low_high, f"{100 * one['f1_macro']:.1f}"]
+        others = [f"{100 * one['f1_macro']:.1f}"] if second else []
+        return [f"{100 * one[metric]:.1f}", low_high, *others]
 
     bag = found["bag_of_words"]
-    lines = [
-        ["always the largest class", f"{100 * bag['always_largest']:.1f}", *[""] * 5],
-        [f"bag of words ({bag['student']})", *scores(bag), "", "", ""],
-    ]
+    lines = [[f"bag of words ({bag['student']})", *scores(bag), "", "", ""]]
+    if (largest := bag["always_largest"]) is not None:
+        lines.insert(0, ["always the largest class", f"{100 * largest:.1f}", *[""] * (len(titles) - 2)])
     for one in found["teachers"]:
         gap = one["headroom"]
         room = (
             f"{100 * gap['value']:+.1f} ({100 * gap['low']:+.1f} to {100 * gap['high']:+.1f})" if gap else ""
         )
         agrees = f"{100 * one['agreement']:.1f}" if "agreement" in one else ""
-        lines.append([f"teacher {one['name']}", *scores(one), f"{100 * one['ece']:.1f}", agrees, room])
+        ece = "" if one["ece"] is None else f"{100 * one['ece']:.1f}"
+        lines.append([f"teacher {one['name']}", *scores(one), ece, agrees, room])
     return titles, lines
 
 
@@ -141,4 +144,4 @@ def _histogram(teacher: Mapping[str, Any]) -> Laid:
             edges = f"{100 * one['low']:.0f}–{100 * one['high']:.0f} %"
             right, sure = f"{100 * one['accuracy']:.1f}", f"{100 * one['confidence']:.1f}"
             lines.append([edges, f"{one['texts']:,}", sure, right, f"{bar:<{_BAR}}"])
-    return ["confidence", "texts", "mean, %", "right, %", ""], lines
+    return ["confidence", "texts", "mean, %", "accuracy, %", ""], lines

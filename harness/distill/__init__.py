@@ -1,1 +1,1 @@
-"""Make a small model from a file of labelled texts."""
+"""Distil a small model from a file of labelled texts."""

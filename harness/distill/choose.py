@@ -1,4 +1,4 @@
-"""What a distillation ships: the recommended student; the one without a teacher where that is as good."""
+"""Choose the student to ship: the recommended one, or one without a teacher if that is as good."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ if TYPE_CHECKING:
     from harness.results.statistics import Difference
 
 
-_TOLERANCE = 0.005  # as recommend's: a row so little behind the best counts as equally good
+_TOLERANCE = 0.005  # rows this close to the best count as equally good, as in recommend
 
 
 @dataclass(frozen=True)
 class Shipped:
-    """What was chosen, what it is held against, and the record whose model was written."""
+    """The chosen row, the rows that it is compared with, and the record whose model was exported."""
 
     advice: Advice
     candidate: Candidate | None = None
     teacher: Row | None = None
-    baseline: Row | None = None  # the best without a teacher: of those to ship, if there is one
-    to_teacher: Difference | None = None  # the shipped row less the teacher
-    to_baseline: Difference | None = None  # what was recommended, if distilled, less the best baseline
-    helped: bool = False  # distillation
-    unshippable: Row | None = None  # a row without a teacher that is as good, and has no form to ship
+    baseline: Row | None = None  # the best row without a teacher, if possible one that can be exported
+    to_teacher: Difference | None = None  # the shipped row minus the teacher
+    to_baseline: Difference | None = None  # the recommended row, if distilled, minus the best baseline
+    helped: bool = False  # whether distillation helped
+    unshippable: Row | None = None  # a row without a teacher that is as good, but cannot be exported
     record: Record | None = None
 
 
 def ship(folder: Path, fingerprint: str, limits: Limits, store: Path, where: Path) -> Shipped:
-    """Choose a row of the results in `folder` on these data, and write its model to `where`.
+    """Choose a row of the results in `folder` for these data, and write its model to `where`.
 
-    Raises HarnessError where no student has a result.
+    Raises HarnessError if no student has a result.
     """
     from harness import bundle
     from harness.storage.store import Store
@@ -56,21 +56,23 @@ def ship(folder: Path, fingerprint: str, limits: Limits, store: Path, where: Pat
 
 
 def decide(found: Results, every: Sequence[Record], fingerprint: str, limits: Limits) -> Shipped:
-    """What to ship of these results.
+    """Choose which row of these results to ship.
 
-    A distilled row gives way to the best shippable row without a teacher, which is simpler, where it is at
-    most half a point ahead and tests cannot tell the two apart.
+    The best exportable row without a teacher is simpler, so it replaces a distilled row that is at most half
+    a point ahead, if the difference is not significant.
     """
     records = {record["cell"]: record for record in every}
     tables = [table for table in found.tables if table.task.get("fingerprint") == fingerprint]
     if not tables:
-        raise HarnessError(f"{found.name} has no results of these data")
+        raise HarnessError(
+            f"cannot choose a model: {found.name} has no results for these data; run the command again"
+        )
     table = attach(tables[0], found.predictions)
     scored = [row for row in table.rows if row.rank is not None]
     students = [row for row in scored if row.role != "teacher" and _exported(row, records)]
     if not students:
         why = "; ".join(sorted({reason for row in table.rows for _, reason, _ in row.problems})[:3])
-        raise HarnessError(f"no student has a model to ship{f': {why}' if why else ''}")
+        raise HarnessError(f"cannot choose a model: no student could be exported{f' ({why})' if why else ''}")
 
     def advise(keep: Callable[[Row], bool]) -> Advice | None:
         rows = tuple(row for row in students if keep(row))
@@ -104,13 +106,13 @@ def decide(found: Results, every: Sequence[Record], fingerprint: str, limits: Li
 
 
 def _exported(row: Row, records: dict[str, Record]) -> bool:
-    """Whether each seed's model has a form to ship."""
+    """Return whether the model of each seed was exported."""
     exports = [records[cell].get("export") or {} for cell in row.cells]
     return bool(exports) and all(each.get("exported") for each in exports)  # type: ignore[attr-defined]
 
 
 def _gap(table: Table, one: Row, other: Row | None, found: Results) -> Difference | None:
-    """The first row's headline less the other's."""
+    """Return the difference of the headlines, the first row minus the other."""
     if other is None or one is other:
         return None
     (gap,) = differences([Pair(table, other, one, table.headline)], *[found.predictions] * 2)
@@ -122,15 +124,15 @@ def _better(table: Table, value: float) -> bool:
 
 
 def sentences(shipped: Shipped) -> list[str]:
-    """What is shipped, how good it is, and whether the teacher was of use."""
+    """Return sentences about the shipped model: its quality and costs, and whether distillation helped."""
     if shipped.candidate is None:
-        return ["no student is within the limits: nothing is shipped"]
+        return ["no student is within the limits, so no model was exported; relax a limit"]
     table, row, form = shipped.advice.table, shipped.candidate.row, shipped.candidate.form
     interval = row.interval
     score = _percent(table, row.stats[table.headline].mean)
     about = f" (95 % interval {' – '.join(_percent(table, end) for end in interval)})" if interval else ""
     told = [
-        f"ship {name(row)}: {table.headline} {score}{about} on {table.task.get('test'):,} texts held out",
+        f"ship {name(row)}: {table.headline} {score}{about} on {table.task.get('test'):,} test texts",
     ]
     costs = [
         f"{amount(row.stats['parameters_total'].mean)} parameters" if "parameters_total" in row.stats else "",
@@ -145,31 +147,31 @@ def sentences(shipped: Shipped) -> list[str]:
         mean = _percent(table, shipped.baseline.stats[table.headline].mean)
         told.append(f"  baseline    {name(shipped.baseline)}: {mean}{_told(shipped.to_baseline)}")
     if not any(each.role == "distilled" for each in table.rows):
-        told.append("no student learnt from the teacher, so one without a teacher is shipped")
+        told.append("no student learnt from the teacher, so a student without a teacher is shipped")
     elif shipped.helped:
         told.append("distillation helped: no student without a teacher is as good")
     elif shipped.advice.chosen is not None and shipped.advice.chosen.row is not row:
         told.append(
-            f"distillation did not help: {name(shipped.advice.chosen.row)} cannot be told from the student "
-            f"without a teacher{_told(shipped.to_baseline)}, so the simpler one is shipped"
+            f"distillation did not help: {name(shipped.advice.chosen.row)} is not clearly better than the "
+            f"student without a teacher{_told(shipped.to_baseline)}, so the simpler one is shipped"
         )
     elif row.role == "distilled" and shipped.baseline is not None and _in(shipped, shipped.baseline):
         told.append(
             f"distillation seems to help{_told(shipped.to_baseline)}, but {table.task.get('test'):,} texts "
-            "are too few to be sure of it"
+            "are too few to be sure"
         )
     elif row.role == "baseline":
-        told.append("distillation did not help: a student without a teacher is as good, and is shipped")
+        told.append("distillation did not help: a student without a teacher is as good, so it is shipped")
     else:
         told.append("distillation did not help, but no student without a teacher is within the limits")
     if shipped.unshippable is not None:
         mean = _percent(table, shipped.unshippable.stats[table.headline].mean)
-        told.append(f"{name(shipped.unshippable)} is as good ({mean}), but has no form to ship")
+        told.append(f"{name(shipped.unshippable)} is as good ({mean}), but cannot be exported")
     return told
 
 
 def _in(shipped: Shipped, row: Row) -> bool:
-    """Whether a row could have been shipped, but for limits, and is behind what is."""
+    """Return whether a row is behind the shipped one, and could have been exported within the limits."""
     gap = shipped.to_baseline
     table = shipped.advice.table
     shippable = any(row.cells == each.cells for each in table.rows)
@@ -177,7 +179,7 @@ def _in(shipped: Shipped, row: Row) -> bool:
 
 
 def name(row: Row) -> str:
-    """What a person would call a row."""
+    """Return a readable name of a row."""
     if row.role == "teacher":
         return teacher_in(row)
     if row.role == "baseline":
@@ -187,7 +189,7 @@ def name(row: Row) -> str:
 
 
 def teacher_in(row: Row) -> str:
-    """A teacher's label; of one that is a student, that student's name."""
+    """Return a teacher's label, or the student's name for a teacher that is a student."""
     part = row.parts["teacher"] or {}
     pupil = part.get("params", {}).get("student")
     return str(pupil["use"]) if isinstance(pupil, dict) else row.labels["teacher"]
@@ -198,7 +200,7 @@ def _percent(table: Table, value: float) -> str:
 
 
 def _told(gap: Difference | None) -> str:
-    """How far the shipped row is from another."""
+    """Return the difference to another row with its interval, in brackets, or "" without one."""
     if gap is None:
         return ""
     low, high = (f"{100 * end:+.1f}" for end in (gap.low, gap.high))

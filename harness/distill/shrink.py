@@ -1,4 +1,4 @@
-"""The students of ``harness distill --max-parameters``: those that can be so small, made so."""
+"""Shrink students to the limit of ``harness distill --max-parameters``, or leave them out."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from harness.distill.budget import Level
 if TYPE_CHECKING:
     from harness.catalog import Catalog
 
-Settings = dict[str, dict[str, Any]]  # of students, by name: those that are not the usual
+Settings = dict[str, dict[str, Any]]  # by student's name, the parameters that differ from the defaults
 
 
 def within(
     most: int | None, classes: int, offered: Sequence[Level], catalog: Catalog
 ) -> tuple[list[Level], Settings, str]:
-    """The levels with those students alone that can have `most` parameters, their settings, and what to say.
+    """Return the levels without students that need more than `most` parameters, settings, and a message.
 
-    Without a limit all is as it was. Raises HarnessError where none can that has a form to ship.
+    The settings make the other students small enough. Without a limit nothing changes. Raises HarnessError
+    if no student that can be exported is small enough.
     """
     if most is None:
         return list(offered), {}, ""
@@ -37,7 +38,9 @@ def within(
         if changed := {each: to for each, to in parameters_of(found).items() if to != before[each]}:
             settings[name] = changed
     if not ships:
-        raise HarnessError(f"{most:,} parameters are too few for {', '.join(large)}: raise --max-parameters")
+        raise HarnessError(
+            f"cannot make {', '.join(large)} with at most {most:,} parameters; raise --max-parameters"
+        )
     cut = (
         replace(level, students=tuple(name for name in level.students if name not in large))
         for level in offered

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from tempfile import mkstemp
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import numpy as np
 
@@ -348,8 +348,7 @@ class MaskedSubwords(Subwords):
 
     def predict(self, texts: Sequence[str], run: Run, width: int, at_once: int) -> NDArray[np.float32]:
         """See :class:`Featuriser`: a row for each mask in the texts; zeros for those that were cut off."""
-        tokens = self.tokens(texts)
-        assert isinstance(tokens, MaskedTokens)
+        tokens = cast(MaskedTokens, self.tokens(texts))
         counts = np.array([self.masks(text) for text in texts], dtype=np.int64)
         return tokens.at_masks(counts, run, at_once)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
-from harness.values import Masked
+from harness.values import Masked, Unsupported
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -90,6 +90,13 @@ class Tokens:
     def learnable(self) -> bool:
         """Return whether there is anything to learn from."""
         return True
+
+    def at_hidden(self, judged: Judged, budget: int, rows: NDArray[np.int64] | None = None) -> Masked:
+        """Return what `judged` predicts for tokens that are hidden, the same ones every time.
+
+        Raises Unsupported if no token can be hidden.
+        """
+        raise Unsupported("this model is not a language model: it predicts no hidden tokens")
 
     def draw(self, rows: NDArray[np.int64], seed: int, step: int, part: int) -> Drawn:
         """What a batch is made of; what is random of it comes of `seed`, step and part of the step alone."""

@@ -1,1 +1,1 @@
-"""Turn a suite into cells and the steps that they share. Pure; imports no torch."""
+"""Turn a suite into cells and the steps that they share, without importing torch."""

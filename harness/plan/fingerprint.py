@@ -1,10 +1,11 @@
-"""What code a result depends on, as a digest: edited helpers change it, edited comments do not.
+"""Compute a digest of the code that a result depends on. Editing code changes it; editing comments does not.
 
-A component's digest covers its module, the modules of its base classes, and all modules that those import,
-also inside functions, of the same packages: its own, those of the components it derives from, all installed
-plugins' and ``harness``. A package's ``__init__`` counts where something is taken from it, not where a
-module is found through it: a plugin's lists all its components, and one more must not change the keys of the
-rest. Imports made through ``importlib`` with a computed name are not seen.
+A component's digest covers its module, the modules of its base classes, and all modules that these import,
+also inside functions. It follows imports in these packages: the component's own, those of the components it
+derives from, those of all installed plugins, and ``harness``. A package's ``__init__`` counts if a name is
+taken from it, but not if it only leads to a module: a plugin's ``__init__`` lists all its components, and a
+new component must not change the keys of the others. Imports through ``importlib`` with a computed name are
+not seen.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ CORE = "harness"
 
 @cache
 def code_digest(modules: tuple[str, ...], packages: frozenset[str] | None = None) -> str:
-    """Digest of the named modules and of what they import from some packages (their own) and the core."""
+    """Return the digest of modules and of what they import from `packages` and the core.
+
+    `packages` are by default those of the modules.
+    """
     own = ({name.partition(".")[0] for name in modules} if packages is None else packages) | {CORE}
     seen: dict[str, str] = {}
     waiting = list(modules)
@@ -47,21 +51,23 @@ def code_digest(modules: tuple[str, ...], packages: frozenset[str] | None = None
 
 
 def class_digest(cls: type) -> str:
-    """Digest of the code behind a component class."""
+    """Return the digest of the code of a component class."""
     modules = {c.__module__ for c in cls.__mro__ if _package(c) not in sys.stdlib_module_names}
-    # Of a mixin from elsewhere, its module only: behind it may stand all of torch.
+    # For a mixin from another package, only its module counts, because it may import all of torch.
     packages = {_package(c) for c in cls.__mro__ if c is cls or issubclass(c, Component)}
     return code_digest(tuple(sorted(modules)), frozenset(packages | _plugins()))
 
 
 @cache
 def _plugins() -> frozenset[str]:
-    """The packages of installed plugins: a component may take its helpers from any of them."""
+    """Return the packages of installed plugins; a component may take its helpers from any of them."""
     found: set[str] = set()
     for distribution in advertising(CORE):
-        with contextlib.suppress(Exception):  # the catalog says what is wrong with a plugin
+        with contextlib.suppress(Exception):  # the catalog reports the errors of plugins
             points = distribution.entry_points.select(group=CORE)
             found.update(point.module.partition(".")[0] for point in points)
+            # Libraries of the distribution have no entry point of their own.
+            found.update((distribution.read_text("top_level.txt") or "").split() if points else ())
     return frozenset(found)
 
 
@@ -71,7 +77,7 @@ def _package(cls: type) -> str:
 
 @cache
 def _source_of(module: str) -> Path | None:
-    """The file of a module, found without importing it or its parents."""
+    """Return the file of a module, found without importing it or its parents, or None."""
     top, *rest = module.split(".")
     loaded = sys.modules.get(top)
     spec = loaded.__spec__ if loaded is not None else importlib.util.find_spec(top)
@@ -89,11 +95,14 @@ def _source_of(module: str) -> Path | None:
 
 @cache
 def _read(path: Path, module: str) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """The digest of one file, and what it imports: a module, or where there is no such, one that has it."""
+    """Return the digest of one file, and its imports.
+
+    An import is a pair: a name that may be a module, and the module that has the name if it is not.
+    """
     source = path.read_bytes()
     try:
         tree = ast.parse(source)
-    except (SyntaxError, ValueError):  # for another Python, say: each byte counts
+    except (SyntaxError, ValueError):  # e.g. for another version of Python: each byte counts
         return hashlib.sha256(source).hexdigest(), ()
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     imports = tuple(_imports(tree, package))
@@ -109,7 +118,10 @@ def _read(path: Path, module: str) -> tuple[str, tuple[tuple[str, str], ...]]:
 
 
 def _spelled(node: Any) -> str:
-    """A syntax tree as text, alike for every Python: `ast.dump` shows empty fields that some do not have."""
+    """Return a syntax tree as text that is the same for all Python versions.
+
+    `ast.dump` shows empty fields, which not all versions have.
+    """
     if isinstance(node, list):
         return f"[{','.join(map(_spelled, node))}]"
     if not isinstance(node, ast.AST):
@@ -127,7 +139,7 @@ def _imports(node: ast.AST, package: str) -> Iterator[tuple[str, str]]:
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import):
             for alias in child.names:
-                # `import a.b` gives the name a, and with it all that a has; `import a.b as c` only a.b.
+                # `import a.b` binds a, with everything in it; `import a.b as c` binds only a.b.
                 yield from ((name, "") for name in ([alias.name] if alias.asname else _parents(alias.name)))
         elif isinstance(child, ast.ImportFrom):
             base = child.module or ""

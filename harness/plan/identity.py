@@ -1,4 +1,4 @@
-"""What tells components apart: what a suite says of them, their code, and what they start from."""
+"""Identify components by their settings in a suite, their code, and the model that they start from."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from harness.values import digest
 
 
 class Packages(Protocol):
-    """What a plan asks of the catalog."""
+    """The part of the catalog that a plan uses."""
 
     def package_of(self, component: Component) -> str:
-        """The distribution and version that a component comes from."""
+        """Return the distribution and version that a component comes from."""
 
     def task_type_of(self, task: Task) -> TaskType:
         """Return the type of a task, with the options that the task sets."""
 
 
 class Identities:
-    """Digests of components, remembered by object: the components must outlive it."""
+    """Digests of components, remembered by object; the components must exist as long as this object."""
 
     def __init__(self, packages: Packages, base_of: Callable[[Component], str | HarnessError]) -> None:
         self.packages = packages
@@ -32,8 +32,10 @@ class Identities:
         self._configurations: dict[int, str] = {}
 
     def of(self, component: Component) -> str:
-        """Everything about a component that can change what it does. Remembered by object: hashing
-        a component's fields for each of 10,000 cells would cost more than all else.
+        """Return the digest of everything that can change what a component does.
+
+        It is remembered by object, because hashing a component's fields for each of 10,000 cells would take
+        longer than all the rest.
         """
         known = self._identities.get(id(component))
         if known is None:
@@ -46,7 +48,7 @@ class Identities:
         return known
 
     def configured(self, component: Component) -> str:
-        """What a suite says of a component: its names, versions and parameters, but not its code."""
+        """Return the digest of a component's names, versions and parameters, without its code."""
         known = self._configurations.get(id(component))
         if known is None:
             known = self._configurations[id(component)] = digest(
@@ -58,7 +60,7 @@ class Identities:
 
 
 def _with_parts(component: Component) -> Iterator[Component]:
-    """The component and the components that its fields hold."""
+    """Yield the component and all components in its fields."""
     yield component
     for each in fields(component):
         value = getattr(component, each.name)

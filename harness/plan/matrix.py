@@ -1,4 +1,4 @@
-"""The combinations of a suite, and the one that makes a model which a component starts from. Pure."""
+"""List the combinations of a suite, and find the one whose model a component starts from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Role = Literal["teacher", "baseline", "distilled"]
 
 
 class Combination(NamedTuple):
-    """What makes a cell: one component of each kind, and a seed."""
+    """The parts of a cell: one component of each kind, and a seed."""
 
     role: Role
     task: Task
@@ -26,7 +26,7 @@ class Combination(NamedTuple):
 
 
 def combinations(suite: Suite) -> Iterator[Combination]:
-    """Every cell of a suite, whether or not it can run: its role, parts and seed."""
+    """Yield every cell of a suite, whether or not it can run: its role, parts and seed."""
     for task in suite.tasks:
         baseline = suite.baselines.get(task.task_type)
         for fitted in suite.teachers:
@@ -39,7 +39,7 @@ def combinations(suite: Suite) -> Iterator[Combination]:
                     yield Combination("baseline", task, teacher, student, None, baseline, seed)
             for augmenter in suite.augmenters:
                 for loss in suite.losses:
-                    alone = loss.needs <= {"labels"}  # it asks nothing of a teacher
+                    alone = loss.needs <= {"labels"}  # it needs no teacher
                     for each in starts if alone else suite.teachers:
                         role: Role = "baseline" if alone else "distilled"
                         for seed in suite.seeds:
@@ -47,25 +47,28 @@ def combinations(suite: Suite) -> Iterator[Combination]:
 
 
 def seed_of_teachers(suite: Suite, seed: int) -> int:
-    """The seed that teachers are fitted with, for students of this seed."""
+    """Return the seed with which teachers are fitted, for students with this seed."""
     return seed if suite.teacher_seeds == "each" else suite.seeds[0]
 
 
 def parts_of(recipe: Recipe, owner: Component, suite: Suite, seed: int) -> Combination | HarnessError:
-    """The combination that makes what a component with this seed starts from, or why there is none."""
+    """Return the combination whose model a component with this seed starts from, or the error why not."""
     task, teacher, student, loss = recipe.task, recipe.teacher, recipe.student, recipe.loss
-    starts = f"{owner.kind} '{owner.name}' starts from"
+    starts = f"{owner.kind} '{owner.name}' cannot start from"
     if owner in (teacher, student):
         return HarnessError(f"{starts} itself")
     if student is None:
         if teacher is None:
-            return HarnessError(f"{starts} neither a teacher nor a student")
+            return HarnessError(f"{starts} a recipe without a teacher or student; give it one of them")
         return Combination("teacher", task, teacher, None, None, None, seed_of_teachers(suite, seed))
     if loss is None and (loss := suite.baselines.get(task.task_type)) is None:
-        return HarnessError(f"{starts} student '{student.name}' without a loss")
+        return HarnessError(f"{starts} student '{student.name}' without a loss; give the recipe a loss")
     if loss.needs <= {"labels"}:
         lender = teacher if student.borrows else None
         return Combination("baseline", task, lender, student, None, loss, seed)
     if teacher is None:
-        return HarnessError(f"{starts} student '{student.name}' by loss '{loss.name}' without a teacher")
+        return HarnessError(
+            f"{starts} student '{student.name}' with loss '{loss.name}' without a teacher; "
+            "give the recipe a teacher"
+        )
     return Combination("distilled", task, teacher, student, None, loss, seed)

@@ -1,4 +1,4 @@
-"""The part of a plan that ``--only`` and ``--seeds`` ask for."""
+"""Select the part of a plan that ``--only`` and ``--seeds`` name."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ _KINDS = (*KINDS, "role")
 
 
 def select(plan: Plan, only: tuple[str, ...], seeds: str | None) -> Plan:
-    """Cells that have one of the values given for each kind given, with the rows that they are compared to.
+    """Return the plan of the cells that match, with the rows that they are compared to.
 
-    Those are their teachers' and, unless a role is asked for, their students' own baselines. `only` holds
-    selectors (see :mod:`harness.naming`); `seeds` is "0,1". Raises HarnessError for what the suite
+    A cell matches if it has one of the given values for each given kind. The rows for comparison are the
+    teachers' and, unless a role is given, the baselines of the same students. `only` contains selectors (see
+    :mod:`harness.naming`); `seeds` is a text such as "0,1". Raise HarnessError for anything that the suite
     does not have.
     """
     if not only and seeds is None:
@@ -44,7 +45,7 @@ def select(plan: Plan, only: tuple[str, ...], seeds: str | None) -> Plan:
         if all(names(cell, what) & allowed for what, allowed in wanted.items()) and cell.seed in numbers
     ]
     if "role" not in wanted:
-        # Of a student that borrows from its teacher, such as layers, the baseline has that teacher's too.
+        # If a student borrows from its teacher, e.g. layers, its baseline has that teacher too.
         taught = {
             (cell.task, cell.student, cell.seed, teacher)
             for cell in cells
@@ -67,12 +68,12 @@ def select(plan: Plan, only: tuple[str, ...], seeds: str | None) -> Plan:
     )
     if not kept:
         asked_for = [*only, *([f"seeds {seeds}"] if seeds is not None else [])]
-        raise HarnessError(f"no cell of suite '{plan.suite.name}' has all of: {', '.join(asked_for)}")
+        raise HarnessError(f"no cell of suite '{plan.suite.name}' matches all of: {', '.join(asked_for)}")
     return replace(plan, cells=kept, steps=_reachable(plan, kept))
 
 
 def _reachable(plan: Plan, cells: tuple[Cell, ...]) -> dict[str, Step]:
-    """The steps that some cells need, in the plan's order."""
+    """Return the steps that some cells need, in the plan's order."""
     keys = {key for cell in cells for key in cell.steps.values()}
     waiting = list(keys)
     while waiting:
@@ -84,7 +85,7 @@ def _reachable(plan: Plan, cells: tuple[Cell, ...]) -> dict[str, Step]:
 
 
 class _Names:
-    """What a cell has of a kind or of a parameter, as one would type it."""
+    """The names by which one can select a cell's components and parameters."""
 
     def __init__(self, plan: Plan) -> None:
         described: dict[int, tuple[str, dict[str, Any]]] = {}
@@ -97,7 +98,7 @@ class _Names:
         self._names = {key: {part["name"], label(kind, part)} for key, (kind, part) in described.items()}
 
     def __call__(self, cell: Cell, what: str) -> set[str]:
-        """Of "student" the name, and the label that plans show; of "student.width" the value; or nothing."""
+        """Return the names of a cell for "student" (name and label), or for "student.width" (the value)."""
         kind, _, parameter = what.partition(".")
         if kind == "role":
             return {cell.role}
@@ -115,7 +116,9 @@ def _seeds(plan: Plan, seeds: str | None) -> set[int]:
     try:
         numbers = {int(seed) for seed in seeds.split(",")}
     except ValueError:
-        raise HarnessError(f"--seeds {seeds!r} must be numbers with commas between, such as 0,1") from None
+        raise HarnessError(
+            f"--seeds must be numbers separated by commas, such as 0,1, got {seeds!r}"
+        ) from None
     if unknown := numbers - set(plan.suite.seeds):
         listed = ", ".join(map(str, plan.suite.seeds))
         raise HarnessError(f"--seeds: the suite has no seed {min(unknown)}; it has: {listed}")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from harness.catalog import installed_type
+from harness.parameters import frozen
 from harness.report.leaderboard import markdown as escape
 from harness.steps.clock import P90_FLOOR, P99_FLOOR
 from harness.task_types.base import TaskType
@@ -25,6 +27,8 @@ def text(record: Found, labels: Sequence[str]) -> str:
     """The card of a record's model."""
     task = record["task"]
     task_type = installed_type(task["type"]) or TaskType()
+    options = {name: frozen(value) for name, value in (record.get("decision") or {}).items()}
+    task_type = replace(task_type, **options)
     name = _name(record, "student") or _name(record, "teacher") or "model"
     source = {"sample": "a generated sample corpus: its figures say nothing about real texts"}.get(
         str(task["source"]), f"{task['source']} data"

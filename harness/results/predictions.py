@@ -158,11 +158,11 @@ def _decode(rows: pa.Table) -> dict[str, Prediction]:
         return np.asarray(value.values.to_numpy(zero_copy_only=False)) if value.is_valid else None
 
     def answers(row: int) -> NDArray[Any]:
-        labels = array("labels", row)
-        numbers = array("numbers", row) if labels is None else labels
-        if numbers is None:
+        found = array("labels", row)
+        found = array("numbers", row) if found is None else found
+        if found is None:
             raise ValueError("a row without labels")
-        return numbers
+        return found
 
     def optional(name: str) -> list[Any]:  # older files lack some columns
         return rows[name].to_pylist() if name in rows.column_names else [None] * len(cells)
@@ -174,7 +174,7 @@ def _decode(rows: pa.Table) -> dict[str, Prediction]:
     for row, cell in enumerate(cells):
         if cell is None:
             gold = answers(row)
-            former = of_prediction(gold.dtype.kind == "f", bool(lengths[row]), bool(scales[row]))
+            former = of_prediction(array("labels", row) is None, bool(lengths[row]), bool(scales[row]))
             task_type = former if types[row] is None else installed_type(types[row])
             if task_type is None:  # of a plugin that is not installed here
                 of_gold[digests[row]] = None
@@ -200,6 +200,6 @@ def _decode(rows: pa.Table) -> dict[str, Prediction]:
 
 def digest(one: Prediction) -> str:
     """Return what two predictions share if they are for the same examples: their gold labels and classes."""
-    kind = one.gold.dtype.kind
+    kind = "f" if one.task_type.column == "numbers" else "i"
     words = [str(one.lengths)] if one.lengths else [one.scale] if one.scale else []
     return text_digest("gold", kind, one.gold.tobytes().hex(), *one.classes, str(one.positive), *words)

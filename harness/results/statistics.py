@@ -183,8 +183,7 @@ def estimate(metric: str, rows: Sequence[Sequence[Prediction]], resamples: int |
         raise HarnessError(f"'{metric}' cannot be had from predictions; these can: {', '.join(known)}")
     cells = [one for row in rows for one in row]
     for one in cells:
-        numeric = one.gold.dtype.kind == first.gold.dtype.kind == "f"
-        same = one.gold is first.gold or np.array_equal(one.gold, first.gold, equal_nan=numeric)
+        same = one.gold is first.gold or np.array_equal(one.gold, first.gold, equal_nan=True)
         if not same or (one.lengths, one.scale) != (first.lengths, first.scale):
             raise ValueError("predictions for other examples cannot be compared")
     stacked, count = first.task_type.stack(cells)

@@ -1,7 +1,7 @@
-"""How long steps should take: what the same work took before, else by rates and how much there is to do.
+"""Estimate how long steps take: from earlier timings of the same work, or from rates and the amount of data.
 
-Rates are what components say of their speed. What a store has timed says how much longer steps take here than
-by them: steps of the same component and settings, else of the same components, else of one kind.
+Rates are the speeds that components declare. The store's timings show how much longer steps take here than
+these rates predict: steps of the same component and settings, else of the same components, else of one kind.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 _LOOKED_AT = 1_000  # texts whose words are counted
 
-# What a speed is meant for, and what it is on other texts: about, by the records of this project.
-_WORDS, _FIXED = 20, 8  # words of a text; a text costs as much as so many words, and its own
-_SLOW = 1_000  # texts a second: what labels fewer is a transformer, which reads so many words of a text
-_LONGEST = 100
-_BF16, _GPU = 2.0, 20.0  # times as fast, for a transformer and for what a GPU speeds up
-_READ = 50_000  # texts a second, of data and transfer sets
+# The texts for which speeds are declared, and rough factors for other texts, from this project's records.
+_WORDS, _FIXED = 20, 8  # words of a text; fixed cost of a text, in words
+_SLOW = 1_000  # texts per second; a model that labels fewer is a transformer
+_LONGEST = 100  # words of a text that a transformer reads
+_BF16, _GPU = 2.0, 20.0  # speed-up of a transformer by bf16, and of the steps that a GPU speeds up
+_READ = 50_000  # texts per second, for data and transfer sets
 
-# Seconds that a step of a kind takes whatever it works on; and of a transformer, whose export is large.
+# Fixed seconds of a step of each kind; and, below, those for a transformer, whose export is large.
 _START = {
     "data": 1.0,
     "teacher": 2.0,
@@ -50,18 +50,18 @@ _SLOWLY = {"export": 16.0, "latency": 6.0}
 
 @dataclass(frozen=True)
 class Size:
-    """What a task has to learn from."""
+    """The amount of data of a task."""
 
     train: int  # texts
-    held_out: int  # of validation and test
-    words: float  # of a text, on average
+    held_out: int  # texts of validation and test
+    words: float  # per text, on average
     pool: int = 0  # unlabelled texts
 
 
-UNKNOWN = Size(10_000, 2_000, 20.0)  # what a task is taken for, as long as its data are not here
+UNKNOWN = Size(10_000, 2_000, 20.0)  # assumed for a task while its data are not available
 
-Sizes = Callable[["Step"], Size | None]  # of a data step: None where it cannot be told yet
-Rows = Callable[["Step"], int | None]  # of a transfer step: how many texts its set has, or None
+Sizes = Callable[["Step"], Size | None]  # data step → size, or None if it is not known yet
+Rows = Callable[["Step"], int | None]  # transfer step → number of texts in its set, or None
 
 
 class Estimates:
@@ -86,33 +86,33 @@ class Estimates:
 
     @property
     def timed(self) -> bool:
-        """Whether this store has timed any step."""
+        """Return whether this store has timed any step."""
         return bool(self._timings.seconds)
 
     @property
     def guessed(self) -> bool:
-        """Whether a task's size had to be guessed for what was asked so far."""
+        """Return whether the estimates so far needed a guess of a task's size."""
         return None in self._known.values()
 
     def seconds(self, step: Step) -> float:
-        """Of one step, on the slot that it would take."""
+        """Return the expected seconds for a step on the slot it would run on."""
         if step.key not in self._seconds:
             before = self._timings.seconds.get(step.work)
             self._seconds[step.key] = median(before) if before else self.rated(step) * self._pace(step)
         return self._seconds[step.key]
 
     def rated(self, step: Step) -> float:
-        """Seconds that the step should take by what components say of their speed."""
+        """Return the seconds that the step should take by the speeds that components declare."""
         return self._rated(step) / (_GPU if self._gpu and step.gpu else 1.0)
 
     def learn(self) -> None:
-        """There are data that were not: forget what was guessed for want of them."""
+        """Forget what was guessed while data were missing, because more data may be available now."""
         self._seconds.clear()
         self._counted.clear()
         self._known = {key: size for key, size in self._known.items() if size is not None}
 
     def _pace(self, step: Step) -> float:
-        """How much longer than by the rates the steps take here that are most like this one."""
+        """Return how much longer than by the rates the most similar steps take here, as a factor."""
         for name in step.likes:
             if paces := self._timings.paces.get(name):
                 return median(paces)
@@ -137,14 +137,14 @@ class Estimates:
             return start + size.held_out / label * longer
         rows = self._texts(step, size)
         if step.kind == "targets":
-            if "transfer" not in step.needs:  # parts are joined
+            if "transfer" not in step.needs:  # it only joins parts
                 return start
             return start + rows / int(step.settings.get("parts", 1)) / label * longer
         seen = max(_number(learner, "epochs", 1) * rows, _number(learner, "min_examples", 0))
         return start + seen / train * longer
 
     def _texts(self, step: Step, size: Size) -> int:
-        """How many texts a step works on: those of its transfer set, or of training."""
+        """Return how many texts a step works on: those of its transfer set, or the training texts."""
         key = step.key if step.kind == "transfer" else step.needs.get("transfer")
         if key is None:
             return size.train
@@ -157,7 +157,7 @@ class Estimates:
 
     def _size(self, step: Step) -> Size:
         data = step
-        while data.kind != "data":  # every step but that of data needs one that is nearer to it
+        while data.kind != "data":  # every other step needs a step that is nearer to the data
             if not data.needs:
                 return UNKNOWN
             data = self._steps[data.needs.get("data") or next(iter(data.needs.values()))]
@@ -167,18 +167,18 @@ class Estimates:
 
 
 def _speed(learner: Teacher | Student) -> Speed:
-    """What a learner says of its speed, or where it says nothing sensible, what its kind does."""
+    """Return a learner's declared speed, or the usual speed of its kind if that is not valid."""
     usual = Teacher.speed if isinstance(learner, Teacher) else Student.speed
     try:
         train, label = learner.speed
         return Speed(train, label) if train > 0 and label > 0 else usual
-    except Exception:  # an author's mistake must not cost the plan; the conformance checks name it
+    except Exception:  # a plugin's mistake must not stop the plan; the conformance checks report it
         return usual
 
 
 def _new(augmenter: Component | None, size: Size) -> int:
-    """How many new texts an augmenter should make: of each text so many copies, or so many in all."""
-    if augmenter is None:  # none of what a prior is made of
+    """Return how many new texts an augmenter should make: copies of each text, or a fixed number."""
+    if augmenter is None:  # the steps of a prior have none
         return 0
     copies, drawn = _number(augmenter, "copies", 0), _number(augmenter, "size", 0)
     if not drawn:
@@ -187,44 +187,44 @@ def _new(augmenter: Component | None, size: Size) -> int:
 
 
 def _number(component: Component, name: str, default: int) -> int:
-    """A parameter that many components have, and that some may mean otherwise."""
+    """Return an integer parameter that many components have; if it has another type, the default."""
     value = getattr(component, name, default)
     return value if isinstance(value, int) else default
 
 
 def expected(plan: Plan, store: Store, gpu: bool = False, read: bool = True) -> Estimates:
-    """What a plan's steps should take, by what the store tells, and where it has no data, by reading them.
+    """Return estimates for a plan's steps, from the store, or from reading the data if it has none.
 
-    `read` is not for a run, whose steps read the data; `gpu` says whether a GPU may do the steps.
+    A run passes `read=False`, because its steps read the data. `gpu` is whether a GPU may do the steps.
     """
     amounts = Amounts(store, read)
     return Estimates(store.timings(), plan.steps, amounts.size, amounts.rows, gpu)
 
 
-# -- how much there is ---------------------------------------------------------------------------------------
+# -- the amount of data --------------------------------------------------------------------------------------
 
 
 class Amounts:
-    """How much a plan's steps work on: told by what is stored, or if asked by reading data at hand."""
+    """The amount of data that a plan's steps work on: from the store or, if `read`, from available data."""
 
     def __init__(self, store: Store, read: bool = True) -> None:
         self._store = store
         self._reads = ("local", "sample") if read else ()
 
     def size(self, step: Step) -> Size | None:
-        """Of a data step; None where its data are still to be fetched, or cannot be read."""
+        """Return the size for a data step, or None if its data are not fetched yet or cannot be read."""
         artefact = self._stored(step)
         return self._read(step) if artefact is None else _held(artefact)
 
     def rows(self, step: Step) -> int | None:
-        """Of a transfer step's set; None where it is not drawn yet."""
+        """Return the number of texts in a transfer step's set, or None if it is not drawn yet."""
         artefact = self._stored(step)
         return None if artefact is None else int(artefact.result["rows"])
 
     def _stored(self, step: Step) -> Artefact | None:
         try:
             return self._store.find(step.kind, step.key)
-        except Damaged:  # the run will say so, and make it anew
+        except Damaged:  # the run reports this and makes the artefact again
             return None
 
     def _read(self, step: Step) -> Size | None:
@@ -239,7 +239,7 @@ class Amounts:
             column = train["text" if "text" in train.column_names else "tokens"]
             pool = tables["unlabelled"].num_rows if "unlabelled" in tables else 0
             picked = column.take(list(_spread(len(column)))).to_pylist()
-        except Exception:  # the data step will say what is wrong
+        except Exception:  # the data step reports the error
             return None
         return Size(counts["train"], counts["validation"] + counts["test"], words(picked), pool)
 
@@ -251,13 +251,13 @@ def _held(artefact: Artefact) -> Size | None:
     try:
         texts = arrow.Texts(arrow.read(artefact.folder / "train.arrow")["text"])
         more = arrow.read(pool).num_rows if pool.is_file() else 0
-    except (OSError, ValueError, LookupError):  # the step that reads it will find it damaged
+    except (OSError, ValueError, LookupError):  # the step that reads it reports the damage
         return None
     return Size(counts["train"], counts["validation"] + counts["test"], words(texts), more)
 
 
 def words(texts: Sequence[str | Sequence[str] | None]) -> float:
-    """Words of a text on average, of some from all over; those of tagged texts are told apart already."""
+    """Return the average number of words of some texts; a tagged text is a list of words already."""
     picked = [texts[row] for row in _spread(len(texts))]
     counts = [len(text.split() if isinstance(text, str) else text or ()) for text in picked]
     return sum(counts) / max(1, len(counts))

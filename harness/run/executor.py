@@ -1,4 +1,4 @@
-"""How steps get onto devices. The runner decides what runs next; an executor runs it somewhere."""
+"""Define how steps reach devices: the runner decides what runs next, and an executor runs it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.plan.planner import Step
 
 @dataclass(frozen=True)
 class Event:
-    """What became of a step, or how far it is."""
+    """The outcome of a step, or its progress."""
 
     type: Literal["progress", "warning", "done", "failed", "unavailable", "damaged"]
     key: str  # of the step
@@ -20,23 +20,23 @@ class Event:
 
 
 class Executor(Protocol):
-    """A set of slots that take a step each."""
+    """A set of slots, each of which runs one step at a time."""
 
     @property
     def slots(self) -> Sequence[Slot]:
-        """Where steps can run."""
+        """Return the slots, where steps can run."""
 
     def free(self) -> list[int]:
-        """The indices of the slots that could take a step now."""
+        """Return the indices of the slots that could take a step now."""
 
     def submit(self, slot: int, step: Step) -> None:
         """Start a step on a free slot."""
 
     def wait(self, timeout: float) -> list[Event]:
-        """What happened, waiting at most `timeout` seconds for something to."""
+        """Return the new events; wait for the first one for at most `timeout` seconds."""
 
     def stop(self, key: str, reason: str) -> Event:
-        """End a step that runs; the event that says so."""
+        """Stop a running step; return the event that reports it."""
 
     def close(self) -> None:
-        """End all workers and whatever they do."""
+        """Stop all workers and the steps that they run."""

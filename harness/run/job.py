@@ -1,6 +1,6 @@
-"""A step at work: :func:`perform` claims it, makes its artefact in a private folder and publishes it.
+"""Perform a step: claim it, make its artefact in a private folder, and publish it.
 
-What each kind of step does is in its module of :mod:`harness.steps`.
+Each kind of step has a module in :mod:`harness.steps`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PROGRESS_EVERY_S = 0.2
 
 @dataclass
 class Job:
-    """A step at work: what it needs, where it writes, and the context that its components see."""
+    """A running step: what it needs, where it writes, and the context that its components see."""
 
     step: Step
     store: Store
@@ -46,32 +46,32 @@ class Job:
 
     @property
     def seed(self) -> int:
-        """The step's seed; 0 where nothing is drawn."""
+        """Return the step's seed, or 0 if it draws nothing at random."""
         return int(self.step.settings.get("seed", 0))
 
     @property
     def device(self) -> str:
-        """The torch device to work on: a GPU slot sees its card alone, so it is always number 0."""
+        """Return the torch device to use; a GPU slot sees only its own GPU, which is always number 0."""
         return "cuda:0" if self.slot.is_gpu and self.step.gpu else "cpu"
 
     @property
     def threads(self) -> int:
-        """CPU threads that this step may use."""
+        """Return the number of CPU threads that this step may use."""
         return self.slot.threads
 
     @property
     def precision(self) -> Precision:
-        """What the plan settled, as part of the step's key."""
+        """Return the precision that the plan set, which is part of the step's key."""
         return self.step.settings.get("precision", "fp32")  # type: ignore[no-any-return]
 
     @property
     def scratch(self) -> Path:
-        """A folder that is emptied after the step; made when first asked for."""
+        """Return a folder that is removed after the step; it is made on first use."""
         return self.lend_scratch()
 
     @cached_property
     def teacher(self) -> Model | None:
-        """The fitted teacher, loaded when first asked for; None where the step was not given one."""
+        """Return the fitted teacher, loaded on first use, or None if the step has none."""
         if not self.has("fitted"):
             return None
         teacher: Teacher = self.component("teacher")
@@ -79,7 +79,7 @@ class Job:
 
     @cached_property
     def prior(self) -> Model | None:
-        """The model that the component starts from, loaded when first asked for; None where it has none."""
+        """Return the model that the component starts from, loaded on first use, or None if there is none."""
         if not self.has("prior"):
             return None
         learner: Teacher | Student = self.component("prior")
@@ -92,12 +92,12 @@ class Job:
 
     def progress(self, done: int, total: int, **scalars: float) -> None:
         """See :class:`harness.api.Context`."""
-        # Plain numbers: a numpy or torch one could be neither sent without its library nor kept as JSON.
+        # Plain numbers: numpy's and torch's cannot be sent without their library, or written as JSON.
         plain = {name: float(value) for name, value in scalars.items()}
         if plain:
             self.history.append({"done": float(done), **plain})
         now = time.monotonic()
-        # What was measured is always told, since trackers keep it; bare counts are for the eye.
+        # Measured values are always sent, because trackers keep them; counts alone are only for display.
         if plain or now - self._last >= _PROGRESS_EVERY_S or done >= total:
             self._last = now
             self.emit("progress", {**plain, "done": int(done), "total": int(total)})
@@ -107,47 +107,47 @@ class Job:
         self.warnings.append(str(message))
         self.emit("warning", {"message": str(message)})
 
-    # -- what steps ask
+    # -- for the steps
 
     def need(self, role: str) -> Artefact:
-        """The artefact that fills a role, its checksums verified."""
+        """Return the artefact that fills a role, after verifying its checksums."""
         key = self.step.needs[role]
         return self.store.open(self._kinds[key], key)
 
     def all(self, role: str) -> list[Artefact]:
-        """The artefacts that fill a role which several have: role-0, role-1 and so on."""
+        """Return the artefacts of a role that has several: role-0, role-1 and so on."""
         found = (name for name in self.step.needs if name.partition("-")[0] == role and name != role)
         return [self.need(name) for name in found]
 
     def has(self, role: str) -> bool:
-        """Whether the step has such a need."""
+        """Return whether the step needs an artefact in this role."""
         return role in self.step.needs
 
     def component(self, role: str) -> Any:
-        """The component of a kind."""
+        """Return the step's component in this role."""
         return self.step.components[role]
 
     @property
     def task_type(self) -> TaskType:
-        """The type of the task that the step belongs to."""
+        """Return the type of the task that the step belongs to."""
         found = self.step.components["task_type"]
         assert isinstance(found, TaskType)
         return found
 
     @property
     def learner(self) -> Teacher | Student:
-        """The teacher or student whose model the step is about."""
+        """Return the teacher or student whose model the step makes or uses."""
         found = self.step.components.get("student") or self.step.components["teacher"]
         assert isinstance(found, Teacher | Student)
         return found
 
     def model(self, role: str = "model") -> Model:
-        """The fitted model that fills a role."""
+        """Return the fitted model that fills a role."""
         return self.learner.load(self.need(role).folder / "model", self)
 
     @cached_property
     def _kinds(self) -> dict[str, str]:
-        """The kind of step that each need is: its role's name, but for the roles that say more."""
+        """Return the kind of step of each need: the name of its role, with some exceptions."""
         learner = "student" if "student" in self.step.components else "teacher"
         special = {
             "model": learner,
@@ -163,10 +163,10 @@ class Job:
 
 
 def perform(step: Step, store: Store, slot: Slot, emit: Emit) -> Artefact:
-    """Do a step, unless another process has meanwhile."""
+    """Perform a step, unless another process has done it in the meantime; return its artefact."""
     with store.claim(step.key):
         store.forget(step.key)
-        with suppress(Damaged):  # it was set aside: make it again
+        with suppress(Damaged):  # it was set aside; make it again
             if (done := store.find(step.kind, step.key)) is not None:
                 store.drop_checkpoints(step.key)
                 return done
@@ -205,27 +205,27 @@ def perform(step: Step, store: Store, slot: Slot, emit: Emit) -> Artefact:
 
 
 def _torch_on_gpu() -> Any:
-    """torch, where this process has used a GPU through it; else None."""
-    torch = sys.modules.get("torch")  # where nothing has loaded it, nothing is on a GPU
+    """Return torch if this process has used a GPU through it, else None."""
+    torch = sys.modules.get("torch")  # if nothing has loaded it, nothing is on a GPU
     return torch if torch is not None and torch.cuda.is_initialized() else None
 
 
 def _reset_peak_memory() -> None:
     if torch := _torch_on_gpu():
         torch.cuda.reset_peak_memory_stats()
-    # Elsewhere than on Linux the peak is the process's, not the step's.
+    # On systems other than Linux, the peak is that of the process, not of the step.
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def _release_gpu_memory() -> None:
-    """Give back what torch keeps for later: other workers may share the card."""
+    """Free the memory that torch caches, because other workers may share the GPU."""
     if torch := _torch_on_gpu():
         torch.cuda.empty_cache()
 
 
 def _peak_gpu_memory(device: str) -> int | None:
-    """What torch had allocated on the GPU at most; None for a step on a CPU."""
+    """Return the peak number of bytes that torch allocated on the GPU; None for a step on a CPU."""
     torch = _torch_on_gpu()
     return int(torch.cuda.max_memory_allocated()) if torch and device != "cpu" else None
 

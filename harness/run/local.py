@@ -1,4 +1,4 @@
-"""Steps in worker processes on this machine: a worker that dies costs its step, and nothing else."""
+"""Run steps in worker processes on this machine; if a worker dies, only its step fails."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RA
 
 
 class LocalExecutor:
-    """One worker process a slot, started when first needed and kept for the steps that follow."""
+    """An executor with one worker process per slot, started on first use and kept for later steps."""
 
     def __init__(self, store: Path, slots: Sequence[Slot]) -> None:
         self.slots = tuple(slots)
@@ -50,9 +50,9 @@ class LocalExecutor:
             worker = self._workers[slot] = _Worker(self._store, self.slots[slot], log)
         try:
             worker.submit(step)
-        except Exception as error:  # pickle's: of a class that no module holds under its name, say
+        except Exception as error:  # from pickle, e.g. for a class that its module does not contain
             worker.step = None
-            reason = f"the step cannot be sent to a worker: {type(error).__name__}: {error}"
+            reason = f"cannot send the step to a worker: {type(error).__name__}: {error}"
             self._refused.append(Event("failed", step.key, {"reason": reason, "log": ""}))
 
     def wait(self, timeout: float) -> list[Event]:
@@ -65,11 +65,11 @@ class LocalExecutor:
                 events += busy[ready].receive()
             else:
                 dead = ended[ready]  # type: ignore[index]
-                events += dead.receive()  # what it said before it died
+                events += dead.receive()  # what it sent before it died
                 if dead.step is not None:
                     events.append(dead.died())
         for index, worker in enumerate(self._workers):
-            # One that dies at work just now is told of by its sentinel, next time.
+            # A worker that dies now, during a step, is reported by its sentinel next time.
             if worker is not None and worker.step is None and not worker.process.is_alive():
                 self._workers[index] = None
         return events
@@ -100,7 +100,7 @@ class _Worker:
         self.connection, theirs = context.Pipe()
         self.log = log
         self.step: Step | None = None
-        self.leaving = False  # it ends by itself
+        self.leaving = False  # whether it is about to end by itself
         with _environment(slot):
             self.process = context.Process(target=_work, args=(theirs, store, slot, log), daemon=True)
             self.process.start()
@@ -108,7 +108,7 @@ class _Worker:
 
     def submit(self, step: Step) -> None:
         self.step = step
-        # Where the worker is dead already, its sentinel tells, and the step is reported as failed.
+        # If the worker is dead already, its sentinel reports that, and the step fails.
         with suppress(BrokenPipeError, ConnectionResetError):
             self.connection.send(step)
 
@@ -122,18 +122,18 @@ class _Worker:
                     self.step = None
                 events.append(event)
         except (EOFError, OSError):
-            pass  # the sentinel tells the rest
+            pass  # the sentinel reports the rest
         return events
 
     def died(self, reason: str = "") -> Event:
-        """The event for a step whose worker is gone."""
+        """Return the event for a step whose worker is gone."""
         assert self.step is not None
         key, self.step = self.step.key, None
         self.process.join(5)
         code = self.process.exitcode
         if not reason and code is not None and code < 0:
             name = next((known.name for known in signal.Signals if known == -code), f"signal {-code}")
-            hint = ", as when memory runs out" if -code == signal.SIGKILL else ""
+            hint = ", perhaps because memory ran out" if -code == signal.SIGKILL else ""
             reason = f"its worker was ended by {name}{hint}"
         return Event(
             "failed", key, {"reason": reason or f"its worker ended with status {code}", "log": self.tail()}
@@ -151,7 +151,7 @@ class _Worker:
         self.connection.close()
 
     def end(self) -> None:
-        self.connection.close()  # an idle worker ends when nobody can send it a step any more
+        self.connection.close()  # an idle worker ends when its connection is closed
         self.process.join(2)
         if self.process.is_alive():
             self.kill()
@@ -159,17 +159,17 @@ class _Worker:
 
 @contextmanager
 def _environment(slot: Slot) -> Iterator[None]:
-    """Set what libraries read when they are loaded, for the child that is started within."""
+    """Set the environment variables that libraries read on import, for a child process started inside."""
     wanted = dict.fromkeys(_ONE_THREAD, str(slot.threads))
     wanted |= {"TOKENIZERS_PARALLELISM": "false", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
     wanted["CUDA_VISIBLE_DEVICES"] = ""
-    if slot.is_gpu:  # a slot counts the cards that this process sees
+    if slot.is_gpu:  # a slot's index counts the GPUs that this process sees
         index = slot.device.partition(":")[2]
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         wanted["CUDA_VISIBLE_DEVICES"] = visible.split(",")[int(index)] if visible else index
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
-    # Ctrl-C is for the parent alone; a child that is still importing could not ignore it by itself.
+    # Only the parent handles Ctrl-C; a child that is still importing could not ignore it by itself.
     main = threading.current_thread() is threading.main_thread()
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
     try:
@@ -188,7 +188,7 @@ def _environment(slot: Slot) -> Iterator[None]:
 
 
 def _work(connection: Connection, root: Path, slot: Slot, log: Path) -> None:
-    """A worker's life: steps in, events out, until the parent hangs up."""
+    """Run a worker: receive steps and send events, until the parent closes the connection."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     stream = log.open("w", buffering=1, encoding="utf-8", errors="replace")

@@ -1,4 +1,4 @@
-"""The main path: a plan's steps through an executor into the store, and then one record a cell."""
+"""Run a plan's steps through an executor into the store."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.run.executor import Event, Executor
 from harness.run.schedule import Schedule, offers
 from harness.storage.store import Damaged, Store, Timings
 
-Observe = Callable[[dict[str, Any]], None]  # one JSON-able event; "event" says which
+Observe = Callable[[dict[str, Any]], None]  # takes one JSON-able event; its "event" names the type
 
 _TICK_S = 0.5
 
@@ -25,10 +25,10 @@ def run(
     observe: Observe,
     time_limit: float | None = None,
 ) -> Schedule:
-    """Do every step that is missing; what became of each is in the schedule that comes back.
+    """Run every missing step; return the schedule, which contains the outcome of each.
 
-    A step that fails costs the cells that need it and nothing else. An interrupt ends the workers;
-    finished work stays in the store.
+    If a step fails, only the cells that need it are lost. An interrupt stops the workers; finished steps
+    stay in the store.
     """
     store.sweep()
     slots = [slot.is_gpu for slot in executor.slots]
@@ -52,7 +52,7 @@ def run(
             for event in executor.wait(_TICK_S):
                 _note(event, schedule, store, observe, len(slots))
             for key in _overdue(schedule, started, time_limit):
-                limit = f"it ran past its limit of {time_limit:g} s"
+                limit = f"it exceeded its time limit of {time_limit:g} s"
                 _note(executor.stop(key, limit), schedule, store, observe, len(slots))
     return schedule
 
@@ -63,9 +63,9 @@ def prepare(
     observe: Observe = lambda event: None,
     estimates: Estimates | None = None,
 ) -> Schedule:
-    """The schedule of what is missing in the store; damaged artefacts count as missing.
+    """Return the schedule of the steps that are missing in the store; damaged artefacts count as missing.
 
-    Without `estimates` it says what there is to do, and not how long that takes.
+    Without `estimates`, the schedule knows what is to do, but not how long it takes.
     """
 
     def stored(step: Step) -> bool:
@@ -79,7 +79,7 @@ def prepare(
 
 
 def _fill(schedule: Schedule, executor: Executor, started: dict[str, float], observe: Observe) -> None:
-    """Give every free slot a step, as long as there is one for it."""
+    """Give each free slot a step, if there is one for it."""
     slots = [slot.is_gpu for slot in executor.slots]
     gpus = any(slots)
     for index, gpu in offers(slots, executor.free()):
@@ -92,7 +92,7 @@ def _fill(schedule: Schedule, executor: Executor, started: dict[str, float], obs
 
 
 def _note(event: Event, schedule: Schedule, store: Store, observe: Observe, slots: int) -> None:
-    """Enter an event of the executor in the schedule and pass it on."""
+    """Record an event of the executor in the schedule and pass it on."""
     step = schedule.plan.steps[event.key]
     told = {"event": event.type, "key": step.key, "kind": step.kind, "step": step.label, **event.details}
     if event.type == "done":

@@ -1,4 +1,4 @@
-"""Which step may run next: the order of a plan's graph, longest path first. Pure bookkeeping."""
+"""Choose the step that runs next: in the order of a plan's graph, longest path first."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from harness.run.estimates import Estimates
 
 State = Literal["waiting", "ready", "running", "done", "failed", "unavailable"]
 _OPEN = ("waiting", "ready", "running")
-_OFTEN = 2  # times that an artefact is made again, or read again by one step, when it was found damaged
+_OFTEN = 2  # how often a damaged artefact is made again, or read again by one step
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a step: done, or why not."""
+    """The outcome of a step: done, or the reason why not."""
 
     state: State
     reason: str = ""
 
 
 def offers(slots: Sequence[bool], free: Iterable[int]) -> list[tuple[int, bool]]:
-    """Free slots, each with whether a GPU's step is sought for it; a GPU's idle worker has a core too."""
+    """Return free slots, each with whether it looks for a GPU step; a GPU's idle worker can use its core."""
     own = [(index, slots[index]) for index in free]
     return own + [(index, False) for index, gpu in own if gpu]
 
 
 class Schedule:
-    """The states of the steps that a run must do; what is stored and what nobody asks for is left out."""
+    """The states of the steps that a run must do, without those that are stored or not needed."""
 
     def __init__(self, plan: Plan, stored: Callable[[Step], bool], estimates: Estimates) -> None:
         self.plan = plan
@@ -46,24 +46,24 @@ class Schedule:
         self._waits: dict[str, set[str]] = {}
         self._feeds: defaultdict[str, set[str]] = defaultdict(set)
         self._open = 0
-        # Expected seconds of what is open, by what it is like and whether it runs alone; and what ended steps
-        # took, and were expected to, by each name that they are like.
+        # Expected seconds of unfinished steps, by their likes and whether they run alone; and the actual and
+        # expected seconds of finished steps, by each name in their likes.
         self._left_s: defaultdict[tuple[tuple[str, ...], bool], float] = defaultdict(float)
         self._took: defaultdict[str, tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
         self._ranks: dict[str, float] = {}
-        # Heaps of (-rank, key) by (gpu, exclusive); entries that are not ready any more are skipped.
+        # Heaps of (-rank, key) by (gpu, exclusive); entries that are no longer ready are skipped.
         self._ready: defaultdict[tuple[bool, bool], list[tuple[float, str]]] = defaultdict(list)
         for cell in plan.cells:
             for key in cell.goals:
                 self._demand(key)
         self._rank()
 
-    # -- asking ---------------------------------------------------------------------------------------
+    # -- the state ------------------------------------------------------------------------------------
 
     def next(self, gpu: bool, gpus: bool) -> Step | None:
-        """The step that a free slot should take; `gpus`: whether the executor has GPU slots at all.
+        """Return the step that a free slot should take; `gpus` is whether the executor has any GPU slots.
 
-        A GPU takes what it speeds up. An exclusive step waits until nothing else runs or could.
+        A GPU takes the steps that it speeds up. An exclusive step waits until nothing else runs or could run.
         """
         if any(self.plan.steps[key].exclusive for key in self.running):
             return None
@@ -76,11 +76,14 @@ class Schedule:
 
     @property
     def unfinished(self) -> int:
-        """How many steps wait, could run, or run."""
+        """Return the number of steps that wait, could run, or run."""
         return self._open
 
     def expected_s(self, slots: Sequence[bool]) -> float:
-        """Expected wall seconds on these slots, each a GPU or not: all that is unfinished, played through."""
+        """Return the expected wall seconds of all unfinished steps, by simulating the run on these slots.
+
+        Each slot is given by whether it is a GPU.
+        """
         open_keys = {key for key, state in self.states.items() if state in _OPEN}
         played = Schedule(self.plan, lambda step: step.key not in open_keys, self.estimates)
         free, gpus, now, order = list(range(len(slots))), any(slots), 0.0, count()
@@ -92,14 +95,14 @@ class Schedule:
                     free.remove(slot)
                     heappush(ends, (now + self.estimates.seconds(step), next(order), slot, step.key))
             if not ends:
-                break  # what is left is of a kind that these slots do not run
+                break  # these slots do not run the steps that are left
             now, _, slot, key = heappop(ends)
             played.done(key)
             free.append(slot)
         return now
 
     def left_s(self, slots: int) -> float:
-        """Expected wall seconds to the end, given what like steps took in this run: quickly reckoned."""
+        """Return a quick estimate of the wall seconds to the end, from how long similar steps took so far."""
         paced: dict[bool, float] = {True: 0.0, False: 0.0}
         plain = 0.0
         for (likes, exclusive), seconds in self._left_s.items():
@@ -111,21 +114,21 @@ class Schedule:
         return max(paced[False] / slots + paced[True], longest * slower) if self._open else 0.0
 
     def todo(self) -> list[Step]:
-        """The steps that wait, could run, or run."""
+        """Return the steps that wait, could run, or run."""
         return [self.plan.steps[key] for key, state in self.states.items() if state in _OPEN]
 
     def outcome(self, key: str) -> Outcome:
-        """What became of a step; a stored one is done."""
+        """Return the outcome of a step; a stored step is done."""
         return Outcome(self.states.get(key, "done"), self.reasons.get(key, ""))
 
-    # -- telling --------------------------------------------------------------------------------------
+    # -- changes of the state -------------------------------------------------------------------------
 
     def started(self, key: str) -> None:
-        """A slot took the step."""
+        """Record that a slot took the step."""
         self._set(key, "running")
 
     def done(self, key: str, seconds: float | None = None) -> None:
-        """The step's artefact is there, made in so many seconds: what waited for it may be ready."""
+        """Record that the step's artefact exists, and the seconds it took; steps that waited may be ready."""
         self._set(key, "done")
         if seconds is not None:
             step = self.plan.steps[key]
@@ -140,25 +143,25 @@ class Schedule:
                 self._set(other, "ready")
 
     def failed(self, key: str, reason: str, state: State = "failed") -> None:
-        """The step will not be done in this run, and neither will what waits for it."""
+        """Record that this run cannot do the step, nor the steps that need it."""
         self._fail(key, reason, f"step '{self.plan.steps[key].label}': {reason}", state)
 
     def lost(self, key: str, consumer: str) -> None:
-        """An artefact turned out damaged when `consumer` read it: it is made again, and the reader waits.
+        """Record that `consumer` found an artefact damaged: the artefact is made again, and `consumer` waits.
 
-        Several may have read the same one: whoever says so later waits with the first, or has its fate.
+        Several steps may report the same artefact: later ones wait with the first, or fail with it.
         """
         step, state = self.plan.steps[key], self.states.get(key)
         if state in ("failed", "unavailable"):
             self._fail(consumer, self._passed[key], self._passed[key], state)
             return
         if state not in _OPEN:
-            there = self._stored(step)  # again, by now
+            there = self._stored(step)  # it may have been made again already
             losses = (key, consumer if there else "")
             self._losses[losses] += 1
             if self._losses[losses] > _OFTEN:
                 what = f"stored {step.kind} {key[:12]}"
-                self.failed(consumer, f"{what} is found damaged again and again: is the disk sound?")
+                self.failed(consumer, f"{what} was damaged several times; check the disk of the store")
                 return
             if there:
                 self._set(consumer, "ready")
@@ -171,10 +174,10 @@ class Schedule:
             self._demand(key)
             self._rank()
 
-    # -- inside ---------------------------------------------------------------------------------------
+    # -- helpers --------------------------------------------------------------------------------------
 
     def _fail(self, key: str, reason: str, passed: str, state: State) -> None:
-        """Enter a step that will not be done; `passed` is the reason of what waits for it."""
+        """Record a step that cannot be done; `passed` is the reason for the steps that need it."""
         self._set(key, state)
         self.reasons[key], self._passed[key] = reason, passed
         for other in self._feeds[key]:
@@ -182,7 +185,7 @@ class Schedule:
                 self._fail(other, passed, passed, state)
 
     def _demand(self, key: str) -> bool:
-        """Enter a step that is not stored, and what it needs; whether it is still to do."""
+        """Add a step that is not stored, and the steps that it needs; return whether it is still to do."""
         known = self.states.get(key)
         if known is not None:
             return known != "done"
@@ -214,7 +217,7 @@ class Schedule:
             heappush(self._ready[step.gpu, step.exclusive], (-self._ranks.get(key, 0.0), key))
 
     def _learn(self) -> None:
-        """How much there is to work on is known better than it was."""
+        """Update the estimates, now that more is known about the amount of data."""
         self.estimates.learn()
         self._left_s.clear()
         for step in self.todo():
@@ -222,7 +225,7 @@ class Schedule:
         self._rank()
 
     def _pace(self, likes: Iterable[str]) -> float:
-        """How much longer than expected the steps take in this run that are most like some."""
+        """Return how much longer than expected the most similar steps took in this run, as a factor."""
         for name in likes:
             took, expected = self._took[name]
             if expected > 0:
@@ -230,7 +233,7 @@ class Schedule:
         return 1.0
 
     def _first(self, heaps: Iterable[tuple[bool, bool]]) -> Step | None:
-        """The ready step of the highest rank on some heaps; it stays there until it is started."""
+        """Return the ready step with the highest rank on some heaps; it stays there until it starts."""
         best: tuple[float, str] | None = None
         for name in heaps:
             heap = self._ready[name]
@@ -241,7 +244,7 @@ class Schedule:
         return self.plan.steps[best[1]] if best else None
 
     def _rank(self) -> None:
-        """Upward rank (Topcuoglu et al., 2002): seconds to the end of the longest path through a step."""
+        """Compute upward ranks (Topcuoglu et al., 2002): seconds of the longest path from each step."""
         for key in reversed(list(self.plan.steps)):
             if self.states.get(key) in _OPEN:
                 after = max((self._ranks.get(other, 0.0) for other in self._feeds[key]), default=0.0)

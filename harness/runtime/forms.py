@@ -19,11 +19,10 @@ import numpy as np
 
 from harness.api import HarnessError, Masked, Model, Parameters, Unsupported
 from harness.featurise.featuriser import FILE, Featuriser, run_all
-from harness.featurise.tokens import MaskedTokens, Tokens, ids_at_once
+from harness.featurise.tokens import Tokens, ids_at_once
 from harness.parameters import frozen
 from harness.runtime.chain import Chain
 from harness.task_types.base import TaskType
-from harness.task_types.former import of_export
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -155,10 +154,7 @@ class OnnxModel(Exported):
 
     def masked(self, texts: Sequence[str]) -> Masked:
         """See :class:`harness.api.Model`."""
-        tokens = self.featuriser.tokens(texts)
-        if not isinstance(tokens, MaskedTokens):
-            return super().masked(texts)
-        return tokens.at_hidden(self._judged, min(self._at_once, _HIDDEN_BUDGET))
+        return self.featuriser.tokens(texts).at_hidden(self._judged, min(self._at_once, _HIDDEN_BUDGET))
 
     def _judged(
         self, ids: NDArray[np.int64], gold: NDArray[np.int64]
@@ -346,9 +342,11 @@ def _featuriser(folder: Path) -> Featuriser:
 
 def _task_type(folder: Path, featuriser: Featuriser, classes: Sequence[str]) -> TaskType:
     """Return the task type that the manifest names, with what was chosen for this model."""
+    # By name: an edit of one type must not change the keys of the others' steps. It imports the core's types.
+    former = import_module("harness.task_types.former")
     named = read_manifest(folder).get("task_type") if (folder / MANIFEST).is_file() else None
     if named is None:  # an export of an earlier version
-        return of_export(featuriser, classes)
+        return former.of_export(featuriser, classes)  # type: ignore[no-any-return]
     name = str(named["name"])
     if name not in TaskType.known:
         _import(folder, str(named.get("module", "")), name)

@@ -1,8 +1,8 @@
-"""Where a task's data comes from: local files, the hub, or a corpus that the task generates.
+"""Read a task's data from local files, from the hub, or from a corpus that the task generates.
 
-:class:`DatasetTask` is the base of tasks that have such sources. What it is made of serves other
-components too: :func:`find_splits` and :func:`read_table` for files, :func:`hub_answers` to learn quickly
-whether there is a network. Nothing here imports pyarrow, datasets or torch before data is read.
+:class:`DatasetTask` is the base class of tasks with such sources. Other components can use its functions:
+:func:`find_splits` and :func:`read_table` for files, and :func:`hub_answers` to find out quickly whether
+there is a network. Nothing here imports pyarrow, datasets or torch before data are read.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-SOURCES = ("local", "hub", "sample")  # in the order in which "auto" asks them
+SOURCES = ("local", "hub", "sample")  # in the order in which "auto" tries them
 
 
 @dataclass(frozen=True)
 class DatasetTask(Task):
-    """A task whose data is local, on the hub, or generated: whichever answers first for "auto".
+    """A task whose data are local, on the hub, or generated. "auto" takes the first source that is available.
 
     - ``local``: ``$HARNESS_DATA/<folder>/{train,validation,test}`` with one of the extensions FORMATS,
-      and ``unlabelled`` beside them if you like.
-    - ``hub``: the pinned data set `hub`.
-    - ``sample``: what :meth:`sample` generates.
+      and optionally ``unlabelled``.
+    - ``hub``: the data set `hub` at its pinned revision.
+    - ``sample``: the corpus that :meth:`sample` generates.
     """
 
-    folder: ClassVar[str] = ""  # under $HARNESS_DATA; the task's name where empty
+    folder: ClassVar[str] = ""  # in $HARNESS_DATA; default: the task's name
     text_column: ClassVar[str] = "text"
     label_column: ClassVar[str] = "label"
     class_names: ClassVar[tuple[str, ...]] = ()  # of integer labels 0, 1, ...
@@ -60,19 +60,19 @@ class DatasetTask(Task):
     sample_version: ClassVar[int] = 1  # raise it when the generated corpus changes
 
     def sample(self, generator: np.random.Generator) -> Mapping[str, pa.Table]:
-        """Generate a small corpus: tables train, validation, test and, if you like, unlabelled."""
+        """Generate a small corpus: tables train, validation, test and, optionally, unlabelled."""
         raise NotImplementedError
 
     def local_folder(self) -> Path:
-        """Where the task's local files are, in $HARNESS_DATA."""
+        """Return the folder of the task's local files, in $HARNESS_DATA."""
         return Path(os.environ.get("HARNESS_DATA", "")).expanduser() / (self.folder or self.name)
 
     def local_files(self) -> dict[str, Path]:
-        """The local files to read, by split."""
+        """Return the local files to read, by split."""
         return find_splits(self.local_folder())
 
     def resolve(self, source: str) -> Source:
-        """The source to use, without reading more of the data than its fingerprint takes."""
+        """Return the source to use; read no more of the data than its fingerprint needs."""
         if source == "auto":
             reasons = []
             for name in SOURCES:
@@ -88,10 +88,13 @@ class DatasetTask(Task):
                 return self._hub()
             case "sample":
                 return self._sample()
-        raise HarnessError(f"unknown source {source!r}{suggest(source, ('auto', *SOURCES))}")
+        allowed = ("auto", *SOURCES)
+        raise HarnessError(
+            f"unknown source {source!r}{suggest(source, allowed)} (allowed: {', '.join(allowed)})"
+        )
 
     def read(self, source: Source) -> Mapping[str, pa.Table]:
-        """Arrow tables with the string columns ``text`` and ``label``, by split."""
+        """Return Arrow tables with the string columns ``text`` and ``label``, by split."""
         match source.name:
             case "local":
                 return self._read_local(source)
@@ -110,28 +113,28 @@ class DatasetTask(Task):
         if not os.environ.get("HARNESS_DATA"):
             raise Unavailable(
                 f"task {self.name!r} has no local data: HARNESS_DATA is not set; "
-                f"set it to a folder that holds {layout}"
+                f"set it to a folder that contains {layout}"
             )
         if not self.local_folder().is_dir():
             raise Unavailable(
                 f"task {self.name!r} has no local data: {self.local_folder()} does not exist; "
-                f"set HARNESS_DATA to a folder that holds {layout}"
+                f"set HARNESS_DATA to a folder that contains {layout}"
             )
-        # Records go where nobody needs to know how this machine's folders are named.
+        # Records may be published, so they do not name folders of this machine.
         return Source("local", fingerprint(self.local_files()), f"$HARNESS_DATA/{folder}")
 
     def _read_local(self, source: Source) -> Mapping[str, pa.Table]:
         files = self.local_files()
         if fingerprint(files) != source.fingerprint:
-            # What is made of the data is stored under the fingerprint that was planned.
-            raise HarnessError(f"{source.origin} has changed since this run was planned; start it again")
+            # Results are stored under the fingerprint of the plan.
+            raise HarnessError(f"{source.origin} has changed since this run was planned; start the run again")
         return {
             split: self.read_file(split, path, f"{path.parent.name}/{path.name}")
             for split, path in files.items()
         }
 
     def read_file(self, split: str, path: Path, shown: str) -> pa.Table:
-        """One split's local file; `shown` is what errors call it."""
+        """Return the table of one split's local file, which errors call `shown`."""
         return read_table(
             path,
             text=self.text_column,

@@ -1,4 +1,4 @@
-"""Reading a split's file: JSON lines, CSV, TSV or Parquet, into the two string columns that tasks give."""
+"""Read a split's file (JSON lines, CSV, TSV or Parquet) into the two string columns of a task's table."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMATS = (".jsonl.gz", ".jsonl", ".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.gz")
-LINES = (".txt", ".txt.gz")  # UTF-8, a text on each line
+LINES = (".txt", ".txt.gz")  # UTF-8, one text per line
 UNLABELLED = "unlabelled"
-_EXACT = 2.0**53  # below it, doubles hold every whole number
+_EXACT = 2.0**53  # below it, doubles represent every whole number
 
 
 def find_splits(
     folder: Path, required: Sequence[str] = SPLITS, formats: Sequence[str] = FORMATS
 ) -> dict[str, Path]:
-    """The file of each split in a folder, and of ``unlabelled`` where there is one.
+    """Return the file of each split in a folder, and of ``unlabelled`` if there is one.
 
-    `formats` are those of the splits; what is unlabelled has one of FORMATS. Raises HarnessError where a
-    required split has no file, or any split has two or an empty one.
+    `formats` are the allowed formats of the splits; ``unlabelled`` must have one of FORMATS. Raise
+    HarnessError if a required split has no file, or if any split has two files or an empty one.
     """
     present = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     files = {}
@@ -56,16 +56,16 @@ def find_splits(
 
 
 def is_empty(path: Path) -> bool:
-    """Whether a file, unpacked where it is packed, has no byte."""
+    """Return whether a file, decompressed if necessary, is empty."""
     try:
         with open_bytes(path) as stream:
             return not stream.read(1)
     except (OSError, EOFError, zlib.error):
-        return False  # a damaged file is not an empty one; reading it says what is wrong
+        return False  # a damaged file is not empty; reading it reports the error
 
 
 def fingerprint(files: Mapping[str, Path]) -> str:
-    """A hash of what the files hold; it does not depend on where they are."""
+    """Return a hash of the files' contents, which does not depend on their location."""
     total = hashlib.sha256()
     for split, path in sorted(files.items()):
         status = path.stat()
@@ -87,13 +87,13 @@ def read_table(
     class_names: Sequence[str] = (),
     shown: str = "",
 ) -> pa.Table:
-    """A file as a table of the string columns ``text`` and, unless `label` is None, ``label``.
+    """Return a file as a table with the string columns ``text`` and, unless `label` is None, ``label``.
 
-    A missing text becomes "", a missing label null. Labels that are numbers of classes become the names
-    of these classes, where they are known. TSV is read without quoting: a quote is a character there.
+    A missing text becomes "", a missing label null. Labels that are class numbers become class names if these
+    are known. TSV is read without quoting: a quote is an ordinary character there.
 
-    `shown` is what errors call the file. Raises HarnessError for a file that is damaged, is not UTF-8,
-    has no rows or lacks a column.
+    Errors call the file `shown`. Raise HarnessError for a file that is damaged, is not UTF-8, has no rows or
+    lacks a column.
     """
     import pyarrow as pa
 
@@ -113,7 +113,7 @@ def read_table(
 
 @contextmanager
 def readable(path: Path, shown: str) -> Iterator[None]:
-    """What goes wrong within with a damaged file, or one that is no UTF-8, is a HarnessError."""
+    """Raise HarnessError if the code inside cannot read a file because it is damaged or not UTF-8."""
     import pyarrow as pa
 
     try:
@@ -124,14 +124,14 @@ def readable(path: Path, shown: str) -> Iterator[None]:
         if "invalid UTF8" in str(error):
             raise _not_utf8(path, shown) from None
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0][:200]
-        raise HarnessError(f"{shown} cannot be read: {reason}") from error
+        raise HarnessError(f"cannot read {shown}: {reason}") from error
 
 
 Reader = Callable[[Path, Sequence[str], str], "pa.Table"]
 
 
 def format_of(path: Path) -> str | None:
-    """Which of FORMATS a file's name ends in."""
+    """Return which of FORMATS a file's name ends with, or None."""
     return next((suffix for suffix in FORMATS if path.name.lower().endswith(suffix)), None)
 
 
@@ -143,27 +143,27 @@ def _reader(path: Path) -> Reader:
             return _read_delimited
         case ".parquet":
             return _read_parquet
-    raise HarnessError(f"{path} has no known format: expected a name that ends in {', '.join(FORMATS)}")
+    raise HarnessError(f"cannot read {path}: expected a name that ends with {', '.join(FORMATS)}")
 
 
 def open_bytes(path: Path) -> IO[bytes]:
-    """A file to read, unpacked where it is packed."""
+    """Open a file for reading, and decompress it if necessary."""
     return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")  # type: ignore[return-value]
 
 
 def need(wanted: Iterable[str], found: Iterable[str], shown: str) -> None:
-    """Raise HarnessError unless each wanted column is among those found, once."""
+    """Raise HarnessError unless each wanted column is found exactly once."""
     found = list(found)
     for name in wanted:
         if name not in found:
             listed = ", ".join(map(repr, found))
             raise HarnessError(f"{shown} has no column {name!r}; found: {listed}{suggest(name, found)}")
         if found.count(name) > 1:
-            raise HarnessError(f"{shown} has more than one column {name!r}")
+            raise HarnessError(f"{shown} has more than one column {name!r}; rename or remove the others")
 
 
 def json_rows(path: Path, shown: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of a file of JSON lines, each with the number of its line; empty lines are passed over."""
+    """Yield the objects of a JSON lines file, each with its line number; skip empty lines."""
     with open_bytes(path) as stream:
         for number, line in enumerate(stream, 1):
             if line.isspace():
@@ -180,8 +180,8 @@ def json_rows(path: Path, shown: str) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _read_jsonl(path: Path, columns: Sequence[str], shown: str) -> pa.Table:
-    # Python's parser rather than Arrow's: that one takes texts which look like dates for dates, and
-    # cannot say in which line it stumbled.
+    # Python's parser, because Arrow's turns texts that look like dates into dates, and does not report
+    # the line of an error.
     import pyarrow as pa
 
     values: dict[str, list[Any]] = {name: [] for name in columns}
@@ -191,7 +191,10 @@ def _read_jsonl(path: Path, columns: Sequence[str], shown: str) -> pa.Table:
         for name, cells in values.items():
             value = row.get(name)
             if isinstance(value, dict | list):
-                raise HarnessError(f"{shown} line {number} has no plain value in column {name!r}")
+                raise HarnessError(
+                    f"{shown} line {number} has a list or object in column {name!r}; "
+                    "expected a string or number"
+                )
             cells.append(value)
     if found:
         need(columns, found, shown)
@@ -206,7 +209,7 @@ def _read_jsonl(path: Path, columns: Sequence[str], shown: str) -> pa.Table:
 
 
 def lines_of(path: Path, shown: str) -> Iterator[str]:
-    """The lines of a text file that hold more than white space, without their ends."""
+    """Yield the lines of a text file without their line ends; skip blank lines."""
     with readable(path, shown), open_bytes(path) as stream:
         for line in io.TextIOWrapper(stream, "utf-8-sig", newline="\n"):
             if not line.isspace():
@@ -233,7 +236,7 @@ def _read_delimited(path: Path, columns: Sequence[str], shown: str) -> pa.Table:
             stream,
             read_options=pacsv.ReadOptions(
                 use_threads=False, block_size=1 << 24
-            ),  # with threads, errors name no row
+            ),  # with threads, errors do not name the row
             parse_options=pacsv.ParseOptions(
                 delimiter=delimiter,
                 quote_char=False if tsv else '"',
@@ -278,22 +281,24 @@ def _strings(column: pa.ChunkedArray, shown: str, name: str) -> pa.ChunkedArray:
     try:
         return _plain(column).cast(pa.string())
     except pa.ArrowException:
-        raise HarnessError(f"{shown} has {column.type}, not strings, in column {name!r}") from None
+        raise HarnessError(
+            f"{shown} has values of type {column.type} in column {name!r}; expected strings"
+        ) from None
 
 
 def texts_of(column: pa.ChunkedArray, shown: str, name: str) -> pa.ChunkedArray:
-    """A column as strings, "" where it has none."""
+    """Return a column as strings; missing values become ""."""
     return _strings(column, shown, name).fill_null("")
 
 
 def labels_of(column: pa.ChunkedArray, class_names: Sequence[str], shown: str, name: str) -> pa.ChunkedArray:
-    """A column as strings, null where it has none; numbers of classes as the classes' names."""
+    """Return a column as strings; missing values become null, and class numbers become class names."""
     import pyarrow as pa
     from pyarrow import compute as pc
 
     column = _plain(column)
-    if pa.types.is_floating(column.type):  # integers with gaps, as pandas writes them
-        column = column.cast(pa.float64())  # halves have no arithmetic
+    if pa.types.is_floating(column.type):  # integers with missing values, as pandas writes them
+        column = column.cast(pa.float64())  # Arrow has no arithmetic for half precision
         column = pc.if_else(pc.is_nan(column), None, column)
         exact = pc.and_(pc.equal(column, pc.floor(column)), pc.less(pc.abs(column), _EXACT))
         if pc.all(exact).as_py() is not False:
@@ -306,7 +311,7 @@ def labels_of(column: pa.ChunkedArray, class_names: Sequence[str], shown: str, n
             column = column.cast(pa.int64())
     if not class_names or not pa.types.is_integer(column.type):
         return column.cast(pa.string())
-    column = pc.if_else(pc.equal(column, -1), None, column)  # the hub's mark of a withheld label
+    column = pc.if_else(pc.equal(column, -1), None, column)  # how the hub marks a withheld label
     span = pc.min_max(column).as_py()
     for end in span.values():
         if end is not None and not 0 <= end < len(class_names):
@@ -318,6 +323,6 @@ def labels_of(column: pa.ChunkedArray, class_names: Sequence[str], shown: str, n
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """The end of an error about an unknown name: a question with the nearest known one, or nothing."""
+    """Return the end of an error about an unknown name: "; did you mean 'x'?", or an empty string."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"; did you mean {near[0]!r}?" if near else ""

@@ -1,4 +1,4 @@
-"""The hub: whether it answers, which of its data sets are cached, and reading one at a pinned revision."""
+"""Read data sets of the hub at a pinned revision, and find out whether the hub answers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PROBE_SECONDS = 2.5
 
 @dataclass(frozen=True)
 class HubSet:
-    """A data set of the hub, pinned, and where in it to look."""
+    """A data set of the hub at a pinned revision, with its columns and splits."""
 
     id: str
     revision: str  # a commit's sha
@@ -37,17 +37,17 @@ class HubSet:
 
 
 def offline() -> bool:
-    """Whether HF_HUB_OFFLINE forbids the network."""
+    """Return whether HF_HUB_OFFLINE forbids the network."""
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
 
 
 def endpoint() -> str:
-    """The hub's address."""
+    """Return the hub's address."""
     return os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
 
 
 def hub_answers() -> bool:
-    """Whether the hub can be reached, decided within PROBE_SECONDS and remembered by this process."""
+    """Return whether the hub answers within PROBE_SECONDS; the process remembers the result."""
     return not offline() and _answers(endpoint())
 
 
@@ -63,7 +63,7 @@ def _answers(address: str) -> bool:
         try:
             with urlopen(Request(address, method="HEAD"), timeout=PROBE_SECONDS):
                 answers.set()
-        except HTTPError as error:  # someone answers, if only with a refusal of this very address
+        except HTTPError as error:  # the server answers, even if it refuses this address
             if error.code < 500 and error.code != 407:
                 answers.set()
         except (OSError, ValueError, HTTPException):
@@ -71,21 +71,21 @@ def _answers(address: str) -> bool:
         finally:
             done.set()
 
-    # A thread, because no timeout of a socket covers a name server that hangs.
+    # A thread, because a socket's timeout does not cover a name server that hangs.
     threading.Thread(target=probe, name="hub-probe", daemon=True).start()
     done.wait(PROBE_SECONDS)
     return answers.is_set()
 
 
 def datasets_cache() -> Path:
-    """Where the `datasets` library keeps what it has prepared."""
+    """Return the folder in which the `datasets` library keeps prepared data sets."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
     home = Path(os.environ.get("HF_HOME") or cache)
     return Path(os.environ.get("HF_DATASETS_CACHE") or home / "datasets").expanduser()
 
 
 def prepared_folder(hub: HubSet) -> Path | None:
-    """The folder in which `datasets` has prepared exactly this revision, if it has."""
+    """Return the folder in which `datasets` has prepared exactly this revision, or None."""
     *owner, name = hub.id.split("/")
     name = re.sub(r"(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
     base = datasets_cache() / "___".join((*owner, name)) / hub.config
@@ -93,7 +93,7 @@ def prepared_folder(hub: HubSet) -> Path | None:
 
 
 def read_hub(hub: HubSet, class_names: Sequence[str] = ()) -> dict[str, pa.Table]:
-    """The data set's splits as tables of the string columns ``text`` and ``label``; downloads if need be."""
+    """Return the data set's splits as tables of the strings ``text`` and ``label``; download if necessary."""
     import pyarrow as pa
 
     features, splits = hub_tables(hub)
@@ -110,7 +110,10 @@ def read_hub(hub: HubSet, class_names: Sequence[str] = ()) -> dict[str, pa.Table
 
 
 def hub_tables(hub: HubSet) -> tuple[dict[str, Any], dict[str, pa.Table]]:
-    """The data set's features and its splits as they are, with at least a row and the columns named."""
+    """Return the data set's features and its splits as they are.
+
+    Raise HarnessError unless each split has rows and the columns that `hub` names.
+    """
     import pyarrow as pa
 
     folder = prepared_folder(hub) or _prepare(hub)
@@ -135,13 +138,13 @@ def _prepare(hub: HubSet) -> Path:
 
     try:
         builder = datasets.load_dataset_builder(hub.id, hub.config, revision=hub.revision)
-        # Where the hub fails it, `datasets` takes whatever revision is cached, and only logs that.
+        # If the hub fails, `datasets` uses any cached revision and only logs that.
         if builder.hash != hub.revision:
-            raise Unavailable(f"{hub} cannot be had: only revision {builder.hash} is cached")
+            raise Unavailable(f"cannot download {hub}: only revision {builder.hash} is cached")
         builder.download_and_prepare()
     except Unavailable:
         raise
-    except Exception as error:  # of a dozen kinds: requests', fsspec's, the hub's and the data set's own
+    except Exception as error:  # many types, e.g. from requests, fsspec, the hub or the data set
         reason = str(error).partition("\n")[0]
-        raise Unavailable(f"{hub} cannot be had: {type(error).__name__}: {reason}") from error
+        raise Unavailable(f"cannot download {hub}: {type(error).__name__}: {reason}") from error
     return Path(builder.cache_dir)

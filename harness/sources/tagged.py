@@ -1,10 +1,11 @@
-"""Tagged words: from CoNLL text, JSON lines, Parquet or the hub, into the columns ``tokens`` and ``tags``."""
+"""Read tagged words (CoNLL text, JSON lines, Parquet, hub) into the columns ``tokens`` and ``tags``."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,12 +21,13 @@ from harness.sources.files import (
     readable,
 )
 from harness.sources.hub import hub_tables
+from harness.task_types.tagging import Tagging
 from harness.values import whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# A word on each line with its columns, and an empty line behind each sentence.
+# One word per line, with its columns; an empty line ends a sentence.
 CONLL = tuple(f"{name}{packed}" for name in (".conll", ".bio", ".iob", ".txt") for packed in ("", ".gz"))
 TAGGED_FORMATS = (".jsonl.gz", ".jsonl", ".parquet", *CONLL)
 
@@ -36,23 +38,23 @@ Column = int | str  # a name, or a number: 1 is the first, -1 the last
 
 @dataclass(frozen=True)
 class TaggedTask(DatasetTask):
-    """A task whose words are tagged, such as with the names in them; scored by F1 over whole entities.
+    """A task with a tag for each word, e.g. for names; scored by F1 over whole entities.
 
     Tables have the columns ``tokens`` and ``tags``, lists of strings; tags are BIO, IOB1 or IOBES. Local
-    files are of TAGGED_FORMATS, and an ``unlabelled`` one, of raw texts, of FORMATS.
+    files have one of TAGGED_FORMATS. A file ``unlabelled`` contains raw texts and has one of FORMATS.
     """
 
-    task_type: ClassVar[str] = "tagging"
+    task_type: ClassVar[str] = Tagging.name
     headline: ClassVar[str] = "f1"
-    tokens_column: ClassVar[Column] = ""  # "": see `read_tagged`
+    tokens_column: ClassVar[Column] = ""  # "": the default of `read_tagged`
     tags_column: ClassVar[Column] = ""
 
     def local_files(self) -> dict[str, Path]:
-        """The local files to read, by split."""
+        """Return the local files to read, by split."""
         return find_splits(self.local_folder(), formats=TAGGED_FORMATS)
 
     def read_file(self, split: str, path: Path, shown: str) -> pa.Table:
-        """One split's local file; `shown` is what errors call it."""
+        """Return the table of one split's local file, which errors call `shown`."""
         if split == UNLABELLED:
             return read_table(path, label=None, shown=shown)
         return read_tagged(path, self.tokens_column, self.tags_column, shown)
@@ -63,8 +65,8 @@ class TaggedTask(DatasetTask):
         features, splits = hub_tables(self.hub)
         feature: Any = features.get(self.hub.label)
         while isinstance(feature, dict) and "names" not in feature and "feature" in feature:
-            feature = feature["feature"]  # of a list, its items'
-        if isinstance(feature, list):  # how older releases of `datasets` write one
+            feature = feature["feature"]  # for a list: the feature of its items
+        if isinstance(feature, list):  # older releases of `datasets` describe lists in this way
             feature = feature[0]
         names = feature.get("names") if isinstance(feature, dict) else None
         tables = {}
@@ -78,26 +80,48 @@ class TaggedTask(DatasetTask):
         return tables
 
 
+def is_tagged(path: Path, column: str = "") -> bool:
+    """Return whether a file has tagged words: CoNLL text, or lists of words in `column` (or ``tokens``)."""
+    suffix = (tagged_format_of(path) or "").removesuffix(".gz")
+    if not path.is_file():
+        return suffix in CONLL and suffix != ".txt"
+    if suffix in CONLL:
+        return True
+    try:
+        if suffix == ".jsonl":
+            first = next(islice((row for _, row in json_rows(path, str(path))), 1), {})
+            return isinstance(first.get(column or "tokens"), list)
+        if suffix == ".parquet":
+            import pyarrow as pa
+            from pyarrow import parquet
+
+            schema = parquet.read_schema(path)
+            place = schema.get_field_index(column or "tokens")
+            return place >= 0 and bool(pa.types.is_list(schema.field(place).type))
+    except (HarnessError, ValueError, OSError):
+        pass  # the error is reported when the whole file is read
+    return False
+
+
 def tagged_format_of(path: Path) -> str | None:
-    """Which of TAGGED_FORMATS a file's name ends in."""
+    """Return which of TAGGED_FORMATS a file's name ends with, or None."""
     return next((suffix for suffix in TAGGED_FORMATS if path.name.lower().endswith(suffix)), None)
 
 
 def read_tagged(path: Path, tokens: Column = "", tags: Column = "", shown: str = "") -> pa.Table:
-    """A file as a table of the columns ``tokens`` and ``tags``, lists of strings.
+    """Return a file as a table with the columns ``tokens`` and ``tags``, lists of strings.
 
-    CoNLL text has columns by number, or by the names in its line ``# global.columns = ID FORM ...``;
-    by default words are the first column and tags the last. What separates them is a tab, where a line has
-    one, and else any space. Comments (``# ...``) before a sentence and ``-DOCSTART-`` are passed over. Other
-    formats have columns by name, ``tokens`` and ``tags`` by default. Raises HarnessError for a file that is
-    damaged, has no sentence or lacks a column, and for a sentence without one tag for each word.
+    In CoNLL text, columns are given by number, or by name if the file has a line such as
+    ``# global.columns = ID FORM ...``. By default, words are the first column and tags the last. Tabs
+    separate the columns of a line that has tabs; in other lines, spaces do. Comments (``# ...``) before a
+    sentence and ``-DOCSTART-`` lines are skipped. In other formats, columns are given by name, by default
+    ``tokens`` and ``tags``. Raise HarnessError for a file that is damaged, has no sentences or lacks a
+    column, and for a sentence that does not have one tag for each word.
     """
     shown = shown or str(path)
     suffix = (tagged_format_of(path) or "").removesuffix(".gz")
     if not suffix:
-        raise HarnessError(
-            f"{path} has no known format: expected a name that ends in {', '.join(TAGGED_FORMATS)}"
-        )
+        raise HarnessError(f"cannot read {path}: expected a name that ends with {', '.join(TAGGED_FORMATS)}")
     with readable(path, shown):
         if suffix in CONLL:
             return _table(_conll(path, tokens or 1, tags or -1, shown), shown)
@@ -107,7 +131,7 @@ def read_tagged(path: Path, tokens: Column = "", tags: Column = "", shown: str =
         return _table(_parquet(path, names, shown), shown)
 
 
-Sentences = Iterator[tuple[str, Any, Any]]  # where it stands, its words, their tags
+Sentences = Iterator[tuple[str, Any, Any]]  # (place in the file, words, tags) of each sentence
 
 
 def _conll(path: Path, tokens: Column, tags: Column, shown: str) -> Sentences:
@@ -136,7 +160,7 @@ def _conll(path: Path, tokens: Column, tags: Column, shown: str) -> Sentences:
             if max(places) >= len(fields):
                 wanted = max(places) + 1
                 raise HarnessError(
-                    f"{shown} line {number} has {len(fields)} columns where column {wanted} is wanted"
+                    f"{shown} line {number} has {len(fields)} columns; expected at least {wanted}"
                 )
             start = start if words else number
             words.append(fields[places[0]])
@@ -146,7 +170,7 @@ def _conll(path: Path, tokens: Column, tags: Column, shown: str) -> Sentences:
 
 
 def _is_comment(line: str, fields: Sequence[str], width: int) -> bool:
-    """Whether a line before a sentence's first word is a comment, and not a hashtag or a "#" with its tag."""
+    """Return whether a line before a sentence is a comment, and not a hashtag or the word "#" with a tag."""
     if not line.startswith("#"):
         return False
     if "\t" in line:
@@ -157,18 +181,18 @@ def _is_comment(line: str, fields: Sequence[str], width: int) -> bool:
 
 
 def _place(column: Column, fields: Sequence[str], names: Sequence[str], shown: str) -> int:
-    """The place of a column in a line's fields, from 0."""
+    """Return the index of a column in a line's fields, from 0."""
     if isinstance(column, str):
         if not names:
             raise HarnessError(
-                f"{shown} has no names of columns, which a line '# global.columns = ...' would give; "
-                f"give the number of {column!r}, from 1 to {len(fields)}"
+                f"{shown} does not name its columns in a line '# global.columns = ...'; "
+                f"give the number of column {column!r}, from 1 to {len(fields)}"
             )
         need([column], names, shown)
         return list(names).index(column)
     place = column - 1 if column > 0 else len(fields) + column
     if not 0 <= place < len(fields):
-        raise HarnessError(f"{shown} has no column {column}; it has {len(fields)} columns")
+        raise HarnessError(f"{shown} has no column {column}; expected 1 to {len(fields)}")
     return place
 
 
@@ -196,7 +220,7 @@ def _table(sentences: Sentences, shown: str) -> pa.Table:
     for place, *columns in sentences:
         for name, kept, given in zip(("words", "tags"), rows, columns, strict=True):
             if not isinstance(given, list) or not all(isinstance(item, str) for item in given):
-                raise HarnessError(f"{shown} {place} has no list of strings for its {name}")
+                raise HarnessError(f"{shown} {place} needs a list of strings for its {name}")
             kept.append(list(map(whole, given)))
         if len(rows[0][-1]) != len(rows[1][-1]):
             raise HarnessError(

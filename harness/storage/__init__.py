@@ -1,1 +1,1 @@
-"""Keep things on disk: artefacts, Arrow tables, JSON files."""
+"""Keep artefacts, Arrow tables and JSON files on disk."""

@@ -1,4 +1,4 @@
-"""Arrow files: written in chunks, read memory-mapped, so that size costs disk and not memory."""
+"""Write Arrow files in chunks and read them memory-mapped, so that large tables need little memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 from harness.task_types.base import Examples, TaskType
 
 _CHUNK = 8192
-_CLEANING = b"cleaning"  # of a table's schema
+_CLEANING = b"cleaning"  # a key in the metadata of a table's schema
 
 
 class Texts(Sequence[str]):
@@ -42,7 +42,7 @@ class Texts(Sequence[str]):
 
 
 def write(path: Path, schema: pa.Schema, rows: Iterable[dict[str, Any]]) -> int:
-    """Write rows as one Arrow IPC file, a chunk at a time; returns how many."""
+    """Write rows as one Arrow IPC file, in chunks; return the number of rows."""
     count = 0
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
         chunk: list[dict[str, Any]] = []
@@ -65,8 +65,8 @@ def write_table(path: Path, table: pa.Table) -> None:
 
 
 def read(path: Path) -> pa.Table:
-    """The table of an Arrow IPC file, memory-mapped."""
-    # A buffer over the mapping: reading from the mapping itself would go through arrow's thread pool.
+    """Return the table of an Arrow IPC file, memory-mapped."""
+    # From a buffer, because reading from the mapping itself would use Arrow's thread pool.
     return pa.ipc.open_file(pa.BufferReader(pa.memory_map(str(path)).read_buffer())).read_all()
 
 
@@ -78,12 +78,12 @@ def examples(table: pa.Table, classes: Iterable[str], task_type: TaskType) -> Ex
 
 
 def cleaned(table: pa.Table, counts: Mapping[str, int]) -> pa.Table:
-    """The table, telling of how many texts each step of cleaning changed or dropped; see :func:`cleaning`."""
+    """Return the table with metadata: how many texts each cleaning step changed or dropped."""
     return table.replace_schema_metadata(
         {**(table.schema.metadata or {}), _CLEANING: json.dumps(dict(counts))}
     )
 
 
 def cleaning(table: pa.Table) -> dict[str, int]:
-    """What :func:`cleaned` had told of a table; empty where nothing was."""
+    """Return the counts that :func:`cleaned` added to a table, or an empty dict."""
     return json.loads((table.schema.metadata or {}).get(_CLEANING, b"{}"))  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""What goes to disk for others to read: JSON, and files that are whole or not there."""
+"""Write JSON, and files that a reader sees completely or not at all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.api import HarnessError
 
 
 def dumps(value: Any, indent: int | None = None) -> str:
-    """JSON, in one line unless indented. What it has no number for, NaN and the infinities, becomes null."""
+    """Return a value as JSON, in one line unless indented. NaN and the infinities become null."""
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
     except ValueError:
@@ -33,7 +33,7 @@ def _finite(value: Any) -> Any:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a lock: of all processes, one at a time. Its file goes with it, if all went well."""
+    """Hold a lock that only one process can hold at a time; remove its file after success."""
     from filelock import FileLock
 
     with FileLock(path).acquire(poll_interval=0.1):
@@ -43,8 +43,8 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def publish(path: Path, content: str | bytes) -> None:
-    """Write a file beside its place, sync it and rename it: a reader sees all of it or the old one."""
-    # Names of files may hold bytes that are no UTF-8; their escape is also JSON's own.
+    """Write a file under another name, sync it and rename it: a reader sees all of it, or the old file."""
+    # File names may contain bytes that are not UTF-8; the escape used here is valid JSON too.
     data = content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
     beside = path.parent / f".{path.name}.{uuid.uuid4().hex}"
     try:

@@ -1,9 +1,9 @@
-"""Key → artefact: a folder of files with a manifest, published atomically and checked when read.
+"""Store artefacts by key: folders of files with a manifest, published atomically and checked when read.
 
-Layout below the store's root: ``<kind>/<key>/`` holds an artefact and its ``manifest.json``;
-``tmp/`` work under way; ``checkpoints/<key>/`` what long steps keep on the way, in case they are killed;
-``locks/`` one file for each step under way; ``damaged/`` what failed its checksum; ``timings.jsonl`` how long
-steps took, for estimates.
+Layout below the store's root: ``<kind>/<key>/`` contains an artefact and its ``manifest.json``; ``tmp/``
+contains unfinished work; ``checkpoints/<key>/`` contains what long steps save in case they are killed;
+``locks/`` has one file for each running step; ``damaged/`` contains artefacts that failed their checksum;
+``timings.jsonl`` lists how long steps took, for estimates.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from harness.api import HarnessError
 from harness.storage.files import locked
 
 MANIFEST = "manifest.json"
-_SYNCED_S = 0.5  # seconds of work that are worth the tens of milliseconds that syncs can take
-_UNTOUCHED_S = 14 * 86_400.0  # after which nobody comes back to what a killed step kept
-_LATEST = 20  # of the times of one name that are gone by
+_SYNCED_S = 0.5  # work that takes longer is synced to disk, which can take tens of milliseconds
+_UNTOUCHED_S = 14 * 86_400.0  # age at which the checkpoints of a killed step are removed
+_LATEST = 20  # timings of each name that count
 _NODE = platform.node().replace("-", "_")
 
 
 class Damaged(HarnessError):
-    """An artefact's bytes are not those that were published."""
+    """The error for an artefact whose bytes are not those that were published."""
 
     def __init__(self, kind: str, key: str, reason: str) -> None:
         super().__init__(
-            f"stored {kind} {key[:12]} is damaged ({reason}); it was set aside and is made again"
+            f"stored {kind} {key[:12]} is damaged ({reason}); it was set aside and will be made again"
         )
         self.kind, self.key = kind, key
 
@@ -59,10 +59,10 @@ class Artefact:
 
 @dataclass(frozen=True)
 class Timings:
-    """What steps took in a store, newest last."""
+    """How long steps took in a store, newest last."""
 
     seconds: dict[str, list[float]]  # by piece of work
-    paces: dict[str, list[float]]  # by what steps are like: times what they should have taken by the rates
+    paces: dict[str, list[float]]  # by names of similar steps: seconds divided by those that rates predict
 
 
 class Store:
@@ -81,7 +81,7 @@ class Store:
     # -- reading --------------------------------------------------------------------------------------
 
     def find(self, kind: str, key: str) -> Artefact | None:
-        """The artefact, or None where there is none. A damaged one is set aside, with Damaged raised."""
+        """Return the artefact, or None if there is none. Set a damaged one aside and raise Damaged."""
         known = self._known.get(key)
         if known is not None:
             return known
@@ -90,7 +90,7 @@ class Store:
         if raw is None:
             if not os.path.lexists(folder):
                 return None
-            raw = _bytes(folder / MANIFEST)  # it may have been published between the two looks
+            raw = _bytes(folder / MANIFEST)  # it may have been published in the meantime
             if raw is None:
                 raise self._set_aside(kind, key, "it has no manifest")
         try:
@@ -106,13 +106,13 @@ class Store:
             except OSError:
                 raise self._set_aside(kind, key, f"{name} is missing") from None
             if found != size:
-                raise self._set_aside(kind, key, f"{name} has {found} bytes in place of {size}")
+                raise self._set_aside(kind, key, f"{name} has {found} bytes instead of {size}")
         artefact = Artefact(kind, key, folder, manifest["result"], manifest["made"], manifest["files"])
         self._known[key] = artefact
         return artefact
 
     def open(self, kind: str, key: str) -> Artefact:
-        """The artefact with every file's checksum verified (once a process)."""
+        """Return the artefact after verifying the checksum of every file (once per process)."""
         if key in self._known and not (self._known[key].folder / MANIFEST).exists():
             self.forget(key)  # set aside by another process, or removed
         artefact = self.find(kind, key)
@@ -133,12 +133,12 @@ class Store:
         self.forget(key)
         aside = self.root / "damaged" / f"{kind}-{key}-{time.time_ns()}"
         aside.parent.mkdir(exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):  # another process may have been quicker
+        with contextlib.suppress(FileNotFoundError):  # another process may have been faster
             (self.root / kind / key).rename(aside)
         return Damaged(kind, key, reason)
 
     def forget(self, key: str) -> None:
-        """Drop what this process remembers of an artefact, so that the disk is asked again."""
+        """Forget what this process knows about an artefact, so that it is read from disk again."""
         self._known.pop(key, None)
         self._verified.discard(key)
 
@@ -146,16 +146,17 @@ class Store:
 
     @contextlib.contextmanager
     def claim(self, key: str) -> Iterator[None]:
-        """Hold a step's lock: of all processes on this store, one works on a step at a time.
+        """Hold a step's lock, so that only one process on this store works on the step.
 
-        The lock's file goes with the lock; whoever waited on it finds the artefact and has nothing to do.
+        The lock's file is removed with the lock. A process that waited for it then finds the artefact and has
+        nothing to do.
         """
         with locked(self.root / "locks" / f"{key}.lock"):
             yield
 
     @contextlib.contextmanager
     def workspace(self, key: str) -> Iterator[Path]:
-        """A private folder to make an artefact in; what is left in it afterwards is removed."""
+        """Yield a private folder in which to make an artefact; remove what is left in it afterwards."""
         folder = self.root / "tmp" / f"{key}-{os.getpid()}@{_NODE}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -167,10 +168,10 @@ class Store:
     def publish(
         self, kind: str, key: str, folder: Path, result: dict[str, Any], made: dict[str, Any]
     ) -> Artefact:
-        """Rename `folder` to its place: a reader sees all of it, or nothing.
+        """Rename `folder` to its place, so that a reader sees all of it or nothing.
 
-        What took longer to make than a sync is synced first. A power cut may cost the rest, which its
-        checksums then tell, as they tell any damage.
+        Artefacts that took long to make are synced first. A power cut may damage the others; like any damage,
+        their checksums reveal it.
         """
         durable = made.get("seconds", _SYNCED_S) >= _SYNCED_S
         files: dict[str, list[Any]] = {}
@@ -190,7 +191,7 @@ class Store:
         try:
             folder.rename(target)
         except OSError:
-            if not (target / MANIFEST).exists():  # else an equal artefact came first: keep that one
+            if not (target / MANIFEST).exists():  # else an equal artefact was published first; keep it
                 raise
         if durable:
             _sync(target.parent)
@@ -200,22 +201,25 @@ class Store:
         return artefact
 
     def remove(self, kind: str, key: str) -> None:
-        """Take an artefact out of the store, whole, with what was kept on the way to it."""
+        """Remove an artefact from the store atomically, and its checkpoints."""
         self.forget(key)
         self.drop_checkpoints(key)
         with self.workspace(key) as folder, contextlib.suppress(FileNotFoundError):
             (self.root / kind / key).rename(folder / "removed")
 
     def checkpoints(self, key: str) -> Path:
-        """Where a step keeps what it needs to go on after it was killed; there only when it has kept any."""
+        """Return the folder of a step's checkpoints, from which it continues after it was killed.
+
+        The folder exists only if the step has written checkpoints.
+        """
         return self.root / "checkpoints" / key
 
     def drop_checkpoints(self, key: str) -> None:
-        """Remove what a step kept on the way."""
+        """Remove a step's checkpoints."""
         shutil.rmtree(self.checkpoints(key), ignore_errors=True)
 
     def sweep(self) -> None:
-        """Remove what killed workers left behind in ``tmp/``, and what was kept for steps that none redid."""
+        """Remove what killed workers left in ``tmp/``, and old checkpoints of steps that never continued."""
         for folder in (self.root / "tmp").iterdir():
             pid, _, node = folder.name.rpartition("-")[2].partition("@")
             if node == _NODE and pid.isdigit() and not _alive(int(pid)):
@@ -228,19 +232,19 @@ class Store:
     # -- timings --------------------------------------------------------------------------------------
 
     def add_timing(self, work: str, likes: Iterable[str], seconds: float, rated: float) -> None:
-        """Remember how long a step took, and should have by the rates; `likes` name steps like it.
+        """Record how long a step took, and how long by the rates; `likes` are names of similar steps.
 
-        It is one short line, so that appends of several processes never mix.
+        The record is one short line, so that lines of several processes never mix.
         """
         row = {"work": work, "likes": list(likes), "seconds": round(seconds, 4), "rated": round(rated, 4)}
         with (
-            contextlib.suppress(OSError),  # on a full disk, say: a lost estimate must not fail the step
+            contextlib.suppress(OSError),  # e.g. a full disk: losing a timing must not fail the step
             (self.root / "timings.jsonl").open("a", encoding="utf-8") as stream,
         ):
             stream.write(json.dumps(row) + "\n")
 
     def timings(self) -> Timings:
-        """What steps took here, the latest of each name."""
+        """Return how long steps took here: the latest timings of each name."""
         found = Timings({}, {})
         for line in (_bytes(self.root / "timings.jsonl") or b"").splitlines():
             try:
@@ -251,7 +255,7 @@ class Store:
                 for name in row["likes"]:
                     found.paces.setdefault(name, []).append(pace)
             except (ValueError, KeyError, TypeError, ZeroDivisionError):
-                continue  # a line torn by a full disk costs an estimate, nothing else
+                continue  # a line that a full disk cut off: only a timing is lost
         for each in (found.seconds, found.paces):
             each.update({name: values[-_LATEST:] for name, values in each.items()})
         return found
@@ -262,7 +266,7 @@ def _canonical(value: Any) -> str:
 
 
 def _number(value: Any) -> Any:
-    """A numpy number as Python's: plugins count parameters with numpy, and JSON does not know it."""
+    """Return a numpy number as a Python number: plugins may return numpy's, which JSON does not support."""
     if getattr(value, "shape", None) == () and hasattr(value, "item"):
         return value.item()
     raise TypeError(f"a step's result must be plain values, got {type(value).__name__}")
@@ -273,7 +277,7 @@ def _checksum(manifest: dict[str, Any]) -> str:
 
 
 def _bytes(path: Path) -> bytes | None:
-    """A file's content, or None where there is no such file."""
+    """Return a file's content, or None if there is no such file."""
     try:
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
@@ -302,7 +306,7 @@ def _alive(pid: int) -> bool:
         return False
     except PermissionError:
         pass
-    try:  # in a container whose first process waits for nobody, the dead stay listed
+    try:  # in a container whose first process does not wait for its children, dead ones stay listed
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] not in "ZX"
     except (OSError, ValueError):
         return True

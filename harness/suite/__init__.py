@@ -1,1 +1,1 @@
-"""Read the language of suites: TOML to a checked Suite."""
+"""Read suites: from TOML to a checked Suite."""

@@ -1,4 +1,4 @@
-"""Cells that a suite leaves out: what is matched, and how the tables ``[[exclude]]`` are read."""
+"""Read the tables ``[[exclude]]`` of a suite, and match the cells that they leave out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Configuration(Protocol):
-    """What an exclude looks at: a cell of the plan."""
+    """The parts of a cell that an exclude is compared with."""
 
     @property
     def task(self) -> Task | None: ...  # noqa: D102
@@ -34,7 +34,7 @@ class Configuration(Protocol):
 
 @dataclass(frozen=True)
 class Exclude:
-    """Cells to leave out: those that have, for each kind given, one of its components."""
+    """A rule that leaves out cells: those that have, for each kind given, one of its components."""
 
     task: frozenset[Task] | None = None
     teacher: frozenset[Teacher] | None = None
@@ -44,7 +44,7 @@ class Exclude:
     seed: frozenset[int] | None = None
 
     def matches(self, cell: Configuration) -> bool:
-        """Whether the cell is to be left out."""
+        """Return whether the cell is left out."""
         return (
             (self.seed is None or cell.seed in self.seed)
             and (self.task is None or cell.task in self.task)
@@ -56,9 +56,9 @@ class Exclude:
 
 
 def agrees(pattern: Any, value: Any) -> bool:
-    """Whether a component, or a parameter's value, is what a table in a suite says of it.
+    """Return whether a component, or a parameter's value, matches a table in a suite.
 
-    Parameters that the table leaves out, and a component's name where it has no `use`, may be any.
+    A parameter that is not in the table may have any value. If the table has no `use`, so may the name.
     """
     if isinstance(value, Component):
         known = types_of(type(value))
@@ -79,19 +79,19 @@ def agrees(pattern: Any, value: Any) -> bool:
 
 @dataclass(frozen=True)
 class ExcludeReader:
-    """Reads the tables ``[[exclude]]`` of a suite whose other tables have been read.
+    """A reader of the tables ``[[exclude]]``, for a suite whose other tables have been read.
 
-    A table that excludes nothing is a mistake, unless what it names may have been lost to another one.
+    A table that excludes nothing is a mistake, unless what it names may be in a table that could not be read.
     """
 
     catalog: Catalog
-    found: Mapping[str, Sequence[Component]]  # by kind, what the suite has
+    found: Mapping[str, Sequence[Component]]  # the suite's components, by kind
     seeds: tuple[int, ...]
-    unsound: Collection[str]  # kinds, and "seed", of which the suite has more than could be read
-    problem: Callable[[Where, str], None]  # is told of each mistake
+    unsound: Collection[str]  # the kinds (or "seed") of which some in the suite could not be read
+    problem: Callable[[Where, str], None]  # is called for each mistake
 
     def read(self, here: Where, table: Mapping[str, Any]) -> Exclude:
-        """The table that stands at `here` in the suite; what is wrong with it is told of."""
+        """Return the exclude for the table at the path `here` of the suite; report its mistakes."""
         keys = (*KINDS, "seed")
         matched: dict[str, frozenset[Any]] = {}
         if not table:
@@ -120,11 +120,11 @@ class ExcludeReader:
         for seed in listed:
             if seed not in self.seeds and "seed" not in self.unsound:
                 allowed = ", ".join(map(str, self.seeds))
-                self.problem(where, f"excludes nothing: {seed} is no seed of this suite (allowed: {allowed})")
+                self.problem(where, f"excludes nothing: the suite has no seed {seed} (allowed: {allowed})")
         return listed
 
     def _matching(self, where: Where, kind: str, value: Any) -> list[Component]:
-        """The suite's components that a name, a table, or a list of these stands for."""
+        """Return the suite's components that match a name, a table, or a list of these."""
         listed = value if isinstance(value, list) else [value]
         if not listed or not all(isinstance(item, str | dict) for item in listed):
             allowed = f"the name of {article(kind)}, a table with `use` and parameters, or a list of these"
@@ -141,13 +141,13 @@ class ExcludeReader:
                 if not matching and kind not in self.unsound:
                     names = ", ".join(dict.fromkeys(component.name for component in there)) or "none"
                     self.problem(
-                        place, f"excludes nothing: {brief(item)} is no {kind} of this suite ({names})"
+                        place, f"excludes nothing: the suite has no {kind} {brief(item)} (allowed: {names})"
                     )
                 found += matching
         return found
 
     def _known(self, where: Where, kind: str, pattern: Mapping[str, Any]) -> bool:
-        """Whether the catalog has the component that a pattern names, with such parameters."""
+        """Return whether the catalog has the component that a pattern names, with these parameters."""
         if "use" not in pattern:
             return True
         try:

@@ -1,4 +1,4 @@
-"""The line on which each key of a TOML file stands, which ``tomllib`` does not tell."""
+"""Find the line of each key in a TOML file, which ``tomllib`` does not report."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ _SCALAR = re.compile(r"[^,\]}#\n]+")
 
 
 def locate(source: str) -> dict[Where, int]:
-    """Line numbers, from 1, of all tables, keys and array items of a valid TOML document, by path."""
+    """Return the lines, from 1, of all tables, keys and array items of a valid TOML document, by path."""
     scanner = _Scanner(source)
     scanner.document()
     return scanner.lines
 
 
 def line_of(lines: Mapping[Where, int], where: Where) -> int | None:
-    """The line of a path, or of the nearest thing around it that stands in the file."""
+    """Return the line of a path or, if the file does not contain it, of the nearest table around it."""
     while where and where not in lines:
         where = where[:-1]
     return lines.get(where)
 
 
 class _Scanner:
-    """Walks a document that tomllib has accepted, so whatever is not read here needs no checking."""
+    """A scanner of a document that tomllib has accepted, so that nothing has to be checked here."""
 
     def __init__(self, source: str) -> None:
         self.source = source
         self.at = 0
         self.lines: dict[Where, int] = {}
         self._breaks = [match.start() for match in re.finditer("\n", source)]
-        self._last: dict[Where, int] = {}  # an array of tables → the index of its latest
+        self._last: dict[Where, int] = {}  # an array of tables → the index of its latest table
 
     def document(self) -> None:
         table: Where = ()
@@ -87,7 +87,7 @@ class _Scanner:
             self._match(_SCALAR)
 
     def _key(self) -> list[str]:
-        """A key's parts: ``a."b.c"`` has two."""
+        """Return the parts of a key: ``a."b.c"`` has two."""
         names = []
         while True:
             self._peek()
@@ -97,7 +97,7 @@ class _Scanner:
                 return names
 
     def _resolve(self, names: list[str], line: int) -> Where:
-        """A header's path, which goes through the latest table of each array on its way."""
+        """Return a header's path, which leads through the latest table of each array in it."""
         where: Where = ()
         for name in names:
             where = (*where, name)
@@ -107,7 +107,7 @@ class _Scanner:
         return where
 
     def _peek(self) -> str:
-        """Go past spaces, line ends and comments to the next character; empty at the end."""
+        """Skip spaces, line ends and comments; return the next character, or an empty string at the end."""
         self._match(_BLANK)
         return self.source[self.at : self.at + 1]
 

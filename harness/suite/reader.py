@@ -1,4 +1,4 @@
-"""TOML → Suite: what to compare, checked in full. All mistakes are reported at once."""
+"""Read a suite from TOML and check it. All mistakes are reported at once."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Suite:
     path: Path | None
     seeds: tuple[int, ...]
     teacher_seeds: Literal["first", "each"]
-    baselines: Mapping[str, Loss]  # by kind of task: what trains students on gold labels alone
+    baselines: Mapping[str, Loss]  # by type of task: the loss for training on gold labels alone
     tasks: tuple[Task, ...]
     teachers: tuple[Teacher, ...]
     students: tuple[Student, ...]
@@ -69,18 +69,18 @@ class Suite:
     precision: Literal["auto", "fp32", "bf16"]
     latency: bool
     time_limit: float | None
-    trackers: tuple[Tracker, ...] = ()  # what follows a run of it; no part of any key
+    trackers: tuple[Tracker, ...] = ()  # they follow runs of the suite, and are not part of any key
 
 
 @dataclass(frozen=True)
 class _Settings:
     """The keys of [suite]."""
 
-    name: str | None = None  # the file's, where not given
+    name: str | None = None  # default: the name of the file
     seeds: Annotated[tuple[Annotated[int, Interval(ge=0, le=2**32 - 1)], ...], MinLen(1)] = (0,)
     # "first": teachers are fitted and transfer sets drawn once, with the first seed; "each": for every seed
     teacher_seeds: Literal["first", "each"] = "first"
-    # Trains students on gold labels alone, for the tasks that it is for; each kind of task has a default
+    # For training on gold labels alone, in tasks that the loss supports; each type of task has a default
     baseline: Loss | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     latency: bool = True
@@ -88,7 +88,7 @@ class _Settings:
 
 
 def load(path: Path, catalog: Catalog) -> Suite:
-    """Read a suite's file. Raises SuiteError with all that is wrong with it."""
+    """Read a suite's file. Raise SuiteError with all its mistakes."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -97,13 +97,13 @@ def load(path: Path, catalog: Catalog) -> Suite:
         text = data.decode()
     except UnicodeDecodeError as error:
         utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
-        message = f"the file is not UTF-8 ({error.reason}){'; save it as UTF-8, not UTF-16' if utf16 else ''}"
+        message = f"the file is not UTF-8 ({error.reason}); save it as UTF-8{', not UTF-16' if utf16 else ''}"
         raise SuiteError([Problem(str(path), data.count(b"\n", 0, error.start) + 1, "", message)]) from None
     return parse(text, catalog, path)
 
 
 def parse(text: str, catalog: Catalog, path: Path | None = None) -> Suite:
-    """Read a suite's text. Raises SuiteError with all that is wrong with it."""
+    """Read a suite's text. Raise SuiteError with all its mistakes."""
     try:
         return _Reader(catalog, path, text.removeprefix("\ufeff")).suite()
     except RecursionError:
@@ -116,7 +116,7 @@ def _file(path: Path | None) -> str:
 
 def _unreadable(path: Path, error: OSError) -> str:
     if not isinstance(error, FileNotFoundError):
-        return f"the suite cannot be read: {(error.strerror or str(error)).lower()}"
+        return f"cannot read the suite: {(error.strerror or str(error)).lower()}"
     there = {
         candidate.name: candidate
         for folder in (path.parent / "suites", path.parent)
@@ -124,7 +124,7 @@ def _unreadable(path: Path, error: OSError) -> str:
     }
     name = path.name if path.suffix else f"{path.name}.toml"
     near = get_close_matches(name, there, n=1)
-    return f"there is no such file{f'; did you mean {there[near[0]]}?' if near else ''}"
+    return f"cannot read the suite: no such file{f'; did you mean {there[near[0]]}?' if near else ''}"
 
 
 class _Reader:
@@ -132,8 +132,8 @@ class _Reader:
         self.catalog = catalog
         self.path = path
         self.file = _file(path)
-        self.problems: dict[tuple[Where, str], Problem] = {}  # keyed, as a sweep repeats its mistakes
-        self.unsound: set[str] = set()  # the kinds that the suite has more of than could be built
+        self.problems: dict[tuple[Where, str], Problem] = {}  # a dict, because sweeps repeat mistakes
+        self.unsound: set[str] = set()  # the kinds of which some components could not be built
         self.document = self._toml(text)
         self.lines = locate(text)
 
@@ -196,14 +196,14 @@ class _Reader:
         raise SuiteError([Problem(self.file, line, "", message)])
 
     def _tables(self) -> dict[str, list[dict[str, Any]]]:
-        """The arrays of tables, without what has another shape."""
+        """Return the arrays of tables; report everything that has another shape."""
         arrays = (*KINDS, "exclude", "tracker")
         sound: dict[str, list[dict[str, Any]]] = {}
         for name, value in self.document.items():
             if name == "suite":
                 if not isinstance(value, dict):
                     got = "[[suite]]" if isinstance(value, list) else brief(value)
-                    self._problem((name,), f"write one table [suite], got {got}")
+                    self._problem((name,), f"expected one table [suite], got {got}")
             elif name in arrays:
                 if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
                     sound[name] = value
@@ -211,7 +211,7 @@ class _Reader:
                 self.unsound.add(name)
                 hint = "" if name == "exclude" else ' with `use = "..."`'
                 got = f"[{name}]" if isinstance(value, dict) else brief(value)
-                self._problem((name,), f"write [[{name}]] for each {name}{hint}, got {got}")
+                self._problem((name,), f"expected a table [[{name}]] for each {name}{hint}, got {got}")
             elif name in types_of(_Settings):
                 self._problem((name,), f"the key '{name}' belongs in the table [suite]")
             else:
@@ -226,7 +226,7 @@ class _Reader:
     # -- [suite] --------------------------------------------------------------------------------------
 
     def _settings(self, table: Any) -> tuple[_Settings, str]:
-        """The keys of [suite], and its name."""
+        """Return the keys of [suite], and the suite's name."""
         table = table if isinstance(table, dict) else {}
         wrong = set()
         try:
@@ -239,16 +239,17 @@ class _Reader:
         if "seeds" in wrong:
             self.unsound.add("seed")
         if twice := [seed for seed in settings.seeds if settings.seeds.count(seed) > 1]:
-            self._problem(("suite", "seeds"), f"`seeds` holds {twice[0]} more than once")
+            self._problem(("suite", "seeds"), f"`seeds` contains {twice[0]} more than once")
         name = settings.name if settings.name is not None else self.path.stem if self.path else ""
         if "name" not in wrong and not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,99}", name):
             allowed = "a-z, 0-9, '.', '_' and '-', with a letter or digit first"
-            message = f"a suite's name is made of {allowed}, got {name!r}"
+            message = f"a suite's name must consist of {allowed}, got {name!r}"
             self._problem(("suite", "name"), message)
         baseline = settings.baseline
         if baseline is not None and (needs := baseline.needs - {"labels"}):
             message = (
-                f"a baseline learns from labels alone, but loss '{baseline.name}' needs {', '.join(needs)}"
+                f"a baseline learns from labels alone, but loss '{baseline.name}' needs {', '.join(needs)}; "
+                "choose a loss that needs labels only"
             )
             self._problem(("suite", "baseline"), message)
         if "baseline" in wrong:
@@ -256,7 +257,7 @@ class _Reader:
         return settings, name
 
     def _types(self, tasks: Iterable[Task]) -> dict[str, TaskType]:
-        """Return the types of tasks by name; those that are not installed are problems of the suite."""
+        """Return the types of tasks by name; report a problem for each type that is not installed."""
         found: dict[str, TaskType] = {}
         for task in tasks:
             try:
@@ -266,7 +267,7 @@ class _Reader:
         return found
 
     def _baselines(self, given: Loss | None, types: Mapping[str, TaskType]) -> dict[str, Loss]:
-        """Return, by type of task, the loss given if it is for that type, else the default one."""
+        """Return the baseline loss of each type of task: `given` if it supports the type, or the default."""
         chosen: dict[str, Loss] = {}
         for name, task_type in types.items():
             if given is not None and task_type.accepts(given):
@@ -276,14 +277,14 @@ class _Reader:
         return chosen
 
     def _baseline(self, kind: str) -> Loss | None:
-        """The loss that is the default for tasks of a kind."""
+        """Return the default baseline loss for a type of task."""
         classes = (entry.component for entry in self.catalog.entries.values())
         names = [each.name for each in classes if issubclass(each, Loss) and kind in each.baseline_for]
         if len(names) == 1:
             found = self._default("loss", names[0], f"a `baseline` for {kind}")
             return next(iter(_only(Loss, found)), None)
         why = f"has several defaults: {', '.join(sorted(names))}" if names else "has no default"
-        self._problem((), f"the `baseline` for {kind} {why}; give [suite] a `baseline`")
+        self._problem((), f"the `baseline` for {kind} {why}; set `baseline` in [suite]")
         return None
 
     def _read(self, table: Mapping[str, Any]) -> _Settings:
@@ -292,7 +293,7 @@ class _Reader:
     # -- components -----------------------------------------------------------------------------------
 
     def _components(self, kind: str, tables: list[dict[str, Any]]) -> list[Component]:
-        """All components of a kind, sweeps expanded."""
+        """Return all components of a kind, with sweeps expanded."""
         found: dict[Component, int | None] = {}  # → line
         for index, table in enumerate(tables):
             here: Where = (kind, index)
@@ -313,8 +314,9 @@ class _Reader:
                 if mistakes:
                     continue
                 if component in found:
-                    first = "the sweep gives" if found[component] == line else f"line {found[component]} has"
-                    self._problem(here, f"{first} {kind} '{component.name}' with the same parameters already")
+                    first = "the sweep" if found[component] == line else f"line {found[component]}"
+                    message = f"{first} already gives {kind} '{component.name}' with the same parameters"
+                    self._problem(here, message)
                 found.setdefault(component, line)
             if mistakes:
                 self.unsound.add(kind)
@@ -329,7 +331,7 @@ class _Reader:
 
 
 def _within(where: Where, other: Where) -> bool:
-    """Whether one path is the other or leads to it."""
+    """Return whether two paths are the same, or one of them leads to the other."""
     shorter = min(len(where), len(other))
     return where[:shorter] == other[:shorter]
 

@@ -1,4 +1,4 @@
-"""``{ sweep = [...] }`` in a table → one table for each combination of values. Pure."""
+"""Expand ``{ sweep = [...] }`` in a table into one table for each combination of values."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from typing import Any
 from harness.api import HarnessError
 from harness.parameters import Where, brief
 
-LIMIT = 10_000  # tables that one may stand for
+LIMIT = 10_000  # tables that one table may expand into
 
-# Where a value stands once swept, and where in the table as written; an inner sweep after its outer.
+# Pairs of paths: of a value in a variant, and in the table as written. Inner sweeps follow outer ones.
 Moves = tuple[tuple[Where, Where], ...]
 Variants = list[tuple[Any, Moves]]
 Mistakes = list[tuple[Where, str]]
 
 
 def expand(table: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The tables that a table with sweeps stands for, in the order of writing, the last sweep fastest.
+    """Return the tables that a table with sweeps expands into, in the order of writing.
 
-    Sweeps may stand at any depth, in arrays too, and multiply; a sweep among another's values adds
-    its own to them. Raises HarnessError for a sweep that is none. Unswept parts are shared.
+    The last sweep varies fastest. Sweeps may be at any depth, also in arrays, and multiply. A sweep among the
+    values of another sweep adds its values to them. The tables share parts without a sweep. Raise
+    HarnessError for an invalid sweep.
     """
     found, mistakes = variants(table)
     if mistakes:
@@ -31,7 +32,10 @@ def expand(table: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def variants(table: Mapping[str, Any]) -> tuple[Variants, Mistakes]:
-    """As `expand`, with what :func:`written` needs; a mistaken sweep has None in its place."""
+    """Return the tables as `expand` does, each with the moves for :func:`written`, and all mistakes.
+
+    An invalid sweep becomes None.
+    """
     mistakes: Mistakes = []
     if (size := prod(map(_count, table.values()))) > LIMIT:
         return [], [((), f"the sweeps make {size:,} combinations; at most {LIMIT:,} are allowed")]
@@ -39,7 +43,7 @@ def variants(table: Mapping[str, Any]) -> tuple[Variants, Mistakes]:
 
 
 def written(where: Where, moves: Moves) -> Where:
-    """The path in the table as written of a path in one of its variants."""
+    """Return the path in the table as written, for a path in one of its variants."""
     for swept, origin in reversed(moves):
         if where[: len(swept)] == swept:
             return (*origin, *where[len(swept) :])
@@ -51,7 +55,7 @@ def _variants(value: Any, at: Where, origin: Where, mistakes: Mistakes) -> Varia
         return _combined(value, at, origin, mistakes)
     values, where = value["sweep"], (*origin, "sweep")
     if others := [key for key in value if key != "sweep"]:
-        mistakes.append((where, f"a sweep allows no other key beside it, got '{others[0]}'"))
+        mistakes.append((where, f"a table with `sweep` allows no other key, got '{others[0]}'"))
     elif not isinstance(values, list):
         mistakes.append((where, f"a sweep needs a list of values, got {brief(values)}"))
     elif not values:

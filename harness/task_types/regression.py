@@ -238,6 +238,14 @@ class Regression(TaskType):
 
         return part(("again", "in may"), True), part(("now", "then"), False)
 
+    def table(self, examples: Examples) -> pa.Table:
+        """See :class:`TaskType`: scores, null for a text without one."""
+        import pyarrow as pa
+
+        assert examples.labels is not None
+        scores = [None if score != score else score for score in examples.labels.tolist()]
+        return pa.table({"text": list(examples.texts), "label": pa.array(scores, pa.float64())})
+
     def draw_labels(self, rows: int, unlabelled: bool, generator: Any) -> Tensor:
         """See :class:`TaskType`: of three scores."""
         import torch

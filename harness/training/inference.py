@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from harness.featurise.featuriser import run_all
-from harness.featurise.tokens import MaskedTokens, Tokens, ids_at_once
+from harness.featurise.tokens import Tokens, ids_at_once
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -78,7 +78,6 @@ def hidden_tokens(
     In the order of the texts, and of the tokens in each.
     """
     module.eval()
-    assert isinstance(tokens, MaskedTokens)
     return tokens.at_hidden(
         lambda ids, gold: _told(marked_logits(module, ids, context), gold), scoring_budget(context), rows
     )

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
-from harness.featurise.featuriser import MaskedSubwords
 from harness.featurise.tokens import MaskedTokens, batches_by_length
 from harness.training.inference import autocast, hidden_tokens, marked_logits, scoring_budget
 from harness.training.model import TorchModel
@@ -40,13 +39,13 @@ class LanguageModel(TorchModel):
 
     def masked(self, texts: Sequence[str]) -> Masked:
         """See :class:`harness.api.Model`."""
-        return hidden_tokens(self.module, self._tokens(texts)[1], self.context)
+        return hidden_tokens(self.module, self._tokens(texts), self.context)
 
     def vectors(self, words: Sequence[str], of: Literal["embeddings", "hidden"]) -> NDArray[np.float32]:
         """(N, H): the mean over each word's pieces, of their embeddings or, the word alone, last states."""
         import torch
 
-        _, tokens = self._tokens(words)
+        tokens = self._tokens(words)
         self.module.eval()
         table: NDArray[np.float32] | None = None
         with torch.inference_mode(), autocast(self.context):
@@ -69,8 +68,6 @@ class LanguageModel(TorchModel):
             return module.encoder.get_input_embeddings()(ids)  # type: ignore[no-any-return]
         return module.outputs(ids, {"layers"})["layers"][-1]  # type: ignore[no-any-return]
 
-    def _tokens(self, texts: Sequence[str]) -> tuple[MaskedSubwords, MaskedTokens]:
-        assert isinstance(self.featuriser, MaskedSubwords)
-        tokens = self.featuriser.tokens(texts, self.context.scratch if len(texts) > 100_000 else None)
-        assert isinstance(tokens, MaskedTokens)
-        return self.featuriser, tokens
+    def _tokens(self, texts: Sequence[str]) -> MaskedTokens:
+        scratch = self.context.scratch if len(texts) > 100_000 else None
+        return cast(MaskedTokens, self.featuriser.tokens(texts, scratch))

@@ -1,4 +1,4 @@
-"""New texts: by rule from the training texts, by a model from them, or from elsewhere."""
+"""Augmenters that make new texts from training texts, by rule or by model, or bring unlabelled texts."""
 
 from __future__ import annotations
 

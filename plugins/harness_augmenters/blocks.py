@@ -1,8 +1,8 @@
-"""How the augmenters of this package go over a corpus: statistics first, then block by block.
+"""Process a corpus block by block, after its statistics are collected.
 
-Texts are read, cut into words, and random numbers drawn for them, a block at a time: no generator is
-called, and no object made, for a word that stays. That is fast, and takes the same memory for 10⁷ texts
-as for 10⁴.
+Texts are read and split into words, and random numbers are drawn, for a whole block at once. Words that do
+not change cost neither a call of the generator nor a Python object. This is fast, and memory use does not
+depend on the number of texts.
 """
 
 from __future__ import annotations
@@ -18,51 +18,52 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# Tags belong to words: what keeps words in their places, or brings texts of its own, serves tagging too.
+# Types of task for augmenters that keep each word in its place, so that its tag still fits, or that bring
+# texts from elsewhere.
 KEEPS_WORDS = frozenset({"classification", "regression", "tagging"})
 
-BLOCK = 4096  # texts; with another number the texts drawn are others, and as random
+BLOCK = 4096  # texts; a different size gives different random texts
 
 Copies = Annotated[int, harness.Gt(0)]
 Probability = Annotated[float, harness.Interval(ge=0, le=1)]
 
-# What Augmenter.__call__ is: texts and a generator to (row, new text). Any augmenter is one itself.
+# The signature of Augmenter.__call__: texts and a generator to (row, new text). So augmenters are Transforms.
 Transform = Callable[[Sequence[str], "np.random.Generator"], Iterable[tuple[int, str]]]
 
 
 @dataclass(frozen=True)
 class Prepared(harness.Augmenter):
-    """An augmenter that looks at the corpus once, and then needs no more than a block of texts at a time.
+    """An augmenter that reads the corpus once, and then works on one block of texts at a time.
 
-    A combination can so prepare it on the corpus and hand it any texts, not only those of the corpus.
+    So a combination can prepare it on the corpus, and then apply it to other texts too.
     """
 
     @property
     def streams(self) -> bool:
-        """Whether it works block by block; False where it needs all texts at once."""
+        """Return whether it works block by block; False if it needs all texts at once."""
         return True
 
     @property
     def draws(self) -> bool:
-        """Whether it gives texts from elsewhere than the training texts, in :meth:`draw`."""
+        """Return whether :meth:`draw` yields texts that are not made from training texts."""
         return False
 
     def prepare(self, corpus: Sequence[str]) -> Transform:
-        """What makes new texts, with what it needs to know of the corpus."""
+        """Return a function that makes new texts, after it has learnt what it needs from the corpus."""
         raise NotImplementedError
 
     def prepare_on(self, corpus: Sequence[str], device: str) -> Transform:
-        """The same, for one that can work on a GPU."""
+        """Do the same as :meth:`prepare`, for a device such as "cpu" or "cuda"."""
         return self.prepare(corpus)
 
     def __call__(self, texts: Sequence[str], generator: np.random.Generator) -> Iterator[tuple[int, str]]:
-        """Yield (row, new text), all of one block before any of the next."""
+        """Yield (row, new text), block by block."""
         yield from self.prepare(texts)(texts, generator)
 
     def draw(
         self, train: harness.Examples, unlabelled: Sequence[str], context: harness.Context
     ) -> Iterator[tuple[int, str]]:
-        """Like calling it, on the context's device."""
+        """Yield what a call yields, computed on the context's device."""
         import numpy as np
 
         transform = self.prepare_on(train.texts, context.device)
@@ -70,34 +71,34 @@ class Prepared(harness.Augmenter):
 
 
 def prepare(member: harness.Augmenter, corpus: Sequence[str], device: str) -> Transform:
-    """A member of a combination, ready for any texts; one from elsewhere takes those as its corpus."""
+    """Return a member of a combination, prepared on the corpus if it can be, as a function of any texts."""
     return member.prepare_on(corpus, device) if isinstance(member, Prepared) else member
 
 
 def draws(member: harness.Augmenter) -> bool:
-    """Whether a member gives texts from elsewhere than the training texts."""
+    """Return whether a member yields texts that are not made from training texts."""
     if isinstance(member, Prepared):
         return member.draws
     return type(member).draw is not harness.Augmenter.draw
 
 
 def base_of(members: Iterable[harness.Component]) -> str:
-    """What the members of a combination start from, or nothing where none starts from anything."""
+    """Return what the members of a combination start from, one line each, or "" if none needs anything."""
     found = [member.base() for member in members]
     return "\n".join(found) if any(found) else ""
 
 
 def streams(members: Iterable[harness.Augmenter]) -> bool:
-    """Whether all of these work block by block.
+    """Return whether all of these augmenters work block by block.
 
-    What an augmenter from elsewhere wants to see of the corpus, and what starting it costs, is unknown.
-    So it is given all texts at once.
+    An augmenter of another package may need the whole corpus, or be slow to start, so it gets all texts at
+    once.
     """
     return all(isinstance(member, Prepared) and member.streams for member in members)
 
 
 def blocks(texts: Sequence[str], size: int = BLOCK) -> Iterator[tuple[int, Sequence[str]]]:
-    """(First row, texts) of each block: slices, which a lazy sequence reads faster than single texts."""
+    """Yield (first row, texts) of each block, a slice, since lazy sequences read slices faster than texts."""
     for start in range(0, len(texts), max(size, 1)):
         yield start, texts[start : start + size]
 
@@ -105,7 +106,7 @@ def blocks(texts: Sequence[str], size: int = BLOCK) -> Iterator[tuple[int, Seque
 def by_block(
     work: Callable[[Words, np.random.Generator], Iterable[tuple[NDArray[np.intp], list[str]]]],
 ) -> Transform:
-    """The transform that does this work on the words of each block."""
+    """Return a transform that applies a function to the words of each block."""
 
     def transform(texts: Sequence[str], generator: np.random.Generator) -> Iterator[tuple[int, str]]:
         for start, block in blocks(texts):
@@ -116,9 +117,9 @@ def by_block(
 
 
 class Words:
-    """The W words of N texts, as places in one long string: only words that are asked for become objects.
+    """The W words of N texts, as positions in one long string; words become objects only when needed.
 
-    White space between words stays as it is, but for line ends, which become spaces.
+    White space between words is kept, except that line ends become spaces.
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
@@ -133,40 +134,40 @@ class Words:
             else np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
         )
         table = _white_space()
-        solid = np.zeros(len(characters) + 2, dtype=np.bool_)  # with white space on both sides
+        solid = np.zeros(len(characters) + 2, dtype=np.bool_)  # padded with white space at both ends
         solid[1:-1] = (
             ~table[np.minimum(characters, len(table) - 1)] if characters.itemsize > 1 else ~table[characters]
         )
         edges = np.flatnonzero(solid[1:] != solid[:-1])
         self.text = text
-        self.starts: NDArray[np.intp] = edges[::2]  # (W,) places in `text`
+        self.starts: NDArray[np.intp] = edges[::2]  # (W,) positions in `text`
         self.ends: NDArray[np.intp] = edges[1::2]  # (W,)
         line_ends = np.flatnonzero(characters == ord("\n"))
         firsts = np.searchsorted(self.starts, line_ends)
-        # (N + 1,) the first word of each text, and W
+        # (N + 1,) the first word of each text, then W
         self.firsts: NDArray[np.intp] = np.concatenate([[0], firsts, [len(self.starts)]]).astype(np.intp)
-        self.lengths: NDArray[np.intp] = np.diff(self.firsts)  # (N,) words of each text
+        self.lengths: NDArray[np.intp] = np.diff(self.firsts)  # (N,) number of words of each text
 
     def __len__(self) -> int:
         return len(self.starts)
 
     def rows(self, words: NDArray[np.intp]) -> NDArray[np.intp]:
-        """The row of the text that each of these words stands in."""
+        """Return the row of the text that contains each of these words."""
         import numpy as np
 
         return np.searchsorted(self.firsts, words, side="right") - 1
 
     def cut(self, starts: NDArray[np.intp], ends: NDArray[np.intp]) -> list[str]:
-        """What stands between pairs of places."""
+        """Return the strings between pairs of positions."""
         text = self.text
         return [text[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
 
     def of(self, words: NDArray[np.intp]) -> list[str]:
-        """These words as strings."""
+        """Return these words as strings."""
         return self.cut(self.starts[words], self.ends[words])
 
     def splice(self, starts: NDArray[np.intp], ends: NDArray[np.intp], new: Sequence[str]) -> list[str]:
-        """All texts, with what stands between pairs of places, in rising order, replaced."""
+        """Return all texts, with the strings between pairs of positions, in rising order, replaced."""
         import numpy as np
 
         pieces = [""] * (2 * len(new) + 1)
@@ -177,7 +178,7 @@ class Words:
 
 @cache
 def _white_space() -> NDArray[np.bool_]:
-    """Whether each character, up to the last that is, is white space to str.split()."""
+    """Return whether each character is white space for str.split(), up to the last one that is."""
     import numpy as np
 
     return np.array([chr(code).isspace() for code in range(0x3002)])

@@ -1,11 +1,11 @@
-"""Word classes from the corpus alone: no model, no dictionary, any language that puts spaces between words.
+"""Find word classes in a corpus, without a model or dictionary, for any language with spaces between words.
 
-Words of one part of speech stand between the same words (Schütze, 1995) and end alike (Clark, 2003). So
+Words of one part of speech have the same neighbours (Schütze, 1995) and similar endings (Clark, 2003). So
 each word is described by its frequent neighbours and its last letters, and k-means groups the words.
 
-The groups stand in for parts of speech, and are not as clean. Against published tag dictionaries for
-English, German, French and Dutch, a drawn word had the tag of the word it replaced in 50 to 65 of 100
-cases, the more the larger the corpus. Words drawn from the whole corpus had it in 13.
+The groups replace parts of speech, but are less pure. Compared with published tag dictionaries for English,
+German, French and Dutch, a random word of the same group had the tag of the original word in 50 to 65 % of
+cases, more with a larger corpus. A random word of the whole corpus had it in 13 %.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy.sparse import csr_array
 
-SAMPLE = 5_000_000  # words of the corpus, about, that are looked at
-VOCABULARY = 30_000  # most frequent words, at most, that are grouped
-RARE = 3  # a word that the sample has less often is not grouped
-NEIGHBOURS = 400  # most frequent words, at most, that count as neighbours
-DIMENSIONS = 50  # that neighbours, and endings, are reduced to
-ENDINGS = 0.3  # how much the endings' distance counts beside the neighbours'
+SAMPLE = 5_000_000  # approximate number of words of the sample
+VOCABULARY = 30_000  # maximum number of words to group, the most frequent ones
+RARE = 3  # words with a lower count in the sample are not grouped
+NEIGHBOURS = 400  # maximum number of words that count as neighbours, the most frequent ones
+DIMENSIONS = 50  # dimensions to which neighbours, and endings, are reduced
+ENDINGS = 0.3  # weight of the endings' distance; that of the neighbours' is 1
 
-BARE = re.compile(r"(\W*)(.*?)(\W*)", re.DOTALL)  # what stands before a word, the word, what behind
-_TEXT_END = ""  # a neighbour like others
+BARE = re.compile(r"(\W*)(.*?)(\W*)", re.DOTALL)  # punctuation before a word, the word, punctuation after it
+_TEXT_END = ""  # counts as a neighbour
 
 
 def word_classes(corpus: Sequence[str], classes: int, seed: int) -> tuple[list[str], list[int], list[int]]:
-    """Words, how often each stands in a sample of the corpus, and its class.
+    """Return words, the count of each in a sample of the corpus, and its class.
 
-    Words of one class are in one group and have the same punctuation attached: "good," is not a
-    substitute for "bad". Fewer than `classes` groups are made where there are too few words.
+    Words of one class are in one group and have the same punctuation attached: "good," cannot replace "bad".
+    There are fewer than `classes` groups if there are too few words.
     """
     import numpy as np
 
@@ -50,7 +50,7 @@ def word_classes(corpus: Sequence[str], classes: int, seed: int) -> tuple[list[s
     attached: list[tuple[str, str]] = []
     for index, word in enumerate(words):
         before, bare, behind = BARE.fullmatch(word).groups() if word else ("", "", "")  # type: ignore[union-attr]
-        if not bare:  # nothing but punctuation is a word too
+        if not bare:  # punctuation alone is a word too
             before, bare, behind = "", word, ""
         bare_of[index] = bare_ids.setdefault(bare, len(bare_ids))
         attached.append((before, behind))
@@ -65,17 +65,17 @@ def word_classes(corpus: Sequence[str], classes: int, seed: int) -> tuple[list[s
 
 
 def sample(corpus: Sequence[str], size: int = SAMPLE) -> Iterator[str]:
-    """Texts with about this many words, from all parts of the corpus; all of a smaller one."""
+    """Yield texts with about `size` words in total, from all parts of the corpus, or all of a smaller one."""
     first = corpus[:1000]
-    words = sum(len(text.split()) for text in first) / max(len(first), 1)  # a text
+    words = sum(len(text.split()) for text in first) / max(len(first), 1)  # per text
     step = max(1, round(words * len(corpus) / size))
-    # Every step-th run of texts rather than text: lazy sequences read neighbours together.
+    # Take runs of 256 neighbouring texts, since lazy sequences read them together.
     for start in range(0, len(corpus), 256 * step):
         yield from corpus[start : start + 256]
 
 
 def _groups(words: Sequence[str], sequence: NDArray[np.int64], classes: int, seed: int) -> NDArray[np.int64]:
-    """The group of each word, (V,), -1 where it is too rare; `sequence` is the sample in words' numbers."""
+    """Return the group of each word, (V,), -1 if too rare; `sequence` is the sample as indices of words."""
     import numpy as np
     from sklearn.cluster import KMeans
     from sklearn.preprocessing import normalize
@@ -87,11 +87,11 @@ def _groups(words: Sequence[str], sequence: NDArray[np.int64], classes: int, see
     groups = np.full(len(words), -1, dtype=np.int64)
     if len(frequent) < 4:
         return groups
-    # One thread: sums in another order would give other classes on another machine.
+    # Use one thread: a different order of sums could give different classes on another machine.
     with threadpool_limits(1):
         weights = counts[frequent].astype(np.float64)
         neighbours = normalize(_reduce(_neighbours(words, sequence, frequent), seed))
-        # A word seen a few times has neighbours by chance: its ending counts for more.
+        # The neighbours of a rare word are partly chance, so they get a lower weight than its ending.
         neighbours *= (weights / (weights + 5))[:, None]
         endings = ENDINGS * _reduce(_endings([words[i] for i in frequent]), seed)
         kmeans = KMeans(min(classes, len(frequent) // 2), n_init=3, random_state=seed)
@@ -102,7 +102,7 @@ def _groups(words: Sequence[str], sequence: NDArray[np.int64], classes: int, see
 
 
 def _neighbours(words: Sequence[str], sequence: NDArray[np.int64], frequent: NDArray[np.int64]) -> csr_array:
-    """Square roots of how often each frequent word has each left and right neighbour, (F, 2K)."""
+    """Return the square root of the count of each left and right neighbour of each frequent word, (F, 2K)."""
     import numpy as np
     from scipy.sparse import csr_array, hstack
     from sklearn.preprocessing import normalize
@@ -111,7 +111,7 @@ def _neighbours(words: Sequence[str], sequence: NDArray[np.int64], frequent: NDA
     column_of = np.fromiter((lower.setdefault(word.lower(), len(lower)) for word in words), dtype=np.int64)
     columns = column_of[sequence]
     best = np.argsort(-np.bincount(columns), kind="stable")[:NEIGHBOURS]
-    rank = np.full(len(lower), len(best))  # one column more for all other words
+    rank = np.full(len(lower), len(best))  # all other words share one more column
     rank[best] = np.arange(len(best))
     row = np.full(len(words), -1)
     row[frequent] = np.arange(len(frequent))
@@ -126,7 +126,7 @@ def _neighbours(words: Sequence[str], sequence: NDArray[np.int64], frequent: NDA
 
 
 def _endings(words: Sequence[str]) -> csr_array:
-    """Which endings of up to four letters, and which shape, each word has, (F, E), rows of length 1."""
+    """Return the endings of up to four letters and the shape of each word, (F, E), in rows of length 1."""
     import numpy as np
     from scipy.sparse import csr_array
     from sklearn.preprocessing import normalize
@@ -150,7 +150,7 @@ def _endings(words: Sequence[str]) -> csr_array:
 
 
 def _reduce(table: csr_array, seed: int) -> NDArray[np.float64]:
-    """The table's rows in its `DIMENSIONS` main directions, or in all where it has no more."""
+    """Return the rows of a table in its main `DIMENSIONS` directions, or in all if it has no more."""
     import numpy as np
     from sklearn.utils.extmath import randomized_svd
 

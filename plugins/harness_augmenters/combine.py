@@ -1,4 +1,4 @@
-"""No augmenter, and several: one after another, or one of them for each text."""
+"""Combinations of augmenters: none, several in a row, or one of several for each text."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Nothing(Prepared):
     task_types: ClassVar[frozenset[str]] = KEEPS_WORDS | {"language-modelling"}
 
     def prepare(self, corpus: Sequence[str]) -> Transform:
-        """What makes nothing."""
+        """Return a function that makes no texts."""
         return _nothing
 
 
@@ -47,39 +47,39 @@ def _nothing(texts: Sequence[str], generator: np.random.Generator) -> Iterator[t
 
 @dataclass(frozen=True)
 class Combination(Prepared):
-    """What combinations share: they are what their members are."""
+    """Base class of combinations, whose properties follow from those of their members."""
 
-    of: Members  # in order
+    of: Members  # the augmenters to combine, in order
 
     @property
     def task_types(self) -> frozenset[str]:  # type: ignore[override]
-        """What every member is for."""
+        """Return the types of task that every member supports."""
         return frozenset.intersection(*(member.task_types for member in self.of))
 
     @property
     def draws(self) -> bool:
-        """Whether a member gives texts from elsewhere."""
+        """Return whether a member yields texts that are not made from training texts."""
         return any(map(draws, self.of))
 
     @property
     def accelerated(self) -> bool:  # type: ignore[override]
-        """Whether a GPU speeds up a member."""
+        """Return whether a GPU speeds up a member."""
         return any(member.accelerated for member in self.of)
 
     def base(self) -> str:
-        """What the members start from."""
+        """Return what the members start from."""
         return base_of(self.of)
 
     def prepare(self, corpus: Sequence[str]) -> Transform:
-        """The members' work on a block, without a GPU."""
+        """Return a function that applies the members to texts, on the CPU."""
         return self.prepare_on(corpus, "cpu")
 
 
 @dataclass(frozen=True)
 class Chain(Combination):
-    """Several augmenters, one after another, on the same text.
+    """Several augmenters, applied to each text one after another.
 
-    The recipe of Tang et al. (2019)::
+    For example, the recipe of Tang et al. (2019) is::
 
         use = "chain"
         copies = 20
@@ -89,33 +89,36 @@ class Chain(Combination):
             { use = "ngram", probability = 0.25 },
         ]
 
-    A text of which a member makes nothing goes on to the next member as it is. Where members make several
-    texts of one, all of them go on. What is the same as its source at the end is left out.
+    If a member makes no text from a text, the next member gets that text unchanged. If it makes several, the
+    next member gets all of them. A result that is equal to its source is left out.
 
-    Statistics of the corpus are those of the texts given, not of what former members made of them. Only a
-    member from another package sees just the latter, and then all of it at once, in memory.
+    Members collect their statistics on the original corpus, not on the output of earlier members. A member
+    from another package sees only that output, all of it at once, in memory.
     """
 
     name = "chain"
 
-    of: Members  # in order
-    copies: Copies = 1  # times that the chain is run on each text
+    of: Members  # the augmenters, in the order in which they are applied
+    copies: Copies = 1  # number of times that the chain is applied to each text
 
     def check(self) -> None:
-        """There are members, and texts from elsewhere come first."""
+        """Raise ValueError if there are no members, or one that brings its own texts is not the first."""
         if not self.of:
-            raise ValueError("chain needs at least one augmenter in `of`")
+            raise ValueError("chain has no augmenters in `of`; give at least one")
         for member in filter(draws, self.of[1:]):
-            raise ValueError(f"{member.name} brings texts of its own, so it must be the first of its chain")
+            raise ValueError(
+                f"{member.name} brings its own texts, so it cannot follow another augmenter in a chain; "
+                "put it first"
+            )
 
     @property
     def streams(self) -> bool:
-        """Whether all members can work in small blocks."""
+        """Return whether all members work block by block."""
         return streams(self.of)
 
     def prepare_on(self, corpus: Sequence[str], device: str) -> Transform:
-        """The members' work on a block, one after another."""
-        if self.draws:  # texts of its first member: there are none without a pool
+        """Return a function that applies the members one after another."""
+        if self.draws:  # the first member brings its own texts, which only draw() has
             return _nothing
         members = [prepare(member, corpus, device) for member in self.of]
 
@@ -131,7 +134,7 @@ class Chain(Combination):
     def draw(
         self, train: harness.Examples, unlabelled: Sequence[str], context: harness.Context
     ) -> Iterator[tuple[int, str]]:
-        """The same; where the first member brings texts, the work of the others on these."""
+        """Yield what a call yields; if the first member brings its own texts, apply the others to these."""
         import numpy as np
 
         if not self.draws:
@@ -151,7 +154,7 @@ class Chain(Combination):
 def _steps(
     members: Iterable[Transform], block: Sequence[str], generator: np.random.Generator
 ) -> Iterator[tuple[int, str]]:
-    """What members make of a block of texts, one after another, each text with its row."""
+    """Apply members to a block of texts one after another, and yield each result with its row."""
     rows: Sequence[int] = range(len(block))
     texts = block
     for member in members:
@@ -162,7 +165,7 @@ def _steps(
 def _step(
     member: Transform, rows: Sequence[int], texts: Sequence[str], generator: np.random.Generator
 ) -> tuple[list[int], list[str]]:
-    """What a member makes of texts, and behind it the texts that it makes nothing of, each with its row."""
+    """Return the rows and texts that a member makes, followed by the texts from which it makes nothing."""
     made = [*member(texts, generator)]
     sources = [index for index, _ in made]
     done = set(sources)
@@ -173,19 +176,19 @@ def _step(
 
 @dataclass(frozen=True)
 class Mix(Combination):
-    """Each new text is made by one of several augmenters, picked with a probability.
+    """One of several augmenters for each new text, chosen at random.
 
-    Just one of `copies` and `size` is given. With `copies`, each text has that many draws; a draw of which
-    its member makes nothing is lost. With `size`, draws go on, over all texts alike, until there are that
-    many new texts, different from each other and from the corpus in more than case and white space; or
-    until 20 draws a text, and 1,000 more, made none.
+    Give either `copies` or `size`. With `copies`, there are that many draws for each text; a draw is lost if
+    its member makes no text. With `size`, draws continue, evenly over all texts, until there are that many
+    new texts. These differ from each other and from the corpus in more than case and white space. Draws stop
+    early if 20 draws per text, plus 1,000, made no new text.
 
-    A draw takes one text: a member's own `copies` have no effect, and must be 1.
+    A draw makes at most one text, so the `copies` of members must be 1.
 
-    A member that brings texts of its own gives its share of all new texts, or as many different ones as it
-    has, and then this is said; with `size`, the others make up for what it lacks. Several that bring texts of
-    one pool draw the same of them, such as texts and what a rule makes of these. Unlabelled texts, and rules
-    for the rest::
+    A member that brings its own texts contributes its share of all new texts. If it has too few different
+    ones, there is a warning and, with `size`, the other members make up for the rest. Members that draw from
+    the same pool of texts draw the same texts, so one can give texts and another what a rule makes from them.
+    For example, unlabelled texts, with rules for the rest, are::
 
         use = "mix"
         size = 200_000
@@ -195,41 +198,48 @@ class Mix(Combination):
 
     name = "mix"
 
-    weights: tuple[float, ...] = ()  # one for each member, >= 0, in any unit; none given: all alike
-    copies: Annotated[int, harness.Gt(0)] | None = None  # draws a text
-    size: Annotated[int, harness.Gt(0)] | None = None  # new texts in all
+    weights: tuple[float, ...] = ()  # one per member, at least 0, in any unit; default: equal weights
+    copies: Annotated[int, harness.Gt(0)] | None = None  # draws per text; excludes `size`
+    size: Annotated[int, harness.Gt(0)] | None = None  # total number of new texts; excludes `copies`
 
     def check(self) -> None:
-        """Members and weights agree, and one of `copies` and `size` is given."""
+        """Raise ValueError for impossible weights, or unless exactly one of `copies` and `size` is given."""
         if not self.of:
-            raise ValueError("mix needs at least one augmenter in `of`")
+            raise ValueError("mix has no augmenters in `of`; give at least one")
         if (self.copies is None) == (self.size is None):
-            raise ValueError("mix needs either copies or size")
+            got = "neither" if self.size is None else "both"
+            raise ValueError(f"expected either copies or size for mix, got {got}")
         if self.weights and len(self.weights) != len(self.of):
-            raise ValueError(f"mix has {len(self.of)} augmenters but {len(self.weights)} weights")
+            raise ValueError(
+                f"mix has {len(self.of)} augmenters but {len(self.weights)} weights; give one for each"
+            )
         if not all(0 <= weight < float("inf") for weight in self.weights):
-            raise ValueError("the weights of mix must be finite and at least 0")
+            raise ValueError(f"expected weights of mix to be finite and at least 0, got {list(self.weights)}")
         if self.weights and not any(self.weights):
-            raise ValueError("the weights of mix must not all be 0")
+            raise ValueError("all weights of mix are 0; set at least one above 0")
         for member in self.of:
-            if getattr(member, "copies", None) not in (None, 1):
-                raise ValueError(f"copies of {member.name} have no effect in a mix; give them to the mix")
+            if (copies := getattr(member, "copies", None)) not in (None, 1):
+                raise ValueError(
+                    f"{member.name} has copies = {copies} in a mix; set copies or size of the mix instead"
+                )
 
     @property
     def streams(self) -> bool:
-        """Whether all members can work in small blocks, and no size counts over all of them."""
+        """Return whether all members work block by block, and no total `size` is given."""
         return self.size is None and streams(self.of)
 
     def draw(
         self, train: harness.Examples, unlabelled: Sequence[str], context: harness.Context
     ) -> Iterator[tuple[int, str]]:
-        """The same, with the texts that members bring, before what is made of the training texts."""
+        """Yield first the texts that members bring, then those made from training texts."""
         made = 0
         for each in self._drawn(train, unlabelled, context):
             made += 1
             yield each
         if made < (self.size or 0):
-            context.warn(f"mix: {made:,} new texts of the {self.size:,} asked for: there are no others")
+            context.warn(
+                f"mix made only {made:,} of {self.size:,} new texts: its members found no more different ones"
+            )
 
     def _drawn(
         self, train: harness.Examples, unlabelled: Sequence[str], context: harness.Context
@@ -251,15 +261,17 @@ class Mix(Combination):
                     yield made
                 missing -= given
                 if given < asked:
-                    context.warn(f"mix: {_named(member)} has {given:,} of the {asked:,} texts of its share")
+                    context.warn(
+                        f"mix: {_named(member)} has only {given:,} of the {asked:,} texts of its share"
+                    )
         rest = self._rest(missing)
         if rest is not None:
             transform = rest._prepare(train.texts, context.device, seen)
             yield from transform(train.texts, np.random.default_rng(context.seed))
 
     def _rest(self, missing: int) -> Mix | None:
-        """The members that make texts of training texts, and how much is left to them."""
-        if self.size is None:  # draws that fell to the other members make nothing here
+        """Return a mix of the members that use training texts, for the `missing` texts, or None."""
+        if self.size is None:  # draws of the other members make nothing here
             return replace(self, of=tuple(Nothing() if draws(member) else member for member in self.of))
         kept = [
             (member, share)
@@ -272,25 +284,25 @@ class Mix(Combination):
         return replace(self, of=members, weights=weights, size=missing)
 
     def _shares(self) -> NDArray[np.float64]:
-        """Each member's share of the draws."""
+        """Return each member's share of the draws."""
         import numpy as np
 
         weights = np.asarray(self.weights or (1.0,) * len(self.of))
         return np.asarray(weights / weights.sum())
 
     def prepare_on(self, corpus: Sequence[str], device: str) -> Transform:
-        """Draws from the members, for a block."""
+        """Return a function that draws texts from the members."""
         return self._prepare(corpus, device, set())
 
     def _prepare(self, corpus: Sequence[str], device: str, seen: set[int]) -> Transform:
-        """Draws from the members; with `size`, of texts that differ from those seen."""
+        """Return a function that draws texts from the members; with `size`, texts that were not seen."""
         import numpy as np
 
         members = [prepare(member, corpus, device) for member in self.of]
         shares = self._shares()
 
         def draw(texts: Sequence[str], generator: np.random.Generator) -> Iterator[tuple[int, str]]:
-            """One draw for each text."""
+            """Make one draw for each text."""
             picks = generator.choice(len(members), size=len(texts), p=shares)
             for pick, member in enumerate(members):
                 rows = np.flatnonzero(picks == pick).tolist()
@@ -312,8 +324,8 @@ class Mix(Combination):
             missing, barren = self.size or 0, 0
             known = seen.union(_fold(text) for _, block in blocks(texts) for text in block)
             while missing and len(texts) and barren < 20 * len(texts) + 1000:
-                # Whole rounds over the texts, then a sample of them: no text has two draws more than
-                # another, but for draws that came to nothing.
+                # Whole rounds over the texts, then a sample of them: the numbers of draws per text differ
+                # by at most one, except for draws that made nothing.
                 for rows, block in _round(texts, missing, BLOCK if small else len(texts), generator):
                     fresh: dict[int, tuple[int, str]] = {}
                     for row, text in draw(block, generator):
@@ -331,13 +343,13 @@ class Mix(Combination):
 
 
 def _named(member: harness.Augmenter) -> str:
-    """A member's name; of a chain with those of its own."""
+    """Return a member's name, for combinations with the names of their members."""
     parts = getattr(member, "of", ())
     return f"{member.name} ({', '.join(part.name for part in parts)})" if parts else member.name
 
 
 def _first(made: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    """Only the first text made of each row."""
+    """Yield only the first text of each row."""
     seen: set[int] = set()
     for row, text in made:
         if row not in seen:
@@ -346,7 +358,7 @@ def _first(made: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
 
 
 def _fresh(made: Iterable[tuple[int, str]], seen: set[int]) -> Iterator[tuple[int, str]]:
-    """The texts that differ from all seen before, which are kept in mind."""
+    """Yield the texts that were not seen before, and add them to `seen`."""
     for row, text in made:
         if (key := _fold(text)) not in seen:
             seen.add(key)
@@ -354,21 +366,21 @@ def _fresh(made: Iterable[tuple[int, str]], seen: set[int]) -> Iterator[tuple[in
 
 
 def _fold(text: str) -> int:
-    """A digest of all but case and white space, which no student should see twice; 8 bytes, for memory."""
+    """Return a hash of a text without case and white space; 8 bytes, to save memory."""
     return hash(" ".join(text.lower().split()))
 
 
 def _round(
     texts: Sequence[str], missing: int, size: int, generator: np.random.Generator
 ) -> Iterator[tuple[Sequence[int] | NDArray[np.int64], Sequence[str]]]:
-    """Rows and texts of blocks: all texts, or as many as are missing, drawn without replacement."""
+    """Yield rows and texts in blocks: all texts, or as many as are missing, drawn without replacement."""
     import numpy as np
 
     if missing >= len(texts):
         for start, block in blocks(texts, size):
             yield range(start, start + len(block)), block
         return
-    # A few more than are missing, or the last texts would come one by one where most draws make nothing.
+    # Draw at least 256: if most draws make nothing, the last texts would otherwise come one by one.
     count = min(len(texts), max(missing, 256))
     rows = np.sort(generator.choice(len(texts), count, replace=False))
     for start in range(0, count, size):

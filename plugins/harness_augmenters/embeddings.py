@@ -1,4 +1,4 @@
-"""Words for words that a pretrained model has near them."""
+"""Replace words by their neighbours in a pretrained model's embeddings."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-VOCABULARY = 30_000  # most frequent words, at most, that are replaced and replace
-RARE = 2  # a word that the corpus has less often is neither
-TABLES = (  # what architectures call the table of subwords, (subwords, width)
+VOCABULARY = 30_000  # maximum number of words that are replaced, or replace others; the most frequent ones
+RARE = 2  # words with a lower count in the corpus are not used
+TABLES = (  # names of the table of subword embeddings, (subwords, width), in different architectures
     "word_embeddings.weight",
     "embed_tokens.weight",
     "shared.weight",
@@ -33,37 +33,37 @@ TABLES = (  # what architectures call the table of subwords, (subwords, width)
 
 @dataclass(frozen=True)
 class EmbeddingReplace(Substitution):
-    """Words become one of their nearest neighbours in a pretrained model's embeddings (Jiao et al., 2020).
+    """Replace words by near neighbours in a pretrained model's embeddings (Jiao et al., 2020).
 
-    A word's vector is the mean of its subwords' in the model's input embeddings, and the neighbours are by
-    cosine: other words of the corpus or, ``among = "model"``, those that are a subword of the model too. So
-    a student comes to know words that its training texts do not have. (The paper asks a masked language
-    model instead, and GloVe where a word is several subwords.) Neighbours may well be opposites: what the
-    new text then says, the teacher tells. Punctuation around a word stays, and so does its case. Words that
-    the corpus has once stay.
+    The vector of a word is the mean of its subwords' input embeddings, and neighbours are found by cosine.
+    They are other words of the corpus or, with ``among = "model"``, also words that are a single subword of
+    the model. So a student can learn words that its training texts lack. (The paper uses a masked language
+    model instead, and GloVe for words of several subwords.) Neighbours can be opposites; as the teacher
+    labels each new text, its label follows the new meaning. Case and punctuation around a word are kept.
+    Words that occur only once in the corpus are not replaced.
     """
 
     name = "embedding-replace"
 
-    probability: Probability = 0.4  # for each word
-    neighbours: Annotated[int, harness.Gt(0)] = 15  # nearest words, all as likely
-    among: Literal["corpus", "model"] = "corpus"  # where neighbours come from; the corpus' are in both
-    embeddings: harness.Teacher = field(default_factory=MiniLM)  # whose; it need not be the cell's teacher
+    probability: Probability = 0.4  # probability to replace a word
+    neighbours: Annotated[int, harness.Gt(0)] = 15  # number of nearest words to draw from, equally likely
+    among: Literal["corpus", "model"] = "corpus"  # neighbours: words of the corpus, or also of the model
+    embeddings: harness.Teacher = field(default_factory=MiniLM)  # any pretrained teacher; default: minilm
 
     def check(self) -> None:
-        """The teacher starts from pretrained weights."""
+        """Raise ValueError unless the teacher starts from pretrained weights."""
         if not callable(getattr(self.embeddings, "folder", None)):
             raise ValueError(
-                "embeddings must be a teacher that starts from pretrained weights, such as minilm or "
-                f"transformer, not {self.embeddings.name}"
+                "expected embeddings to be a teacher with pretrained weights, such as minilm or "
+                f"transformer, got {self.embeddings.name}"
             )
 
     def base(self) -> str:
-        """The pretrained weights."""
+        """Return the identity of the pretrained weights."""
         return self.embeddings.base()
 
     def substitutes(self, corpus: Sequence[str]) -> Substitutes:
-        """The words of the corpus, with the neighbours of each."""
+        """Return the neighbours of the words of the corpus."""
         import numpy as np
 
         folder = self.embeddings.folder()  # type: ignore[attr-defined]
@@ -80,11 +80,11 @@ class EmbeddingReplace(Substitution):
 
 @dataclass
 class _Near:
-    """Substitutes that are near; a code stands for a word as it is written, with its punctuation."""
+    """Substitutes that are near neighbours; a code means a word as written, with its punctuation."""
 
-    words: Sequence[str]  # (W,), as they are mostly written; the corpus' are the first V
-    near: NDArray[np.int64]  # (V, K) places in `words`
-    places: dict[str, int] = field(init=False)  # of lower-cased words
+    words: Sequence[str]  # (W,), each in its most frequent spelling; the first V are those of the corpus
+    near: NDArray[np.int64]  # (V, K) indices in `words`
+    places: dict[str, int] = field(init=False)  # index in `words`, by lower-cased word
     codes: dict[str, int] = field(default_factory=dict)
     written: list[tuple[int, str, str, str]] = field(
         default_factory=list
@@ -119,7 +119,7 @@ class _Near:
 
 
 def like(new: str, old: str, usual: str) -> str:
-    """A word in the case of the one it replaces, which is mostly written as `usual`."""
+    """Return a word in the case of the one that it replaces, whose most frequent spelling is `usual`."""
     if old.isupper() and len(old) > 1:
         return new.upper()
     if old[:1].isupper():
@@ -128,7 +128,7 @@ def like(new: str, old: str, usual: str) -> str:
 
 
 def frequent(corpus: Sequence[str]) -> list[str]:
-    """Words of a corpus without punctuation, the most frequent first, each as it is mostly written."""
+    """Return words of a corpus without punctuation, by falling frequency, in their most frequent spelling."""
     totals: Counter[str] = Counter()
     forms: dict[str, Counter[str]] = {}
     for word, number in count(corpus).items():
@@ -140,9 +140,9 @@ def frequent(corpus: Sequence[str]) -> list[str]:
 
 
 def nearest(vectors: NDArray[np.float32], neighbours: int, asked: int | None = None) -> NDArray[np.int64]:
-    """Of each of the first `asked` vectors (of all, where None), the nearest others among all, (W, D).
+    """Return the nearest other vectors, by cosine, for each of the first `asked` vectors (None: all).
 
-    By cosine, nearest first: (asked, K), where K < W.
+    `vectors` is (W, D). The result has indices, nearest first, (asked, K), with K < W.
     """
     import numpy as np
     from threadpoolctl import threadpool_limits
@@ -150,7 +150,7 @@ def nearest(vectors: NDArray[np.float32], neighbours: int, asked: int | None = N
     wanted = max(min(neighbours, len(vectors) - 1), 0)
     found = np.empty((len(vectors) if asked is None else asked, wanted), dtype=np.int64)
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    # One thread: sums in another order could give other neighbours on another machine.
+    # Use one thread: a different order of sums could give different neighbours on another machine.
     with threadpool_limits(1):
         for start in range(0, len(found) if wanted else 0, 1024):
             away = -unit[start : min(start + 1024, len(found))] @ unit.T  # (B, W)
@@ -163,7 +163,7 @@ def nearest(vectors: NDArray[np.float32], neighbours: int, asked: int | None = N
 
 
 def word_vectors(folder: Path, words: Sequence[str]) -> NDArray[np.float32]:
-    """The mean of each word's subwords' embeddings, (V, D); 0 for words with unknown subwords."""
+    """Return the mean embedding of each word's subwords, (V, D); 0 for words with unknown subwords."""
     import numpy as np
 
     tokenizer = _tokenizer(folder)
@@ -178,7 +178,7 @@ def word_vectors(folder: Path, words: Sequence[str]) -> NDArray[np.float32]:
 
 
 def whole_words(folder: Path) -> list[str]:
-    """The words that are one subword of a model, in the order of their ids."""
+    """Return the words that are a single subword of a model, in the order of their ids."""
     tokenizer = _tokenizer(folder)
     ids = sorted(tokenizer.get_vocab().values())
     words = [word.strip() for word in tokenizer.decode_batch([[number] for number in ids])]
@@ -187,10 +187,10 @@ def whole_words(folder: Path) -> list[str]:
 
 
 def _encoded(tokenizer: Any, words: Sequence[str]) -> list[Any]:
-    """The subwords of each word, all of them and no others."""
+    """Return the subwords of each word, without truncation, padding or special tokens."""
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    # With a space before: most tokenizers tell a word's start from its middle by it.
+    # Most tokenizers need a space before a word to see that it is the start of a word.
     return tokenizer.encode_batch([f" {word}" for word in words], add_special_tokens=False)  # type: ignore[no-any-return]
 
 
@@ -200,19 +200,21 @@ def _tokenizer(folder: Path) -> Any:
 
         try:
             return Tokenizer.from_file(str(folder / "tokenizer.json"))
-        except Exception as error:  # it has no other type
+        except Exception as error:  # tokenizers raises no more specific type
             why = str(error).partition("\n")[0]
-            raise harness.HarnessError(f"the tokenizer in {folder} cannot be loaded: {why}") from None
+            raise harness.HarnessError(f"cannot load the tokenizer in {folder}: {why}") from None
     from transformers import AutoTokenizer
 
     try:
         return AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False).backend_tokenizer
     except (OSError, ValueError, AttributeError, ImportError) as error:
-        raise harness.HarnessError(f"the model in {folder} has no fast tokenizer (tokenizer.json)") from error
+        raise harness.HarnessError(
+            f"cannot load a fast tokenizer in {folder}: embedding-replace needs a model with a tokenizer.json"
+        ) from error
 
 
 def _unknown(tokenizer: Any) -> int | None:
-    """The id that stands for what the tokenizer has no subword for."""
+    """Return the id of the unknown token, or None if the tokenizer has none."""
     model: dict[str, Any] = json.loads(tokenizer.to_str())["model"]
     if "unk_id" in model:
         return model["unk_id"]  # type: ignore[no-any-return]
@@ -221,7 +223,7 @@ def _unknown(tokenizer: Any) -> int | None:
 
 
 def _table(folder: Path) -> NDArray[np.float32]:
-    """A model's input embeddings, (subwords, width)."""
+    """Return a model's input embeddings, (subwords, width)."""
     import numpy as np
     from safetensors import SafetensorError, safe_open
 
@@ -229,16 +231,16 @@ def _table(folder: Path) -> NDArray[np.float32]:
         try:
             with safe_open(path, "np") as tensors:
                 names = [name for name in tensors.keys() if name.endswith(TABLES)]  # noqa: SIM118
-                # Of several, as an encoder's and a decoder's, the one that is nearest to the model's root.
+                # If there are several, such as an encoder's and a decoder's, take the one nearest the root.
                 for name in sorted(names, key=lambda name: (name.count("."), name))[:1]:
                     return np.asarray(tensors.get_tensor(name), dtype=np.float32)
-        except (SafetensorError, TypeError):  # damaged, or of a type that numpy lacks: torch tells
+        except (SafetensorError, TypeError):  # damaged, or of a type that numpy lacks: try torch
             break
     return _table_by_torch(folder)
 
 
 def _table_by_torch(folder: Path) -> NDArray[np.float32]:
-    """The same by way of the model, for weights of other formats, types and names."""
+    """Return the same from the loaded model, for weights with other formats, types or names."""
     from safetensors import SafetensorError
     from transformers import AutoModel
 
@@ -246,5 +248,5 @@ def _table_by_torch(folder: Path) -> NDArray[np.float32]:
         model = AutoModel.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         why = str(error).partition("\n")[0]
-        raise harness.HarnessError(f"the model in {folder} cannot be loaded: {why}") from None
+        raise harness.HarnessError(f"cannot load the model in {folder}: {why}") from None
     return model.get_input_embeddings().weight.detach().float().numpy()  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Texts of the same kind that nobody has labelled."""
+"""Add unlabelled texts to the transfer set."""
 
 from __future__ import annotations
 
@@ -32,65 +32,70 @@ _WORDS = re.compile(r"https?://\S+|[@#]?\w+(?:[-'’.]\w+)*|\.{2,}|[^\w\s]").fin
 
 @dataclass(frozen=True)
 class Unlabelled(harness.Augmenter):
-    """Texts without a gold label, for the teacher to label (Turc et al., 2019).
+    """Unlabelled texts, which the teacher labels (Turc et al., 2019).
 
-    By default they are the task's own unlabelled texts. They can come from a file instead, or from a split
-    of a data set in ``$HARNESS_DATA``::
+    By default they are the unlabelled texts of the task. They can also come from a file, or from a split of a
+    data set in ``$HARNESS_DATA``::
 
         { use = "unlabelled" }
         { use = "unlabelled", file = "crawl.txt.gz", size = 100_000 }
         { use = "unlabelled", folder = "raw-tweets", split = "train" }
 
-    They are drawn without replacement, in random order: a smaller `size` gives the first texts of a larger
-    one. What stands in the training, validation or test split, or was drawn before, is then dropped.
+    Texts are drawn without replacement, in random order, so a smaller `size` gives the first texts of a
+    larger one. Texts that are in the training, validation or test split, or that were drawn before, are then
+    dropped.
     """
 
     name = "unlabelled"
     task_types: ClassVar[frozenset[str]] = KEEPS_WORDS
 
-    file: str = ""  # relative to the current folder; .txt, .jsonl, .csv or .tsv (also .gz), or .parquet
-    folder: str = ""  # under $HARNESS_DATA
-    split: Literal["train", "validation", "test", "unlabelled"] = "train"  # of the folder
-    column: str = "text"  # that holds the text; .txt has none, but a text on each line
-    size: Annotated[int, harness.Gt(0)] | None = None  # texts at most; all where none is given
-    words: bool = False  # set punctuation apart from words, as texts have it whose words are tagged
+    file: str = ""  # .txt, .jsonl, .csv or .tsv (also .gz), or .parquet; relative to the current folder
+    folder: str = ""  # folder of a data set, relative to $HARNESS_DATA
+    split: Literal["train", "validation", "test", "unlabelled"] = "train"  # which split of `folder`
+    column: str = "text"  # column with the text; not used for .txt, which has one text per line
+    size: Annotated[int, harness.Gt(0)] | None = None  # maximum number of texts; default: all
+    words: bool = False  # separate punctuation from words by spaces, for tagging
 
     def check(self) -> None:
-        """There is one place to draw from, and a file has a known format."""
+        """Raise ValueError for both a file and a folder, or for a file of unknown format."""
         if self.file and self.folder:
-            raise ValueError("unlabelled needs either file or folder, or neither for the task's own texts")
+            raise ValueError(
+                "expected either file or folder for unlabelled, got both; "
+                "leave out both to use the task's own texts"
+            )
         if self.file and not self.file.lower().endswith((*FORMATS, *LINES)):
             raise ValueError(
-                f"file is {self.file!r}; expected a name that ends in {', '.join((*LINES, *FORMATS))}"
+                f"cannot read the file {self.file!r}: unknown format; "
+                f"expected a file name that ends in {', '.join((*LINES, *FORMATS))}"
             )
 
     def base(self) -> str:
-        """See :class:`harness.Component`: a digest of the file, where it is not the task's own."""
+        """Return a digest of the file, or "" for the task's own texts; see :class:`harness.Component`."""
         path = self._path()
         return "" if path is None else fingerprint({UNLABELLED: path})
 
     def __call__(self, texts: Sequence[str], generator: np.random.Generator) -> Iterator[tuple[int, str]]:
-        """Yield nothing: no text comes of the training texts. See :meth:`draw`."""
+        """Yield nothing, since no text is made from training texts; see :meth:`draw`."""
         return iter(())
 
     def draw(
         self, train: harness.Examples, unlabelled: Sequence[str], context: harness.Context
     ) -> Iterator[tuple[int, str]]:
-        """See :class:`harness.Augmenter`: yield (-1, text)."""
+        """Yield (-1, text); see :class:`harness.Augmenter`."""
         import numpy as np
 
         path = self._path()
         texts = unlabelled if path is None else self._read(path, context)
         if not len(texts):
             raise harness.Unavailable(
-                "the task has no unlabelled texts: put a split `unlabelled` beside its others, "
-                "or give augmenter 'unlabelled' a file or a folder"
+                "augmenter 'unlabelled' has no texts: the task has no split `unlabelled`; "
+                "add that split, or give the augmenter a file or folder"
             )
         for row in np.random.default_rng(context.seed).permutation(len(texts))[: self.size].tolist():
             yield -1, " ".join(_WORDS(texts[row])) if self.words else texts[row].strip()
 
     def _path(self) -> Path | None:
-        """The file to read; None for the task's own texts. Raises Unavailable."""
+        """Return the file to read, or None for the task's own texts; raise Unavailable if it is missing."""
         if self.folder:
             return self._in_folder()
         if not self.file:
@@ -98,7 +103,7 @@ class Unlabelled(harness.Augmenter):
         path = Path(self.file).expanduser()
         if not path.is_file():
             raise harness.Unavailable(
-                f"the file {self.file!r} of augmenter 'unlabelled' does not exist "
+                f"augmenter 'unlabelled' cannot read {self.file!r}: the file does not exist "
                 f"(looked in {Path.cwd()}){_nearest(path)}"
             )
         return path
@@ -107,24 +112,26 @@ class Unlabelled(harness.Augmenter):
         data = os.environ.get("HARNESS_DATA")
         if not data:
             raise harness.Unavailable(
-                f"augmenter 'unlabelled' has no folder {self.folder!r}: HARNESS_DATA is not set"
+                f"augmenter 'unlabelled' cannot find the folder {self.folder!r}: HARNESS_DATA is not set; "
+                "set it to the folder with your data sets"
             )
         folder = Path(data).expanduser() / self.folder
         if not folder.is_dir():
             raise harness.Unavailable(
-                f"augmenter 'unlabelled' has no folder {self.folder!r} in $HARNESS_DATA{_nearest(folder)}"
+                f"augmenter 'unlabelled' cannot find the folder {self.folder!r} in HARNESS_DATA "
+                f"({data}){_nearest(folder)}"
             )
         files = find_splits(folder, required=())
         if self.split not in files:
             found = ", ".join(name for name in (*SPLITS, UNLABELLED) if name in files) or "none"
             raise harness.Unavailable(
-                f"the folder {self.folder!r} of augmenter 'unlabelled' has no split '{self.split}'; "
+                f"augmenter 'unlabelled' cannot find the split '{self.split}' in the folder {self.folder!r}; "
                 f"found: {found}"
             )
         return files[self.split]
 
     def _read(self, path: Path, context: harness.Context) -> Sequence[str]:
-        """The file's texts, memory-mapped where each is a line."""
+        """Return the file's texts, memory-mapped if each is a line."""
         import pyarrow as pa
 
         from harness.storage import arrow
@@ -135,11 +142,13 @@ class Unlabelled(harness.Augmenter):
         lines = Path(mkdtemp(dir=context.scratch)) / "lines.arrow"  # a mix may read several files
         texts = ({"text": line} for line in lines_of(path, shown))
         if not arrow.write(lines, pa.schema({"text": pa.string()}), texts):
-            raise harness.HarnessError(f"{shown} has no texts")
+            raise harness.HarnessError(
+                f"cannot read {shown}: it has no texts; give a file with one text per line"
+            )
         return arrow.Texts(arrow.read(lines)["text"])
 
 
 def _nearest(path: Path) -> str:
-    """A question with what stands beside a missing file, where something is named alike."""
+    """Return a question with the most similar name next to a missing file, or ""."""
     beside = sorted(other.name for other in path.parent.iterdir()) if path.parent.is_dir() else []
     return suggest(path.name, beside)

@@ -1,4 +1,4 @@
-"""Words for words of the same part of speech."""
+"""Replace words by others of the same part of speech."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-TAGGED = 500_000  # words of the corpus, about, that spaCy tags for the frequencies
+TAGGED = 500_000  # approximate number of words that spaCy tags to count frequencies
 
 
 @dataclass(frozen=True)
 class PartOfSpeechReplace(Substitution):
-    """Words become other words of their part of speech, drawn by frequency (Tang et al., 2019).
+    """Replace words by others of the same part of speech, drawn by frequency (Tang et al., 2019).
 
-    By default word classes found in the corpus itself stand in for parts of speech, which needs no
-    download and fits any language, but is right less often than a tagger: see
-    :mod:`harness_augmenters.classes`. Words too rare to have a class stay.
+    By default, word classes that are found in the corpus replace parts of speech. This needs no download and
+    works for any language, but is less accurate than a tagger; see :mod:`harness_augmenters.classes`. Words
+    that are too rare to have a class are not replaced.
     """
 
     name = "pos-replace"
 
-    # Never chosen by what is installed: the same suite would give other texts on another machine.
-    tagger: Literal["clusters", "spacy"] = "clusters"
-    classes: Annotated[int, harness.Gt(1)] = 120  # groups of words, for clusters
-    pipeline: str = "en_core_web_sm"  # an installed pipeline's name or folder, for spaCy
+    # The default does not depend on what is installed, so a suite gives the same texts on every machine.
+    tagger: Literal["clusters", "spacy"] = "clusters"  # word classes from the corpus, or spaCy's tags
+    classes: Annotated[int, harness.Gt(1)] = 120  # for "clusters": number of groups of words
+    pipeline: str = "en_core_web_sm"  # for "spacy": name or folder of an installed pipeline
 
     def base(self) -> str:
-        """The pipeline and the spaCy that tag, with their releases; of a folder, what its files hold."""
+        """Return the versions of spaCy and of the pipeline (a digest for a folder); "" for clusters."""
         return _release(self.pipeline) if self.tagger == "spacy" else ""
 
     def substitutes(self, corpus: Sequence[str]) -> Substitutes:
-        """The corpus's words by class or by tag."""
+        """Return the words of the corpus by class or by tag."""
         if self.tagger == "spacy":
             return _tagged(_load(self.pipeline), self.pipeline, corpus)
-        # The classes depend on the corpus alone: copies differ by what is drawn from them.
+        # The classes depend only on the corpus; copies differ in the words that are drawn.
         words, counts, classes = word_classes(corpus, self.classes, seed=0)
         lexicon = Lexicon(words, counts, classes)
         return WordClasses(lexicon, dict(zip(words, lexicon.codes, strict=True)))
@@ -56,7 +56,7 @@ class PartOfSpeechReplace(Substitution):
 
 @dataclass
 class _Tagged:
-    """Substitutes from a lexicon in which a word has a code for each tag."""
+    """Substitutes from a lexicon in which a word has one code per tag."""
 
     lexicon: Lexicon
     codes: dict[tuple[str, str], int]
@@ -86,15 +86,18 @@ def _tagged(nlp: Any, pipeline: str, corpus: Sequence[str]) -> _Tagged:
     numbers: dict[str, int] = {}
     classes = [numbers.setdefault(tag, len(numbers)) for tag, _ in counts]
     if set(numbers) == {""}:
-        raise harness.HarnessError(f"the spaCy pipeline {pipeline!r} tags no parts of speech")
+        raise harness.HarnessError(
+            f"cannot use the spaCy pipeline {pipeline!r}: it does not tag parts of speech; "
+            "choose one with a tagger"
+        )
     lexicon = Lexicon([word for _, word in counts], list(counts.values()), classes)
     return _Tagged(lexicon, dict(zip(counts, lexicon.codes, strict=True)), nlp)
 
 
 def _tags(nlp: Any, texts: Iterator[list[str]]) -> Iterator[tuple[str, str]]:
-    """(Tag, word) of each word, one after another."""
+    """Yield (tag, word) of each word."""
     doc = import_module("spacy.tokens").Doc
-    # In pieces, since a pipeline's buffers grow with what it is given at once.
+    # Pass texts in pieces, since the buffers of a pipeline grow with its input.
     while some := list(islice(texts, 1024)):
         for tagged in nlp.pipe(doc(nlp.vocab, words=words) for words in some if words):
             for token in tagged:
@@ -113,14 +116,14 @@ def _load(pipeline: str) -> Any:
 
 
 def _release(pipeline: str) -> str:
-    """What tells one pipeline from another, without importing spaCy: that takes seconds."""
+    """Return the identity of a pipeline, without the import of spaCy, which takes seconds."""
     try:
         library = f"spacy {metadata.version('spacy')}"
     except metadata.PackageNotFoundError:
         raise harness.Unavailable(_NO_SPACY) from None
     try:
         return f"{library}, {pipeline} {metadata.version(pipeline)}"
-    except (metadata.PackageNotFoundError, ValueError):  # of names that no package can have
+    except (metadata.PackageNotFoundError, ValueError):  # ValueError: not a possible name of a package
         folder = Path(pipeline)
     files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
     if folder / "meta.json" not in files:
@@ -132,8 +135,10 @@ def _release(pipeline: str) -> str:
     return f"{library}, {content.hexdigest()}"
 
 
-_NO_SPACY = 'pos-replace with tagger = "spacy" needs spaCy: pip install spacy'
+_NO_SPACY = 'pos-replace with tagger = "spacy" needs spaCy; install it: pip install spacy'
 
 
 def _not_installed(pipeline: str) -> str:
-    return f"the spaCy pipeline {pipeline!r} is not installed: python -m spacy download {pipeline}"
+    return (
+        f"the spaCy pipeline {pipeline!r} is not installed; install it: python -m spacy download {pipeline}"
+    )

@@ -1,4 +1,4 @@
-"""Augmenters that keep a part of a text."""
+"""Augmenters that keep only a part of a text."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# A stop that is not behind a single letter, as in "J. Smith" or "z. B.", with closing quotes and
-# brackets, before white space; or a line's end.
+# A full stop or similar mark before white space, with closing quotes and brackets; or a line end. A full stop
+# after a single letter, as in "J. Smith", does not count.
 _SENTENCE_END = re.compile(r"""(?:(?<!\b\w)\.|[!?…])["'”’»)\]]*\s+|\n""")
 
 
 @dataclass(frozen=True)
 class NGram(Prepared):
-    """Keep n words in a row, n uniform in [minimum, maximum] (Tang et al., 2019).
+    """Keep n consecutive words, with n uniform in [minimum, maximum] (Tang et al., 2019).
 
-    In a text of L words n is at most L - 1, and a text of at most `minimum` words gives nothing. Of a pair
-    each text is cut so, and one that is too short stays as it is.
+    For a text of L words n is at most L - 1, and a text of at most `minimum` words gives no new text. For a
+    pair both texts are cut, except one that is too short.
     """
 
     name = "ngram"
 
-    minimum: Annotated[int, harness.Gt(0)] = 1  # words
-    maximum: Annotated[int, harness.Gt(0)] = 5  # words
-    probability: Probability = 1.0  # of cutting a text, for each copy; a text that is not cut gives nothing
-    copies: Copies = 1  # new texts a text
+    minimum: Annotated[int, harness.Gt(0)] = 1  # minimum number of words to keep
+    maximum: Annotated[int, harness.Gt(0)] = 5  # maximum number of words to keep
+    probability: Probability = 1.0  # probability to cut a text, for each copy; else there is no new text
+    copies: Copies = 1  # number of new texts per text
 
     def check(self) -> None:
-        """The bounds are in order."""
+        """Raise ValueError if the minimum is above the maximum."""
         if self.minimum > self.maximum:
-            raise ValueError(f"minimum {self.minimum} is above maximum {self.maximum}")
+            raise ValueError(f"expected minimum to be at most maximum, got {self.minimum} and {self.maximum}")
 
     def prepare(self, corpus: Sequence[str]) -> Transform:
-        """The cutting of texts."""
+        """Return a function that cuts texts."""
         import numpy as np
 
         def work(
@@ -67,19 +67,19 @@ class NGram(Prepared):
 
 @dataclass(frozen=True)
 class Sentence(Prepared):
-    """Keep one random sentence of a text of several; a text of one gives nothing.
+    """Keep one random sentence of a text that has several.
 
-    Sentences end at ``.``, ``!``, ``?`` or ``…`` before white space, except behind a single letter, and
-    at line ends. Copies of a text are different sentences of it, so there may be fewer than `copies`. Of a
-    pair one text is so shortened, and the other kept.
+    A text of one sentence gives no new text. Sentences end at ``.``, ``!``, ``?`` or ``…`` before white
+    space, except for ``.`` after a single letter, and at line ends. Copies of a text are different sentences,
+    so there can be fewer than `copies`. For a pair one text is cut, and the other is kept.
     """
 
     name = "sentence"
 
-    copies: Copies = 1  # at most, new texts a text
+    copies: Copies = 1  # maximum number of new texts per text
 
     def prepare(self, corpus: Sequence[str]) -> Transform:
-        """The choice of sentences."""
+        """Return a function that selects sentences."""
         import numpy as np
 
         def transform(texts: Sequence[str], generator: np.random.Generator) -> Iterator[tuple[int, str]]:
@@ -88,7 +88,7 @@ class Sentence(Prepared):
                 counts = [len(parts) if len(parts) > 1 else 0 for parts in split]
                 rows = np.repeat(np.arange(len(split)), counts)
                 flat = [part for parts in split if len(parts) > 1 for part in parts]
-                # In random order within each text, of which the first `copies` are taken.
+                # Shuffle the sentences of each text, and take the first `copies`.
                 order = np.lexsort((generator.random(len(flat)), rows))
                 rank = np.arange(len(flat)) - np.searchsorted(rows, rows)
                 for index in order[rank < self.copies].tolist():
@@ -98,7 +98,7 @@ class Sentence(Prepared):
 
 
 def _texts(block: Words) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-    """Of each text, and of both texts of a pair: the first word, the number of words, and the row."""
+    """Return the first word, the number of words and the row of each text; a pair counts as two texts."""
     import numpy as np
 
     marks = separators(block)
@@ -113,7 +113,7 @@ def _texts(block: Words) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np
 
 
 def _cut(block: Words, firsts: NDArray[np.intp], sizes: NDArray[np.intp]) -> list[str]:
-    """Runs of words."""
+    """Return runs of words as strings."""
     import numpy as np
 
     texts = np.full(len(sizes), "", dtype=object)
@@ -123,7 +123,7 @@ def _cut(block: Words, firsts: NDArray[np.intp], sizes: NDArray[np.intp]) -> lis
 
 
 def _joined(rows: NDArray[np.intp], texts: Sequence[str]) -> list[str]:
-    """One text a row: of the two of a pair, the pair."""
+    """Return one text per row, with the two texts of a pair joined."""
     made: dict[int, str] = {}
     for row, text in zip(rows.tolist(), texts, strict=True):
         made[row] = f"{made[row]}{PAIR_SEPARATOR}{text}" if row in made else text
@@ -131,7 +131,7 @@ def _joined(rows: NDArray[np.intp], texts: Sequence[str]) -> list[str]:
 
 
 def choices(text: str) -> list[str]:
-    """What can be kept of a text: each of its sentences; of a pair, each of one text's beside the other."""
+    """Return the possible results: each sentence; for a pair, each sentence of one text with the other."""
     first, separator, second = text.partition(PAIR_SEPARATOR)
     if not separator:
         return sentences(text)
@@ -141,7 +141,7 @@ def choices(text: str) -> list[str]:
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of a text, in order, each once."""
+    """Return the different sentences of a text, in order."""
     ends = [match.end() for match in _SENTENCE_END.finditer(text)]
     parts = (text[start:end].strip() for start, end in zip([0, *ends], [*ends, None], strict=True))
     return list(dict.fromkeys(filter(None, parts)))

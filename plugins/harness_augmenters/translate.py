@@ -1,4 +1,4 @@
-"""Texts said again: translated into another language, and back."""
+"""Paraphrase texts by translation into another language and back."""
 
 from __future__ import annotations
 
@@ -18,45 +18,49 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BackTranslate(Prepared):
-    """Texts are translated into a pivot language and back (Sennrich et al., 2016; Xie et al., 2020).
+    """Translate texts into a pivot language and back (Sennrich et al., 2016; Xie et al., 2020).
 
-    The models are those of OPUS-MT (Tiedemann & Thottingal, 2020), about 300 MB each way, or any other
-    sequence-to-sequence models of the hub or of local folders. A text that comes back as it was, but for
-    case and white space, is left out. The two texts of a pair are translated one by one.
+    The default models are those of OPUS-MT (Tiedemann & Thottingal, 2020), about 300 MB for each direction.
+    Any other sequence-to-sequence model, on the hub or in a local folder, can be used. Results that differ
+    from their source only in case and white space are left out. The two texts of a pair are translated
+    separately.
     """
 
     name = "back-translate"
     accelerated: ClassVar[bool] = True
 
-    language: str = "en"  # of the texts
-    pivot: str = "de"  # to translate into
-    forth: str = ""  # model, a hub id or a folder; none given: Helsinki-NLP/opus-mt-<language>-<pivot>
-    back: str = ""  # model; none given: Helsinki-NLP/opus-mt-<pivot>-<language>
-    forth_revision: str = "main"  # a commit, so that the weights cannot change under a result
-    back_revision: str = "main"
-    temperature: Annotated[float, harness.Ge(0)] = 0.9  # of sampling, both ways; 0: the likeliest words
-    beams: Annotated[int, harness.Gt(0)] = 1  # of the search; more of them: more likely texts, and slower
-    longest: Annotated[int, harness.Gt(2)] = 128  # subwords; the rest of a text is not translated
-    batch_size: Annotated[int, harness.Gt(0)] = 32
-    copies: Copies = 1  # new texts a text
+    language: str = "en"  # language of the texts
+    pivot: str = "de"  # language to translate into
+    forth: str = ""  # model, a hub id or folder; default: Helsinki-NLP/opus-mt-<language>-<pivot>
+    back: str = ""  # model back, a hub id or folder; default: Helsinki-NLP/opus-mt-<pivot>-<language>
+    forth_revision: str = "main"  # revision on the hub; give a commit, so that the weights cannot change
+    back_revision: str = "main"  # the same for the model back
+    temperature: Annotated[float, harness.Ge(0)] = 0.9  # sampling temperature, both ways; 0: no sampling
+    beams: Annotated[int, harness.Gt(0)] = 1  # number of beams; more give likelier texts, but are slower
+    longest: Annotated[int, harness.Gt(2)] = 128  # maximum length in subwords; longer texts are truncated
+    batch_size: Annotated[int, harness.Gt(0)] = 32  # texts per batch
+    copies: Copies = 1  # number of new texts per text
 
     def check(self) -> None:
-        """Copies can differ, and there is another language."""
+        """Raise ValueError for copies that cannot differ, or for a pivot that is the language itself."""
         if self.copies > 1 and not self.temperature:
-            raise ValueError("with temperature 0 all copies of a text are the same; give copies = 1")
+            raise ValueError(
+                f"copies is {self.copies}, but with temperature 0 all copies of a text are the same; "
+                "set copies = 1, or a temperature above 0"
+            )
         if self.language == self.pivot and not (self.forth and self.back):
             raise ValueError(f"language and pivot are both {self.pivot!r}; expected two languages")
 
     def base(self) -> str:
-        """The models' commits, or the fingerprints of their folders. Raises Unavailable."""
+        """Return the models' commits, or fingerprints of their folders; raise Unavailable without a model."""
         from importlib.util import find_spec
 
         from harness_transformers.weights import folder_fingerprint, hub_commit
 
         if not (self.forth and self.back) and find_spec("sentencepiece") is None:
             raise harness.Unavailable(
-                "the models of back-translate need the package sentencepiece: "
-                "pip install 'distil-harness[sentencepiece]'"
+                "back-translate needs the package sentencepiece for its models; "
+                "install it: pip install 'distil-harness[sentencepiece]'"
             )
         return "\n".join(
             folder_fingerprint(Path(model)) if _is_folder(model) else hub_commit(model, revision)
@@ -64,14 +68,14 @@ class BackTranslate(Prepared):
         )
 
     def prepare(self, corpus: Sequence[str]) -> Transform:
-        """The translation, without a GPU."""
+        """Return a function that translates texts there and back, on the CPU."""
         return self.prepare_on(corpus, "cpu")
 
     def prepare_on(self, corpus: Sequence[str], device: str) -> Transform:
-        """The translation of texts, block by block; what it draws is the generator's."""
+        """Return a function that translates texts there and back, block by block."""
 
         @cache
-        def both() -> tuple[_Translator, _Translator]:  # loaded once, and only where there are texts
+        def both() -> tuple[_Translator, _Translator]:  # loaded once, and only if there are texts
             forth, back = (_Translator(self, *model, device) for model in self._models())
             return forth, back
 
@@ -94,7 +98,7 @@ class BackTranslate(Prepared):
         return transform
 
     def _models(self) -> tuple[tuple[str, str], tuple[str, str]]:
-        """(Model, revision) there and back."""
+        """Return (model, revision) for each direction."""
         there, again = f"{self.language}-{self.pivot}", f"{self.pivot}-{self.language}"
         return (
             (self.forth or f"Helsinki-NLP/opus-mt-{there}", self.forth_revision),
@@ -105,7 +109,7 @@ class BackTranslate(Prepared):
 def _there_and_back(
     texts: Sequence[str], forth: _Translator, back: _Translator, generator: np.random.Generator
 ) -> list[str]:
-    """Each text translated twice; torch's own generators are as before afterwards."""
+    """Return each text translated there and back; the state of torch's generators is restored."""
     import torch
 
     device = forth.model.device
@@ -115,7 +119,7 @@ def _there_and_back(
 
 
 class _Translator:
-    """One of the two models."""
+    """A translation model with its tokenizer."""
 
     def __init__(self, how: BackTranslate, model: str, revision: str, device: str) -> None:
         from safetensors import SafetensorError
@@ -129,15 +133,15 @@ class _Translator:
             found = AutoModelForSeq2SeqLM.from_pretrained(folder, trust_remote_code=False)
         except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
             why = str(error).partition("\n")[0]
-            raise harness.HarnessError(f"the translation model '{model}' cannot be loaded: {why}") from None
+            raise harness.HarnessError(f"cannot load the translation model '{model}': {why}") from None
         self.model: Any = found.to(device).eval()
         self.how = how
-        # Positions that the architecture has, where it has a limit.
+        # The maximum number of positions, if the architecture has one.
         room = getattr(found.config, "max_position_embeddings", None) or how.longest
         self.longest = min(how.longest, room)
 
     def __call__(self, texts: Sequence[str]) -> list[str]:
-        """Translations, in the order of the texts, of "" too; batches are of like lengths."""
+        """Return a translation of each text, "" for an empty one; batches have texts of similar length."""
         import torch
 
         how = self.how

@@ -1,6 +1,6 @@
-"""Augmenters that change words in place. A word is what white space separates.
+"""Augmenters that change or drop single words, which are separated by white space.
 
-What separates the two texts of a pair is none: it stays where it is, and each text keeps a word.
+The separator between the two texts of a pair is not a word: it is kept, and each text keeps at least a word.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ if TYPE_CHECKING:
 
 
 class Substitutes(Protocol):
-    """What can stand in place of words."""
+    """Words that can replace other words."""
 
     def encode(self, block: Words, words: NDArray[np.intp]) -> NDArray[np.intp]:
-        """A code for each of these words of a block; -1 for one that nothing can replace."""
+        """Return a code for each of these words of a block; -1 for a word that cannot be replaced."""
 
     def draw(self, codes: NDArray[np.intp], generator: np.random.Generator) -> list[str]:
-        """A word, other than the coded one, for each code."""
+        """Return another word for each code."""
 
 
 @dataclass(frozen=True)
 class Substitution(Prepared):
-    """Each word becomes another with a probability. A new text always differs from its source."""
+    """Base class of augmenters that replace words at random; a new text always differs from its source."""
 
     task_types: ClassVar[frozenset[str]] = KEEPS_WORDS
 
-    probability: Probability = 0.1  # for each word
-    copies: Copies = 1  # new texts a text
-    force: bool = True  # change one word, at random, where the draw changes none; else no text is made of it
+    probability: Probability = 0.1  # probability to replace a word
+    copies: Copies = 1  # number of new texts per text
+    force: bool = True  # if no word is drawn, change a random one; false: then make no new text
 
     def substitutes(self, corpus: Sequence[str]) -> Substitutes:
-        """What can stand in place of the words of this corpus."""
+        """Return the words that can replace words of this corpus."""
         raise NotImplementedError
 
     def prepare(self, corpus: Sequence[str]) -> Transform:
-        """The substitution of words."""
+        """Return a function that replaces words."""
         import numpy as np
 
         substitutes = self.substitutes(Unpaired(corpus))
@@ -59,7 +59,7 @@ class Substitution(Prepared):
                 codes = substitutes.encode(block, words)
                 words, codes = words[codes >= 0], codes[codes >= 0]
                 if self.force:
-                    # All words of the texts that the draw leaves as they are: one of each text is taken.
+                    # Texts without a drawn word: take one random word of each.
                     all_words = untouched(block, words)
                     all_codes = substitutes.encode(block, all_words)
                     taken = np.flatnonzero(all_codes >= 0)
@@ -78,21 +78,21 @@ class Substitution(Prepared):
 
 @dataclass(frozen=True)
 class Mask(Substitution):
-    """Words become a mask token (Tang et al., 2019): what a text says without them, the teacher tells."""
+    """Replace words by a mask token (Tang et al., 2019)."""
 
     name = "mask"
 
     token: Annotated[str, harness.MinLen(1)] = (
         harness.api.MASK
-    )  # one word; this one is each tokenizer's own mask
+    )  # the mask, one word; the default becomes the mask token of each model's tokenizer
 
     def check(self) -> None:
-        """The token is one word."""
+        """Raise ValueError unless the token is one word."""
         if self.token.split() != [self.token]:
-            raise ValueError(f"the mask token must be one word without white space, not {self.token!r}")
+            raise ValueError(f"expected token to be one word without white space, got {self.token!r}")
 
     def substitutes(self, corpus: Sequence[str]) -> Substitutes:
-        """The token, for all words but itself."""
+        """Return the token, which replaces all words but itself."""
         return _Token(self.token)
 
 
@@ -114,15 +114,15 @@ class _Token:
 
 @dataclass(frozen=True)
 class Replace(Substitution):
-    """Words become other words of the corpus, drawn by their frequency (Xie et al., 2017).
+    """Replace words by other words of the corpus, drawn by frequency (Xie et al., 2017).
 
-    Words that the corpus does not have, such as a mask that a chain put there before, stay.
+    Words that are not in the corpus, such as masks that a chain inserted before, are not replaced.
     """
 
     name = "replace"
 
     def substitutes(self, corpus: Sequence[str]) -> Substitutes:
-        """All words of the corpus."""
+        """Return all words of the corpus."""
         counts = count(corpus)
         words = list(counts)
         lexicon = Lexicon(words, list(counts.values()), [0] * len(words))
@@ -131,37 +131,37 @@ class Replace(Substitution):
 
 @dataclass(frozen=True)
 class WordClasses:
-    """Substitutes from a lexicon in which a word has the same code wherever it stands."""
+    """Substitutes from a lexicon in which each word has one code."""
 
     lexicon: Lexicon
     codes: dict[str, int]
 
     def encode(self, block: Words, words: NDArray[np.intp]) -> NDArray[np.intp]:
-        """The words' codes; -1 for words that the lexicon does not have."""
+        """Return the words' codes; -1 for words that are not in the lexicon."""
         import numpy as np
 
         return np.fromiter(map(self.codes.get, block.of(words), repeat(-1)), dtype=np.intp, count=len(words))
 
     def draw(self, codes: NDArray[np.intp], generator: np.random.Generator) -> list[str]:
-        """Other words of the codes' classes."""
+        """Return other words of the codes' classes."""
         return self.lexicon.others(codes, generator)
 
 
 @dataclass(frozen=True)
 class Drop(Prepared):
-    """Words are left out (word dropout: Iyyer et al., 2015; Wei & Zou, 2019).
+    """Drop words (word dropout: Iyyer et al., 2015; Wei & Zou, 2019).
 
-    At least one word goes and at least one stays; a text of one word gives nothing.
+    At least one word is dropped and at least one is kept, so a text of one word gives no new text.
     """
 
     name = "drop"
 
-    probability: Probability = 0.1  # for each word
-    copies: Copies = 1  # new texts a text
-    force: bool = True  # drop one word, at random, where the draw drops none; else no text is made of it
+    probability: Probability = 0.1  # probability to drop a word
+    copies: Copies = 1  # number of new texts per text
+    force: bool = True  # if no word is drawn, drop a random one; false: then make no new text
 
     def prepare(self, corpus: Sequence[str]) -> Transform:
-        """The deletion of words."""
+        """Return a function that drops words."""
         import numpy as np
 
         def work(
@@ -169,8 +169,8 @@ class Drop(Prepared):
         ) -> Iterator[tuple[NDArray[np.intp], list[str]]]:
             marks = separators(block)
             sizes = np.bincount(parts(block, np.arange(len(block)), marks), minlength=len(block.lengths))
-            sizes[parts(block, marks, marks)] -= 1  # words of each text, or of each text of a pair
-            # A word goes with the white space behind it. (W,)
+            sizes[parts(block, marks, marks)] -= 1  # number of words of each text; a pair counts as two
+            # A word is dropped with the white space after it. (W,)
             behind = np.append(block.starts[1:], len(block.text))
             last = block.firsts[1:][block.lengths > 0] - 1
             behind[last] = block.ends[last]
@@ -178,7 +178,7 @@ class Drop(Prepared):
                 words = drawn(block, self.probability, generator)
                 if self.force:
                     rest = untouched(block, words)
-                    if len(marks):  # a text's only word would be spared
+                    if len(marks):  # the only word of a text must stay
                         rest = rest[sizes[parts(block, rest, marks)] > 1]
                     taken = one_of_each(block.rows(rest), generator)
                     words = np.sort(np.append(words, rest[taken]))
@@ -195,7 +195,7 @@ class Drop(Prepared):
 
 
 def drawn(block: Words, probability: float, generator: np.random.Generator) -> NDArray[np.intp]:
-    """Each word of a block with this probability, in rising order."""
+    """Return each word of a block with this probability, in rising order."""
     import numpy as np
 
     words = np.flatnonzero(generator.random(len(block), dtype=np.float32) < probability)
@@ -203,7 +203,7 @@ def drawn(block: Words, probability: float, generator: np.random.Generator) -> N
 
 
 def untouched(block: Words, words: NDArray[np.intp]) -> NDArray[np.intp]:
-    """All words of the texts that none of these words stands in."""
+    """Return all words of the texts that contain none of these words."""
     import numpy as np
 
     free = np.ones(len(block.lengths), dtype=np.bool_)
@@ -212,14 +212,14 @@ def untouched(block: Words, words: NDArray[np.intp]) -> NDArray[np.intp]:
 
 
 def without(words: NDArray[np.intp], others: NDArray[np.intp]) -> NDArray[np.intp]:
-    """The words, but for the others."""
+    """Return the words that are not among the others."""
     import numpy as np
 
     return words[np.isin(words, others, invert=True)] if len(others) else words
 
 
 def separators(block: Words) -> NDArray[np.intp]:
-    """Of each text that is a pair, the word that separates its two texts; in rising order."""
+    """Return the word that separates the two texts of each pair, in rising order."""
     import numpy as np
 
     if PAIR_SEPARATOR not in block.text:
@@ -231,9 +231,9 @@ def separators(block: Words) -> NDArray[np.intp]:
 
 
 def parts(block: Words, words: NDArray[np.intp], marks: NDArray[np.intp]) -> NDArray[np.intp]:
-    """The number of the text that each word stands in, where the two of a pair count as two.
+    """Return the number of the text that contains each word; a pair counts as two texts.
 
-    `marks` are the block's separators; each is taken for a word of the second text.
+    `marks` are the block's separators; each counts as a word of the second text.
     """
     import numpy as np
 
@@ -241,7 +241,7 @@ def parts(block: Words, words: NDArray[np.intp], marks: NDArray[np.intp]) -> NDA
 
 
 class Unpaired(Sequence[str]):
-    """A corpus with white space in place of what separates pairs, which is no word to learn or to draw."""
+    """A corpus with spaces instead of the separators of pairs, which must not be learnt or drawn as words."""
 
     def __init__(self, corpus: Sequence[str]) -> None:
         self.corpus = corpus
@@ -260,7 +260,7 @@ class Unpaired(Sequence[str]):
 
 
 def one_of_each(rows: NDArray[np.intp], generator: np.random.Generator) -> NDArray[np.intp]:
-    """Of rows in rising order, an index of each different one, all its indices being as likely."""
+    """Return one random index of each different row; `rows` are in rising order."""
     import numpy as np
 
     _, first, sizes = np.unique(rows, return_index=True, return_counts=True)

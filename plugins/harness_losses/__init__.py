@@ -1,4 +1,4 @@
-"""Losses on labels, on a teacher's logits and on its inner states."""
+"""Losses on gold labels, on a teacher's logits, and on its inner states."""
 
 from __future__ import annotations
 

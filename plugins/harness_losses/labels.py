@@ -1,4 +1,4 @@
-"""Losses with one right class a text, or a word."""
+"""Losses with one correct class per text or word."""
 
 from __future__ import annotations
 
@@ -14,28 +14,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CrossEntropy(harness.Loss):
-    """Cross-entropy with the gold labels: training without a teacher (smoothing: Szegedy et al., 2016).
+    """Cross-entropy with the gold labels, without a teacher (label smoothing: Szegedy et al., 2016).
 
-    The mean is over the rows that have a label. A batch with none gives 0, which still backpropagates.
+    The mean is over the rows with a label. For a batch without labels it is 0, with zero gradients.
     """
 
     name = "cross-entropy"
     task_types: ClassVar[frozenset[str]] = OF_CLASSES
     baseline_for: ClassVar[frozenset[str]] = OF_CLASSES
 
-    label_smoothing: Annotated[float, harness.Interval(ge=0, lt=1)] = 0.0  # spread evenly over all classes
+    label_smoothing: Annotated[float, harness.Interval(ge=0, lt=1)] = (
+        0.0  # share of the target probability that is spread over all classes
+    )
 
     @property
     def needs(self) -> frozenset[str]:
-        """Gold labels, and no teacher."""
+        """Return that the loss needs gold labels, and not the teacher."""
         return frozenset({"labels"})
 
     def __call__(self, student: Tensor, teacher: Tensor | None, batch: harness.Batch) -> Tensor:
-        """Logits (B, C) and the batch's labels to the mean, ()."""
+        """Return the mean, (), for logits (B, C) and the batch's labels."""
         import torch.nn.functional as F
 
         if batch.labels is None:
-            raise ValueError("this loss needs gold labels")
+            raise ValueError("loss 'cross-entropy' needs gold labels, but the batch has none")
         total = F.cross_entropy(
             wide(student),
             batch.labels,
@@ -50,13 +52,13 @@ class CrossEntropy(harness.Loss):
 
 @dataclass(frozen=True)
 class HardCrossEntropy(harness.Loss):
-    """Cross-entropy with the teacher's most probable class as label (pseudo-labels: Lee, 2013)."""
+    """Cross-entropy with the teacher's most probable class as the label (pseudo-labels: Lee, 2013)."""
 
     name = "hard-cross-entropy"
     task_types: ClassVar[frozenset[str]] = OF_CLASSES
 
     def __call__(self, student: Tensor, teacher: Tensor | None, batch: harness.Batch) -> Tensor:
-        """Logits (B, C), (B, C) to the batch mean, ()."""
+        """Return the batch mean, (), for logits (B, C) of both models."""
         import torch.nn.functional as F
 
         reduction = "mean" if batch.weights is None else "none"

@@ -1,4 +1,4 @@
-"""Losses that fit numbers one by one: the teacher's, or gold scores."""
+"""Squared errors: of logits, of probabilities, and of gold scores."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 class MeanSquaredError(harness.Loss):
     """Squared distance of the logits (Ba & Caruana, 2014; Tang et al., 2019), mean over rows and classes.
 
-    In a regression, of the predicted scores. `center` is for teachers that give log-probabilities, as an
-    average or a file of probabilities does: how far these lie below 0 grows with the teacher's certainty,
-    and says nothing else.
+    For regression, it is the squared distance of the predicted scores. Use `center` if the teacher gives
+    log-probabilities, as an ensemble or a file of probabilities does. Their mean depends only on how certain
+    the teacher is, and carries no further information.
     """
 
     name = "mse"
 
-    center: bool = False  # compare logits less their row's mean: a constant added to a row changes no answer
+    center: bool = False  # subtract each row's mean first, which does not change the probabilities
 
     @property
     def task_types(self) -> frozenset[str]:  # type: ignore[override]
-        """Centred, the one score of a regression would always be 0."""
+        """Return the types of task; centred, the single score of a regression would always be 0."""
         return OF_CLASSES if self.center else OF_CLASSES | {"regression"}
 
     def __call__(self, student: Tensor, teacher: Tensor | None, batch: harness.Batch) -> Tensor:
-        """Logits (B, C), (B, C) to the mean, ()."""
-        # Centring the difference is centring both.
+        """Return the mean, (), for logits (B, C) of both models."""
+        # To centre the difference is to centre both.
         difference = wide(student) - present(teacher)
         if self.center:
             difference = difference - difference.mean(-1, keepdim=True)
@@ -43,23 +43,23 @@ class MeanSquaredError(harness.Loss):
 class MeanSquaredErrorOfProbabilities(harness.Loss):
     """Squared distance of the probabilities (Brier, 1950, with soft targets), mean over rows and classes.
 
-    In [0, 2/C]. Unlike the logits' distance it needs no calibrated scale, so it suits a teacher that
-    gives probabilities only.
+    It is in [0, 2/C]. Unlike the distance of logits it does not depend on their scale, so it suits a teacher
+    that gives only probabilities.
     """
 
     name = "mse-probabilities"
     task_types: ClassVar[frozenset[str]] = OF_CLASSES
 
     def __call__(self, student: Tensor, teacher: Tensor | None, batch: harness.Batch) -> Tensor:
-        """Logits (B, C), (B, C) to the mean, ()."""
+        """Return the mean, (), for logits (B, C) of both models."""
         return row_mean((wide(student).softmax(-1) - present(teacher).softmax(-1)).square(), batch)
 
 
 @dataclass(frozen=True)
 class SquaredError(harness.Loss):
-    """Squared distance from the gold scores of a regression: training without a teacher.
+    """Squared distance from the gold scores of a regression, without a teacher.
 
-    The mean is over the rows that have a score. A batch with none gives 0, which still backpropagates.
+    The mean is over the rows with a score. For a batch without scores it is 0, with zero gradients.
     """
 
     name = "squared-error"
@@ -68,15 +68,15 @@ class SquaredError(harness.Loss):
 
     @property
     def needs(self) -> frozenset[str]:
-        """Gold labels, and no teacher."""
+        """Return that the loss needs gold labels, and not the teacher."""
         return frozenset({"labels"})
 
     def __call__(self, student: Tensor, teacher: Tensor | None, batch: harness.Batch) -> Tensor:
-        """Predicted scores (B, 1) and the batch's labels (B,) to the mean, ()."""
+        """Return the mean, (), for predicted scores (B, 1) and the batch's labels (B,)."""
         if batch.labels is None:
-            raise ValueError("this loss needs gold labels")
+            raise ValueError("loss 'squared-error' needs gold labels, but the batch has none")
         known = batch.labels.isfinite()
-        # Not masked afterwards: the gradient of a NaN times 0 is NaN.
+        # Mask before the subtraction: the gradient of NaN times 0 is NaN.
         errors = wide(student)[:, 0] * known - batch.labels.nan_to_num()
         squares = errors.square() if batch.weights is None else errors.square() * batch.weights
         return squares.sum() / known.sum().clamp_min(1)

@@ -1,4 +1,4 @@
-"""Losses between the teacher's distribution over the classes and the student's."""
+"""Losses between the class distributions of teacher and student."""
 
 from __future__ import annotations
 
@@ -20,16 +20,18 @@ Weight = Annotated[float, harness.Interval(ge=0, lt=math.inf)]
 class SoftTargets(harness.Loss):
     """KL(teacher || student) of the tempered distributions (Hinton et al., 2015), batch mean, in nats.
 
-    Times the squared temperature, which keeps the size of the gradients alike at all temperatures.
+    It is multiplied by the squared temperature, so that gradients are of similar size at all temperatures.
     """
 
     name = "kl"
     task_types: ClassVar[frozenset[str]] = OF_CLASSES
+    # Most words are outside of entities. jensen-shannon gives no gradient once both models are certain of that.
+    preferred_for: ClassVar[frozenset[str]] = frozenset({"tagging"})
 
     temperature: Temperature = 2.0  # divides both models' logits; above 1 flattens, below 1 sharpens
 
     def __call__(self, student: Tensor, teacher: Tensor | None, batch: harness.Batch) -> Tensor:
-        """Logits (B, C), (B, C) to the batch mean, ()."""
+        """Return the batch mean, (), for logits (B, C) of both models."""
         p = log_probabilities(present(teacher), self.temperature)
         q = log_probabilities(student, self.temperature)
         return row_mean(divergence(p, q), batch) * self.temperature**2
@@ -39,8 +41,8 @@ class SoftTargets(harness.Loss):
 class SoftCrossEntropy(harness.Loss):
     """Cross-entropy with the teacher's tempered probabilities as targets (Jiao et al., 2020, TinyBERT).
 
-    Batch mean, in nats, times the squared temperature. Its gradient is that of `kl` at the same
-    temperature; its value is larger by the entropy of the teacher.
+    It is the batch mean in nats, multiplied by the squared temperature. Its gradient is that of `kl` at the
+    same temperature; its value is larger by the entropy of the teacher.
     """
 
     name = "soft-cross-entropy"
@@ -49,7 +51,7 @@ class SoftCrossEntropy(harness.Loss):
     temperature: Temperature = 1.0  # divides both models' logits
 
     def __call__(self, student: Tensor, teacher: Tensor | None, batch: harness.Batch) -> Tensor:
-        """Logits (B, C), (B, C) to the batch mean, ()."""
+        """Return the batch mean, (), for logits (B, C) of both models."""
         p = log_probabilities(present(teacher), self.temperature).exp()
         q = log_probabilities(student, self.temperature)
         return -row_mean((p * q).sum(-1), batch) * self.temperature**2
@@ -59,8 +61,8 @@ class SoftCrossEntropy(harness.Loss):
 class JensenShannon(harness.Loss):
     """Jensen-Shannon divergence of the tempered distributions (Lin, 1991), batch mean, in nats.
 
-    Symmetric and at most log 2 a row, before the factor of the squared temperature: an over-confident
-    teacher cannot dominate a batch as it can under `kl`.
+    It is symmetric, and at most log 2 per row before it is multiplied by the squared temperature. So rows
+    with an over-confident teacher cannot dominate a batch, as they can with `kl`.
     """
 
     name = "jensen-shannon"
@@ -69,7 +71,7 @@ class JensenShannon(harness.Loss):
     temperature: Temperature = 1.0  # divides both models' logits
 
     def __call__(self, student: Tensor, teacher: Tensor | None, batch: harness.Batch) -> Tensor:
-        """Logits (B, C), (B, C) to the batch mean, ()."""
+        """Return the batch mean, (), for logits (B, C) of both models."""
         p = log_probabilities(present(teacher), self.temperature)
         q = log_probabilities(student, self.temperature)
         mean = p.logaddexp(q) - math.log(2)
@@ -80,11 +82,12 @@ class JensenShannon(harness.Loss):
 class Decoupled(harness.Loss):
     """Decoupled knowledge distillation (Zhao et al., 2022).
 
-    ``alpha`` KL of (target class, all others) + ``beta`` KL among the other classes; batch mean, in nats,
-    times the squared temperature. `kl` is the same sum with alpha = 1 and, for each row, beta = the
-    teacher's probability of the other classes: a sure teacher silences them there, and not here. The
-    target is the gold label, or the teacher's most probable class where a row has none. With two classes
-    the second term is 0.
+    The loss is ``alpha`` times the KL of (target class, all others), plus ``beta`` times the KL among the
+    other classes. It is the batch mean in nats, multiplied by the squared temperature. The target is the gold
+    label or, in a row without one, the teacher's most probable class. With two classes the second term is 0.
+
+    `kl` is the same sum with alpha = 1 and, for each row, beta = the teacher's probability of the other
+    classes. So a confident teacher suppresses the other classes in `kl`, but not here.
     """
 
     name = "decoupled"
@@ -95,7 +98,7 @@ class Decoupled(harness.Loss):
     temperature: Temperature = 4.0  # divides both models' logits
 
     def __call__(self, student: Tensor, teacher: Tensor | None, batch: harness.Batch) -> Tensor:
-        """Logits (B, C), (B, C) and the batch's labels, if any, to the batch mean, ()."""
+        """Return the batch mean, (), for logits (B, C) of both models and the batch's labels, if any."""
         import torch
 
         p = log_probabilities(present(teacher), self.temperature)  # (B, C)
@@ -103,8 +106,8 @@ class Decoupled(harness.Loss):
         target = p.argmax(-1)
         if batch.labels is not None:
             target = torch.where(batch.labels >= 0, batch.labels, target)
-        # Taking the other classes out, rather than hiding them behind a large negative logit as the
-        # paper's code does, keeps 1 - p exact when the target's probability rounds to 1.
+        # The paper's code masks classes with a large negative logit. Selecting the others instead keeps
+        # 1 - p exact if the target's probability rounds to 1.
         rest = torch.ones_like(p, dtype=torch.bool).scatter_(-1, target[:, None], False)
 
         def split(log: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Losses on hidden states: of a text as a whole, or token by token through the layers."""
+"""Losses on hidden states, either one state per text or the states of all tokens in each layer."""
 
 from __future__ import annotations
 
@@ -18,24 +18,27 @@ if TYPE_CHECKING:
 class _Hidden(harness.Loss):
     task_types: ClassVar[frozenset[str]] = OF_TEXTS
 
-    of: Literal["hidden", "layers"] = "hidden"  # what the last layer sees of a text, or each layer's tokens
-    map: Map = "uniform"  # of layers: which of the teacher's for which of the student's
-    embeddings: bool = True  # of layers: compare the embeddings too, where the map is not "final"
-    tokens: Literal["all", "first"] = "all"  # of layers: every token, or the first alone, which is [CLS]
+    of: Literal["hidden", "layers"] = "hidden"  # one state per text, the head's input; or tokens by layer
+    map: Map = "uniform"  # for "layers": the teacher's layer for each of the student's
+    embeddings: bool = True  # for "layers": compare the embeddings too, unless the map is "final"
+    tokens: Literal["all", "first"] = "all"  # for "layers": every token, or only the first, [CLS]
 
     def check(self) -> None:
-        """What is said of layers fits, and is said where layers are compared."""
+        """Raise ValueError for an impossible map, or parameters that "hidden" would ignore."""
         check_map(self.map)
         if self.of == "hidden" and (self.map, self.tokens) != ("uniform", "all"):
-            raise ValueError(f"{self.name} has a map or tokens only with of = 'layers'")
+            raise ValueError(
+                f"{self.name} with of = 'hidden' takes neither map nor tokens; leave them out, "
+                "or set of = 'layers'"
+            )
 
     @property
     def needs(self) -> frozenset[str]:
-        """Hidden states, or layers."""
+        """Return that the loss needs hidden states, or layers."""
         return frozenset({self.of})
 
     def _mean(self, distance: Callable[[Tensor, Tensor], Tensor], batch: harness.Batch) -> Tensor:
-        """The mean of a distance (..., H), (..., H) -> (...) over layers, over tokens, then over rows."""
+        """Return the mean of a distance (..., H), (..., H) -> (...) over layers, tokens, then rows."""
         ours, theirs = batch.student[self.of], batch.teacher[self.of]
         if self.of == "hidden":
             return row_mean(distance(wide(ours), wide(theirs)), batch)
@@ -59,14 +62,14 @@ class _Hidden(harness.Loss):
 class HiddenCosine(_Hidden):
     """One minus the cosine of the two models' hidden states (Sanh et al., 2019, DistilBERT).
 
-    In [0, 2]. Of layers, the mean over tokens that are no padding, then over texts. DistilBERT's is
-    ``of = "layers", map = "final"``.
+    It is in [0, 2]. With ``of = "layers"`` it is averaged over tokens without padding, then over texts.
+    DistilBERT uses ``of = "layers", map = "final"``.
     """
 
     name = "hidden-cosine"
 
     def __call__(self, student: Tensor, teacher: Tensor | None, batch: harness.Batch) -> Tensor:
-        """The batch's hidden states or layers to the mean, ()."""
+        """Return the mean, (), for the batch's hidden states or layers."""
         from torch.nn.functional import cosine_similarity
 
         return self._mean(lambda ours, theirs: 1 - cosine_similarity(ours, theirs, dim=-1), batch)
@@ -76,19 +79,19 @@ class HiddenCosine(_Hidden):
 class HiddenMse(_Hidden):
     """Squared distance of the two models' hidden states, mean over their width (Jiao et al., 2020, TinyBERT).
 
-    Of layers, the mean over tokens that are no padding, then over texts. Patient distillation (Sun et al.,
-    2019, PKD) is ``of = "layers", tokens = "first", normalise = true, embeddings = false`` without the last
-    layer: for six of twelve ``map = [2, 4, 6, 8, 10, -1]``, or as PKD-Last ``[7, 8, 9, 10, 11, -1]``. Then
-    each state is divided by its length first, and the value is (2 - 2 cosine) / width, so that it takes a
-    large weight.
+    With ``of = "layers"`` it is averaged over tokens without padding, then over texts. Patient distillation
+    (Sun et al., 2019, PKD) is ``of = "layers", tokens = "first", normalise = true, embeddings = false``
+    without the last layer. For a student of six layers and a teacher of twelve, it is
+    ``map = [2, 4, 6, 8, 10, -1]``, or for PKD-Last ``[7, 8, 9, 10, 11, -1]``. With `normalise`, each state is
+    divided by its norm first. The value is then (2 - 2 cosine) / width, so it needs a large weight.
     """
 
     name = "hidden-mse"
 
-    normalise: bool = False  # compare directions only
+    normalise: bool = False  # divide states by their norm, to compare only directions
 
     def __call__(self, student: Tensor, teacher: Tensor | None, batch: harness.Batch) -> Tensor:
-        """The batch's hidden states or layers to the mean, ()."""
+        """Return the mean, (), for the batch's hidden states or layers."""
         from torch.nn.functional import normalize
 
         def distance(ours: Tensor, theirs: Tensor) -> Tensor:

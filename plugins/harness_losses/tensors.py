@@ -1,4 +1,4 @@
-"""What the losses share."""
+"""Functions on tensors that several losses use."""
 
 from __future__ import annotations
 
@@ -9,42 +9,42 @@ if TYPE_CHECKING:
 
     from harness import Batch
 
-# What goes row by row is the same for texts, for words, and for hidden tokens, whose classes are the tokens.
+# Types of task whose logits are rows of classes: of texts, of words, or of hidden tokens (a class per token).
 OF_CLASSES = frozenset({"classification", "tagging", "language-modelling"})
-OF_TEXTS = frozenset({"classification", "regression", "language-modelling"})  # what looks inside the models
+OF_TEXTS = frozenset({"classification", "regression", "language-modelling"})  # inner states are available
 
 
 def wide(logits: Tensor) -> Tensor:
-    """The logits in float32 at least: half precision loses the small probabilities that losses live on."""
+    """Return the logits in float32 or wider, since half precision rounds small probabilities to 0."""
     return logits if logits.element_size() >= 4 else logits.float()
 
 
 def present(teacher: Tensor | None) -> Tensor:
-    """The teacher's logits, widened; ValueError where there are none."""
+    """Return the teacher's logits in float32 or wider; raise ValueError if there are none."""
     if teacher is None:
-        raise ValueError("this loss needs the teacher's logits")
+        raise ValueError("the loss needs the teacher's logits, but the batch has none")
     return wide(teacher)
 
 
 def log_probabilities(logits: Tensor, temperature: float = 1.0) -> Tensor:
-    """Tempered log-probabilities over the last dimension, in float32 at least, and finite.
+    """Return tempered log-probabilities over the last dimension, in float32 or wider, and finite.
 
-    Logits of -inf, the logarithm of a black box's probability 0, become very small ones: 0 times them
-    is 0, where 0 times -inf is NaN.
+    A logit of -inf, the logarithm of a probability of 0, is replaced by a very small number: 0 times that is
+    0, but 0 times -inf is NaN.
     """
     return (wide(logits).clamp_min(-1e30) / temperature).log_softmax(-1)
 
 
 def divergence(p: Tensor, q: Tensor) -> Tensor:
-    """KL(p || q) of finite log-probabilities, (B, C) and (B, C) -> (B,)."""
+    """Return KL(p || q) of finite log-probabilities, (B, C) and (B, C) -> (B,)."""
     return (p.exp() * (p - q)).sum(-1)
 
 
 def row_mean(values: Tensor, batch: Batch) -> Tensor:
-    """(B, ...) to the mean, (), each row times its weight where rows have any.
+    """Return the mean, (), of values (B, ...), each row multiplied by its weight if the batch has weights.
 
-    The sum is over the number of rows, not of weights: those have a mean of 1 over the training set, and a
-    batch of rare classes alone is to count for more than others.
+    The sum is divided by the number of rows, not by the sum of weights. Weights have a mean of 1 over the
+    training set, so a batch with many rare classes counts more than others.
     """
     if batch.weights is None:
         return values.mean()

@@ -1,4 +1,4 @@
-"""The loss by which language models are distilled."""
+"""The triple loss for distillation of language models."""
 
 from __future__ import annotations
 
@@ -20,35 +20,37 @@ Weight = Annotated[float, harness.Interval(ge=0, lt=math.inf)]
 
 @dataclass(frozen=True, kw_only=True)
 class Triple(harness.Loss):
-    """The parts of DistilBERT's sum for a masked language model, its teacher in step (Sanh et al., 2019).
+    """DistilBERT's weighted sum of losses for masked language models (Sanh et al., 2019).
 
-    Of the hidden tokens `kl` at a temperature, times its square, the cross-entropy with the tokens
-    themselves (`mlm`) and the squared distance of logits (`mse`); of all tokens that are no padding, one
-    minus the cosine of the last hidden states (`cosine`). A part of weight 0 is not computed.
+    On hidden tokens there are `kl` at a temperature, multiplied by its square; the cross-entropy with the
+    tokens themselves (`mlm`); and the squared distance of logits (`mse`). On all tokens except padding there
+    is one minus the cosine of the last hidden states (`cosine`). A part with weight 0 is not computed.
 
-    It differs from the authors' code in three ways. Their `kl` and `mse` are of all tokens, unless they are
-    told to keep to the hidden ones. Their `cosine` is the mean over all tokens of a batch; here it is over
-    each text's, then over texts. Their `mse` is summed over the vocabulary; here it is the mean over it, so
-    that the same weight acts less by as many times as there are tokens to choose from.
+    Three things differ from the authors' code. Their `kl` and `mse` are on all tokens by default; here they
+    are on hidden tokens only. Their `cosine` is averaged over all tokens of a batch; here it is averaged over
+    the tokens of each text, then over texts. Their `mse` is summed over the vocabulary; here it is averaged,
+    so multiply their weight by the size of the vocabulary to get the same effect.
     """
 
     name = "triple"
     task_types: ClassVar[frozenset[str]] = frozenset({"language-modelling"})
 
-    temperature: Temperature = 2.0  # divides both models' logits, in `kl` alone
-    kl: Weight = 5.0
-    mlm: Weight = 2.0
-    cosine: Weight = 1.0
-    mse: Weight = 0.0
+    temperature: Temperature = 2.0  # divides both models' logits, in `kl` only
+    kl: Weight = 5.0  # weight of the soft targets
+    mlm: Weight = 2.0  # weight of the cross-entropy with the hidden tokens
+    cosine: Weight = 1.0  # weight of the cosine distance of hidden states
+    mse: Weight = 0.0  # weight of the squared distance of logits; default: not used
 
     def check(self) -> None:
-        """Something is left."""
+        """Raise ValueError if all weights are 0."""
         if not (self.kl or self.mlm or self.cosine or self.mse):
-            raise ValueError("the weights of triple must not all be 0")
+            raise ValueError(
+                "all weights of triple are 0; set at least one of kl, mlm, cosine and mse above 0"
+            )
 
     @property
     def parts(self) -> dict[str, tuple[float, harness.Loss]]:
-        """The weight and the loss of each part that has any weight."""
+        """Return the weight and the loss of each part whose weight is not 0."""
         every = {
             "kl": (self.kl, SoftTargets(self.temperature)),
             "mlm": (self.mlm, CrossEntropy()),
@@ -59,11 +61,11 @@ class Triple(harness.Loss):
 
     @property
     def needs(self) -> frozenset[str]:
-        """What the parts need."""
+        """Return what the parts need."""
         return frozenset[str]().union(*(loss.needs for _, loss in self.parts.values()))
 
     def __call__(self, student: Tensor, teacher: Tensor | None, batch: harness.Batch) -> Tensor:
-        """Logits (R, V), (R, V), labels and layers to the weighted sum, (); `batch.parts` has its parts."""
+        """Return the weighted sum, (), for logits (R, V), labels and layers; set `batch.parts`."""
         total: Tensor | None = None
         for name, (weight, loss) in self.parts.items():
             value = loss(student, teacher, batch)

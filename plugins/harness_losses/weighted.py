@@ -1,4 +1,4 @@
-"""Sums of losses."""
+"""Weighted sums of losses."""
 
 from __future__ import annotations
 
@@ -13,45 +13,51 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Weighted(harness.Loss):
-    """A weighted sum of losses, such as Hinton et al.'s (2015) of soft targets and gold labels.
+    """Weighted sum of losses, such as soft targets and gold labels (Hinton et al., 2015).
 
-    Weights are taken as they are, not made to sum to 1. Members may be sums themselves.
+    Weights are not scaled to sum to 1. Members may be weighted sums too.
     """
 
     name = "weighted"
 
-    of: Annotated[tuple[harness.Loss, ...], harness.MinLen(1)]
-    weights: tuple[float, ...] = ()  # one for each member, >= 0; none given: the plain average
+    of: Annotated[tuple[harness.Loss, ...], harness.MinLen(1)]  # the losses to add
+    weights: tuple[float, ...] = ()  # one per member, at least 0; default: 1 / number of members each
 
     def check(self) -> None:
-        """Members and weights agree."""
+        """Raise ValueError for impossible weights, or members that have no type of task in common."""
         if not self.of:
-            raise ValueError("weighted needs at least one loss in `of`")
+            raise ValueError("weighted has no losses in `of`; give at least one")
         if self.weights and len(self.weights) != len(self.of):
-            raise ValueError(f"weighted has {len(self.of)} losses but {len(self.weights)} weights")
+            raise ValueError(
+                f"weighted has {len(self.of)} losses but {len(self.weights)} weights; give one for each loss"
+            )
         if not all(0 <= weight < float("inf") for weight in self.weights):
-            raise ValueError("the weights of weighted must be finite and at least 0")
+            raise ValueError(
+                f"expected weights of weighted to be finite and at least 0, got {list(self.weights)}"
+            )
         if self.weights and not any(self.weights):
-            raise ValueError("the weights of weighted must not all be 0")
+            raise ValueError("all weights of weighted are 0; set at least one above 0")
         if not self.task_types:
             listed = ", ".join(f"'{loss.name}'" for loss in self.of)
-            raise ValueError(f"there is no kind of task that all of these losses are for: {listed}")
+            raise ValueError(
+                f"cannot combine the losses {listed}: no type of task supports all of them; remove one"
+            )
 
     @property
     def needs(self) -> frozenset[str]:
-        """What any member needs."""
+        """Return everything that a member needs."""
         return frozenset[str]().union(*(loss.needs for loss in self.of))
 
     @property
     def task_types(self) -> frozenset[str]:  # type: ignore[override]
-        """What every member is for."""
+        """Return the types of task that every member supports."""
         first, *others = (loss.task_types for loss in self.of)
         return first.intersection(*others)
 
     def __call__(self, student: Tensor, teacher: Tensor | None, batch: harness.Batch) -> Tensor:
-        """Logits (B, C), (B, C) to the sum of the members' values, ()."""
+        """Return the weighted sum, (), of the members' values; put them in `batch.parts`."""
         weights = self.weights or (1 / len(self.of),) * len(self.of)
-        # A member of weight 0 is not asked: its overflow would make the sum NaN.
+        # A member with weight 0 is not computed: if its value is infinite, the sum would be NaN.
         total: Tensor | None = None
         for place, (loss, weight) in enumerate(zip(self.of, weights, strict=True), start=1):
             if not weight:

@@ -1,4 +1,4 @@
-"""MLflow as a tracker (extra ``mlflow``)."""
+"""Tracker that logs a run to MLflow (extra ``mlflow``)."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ if TYPE_CHECKING:
 
 @harness.hookimpl
 def register_trackers(register: Register) -> None:
-    """Our tracker, from its module."""
+    """Register this package's tracker."""
     register(MLflow)

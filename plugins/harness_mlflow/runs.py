@@ -1,4 +1,4 @@
-"""A run as MLflow's: a parent for the suite, and nested in it a run for each cell."""
+"""Log a run to MLflow: a parent run for the suite, with a nested run for each cell."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from harness.tracking import Follower, Run, Tracker, measured, parameters, requi
 if TYPE_CHECKING:
     pass
 
-_AT_ONCE = 100  # parameters or tags in one call, as the server allows
-_LONGEST = 500  # characters of a parameter or tag, as older servers allow
-_DEFAULTS = {  # of the environment, unless it has them
-    "MLFLOW_ALLOW_FILE_STORE": "true",  # a folder needs no database, and is what a plain install can do
-    "MLFLOW_DISABLE_TELEMETRY": "true",  # the harness calls nobody whom its user has not named
+_AT_ONCE = 100  # parameters or tags in one call, a limit of the server
+_LONGEST = 500  # characters of a parameter or tag, a limit of older servers
+_DEFAULTS = {  # for environment variables that are not set
+    "MLFLOW_ALLOW_FILE_STORE": "true",  # a folder needs no database, so it works with a plain installation
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # the harness contacts only servers that the user names
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }
@@ -28,16 +28,16 @@ _DEFAULTS = {  # of the environment, unless it has them
 
 @dataclass(frozen=True)
 class MLflow(Tracker):
-    """MLflow: a parent run for each call of bench, a nested run for each cell."""
+    """MLflow: a parent run for each call of bench, and a nested run for each cell."""
 
     name = "mlflow"
 
-    # A server, a database, or a folder; not given: $MLFLOW_TRACKING_URI, and else the folder .harness/mlflow
+    # A server, a database or a folder; default: $MLFLOW_TRACKING_URI, or else the folder .harness/mlflow
     uri: str = ""
-    experiment: str = ""  # not given: the suite's name
+    experiment: str = ""  # name of the experiment; default: the suite's name
 
     def start(self, run: Run) -> Follower:
-        """See :class:`harness.tracking.Tracker`."""
+        """Start to follow a run; see :class:`harness.tracking.Tracker`."""
         for name, value in _DEFAULTS.items():
             os.environ.setdefault(name, value)
         require("mlflow", "mlflow")
@@ -46,13 +46,13 @@ class MLflow(Tracker):
             try:
                 import_module("sqlalchemy")
             except ImportError:
-                message = "tracker 'mlflow' needs the whole of MLflow for a database: pip install mlflow"
-                raise Unavailable(f"{message}; a folder or a server works as it is") from None
+                message = "tracker 'mlflow' needs the full MLflow package for a database: pip install mlflow"
+                raise Unavailable(f"{message}; or use a folder or a server as uri") from None
         return Runs(uri, self.experiment or run.suite, run)
 
 
 class Runs(Follower):
-    """Logs curves as they come; parameters, scores and tags when the run has ended."""
+    """A follower that logs curves during the run, and parameters, scores and tags at its end."""
 
     def __init__(self, uri: str, experiment: str, run: Run) -> None:
         from mlflow import MlflowClient
@@ -63,7 +63,10 @@ class Runs(Follower):
             self.client = MlflowClient(tracking_uri=uri)
             found = self.client.get_experiment_by_name(experiment)
             if found is not None and found.lifecycle_stage == "deleted":
-                raise HarnessError(f"tracker 'mlflow': experiment '{experiment}' is deleted; restore it")
+                raise HarnessError(
+                    f"tracker 'mlflow' cannot use the experiment '{experiment}': it is deleted; "
+                    "restore it, or choose another experiment"
+                )
             self.experiment = found.experiment_id if found else self.client.create_experiment(experiment)
             tags = {"harness.suite.reader": run.suite, "harness.cells": str(len(run.cells))}
             self.parent = self._create(run.suite, tags)
@@ -71,10 +74,10 @@ class Runs(Follower):
             said = " ".join(str(error).split())[:300]
             raise HarnessError(f"tracker 'mlflow' cannot use {uri!r}: {said}") from None
         self._runs: dict[str, str] = {}  # cell → run
-        self._drawn: set[str] = set()  # cells whose curves were logged while the run went on
+        self._drawn: set[str] = set()  # cells whose curves were logged during the run
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """See :class:`harness.tracking.Follower`."""
+        """Log the curves of an event; see :class:`harness.tracking.Follower`."""
         if event["event"] not in ("started", "progress") or "key" not in event:
             return
         for cell in self.run.fitted_by.get(event["key"], ()):
@@ -84,7 +87,7 @@ class Runs(Follower):
                 self._drawn.add(cell["cell"])
 
     def finish(self, records: Sequence[Mapping[str, Any]], interrupted: bool) -> None:
-        """See :class:`harness.tracking.Follower`."""
+        """Log parameters, scores and tags; see :class:`harness.tracking.Follower`."""
         cells = {cell["cell"]: cell for cell in self.run.cells}
         failed = False
         for record in records:
@@ -101,7 +104,7 @@ class Runs(Follower):
         )
 
     def _nested(self, cell: Mapping[str, Any]) -> str:
-        """The run of a cell, made when first asked for."""
+        """Return the nested run of a cell, created at the first call."""
         if cell["cell"] not in self._runs:
             tags = {"mlflow.parentRunId": self.parent, "harness.cell": cell["cell"]}
             self._runs[cell["cell"]] = self._create(f"{cell['role']} {cell['label']}", tags)
@@ -110,7 +113,9 @@ class Runs(Follower):
     def _end(self, record: Mapping[str, Any], nested: str) -> None:
         from mlflow.entities import Param, RunTag
 
-        if record["cell"] not in self._drawn:  # its model was in the store already
+        if (
+            record["cell"] not in self._drawn
+        ):  # the model was in the store, so nothing was trained in this run
             for point in record.get("history") or ():
                 self._log(nested, *measured(point))
         self._log(nested, 0, results(record))

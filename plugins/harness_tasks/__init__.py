@@ -1,4 +1,4 @@
-"""Tasks: labelled texts to distil on."""
+"""Tasks on public data sets, and on your own files or data sets."""
 
 from __future__ import annotations
 
@@ -26,6 +26,6 @@ TASKS = (
 
 @harness.hookimpl
 def register_tasks(register: Register) -> None:
-    """Register the tasks of this package."""
+    """Register this package's tasks."""
     for task in TASKS:
         register(task)

@@ -1,4 +1,4 @@
-"""Splits carved out of a table: the same rows every time, wherever they stand in it."""
+"""Carve splits out of a table, by a choice of rows that does not depend on their order."""
 
 from __future__ import annotations
 
@@ -18,29 +18,35 @@ Share = Annotated[float, Gt(0), Lt(1)]
 
 
 def shares_of(task: Any) -> dict[str, float]:
-    """What `validation` and `test` are to be of a task's training rows, where it names none."""
+    """Return the shares of the training rows that become `validation` and `test`, if the task has none."""
     shares = {"validation": task.validation_share, "test": task.test_share}
     return {split: share for split, share in shares.items() if not getattr(task, split)}
 
 
 def check_shares(shares: Mapping[str, float]) -> None:
-    """Raise ValueError where they leave nothing to train on."""
+    """Raise ValueError if the shares leave nothing to train on."""
     if sum(shares.values()) >= 1:
-        raise ValueError("validation_share and test_share leave nothing to train on; expected a sum below 1")
+        raise ValueError(
+            f"validation_share and test_share sum to {sum(shares.values()):g}, which leaves nothing to train "
+            "on; expected a sum below 1"
+        )
 
 
 def check_parts(parts: Mapping[str, pa.Table], origin: object, rows: str = "rows") -> None:
-    """Raise HarnessError where nothing was left for a split; `rows` is what the origin has too few of."""
+    """Raise HarnessError if a split is empty; `rows` is the word for the rows, used in the error message."""
     for split, part in parts.items():
         if part.num_rows == 0:
-            raise HarnessError(f"{origin} has too few {rows} to carve a {split} split out of it")
+            raise HarnessError(
+                f"cannot carve a {split} split out of {origin}: it has too few {rows}; "
+                f"add {rows}, or change the shares"
+            )
 
 
 def carve(table: pa.Table, shares: Mapping[str, float], seed: int) -> dict[str, pa.Table]:
-    """Divide a table into ``train`` and parts of the given shares, by label, each text in one part only.
+    """Divide a table into ``train`` and parts of the given shares, stratified by label.
 
-    Texts that differ in case or spacing alone count as one. A text's place depends on the seed and on the
-    text, not on its row. Rows without a label stay in ``train``.
+    No text is in two parts; texts that differ only in case or spacing count as equal. The part of a text
+    depends on the seed and on the text, not on its row. Rows without a label stay in ``train``.
     """
     labels = table["label"].to_pylist()
     sizes = Counter(labels)
@@ -59,10 +65,10 @@ def carve(table: pa.Table, shares: Mapping[str, float], seed: int) -> dict[str, 
 
 
 def carve_sentences(table: pa.Table, shares: Mapping[str, float], seed: int) -> dict[str, pa.Table]:
-    """Divide a table of ``tokens`` into ``train`` and parts of the given shares, each sentence in one only.
+    """Divide a table of ``tokens`` into ``train`` and parts of the given shares.
 
-    Sentences that differ in case alone count as one. A sentence's place depends on the seed and on its
-    words, not on its row.
+    No sentence is in two parts; sentences that differ only in case count as equal. The part of a sentence
+    depends on the seed and on its words, not on its row.
     """
     parts: dict[str, list[int]] = {"train": [], **{split: [] for split in shares}}
     for rows in _in_order((" ".join(words).casefold() for words in table["tokens"].to_pylist()), seed):
@@ -72,7 +78,7 @@ def carve_sentences(table: pa.Table, shares: Mapping[str, float], seed: int) -> 
 
 
 def _in_order(texts: Iterable[str], seed: int) -> list[list[int]]:
-    """The rows of each text, in the order that the seed makes of the texts."""
+    """Return the rows of each text, with the texts in the order of the seed."""
     groups: dict[str, list[int]] = {}
     for row, text in enumerate(texts):
         groups.setdefault(text, []).append(row)
@@ -80,17 +86,17 @@ def _in_order(texts: Iterable[str], seed: int) -> list[list[int]]:
 
 
 def place(text: str, seed: int) -> str:
-    """Where a text stands in the order that a seed makes, which splits are carved in."""
+    """Return the sort key of a text, a hash of the seed and the text; splits are carved in this order."""
     return hashlib.sha256(f"{seed}\0{text}".encode()).hexdigest()
 
 
 def folded(text: str) -> str:
-    """The text without regard to case and spacing."""
+    """Return the text in one case, with single spaces, for comparison."""
     return " ".join(text.split()).casefold()
 
 
 def taken(table: pa.Table, rows: Iterable[int]) -> pa.Table:
-    """Some of a table's rows, in the table's order."""
+    """Return the given rows of a table, in the table's order."""
     import pyarrow as pa
 
     return table.take(pa.array(sorted(rows), pa.int64()))

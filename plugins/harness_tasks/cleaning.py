@@ -1,4 +1,4 @@
-"""Steps that clean raw texts, each of them on or off, with a count of the texts that it changed."""
+"""Clean raw texts in optional steps, and count the texts that each step changes."""
 
 from __future__ import annotations
 
@@ -24,46 +24,46 @@ _HTML = re.compile(r"<!--.*?-->|</?[A-Za-z][^<>]*>", re.DOTALL)
 _REPEATS = re.compile(r"([^\d\s])\1{2,}")
 _INVISIBLE = re.compile("(?<!\\S)[\u200b-\u200f\u2060-\u2064\ufe00-\ufe0f\ufeff]+(?!\\S)")
 _APOSTROPHE = re.compile(r"(?<=\w)['\u2019](?=\w)")
-_ALONE = "\u20e3" + "".join(map(chr, range(0xFE00, 0xFE10)))  # marks of emoji, not of letters
+_ALONE = "\u20e3" + "".join(map(chr, range(0xFE00, 0xFE10)))  # combining marks of emoji, not of letters
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cleaning:
-    """What is done to raw texts, in this order, and which of them stay."""
+    """Parameters that clean raw texts, in this order, and select which texts to keep."""
 
-    html: bool = True  # tags go, and entities such as &amp; become what they stand for
-    urls: bool = True  # addresses of pages go
-    users: bool = True  # @names go
-    repeats: bool = True  # a character three times and more becomes two: sooo, soo; digits are left alone
-    punctuation: bool = False  # marks become spaces; apostrophes within words go
-    non_alphanumerics: bool = False  # all but letters, digits and spaces become spaces: emoji, symbols
-    spaces: bool = True  # any white space becomes one space, none at the ends
-    shortest: Annotated[int, Ge(1)] = 3  # words; shorter texts are dropped
-    examples: Annotated[int, Ge(0)] = 0  # training texts at most, whichever their hashes choose; 0: all
+    html: bool = True  # remove HTML tags, and decode entities such as &amp;
+    urls: bool = True  # remove URLs
+    users: bool = True  # remove @names
+    repeats: bool = True  # shorten three or more equal characters to two (sooo: soo), except digits
+    punctuation: bool = False  # replace punctuation by spaces, and remove apostrophes within words
+    non_alphanumerics: bool = False  # replace all but letters and digits, such as emoji, by spaces
+    spaces: bool = True  # replace each run of white space by one space, and strip the ends
+    shortest: Annotated[int, Ge(1)] = 3  # minimum number of words; shorter texts are dropped
+    examples: Annotated[int, Ge(0)] = 0  # maximum number of training texts, chosen by hash; 0: no limit
 
     def cleaning(self) -> str:
-        """What is done, in words: equal words mean equal texts of equal data."""
+        """Return a description of the cleaning; with equal data, equal descriptions mean equal texts."""
         steps = " ".join(name for name in CLEANERS if getattr(self, name)) or "nothing"
         kept = f"; {self.examples} to train on" if self.examples else ""
         return f"cleaned of {steps}; {self.shortest} words and more{kept}"
 
     def cleaned(self, tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
-        """The tables' texts after all steps, without those that are empty, short or there already.
+        """Return the tables with cleaned texts, without those that are empty, too short or duplicates.
 
-        Each table tells of how many texts each step changed, and how many were dropped and why.
+        The metadata of each table has the number of texts that each step changed or dropped.
         """
         found = {split: self.clean(table) for split, table in tables.items()}
         return {**found, SPLITS[0]: self.limit(found[SPLITS[0]])}
 
     def clean(self, table: pa.Table) -> pa.Table:
-        """One table's texts after all steps."""
+        """Return one table with cleaned texts."""
         import pyarrow as pa
 
         from harness.storage import arrow
 
         steps = {name: clean for name, clean in CLEANERS.items() if getattr(self, name)}
         counts = Counter({"texts": table.num_rows, **dict.fromkeys((*steps, *DROPPED), 0)})
-        kept: dict[str, None] = {}  # in order, each once
+        kept: dict[str, None] = {}  # an ordered set
         for raw in table["text"].to_pylist():
             text = raw or ""
             for name, clean in steps.items():
@@ -81,7 +81,7 @@ class Cleaning:
         return arrow.cleaned(pa.table({"text": pa.array(list(kept), pa.string())}), counts)
 
     def limit(self, train: pa.Table) -> pa.Table:
-        """The training texts to use, in their order: those whose hashes are first, wherever they stand."""
+        """Return the first `examples` training texts by hash, in their original order."""
         from harness.storage import arrow
 
         if not 0 < self.examples < train.num_rows:
@@ -102,7 +102,7 @@ def _without_punctuation(text: str) -> str:
 
 
 def _alphanumeric(text: str) -> str:
-    """Letters with their marks, digits and white space."""
+    """Replace all but letters, their combining marks, digits and white space by spaces."""
     text = _APOSTROPHE.sub("", text)
     return "".join(
         char if char.isspace() or (unicodedata.category(char)[0] in "LNM" and char not in _ALONE) else " "
@@ -110,7 +110,7 @@ def _alphanumeric(text: str) -> str:
     )
 
 
-# In the order in which they are applied: what an entity hides must be there for those behind it.
+# In the order in which they are applied: HTML entities are decoded first, so that later steps see the result.
 CLEANERS: Mapping[str, Callable[[str], str]] = {
     "html": _without_html,
     "urls": lambda text: _URL.sub("", text),

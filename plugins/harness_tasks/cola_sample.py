@@ -1,8 +1,8 @@
-"""A generated corpus of English sentences, right and wrong, for where CoLA's are not at hand.
+"""A generated corpus of acceptable and unacceptable English sentences, used if CoLA is not available.
 
-A sentence is made right; about a third are then spoiled in one place: the verb does not agree with its
-subject (whatever noun stands between them), two words change places, a pronoun has the wrong case, a verb
-or an adjective the wrong form. Some nouns, verbs and adjectives are missing from the training split.
+About a third of the sentences have one error: the verb does not agree with its subject (another noun may be
+between the two), two words are swapped, a pronoun has the wrong case, or a verb or adjective has the wrong
+form. Some nouns, verbs and adjectives are missing from the training split.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SIZES = {"train": 3000, "validation": 400, "test": 800, "unlabelled": 4000}
-WRONG = 0.36  # of sentences are unacceptable
-UNKNOWN = 0.7  # chance that a list's rarest word is kept from the training split; its commonest never is
+WRONG = 0.36  # share of unacceptable sentences
+UNKNOWN = 0.7  # probability that the training split lacks a list's rarest word; for its commonest it is 0
 
 
 def _split(text: str) -> tuple[str, ...]:
@@ -34,7 +34,7 @@ THINGS = _split("""
     ticket stone coat plant bridge clock map mirror ladder basket guitar boat
     """)
 PLACES = _split("park city kitchen station forest valley school village market harbor castle tower")
-# base, simple past, participle, and the past that a child might form
+# base form, simple past, participle, and a regular past form, which is wrong
 ACTIONS = tuple(
     tuple(verb.split("/"))
     for verb in _split("""
@@ -56,7 +56,7 @@ PRONOUNS = {"he": "him", "she": "her", "they": "them", "we": "us"}  # subject an
 
 
 class Writer:
-    """Writes sentences as lists of words, with what a spoiler must know of them."""
+    """A generator of sentences from lists of words, with one error if asked for."""
 
     def __init__(
         self, dice: Dice, lists: Mapping[str, Sequence[str]], actions: Sequence[tuple[str, ...]]
@@ -64,7 +64,7 @@ class Writer:
         self.dice, self.lists, self.actions = dice, lists, actions
 
     def sentence(self, right: bool) -> str:
-        """One sentence."""
+        """Return a sentence, with one error if `right` is false."""
         wrong = "" if right else self.dice.pick(("agreement", "order", "case", "form", "form"))
         makers = {
             "agreement": (self.copula, self.present),
@@ -76,79 +76,79 @@ class Writer:
         if self.dice() < 0.3:
             words += ["in", "the", self.word("places")]
         if wrong == "order":
-            # An adverb may change places with its verb, a function word with nothing.
+            # Only function words are swapped: an adverb may come before or after its verb.
             fixed = [at for at, word in enumerate(words[:-1]) if word in FIXED]
             at = fixed[int(self.dice() * len(fixed))]
             words[at], words[at + 1] = words[at + 1], words[at]
         return " ".join([words[0].capitalize(), *words[1:]]) + "."
 
     def word(self, kind: str) -> str:
-        """A word of a list, its first ones more often."""
+        """Return a word of a list; earlier ones are more likely."""
         return self.dice.pick_early(self.lists[kind])
 
     def action(self) -> tuple[str, ...]:
-        """A verb's forms."""
+        """Return the forms of a verb."""
         return self.actions[int(self.dice() ** 2 * len(self.actions))]
 
     def noun(self, kind: str, plural: bool) -> str:
-        """A noun with its article, at times with an adjective."""
+        """Return a noun with its article, sometimes with an adjective."""
         quality = f"{self.word('qualities')} " if self.dice() < 0.3 else ""
         return f"the {quality}{self.word(kind)}{'s' if plural else ''}"
 
     def subject(self, plural: bool) -> str:
-        """Someone, at times beside a noun of the other number."""
+        """Return a person as a subject, sometimes with a noun of the other number near it."""
         near = f" near {self.noun('things', not plural)}" if self.dice() < 0.4 else ""
         return self.noun("people", plural) + near
 
     def copula(self, wrong: str) -> str:
-        """Someone is somehow."""
+        """Return a clause such as "the boy is tall"."""
         plural = self.dice() < 0.5
         looks_plural = plural != (wrong == "agreement")
         verb = self.dice.pick(("are", "were", "have been") if looks_plural else ("is", "was", "has been"))
         return f"{self.subject(plural)} {verb} {self.word('qualities')}"
 
     def present(self, wrong: str) -> str:
-        """Someone does something, as a habit."""
+        """Return a clause such as "the boy sees the book"."""
         plural = self.dice() < 0.5
         ending = "" if plural != (wrong == "agreement") else "s"
         return f"{self.subject(plural)} {self.action()[0]}{ending} {self.noun('things', self.dice() < 0.5)}"
 
     def past_pronoun(self, wrong: str) -> str:
-        """He, she, they or we did something."""
+        """Return a clause such as "he saw the book"."""
         pronoun = self.dice.pick(tuple(PRONOUNS))
         who = PRONOUNS[pronoun] if wrong == "case" else pronoun
         return f"{who} {self.manner()}{self.action()[1]} {self.noun('things', self.dice() < 0.5)}"
 
     def object_pronoun(self, wrong: str) -> str:
-        """Someone did something to him, her, them or us."""
+        """Return a clause such as "the boy saw her"."""
         pronoun = self.dice.pick(tuple(PRONOUNS))
         whom = pronoun if wrong == "case" else PRONOUNS[pronoun]
         return f"{self.subject(self.dice() < 0.5)} {self.manner()}{self.action()[1]} {whom}"
 
     def past(self, wrong: str) -> str:
-        """Someone did something."""
+        """Return a clause such as "the boy saw the book"."""
         verb = self.action()[3 if wrong == "form" else 1]
         return f"{self.subject(self.dice() < 0.5)} {self.manner()}{verb} {self.noun('things', False)}"
 
     def perfect(self, wrong: str) -> str:
-        """Something has been done by someone."""
+        """Return a clause such as "the book has been seen by the boy"."""
         verb = self.action()[3 if wrong == "form" else 2]
         return f"{self.noun('things', False)} has been {verb} by {self.noun('people', self.dice() < 0.5)}"
 
     def comparison(self, wrong: str) -> str:
-        """Someone is more so than another."""
+        """Return a clause such as "the boy is taller than the girl"."""
         quality = self.word("qualities")
         more = f"{quality}{'r' if quality.endswith('e') else 'er'}"
         than = f"than {self.noun('people', False)}"
         return f"{self.noun('people', False)} is {f'more {more}' if wrong == 'form' else more} {than}"
 
     def manner(self) -> str:
-        """An adverb, or nothing."""
+        """Return an adverb, or nothing."""
         return f"{self.word('manners')} " if self.dice() < 0.3 else ""
 
 
 def corpus(generator: np.random.Generator) -> dict[str, pa.Table]:
-    """Tables train, validation and test with the columns text and label, and unlabelled with text."""
+    """Return tables train, validation and test with the columns text and label, and unlabelled with text."""
     import pyarrow as pa
 
     dice = Dice(generator)
@@ -167,7 +167,7 @@ def corpus(generator: np.random.Generator) -> dict[str, pa.Table]:
         texts, labels = [], []
         for _ in range(size):
             right = dice() >= WRONG
-            while (text := writer.sentence(right)) in written:  # no text stands in two splits
+            while (text := writer.sentence(right)) in written:  # no text occurs twice
                 pass
             written.add(text)
             texts.append(text)

@@ -1,4 +1,4 @@
-"""Tasks whose splits are derived from what their source holds: carved, halved, balanced, renamed."""
+"""Base class of the tasks that change the splits of their source: carve, halve, balance or rename them."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DerivedTask(DatasetTask):
-    """A task that does more than read: the recipe, in words, is part of its data's fingerprint."""
+    """A task that derives its splits by a recipe, which is part of the data's fingerprint."""
 
     def recipe(self, source: Source) -> str:
-        """What :meth:`derive` does to data of that source, or "" for nothing.
+        """Return a description of what :meth:`derive` does to data of that source; "" if it does nothing.
 
-        The same words must always mean the same splits.
+        The description is part of the fingerprint, so equal descriptions must mean equal splits.
         """
         raise NotImplementedError
 
     def derive(self, tables: Mapping[str, pa.Table]) -> Mapping[str, pa.Table]:
-        """The splits to use, from those that the source has."""
+        """Return the splits to use, made from the tables of the source."""
         raise NotImplementedError
 
     def resolve(self, source: str) -> Source:
-        """The source to use, whose fingerprint covers the recipe."""
+        """Return the source to use; its fingerprint covers the recipe."""
         found = super().resolve(source)
         if source == "auto" or not (recipe := self.recipe(found)):
-            return found  # "auto" has come through here before, by the name that answered
+            return found  # for "auto" the recipe is there already: super() called this method by a real name
         return replace(found, fingerprint=f"{found.fingerprint}; {recipe}")
 
     def read(self, source: Source) -> Mapping[str, pa.Table]:
-        """Arrow tables with the string columns ``text`` and ``label``, by split."""
+        """Return Arrow tables with the string columns ``text`` and ``label``, by split."""
         plain = replace(source, fingerprint=source.fingerprint.partition("; ")[0])
         return self.derive(super().read(plain))
 
     def splits_of(self, source: Source) -> Collection[str]:
-        """The splits that a source has of its own."""
+        """Return the names of the splits that a source has before :meth:`derive`."""
         if source.name == "local":
             return self.local_files()
         if source.name == "hub":
@@ -53,7 +53,7 @@ class DerivedTask(DatasetTask):
 
 
 def renamed(tables: Mapping[str, pa.Table], names: Mapping[str, str]) -> dict[str, pa.Table]:
-    """The tables with labels that `names` knows replaced."""
+    """Return the tables with each label that is a key of `names` replaced by its value."""
     import pyarrow as pa
 
     def one(table: pa.Table) -> pa.Table:
@@ -66,7 +66,7 @@ def renamed(tables: Mapping[str, pa.Table], names: Mapping[str, str]) -> dict[st
 
 
 def without_labels(tables: Mapping[str, pa.Table], labels: Collection[str]) -> dict[str, pa.Table]:
-    """The tables without the rows of some labels."""
+    """Return the tables without the rows that have one of these labels."""
     kept = dict(tables)
     for split, table in tables.items():
         if "label" in table.column_names:
@@ -76,9 +76,9 @@ def without_labels(tables: Mapping[str, pa.Table], labels: Collection[str]) -> d
 
 
 def without_shared(tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
-    """The tables without training texts that are in validation or test, and validation texts in test.
+    """Return the tables without training texts that are in validation or test, or validation texts in test.
 
-    The test split stays whole. Texts that differ in case or spacing alone are the same.
+    The test split is not changed. Texts that differ only in case or spacing count as equal.
     """
     seen: set[str] = set()
     kept = dict(tables)
@@ -91,10 +91,11 @@ def without_shared(tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
 
 
 def balanced(tables: Mapping[str, pa.Table], size: int, seed: int) -> dict[str, pa.Table]:
-    """At most `size` rows a split, the same number of every class, chosen by the seed and the texts alone.
+    """Return at most `size` rows of each split, equally many of every class.
 
-    A validation split that is too small is filled up with training rows that training did not take. A class
-    with fewer rows gives what it has.
+    The choice depends on the seed and on the texts, not on the rows. A validation split that is too small is
+    filled up with training rows that are not used for training. A class with too few rows contributes all of
+    them.
     """
     import pyarrow as pa
 

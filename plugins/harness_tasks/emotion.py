@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Emotion(DatasetTask):
-    """Which of six emotions an English tweet shows (CARER: Saravia et al., 2018, EMNLP, D18-1404).
+    """Six emotions in English tweets (CARER: Saravia et al., 2018, EMNLP, D18-1404).
 
-    16,000 tweets to train on and 2,000 each to validate and test; labels come from hashtags, classes are
-    unbalanced, and the owners allow research and education only.
+    16,000 training, 2,000 validation and 2,000 test tweets. Labels come from hashtags, and classes are
+    unbalanced. The licence allows research and education only.
     """
 
     name = "emotion"

@@ -1,10 +1,10 @@
-"""A generated corpus of short first-person texts in six emotions, for where the real one is not at hand.
+"""A generated corpus of short texts in six emotions, used if the real data is not available.
 
-It asks the questions that real tweets ask. Only a part of the ways to name an emotion occurs in the
-training split, the rest in the other splits and the unlabelled pool, so that knowing English, or reading
-unlabelled text, helps. A denial ("i no longer feel ...") or a turn ("i was ... but now ...") changes the
-label, so that order matters. Neutral clauses, typing errors, unequal classes and some wrong labels in
-the training split do what they do everywhere.
+It has the difficulties of real tweets. Only some of the phrases for an emotion occur in the training split;
+all of them occur in the other splits and in the unlabelled pool, so a model gains from knowing English or
+from unlabelled texts. A denial ("i no longer feel ...") or a contrast ("i was ... but now ...") changes the
+label, so word order matters. As in real data there are neutral clauses, typing errors, unbalanced classes,
+and some wrong labels in the training split.
 """
 
 from __future__ import annotations
@@ -20,37 +20,37 @@ if TYPE_CHECKING:
 
 SIZES = {"train": 600, "validation": 300, "test": 700, "unlabelled": 6000}
 SHARES = {"anger": 0.135, "fear": 0.12, "joy": 0.335, "love": 0.085, "sadness": 0.285, "surprise": 0.04}
-UNKNOWN = 0.8  # chance that the rarest phrase is kept from the training split; the commonest never is
-WRONG = 0.08  # of training labels are drawn anew
-TYPOS = 0.02  # of words
+UNKNOWN = 0.8  # probability that the training split lacks the rarest phrase; for the commonest it is 0
+WRONG = 0.08  # share of training labels that are replaced by a random one
+TYPOS = 0.02  # share of words with a typing error
 
-# What someone feels who says that they do not feel so: the emotions whose phrases a text may deny.
+# For an emotion, those whose phrases a text of it may deny.
 DENIED = {"joy": ("sadness", "anger", "fear"), "sadness": ("joy", "love")}
 
 
 class Dice:
-    """Choices from one generator, drawn in blocks because single draws are slow."""
+    """Random choices from one generator, drawn in blocks because single draws are slow."""
 
     def __init__(self, generator: np.random.Generator) -> None:
         self._generator = generator
         self._block: list[float] = []
 
     def __call__(self) -> float:
-        """A number in [0, 1)."""
+        """Return a number in [0, 1)."""
         if not self._block:
             self._block = self._generator.random(4096).tolist()
         return self._block.pop()
 
     def pick(self, options: Sequence[str]) -> str:
-        """One of the options, all equally likely."""
+        """Return one of the options, all equally likely."""
         return options[int(self() * len(options))]
 
     def pick_early(self, options: Sequence[str]) -> str:
-        """One of the options, the first ones more often, as words are in a language."""
+        """Return one of the options; earlier ones are more likely, like the frequent words of a language."""
         return options[int(self() ** 3 * len(options))]
 
     def weighted(self, shares: Mapping[str, float]) -> str:
-        """A key, as often as its share says."""
+        """Return a key, with a probability in proportion to its share."""
         left = self() * sum(shares.values())
         for key, share in shares.items():
             left -= share
@@ -59,7 +59,7 @@ class Dice:
         return key
 
     def shuffled(self, options: Sequence[str]) -> list[str]:
-        """The options in a random order."""
+        """Return the options in random order."""
         return sorted(options, key=lambda _: self())
 
 
@@ -67,13 +67,13 @@ Lexicon = Mapping[str, Sequence[str]]
 
 
 class Writer:
-    """Writes texts with the phrases of one lexicon for feelings, nouns and events."""
+    """A generator of texts, with the phrases of one lexicon for feelings, nouns and events."""
 
     def __init__(self, dice: Dice, feelings: Lexicon, nouns: Lexicon, events: Lexicon) -> None:
         self.dice, self.feelings, self.nouns, self.events = dice, feelings, nouns, events
 
     def text(self, emotion: str) -> str:
-        """One text whose writer feels the emotion."""
+        """Return a text whose writer feels the emotion."""
         dice = self.dice
         roll = dice()
         if roll < 0.10 and emotion in DENIED:
@@ -92,11 +92,11 @@ class Writer:
         return " ".join(map(self.typed, (before + core + after).split()))
 
     def feeling(self, emotion: str) -> str:
-        """What completes "i feel"."""
+        """Return a phrase that completes "i feel"."""
         return self.dice.pick_early(self.feelings[emotion])
 
     def statement(self, emotion: str) -> str:
-        """A clause that says what one feels."""
+        """Return a clause that names the feeling."""
         dice = self.dice
         opener = dice.pick(words.OPENERS)
         if dice() < 0.2:
@@ -105,11 +105,11 @@ class Writer:
         return f"{opener} {degree}{self.feeling(emotion)}"
 
     def aside(self) -> str:
-        """A clause about nothing much."""
+        """Return a neutral clause."""
         return " ".join(map(self.dice.pick, (words.PEOPLE, words.ACTS, words.THINGS, words.TIMES)))
 
     def ending(self) -> str:
-        """What comes after the point has been made."""
+        """Return a neutral ending: a time, a remark, a hashtag or a subordinate clause."""
         roll = self.dice()
         if roll < 0.3:
             return self.dice.pick(words.TIMES)
@@ -120,7 +120,7 @@ class Writer:
         return f"{self.dice.pick(('while', 'because', 'when', 'and then', 'since'))} {self.aside()}"
 
     def typed(self, word: str) -> str:
-        """The word, now and then with a letter left out or two swapped."""
+        """Return the word, sometimes with one letter left out or two swapped."""
         if len(word) < 4 or self.dice() >= TYPOS:
             return word
         at = 1 + int(self.dice() * (len(word) - 2))
@@ -128,7 +128,7 @@ class Writer:
 
 
 def corpus(generator: np.random.Generator) -> dict[str, pa.Table]:
-    """Tables train, validation and test with the columns text and label, and unlabelled with text."""
+    """Return tables train, validation and test with the columns text and label, and unlabelled with text."""
     import pyarrow as pa
 
     dice = Dice(generator)
@@ -149,7 +149,7 @@ def corpus(generator: np.random.Generator) -> dict[str, pa.Table]:
         labels = [dice.weighted(SHARES) for _ in range(size)]
         texts = []
         for label in labels:
-            while (text := writer.text(label)) in written:  # no text stands in two splits, or twice in one
+            while (text := writer.text(label)) in written:  # no text occurs twice, in one split or in two
                 pass
             written.add(text)
             texts.append(text)

@@ -1,14 +1,14 @@
-"""What the sample corpus of :mod:`harness_tasks.emotion_sample` says: words and clauses by emotion.
+"""Words and clauses of the sample corpus of :mod:`harness_tasks.emotion_sample`, by emotion.
 
-``FEELINGS`` complete "i feel ...", ``NOUNS`` complete "full of ...", ``EVENTS`` are clauses of their own.
-The rest carries no emotion.
+``FEELINGS`` complete "i feel ...", ``NOUNS`` complete "full of ...", and ``EVENTS`` are main clauses. The
+other lists are neutral.
 """
 
 from __future__ import annotations
 
 
 def phrases(text: str) -> tuple[str, ...]:
-    """What commas separate, in one line each."""
+    """Return the phrases of a comma-separated list, each with single spaces."""
     return tuple(" ".join(phrase.split()) for phrase in text.split(",") if phrase.strip())
 
 

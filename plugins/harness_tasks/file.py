@@ -1,4 +1,4 @@
-"""The user's own files."""
+"""Classification of texts in your own files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Ge
 
-from harness.api import SPLITS, Source
+from harness.api import SPLITS, OwnFile, Source
 from harness.sources import FORMATS, read_table
 from harness_tasks.carving import Share, carve, check_parts, shares_of
 from harness_tasks.own_files import OwnFiles
@@ -20,42 +20,52 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class File(OwnFiles):
-    """Labelled texts in files of your own: CSV, TSV, JSON lines (each also gzipped) or Parquet.
+    """Labelled texts in your own files: CSV, TSV, JSON lines (each also gzipped) or Parquet.
 
-    A split without a file is carved out of the training file: the same share of every label, the same
-    rows every time wherever they stand in the file, and never one text in two splits.
+    A split without a file is carved out of the training file. It gets the same share of every label. The
+    choice of rows does not depend on their order in the file, and no text is in two splits.
     """
 
     name = "file"
-    train: Path  # relative to the current folder
-    validation: Path | None = None
-    test: Path | None = None
-    text: str = "text"  # the column that holds the text
-    label: str = "label"  # the column that holds the label
-    validation_share: Share = 0.1  # of the training file, where `validation` is absent
-    test_share: Share = 0.1  # of the training file, where `test` is absent
-    split_seed: Annotated[int, Ge(0)] = 0  # another seed carves other rows
+    train: Path  # file with the training texts; relative to the current folder
+    validation: Path | None = None  # file with the validation texts; default: carved out of `train`
+    test: Path | None = None  # file with the test texts; default: carved out of `train`
+    text: str = "text"  # column with the text
+    label: str = "label"  # column with the label
+    validation_share: Share = 0.1  # share of the training rows, used if `validation` is not given
+    test_share: Share = 0.1  # share of the training rows, used if `test` is not given
+    split_seed: Annotated[int, Ge(0)] = 0  # seed for the choice of the carved rows
 
     def check(self) -> None:
-        """Raise ValueError for a file of unknown format, and for what cannot be carved."""
+        """Raise ValueError for a file of unknown format, equal columns, or impossible shares."""
         self.check_files(dict.fromkeys(SPLITS, FORMATS))
         if self.text == self.label:
-            raise ValueError(f"text and label are both the column {self.text!r}")
+            raise ValueError(f"text and label are both {self.text!r}; expected two different columns")
 
     def resolve(self, source: str) -> Source:
-        """The files; "auto" and "local" mean the same here, and there is nothing else."""
+        """Return the files as a source, which "auto" and "local" both name; others raise Unavailable."""
         return self.source_of(source, self.files(), *self._columns())
 
     def read(self, source: Source) -> Mapping[str, pa.Table]:
-        """The tables train, validation and test."""
+        """Return the tables train, validation and test."""
         self.check_unchanged(source)
         tables = {split: self._table(path) for split, path in self.files().items()}
         if carved := shares_of(self):
             tables |= self._divide(tables["train"], carved)
         return tables
 
+    @classmethod
+    def of_file(cls, path: Path, text: str, label: str) -> OwnFile | None:
+        """Return the columns that the user named, or the usual ones; any file could have labelled texts."""
+        return OwnFile({"train": str(path), "text": text or "text", "label": label or "label"})
+
+    def whole(self, source: Source) -> pa.Table:
+        """Return the rows of the training file."""
+        self.check_unchanged(source)
+        return self._table(self.files()["train"])
+
     def _columns(self) -> tuple[str, ...]:
-        """Which columns are read, and as what."""
+        """Return what identifies the data in the files: the columns, and how they are read."""
         return self.text, self.label
 
     def _table(self, path: Path) -> pa.Table:

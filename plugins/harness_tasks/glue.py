@@ -1,7 +1,7 @@
-"""Tasks of GLUE (Wang et al., 2019, ICLR, arXiv 1804.07461), whose test labels are withheld.
+"""Tasks of GLUE (Wang et al., 2019, ICLR, arXiv 1804.07461).
 
-Their test split is therefore a half of GLUE's validation split, unless a file brings one. Tasks on pairs of
-texts join the two with PAIR_SEPARATOR.
+GLUE's test labels are not public, so the test split is half of GLUE's validation split, unless a local file
+provides one. Tasks on pairs of texts join the two with PAIR_SEPARATOR.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
     from harness_tasks.pair_sample import Relation, Style
 
-REVISION = "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c"  # of nyu-mll/glue
+REVISION = "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c"  # commit of nyu-mll/glue
 
 
 def glue(config: str, text: str, validation: str = "validation") -> HubSet:
-    """GLUE's train and validation splits of one task."""
+    """Return GLUE's train and validation splits of one task, as they are on the hub."""
     return HubSet(
         "nyu-mll/glue", REVISION, config, text=text, splits={"train": "train", "validation": validation}
     )
@@ -37,22 +37,22 @@ def glue(config: str, text: str, validation: str = "validation") -> HubSet:
 
 @dataclass(frozen=True)
 class Glue(DerivedTask):
-    """A task whose test split, where its source has none, is half of the validation split."""
+    """A task that splits validation into validation and test halves if its source has no test split."""
 
-    split_seed: Annotated[int, Ge(0)] = 0  # another seed halves the validation split otherwise
+    split_seed: Annotated[int, Ge(0)] = 0  # seed for the division of the validation split
 
     def local_files(self) -> dict[str, Path]:
-        """The splits' files; a test file may be absent."""
+        """Return the path of each split's file; a test file is optional."""
         return find_splits(self.local_folder(), ("train", "validation"))
 
     def recipe(self, source: Source) -> str:
-        """Say whether the validation split is halved."""
+        """Return a description of the test split if it is half of the validation split, else ""."""
         if "test" in self.splits_of(source):
             return ""
         return f"test = half of validation, seed {self.split_seed}"
 
     def derive(self, tables: Mapping[str, pa.Table]) -> Mapping[str, pa.Table]:
-        """The splits, with half of each class of the validation split as test where there is no other."""
+        """Return the splits; if test is missing, it is half of each class of the validation split."""
         if "test" in tables:
             return tables
         halves = carve(tables["validation"], {"test": 0.5}, self.split_seed)
@@ -61,45 +61,47 @@ class Glue(DerivedTask):
 
 @dataclass(frozen=True)
 class Sst2(Glue):
-    """Whether a phrase of a film review is positive or negative (Socher et al., 2013, EMNLP, D13-1170; GLUE).
+    """Sentiment of phrases from film reviews, in two classes (Socher et al., 2013, EMNLP, D13-1170; GLUE).
 
-    67,349 training phrases, cut from the treebank's training sentences, and 872 validation sentences. The
-    test split is either the treebank's 1,821 public test sentences (a local file) or half of the validation
-    split; GLUE's own has no labels. Never carve a test split out of the phrases: they overlap.
+    67,349 training phrases, cut from the treebank's training sentences, and 872 validation sentences. GLUE's
+    test labels are not public. So the test split is either the treebank's 1,821 public test sentences, a
+    local file, or half of the validation split. Do not carve a test split out of the phrases: they overlap.
     """
 
     name = "sst2"
     class_names = ("negative", "positive")
     hub = glue("sst2", "sentence")
-    test: Literal["auto", "treebank", "half"] = "auto"  # auto: the treebank's where it is at hand, else half
+    test: Literal["auto", "treebank", "half"] = "auto"  # "auto": the treebank's if its file exists, else half
 
     def local_files(self) -> dict[str, Path]:
-        """The splits' files; test is needed for "treebank" and left alone for "half"."""
+        """Return the path of each split's file; test is required for "treebank" and ignored for "half"."""
         if self.test == "treebank":
             return find_splits(self.local_folder())
         files = super().local_files()
         return {split: path for split, path in files.items() if split != "test" or self.test != "half"}
 
     def resolve(self, source: str) -> Source:
-        """The source to use; the hub's has no test labels."""
+        """Return the source to use; raise Unavailable for a treebank test split from the hub."""
         if source == "hub" and self.test == "treebank":
-            raise Unavailable("task 'sst2' has no treebank test split on the hub; set test = \"half\"")
+            raise Unavailable(
+                "task 'sst2' has no treebank test split on the hub; set test = \"half\", or use a local file"
+            )
         return super().resolve(source)
 
     def recipe(self, source: Source) -> str:
-        """Say whether the validation split is halved."""
+        """Return a description of the test split if it is half of the validation split, else ""."""
         if self.test == "half":
             return f"test = half of validation, seed {self.split_seed}"
         return super().recipe(source)
 
     def derive(self, tables: Mapping[str, pa.Table]) -> Mapping[str, pa.Table]:
-        """The splits, halving the validation split where that is asked for or there is no test split."""
+        """Return the splits; test is half of the validation split if that is asked for or test is missing."""
         if self.test == "half":
             tables = {split: table for split, table in tables.items() if split != "test"}
         return super().derive(tables)
 
     def sample(self, generator: np.random.Generator) -> Mapping[str, pa.Table]:
-        """Generate phrases and sentences on films; see :mod:`harness_tasks.sentiment.corpus`."""
+        """Generate phrases and sentences about films; see :mod:`harness_tasks.sentiment.corpus`."""
         from harness_tasks.sentiment.corpus import Plan, corpus
         from harness_tasks.sentiment.en import FILMS
 
@@ -109,16 +111,16 @@ class Sst2(Glue):
 
 @dataclass(frozen=True)
 class Sst2Sentences(DatasetTask):
-    """Whether a sentence of a film review is positive or negative (Socher et al., 2013, EMNLP, D13-1170).
+    """Sentiment of sentences from film reviews, in two classes (Socher et al., 2013, EMNLP, D13-1170).
 
-    The treebank's whole sentences, neutral ones left out: 6,920 to train on, 872 to validate, 1,821 to test.
+    The treebank's whole sentences without the neutral ones: 6,920 training, 872 validation and 1,821 test.
     """
 
     name = "sst2-sentences"
     class_names = ("negative", "positive")
 
     def sample(self, generator: np.random.Generator) -> Mapping[str, pa.Table]:
-        """Generate sentences on films; see :mod:`harness_tasks.sentiment.corpus`."""
+        """Generate sentences about films; see :mod:`harness_tasks.sentiment.corpus`."""
         from harness_tasks.sentiment.corpus import Plan, corpus
         from harness_tasks.sentiment.en import FILMS
 
@@ -128,10 +130,10 @@ class Sst2Sentences(DatasetTask):
 
 @dataclass(frozen=True)
 class Cola(Glue):
-    """Whether an English sentence is acceptable (CoLA: Warstadt et al., 2019, TACL, arXiv 1805.12471).
+    """Grammatical acceptability of English sentences (CoLA: Warstadt et al., 2019, TACL, arXiv 1805.12471).
 
-    8,551 training and 1,043 validation sentences from linguistics papers, of which half are the test split.
-    About 70 in 100 are acceptable, hence Matthews' correlation.
+    8,551 training and 1,043 validation sentences from linguistics papers; half of the latter are the test
+    split. About 70 % are acceptable, so the headline is Matthews' correlation.
     """
 
     name = "cola"
@@ -140,7 +142,7 @@ class Cola(Glue):
     hub = glue("cola", "sentence")
 
     def sample(self, generator: np.random.Generator) -> Mapping[str, pa.Table]:
-        """Generate sentences, right and wrong; see :mod:`harness_tasks.cola_sample`."""
+        """Generate acceptable and unacceptable sentences; see :mod:`harness_tasks.cola_sample`."""
         from harness_tasks.cola_sample import corpus
 
         return corpus(generator)
@@ -148,11 +150,11 @@ class Cola(Glue):
 
 @dataclass(frozen=True)
 class GluePair(Glue):
-    """A task on two texts, read from two columns and joined with PAIR_SEPARATOR."""
+    """A task on pairs of texts, which are read from two columns and joined with PAIR_SEPARATOR."""
 
-    second_column: ClassVar[str] = ""  # the first is `text_column`
-    relations: ClassVar[Mapping[str, tuple[Relation, ...]]] = {}  # what each class means in the sample corpus
-    style: ClassVar[Style] = "statements"  # of the sample corpus
+    second_column: ClassVar[str] = ""  # column with the second text; `text_column` has the first
+    relations: ClassVar[Mapping[str, tuple[Relation, ...]]] = {}  # by class, in the sample corpus
+    style: ClassVar[Style] = "statements"  # style of the texts in the sample corpus
 
     def sample(self, generator: np.random.Generator) -> Mapping[str, pa.Table]:
         """Generate pairs of short English texts; see :mod:`harness_tasks.pair_sample`."""
@@ -176,7 +178,7 @@ class GluePair(Glue):
 
 
 def joined(first: pa.Table, second: pa.Table) -> pa.Table:
-    """The first table, each of its texts followed by the second's."""
+    """Return the first table, with the texts of the second appended to its own."""
     from pyarrow import compute as pc
 
     texts = pc.binary_join_element_wise(first["text"], second["text"], PAIR_SEPARATOR)
@@ -185,9 +187,9 @@ def joined(first: pa.Table, second: pa.Table) -> pa.Table:
 
 @dataclass(frozen=True)
 class Mrpc(GluePair):
-    """Whether two sentences of news say the same (MRPC: Dolan and Brockett, 2005, I05-5002; GLUE).
+    """Paraphrases among pairs of news sentences (MRPC: Dolan and Brockett, 2005, I05-5002; GLUE).
 
-    GLUE reports the F1 of the pairs that do, and accuracy.
+    GLUE reports accuracy, and the F1 of the class of paraphrases.
     """
 
     name = "mrpc"
@@ -201,9 +203,9 @@ class Mrpc(GluePair):
 
 @dataclass(frozen=True)
 class Qqp(GluePair):
-    """Whether two questions asked on Quora mean the same (QQP; GLUE).
+    """Duplicates among pairs of questions on Quora (QQP; GLUE).
 
-    GLUE reports the F1 of the pairs that do, and accuracy.
+    GLUE reports accuracy, and the F1 of the class of duplicates.
     """
 
     name = "qqp"
@@ -218,7 +220,7 @@ class Qqp(GluePair):
 
 @dataclass(frozen=True)
 class Mnli(GluePair):
-    """Whether a premise entails a hypothesis (MultiNLI, matched: Williams et al., 2018, N18-1101; GLUE)."""
+    """Entailment of a hypothesis by a premise (MultiNLI, matched: Williams et al., 2018, N18-1101; GLUE)."""
 
     name = "mnli"
     class_names = ("entailment", "neutral", "contradiction")
@@ -231,7 +233,10 @@ class Mnli(GluePair):
 
 @dataclass(frozen=True)
 class Qnli(GluePair):
-    """Whether a sentence answers a question (QNLI, from SQuAD: Rajpurkar et al., 2016, D16-1264; GLUE)."""
+    """Answerability of a question by a sentence (QNLI: Rajpurkar et al., 2016, D16-1264; GLUE).
+
+    The pairs come from SQuAD.
+    """
 
     name = "qnli"
     class_names = ("entailment", "not_entailment")
@@ -243,7 +248,7 @@ class Qnli(GluePair):
 
 @dataclass(frozen=True)
 class Rte(GluePair):
-    """Whether a text entails a sentence (RTE 1, 2, 3 and 5: Dagan et al., 2006; GLUE)."""
+    """Entailment of a sentence by a text (RTE 1, 2, 3 and 5: Dagan et al., 2006; GLUE)."""
 
     name = "rte"
     class_names = ("entailment", "not_entailment")
@@ -254,9 +259,9 @@ class Rte(GluePair):
 
 @dataclass(frozen=True)
 class Stsb(GluePair):
-    """How alike two sentences are in meaning, from 0 to 5 (STS-B: Cer et al., 2017, S17-2001; GLUE).
+    """Similarity of two sentences in meaning, a score from 0 to 5 (STS-B: Cer et al., 2017, S17-2001; GLUE).
 
-    A regression. GLUE reports Pearson's correlation, and Spearman's.
+    A regression task. GLUE reports Pearson's and Spearman's correlation.
     """
 
     name = "stsb"
@@ -266,9 +271,9 @@ class Stsb(GluePair):
     hub = glue("stsb", "sentence1")
 
     def derive(self, tables: Mapping[str, pa.Table]) -> Mapping[str, pa.Table]:
-        """The splits, labels as numbers; test, where there is no other, is a half of the validation split.
+        """Return the splits with labels as numbers; if test is missing, it is half of the validation split.
 
-        Either half has as many pairs of every score, rounded.
+        Both halves have equally many pairs of every rounded score.
         """
         import pyarrow as pa
 
@@ -284,14 +289,14 @@ class Stsb(GluePair):
         return {**scored, "validation": parts["train"], "test": parts["test"]}
 
     def sample(self, generator: np.random.Generator) -> Mapping[str, pa.Table]:
-        """Generate pairs of statements, alike and unlike; see :mod:`harness_tasks.pair_sample`."""
+        """Generate pairs of statements of different similarity; see :mod:`harness_tasks.pair_sample`."""
         from harness_tasks.pair_sample import graded
 
         return graded(PAIR_SEPARATOR, generator)
 
 
 def numbered(table: pa.Table, shown: str) -> pa.Table:
-    """The table with its labels as numbers, null where there is none, or NaN."""
+    """Return the table with its labels as numbers; missing labels and NaN become null."""
     import pyarrow as pa
     from pyarrow import compute as pc
 
@@ -301,8 +306,8 @@ def numbered(table: pa.Table, shown: str) -> pa.Table:
         scores = table["label"].cast(pa.float32())
     except pa.ArrowInvalid as error:
         why = str(error).partition("\n")[0]
-        raise HarnessError(f"{shown} has a label that is no number: {why}") from None
+        raise HarnessError(f"{shown} has a label that is not a number: {why}") from None
     scores = pc.if_else(pc.is_nan(scores), None, scores)
     if pc.any(pc.is_inf(scores)).as_py():
-        raise HarnessError(f"{shown} has a label that is infinite; expected a number such as 3.5")
+        raise HarnessError(f"{shown} has an infinite label; expected a finite number such as 3.5")
     return table.set_column(table.column_names.index("label"), "label", scores)

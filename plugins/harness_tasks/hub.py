@@ -1,4 +1,4 @@
-"""Any data set of the hub."""
+"""Classification of texts in any data set on the hub."""
 
 from __future__ import annotations
 
@@ -20,66 +20,70 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Hub(DerivedTask):
-    """Labelled texts of any data set on the Hugging Face hub, at one commit.
+    """Labelled texts in a data set on the Hugging Face hub, at one commit.
 
-    A split that the data set lacks is named "" and carved out of its training split. Data sets that
-    need code of their own to be read are refused by `datasets`.
+    If the data set lacks a split, name it "": it is then carved out of the training split. Data sets that
+    need their own loading code are not supported by `datasets`.
     """
 
     name = "hub"
     id: str  # "owner/name"
-    revision: str  # a commit's full sha, so that the data never changes
-    config: str = "default"  # also called subset
-    text: str = "text"  # the column that holds the text
-    label: str = "label"  # the column that holds the label
+    revision: str  # full SHA of a commit, so that the data never changes
+    config: str = "default"  # name of the configuration, which the hub also calls subset
+    text: str = "text"  # column with the text
+    label: str = "label"  # column with the label
     train: str = "train"  # the data set's name for the training split
-    validation: str = "validation"  # "" where it has none
-    test: str = "test"  # "" where it has none, or none with labels
-    validation_share: Share = 0.1  # of the training split, where `validation` is ""
-    test_share: Share = 0.1  # of the training split, where `test` is ""
-    split_seed: Annotated[int, Ge(0)] = 0  # another seed carves other rows
+    validation: str = "validation"  # its name for the validation split; "": carved out of `train`
+    test: str = "test"  # its name for the test split; "" (also if it has no labels): carved out of `train`
+    validation_share: Share = 0.1  # share of the training rows, used if `validation` is ""
+    test_share: Share = 0.1  # share of the training rows, used if `test` is ""
+    split_seed: Annotated[int, Ge(0)] = 0  # seed for the choice of the carved rows
 
     @property
     def hub(self) -> HubSet:  # type: ignore[override]
-        """Where to look."""
+        """Return the data set's name, commit, columns and splits."""
         return HubSet(self.id, self.revision, self.config, self.text, self.label, self._splits())
 
     def check(self) -> None:
-        """Raise ValueError for names that the hub cannot have, and for columns or splits that coincide."""
+        """Raise ValueError for a name that the hub cannot have, or equal columns or splits."""
         if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", self.id):
-            raise ValueError(f"id must be a data set's name such as 'nyu-mll/glue', got {self.id!r}")
+            raise ValueError(f"expected id to be a data set's name such as 'nyu-mll/glue', got {self.id!r}")
         if not re.fullmatch(r"[0-9a-f]{40}", self.revision):
             raise ValueError(
-                f"revision must be a commit's 40 hexadecimal digits, got {self.revision!r}; a branch or "
-                "a tag moves, and results with it"
+                f"expected revision to be the 40 hexadecimal digits of a commit, got {self.revision!r}; a "
+                "branch or tag can move, and would change the data"
             )
         if not re.fullmatch(r"[\w-][\w.-]*", self.config):
-            raise ValueError(f"config must be the name of a configuration, got {self.config!r}")
+            raise ValueError(f"expected config to be the name of a configuration, got {self.config!r}")
         if self.text == self.label:
-            raise ValueError(f"text and label are both the column {self.text!r}")
+            raise ValueError(f"text and label are both {self.text!r}; expected two different columns")
         if not self.train:
-            raise ValueError("train must name a split")
+            raise ValueError("expected train to be the name of a split, got ''")
+        got = ", ".join(map(repr, self._splits().values()))
         if any(not re.fullmatch(r"\w[\w.]*", split) for split in self._splits().values()):
-            raise ValueError("train, validation and test must be names of splits")
+            raise ValueError(f"expected train, validation and test to be names of splits, got {got}")
         if len(set(self._splits().values())) < len(self._splits()):
-            raise ValueError("train, validation and test must be different splits")
+            raise ValueError(f"expected different splits for train, validation and test, got {got}")
         check_shares(shares_of(self))
 
     def resolve(self, source: str) -> Source:
-        """The hub; there is nothing else."""
+        """Return the hub as a source; "local" and "sample" raise Unavailable."""
         if source in ("local", "sample"):
-            raise Unavailable(f"task '{self.name}' has no {source} source: its data is {self.id} on the hub")
+            raise Unavailable(
+                f"task '{self.name}' has no {source} source: it reads {self.id} from the hub; "
+                "use the source auto or hub"
+            )
         return super().resolve(source)
 
     def recipe(self, source: Source) -> str:
-        """Say which columns are read, and what is carved."""
+        """Return a description of the columns and the carved splits."""
         carved = "".join(f", {split} = {share} of train" for split, share in shares_of(self).items())
         seed = f", seed {self.split_seed}" if carved else ""
         splits = ", ".join(self._splits().values())
         return f"columns {self.text!r} and {self.label!r} of {splits}{carved}{seed}"
 
     def derive(self, tables: Mapping[str, pa.Table]) -> Mapping[str, pa.Table]:
-        """The three splits."""
+        """Return the three splits."""
         if not (carved := shares_of(self)):
             return tables
         tables = {**tables, **carve(tables["train"], carved, self.split_seed)}

@@ -1,11 +1,11 @@
-"""Generated tweets with names in them, for where the real ones are not at hand.
+"""A generated corpus of tweets with names, used if the real data is not available.
 
-They ask the questions that real tweets ask. The training split knows a part of the words that names are
-made of, so that most names of the other splits were never seen, while the words around them were; reading
-unlabelled tweets, or knowing names, then helps. One word may be a person here and a place or a company
-there. Some tweets are in lower case or in capitals throughout, some names are hashtags, mentions and
-capitalised words are no names, nine words of ten are outside, kinds are unequally frequent, and a few names
-of the training split go untagged.
+It has the difficulties of real tweets. Names are built from lists of words. The training split uses only a
+part of each list, so most names of the other splits are new, but their contexts are not; a model gains from
+unlabelled tweets or from knowing names. The same word can be a person in one tweet and a place or a company
+in another. Some tweets are all in lower case or in capitals, and some names are hashtags. Mentions and other
+capitalised words are not names. Nine of ten words are outside of names, types are unbalanced, and a few
+names of the training split are not tagged.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SIZES = {"train": 1200, "validation": 300, "test": 600, "unlabelled": 4000}
-KNOWN = 0.5  # of the words that names are made of stand in the training split
-PLAIN = 0.3  # of tweets have no name in their clause
-LOWER, UPPER = 0.18, 0.04  # of tweets, throughout
-HASHTAG = 0.08  # of names
-MISSED = 0.04  # of the training split's names have no tag
+KNOWN = 0.5  # share of the parts of names that the training split uses
+PLAIN = 0.3  # share of tweets without a name
+LOWER, UPPER = 0.18, 0.04  # shares of tweets that are all in lower case, or in capitals
+HASHTAG = 0.08  # share of names that are hashtags
+MISSED = 0.04  # share of the training split's names that are not tagged
 
 Tweet = tuple[list[str], list[str]]  # words and tags
 
 
 @dataclass(frozen=True)
 class Scheme:
-    """Which kinds of names a corpus has, what it calls them, how often they are, and who is mentioned."""
+    """The kinds of names in a corpus: their types, their shares, and how mentions are tagged."""
 
-    types: Mapping[str, str]  # a kind of name to its type
-    shares: Mapping[str, float]  # of each kind among names
-    mentions: str = ""  # the type of both words of "@ name"; "": "@name" is one word, and no name
+    types: Mapping[str, str]  # by kind of name, the type in the tags
+    shares: Mapping[str, float]  # by kind, its share of all names
+    mentions: str = ""  # type of both words of "@ name"; "": "@name" is one word, and not a name
 
 
 WNUT17 = Scheme(
@@ -98,13 +98,13 @@ WNUT16 = Scheme(
 
 
 class Writer:
-    """Writes tweets with names made of these words."""
+    """A generator of tweets, with names built from the given parts."""
 
     def __init__(self, dice: Dice, scheme: Scheme, parts: Mapping[str, Sequence[str]], missed: float) -> None:
         self.dice, self.scheme, self.parts, self.missed = dice, scheme, parts, missed
 
     def tweet(self) -> Tweet:
-        """One tweet, mostly with a name in it."""
+        """Return a tweet, usually with a name."""
         dice = self.dice
         tokens, tags = self.opening()
         if dice() < PLAIN:
@@ -131,7 +131,7 @@ class Writer:
         return tokens, tags
 
     def opening(self) -> Tweet:
-        """Whom a tweet speaks to, and how it begins."""
+        """Return the beginning of a tweet: at times a mention, and at times a phrase."""
         dice = self.dice
         tokens: list[str] = []
         tags: list[str] = []
@@ -149,13 +149,13 @@ class Writer:
         return tokens, tags
 
     def add(self, text: str, tokens: list[str], tags: list[str]) -> None:
-        """Words that are no name."""
+        """Append words that are not names."""
         new = text.split()
         tokens += new
         tags += ["O"] * len(new)
 
     def name(self, kind: str, tokens: list[str], tags: list[str]) -> None:
-        """A name of this kind, now and then as a hashtag, or untagged."""
+        """Append a name of this kind, sometimes as a hashtag, or without its tags."""
         new = self.made(kind).split()
         if self.dice() < HASHTAG:
             new = ["#" + "".join(new)]
@@ -167,7 +167,7 @@ class Writer:
             tags += [f"B-{label}"] + [f"I-{label}"] * (len(new) - 1)
 
     def made(self, kind: str) -> str:
-        """A name of this kind."""
+        """Return a name of this kind."""
         dice, roll = self.dice, self.dice()
         town = f"{self.part('STEMS')}{dice.pick(words.ENDINGS)}"
         match kind:
@@ -194,12 +194,12 @@ class Writer:
         return f"{self.part('THINGS')} of the {self.part('THINGS')}"
 
     def part(self, name: str) -> str:
-        """A word of those that names of some kinds are made of."""
+        """Return a part of names, from the list of this name."""
         return self.dice.pick(self.parts[name])
 
 
 def corpus(scheme: Scheme, generator: np.random.Generator) -> dict[str, pa.Table]:
-    """Tables train, validation and test with the columns tokens and tags, and unlabelled with text."""
+    """Return tables train, validation and test with the columns tokens and tags, and unlabelled with text."""
     import pyarrow as pa
 
     dice = Dice(generator)
@@ -214,7 +214,7 @@ def corpus(scheme: Scheme, generator: np.random.Generator) -> dict[str, pa.Table
         while len(tweets) < size:
             tweet = writer.tweet()
             text = " ".join(tweet[0])
-            if text.lower() not in written:  # no text stands in two splits, or twice in one
+            if text.lower() not in written:  # no text occurs twice, in one split or in two
                 written.add(text.lower())
                 tweets.append(tweet)
         if split == "unlabelled":

@@ -1,4 +1,4 @@
-"""The words that the generated tweets with names are made of."""
+"""Words of the generated tweets with names."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ THINGS = _each(
     """
 )
 
-# What stands around a name of each kind; {} is the name.
+# The context of a name of each kind; {} is the name.
 AROUND: dict[str, tuple[str, ...]] = {
     "person": (
         "met {} at the coffee shop today",

@@ -1,4 +1,4 @@
-"""What tasks over the user's own files have in common: their files, and the splits carved out of one."""
+"""Base class of the tasks that read your own files: the files, and splits carved out of the training file."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from harness_tasks.carving import Share, check_shares, shares_of
 
 
 class OwnFiles(Task):
-    """A file for ``train``, and for other splits a file each, or a share of the training file."""
+    """A task with a file for ``train``; each other split has a file, or is a share of the training file."""
 
-    # Fields of the tasks that are made of this, each in its place there.
+    # Each subclass declares these fields itself, in the order of its own parameters.
     train: Path
     validation: Path | None
     test: Path | None
@@ -23,34 +23,48 @@ class OwnFiles(Task):
     split_seed: int
 
     def files(self, splits: Collection[str] = SPLITS) -> dict[str, Path]:
-        """The files that are given, by split."""
+        """Return the path of each split that has a file."""
         given = {split: getattr(self, split) for split in splits}
         return {split: Path(path).expanduser() for split, path in given.items() if path is not None}
 
     def check_files(self, formats: Mapping[str, Collection[str]]) -> None:
-        """Raise ValueError for a file whose name has none of its split's endings, and for shares of all."""
+        """Raise ValueError for an unknown file ending, a file given twice, or impossible shares.
+
+        `formats` has the allowed endings of file names, by split.
+        """
         files = self.files(formats)
         for split, path in files.items():
             if not path.name.lower().endswith(tuple(formats[split])):
                 raise ValueError(
-                    f"{split} is {str(path)!r}, which has no known format; "
-                    f"expected a name that ends in {', '.join(formats[split])}"
+                    f"cannot read the {split} file {str(path)!r}: unknown format; "
+                    f"expected a file name that ends in {', '.join(formats[split])}"
                 )
         if len({path.absolute() for path in files.values()}) < len(files):
             *names, last = formats
-            raise ValueError(f"{', '.join(names)} and {last} must be different files")
+            raise ValueError(
+                f"expected different files for {', '.join(names)} and {last}, got one file twice"
+            )
         check_shares(shares_of(self))
 
     def source_of(self, source: str, files: Mapping[str, Path], *columns: object) -> Source:
-        """The files as a source: "auto" and "local" mean the same here, and there is nothing else."""
+        """Return the files as a source, which "auto" and "local" both name; others raise Unavailable.
+
+        The fingerprint covers the files' content, `columns`, and the shares and seed of carved splits.
+        """
         if source not in ("auto", *SOURCES):
-            raise HarnessError(f"unknown source {source!r}{suggest(source, ('auto', *SOURCES))}")
+            known = ("auto", *SOURCES)
+            raise HarnessError(
+                f"unknown source {source!r}; expected one of {', '.join(known)}{suggest(source, known)}"
+            )
         if source not in ("auto", "local"):
-            raise Unavailable(f"task '{self.name}' has no {source} source: its data is the file {self.train}")
+            raise Unavailable(
+                f"task '{self.name}' has no {source} source: it reads the file {self.train}; "
+                "use the source auto or local"
+            )
         for split, path in files.items():
             if not path.is_file():
                 raise HarnessError(f"the {split} file {str(path)!r} does not exist (looked in {Path.cwd()})")
-        # The same file under other columns or another split is other data: never in one table with it.
+        # The same file with other columns or another split is different data, with its own table of results.
         what: list[object] = [fingerprint(files), *columns]
         if carved := shares_of(self):
             what += [self.split_seed, sorted(carved.items())]
@@ -58,6 +72,6 @@ class OwnFiles(Task):
         return Source("local", f"sha256:{digest}", ", ".join(map(str, files.values())))
 
     def check_unchanged(self, source: Source) -> None:
-        """Raise HarnessError where the files are others than those that a run was planned with."""
+        """Raise HarnessError if the files have changed since the run was planned."""
         if self.resolve("local").fingerprint != source.fingerprint:
             raise HarnessError(f"{source.origin} has changed since this run was planned; start it again")

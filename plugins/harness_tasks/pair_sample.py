@@ -1,8 +1,8 @@
-"""Generated corpora of pairs of texts, for where those of GLUE are not at hand.
+"""Generated corpora of pairs of texts, used if those of GLUE are not available.
 
-A pair says the same of a thing in other words, says the opposite, or speaks of two things. What the pair
-means shows only where the two texts are compared, though a denial in the second hints at it, as in the real
-data (Gururangan et al., 2018, N18-2017). A part of the words is missing from the training split.
+The two texts of a pair mean the same in other words, mean the opposite, or are about different things. A
+model must compare the two texts to find out, although a denial in the second text is a hint, as in the real
+data (Gururangan et al., 2018, N18-2017). Some words are missing from the training split.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 SIZES = {"train": 2000, "validation": 400, "test": 800, "unlabelled": 2000}
 Relation = Literal["same", "opposite", "other"]
 Style = Literal["statements", "questions", "answer"]
-_C = TypeVar("_C")  # what a pair shall be
-DENIED = {"same": 0.15, "opposite": 0.65, "other": 0.15}  # of second texts deny
-# Of two things, one good and one bad; both alike; of one thing, opposites; alike; same.
+_C = TypeVar("_C")  # the specification of a pair
+DENIED = {"same": 0.15, "opposite": 0.65, "other": 0.15}  # share of second texts with a denial
+# By grade: two things with opposite opinions; two with the same opinion; one thing with opposite opinions;
+# one thing with the same opinion; one thing in the same words.
 SCORES = (0, 1, 2, 4, 5)
 QUESTIONS = ("is it true that {} ?", "do people say that {} ?", "why is it that {} ?", "who says that {} ?")
 ASKED = ("what was {} like ?", "how was {} ?", "what did you think of {} ?", "how would you describe {} ?")
@@ -33,9 +34,9 @@ ASKED = ("what was {} like ?", "how was {} ?", "what did you think of {} ?", "ho
 def corpus(
     labels: Mapping[str, Sequence[Relation]], style: Style, separator: str, generator: np.random.Generator
 ) -> dict[str, pa.Table]:
-    """Tables by split of pairs whose relation is one of those that a label, equally likely, stands for.
+    """Return tables by split of pairs, with equally likely labels; `labels` has the relations of each label.
 
-    An `answer` is about what the question asks for ("same") or about something else.
+    In the style "answer" the second text answers the question ("same"), or is about something else.
     """
 
     def chosen(dice: Dice) -> tuple[str, Relation]:
@@ -49,10 +50,10 @@ def corpus(
 
 
 def graded(separator: str, generator: np.random.Generator) -> dict[str, pa.Table]:
-    """Tables by split of pairs with a score from 0, unlike, to 5, the same, that annotators agree on roughly.
+    """Return tables by split of pairs with a score of similarity from 0 to 5, with noise as of annotators.
 
-    Pairs on two things score below 1.5, those that say the opposite of one thing about 2, those that say
-    alike of it 4, and those that say it in the same words 5.
+    Scores are below 1.5 for pairs about two things. For pairs about one thing they are about 2 if the
+    opinions are opposite, about 4 if they are the same, and about 5 if the words are the same too.
     """
     return _tables(separator, generator, lambda dice: int(dice() * 5), _alike, _score)
 
@@ -64,7 +65,10 @@ def _tables(
     pair: Callable[[Writer, _C], tuple[str, str]],
     label: Callable[[Dice, _C], str | float],
 ) -> dict[str, pa.Table]:
-    """Tables by split of pairs, none of which stands twice: what each shall be, its two texts, its label."""
+    """Return tables by split of different pairs.
+
+    `choose` draws the specification of a pair, `pair` writes its two texts, and `label` returns its label.
+    """
     import pyarrow as pa
 
     dice = Dice(generator)
@@ -87,13 +91,13 @@ def _tables(
 
 
 def _score(dice: Dice, grade: int) -> float:
-    """The average of five annotators, as the real scores are, for a pair of a grade."""
+    """Return the mean score of five simulated annotators for a pair of a grade."""
     said = [SCORES[grade] + int(dice() * 3) - 1 for _ in range(5)]
     return sum(min(max(score, 0), 5) for score in said) / 5
 
 
 def _alike(writer: Writer, grade: int) -> tuple[str, str]:
-    """A pair of one of five grades, whose scores SCORES has."""
+    """Return a pair of one of five grades, whose scores are in SCORES."""
     dice, language = writer.dice, writer.language
     noun = second = dice.pick(language.masculine)
     while grade < 2 and second == noun:

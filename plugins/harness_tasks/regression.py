@@ -1,4 +1,4 @@
-"""The user's own texts with scores to predict: in files, or of any data set of the hub."""
+"""Regression on your own texts with scores, in files or in a data set on the hub."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from harness_tasks.hub import Hub
 if TYPE_CHECKING:
     import pyarrow as pa
 
-BINS = 5  # of scores, from low to high: what is carved has as large a share of each
-LARGEST = 3.4028234663852886e38  # that single precision can hold
+BINS = 5  # bins of scores, from low to high; a carved split gets the same share of each
+LARGEST = 3.4028234663852886e38  # the largest number in single precision
 
 
 @dataclass(frozen=True)
 class FileRegression(File):
-    """Texts with scores to predict in files of your own: CSV, TSV, JSON lines (each also gzipped) or Parquet.
+    """Texts with scores in your own files: CSV, TSV, JSON lines (each also gzipped) or Parquet.
 
-    The column `label` holds numbers; a row without one is dropped, and counted. A split without a file is
-    carved out of the training file: the same share of low and of high scores, the same rows every time
-    wherever they stand in the file, and never one text in two splits.
+    The column `label` has numbers; rows without a number are dropped and counted. A split without a file is
+    carved out of the training file, with the same share of low and of high scores. The choice of rows does
+    not depend on their order in the file, and no text is in two splits.
 
-    Models learn the numbers as they are: large ones, such as prices or years, want to be standardised first.
+    Scores are not scaled. Standardise large ones, such as prices or years, before you use them.
     """
 
     name = "file-regression"
@@ -49,13 +49,13 @@ class FileRegression(File):
 
 @dataclass(frozen=True)
 class HubRegression(Hub):
-    """Texts with scores to predict, of any data set on the Hugging Face hub, at one commit.
+    """Texts with scores in a data set on the Hugging Face hub, at one commit.
 
-    The column `label` holds numbers; a row without one is dropped, and counted. A split that the data set
-    lacks is named "" and carved out of its training split: the same share of low and of high scores. Data
-    sets that need code of their own to be read are refused by `datasets`.
+    The column `label` has numbers; rows without a number are dropped and counted. If the data set lacks a
+    split, name it "": it is then carved out of the training split, with the same share of low and of high
+    scores. Data sets that need their own loading code are not supported by `datasets`.
 
-    Models learn the numbers as they are: large ones, such as prices or years, are learned badly.
+    Scores are not scaled. Large ones, such as prices or years, are learnt badly.
     """
 
     name = "hub-regression"
@@ -63,11 +63,11 @@ class HubRegression(Hub):
     headline: ClassVar[str] = "pearson"
 
     def recipe(self, source: Source) -> str:
-        """Say which columns are read, that labels are numbers, and what is carved."""
+        """Return a description of the columns, the labels and the carved splits."""
         return f"{super().recipe(source)}; labels are numbers"
 
     def derive(self, tables: Mapping[str, pa.Table]) -> Mapping[str, pa.Table]:
-        """The three splits; labels are numbers."""
+        """Return the three splits, with labels as numbers."""
         theirs = self._splits()
         scored = {
             split: table.set_column(
@@ -83,19 +83,22 @@ class HubRegression(Hub):
 
 
 def read_scored(path: Path, text: str, label: str) -> pa.Table:
-    """A file as a table of ``text``, strings, and ``label``, numbers in single precision or null.
+    """Return a file as a table of ``text``, strings, and ``label``, numbers in single precision or null.
 
-    Raises HarnessError as :func:`harness.sources.read_table` does, and for what is no number.
+    Raises HarnessError as :func:`harness.sources.read_table` does, and for a label that is not a number.
     """
     texts = read_table(path, text=text, label=None)
-    cells = read_table(path, text=label, label=None)["text"]  # as they stand: no number is rounded or refused
+    cells = read_table(path, text=label, label=None)[
+        "text"
+    ]  # read as text, so that no number is rounded or rejected here
     return texts.append_column("label", numbers(cells.to_pylist(), str(path), label))
 
 
 def numbers(cells: Iterable[str | None], shown: str, column: str) -> pa.Array:
-    """What a column says, as numbers in single precision; null where it is empty or NaN.
+    """Return the cells of a column as numbers in single precision; empty cells and NaN become null.
 
-    Raises HarnessError for what is no finite number, with its row: 1 is the first behind the header.
+    Raises HarnessError for a cell that is not a finite number. The error names the row; row 1 is the first
+    after the header.
     """
     import pyarrow as pa
 
@@ -109,17 +112,17 @@ def numbers(cells: Iterable[str | None], shown: str, column: str) -> pa.Array:
         if abs(number) > LARGEST:
             raise HarnessError(
                 f"{shown} row {row} has {said[:50]!r} in column {column!r}; "
-                "expected a number such as 3.5, or nothing where there is no score"
+                "expected a finite number such as 3.5, or an empty cell for a missing score"
             )
         found.append(None if math.isnan(number) else number)
     return pa.array(found, pa.float32())
 
 
 def carve_scored(table: pa.Table, shares: Mapping[str, float], seed: int, shown: str) -> dict[str, pa.Table]:
-    """Divide a table as :func:`harness_tasks.carving.carve` does, with BINS of scores for classes.
+    """Divide a table as :func:`harness_tasks.carving.carve` does, stratified by BINS bins of scores.
 
-    There are fewer bins where a share of one would be less than a row. Raises HarnessError where a part
-    would be empty; `shown` is what it calls the data.
+    There are fewer bins if a share of one would be less than a row. Raises HarnessError if a part would be
+    empty; `shown` is the name of the data in that error.
     """
     import pyarrow as pa
 
@@ -127,7 +130,7 @@ def carve_scored(table: pa.Table, shares: Mapping[str, float], seed: int, shown:
     known = sorted(score for score in scores if score is not None)
     bins = max(1, min(BINS, int(min(shares.values()) * len(known))))
 
-    def bin_of(score: float) -> str:  # by the middle of its ranks, so that equal scores stay together
+    def bin_of(score: float) -> str:  # by the middle of its ranks, so that equal scores share a bin
         return str((bisect_left(known, score) + bisect_right(known, score)) * bins // (2 * len(known)))
 
     labels = [None if score is None else bin_of(score) for score in scores]

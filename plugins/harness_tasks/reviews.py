@@ -1,4 +1,4 @@
-"""Reviews: products, hotels and meals in six languages, and films at length."""
+"""Sentiment of reviews: of products, hotels and restaurants in six languages, and long ones of films."""
 
 from __future__ import annotations
 
@@ -25,35 +25,35 @@ CLASSES = ("negative", "neutral", "positive")
 
 @dataclass(frozen=True)
 class Reviews(DerivedTask):
-    """Whether a review is positive or negative, in English, Dutch, French, German, Italian or Spanish.
+    """Sentiment of reviews in English, Dutch, French, German, Italian or Spanish.
 
-    Data is in the local folder ``reviews/<language>.<corpus>``: for instance cls-books, the books of
+    The local folder is ``reviews/<language>.<corpus>``. Examples of corpora are cls-books, the books of
     Webis-CLS-10 (Prettenhofer and Stein, 2010, ACL, P10-1114; en, fr, de); semeval16-restaurants (Pontiki et
-    al., 2016, S16-1002; en, nl, fr, es); opener-hotel (Barnes et al., 2018, P18-1231; en, es); or
-    customer-reviews (Hu and Liu, 2004; en). Labels are polarities or stars: 1 and 2 are negative, 4 and 5
-    positive, 3 neutral. The sample corpus depends on the language alone.
+    al., 2016, S16-1002; en, nl, fr, es); opener-hotel (Barnes et al., 2018, P18-1231; en, es); and
+    customer-reviews (Hu and Liu, 2004; en). Labels are polarities or stars: 1 and 2 are negative, 3 is
+    neutral, 4 and 5 are positive. The sample corpus depends on the language only.
     """
 
     name = "reviews"
-    language: Literal["en", "nl", "fr", "de", "it", "es"] = "en"
-    corpus: str = "cls-books"  # what comes after the language in the folder's name
-    neutral: bool = False  # keep neutral reviews as a third class
-    balanced: Annotated[int, Ge(3)] | None = None  # texts a split, evenly by class; 1000: 1000/1000/1000
-    drop_shared: bool = False  # drop texts from training that are in validation or test (CLS: about 2 %)
-    split_seed: Annotated[int, Ge(0)] = 0  # another seed takes another balanced subset
+    language: Literal["en", "nl", "fr", "de", "it", "es"] = "en"  # language of the reviews
+    corpus: str = "cls-books"  # part of the folder's name after the language
+    neutral: bool = False  # keep neutral reviews, as a third class
+    balanced: Annotated[int, Ge(3)] | None = None  # texts per split, equally many of each class; default: all
+    drop_shared: bool = False  # drop training texts that are in validation or test too (CLS: about 2 %)
+    split_seed: Annotated[int, Ge(0)] = 0  # seed for the choice of the balanced subset
 
     @property
     def folder(self) -> str:  # type: ignore[override]
-        """The local folder, under $HARNESS_DATA."""
+        """Return the local folder, relative to $HARNESS_DATA."""
         return f"reviews/{self.language}.{self.corpus}"
 
     def check(self) -> None:
-        """Raise ValueError for a corpus whose name could be a path."""
+        """Raise ValueError for a corpus name that could be a path."""
         if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", self.corpus):
-            raise ValueError(f"corpus must be a kebab-case name such as 'cls-books', got {self.corpus!r}")
+            raise ValueError(f"expected corpus to be a name such as 'cls-books', got {self.corpus!r}")
 
     def recipe(self, source: Source) -> str:
-        """Say which rows are taken."""
+        """Return a description of the rows that are kept."""
         steps = [
             self.language if source.name == "sample" else "",
             "" if self.neutral else "neutral dropped",
@@ -63,14 +63,14 @@ class Reviews(DerivedTask):
         return ", ".join(filter(None, steps))
 
     def derive(self, tables: Mapping[str, pa.Table]) -> Mapping[str, pa.Table]:
-        """Polarities for stars, then the rows that are asked for."""
+        """Replace stars by polarities, and return the rows that the parameters select."""
         tables = renamed(tables, STARS)
         for split in SPLITS:
             for label in tables[split]["label"].to_pylist():
                 if label is not None and label not in CLASSES:
                     raise HarnessError(
-                        f"{self.folder} has the label {label!r} in its {split} split; "
-                        f"expected {', '.join(CLASSES)} or 1 to 5 stars"
+                        f"unknown label {label!r} in the {split} split of {self.folder}; "
+                        f"expected {', '.join(CLASSES)}, or 1 to 5 stars"
                     )
         if not self.neutral:
             tables = without_labels(tables, {"neutral"})
@@ -88,10 +88,10 @@ class Reviews(DerivedTask):
 
 @dataclass(frozen=True)
 class Imdb(DerivedTask):
-    """Whether a film review is positive or negative (Maas et al., 2011, ACL, P11-1015).
+    """Sentiment of film reviews, positive or negative (Maas et al., 2011, ACL, P11-1015).
 
-    25,000 reviews each to train and to test, and 50,000 unlabelled. There is no validation split: where no
-    file brings one, it is carved out of the training split, the same share of each class.
+    25,000 training, 25,000 test and 50,000 unlabelled reviews. Without a local validation file, the
+    validation split is carved out of the training split, the same share of each class.
     """
 
     name = "imdb"
@@ -102,28 +102,30 @@ class Imdb(DerivedTask):
         config="plain_text",
         splits={"train": "train", "test": "test", "unlabelled": "unsupervised"},
     )
-    validation_share: Annotated[float, Gt(0), Lt(1)] = 0.1  # of training texts, where no file validates
-    split_seed: Annotated[int, Ge(0)] = 0  # another seed carves other rows
+    validation_share: Annotated[float, Gt(0), Lt(1)] = (
+        0.1  # share of the training texts, used if there is no validation file
+    )
+    split_seed: Annotated[int, Ge(0)] = 0  # seed for the choice of the carved rows
 
     def local_files(self) -> dict[str, Path]:
-        """The splits' files; a validation file may be absent."""
+        """Return the path of each split's file; a validation file is optional."""
         return find_splits(self.local_folder(), ("train", "test"))
 
     def recipe(self, source: Source) -> str:
-        """Say whether validation is carved out of training."""
+        """Return a description of the validation split if it is carved out of training, else ""."""
         if "validation" in self.splits_of(source):
             return ""
         return f"validation = {self.validation_share} of train, seed {self.split_seed}"
 
     def derive(self, tables: Mapping[str, pa.Table]) -> Mapping[str, pa.Table]:
-        """The splits under our names for the classes, with a validation split."""
+        """Return the splits with the classes renamed, and with a validation split."""
         tables = renamed(tables, {"neg": "negative", "pos": "positive"})
         if "validation" not in tables:
             tables |= carve(tables["train"], {"validation": self.validation_share}, self.split_seed)
         return tables
 
     def sample(self, generator: np.random.Generator) -> Mapping[str, pa.Table]:
-        """Generate long reviews of films; see :mod:`harness_tasks.sentiment.corpus`."""
+        """Generate long film reviews; see :mod:`harness_tasks.sentiment.corpus`."""
         from harness_tasks.sentiment.corpus import Plan, corpus
         from harness_tasks.sentiment.en import FILMS
 

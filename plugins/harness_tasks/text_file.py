@@ -1,4 +1,4 @@
-"""The user's own files of raw texts to model."""
+"""Masked language modelling on raw texts in your own files."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TextFile(Cleaning, OwnFiles):
-    """Texts without labels in files of your own, whose hidden words are to be told.
+    """Raw texts in your own files, for masked language modelling.
 
-    A text stands on each line of a text file, or in a column of JSON lines, CSV or TSV (each also gzipped) or
-    Parquet. A split without a file is carved out of the cleaned training texts: the same ones every time
-    wherever they stand in the file, and never one text in two splits.
+    A text file has one text per line. JSON lines, CSV, TSV (each also gzipped) and Parquet have the text in a
+    column. A split without a file is carved out of the cleaned training texts. The choice of texts does not
+    depend on their order in the file, and no text is in two splits.
     """
 
     name = "text-file"
     task_type: ClassVar[str] = "language-modelling"
     headline: ClassVar[str] = "perplexity"
 
-    train: Path  # relative to the current folder
-    validation: Path | None = None
-    test: Path | None = None
-    text: str = "text"  # the column that holds the text; a text file has none
-    validation_share: Share = 0.1  # of the training texts, where `validation` is absent
-    test_share: Share = 0.1  # of the training texts, where `test` is absent
-    split_seed: Annotated[int, Ge(0)] = 0  # another seed carves other texts
+    train: Path  # file with the training texts; relative to the current folder
+    validation: Path | None = None  # file with the validation texts; default: carved out of `train`
+    test: Path | None = None  # file with the test texts; default: carved out of `train`
+    text: str = "text"  # column with the text; not used for text files
+    validation_share: Share = 0.1  # share of the training texts, used if `validation` is not given
+    test_share: Share = 0.1  # share of the training texts, used if `test` is not given
+    split_seed: Annotated[int, Ge(0)] = 0  # seed for the choice of the carved texts
 
     def check(self) -> None:
-        """Raise ValueError for a file of unknown format, and for what cannot be carved."""
+        """Raise ValueError for a file of unknown format, or impossible shares."""
         self.check_files(dict.fromkeys(SPLITS, (*LINES, *FORMATS)))
 
     def resolve(self, source: str) -> Source:
-        """The files; "auto" and "local" mean the same here, and there is nothing else."""
+        """Return the files as a source, which "auto" and "local" both name; others raise Unavailable."""
         return self.source_of(source, self.files(), self.text, self.cleaning())
 
     def read(self, source: Source) -> Mapping[str, pa.Table]:
-        """The tables train, validation and test."""
+        """Return the tables train, validation and test."""
         self.check_unchanged(source)
         tables = {split: self._cleaned(path) for split, path in self.files().items()}
         if carved := shares_of(self):
@@ -61,11 +61,16 @@ class TextFile(Cleaning, OwnFiles):
 
         raw = self._texts(path)
         if raw.num_rows == 0:
-            raise HarnessError(f"{path} has no texts")
+            raise HarnessError(
+                f"cannot read {path}: it has no texts; give a file with one text per row or line"
+            )
         table = self.clean(raw)
         if table.num_rows == 0:
             counts = ", ".join(f"{count} {what}" for what, count in arrow.cleaning(table).items() if count)
-            raise HarnessError(f"cleaning left no text of {path} ({counts})")
+            raise HarnessError(
+                f"cannot use {path}: cleaning removed every text ({counts}); lower shortest, or switch off a "
+                "cleaning step"
+            )
         return table
 
     def _texts(self, path: Path) -> pa.Table:
@@ -76,7 +81,7 @@ class TextFile(Cleaning, OwnFiles):
         return pa.table({"text": pa.array(lines_of(path, str(path)), pa.string())})
 
     def _parts(self, train: pa.Table, carved: Mapping[str, float]) -> dict[str, pa.Table]:
-        """Training texts divided; what was cleaned of them all is told of the training split."""
+        """Divide the training texts; the counts of the cleaning stay with the training split."""
         import pyarrow as pa
 
         alike = train.append_column("label", pa.array(["text"] * train.num_rows, pa.string()))

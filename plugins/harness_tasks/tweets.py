@@ -1,4 +1,4 @@
-"""Raw texts to model: tweets."""
+"""Raw English tweets for masked language modelling."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Tweets(Cleaning, DerivedTask):
-    """English tweets without labels, whose hidden words are to be told (TweetEval: Barbieri et al., 2020).
+    """Raw English tweets, for masked language modelling (TweetEval: Barbieri et al., 2020).
 
-    Local data is in the folder ``raw-tweets``: texts of the sets for emoji, irony, stance and sentiment
-    (2020.findings-emnlp.148), 111,912 to train on and 4,000 each to validate and test. Those of the
-    hub are its set for sentiment alone: 45,615 to train on, 2,000 to validate and 12,284 to test.
+    The local folder ``raw-tweets`` has the texts of the sets for emoji, irony, stance and sentiment
+    (2020.findings-emnlp.148): 111,912 training, 4,000 validation and 4,000 test texts. The hub has only the
+    set for sentiment: 45,615 training, 2,000 validation and 12,284 test texts.
     """
 
     name = "tweets"
@@ -36,19 +36,19 @@ class Tweets(Cleaning, DerivedTask):
     )
 
     def recipe(self, source: Source) -> str:
-        """Say how texts are cleaned, and how many there are to train on."""
+        """Return a description of the cleaning and of the limit on training texts."""
         return self.cleaning()
 
     def derive(self, tables: Mapping[str, pa.Table]) -> Mapping[str, pa.Table]:
-        """The texts, cleaned."""
+        """Return the cleaned texts."""
         return self.cleaned(tables)
 
     def read_file(self, split: str, path: Path, shown: str) -> pa.Table:
-        """The texts of one local file; a label beside them is passed over."""
+        """Return the texts of one local file, without its labels if it has any."""
         return read_table(path, text=self.text_column, label=None, shown=shown)
 
     def sample(self, generator: np.random.Generator) -> Mapping[str, pa.Table]:
-        """Generate tweets without labels; see :mod:`harness_tasks.tweets_sample`."""
+        """Generate raw tweets; see :mod:`harness_tasks.tweets_sample`."""
         from harness_tasks.tweets_sample import corpus
 
         return corpus(generator)

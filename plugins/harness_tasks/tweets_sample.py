@@ -1,12 +1,11 @@
-"""Generated tweets without labels, for where the real ones are not at hand.
+"""A generated corpus of tweets without labels, used if the real data is not available.
 
-What is hidden can be told from what stands around it, and by nothing else. A tweet has a topic: who does
-something, what it is done to, where, with which verdict and hashtag all come from it, and each verb has
-objects of its own. Or it has one of the six emotions that :mod:`harness_tasks.emotion_sample` has: what
-happened, how one feels and what one does then are of one emotion, in the very words of that corpus, those
-included that its training split lacks. A model of these texts so learns which words are alike before it
-sees a label. Names of days agree within a tweet. Addresses, @names, entities, stretched words and emoji are
-there for steps of cleaning to find.
+Hidden words can be predicted from their context only. A tweet has a topic, from which its people, verbs,
+objects, places, verdicts and hashtags come, and each verb has its own objects. Or a tweet has one of the six
+emotions of :mod:`harness_tasks.emotion_sample`: its event, its feeling and its reaction are of one emotion,
+in the words of that corpus, including those that its training split lacks. So a language model of these
+texts learns which words are similar before it sees a label. Names of days agree within a tweet. URLs,
+@names, HTML entities, stretched words and emoji give the cleaning steps something to do.
 """
 
 from __future__ import annotations
@@ -22,18 +21,18 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SIZES = {"train": 4000, "validation": 500, "test": 500}
-FELT = 0.5  # of tweets are about a feeling, the others about a topic
+FELT = 0.5  # share of tweets about a feeling; the others are about a topic
 
 
 class Tweeter:
-    """Writes tweets, of feelings with the phrases of the corpus for emotions."""
+    """A generator of tweets about topics, and about feelings with the phrases of the emotion corpus."""
 
     def __init__(self, dice: Dice) -> None:
         self.dice = dice
         self.feeling = Writer(dice, emotion_words.FEELINGS, emotion_words.NOUNS, emotion_words.EVENTS)
 
     def text(self) -> str:
-        """One tweet."""
+        """Return a tweet."""
         dice = self.dice
         text = self.felt() if dice() < FELT else self.lived()
         if dice() < 0.15:
@@ -43,12 +42,12 @@ class Tweeter:
         return text
 
     def felt(self) -> str:
-        """What happened, how it feels and what follows, of one emotion."""
+        """Return a text about an event, a feeling and a reaction, all of one emotion."""
         dice = self.dice
         emotion = dice.pick(tuple(words.REACTIONS))
         event = dice.pick(emotion_words.EVENTS[emotion])
         statement = self.feeling.statement(emotion)
-        if dice() < 0.4:  # a second word for it
+        if dice() < 0.4:  # a second word for the feeling
             statement += f" and {self.stretched(dice.pick(emotion_words.FEELINGS[emotion]))}"
         roll = dice()
         if roll < 0.4:
@@ -64,7 +63,7 @@ class Tweeter:
         return core
 
     def lived(self) -> str:
-        """What someone did, of one topic."""
+        """Return a text about what someone did, on one topic."""
         dice = self.dice
         topic = words.TOPICS[dice.pick(tuple(words.TOPICS))]
         deed = dice.pick(tuple(topic.deeds))
@@ -88,12 +87,12 @@ class Tweeter:
         return core
 
     def stretched(self, word: str) -> str:
-        """The word, now and then with its last letter drawn out."""
+        """Return the word, sometimes with its last letter repeated."""
         return word + word[-1] * 3 if self.dice() < 0.08 else word
 
 
 def corpus(generator: np.random.Generator) -> dict[str, pa.Table]:
-    """Tables train, validation and test with the column text."""
+    """Return tables train, validation and test with the column text."""
     import pyarrow as pa
 
     tweeter = Tweeter(Dice(generator))
@@ -103,7 +102,7 @@ def corpus(generator: np.random.Generator) -> dict[str, pa.Table]:
         while len(texts) < size:
             text = tweeter.text()
             if (core := " ".join(w for w in text.split() if w[0] != "@" and "://" not in w)) not in written:
-                written.add(core)  # no text stands in two splits, or twice in one, once it is cleaned
+                written.add(core)  # after cleaning, no text occurs twice, in one split or in two
                 texts.append(text)
         tables[split] = pa.table({"text": texts})
     return tables

@@ -1,4 +1,4 @@
-"""What the sample corpus of :mod:`harness_tasks.tweets_sample` says beside feelings: words by topic."""
+"""Words of the sample corpus of :mod:`harness_tasks.tweets_sample`, by topic."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from harness_tasks.emotion_words import phrases
 
 @dataclass(frozen=True)
 class Topic:
-    """A part of life. Each thing that is done has things of its own that it is done to."""
+    """A topic of tweets: people, places, and verbs that each have their own objects."""
 
     people: Sequence[str]
-    deeds: Mapping[str, Sequence[str]]  # what people did → what they did it to
+    deeds: Mapping[str, Sequence[str]]  # objects by verb
     places: Sequence[str]
-    qualities: Sequence[str]  # of the things
+    qualities: Sequence[str]  # adjectives for the objects
     tags: Sequence[str]
 
 
 def _deeds(text: str) -> dict[str, tuple[str, ...]]:
-    """Lines of a deed, a colon and its things."""
+    """Return objects by verb, from lines with a verb, a colon and a comma-separated list of objects."""
     lines = (line.partition(":") for line in text.strip().splitlines())
     return {deed.strip(): phrases(things) for deed, _, things in lines}
 
@@ -112,7 +112,7 @@ TOPICS: Mapping[str, Topic] = {
     ),
 }
 
-# What someone does who feels so.
+# By emotion, what someone does who feels it.
 REACTIONS: Mapping[str, Sequence[str]] = {
     "anger": phrases("""
         i want to scream, i slammed the door, do not talk to me, i am done with these people, i demand my

@@ -1,4 +1,4 @@
-"""TensorBoard as a tracker (extra ``tensorboard``)."""
+"""Tracker that writes a run for TensorBoard (extra ``tensorboard``)."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ if TYPE_CHECKING:
 
 @harness.hookimpl
 def register_trackers(register: Register) -> None:
-    """Our tracker, from its module."""
+    """Register this package's tracker."""
     register(TensorBoard)

@@ -1,4 +1,4 @@
-"""A run as TensorBoard's event files: a folder a cell, by TensorBoard's own writer, without torch."""
+"""Write a run as TensorBoard event files, in one folder per cell, without torch."""
 
 from __future__ import annotations
 
@@ -18,39 +18,46 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TensorBoard(Tracker):
-    """TensorBoard: curves by examples seen, and each cell's parameters beside its scores."""
+    """TensorBoard: training curves by examples seen, and the parameters and final scores of each cell."""
 
     name = "tensorboard"
 
-    folder: Path = Path(".harness/tensorboard")  # relative to the current folder; look at it by --logdir
+    folder: Path = Path(
+        ".harness/tensorboard"
+    )  # folder for `tensorboard --logdir`; relative to the current folder
 
     def start(self, run: Run) -> Follower:
-        """See :class:`harness.tracking.Tracker`. A cell's folder holds its last run only."""
+        """Start to follow a run; see :class:`harness.tracking.Tracker`.
+
+        The folder of a cell contains only its last run.
+        """
         require("tensorboard.summary.writer.event_file_writer", "tensorboard")
         folder = self.folder / run.suite
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             why = (error.strerror or str(error)).lower()
-            raise HarnessError(f"tracker 'tensorboard' cannot write to {str(folder)!r}: {why}") from None
+            raise HarnessError(
+                f"tracker 'tensorboard' cannot write to {str(folder)!r}: {why}; choose another folder"
+            ) from None
         return EventFiles(folder, run)
 
 
 class EventFiles(Follower):
-    """Writes curves as they come, and parameters with final scores in the end."""
+    """A follower that writes curves during the run, and parameters and final scores at its end."""
 
     def __init__(self, folder: Path, run: Run) -> None:
         self.folder = folder
         self.run = run
         self._open: dict[str, _Curves] = {}  # by folder
-        self._drawn: set[str] = set()  # folders whose curves were written while the run went on
+        self._drawn: set[str] = set()  # folders whose curves were written during the run
 
     def event(self, event: Mapping[str, Any]) -> None:
-        """See :class:`harness.tracking.Follower`."""
+        """Write the curves of an event; see :class:`harness.tracking.Follower`."""
         if event.get("kind") not in ("teacher", "student"):
             return
         names = [name_of(cell) for cell in self.run.fitted_by.get(event["key"], ())]
-        # A teacher that is fitted for others, or a member of an ensemble, is no cell of its own.
+        # A teacher that other steps need, or a member of an ensemble, is not a cell. It gets its own folder.
         names = names or [_slug(event["step"], event["key"])]
         if event["event"] == "progress":
             step, values = measured(event)
@@ -65,7 +72,7 @@ class EventFiles(Follower):
                     self._open.pop(name).close()
 
     def finish(self, records: Sequence[Mapping[str, Any]], interrupted: bool) -> None:
-        """See :class:`harness.tracking.Follower`."""
+        """Write parameters and scores; see :class:`harness.tracking.Follower`."""
         for curves in self._open.values():
             curves.close()
         labels = {cell["cell"]: cell for cell in self.run.cells}
@@ -74,7 +81,7 @@ class EventFiles(Follower):
                 continue
             name = name_of(labels[record["cell"]])
             curves = _Curves(self.folder / name, anew=name not in self._drawn)
-            if name not in self._drawn:  # its model was in the store already
+            if name not in self._drawn:  # the model was in the store, so nothing was trained in this run
                 for point in record.get("history") or ():
                     curves.add(*measured(point))
             curves.result(parameters(record), results(record))
@@ -82,7 +89,7 @@ class EventFiles(Follower):
 
 
 def name_of(cell: Mapping[str, Any]) -> str:
-    """The name of a cell's folder: readable, and its own."""
+    """Return the name of a cell's folder, readable and unique."""
     return _slug(f"{cell['role']} {cell['label']}", cell["cell"])
 
 
@@ -109,10 +116,10 @@ class _Curves:
         )
 
     def result(self, params: Mapping[str, str | int | float | bool], scores: Mapping[str, float]) -> None:
-        """What the HParams page shows: the parameters, and the final scores beside them."""
+        """Write the parameters and final scores for TensorBoard's HParams page."""
         from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
-        # Without a list of all parameters and metrics: the page finds them, whatever each cell has.
+        # No list of all parameters and metrics is needed: the page collects them from the cells.
         self._write(hparams_pb(dict(params)), 0)
         self.add(0, scores)
 

@@ -107,8 +107,8 @@ def test_mistakes_are_one_line(home: Path, monkeypatch: pytest.MonkeyPatch) -> N
     for arguments, message in (
         (("predict", "nowhere"), "error: there is no export in nowhere"),
         (("export", "student=cnn", "other"), "error: there is no student 'cnn' in these results"),
-        (("export", "role=teacher", "."), "error: . holds other files"),
-        (("export", "role=teacher", "other", "--results", "none"), "error: there are no results in none/"),
+        (("export", "role=teacher", "."), "error: cannot export to .: it contains other files"),
+        (("export", "role=teacher", "other", "--results", "none"), "error: cannot find any results in none/"),
     ):
         done = CliRunner().invoke(main, arguments)
         assert done.exit_code == 2 and not done.stdout

@@ -35,7 +35,9 @@ def test_a_plan_in_words(toys: Home, capsys: pytest.CaptureFixture[str]) -> None
     reason = "incompatible: loss 'toy-soft' needs logits, but student 'toy-strict' cannot learn from logits"
     assert any(line.endswith(reason) for line in lines)
     assert "student 14 0 14 14 s" in lines
-    assert lines[-1] == "by the usual speed of components: this store has no timings yet"
+    assert (
+        lines[-1] == "this is based on the usual speed of components, because this store has no timings yet"
+    )
     run(plan, store, Inline(toys.store), lambda one: None)
     show_plan(plan, prepare(plan, store, estimates=expected(plan, store)), CORES, False)
     second = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]

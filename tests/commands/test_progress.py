@@ -249,7 +249,7 @@ def test_the_end_of_a_run(plan: Plan, toys: Home) -> None:
     text = text_of(console)
     assert "toy, sample data" in text
     assert re.search(r"12 ok, 1 failed in \d+ s; results in results/toys/", text)
-    assert "interrupted: what is finished is kept; the same command goes on from there" in text
+    assert "interrupted: finished steps are kept; run the same command to continue" in text
     show.finish(Ran(build([]), NO_CELLS, Path("results/toys"), False))
     assert re.search(r"no cell ended in \d+ s", text_of(console))
 

@@ -63,7 +63,7 @@ def test_a_build_is_not_guarded_by_what_cannot_be_tested(command: Command, tmp_p
     folder(tmp_path / "results" / "other", [scored("baseline", 300, student=part("another"))])
     done = command("compare", "old", "other", "--fail-on", "regression")
     assert done.exit_code == 2 and "only in A" in done.output
-    assert "nothing could be tested, so that --fail-on has nothing to go by" in done.stderr
+    assert "cannot apply --fail-on: A and B have no rows in common that can be tested" in done.stderr
     assert command("compare", "old", "other").exit_code == 0
 
 
@@ -84,13 +84,16 @@ def test_a_metric_for_all(command: Command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("compare", "old", "student=up"), "compare takes two sets of results, or two rows such as"),
-        (("compare", "old", "elsewhere", "--in", "old"), "compare takes two sets of results"),
+        (("compare", "old", "student=up"), "expected two sets of results, or two rows such as"),
+        (("compare", "old", "elsewhere", "--in", "old"), "expected two sets of results"),
         (("compare", "old", "nothing"), "there are no results of 'nothing' in results/"),
         (("compare", "student=u", "student=down"), "there is no student 'u' in these results"),
         (("compare", "old", "elsewhere", "--metric", "f2"), "these results have no metric 'f2'"),
         (("recommend", "nothing"), "there are no results of 'nothing' in results/"),
-        (("recommend", "old", "--max-p50", "fast"), "'fast' is no time in milliseconds; write it like 1ms"),
+        (
+            ("recommend", "old", "--max-p50", "fast"),
+            "expected a time in milliseconds, got 'fast'; write it like 1ms",
+        ),
         (("recommend", "old", "--limit", "f1"), "--limit 'f1' must be <metric>=<score>"),
         (("recommend", "old", "--limit", "f2=1"), "these results have no metric 'f2'"),
         (("recommend", "old", "--backend", "onxn"), "there is no backend 'onxn'; did you mean 'onnx'?"),
@@ -108,7 +111,10 @@ def test_which_results_must_be_clear(command: Command, tmp_path: Path) -> None:
     folder(tmp_path / "results" / "other", after())
     done = command("compare", "student=up", "student=down")
     assert done.exit_code == 2
-    assert done.stderr == "error: say which results with --in; in results/ there are: old, other\n"
+    assert (
+        done.stderr
+        == "error: cannot tell which results contain the rows; name them with --in (allowed: old, other)\n"
+    )
 
 
 def test_damaged_predictions_are_said(command: Command, tmp_path: Path) -> None:

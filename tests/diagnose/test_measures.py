@@ -161,12 +161,12 @@ def known(bag: float, teacher: float | None = None, **of_teacher: Any) -> dict[s
     ("found", "pays", "says"),
     [
         (known(0.85), "unclear", "name one with --teacher"),
-        (known(0.995), "unlikely", "next to no room above"),
+        (known(0.995), "unlikely", "leaves almost no headroom"),
         (known(0.85, 0.92), "likely", "teacher t is +7.0 points (-1.0 to +5.0) ahead"),
         (
             known(0.85, 0.86, headroom={"value": 0.01, "low": -0.02, "high": 0.04, "p": 0.4}),
             "unclear",
-            "2 test texts are too few to tell",
+            "2 test texts are too few to be sure",
         ),
         (
             known(0.85, 0.84, headroom={"value": -0.01, "low": -0.02, "high": 0.0, "p": 0.4}),
@@ -174,8 +174,12 @@ def known(bag: float, teacher: float | None = None, **of_teacher: Any) -> dict[s
             "ship the bag of words",
         ),
         (known(0.85, 0.92, headroom=None), "unclear", "+7.0 points"),
-        (known(0.85, 0.92, ece=0.2, overconfidence=0.2), "likely", "surer than it is right, by 20.0 points"),
-        (known(0.85, 0.92, sure=0.95), "likely", "99% sure or more of 95% of the texts"),
+        (
+            known(0.85, 0.92, ece=0.2, overconfidence=0.2),
+            "likely",
+            "teacher t is overconfident, by 20.0 points",
+        ),
+        (known(0.85, 0.92, sure=0.95), "likely", "a confidence of 99% or more on 95% of the texts"),
     ],
 )
 def test_verdicts(found: dict[str, Any], pays: str, says: str) -> None:
@@ -183,8 +187,8 @@ def test_verdicts(found: dict[str, Any], pays: str, says: str) -> None:
     assert said == pays
     assert any(says in reason for reason in reasons), reasons
     assert any("8 training texts are few" in reason for reason in reasons)
-    assert any("1 test texts (50.0%) stand in the training split too" in reason for reason in reasons)
-    assert any("make 1 rows (9.1%) that no model can get right" in reason for reason in reasons)
+    assert any("1 test texts (50.0%) are also in the training split" in reason for reason in reasons)
+    assert any("1 rows (9.1%) contradict the label of most equal texts" in reason for reason in reasons)
 
 
 def test_contested_words_are_told_with_who_is_right_there() -> None:
@@ -199,9 +203,12 @@ def test_contested_words_are_told_with_who_is_right_there() -> None:
         "share": 0.4,
         "words": [{"word": "hated", "labels": {"anger": 50, "sadness": 48}, "texts": 2}],
     }
-    start = "2 test texts (40.0%) turn on a word that leaves two labels open (hated: 50 anger, 48 sadness)"
+    start = (
+        "2 test texts (40.0%) depend on a word that occurs with two labels about equally often "
+        "(hated: 50 anger, 48 sadness)"
+    )
     right = "; teacher t is right on 50% of them, and on 100% of the others"
-    end = ": what most of these errors turn on is not in the texts"
+    end = ", so these texts hardly contain what decides between the labels"
     assert start + right + end in diagnosis.verdict(found)[1]
     # A teacher that knows which of the two it is; one whose answers are not known; and none.
     found["teachers"][0]["accuracy_contested"] = 0.8
@@ -243,7 +250,7 @@ def test_a_file_is_diagnosed_then_its_suite(tmp_path: Path, monkeypatch: pytest.
     assert before["teachers"] == []
     told = invoke("mine.toml", "--teacher", "student")
     assert told.exit_code == 0, told.output
-    assert "how sure tfidf-logreg is" in told.stdout and "distillation: " in told.stdout
+    assert "confidence and accuracy of tfidf-logreg" in told.stdout and "distillation: " in told.stdout
     (after,) = json.loads(invoke("mine.toml", "--json").stdout)["tasks"]
     (teacher,) = after["teachers"]
     assert teacher["agreement"] == 1.0 and teacher["headroom"]["value"] == 0.0
@@ -258,13 +265,13 @@ def test_mistakes_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     Path("scores.toml").write_text('[[task]]\nuse = "stsb"\n[[teacher]]\nuse = "minilm"\n')
     for arguments, says in (
         (("nothing.csv",), "the train file 'nothing.csv' does not exist"),
-        (("nothing.toml",), "there is no such file"),
+        (("nothing.toml",), "cannot read the suite: no such file"),
         (
             ("rows.csv", "--label", "lable"),
             "no column 'lable'; found: 'text', 'label'; did you mean",
         ),
         (("rows.csv", "--teacher", "minilmm"), "unknown teacher 'minilmm'; did you mean 'minilm'?"),
-        (("scores.toml", "--text", "a"), "--text and --label name columns of a file"),
+        (("scores.toml", "--text", "a"), "--text and --label are only for a file"),
         (("scores.toml",), "cannot diagnose task 'stsb': diagnose does not support regression"),
     ):
         result = invoke(*arguments)

@@ -89,7 +89,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 def test_a_file_becomes_a_model(done: tuple[Path, str]) -> None:
     folder, said = done
     assert "200 texts of 8 words on average, 2 classes" in said
-    assert "160 to train on, 20 to choose by, 20 to test" in said
+    assert "160 for training, 20 for validation, 20 for test" in said
     assert "teacher: tfidf-logreg, as asked for" in said
     assert "chosen: 1 seed; teacher tfidf-logreg; no new texts; students tfidf-logreg, mlp" in said
     out = folder / "out"
@@ -114,9 +114,9 @@ def test_again_runs_the_suite_as_it_stands(done: tuple[Path, str]) -> None:
     columns = ("--text", "message", "--label", "mood", "--out", "out")
     again = harness(folder, "distill", "weather.csv", *columns, "--seeds", "2", "--max-parameters", "10")
     assert again.returncode == 1, again.stderr
-    assert "running out/suite.toml as it is" in again.stdout and "--seeds changed nothing" in again.stdout
+    assert "running the existing out/suite.toml; " in again.stdout and "--seeds had no effect" in again.stdout
     assert "steps are stored: nothing to run" in again.stdout
-    assert "no student is within the limits: nothing is shipped" in again.stdout
+    assert "no student is within the limits, so no model was exported" in again.stdout
     other = harness(folder, "distill", "weather.csv", "--text", "mood", "--label", "message", "--out", "out")
     assert other.returncode == 2 and "error: " in other.stderr and "Traceback" not in other.stderr
 
@@ -166,22 +166,25 @@ def test_mistakes_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     for arguments, says in (
         (("nothing.csv",), "the train file 'nothing.csv' does not exist"),
         (("rows.csv", "--text", "txt"), "rows.csv has no column 'txt'; found: 'text', 'label'; did you mean"),
-        (("few.csv",), "has 12 labelled texts; at least 50 are needed"),
-        (("one.csv",), "has one class only in column 'label'"),
-        (("ids.csv",), "60 different values in 60 rows: it holds no classes"),
-        (("pairs.csv",), "pairs.csv holds pairs of texts"),
+        (("few.csv",), "expected at least 50 labelled texts in few.csv, got 12"),
+        (("one.csv",), "expected at least two classes in column 'label' of one.csv, got only"),
+        (("ids.csv",), "60 different values in 60 rows, too many for classes"),
+        (("pairs.csv",), "cannot distil pairs.csv: it has pairs of texts"),
         (("rows.csv", "--teacher", "minilmm"), "unknown teacher 'minilmm'; did you mean 'minilm'?"),
-        (("rows.csv", "--budget", "soon"), "'soon' is no time; write it like 90s, 10min or 2h"),
+        (("rows.csv", "--budget", "soon"), "expected a time, got 'soon'; write it like 90s, 10min or 2h"),
         (
             ("rows.csv", "--budget", "1s", "--teacher", "mlp"),
-            "the least that distill does of these texts",
+            "cannot distil within 1 s: the shortest plan takes about",
         ),
         (("rows.csv", "--teacher", "roberta-base"), "name another with --teacher"),
         (("rows.csv", "--teacher", "checkpoint"), "checkpoint"),
-        (("rows.csv", "--text", "label"), "text and label are both the column 'label'"),
-        (("rows.txt",), "which has no known format"),
+        (("rows.csv", "--text", "label"), "text and label are both 'label'"),
+        (("rows.txt",), "cannot read the train file 'rows.txt': unknown format"),
         (("rows.csv", "--out", "full"), "full/model holds other files"),
-        (("rows.csv", "--unlabelled", "more.csv"), "the unlabelled file 'more.csv' does not exist"),
+        (
+            ("rows.csv", "--unlabelled", "more.csv"),
+            "cannot read the unlabelled file 'more.csv': it does not exist",
+        ),
     ):
         result = invoke(*arguments)
         assert result.exit_code == 2, (arguments, result.output)
@@ -197,7 +200,10 @@ def test_without_a_teacher_the_way_out_is_told(tmp_path: Path, monkeypatch: pyte
     Path("rows.csv").write_text("text,label\n" + "".join(lines))
     result = invoke("rows.csv")
     assert result.exit_code == 2
-    assert "the texts do not look English, and there is no teacher for them here" in result.output
+    assert (
+        "cannot choose a teacher: the texts do not look English, and no teacher for them is available"
+        in result.output
+    )
     assert "--teacher" in result.output and "distil-harness[embedded]" in result.output
 
 

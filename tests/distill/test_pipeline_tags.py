@@ -61,8 +61,8 @@ def test_sentences_become_a_tagger(tmp_path: Path) -> None:
     done = harness(tmp_path, "distill", *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "160 sentences of 8 words on average, 320 entities of 2 types (per 160, loc 160)" in done.stdout
-    assert "128 to train on, 16 to choose by, 16 to test" in done.stdout
-    assert "running out/suite.toml as it is" in done.stdout and "ship cnn-tagger" in done.stdout
+    assert "128 for training, 16 for validation, 16 for test" in done.stdout
+    assert "running the existing out/suite.toml; " in done.stdout and "ship cnn-tagger" in done.stdout
     answered = harness(tmp_path, "predict", "out/model", given="Di Ek was in Bonn today\n")
     (answer,) = map(json.loads, answered.stdout.splitlines())
     assert [(each["text"], each["type"]) for each in answer["entities"]] == [
@@ -72,7 +72,7 @@ def test_sentences_become_a_tagger(tmp_path: Path) -> None:
     record = json.loads((tmp_path / "out" / "model" / "record.json").read_text())
     assert record["task"]["type"] == "tagging"
     other = harness(tmp_path, "distill", *arguments, "--text", "1")
-    assert other.returncode == 2 and "suite of other data" in other.stderr, other.stderr
+    assert other.returncode == 2 and "it is for other data or columns" in other.stderr, other.stderr
 
 
 SMALL = """
@@ -170,14 +170,20 @@ def test_mistakes_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     Path("odd.conll").write_text("\n\n".join(f"a NOUN\nword{n} VERB" for n in range(60)))
     Path("plain.txt").write_text("so it goes\nno rain today at all\n")
     for arguments, says in (
-        (("plain.txt",), "plain.txt was read as CoNLL text, as its name ends in .txt: each line a word"),
-        (("few.conll",), "few.conll has 20 tagged sentences; at least 50 are needed"),
-        (("none.conll",), "none.conll has no entity: all of its tags are 'O'"),
+        (("plain.txt",), "plain.txt was read as CoNLL text, because its name ends in .txt: one word"),
+        (("few.conll",), "expected at least 50 tagged sentences in few.conll, got 20"),
+        (
+            ("none.conll",),
+            "cannot train a tagger on none.conll: it has no entities, because all tags are 'O'",
+        ),
         (("odd.conll",), "'NOUN' is no tag"),
         (("absent.conll",), "'absent.conll' does not exist"),
         (("rows.conll", "--teacher", "mlp"), "student 'mlp' is not for tagging; name another with --teacher"),
         (("rows.conll", "--text", "form"), "has no names of columns"),
-        (("rows.conll", "--unlabelled", "more.csv"), "the unlabelled file 'more.csv' does not exist"),
+        (
+            ("rows.conll", "--unlabelled", "more.csv"),
+            "cannot read the unlabelled file 'more.csv': it does not exist",
+        ),
     ):
         result = CliRunner().invoke(main, ["distill", *arguments])
         assert result.exit_code == 2, (arguments, result.output)

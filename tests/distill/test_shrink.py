@@ -50,7 +50,9 @@ def test_a_student_that_is_too_large_is_left_out_and_said_to_be() -> None:
 
 def test_no_student_is_an_error_that_names_the_way_out() -> None:
     level = Level(1, 1, 0, ("tfidf-logreg", "mlp"), ("kl",))
-    with pytest.raises(HarnessError, match=r"^500 parameters are too few for mlp: raise --max-parameters$"):
+    with pytest.raises(
+        HarnessError, match=r"^cannot make mlp with at most 500 parameters; raise --max-parameters$"
+    ):
         smaller.within(500, 6, [level], catalog.load())
 
 

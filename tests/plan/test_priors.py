@@ -242,7 +242,7 @@ def test_what_adds_nothing_is_one_transfer_set_whatever_the_seed() -> None:
     plan = plan_of(tasks=(MOODS,), seeds=(0, 1), teacher_seeds="each")
     assert counts(plan)["transfer"] == 1 and counts(plan)["teacher"] == 2
     (step,) = (step for step in plan.steps.values() if step.kind == "transfer")
-    assert step.components == {} and step.settings == {}
+    assert step.components == {"task_type": the(plan, role="teacher").task_type} and step.settings == {}
     assert counts(plan_of(tasks=(MOODS,), seeds=(0, 1), teacher_seeds="each", augmenters=(Noise(),))) == (
         counts(plan) | {"transfer": 2}
     )
@@ -389,8 +389,16 @@ def test_whatever_changes_the_prior_changes_the_keys(other: Recipe) -> None:
             "it starts from a model on task 'lines' that cannot be made: "
             "loss 'gold' is for classification, and task 'lines' is language-modelling",
         ),
-        (replace(TAUGHT, teacher=None), "failed", "starts from student 'pupil' by loss 'follow' without a"),
-        (Recipe(LINES, None), "failed", "student 'pupil' starts from neither a teacher nor a student"),
+        (
+            replace(TAUGHT, teacher=None),
+            "failed",
+            "cannot start from student 'pupil' with loss 'follow' without a",
+        ),
+        (
+            Recipe(LINES, None),
+            "failed",
+            "student 'pupil' cannot start from a recipe without a teacher or student",
+        ),
     ],
 )
 def test_a_cell_that_has_nothing_to_start_from(recipe: Recipe, status: str, reason: str) -> None:
@@ -406,7 +414,10 @@ def test_a_cell_that_has_nothing_to_start_from(recipe: Recipe, status: str, reas
 def test_a_prior_without_a_loss_where_the_suite_has_no_baseline_for_it() -> None:
     start = Pupil(recipe=Recipe(LINES, READER, PUPIL))
     plan = plan_of(tasks=(MOODS,), students=(start,), losses=(), baselines={"classification": Labels()})
-    assert the(plan, "baseline").reason == "student 'pupil' starts from student 'pupil' without a loss"
+    assert (
+        the(plan, "baseline").reason
+        == "student 'pupil' cannot start from student 'pupil' without a loss; give the recipe a loss"
+    )
 
 
 def test_an_authors_mistake_costs_the_components_cells_alone() -> None:
@@ -425,7 +436,7 @@ def test_an_authors_mistake_costs_the_components_cells_alone() -> None:
     plan = plan_of(tasks=(MOODS,), students=(Wrong(), Itself(), PUPIL), losses=())
     assert [(cell.status, cell.reason) for cell in of(plan, "baseline")] == [
         ("failed", "student 'pupil' raised KeyError: 'recipe'"),
-        ("failed", "student 'itself' starts from itself"),
+        ("failed", "student 'itself' cannot start from itself"),
         ("ok", ""),
     ]
 

@@ -154,12 +154,12 @@ def test_cells_that_cannot_run_are_kept_where_asked_for(toys: Home) -> None:
     [
         (
             "student",
-            "--only 'student' must be <kind>=<name> or <kind>.<parameter>=<value>, with commas between; "
-            "a kind is one of: task, teacher, student, augmenter, loss, role; did you mean 'student'?",
+            "--only 'student' must be <kind>=<name> or <kind>.<parameter>=<value>, separated by commas; "
+            "allowed kinds: task, teacher, student, augmenter, loss, role; did you mean 'student'?",
         ),
         (
             "studnet=toy",
-            "--only 'studnet=toy' must be <kind>=<name> or <kind>.<parameter>=<value>, with commas ",
+            "--only 'studnet=toy' must be <kind>=<name> or <kind>.<parameter>=<value>, separated ",
         ),
         ("studnet=toy", "; did you mean 'student'?"),
         (
@@ -182,9 +182,9 @@ def test_what_the_suite_does_not_have(plan: Plan, only: str, message: str) -> No
 @pytest.mark.parametrize(
     ("seeds", "message"),
     [
-        ("x", "--seeds 'x' must be numbers with commas between, such as 0,1"),
-        ("0,", "--seeds '0,' must be numbers with commas between, such as 0,1"),
-        ("", "--seeds '' must be numbers with commas between, such as 0,1"),
+        ("x", "--seeds must be numbers separated by commas, such as 0,1, got 'x'"),
+        ("0,", "--seeds must be numbers separated by commas, such as 0,1, got '0,'"),
+        ("", "--seeds must be numbers separated by commas, such as 0,1, got ''"),
         ("0,5,7", "--seeds: the suite has no seed 5; it has: 0, 1"),
     ],
 )
@@ -197,7 +197,7 @@ def test_seeds_that_the_suite_does_not_have(plan: Plan, seeds: str, message: str
 def test_names_that_no_cell_has_together(plan: Plan) -> None:
     with pytest.raises(harness.HarnessError) as error:
         chosen(plan, "role=teacher", "augmenter=toy-plain")
-    assert str(error.value) == "no cell of suite 'toys' has all of: role=teacher, augmenter=toy-plain"
+    assert str(error.value) == "no cell of suite 'toys' matches all of: role=teacher, augmenter=toy-plain"
     with pytest.raises(harness.HarnessError) as error:
         chosen(plan, "role=teacher", seeds="1")
-    assert str(error.value) == "no cell of suite 'toys' has all of: role=teacher, seeds 1"
+    assert str(error.value) == "no cell of suite 'toys' matches all of: role=teacher, seeds 1"

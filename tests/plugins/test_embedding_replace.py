@@ -208,9 +208,9 @@ def test_the_table_is_the_models_own(kind: str, folder_of: Any, tmp_path: Path) 
 
 
 def test_a_model_without_a_table(tmp_path: Path) -> None:
-    with pytest.raises(harness.HarnessError, match="cannot be loaded"):
+    with pytest.raises(harness.HarnessError, match="cannot load"):
         embeddings._table(tmp_path)
-    with pytest.raises(harness.HarnessError, match="no fast tokenizer"):
+    with pytest.raises(harness.HarnessError, match="cannot load a fast tokenizer"):
         word_vectors(tmp_path, ["sun"])
 
 
@@ -226,9 +226,7 @@ def test_the_base_is_the_embeddings(circle: Transformer, monkeypatch: pytest.Mon
 
 
 def test_embeddings_are_of_a_teacher_with_weights() -> None:
-    with pytest.raises(
-        ValueError, match="starts from pretrained weights, such as minilm or transformer, not p"
-    ):
+    with pytest.raises(ValueError, match="with pretrained weights, such as minilm or transformer, got p"):
         EmbeddingReplace(embeddings=Precomputed(file=Path("a.jsonl"))).check()
     EmbeddingReplace().check()
 
@@ -255,8 +253,8 @@ def test_damaged_weights(folder_of: Any, tmp_path: Path) -> None:
         (tmp_path / path.name).write_bytes(
             path.read_bytes()[: 500 if path.suffix == ".safetensors" else None]
         )
-    with pytest.raises(harness.HarnessError, match=r"^the model in \S+ cannot be loaded: .+$"):
+    with pytest.raises(harness.HarnessError, match=r"^cannot load the model in \S+: .+$"):
         word_vectors(tmp_path, ["sun"])
     (tmp_path / "tokenizer.json").write_text("{")
-    with pytest.raises(harness.HarnessError, match=r"the tokenizer in .* cannot be loaded"):
+    with pytest.raises(harness.HarnessError, match=r"cannot load the tokenizer in "):
         word_vectors(tmp_path, ["sun"])

@@ -203,7 +203,7 @@ def test_a_missing_score_of_stsb_is_null(data: Path) -> None:
 def test_an_infinite_score_of_stsb_is_refused(data: Path) -> None:
     rows = [{"sentence1": "a", "sentence2": "b", "label": "inf"}]
     write(data / "stsb", train=rows, validation=rows)
-    with pytest.raises(HarnessError, match=r"stsb \(\w+\) has a label that is infinite"):
+    with pytest.raises(HarnessError, match=r"stsb \(\w+\) has an infinite label"):
         read(Stsb())
 
 
@@ -213,7 +213,7 @@ def test_a_score_of_stsb_that_is_no_number(data: Path) -> None:
         read(Stsb())
     rows = [{"sentence1": "a", "sentence2": "b", "label": "alike"}]
     (data / "stsb" / "validation.jsonl").write_text(json.dumps(rows[0]), encoding="utf-8")
-    with pytest.raises(HarnessError, match=r"stsb \(train\) has a label that is no number: .*alike"):
+    with pytest.raises(HarnessError, match=r"stsb \(train\) has a label that is not a number: .*alike"):
         read(Stsb())
 
 

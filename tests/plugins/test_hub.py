@@ -80,7 +80,7 @@ def test_absent_columns_and_splits(prepared: Path) -> None:
 
 def test_no_other_source() -> None:
     for source in ("local", "sample"):
-        with pytest.raises(Unavailable, match=f"has no {source} source: its data is some-one/moods on the"):
+        with pytest.raises(Unavailable, match=f"has no {source} source: it reads some-one/moods from the"):
             moods().resolve(source)
     with pytest.raises(Unavailable, match="HF_HUB_OFFLINE is set"):
         moods().resolve("auto")
@@ -89,15 +89,15 @@ def test_no_other_source() -> None:
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({"revision": "main"}, "revision must be a commit's 40 hexadecimal digits, got 'main'"),
-        ({"id": "../x"}, "id must be a data set's name"),
-        ({"id": "a/b/c"}, "id must be a data set's name"),
-        ({"config": "../x"}, "config must be"),
-        ({"text": "label"}, "both the column 'label'"),
-        ({"train": ""}, "train must name a split"),
-        ({"test": "*"}, "must be names of splits"),
-        ({"test": "train"}, "must be different splits"),
-        ({"validation": "", "test": "", "test_share": 0.95}, "leave nothing to train on"),
+        ({"revision": "main"}, "expected revision to be the 40 hexadecimal digits of a commit, got 'main'"),
+        ({"id": "../x"}, "expected id to be a data set's name"),
+        ({"id": "a/b/c"}, "expected id to be a data set's name"),
+        ({"config": "../x"}, "expected config to be"),
+        ({"text": "label"}, "text and label are both 'label'"),
+        ({"train": ""}, "expected train to be the name of a split"),
+        ({"test": "*"}, "expected train, validation and test to be names of splits"),
+        ({"test": "train"}, "expected different splits for train, validation and test"),
+        ({"validation": "", "test": "", "test_share": 0.95}, "leaves nothing to train on"),
         ({"test_share": 1.0}, "less than 1"),
     ],
 )

@@ -20,7 +20,6 @@ from pyarrow import parquet
 from harness.api import HarnessError, Unavailable, parameters_of
 from harness.catalog import load
 from harness.storage import arrow
-from harness.task_types.metrics import LOWER_IS_BETTER
 from harness_tasks import emotion_sample, tweets_sample
 from harness_tasks.cleaning import CLEANERS, Cleaning
 from harness_tasks.emotion import Emotion
@@ -209,7 +208,9 @@ def test_tweets_of_the_hub(here: Path) -> None:
 def test_what_kind_of_task_they_are() -> None:
     for task in (Tweets(), TextFile(train=Path("a.txt"))):
         assert task.task_type == "language-modelling"
-        assert task.headline == "perplexity" and task.headline in LOWER_IS_BETTER
+        assert (
+            task.headline == "perplexity" and load().task_type_of(task).metric(task.headline).lower_is_better
+        )
 
 
 @pytest.mark.skipif("HARNESS_DATA" not in os.environ, reason="needs the real data")
@@ -378,11 +379,11 @@ def test_other_texts_are_other_data(lines: list[str]) -> None:
     [
         (
             {"train": "a.docx"},
-            "train is 'a.docx', which has no known format; expected a name that ends in .txt",
+            "cannot read the train file 'a.docx': unknown format; expected a file name that ends in .txt",
         ),
-        ({"test": "a"}, "test is 'a', which has no known format"),
-        ({"test": "./a.txt"}, "must be different files"),
-        ({"validation_share": 0.5, "test_share": 0.5}, "leave nothing to train on"),
+        ({"test": "a"}, "cannot read the test file 'a': unknown format"),
+        ({"test": "./a.txt"}, "expected different files for train, validation and test"),
+        ({"validation_share": 0.5, "test_share": 0.5}, "leaves nothing to train on"),
         ({"url": False}, "did you mean 'urls'"),
         ({"urls": "no"}, "must be true or false"),
         ({"shortest": 0}, "at least 1"),
@@ -407,23 +408,24 @@ def test_files_that_cannot_be_had(here: Path) -> None:
     (here / "other.csv").write_text("tweets\na b c\n")
     assert told(TextFile(train=Path("away.txt"))).startswith("the train file 'away.txt' does not exist")
     assert told(TextFile(train=Path("latin.txt"))) == "latin.txt line 2 is not UTF-8; save the file as UTF-8"
-    assert (
-        told(TextFile(train=Path("few.txt")))
-        == "few.txt has too few texts to carve a validation split out of it"
+    assert told(TextFile(train=Path("few.txt"))) == (
+        "cannot carve a validation split out of few.txt: it has too few texts; "
+        "add texts, or change the shares"
     )
     (here / "empty.txt").write_text("\n \n")
     (here / "good.txt").write_text("".join(f"one two word{n}\n" for n in range(40)))
     for files in ({"train": Path("empty.txt")}, {"train": Path("good.txt"), "test": Path("empty.txt")}):
-        assert told(TextFile(**files)) == "empty.txt has no texts"
-    assert told(TextFile(train=Path("short.txt"))) == "cleaning left no text of short.txt (2 texts, 2 short)"
-    assert "cut.txt.gz cannot be read" in told(TextFile(train=Path("cut.txt.gz")))
+        assert told(TextFile(**files)).startswith("cannot read empty.txt: it has no texts")
+    assert told(TextFile(train=Path("short.txt"))) == (
+        "cannot use short.txt: cleaning removed every text (2 texts, 2 short); "
+        "lower shortest, or switch off a cleaning step"
+    )
+    assert "cannot read cut.txt.gz" in told(TextFile(train=Path("cut.txt.gz")))
     assert "no column 'tweet'; found: 'tweets'; did you mean 'tweets'?" in told(
         TextFile(train=Path("other.csv"), text="tweet")
     )
     for source in ("sample", "hub"):
-        with pytest.raises(
-            Unavailable, match=f"'text-file' has no {source} source: its data is the file a.txt"
-        ):
+        with pytest.raises(Unavailable, match=f"'text-file' has no {source} source: it reads the file a.txt"):
             TextFile(train=Path("a.txt")).resolve(source)
 
 

@@ -172,7 +172,7 @@ def test_a_database_without_its_package_is_one_sentence(tmp_path: Path) -> None:
     try:
         import sqlalchemy  # noqa: F401
     except ImportError:
-        with pytest.raises(Unavailable, match="needs the whole of MLflow for a database: pip install mlflow"):
+        with pytest.raises(Unavailable, match="needs the full MLflow package for a database: pip"):
             MLflow(uri=f"sqlite:///{tmp_path}/m.db").start(Run("mine", tmp_path, ()))
 
 

@@ -13,7 +13,7 @@ import pytest
 from harness.api import HarnessError, Unavailable
 from harness.catalog import load
 from harness.parameters import ParameterErrors
-from harness.task_types.tags import to_bio
+from harness.task_types.bio import to_bio
 from harness_tasks.conll import ConllFile
 from harness_tasks.ner import Btc, Wnut16, Wnut17
 
@@ -130,7 +130,9 @@ def test_splits_that_are_given(folder: Path) -> None:
 def test_too_few_sentences(folder: Path) -> None:
     (folder / "one.conll").write_text("Oslo B-loc\n")
     task = ConllFile(Path("one.conll"))
-    with pytest.raises(HarnessError, match="too few sentences to carve a validation split"):
+    with pytest.raises(
+        HarnessError, match=r"cannot carve a validation split out of .*: it has too few sentences"
+    ):
         task.read(task.resolve("auto"))
 
 
@@ -143,12 +145,15 @@ def test_no_other_source(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({"train": "a.doc"}, "train is 'a.doc', which has no known format; expected .*conll"),
-        ({"unlabelled": "a.conll"}, "unlabelled is 'a.conll', which has no known format; expected .*csv"),
-        ({"test": "a.conll"}, "must be different files"),
-        ({"tokens": 0}, "tokens is column 0; columns count from 1"),
-        ({"tokens": 1, "tags": 1}, "tokens and tags are both the column 1"),
-        ({"validation_share": 0.5, "test_share": 0.5}, "leave nothing to train on"),
+        ({"train": "a.doc"}, "cannot read the train file 'a.doc': unknown format; expected .*conll"),
+        (
+            {"unlabelled": "a.conll"},
+            "cannot read the unlabelled file 'a.conll': unknown format; expected .*csv",
+        ),
+        ({"test": "a.conll"}, "expected different files for .* and unlabelled"),
+        ({"tokens": 0}, "expected tokens to be a column's name or number, got 0; columns are counted from 1"),
+        ({"tokens": 1, "tags": 1}, "tokens and tags are both 1; expected two"),
+        ({"validation_share": 0.5, "test_share": 0.5}, "leaves nothing to train on"),
     ],
 )
 def test_parameters(more: dict[str, Any], message: str) -> None:

@@ -70,7 +70,7 @@ def test_called_it_gives_nothing() -> None:
 
 
 def test_a_task_without_unlabelled_texts(context: CheckContext) -> None:
-    with pytest.raises(harness.Unavailable, match="the task has no unlabelled texts: put a split"):
+    with pytest.raises(harness.Unavailable, match="the task has no split `unlabelled`; add that split"):
         drawn(Unlabelled(), context)
 
 
@@ -110,14 +110,18 @@ def test_a_split_of_a_local_folder(
         (tmp_path / "tweets" / f"{split}.csv").write_text(f"text\nof {split}\n")
     found = [texts_of(drawn(Unlabelled(folder="tweets", split=s), context)) for s in ("train", "unlabelled")]
     assert found == [["of train"], ["of unlabelled"]]
-    with pytest.raises(harness.Unavailable, match="has no split 'test'; found: train, unlabelled"):
+    with pytest.raises(
+        harness.Unavailable,
+        match="cannot find the split 'test' in the folder 'tweets'; found: train, unlabelled",
+    ):
         Unlabelled(folder="tweets", split="test").base()
     with pytest.raises(
-        harness.Unavailable, match=r"no folder 'tweet' in \$HARNESS_DATA; did you mean 'tweets'"
+        harness.Unavailable,
+        match=r"cannot find the folder 'tweet' in HARNESS_DATA \(.*\); did you mean 'tweets'",
     ):
         Unlabelled(folder="tweet").base()
     monkeypatch.delenv("HARNESS_DATA")
-    with pytest.raises(harness.Unavailable, match="no folder 'tweets': HARNESS_DATA is not set"):
+    with pytest.raises(harness.Unavailable, match="cannot find the folder 'tweets': HARNESS_DATA is not set"):
         Unlabelled(folder="tweets").base()
 
 
@@ -144,8 +148,8 @@ def test_files_that_cannot_be_had(tmp_path: Path, context: CheckContext) -> None
         Unlabelled(file=str(tmp_path / "nowhere" / "tweet.txt")).base()
     for name, message in (
         ("tweets.txt", "tweets.txt line 1 is not UTF-8; save"),
-        ("blank.txt", "blank.txt has no texts"),
-        ("cut.txt.gz", "cut.txt.gz cannot be read: "),
+        ("blank.txt", "blank.txt: it has no texts"),
+        ("cut.txt.gz", "cannot read .*cut.txt.gz: "),
     ):
         with pytest.raises(harness.HarnessError, match=message):
             drawn(Unlabelled(file=str(tmp_path / name)), context)
@@ -154,10 +158,13 @@ def test_files_that_cannot_be_had(tmp_path: Path, context: CheckContext) -> None
 @pytest.mark.parametrize(
     ("augmenter", "message"),
     [
-        (Unlabelled(file="a.pdf"), r"file is 'a.pdf'; expected a name that ends in .txt, "),
+        (
+            Unlabelled(file="a.pdf"),
+            r"cannot read the file 'a.pdf': unknown format; expected a file name that ends in .txt, ",
+        ),
         (Unlabelled(file="a.txt", folder="b"), "either file or folder"),
-        (Chain((Mask(), Unlabelled())), "unlabelled brings texts of its own, so it must be the first"),
-        (Chain((Mask(), Mix((Unlabelled(), Mask()), copies=1))), "mix brings texts of its own"),
+        (Chain((Mask(), Unlabelled())), "unlabelled brings its own texts, so it cannot follow another"),
+        (Chain((Mask(), Mix((Unlabelled(), Mask()), copies=1))), "mix brings its own texts"),
     ],
 )
 def test_what_cannot_be(augmenter: harness.Augmenter, message: str) -> None:
@@ -198,10 +205,10 @@ def test_a_mix_makes_up_for_a_small_pool(context: CheckContext) -> None:
     assert len(found) == 100
     given = [text for row, text in found if row < 0]
     assert len(given) == 2 and {text.lower().split()[1] for text in given} == {"one", "two"}
-    assert context.warnings == ["mix: unlabelled has 2 of the 90 texts of its share"]
+    assert context.warnings == ["mix: unlabelled has only 2 of the 90 texts of its share"]
     alone = drawn(Mix((Unlabelled(), Drop()), (1, 0), size=100), context, pool)
     assert len(alone) == 2
-    assert context.warnings[-1] == "mix: 2 new texts of the 100 asked for: there are no others"
+    assert context.warnings[-1].startswith("mix made only 2 of 100 new texts: ")
 
 
 def test_a_mix_says_which_chain_has_too_little(context: CheckContext) -> None:
@@ -209,7 +216,7 @@ def test_a_mix_says_which_chain_has_too_little(context: CheckContext) -> None:
     found = drawn(Mix((chain, NGram()), copies=1), context, ["a b", "c d"])
     assert sum(row < 0 for row, _ in found) == 1  # both are the same when they are masked
     share = len(TRAIN) // 2
-    assert context.warnings == [f"mix: chain (unlabelled, mask) has 1 of the {share} texts of its share"]
+    assert context.warnings == [f"mix: chain (unlabelled, mask) has only 1 of the {share} texts of its share"]
 
 
 def test_a_mix_never_gives_what_the_pool_gave(context: CheckContext) -> None:

@@ -66,7 +66,7 @@ def test_what_is_no_number(wrong: str) -> None:
         numbers(["1", "", wrong, "also wrong"], "a.csv", "stars")
     assert str(error.value) == (
         f"a.csv row 3 has {wrong[:50]!r} in column 'stars'; "
-        "expected a number such as 3.5, or nothing where there is no score"
+        "expected a finite number such as 3.5, or an empty cell for a missing score"
     )
 
 
@@ -108,7 +108,7 @@ def test_columns_of_parquet(column: pa.Array) -> None:
         ([1.0, float("inf")], "train.parquet row 2 has 'inf' in column 'stars'"),
         ([1.0, 1e300], r"train.parquet row 2 has '1e\+300' in column 'stars'"),
         ([False, True], "train.parquet row 1 has 'false' in column 'stars'"),
-        ([[1.0], [2.0]], "train.parquet has list<.*, not strings, in column 'stars'"),
+        ([[1.0], [2.0]], "train.parquet has values of type list<.* in column 'stars'; expected strings"),
     ],
 )
 def test_numbers_that_nothing_can_learn(content: list[Any], message: str) -> None:
@@ -120,7 +120,7 @@ def test_numbers_that_nothing_can_learn(content: list[Any], message: str) -> Non
 def test_a_score_that_is_no_number() -> None:
     write("train.csv", 1, 2, "n/a")
     with pytest.raises(
-        HarnessError, match=r"^train.csv row 3 has 'n/a' in column 'stars'; expected a number"
+        HarnessError, match=r"^train.csv row 3 has 'n/a' in column 'stars'; expected a finite"
     ):
         read(stars())
     with pytest.raises(HarnessError, match="has no column 'star'; found: 'review', 'stars'; did you mean"):
@@ -176,7 +176,9 @@ def test_a_few_rows_can_be_carved(values: list[int]) -> None:
 def test_too_few_rows_to_carve() -> None:
     for given in ((1, 2), (1, *[""] * 20)):
         write("train.csv", *given)
-        with pytest.raises(HarnessError, match="too few rows with a score to carve a validation split out"):
+        with pytest.raises(
+            HarnessError, match=r"cannot carve a validation split out of .*: it has too few rows with a score"
+        ):
             read(stars())
 
 
@@ -198,11 +200,9 @@ def test_data_that_changes_after_planning() -> None:
 
 
 def test_no_other_source() -> None:
-    with pytest.raises(Unavailable, match="task 'file-regression' has no hub source: its data is the file"):
+    with pytest.raises(Unavailable, match="task 'file-regression' has no hub source: it reads the file"):
         stars().resolve("hub")
-    with pytest.raises(
-        Unavailable, match="task 'hub-regression' has no local source: its data is a/b on the"
-    ):
+    with pytest.raises(Unavailable, match="task 'hub-regression' has no local source: it reads a/b from the"):
         HubRegression("a/b", REVISION).resolve("local")
 
 
@@ -253,7 +253,7 @@ def test_classes_of_the_hub_that_are_called_by_numbers(here: Path) -> None:
 
 def test_too_few_rows_of_the_hub(here: Path) -> None:
     prepare(here, pa.array([0.5, 1.5]), {"dtype": "float64", "_type": "Value"})
-    with pytest.raises(HarnessError, match="some-one/films has too few rows with a score to carve a val"):
+    with pytest.raises(HarnessError, match="split out of some-one/films: it has too few rows with a score"):
         read(films())
 
 

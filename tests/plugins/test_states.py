@@ -241,9 +241,9 @@ def test_layers_are_paired(student: int, teacher: int, layers: Any, expected: An
 @pytest.mark.parametrize(
     ("student", "teacher", "layers", "message"),
     [
-        (4, 2, "last", "as many layers as its student: 4, not 2"),
-        (3, 6, (2, 4), "has 2 layers, but the student has 3"),
-        (2, 6, (2, 7), "this one has 6 layers"),
+        (4, 2, "last", "as many layers as the student, 4, got 2"),
+        (3, 6, (2, 4), "has 2 entries, but the student has 3 layers"),
+        (2, 6, (2, 7), "names layer 7, but the teacher has 6 layers"),
     ],
 )
 def test_maps_that_do_not_fit_are_told(student: int, teacher: int, layers: Any, message: str) -> None:
@@ -252,7 +252,7 @@ def test_maps_that_do_not_fit_are_told(student: int, teacher: int, layers: Any, 
 
 
 def test_relation_heads_divide_the_widths() -> None:
-    with pytest.raises(harness.HarnessError, match="3 heads needs widths that are divisible by it, not 8"):
+    with pytest.raises(harness.HarnessError, match="expected a width that is divisible by 3 heads, got 8"):
         value(Relations(heads=3), batch_of())
 
 

@@ -78,5 +78,5 @@ def test_only_what_has_a_weight_is_needed(loss: Triple, needs: str) -> None:
 
 
 def test_some_part_has_a_weight() -> None:
-    with pytest.raises(ValueError, match="the weights of triple must not all be 0"):
+    with pytest.raises(ValueError, match="all weights of triple are 0"):
         Triple(kl=0.0, mlm=0.0, cosine=0.0).check()

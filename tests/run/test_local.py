@@ -98,7 +98,7 @@ def process_of(executor: LocalExecutor, slot: int) -> Any:
         ("unplain", "TypeError: cannot pickle '_thread.lock' object", "Traceback"),
         ("leave", "its worker ended with status 5", ""),
         ("exit", "its worker ended with status 3", "gone without a word"),
-        ("kill", "its worker was ended by SIGKILL, as when memory runs out", ""),
+        ("kill", "its worker was ended by SIGKILL, perhaps because memory ran out", ""),
         ("odd-signal", f"its worker was ended by signal {signal.SIGRTMIN + 6}", ""),
     ],
 )
@@ -125,7 +125,7 @@ def test_what_is_absent_is_unavailable(executor: LocalExecutor, plan: Plan) -> N
     ("trouble", "reason"),
     [
         ("nan", "the model's outputs are NaN or infinite"),
-        ("shape", "'toy' predicted an array of shape (12, 2) where (12, 3) was due"),
+        ("shape", "'toy' returned predictions of shape (12, 2); expected (12, 3)"),
     ],
 )
 def test_predictions_that_are_none(executor: LocalExecutor, plan: Plan, trouble: str, reason: str) -> None:
@@ -197,9 +197,9 @@ def test_a_step_that_is_stopped_makes_place_for_others(executor: LocalExecutor, 
     hanging = student(plan, "hang")
     executor.submit(0, hanging)
     process = process_of(executor, 0)
-    event = executor.stop(hanging.key, "it ran past its limit of 3 s")
+    event = executor.stop(hanging.key, "it exceeded its time limit of 3 s")
     assert (event.type, event.key) == ("failed", hanging.key)
-    assert event.details["reason"] == "it ran past its limit of 3 s"
+    assert event.details["reason"] == "it exceeded its time limit of 3 s"
     assert not process.is_alive()
     assert do(executor, student(plan, ""))[-1].type == "done"
 
@@ -292,7 +292,7 @@ def test_a_step_that_cannot_be_sent_is_a_failure(executor: LocalExecutor, plan: 
     step = student(plan, "")._replace(components={"student": Local()}, key="unsendable")
     (event,) = do(executor, step)
     assert event.type == "failed"
-    assert event.details["reason"].startswith("the step cannot be sent to a worker: ")
+    assert event.details["reason"].startswith("cannot send the step to a worker: ")
     assert "Local" in event.details["reason"]
     assert sorted(executor.free()) == [0, 1]
 

@@ -123,8 +123,8 @@ def test_a_step_that_hangs_is_ended(toys: Home) -> None:
     executor = LocalExecutor(toys.store, (CPU,))
     schedule = run(plan, store, executor, told.append, time_limit=0.25)
     (student,), (evaluation,) = steps_of(plan, "student"), steps_of(plan, "evaluation")
-    assert schedule.outcome(student.key).reason == "it ran past its limit of 0.25 s"
-    expected = "step 'student toy by toy-labels': it ran past its limit of 0.25 s"
+    assert schedule.outcome(student.key).reason == "it exceeded its time limit of 0.25 s"
+    expected = "step 'student toy by toy-labels': it exceeded its time limit of 0.25 s"
     assert schedule.outcome(evaluation.key).reason == expected
     assert [event["event"] for event in told] == ["run", "started", "failed"]
     assert executor._workers == [None]
@@ -166,7 +166,7 @@ def test_damage_found_before_a_run_is_told_of_and_mended(toys: Home) -> None:
     (message,) = named(told, "message")
     assert message["message"] == (
         f"stored evaluation {evaluation.key[:12]} is damaged (predictions.safetensors is missing); "
-        "it was set aside and is made again"
+        "it was set aside and will be made again"
     )
     assert [event["key"] for event in named(told, "done")] == [evaluation.key]
     assert Store(toys.store).open("evaluation", evaluation.key)

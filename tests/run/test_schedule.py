@@ -322,7 +322,7 @@ def test_what_is_there_but_cannot_be_read_is_not_read_for_ever() -> None:
         reads += 1
         schedule.lost("data", "student")
     assert reads == 3
-    assert schedule.unfinished == 0 and "again and again" in schedule.outcome("student").reason
+    assert schedule.unfinished == 0 and "several times" in schedule.outcome("student").reason
 
 
 def test_an_artefact_that_is_damaged_for_ever_ends_in_a_reason() -> None:
@@ -337,7 +337,7 @@ def test_an_artefact_that_is_damaged_for_ever_ends_in_a_reason() -> None:
             break
     assert schedule.unfinished == 0
     assert schedule.outcome("student") == Outcome(
-        "failed", "stored data data is found damaged again and again: is the disk sound?"
+        "failed", "stored data data was damaged several times; check the disk of the store"
     )
 
 

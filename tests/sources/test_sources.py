@@ -198,7 +198,7 @@ def test_labels_in_half_precision(tmp_path: Path) -> None:
 def test_a_label_beyond_all_classes(tmp_path: Path) -> None:
     labels = pa.array([2**63 + 5, 0], pa.uint64())
     parquet.write_table(pa.table({"text": ["a", "b"], "label": labels}), tmp_path / "a.parquet")
-    with pytest.raises(HarnessError, match=r"a\.parquet cannot be read: .*9223372036854775813"):
+    with pytest.raises(HarnessError, match=r"cannot read .*a\.parquet: .*9223372036854775813"):
         read_table(tmp_path / "a.parquet", class_names=("sad", "glad"))
 
 
@@ -211,7 +211,7 @@ def test_a_label_beyond_all_classes(tmp_path: Path) -> None:
         ("a.csv", "txt,label\n", "a.csv has no column 'text'; found: 'txt', 'label'; did you mean 'txt'?"),
         ("a.csv", "Text,label\nx,y\n", "did you mean 'Text'?"),
         ("a.csv", "text,label,text\nx,y,z\n", "a.csv has more than one column 'text'"),
-        ("a.csv", "text,label\nx,y\na,b,c\n", "a.csv cannot be read: CSV parse error: Row #3: Expected 2"),
+        ("a.csv", "text,label\nx,y\na,b,c\n", "cannot read a.csv: CSV parse error: Row #3: Expected 2"),
         ("a.csv", "text,label\nx,y\n\nlonely\n", "Expected 2 columns, got 1: lonely"),
         ("a.csv", b"text,label\nx,y\ncaf\xe9,y\n", "a.csv line 3 is not UTF-8; save the file as UTF-8"),
         ("a.csv", b"text,label\n" + b"x,y\n" * 9999 + b"caf\xe9,y\n", "a.csv line 10001 is not UTF-8"),
@@ -223,11 +223,11 @@ def test_a_label_beyond_all_classes(tmp_path: Path) -> None:
         ("a.jsonl", b'{"text": "a", "label": "b"}\n{"text": \n', "a.jsonl line 2 is not JSON: Expecting"),
         ("a.jsonl", b'[{"text": "a", "label": "b"}]\n', "a.jsonl line 1 is not a JSON object"),
         ("a.jsonl", b'{"tweet": "a", "label": "b"}', "a.jsonl has no column 'text'; found: 'tweet', 'label'"),
-        ("a.jsonl", b'{"text": ["a"], "label": "b"}\n', "a.jsonl line 1 has no plain value in column 'text'"),
+        ("a.jsonl", b'{"text": ["a"], "label": "b"}\n', "a.jsonl line 1 has a list or object in column"),
         ("a.jsonl", b'{"text": "caf\xe9", "label": "b"}\n', "a.jsonl line 1 is not UTF-8"),
         ("a.jsonl", b'{"text": "a", "label": 2}\n', "has the label 2 in column 'label'; expected 0 to 1 ("),
-        ("a.parquet", "text,label\n", "a.parquet cannot be read: "),
-        ("a.xlsx", "", "a.xlsx has no known format: expected a name that ends in .jsonl.gz, "),
+        ("a.parquet", "text,label\n", "cannot read a.parquet: "),
+        ("a.xlsx", "", "a.xlsx: expected a name that ends with .jsonl.gz, "),
     ],
 )  # fmt: skip
 def test_bad_files(tmp_path: Path, name: str, content: str | bytes, message: str) -> None:
@@ -244,13 +244,13 @@ def test_damaged_gzip(tmp_path: Path, name: str, damage: Any) -> None:
     content = CSV * 50 if "csv" in name else jsonl(ROWS * 50)
     path = write(tmp_path / name, content)
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(HarnessError, match=r"cannot be read"):
+    with pytest.raises(HarnessError, match=r"cannot read"):
         read_table(path)
 
 
 def test_parquet_with_lists(tmp_path: Path) -> None:
     parquet.write_table(pa.table({"text": [["a"]], "label": ["b"]}), tmp_path / "a.parquet")
-    with pytest.raises(HarnessError, match="not strings, in column 'text'"):
+    with pytest.raises(HarnessError, match="in column 'text'; expected strings"):
         read_table(tmp_path / "a.parquet")
 
 
@@ -318,7 +318,7 @@ def test_local_is_absent(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         Moods().resolve("local")
     assert Moods().resolve("auto").name == "sample"
     monkeypatch.delenv("HARNESS_DATA")
-    with pytest.raises(Unavailable, match="HARNESS_DATA is not set; set it to a folder that holds moods/"):
+    with pytest.raises(Unavailable, match="HARNESS_DATA is not set; set it to a folder that contains moods/"):
         Moods().resolve("local")
 
 
@@ -338,7 +338,7 @@ def test_data_that_changes_after_planning(data: Path) -> None:
     splits(data / "moods")
     source = Moods().resolve("local")
     write(data / "moods" / "test.jsonl", jsonl([{"text": "another one", "label": 0}]))
-    with pytest.raises(HarnessError, match="has changed since this run was planned; start it again"):
+    with pytest.raises(HarnessError, match="has changed since this run was planned; start the run again"):
         Moods().read(source)
 
 
@@ -435,7 +435,7 @@ def test_hub_data_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ConnectionError("no route\nto host")
 
     monkeypatch.setattr(datasets, "load_dataset_builder", load)
-    with pytest.raises(Unavailable, match=r"cannot be had: ConnectionError: no route$"):
+    with pytest.raises(Unavailable, match=r"cannot download .*: ConnectionError: no route$"):
         sources.read_hub(HUB)
 
 

@@ -238,8 +238,8 @@ FOUND = [  # by a look at sizes and the manifest
     (lambda folder: (folder / "manifest.json").write_bytes(b"\xff\xfe"), "its manifest cannot be read"),
     (edit("manifest.json", lambda text: text.replace('"n":1', '"n":2')), "its manifest was altered"),
     (lambda folder: (folder / "a.txt").unlink(), "a.txt is missing"),
-    (edit("deep/b.txt", lambda text: "longer"), "deep/b.txt has 6 bytes in place of 3"),
-    (edit("a.txt", lambda text: "on"), "a.txt has 2 bytes in place of 3"),
+    (edit("deep/b.txt", lambda text: "longer"), "deep/b.txt has 6 bytes instead of 3"),
+    (edit("a.txt", lambda text: "on"), "a.txt has 2 bytes instead of 3"),
 ]
 
 
@@ -250,7 +250,9 @@ def test_damage_is_found_and_set_aside(store: Store, damage: Callable[[Path], No
     reader = again(store)
     with pytest.raises(Damaged) as error:
         reader.find("data", "k1")
-    assert str(error.value) == (f"stored data k1 is damaged ({reason}); it was set aside and is made again")
+    assert str(error.value) == (
+        f"stored data k1 is damaged ({reason}); it was set aside and will be made again"
+    )
     assert (error.value.kind, error.value.key) == ("data", "k1")
     assert len(list((store.root / "damaged").iterdir())) == 1
     assert reader.find("data", "k1") is None  # and can be made again

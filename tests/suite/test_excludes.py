@@ -104,15 +104,15 @@ def test_an_exclude_needs_all_of_its_keys_to_match() -> None:
         ("student = { use = 3 }", "exclude[0].student: unknown student '3' (allowed: cnn, mlp)"),
         (
             'augmenter = "mask"',
-            "exclude[0].augmenter: excludes nothing: 'mask' is no augmenter of this suite (none)",
+            "exclude[0].augmenter: excludes nothing: the suite has no augmenter 'mask' (allowed: none)",
         ),
         (
             'student = { use = "mlp", width = 99 }',
-            "exclude[0].student: excludes nothing: { use = 'mlp', width = 99 } is no student of this suite (mlp, cnn)",
+            "exclude[0].student: excludes nothing: the suite has no student { use = 'mlp', width = 99 } (allowed: mlp, cnn)",
         ),
         (
             "student = { fast = 1 }",
-            "exclude[0].student: excludes nothing: { fast = 1 } is no student of this suite",
+            "exclude[0].student: excludes nothing: the suite has no student { fast = 1 }",
         ),
         (
             'student = { use = "mlp", widht = 8 }',
@@ -123,7 +123,7 @@ def test_an_exclude_needs_all_of_its_keys_to_match() -> None:
             "exclude[0].student: `student` must be the name of a student, a table with `use` and ",
         ),
         ("student = []", "exclude[0].student: `student` must be the name of a student, a table"),
-        ("seed = 7", "exclude[0].seed: excludes nothing: 7 is no seed of this suite (allowed: 0, 1, 2)"),
+        ("seed = 7", "exclude[0].seed: excludes nothing: the suite has no seed 7 (allowed: 0, 1, 2)"),
         ("seed = '0'", "exclude[0].seed: `seed` must be an integer or a list of integers, got '0'"),
         ("seed = true", "exclude[0].seed: `seed` must be an integer or a list of integers, got true"),
         ("seed = []", "exclude[0].seed: `seed` must be an integer or a list of integers, got []"),

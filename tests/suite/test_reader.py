@@ -1,8 +1,9 @@
 # ruff: noqa: E501  (messages stand as they are printed, one a line)
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from stand_ins import (
@@ -21,9 +22,11 @@ from stand_ins import (
     parse,
 )
 
-from harness.catalog import Catalog
+from harness.catalog import Catalog, Entry
 from harness.suite import reader as suite
 from harness.suite.reader import Suite, SuiteError
+from harness.task_types.classification import Classification
+from harness.task_types.regression import Regression
 
 # -- what a suite says --------------------------------------------------------------------------------
 
@@ -163,14 +166,15 @@ def test_all_mistakes_are_reported_at_once_with_their_lines() -> None:
         [augmenter]
         use = "none"
     """) == [
-        "s.toml:2: suite.name: a suite's name is made of a-z, 0-9, '.', '_' and '-', "
+        "s.toml:2: suite.name: a suite's name must consist of a-z, 0-9, '.', '_' and '-', "
         "with a letter or digit first, got 'Bad Name'",
         "s.toml:3: suite.sedes: key 'sedes' of [suite] is unknown; did you mean 'seeds'? "
         "(allowed: baseline, latency, name, precision, seeds, teacher_seeds, time_limit)",
         "s.toml:5: suite.seeds[1]: key 'seeds[1]' of [suite] must be an integer at least 0 and at most "
         "4294967295, got -1",
         "s.toml:6: suite.precision: key 'precision' of [suite] must be 'auto', 'fp32' or 'bf16', got 'fp61'",
-        "s.toml:7: suite.baseline: a baseline learns from labels alone, but loss 'kl' needs logits",
+        "s.toml:7: suite.baseline: a baseline learns from labels alone, but loss 'kl' needs logits; "
+        "choose a loss that needs labels only",
         "s.toml:9: students: unknown table 'students'; did you mean [[student]]? (allowed: [suite], [[task]], "
         "[[teacher]], [[student]], [[augmenter]], [[loss]], [[exclude]], [[tracker]])",
         "s.toml:14: task[0].path: parameter 'path' of task 'emotion' must be a path, got 3",
@@ -189,7 +193,7 @@ def test_all_mistakes_are_reported_at_once_with_their_lines() -> None:
         "s.toml:35: loss[0].weights.sweep: a sweep needs at least one value, got []",
         "s.toml:37: loss[1]: a loss needs `use`, its name (allowed: cross-entropy, kl, weighted)",
         "s.toml:40: loss[2]: `weights` needs 1 numbers, got 2",
-        's.toml:45: augmenter: write [[augmenter]] for each augmenter with `use = "..."`, got [augmenter]',
+        's.toml:45: augmenter: expected a table [[augmenter]] for each augmenter with `use = "..."`, got [augmenter]',
     ]
 
 
@@ -198,16 +202,16 @@ def test_all_mistakes_are_reported_at_once_with_their_lines() -> None:
     [
         ("", ["s.toml: a suite needs a [[task]] (allowed: emotion)", "s.toml: a suite needs a [[student]] or a [[teacher]]"]),
         ('student = "mlp"\ntask = [1]\n[suite]', [
-            's.toml:1: student: write [[student]] for each student with `use = "..."`, got \'mlp\'',
-            's.toml:2: task: write [[task]] for each task with `use = "..."`, got [1]',
+            's.toml:1: student: expected a table [[student]] for each student with `use = "..."`, got \'mlp\'',
+            's.toml:2: task: expected a table [[task]] for each task with `use = "..."`, got [1]',
         ]),
-        (SMALL + "[[suite]]", ["s.toml:10: suite: write one table [suite], got [[suite]]"]),
+        (SMALL + "[[suite]]", ["s.toml:10: suite: expected one table [suite], got [[suite]]"]),
         ("seeds = [1]" + SMALL, ["s.toml:1: seeds: the key 'seeds' belongs in the table [suite]"]),
         ("widgets = 1" + SMALL, [
             "s.toml:1: widgets: unknown table 'widgets' (allowed: [suite], [[task]], [[teacher]], [[student]], "
             "[[augmenter]], [[loss]], [[exclude]], [[tracker]])"
         ]),
-        ("[suite]\nseeds = [2, 1, 2]" + SMALL, ["s.toml:2: suite.seeds: `seeds` holds 2 more than once"]),
+        ("[suite]\nseeds = [2, 1, 2]" + SMALL, ["s.toml:2: suite.seeds: `seeds` contains 2 more than once"]),
         ("[suite]\nseeds = []" + SMALL, [
             "s.toml:2: suite.seeds: key 'seeds' of [suite] must be a list of one or more items, each an integer "
             "at least 0 and at most 4294967295, got []"
@@ -221,20 +225,20 @@ def test_all_mistakes_are_reported_at_once_with_their_lines() -> None:
             "(allowed: cross-entropy, kl, weighted)"
         ]),
         ("[suite]\nname = '../up'" + SMALL, [
-            "s.toml:2: suite.name: a suite's name is made of a-z, 0-9, '.', '_' and '-', with a letter or digit "
+            "s.toml:2: suite.name: a suite's name must consist of a-z, 0-9, '.', '_' and '-', with a letter or digit "
             "first, got '../up'"
         ]),
         (SMALL + "[[student]]\nuse = 'mlp'\nwidth = 16", [
-            "s.toml:10: student[1]: line 6 has student 'mlp' with the same parameters already"
+            "s.toml:10: student[1]: line 6 already gives student 'mlp' with the same parameters"
         ]),
         (SMALL + "temperature = { sweep = [1, 2.0, 1.0] }", [
-            "s.toml:8: loss[0]: the sweep gives loss 'kl' with the same parameters already"
+            "s.toml:8: loss[0]: the sweep already gives loss 'kl' with the same parameters"
         ]),
         (SMALL + "sweep = [1]", [
             "s.toml:10: loss[0].sweep: parameter 'sweep' of loss 'kl' is unknown (allowed: temperature)"
         ]),
         (SMALL + "temperature = { sweep = [1], other = 2 }", [
-            "s.toml:10: loss[0].temperature.sweep: a sweep allows no other key beside it, got 'other'"
+            "s.toml:10: loss[0].temperature.sweep: a table with `sweep` allows no other key, got 'other'"
         ]),
         (SMALL + "temperature = 1\nuse = 'kl'", [
             "s.toml:11: not valid TOML: cannot overwrite a value, near: use = 'kl'"
@@ -257,7 +261,7 @@ def test_a_mistake_in_a_sweep_is_reported_once() -> None:
 
 def test_a_name_that_no_file_gives_is_asked_for() -> None:
     (said,) = mistakes(SMALL, None)
-    assert said.startswith("<suite>: suite.name: a suite's name is made of")
+    assert said.startswith("<suite>: suite.name: a suite's name must consist of")
     (said,) = mistakes(SMALL, Path("My Suite.toml"))
     assert said.endswith("got 'My Suite'")
 
@@ -270,7 +274,7 @@ def test_a_default_that_is_not_installed_is_a_mistake() -> None:
         suite.parse(SMALL, bare, Path("s.toml"))
     assert str(error.value).splitlines() == [
         "s.toml: without an [[augmenter]] a suite uses augmenter 'none': unknown augmenter 'none' (allowed: mask)",
-        "s.toml: the `baseline` for classification has no default; give [suite] a `baseline`",
+        "s.toml: the `baseline` for classification has no default; set `baseline` in [suite]",
     ]
 
 
@@ -283,12 +287,15 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "suites").mkdir()
     (tmp_path / "suites" / "emotion.toml").write_text(SMALL)
     known = tmp_path / "suites" / "emotion.toml"
-    assert message(tmp_path / "suites" / "emotoin.toml") == f": there is no such file; did you mean {known}?"
-    assert message(tmp_path / "emotion") == f": there is no such file; did you mean {known}?"
-    assert message(tmp_path / "nowhere" / "x.toml") == ": there is no such file"
-    assert message(tmp_path) == ": the suite cannot be read: is a directory"
+    assert (
+        message(tmp_path / "suites" / "emotoin.toml")
+        == f": cannot read the suite: no such file; did you mean {known}?"
+    )
+    assert message(tmp_path / "emotion") == f": cannot read the suite: no such file; did you mean {known}?"
+    assert message(tmp_path / "nowhere" / "x.toml") == ": cannot read the suite: no such file"
+    assert message(tmp_path) == ": cannot read the suite: is a directory"
     known.write_bytes(b"# fine\n# \xe4\n")
-    assert message(known) == ":2: the file is not UTF-8 (invalid continuation byte)"
+    assert message(known) == ":2: the file is not UTF-8 (invalid continuation byte); save it as UTF-8"
     known.write_bytes(SMALL.encode("utf-16"))
     assert message(known) == ":1: the file is not UTF-8 (invalid start byte); save it as UTF-8, not UTF-16"
 
@@ -300,3 +307,24 @@ def test_sweeps_make_hundreds_of_components() -> None:
     ).replace('use = "kl"', f'use = "kl"\ntemperature = {{ sweep = {list(range(1, 101))} }}')
     found = parse(text)
     assert (len(found.students), len(found.losses)) == (120, 100)
+
+
+def test_an_unknown_type_of_task_is_a_problem_with_the_nearest_match() -> None:
+    @dataclass(frozen=True)
+    class Tweets(Emotion):
+        """Its type is misspelt."""
+
+        name = "tweets"
+        task_type: ClassVar[str] = "clasification"
+
+    types = {
+        ("task type", each.name): Entry("task type", each.name, each, "x", "x", "1", "", 0)
+        for each in (Classification, Regression)
+    }
+    task = Entry("task", "tweets", Tweets, "x", "x", "1", "", 0)
+    found = Catalog({**CATALOG.entries, **types, ("task", "tweets"): task})
+    with pytest.raises(SuiteError) as error:
+        suite.parse(SMALL.replace("emotion", "tweets"), found, Path("s.toml"))
+    (problem,) = str(error.value).splitlines()
+    assert problem.startswith("s.toml:2: task") and "'tweets'" in problem
+    assert "unknown task type 'clasification'; did you mean 'classification'?" in problem

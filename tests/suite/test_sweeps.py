@@ -46,7 +46,7 @@ def test_expand() -> None:
         ({"sweep": []}, r"a sweep needs at least one value, got \[\]"),
         ({"sweep": 3}, "a sweep needs a list of values, got 3"),
         ({"sweep": {"sweep": [1]}}, "a sweep needs a list of values, got { sweep = "),
-        ({"sweep": [1], "use": "x"}, "a sweep allows no other key beside it, got 'use'"),
+        ({"sweep": [1], "use": "x"}, "a table with `sweep` allows no other key, got 'use'"),
         ([{"a": {"sweep": []}}], "a sweep needs at least one value"),
         ({"sweep": [1, {"sweep": []}]}, "a sweep needs at least one value"),
         (

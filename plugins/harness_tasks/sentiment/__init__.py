@@ -1,1 +1,1 @@
-"""Opinions in six languages: the grammar, a lexicon for each language, and the corpora made with them."""
+"""Generated corpora of opinions in six languages: a grammar, a lexicon for each language, and the corpora."""

@@ -1,9 +1,9 @@
-"""A generated corpus of opinions, for where the real reviews are not at hand.
+"""A generated corpus of opinions, used if the real reviews are not available.
 
-Only a part of the opinion words occurs in the training split, the rest in the other splits and in the
-unlabelled pool, so that knowing the language, or reading unlabelled text, helps. Denials ("was not dull")
-and turns ("..., but ...") change the label, so that order matters; asides, typing errors and some wrong
-labels in the training split do what they do everywhere.
+Only some opinion words occur in the training split; all of them occur in the other splits and in the
+unlabelled pool, so a model gains from knowing the language or from unlabelled texts. Denials ("was not
+dull") and contrasts ("..., but ...") change the label, so word order matters. As in real data there are
+neutral sentences, typing errors, and some wrong labels in the training split.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 LANGUAGES = ("en", "nl", "fr", "de", "it", "es")
-UNKNOWN = 0.8  # chance that a list's rarest word is kept from the training split; its commonest never is
-WRONG = 0.03  # of training labels are drawn anew
-TYPOS = 0.02  # of words
+UNKNOWN = 0.8  # probability that the training split lacks a list's rarest word; for its commonest it is 0
+WRONG = 0.03  # share of training labels that are replaced by a random one
+TYPOS = 0.02  # share of words with a typing error
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long texts are and how many there shall be."""
+    """The number, length and balance of the texts to generate."""
 
-    sizes: Mapping[str, int]  # by split; `unlabelled` has no labels
-    clauses: tuple[int, int] = (1, 3)  # opinions a text, from and to
-    fragments: float = 0.0  # of training texts are one phrase alone: "utterly superb"
-    mixed: float = 0.0  # of the opinions in a longer text are the other way round, always fewer than half
-    positive: float = 0.5  # of texts
+    sizes: Mapping[str, int]  # texts by split; `unlabelled` has no labels
+    clauses: tuple[int, int] = (1, 3)  # minimum and maximum number of opinions per text
+    fragments: float = 0.0  # share of training texts that are a phrase only: "utterly superb"
+    mixed: float = 0.0  # share of a text's opinions with the opposite polarity, always less than half
+    positive: float = 0.5  # share of positive texts
 
 
 def language(code: str) -> Language:
-    """The language of an ISO 639-1 code in LANGUAGES."""
+    """Return the language with an ISO 639-1 code in LANGUAGES."""
     from harness_tasks.sentiment.de import GERMAN
     from harness_tasks.sentiment.en import ENGLISH
     from harness_tasks.sentiment.es import SPANISH
@@ -50,13 +50,13 @@ def language(code: str) -> Language:
 
 
 class Writer:
-    """Writes opinions in one language."""
+    """A generator of opinions in one language."""
 
     def __init__(self, dice: Dice, language: Language) -> None:
         self.dice, self.language = dice, language
 
     def text(self, polarity: Polarity, plan: Plan) -> str:
-        """One text of sentences, most of them of the polarity."""
+        """Return a text of sentences, most of them of the polarity."""
         dice, (least, most) = self.dice, plan.clauses
         count = least + int(dice() * (most - least + 1))
         others = min(sum(dice() < plan.mixed for _ in range(count)), (count - 1) // 2)
@@ -67,19 +67,19 @@ class Writer:
         return self.typed(" . ".join(sentences))
 
     def fragment(self, polarity: Polarity) -> str:
-        """A phrase that is no sentence."""
+        """Return a phrase that is not a sentence."""
         if self.dice() < 0.3:
             return self.typed(self.dice.pick_early(self.language.opinions(polarity).verdicts))
         return self.typed(self.adjective(polarity, feminine=False))
 
     def sentence(self, polarity: Polarity) -> str:
-        """One opinion, in 14 of 100 after one that it outweighs."""
+        """Return an opinion, with a probability of 0.14 in contrast to the opposite one."""
         if self.dice() < 0.14:
             return self.language.contrast.format(self.clause(OPPOSITE[polarity]), self.clause(polarity))
         return self.clause(polarity)
 
     def clause(self, polarity: Polarity) -> str:
-        """An opinion as a state, a denied state, an act or a verdict."""
+        """Return an opinion as a state, a denied state, an act or a verdict."""
         dice, language = self.dice, self.language
         opinions = language.opinions(polarity)
         roll = dice()
@@ -95,11 +95,11 @@ class Writer:
         return self.about(dice.pick(language.states), noun, self.adjective(polarity, feminine))
 
     def about(self, pattern: str, noun: str, *rest: str) -> str:
-        """The pattern with the noun as its subject or object."""
+        """Return the pattern with the noun as its subject or object."""
         return pattern.format(noun if pattern.startswith("{}") else self.language.object_of(noun), *rest)
 
     def adjective(self, polarity: Polarity, feminine: bool) -> str:
-        """An adjective, often with its degree."""
+        """Return an adjective, half of the time with a word for its degree."""
         dice, opinions = self.dice, self.language.opinions(polarity)
         strong = dice() < 0.4
         adjective = self.agreeing(dice.pick_early(opinions.strong if strong else opinions.plain), feminine)
@@ -107,11 +107,11 @@ class Writer:
         return f"{dice.pick(degrees)} {adjective}" if dice() < 0.5 else adjective
 
     def agreeing(self, adjective: str, feminine: bool) -> str:
-        """The adjective's form for a masculine or a feminine noun."""
+        """Return the adjective's form for a masculine or a feminine noun."""
         return self.language.feminine_of(adjective) if feminine else adjective.partition("|")[0]
 
     def typed(self, text: str) -> str:
-        """The text, with a letter left out of a word or two swapped now and then."""
+        """Return the text with typing errors in some words: a letter left out, or two swapped."""
         return " ".join(self._slip(word) if self.dice() < TYPOS else word for word in text.split())
 
     def _slip(self, word: str) -> str:
@@ -122,8 +122,8 @@ class Writer:
 
 
 def partly(language: Language, dice: Dice) -> tuple[Language, Language]:
-    """The language for training, which lacks some opinion words, and the whole of it for the rest."""
-    # Shuffled, so that words of one stem or one strength are not all frequent or all rare.
+    """Return the language for training, which lacks some opinion words, and the whole language."""
+    # Shuffle, so that words of one stem or one strength are not all frequent or all rare.
     everything = language.narrowed(lambda listed: tuple(dice.shuffled(listed)))
 
     def keep(listed: Words) -> Words:
@@ -133,7 +133,7 @@ def partly(language: Language, dice: Dice) -> tuple[Language, Language]:
 
 
 def corpus(language: Language, plan: Plan, generator: np.random.Generator) -> dict[str, pa.Table]:
-    """Tables of the plan's sizes: columns text and label, and unlabelled with text alone."""
+    """Return tables of the plan's sizes with the columns text and label; unlabelled has only text."""
     import pyarrow as pa
 
     dice = Dice(generator)
@@ -146,7 +146,7 @@ def corpus(language: Language, plan: Plan, generator: np.random.Generator) -> di
         for _ in range(size):
             polarity = POLARITIES[dice() < plan.positive]
             tries = 0
-            while True:  # no text stands in two splits, or twice in one
+            while True:  # no text occurs twice, in one split or in two
                 alone = split == "train" and tries < 3 and dice() < plan.fragments
                 text = writer.fragment(polarity) if alone else writer.text(polarity, plan)
                 if text not in written:

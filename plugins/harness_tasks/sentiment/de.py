@@ -6,7 +6,7 @@ from harness_tasks.sentiment.grammar import Language, Opinions, lines, words
 
 
 def accusative(noun: str) -> str:
-    """A noun phrase as an object: only the masculine article changes."""
+    """Return a noun phrase as an object: only the masculine article changes."""
     return f"den {noun.removeprefix('der ')}" if noun.startswith("der ") else noun
 
 

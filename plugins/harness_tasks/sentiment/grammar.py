@@ -1,7 +1,7 @@
-"""What a language needs to say that something is good or bad, and how its words agree.
+"""Words, patterns and rules of agreement with which a language expresses that something is good or bad.
 
-Everything is predicative and singular ("the film was dull"), so that agreement stays within reach: Romance
-adjectives follow the gender of their noun, German masculine nouns change their article as an object.
+All sentences are predicative and singular ("the film was dull"), which keeps agreement simple: Romance
+adjectives follow the gender of their noun, and German masculine nouns change their article as an object.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ Words = tuple[str, ...]
 
 
 def words(text: str) -> Words:
-    """Comma-separated words or phrases, over any number of lines."""
+    """Return the words or phrases of a comma-separated list, which may have several lines."""
     return tuple(" ".join(item.split()) for item in text.split(",") if item.strip())
 
 
 def lines(text: str) -> Words:
-    """One phrase a line; phrases may hold commas."""
+    """Return the phrases of a text with one phrase per line; phrases may contain commas."""
     return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
@@ -31,8 +31,8 @@ def lines(text: str) -> Words:
 class Opinions:
     """The words of one polarity."""
 
-    plain: Words  # adjectives that take "very" and can be denied: good, dull
-    strong: Words  # adjectives that take "absolutely" and cannot: superb, dreadful
+    plain: Words  # adjectives that can follow "very" or "not": good, dull
+    strong: Words  # adjectives that can follow "absolutely" but not "not": superb, dreadful
     acts: Words  # clauses with {} for an object: "I enjoyed {}"
     verdicts: Words  # noun phrases: "a waste of time"
 
@@ -41,26 +41,26 @@ class Opinions:
 class Language:
     """One language's words and patterns."""
 
-    masculine: Words  # noun phrases with their articles; all of them where adjectives do not agree
-    feminine: Words
+    masculine: Words  # noun phrases with their articles; all of them if adjectives do not agree
+    feminine: Words  # the same for feminine nouns
     positive: Opinions
     negative: Opinions
-    degrees: Words  # before plain adjectives: very
-    intense: Words  # before strong ones: absolutely
-    states: Words  # {subject} {adjective}: "{} was {}"
-    denials: Words  # the same, denied: "{} was not {}"
-    closings: Words  # with {} for a verdict: "in short, {}"
-    contrast: str  # joins two clauses of which the second counts: "{}, but {}"
-    asides: Words  # sentences about nothing much
-    feminine_of: Callable[[str], str] = str  # of an adjective
-    object_of: Callable[[str], str] = str  # of a noun phrase that was a subject
+    degrees: Words  # words before plain adjectives: very
+    intense: Words  # words before strong adjectives: absolutely
+    states: Words  # patterns of a subject and an adjective: "{} was {}"
+    denials: Words  # the same with a denial: "{} was not {}"
+    closings: Words  # patterns with {} for a verdict: "in short, {}"
+    contrast: str  # pattern of two clauses, of which the second determines the label: "{}, but {}"
+    asides: Words  # neutral sentences
+    feminine_of: Callable[[str], str] = str  # returns the feminine form of an adjective
+    object_of: Callable[[str], str] = str  # returns the object form of a noun phrase
 
     def opinions(self, polarity: Polarity) -> Opinions:
-        """The words of a polarity."""
+        """Return the words of a polarity."""
         return self.positive if polarity == "positive" else self.negative
 
     def narrowed(self, keep: Callable[[Words], Words]) -> Language:
-        """The same language with fewer opinion words: `keep` picks from each list."""
+        """Return the language with the opinion words that `keep` selects from each list."""
 
         def fewer(opinions: Opinions) -> Opinions:
             return Opinions(**{f.name: keep(getattr(opinions, f.name)) for f in fields(opinions)})
@@ -69,7 +69,7 @@ class Language:
 
 
 def feminine_by(*endings: tuple[str, str]) -> Callable[[str], str]:
-    """A rule from masculine to feminine: the first ending that fits is replaced."""
+    """Return a function from masculine to feminine adjectives, which replaces the first ending that fits."""
 
     def rule(adjective: str) -> str:
         head, bar, given = adjective.partition("|")

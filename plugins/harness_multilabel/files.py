@@ -1,0 +1,231 @@
+"""Texts with several labels in files of your own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from harness import Ge, HarnessError, Interval
+from harness.api import SPLITS, OwnFile, Source
+from harness.sources import FORMATS, format_of, read_table
+from harness.sources.files import json_rows, readable
+from harness_multilabel.task_type import MultiLabel, Rule
+from harness_tasks.carving import Share, carve, check_parts, shares_of
+from harness_tasks.own_files import OwnFiles
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+SEPARATORS = ("|", ";")  # that are looked for in a user's file
+
+
+@dataclass(frozen=True)
+class FileMultiLabel(OwnFiles):
+    """Texts with several labels in files of your own: CSV, TSV, JSON lines (each also gzipped) or Parquet.
+
+    The labels are in one column, as a JSON list or with a separator between them, or in one column of 0 and 1
+    for each label. An empty cell or list means that no label applies. A split without a file is carved out of
+    the training file: the same share of every label, and never one text in two splits.
+    """
+
+    name = "file-multilabel"
+    task_type: ClassVar[str] = MultiLabel.name
+
+    train: Path  # relative to the current folder
+    validation: Path | None = None
+    test: Path | None = None
+    text: str = "text"  # the column with the text
+    label: str = "labels"  # the column with the labels
+    columns: tuple[str, ...] = ()  # instead: the names of the labels that have a column of 0 and 1 each
+    separator: str = "|"  # between labels in one column, unless they are a JSON list
+    thresholds: Rule = "per-label"  # one for each label, one for all, or `threshold`
+    threshold: Annotated[float, Interval(gt=0, lt=1)] = 0.5  # for thresholds = "fixed"
+    validation_share: Share = 0.1  # of the training file, if `validation` is not given
+    test_share: Share = 0.1  # of the training file, if `test` is not given
+    split_seed: Annotated[int, Ge(0)] = 0  # another seed carves other rows
+
+    @property
+    def type_options(self) -> Mapping[str, Any]:
+        """See :class:`harness.Task`."""
+        return {"thresholds": self.thresholds, "threshold": self.threshold}
+
+    def check(self) -> None:
+        """Raise ValueError for a file of unknown format, and for what cannot be carved."""
+        self.check_files(dict.fromkeys(SPLITS, FORMATS))
+        if not self.separator:
+            raise ValueError("separator must not be empty")
+        if self.text in (self.label, *self.columns):
+            raise ValueError(f"text and labels are both the column {self.text!r}")
+
+    def resolve(self, source: str) -> Source:
+        """Return the files; "auto" and "local" mean the same here, and there is nothing else."""
+        how = self.columns or (self.label, self.separator)
+        return self.source_of(source, self.files(), self.text, *how)
+
+    def read(self, source: Source) -> Mapping[str, pa.Table]:
+        """Return the tables train, validation and test."""
+        self.check_unchanged(source)
+        tables = {split: self._table(path) for split, path in self.files().items()}
+        if carved := shares_of(self):
+            tables |= carve_sets(tables["train"], carved, self.split_seed)
+            check_parts(tables, self.train)
+        return tables
+
+    @classmethod
+    def of_file(cls, path: Path, text: str, label: str) -> OwnFile | None:
+        """Return the columns and the separator, and what shows that cells have several labels."""
+        if format_of(path) is None:
+            return None
+        text = text or "text"
+        if not path.is_file():
+            return OwnFile({"train": str(path), "text": text, "label": label or "labels"})
+        for column in (label,) if label else ("labels", "label"):
+            if (found := look_for_sets(path, text, column)) is not None:
+                separator, cell = found
+                shown = f"cells of column {column!r} have several labels, such as {cell[:60]!r}"
+                given = {"train": str(path), "text": text, "label": column}
+                return OwnFile({**given, "separator": separator} if separator else given, shown)
+        return OwnFile({"train": str(path), "text": text, "label": label or "labels"})
+
+    def whole(self, source: Source) -> pa.Table:
+        """Return the rows of the training file."""
+        self.check_unchanged(source)
+        return self._table(self.files()["train"])
+
+    def _table(self, path: Path) -> pa.Table:
+        if self.columns:
+            return read_columns(path, self.text, self.columns)
+        return read_labels(path, self.text, self.label, self.separator)
+
+
+def read_labels(path: Path, text: str, label: str, separator: str = "|", shown: str = "") -> pa.Table:
+    """Return a file as a table of ``text``, strings, and ``labels``, lists of strings.
+
+    `shown` is what errors call the file. Raises HarnessError if it is damaged or lacks a column.
+    """
+    import pyarrow as pa
+
+    shown = shown or str(path)
+    texts, cells = _cells(path, text, label, shown)
+    if not texts:
+        raise HarnessError(f"cannot read {shown}: it has no rows")
+    labels = [labels_in(cell, separator, f"{shown}, row {row}") for row, cell in enumerate(cells, 1)]
+    return pa.table({"text": pa.array(texts, pa.string()), "labels": pa.array(labels, pa.list_(pa.string()))})
+
+
+def _cells(path: Path, text: str, label: str, shown: str = "") -> tuple[list[str], list[Any]]:
+    """Return the texts of a file, and the cells of its column of labels: strings or lists."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    shown = shown or str(path)
+    kind = (format_of(path) or "").removesuffix(".gz")
+    with readable(path, shown):
+        if kind == ".jsonl":
+            rows = [row for _, row in json_rows(path, shown)]
+            for column in (text, label):
+                if rows and not any(column in row for row in rows):
+                    found = ", ".join(map(repr, dict.fromkeys(name for row in rows for name in row)))
+                    raise HarnessError(f"{shown} has no column {column!r}; found: {found}")
+            texts = ["" if row.get(text) is None else str(row[text]) for row in rows]
+            cells = [row.get(label) for row in rows]
+        elif kind == ".parquet" and pa.types.is_list(_type_of(parquet.read_schema(path), label)):
+            table = parquet.read_table(path, columns=[text, label])
+            texts, cells = (table[column].to_pylist() for column in (text, label))
+        else:
+            table = read_table(path, text=text, label=label, shown=shown)
+            texts = table["text"].to_pylist()
+            cells = ["" if cell is None else cell for cell in table["label"].to_pylist()]
+    return texts, cells
+
+
+def look_for_sets(path: Path, text: str, label: str) -> tuple[str, str] | None:
+    """Return the separator in a column of sets of labels ("" for lists), with an example of a cell.
+
+    None if the column does not look like that, or cannot be read. The first 5,000 rows are looked at. Names
+    that only contain a separator do not count: divided, they must give fewer different names than there are
+    different cells.
+    """
+    try:
+        cells = _cells(path, text, label)[1][:5000]
+    except (HarnessError, ValueError, OSError):
+        return None  # the error is reported when the whole file is read
+    listed = next((c for c in cells if isinstance(c, list) or str(c or "").lstrip().startswith("[")), None)
+    if listed is not None:
+        return "", str(listed)
+    whole = {str(cell) for cell in cells if cell}
+    for separator in SEPARATORS:
+        several = sorted(cell for cell in whole if separator in cell)
+        parts = {part.strip() for cell in whole for part in cell.split(separator)}
+        if several and len(parts) < len(whole):
+            return separator, several[0]
+    return None
+
+
+def _type_of(schema: pa.Schema, column: str) -> pa.DataType:
+    import pyarrow as pa
+
+    place = schema.get_field_index(column)
+    return schema.field(place).type if place >= 0 else pa.null()
+
+
+def labels_in(cell: Any, separator: str, where: str) -> list[str] | None:
+    """Return the labels in a cell: a list, a JSON list, or names with separators; None if it has none."""
+    if cell is None:
+        return None
+    if isinstance(cell, str):
+        if cell.lstrip().startswith("["):
+            try:
+                cell = json.loads(cell.replace("'", '"'))  # as Python prints a list, too
+            except ValueError:
+                raise HarnessError(f"{where}: expected a JSON list of labels, got {cell[:60]!r}") from None
+        else:
+            cell = cell.split(separator)
+    if not isinstance(cell, list):
+        cell = [cell]
+    if any(isinstance(label, dict | list) for label in cell):
+        raise HarnessError(f"{where}: expected a list of labels, got {str(cell)[:60]}")
+    return [str(label).strip() for label in cell if label is not None and str(label).strip()]
+
+
+def read_columns(path: Path, text: str, columns: Sequence[str]) -> pa.Table:
+    """Return a file with one column of 0 and 1 for each label as :func:`read_labels` does."""
+    import pyarrow as pa
+
+    texts: list[str] = []
+    labels: list[list[str]] = []
+    for name in columns:
+        table = read_table(path, text=text, label=name)
+        if not texts:
+            texts, labels = table["text"].to_pylist(), [[] for _ in range(table.num_rows)]
+        for row, cell in enumerate(table["label"].to_pylist()):
+            if cell not in ("0", "1", "0.0", "1.0", "false", "true", "False", "True", None):
+                raise HarnessError(f"{path}, row {row + 1}: expected 0 or 1 in column {name!r}, got {cell!r}")
+            if cell in ("1", "1.0", "true", "True"):
+                labels[row].append(name)
+    return pa.table({"text": pa.array(texts, pa.string()), "labels": pa.array(labels, pa.list_(pa.string()))})
+
+
+def carve_sets(table: pa.Table, shares: Mapping[str, float], seed: int) -> dict[str, pa.Table]:
+    """Divide a table into ``train`` and parts of the given shares, each text in one part only.
+
+    A text counts for the rarest of its labels, so that every label is in each part if it has enough texts.
+    """
+    import pyarrow as pa
+
+    rows = table["labels"].to_pylist()
+    counts: dict[str, int] = {}
+    for row in rows:
+        for label in row or ():
+            counts[label] = counts.get(label, 0) + 1
+
+    def rarest(row: list[str]) -> str:
+        return min(row, key=lambda label: (counts[label], label), default="")
+
+    kinds = [None if row is None else rarest(row) for row in rows]
+    keyed = table.append_column("label", pa.array(kinds, pa.string()))
+    return {split: part.drop_columns(["label"]) for split, part in carve(keyed, shares, seed).items()}
