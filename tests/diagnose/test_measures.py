@@ -69,10 +69,6 @@ def test_contradictions_by_hand() -> None:
     given = [("a b", "x"), ("A  b", "x"), ("a b", "y"), ("c", "x"), ("c", "x"), ("d", "y")]
     # One text, five rows that repeat, one against the most.
     assert duplicates.conflicts((text, (label,)) for text, label in given) == (1, 5, 1)
-        1,
-        5,
-        1,
-    )  # one text, five rows that repeat, one against the most
 
 
 # -- numbers -------------------------------------------------------------------------------------------------
