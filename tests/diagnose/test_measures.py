@@ -66,19 +66,20 @@ def test_what_is_too_many_is_sampled() -> None:
 
 
 def test_contradictions_by_hand() -> None:
-    rows = [("a b", "x"), ("A  b", "x"), ("a b", "y"), ("c", "x"), ("c", "x"), ("d", "y")]
-    assert duplicates.conflicts(rows) == (1, 5, 1)  # one text, five rows that repeat, one against the most
+    given = [("a b", "x"), ("A  b", "x"), ("a b", "y"), ("c", "x"), ("c", "x"), ("d", "y")]
+    # One text, five rows that repeat, one against the most.
+    assert duplicates.conflicts((text, (label,)) for text, label in given) == (1, 5, 1)
 
 
 # -- numbers -------------------------------------------------------------------------------------------------
 
 
-def splits() -> dict[str, list[tuple[str, str]]]:
-    train = [*[(f"good day number {n}", "good") for n in range(6)], ("bad day", "bad"), ("bad day", "good")]
+def splits() -> dict[str, list[tuple[str, tuple[str, ...]]]]:
+    good, bad = ("good",), ("bad",)
     return {
-        "train": train,
-        "validation": [("fine", "good")],
-        "test": [("Bad day", "bad"), ("so it is", "good")],
+        "train": [*[(f"good day number {n}", good) for n in range(6)], ("bad day", bad), ("bad day", good)],
+        "validation": [("fine", good)],
+        "test": [("Bad day", bad), ("so it is", good)],
     }
 
 
@@ -135,11 +136,18 @@ def test_the_histogram_gives_the_mean_gap_of_the_metric() -> None:
 def test_two_models_on_the_same_texts() -> None:
     gold = [0, 0, 1, 1]
     teacher, bag = prediction([0, 0, 1, 0], [1.0] * 4, gold), prediction([0, 1, 0, 0], [1.0] * 4, gold)
-    assert diagnosis.together(teacher, bag) == {
+    assert diagnosis.together(teacher, bag, 4) == {
         "agreement": 0.5,
         "only_teacher_right": 0.5,
         "only_bag_of_words_right": 0.0,
         "both_wrong": 0.25,
+    }
+    # The same as two texts with two outputs each: on the first, the bag of words has one of two wrong.
+    assert diagnosis.together(teacher, bag, 2) == {
+        "agreement": 0.0,
+        "only_teacher_right": 0.5,
+        "only_bag_of_words_right": 0.0,
+        "both_wrong": 0.5,
     }
 
 
@@ -152,6 +160,7 @@ def known(bag: float, teacher: float | None = None, **of_teacher: Any) -> dict[s
     return {
         **diagnosis.of_data(splits()),
         "contested": diagnosis.contested([None]),
+        "compared": {"metric": "accuracy", "title": "accuracy"},
         "bag_of_words": {"accuracy": bag},
         "teachers": [] if teacher is None else [one],
     }
@@ -272,7 +281,7 @@ def test_mistakes_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         ),
         (("rows.csv", "--teacher", "minilmm"), "unknown teacher 'minilmm'; did you mean 'minilm'?"),
         (("scores.toml", "--text", "a"), "--text and --label are only for a file"),
-        (("scores.toml",), "diagnose is for classification, and task 'stsb' is regression"),
+        (("scores.toml",), "cannot diagnose task 'stsb': diagnose does not support regression"),
     ):
         result = invoke(*arguments)
         assert result.exit_code == 2, (arguments, result.output)
