@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import harness
 from harness import Ge, Gt, Interval, Lt
 from harness_losses.tensors import present, row_mean, wide
-from harness_multilabel.task_type import MultiLabel, binary_cross_entropy
+from harness_multilabel.outputs import binary_cross_entropy
+from harness_multilabel.task_type import MultiLabel
 
 if TYPE_CHECKING:
     from torch import Tensor

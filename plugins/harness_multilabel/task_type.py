@@ -23,6 +23,7 @@ from harness.task_types.base import (
     Shipped,
     Watched,
 )
+from harness_multilabel.outputs import binary_cross_entropy, sigmoid
 
 if TYPE_CHECKING:
     import numpy as np
@@ -430,31 +431,9 @@ class MultiLabel(TaskType):
 
     def tiny(self) -> tuple[Examples, Examples]:
         """Return examples of three labels: texts have two, one or none, and the last has unknown labels."""
-        import numpy as np
+        from harness_multilabel.tiny import tiny
 
-        classes = ("rain", "sun", "wind")
-
-        def part(times: Sequence[str], training: bool) -> Examples:
-            shapes = (
-                "the {} is here",
-                "so much {} today !",
-                "i like {} and more",
-                "no {} , she said",
-                "a {}",
-            )
-            texts, rows = [], []
-            for time in times:
-                for shape in shapes[: 5 if training else 2]:
-                    for topics in (("rain",), ("sun",), ("wind",), ("rain", "wind"), ()):
-                        texts.append(f"{shape.format(' with '.join(topics) or 'day')} {time}")
-                        rows.append([float(name in topics) for name in classes])
-            gold = np.array(rows, dtype=np.float32)
-            logits = np.where(gold > 0, 2.0, -2.0).astype(np.float32)
-            if training:
-                gold[-1] = np.nan
-            return Examples(texts, classes, gold, logits if training else None, task_type=self)
-
-        return part(("again", "in may"), True), part(("now", "then"), False)
+        return tiny(self)
 
     def table(self, examples: Examples) -> pa.Table:
         """See :class:`harness.TaskType`: lists of labels, null for a text whose labels are unknown."""
@@ -474,29 +453,3 @@ class MultiLabel(TaskType):
         labels = torch.randint(0, 2, (rows, 3), generator=generator).float()
         labels[0 if unlabelled else rows // 2 + 1 :] = torch.nan
         return labels
-
-
-def sigmoid(logits: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the logistic function of logits: probabilities of the same shape."""
-    import numpy as np
-
-    return np.asarray(1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -60, 60))))
-
-
-def binary_cross_entropy(
-    logits: Tensor, batch: Batch, positive_weight: float = 1.0, smoothing: float = 0.0
-) -> Tensor:
-    """Return the mean over labels and the rows with gold labels, (); 0 if no row has any."""
-    import torch
-    from torch.nn import functional
-
-    assert batch.labels is not None
-    known = batch.labels.isfinite().all(dim=1)  # (B,)
-    target = batch.labels.nan_to_num()
-    target = target * (1 - smoothing) + smoothing / 2
-    weight = None if positive_weight == 1.0 else torch.as_tensor(positive_weight, device=logits.device)
-    losses = functional.binary_cross_entropy_with_logits(
-        logits, target.to(logits.dtype), reduction="none", pos_weight=weight
-    ).mean(1)
-    counted = known if batch.weights is None else known * batch.weights
-    return (losses * counted).sum() / known.sum().clamp_min(1)
