@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from harness import Examples
-
-if TYPE_CHECKING:
-    from harness_multilabel.task_type import MultiLabel
+from harness import Examples, TaskType
 
 LABELS = ("rain", "sun", "wind")
 SHAPES = ("the {} is here", "so much {} today !", "i like {} and more", "no {} , she said", "a {}")
 SETS = (("rain",), ("sun",), ("wind",), ("rain", "wind"), ())
 
 
-def tiny(task_type: MultiLabel) -> tuple[Examples, Examples]:
+def tiny(task_type: TaskType) -> tuple[Examples, Examples]:
     """Return 50 training examples with a teacher's logits, and 20 validation examples.
 
     A text has two labels, one or none. The labels of the last training text are unknown.
@@ -24,7 +20,7 @@ def tiny(task_type: MultiLabel) -> tuple[Examples, Examples]:
     return training, _part(task_type, ("now", "then"), SHAPES[:2], training=False)
 
 
-def _part(task_type: MultiLabel, times: Sequence[str], shapes: Sequence[str], training: bool) -> Examples:
+def _part(task_type: TaskType, times: Sequence[str], shapes: Sequence[str], training: bool) -> Examples:
     import numpy as np
 
     texts, rows = [], []
