@@ -236,7 +236,7 @@ def test_what_is_no_language_model_is_told() -> None:
         masked = Model.masked
 
     model = Plain(["a"], np.zeros(1, dtype=np.float32))
-    with pytest.raises(AssertionError, match=r"masked must take .* but: Plain is no language model"):
+    with pytest.raises(AssertionError, match=r"masked must take .* but: Plain is not a language model"):
         check_masked(Rules(Frequent()), model)
 
 
