@@ -94,7 +94,7 @@ class Teacher(Component):
 
     kind: ClassVar[str] = "teacher"
     task_types: ClassVar[frozenset[str]] = frozenset({DEFAULT})  # the types of task that it is for
-    gives: ClassVar[frozenset[str]] = frozenset({"logits"})  # its outputs that a loss can use
+    gives: ClassVar[frozenset[str]] = frozenset({"logits"})  # what a loss may ask for
     exports: ClassVar[bool] = False  # its models can export()
     speed: ClassVar[Speed] = Speed(train=5, label=15)  # of a transformer of 12 layers, 768 wide
 
@@ -142,7 +142,7 @@ class Loss(Component):
 
     kind: ClassVar[str] = "loss"
     task_types: ClassVar[frozenset[str]] = frozenset({DEFAULT})  # the types of task that it is for
-    baseline_for: ClassVar[frozenset[str]] = frozenset()  # types of task whose default baseline it is
+    baseline_for: ClassVar[frozenset[str]] = frozenset()  # tasks whose students alone learn by it, by default
 
     @property
     def needs(self) -> frozenset[str]:
