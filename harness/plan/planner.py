@@ -41,7 +41,7 @@ A = TypeVar("A")
 
 # In the order in which they run; each is the name of a module in harness.steps.
 STEP_KINDS = ("data", "teacher", "transfer", "targets", "student", "evaluation", "export", "latency")
-PARTS = 4  # into which a transfer set is split for slow teachers; part of the keys, so the same everywhere
+PARTS = 4  # of a transfer set, for slow teachers; the same on all machines, because keys depend on it
 _ACCELERATED = ("teacher", "transfer", "targets", "student", "evaluation", "latency")
 
 
@@ -229,7 +229,7 @@ class _Planner:
         return self._step("transfer", task, parts, {"seed": seed}, needs, augmenter.name)
 
     def _fitted(self, task: Task, teacher: Teacher, data: str, seed: int, whole: int) -> str:
-        """Add the steps that fit a teacher and its members, and return its key; `whole` is the common seed."""
+        """Add the steps that fit a teacher and its members, and return its key; `whole` is their seed."""
         needs = {"data": data}
         for place, member in enumerate(teacher.members):
             own = seed_of_repetition(seed, teacher.members[:place].count(member))
