@@ -202,7 +202,7 @@ def test_single_seeds_without_predictions_cannot_be_tested() -> None:
     found = sets(results(before(), known=False), results(after()))
     assert set(verdicts(found).values()) == {"not testable"}
     assert found.tests == 0
-    assert "not testable: one seed and no predictions of both, or other vocabularies" in text_of(found)
+    assert "not testable: one seed without predictions of both, or different vocabularies" in text_of(found)
     assert not found.fails("any")
 
 

@@ -73,7 +73,7 @@ def test_the_best_on_validation_is_shipped_though_test_says_otherwise() -> None:
     assert advice.difference.p == pytest.approx(expected.p)
     assert "chosen on validation among 2 of 2 rows within the limits" in sentences(advice)
     told = sentences(advice)[-1]
-    assert told.startswith("runner-up less chosen, accuracy on test: +12.5 points (+")
+    assert told.startswith("runner-up minus chosen, accuracy on test: +12.5 points (+")
     assert told.endswith("): a real difference")
 
 
