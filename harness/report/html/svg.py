@@ -43,12 +43,8 @@ def missing() -> str:
     import importlib.util
 
     if importlib.util.find_spec("kaleido") is None:
-        return "cannot draw charts: kaleido is not installed; run: pip install 'distil-harness[charts]'"
-    return (
-        ""
-        if browser()
-        else "cannot draw charts: there is no Chromium or Chrome on the path; install one, or set $CHROMIUM"
-    )
+        return "kaleido is not installed; run: pip install 'distil-harness[charts]'"
+    return "" if browser() else "there is no Chromium or Chrome on the path; install one, or set $CHROMIUM"
 
 
 def all_charts(
