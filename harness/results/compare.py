@@ -123,7 +123,9 @@ def rows(results: Results, a: str, b: str, metric: str | None = None) -> Compari
             if not any(found_in(table, each) for table in results.tables)
         ]
         what = f"a row {' or '.join(lacking)}" if lacking else f"both '{a}' and '{b}'"
-        raise HarnessError(f"no table of {results.name} has {what} with a result")
+        raise HarnessError(
+            f"no table of {results.name} has {what} with a result; to list the rows: harness leaderboard"
+        )
     return _tested(a, b, pairs, results.predictions, results.predictions)
 
 

@@ -162,7 +162,7 @@ def _decode(rows: pa.Table) -> dict[str, Prediction]:
         found = array("labels", row)
         found = array("numbers", row) if found is None else found
         if found is None:
-            raise ValueError("a row without labels")
+            raise ValueError("expected a row with labels or numbers, got neither")
         return found
 
     def optional(name: str) -> list[Any]:  # older files lack some columns
