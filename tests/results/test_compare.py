@@ -340,7 +340,7 @@ def test_rows_by_the_names_of_their_parts() -> None:
             "student=mlp",
             r"'student=mlp' matches 3 rows of emotion \(local data\); add one of: role=baseline, ",
         ),
-        ("student=gru", r"names 2 rows .*student=gru\(size=16\), student=gru\(size=8\)"),
+        ("student=gru", r"matches 2 rows .*student=gru\(size=16\), student=gru\(size=8\)"),
         ("student=gru,loss=kl", "no table of here has a row 'student=gru,loss=kl' with a result"),
     ],
 )
