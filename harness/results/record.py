@@ -186,7 +186,7 @@ def _parse(line: bytes, where: str) -> Record:
         raise HarnessError(f"{where}: {error}") from None
     except (ValueError, RecursionError):
         raise HarnessError(
-            f"{where} is damaged: expected a JSON object; delete the line and run harness bench again"
+            f"{where}: damaged, expected a JSON object; delete the line and run harness bench again"
         ) from None
 
 
