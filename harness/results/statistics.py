@@ -71,16 +71,14 @@ class Estimates:
 
     metric: str
     reads: Metric  # the metric's range and direction
-    exact: bool  # whether the metric is the share of correct texts
+    exact: bool  # whether the metric is the share of correct texts or words
     values: NDArray[np.float64]  # (R,), means over seeds
     draws: NDArray[np.float64]  # (R, B), means over seeds on each resample of the examples
     spread: NDArray[np.float64]  # (R,), the variance of the mean over seeds: s²/S, 0 for one seed
     seeds: tuple[int, ...]  # the number of seeds of each row
     scores: tuple[NDArray[np.float64], ...]  # of each row, the score of each seed
     examples: int
-    right: tuple[
-        NDArray[np.bool_] | None, ...
-    ]  # (N,), correct examples, for accuracies of rows with one seed
+    right: tuple[NDArray[np.bool_] | None, ...]  # (N,), correct examples of rows with one seed, for accuracy
 
     def interval(self, row: int) -> tuple[float, float]:
         """Return the 95 % confidence interval of a row's mean."""
@@ -208,11 +206,11 @@ def estimate(metric: str, rows: Sequence[Sequence[Prediction]], resamples: int |
     ends = np.cumsum([len(row) for row in rows])
     means = np.stack([part.mean(axis=0) for part in np.split(table, ends[:-1])])  # (R, 1 + B)
     own = np.split(table[:, 0], ends[:-1])
-    hits = first.task_type.hits(metric, stacked)
+    hits, reads = first.task_type.hits(metric, stacked), first.task_type.metric(metric)
     return Estimates(
         metric=metric,
-        reads=first.task_type.metric(metric),
-        exact=hits is not None,
+        reads=reads,
+        exact=hits is not None or reads.proportion,
         values=means[:, 0],
         draws=means[:, 1:],
         spread=np.array([part.var(ddof=1) / len(part) if len(part) > 1 else 0.0 for part in own]),

@@ -14,6 +14,7 @@ from harness.task_types.base import (
     Cleaned,
     Examples,
     Metric,
+    Overview,
     Prediction,
     Scores,
     Shipped,
@@ -49,7 +50,7 @@ class Classification(TaskType):
         "ece": Metric(lower_is_better=True),
     }
     call = "label"
-    diagnosed = True
+    diagnosed = "accuracy"
 
     positive: str = ""  # of two classes the one whose F1 is the metric "f1"; "": none
 
@@ -105,10 +106,27 @@ class Classification(TaskType):
         assert labels is not None
         return lambda row, text: labels[row] if row >= 0 else -1
 
-    def named(self, examples: Examples) -> list[str]:
-        """See :class:`TaskType`."""
+    def named(self, examples: Examples) -> list[tuple[str, ...]]:
+        """Return the class of each text."""
         assert examples.labels is not None
-        return [examples.classes[number] for number in examples.labels.tolist()]
+        return [(examples.classes[number],) for number in examples.labels.tolist()]
+
+    def overview(self, labels: Sequence[Any], where: str) -> Overview:
+        """Return the number of classes and the largest one."""
+        counts = Counter(labels)
+        if len(counts) < 2:
+            raise HarnessError(
+                f"expected at least two classes in {where}, got only {next(iter(counts))!r}; name another "
+                "column with --label"
+            )
+        if len(counts) > len(labels) / 5:
+            raise HarnessError(
+                f"{where} has {len(counts)} different values in {len(labels)} rows, too many for classes; "
+                "name another column with --label"
+            )
+        largest, most = counts.most_common(1)[0]
+        told = f"{len(counts)} classes (largest: {largest}, {most / len(labels):.0%})"
+        return Overview(len(counts), counts, told)
 
     # -- learning ------------------------------------------------------------------------------------------
 
@@ -228,15 +246,15 @@ class Classification(TaskType):
 
         return compare
 
-    def card(self, classes: Sequence[str]) -> str:
-        """See :class:`TaskType`."""
-        return f"Labels: {', '.join(classes)}."
-
     # -- checking ------------------------------------------------------------------------------------------
 
     def tiny(self) -> tuple[Examples, Examples]:
         """See :class:`TaskType`: three classes; the last training text has no label."""
         return self.tiny_of(3)
+
+    def tinier(self) -> Iterator[tuple[Examples, Examples]]:
+        """See :class:`TaskType`: two classes, for which some models have one output."""
+        yield self.tiny_of(2)
 
     def tiny_of(self, classes: int) -> tuple[Examples, Examples]:
         """Return examples of up to four classes: 10 training texts a class, and 4 validation texts."""
@@ -254,6 +272,14 @@ class Classification(TaskType):
             return Examples(texts, names, gold, logits if training else None, task_type=self)
 
         return part(("again", "in may"), True), part(("now", "then"), False)
+
+    def table(self, examples: Examples) -> pa.Table:
+        """See :class:`TaskType`: names of classes, null for a text without a label."""
+        import pyarrow as pa
+
+        assert examples.labels is not None
+        names = [examples.classes[number] if number >= 0 else None for number in examples.labels.tolist()]
+        return pa.table({"text": list(examples.texts), "label": pa.array(names, pa.string())})
 
     def draw_labels(self, rows: int, unlabelled: bool, generator: Any) -> Tensor:
         """See :class:`TaskType`: of three classes."""

@@ -290,6 +290,12 @@ class MaskedLanguageModelling(TaskType):
             Examples(topical(TINY[:3], ("now", "then"), False)[0], (), task_type=self),
         )
 
+    def table(self, examples: Examples) -> pa.Table:
+        """See :class:`TaskType`: texts alone."""
+        import pyarrow as pa
+
+        return pa.table({"text": list(examples.texts)})
+
     def odd_texts(self, texts: Sequence[str]) -> list[str]:
         """See :class:`TaskType`: some with hidden words too."""
         return [*texts, f"the {MASK} is here", f"so much {MASK} {MASK} !"]

@@ -222,10 +222,6 @@ class Regression(TaskType):
 
         return compare
 
-    def card(self, classes: Sequence[str]) -> str:
-        """See :class:`TaskType`."""
-        return f"Labels: {', '.join(classes)}."
-
     # -- checking ------------------------------------------------------------------------------------------
 
     def tiny(self) -> tuple[Examples, Examples]:
@@ -241,6 +237,14 @@ class Regression(TaskType):
             return Examples(texts, SCORE, gold, logits if training else None, task_type=self)
 
         return part(("again", "in may"), True), part(("now", "then"), False)
+
+    def table(self, examples: Examples) -> pa.Table:
+        """See :class:`TaskType`: scores, null for a text without one."""
+        import pyarrow as pa
+
+        assert examples.labels is not None
+        scores = [None if score != score else score for score in examples.labels.tolist()]
+        return pa.table({"text": list(examples.texts), "label": pa.array(scores, pa.float64())})
 
     def draw_labels(self, rows: int, unlabelled: bool, generator: Any) -> Tensor:
         """See :class:`TaskType`: of three scores."""

@@ -3,171 +3,205 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Literal
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.api import Component, Examples, Model, Student, Teacher
-from harness.testing.rules import NOISE, Rules, listed, widths_of
-from harness.testing.tiny import HIDDEN, TAGS, CheckContext, by_text, odd_texts, rows_of, tiny_examples
+from harness.api import Loss, Model, Student, TaskType, Teacher
+from harness.testing.rules import NOISE, Rules, listed
+from harness.testing.shared import Shared
+from harness.testing.tiny import Case, by_text, cases_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Fit = Callable[[Examples, Examples, CheckContext], Model]
+Named = tuple[str, Callable[[], None]]  # a check: its name, and what it does
 
 SAVED = frozenset({".safetensors", ".json", ".arrow", ".txt"})  # what a model may be saved as
 _EXPORT_NOISE = 1e-3  # as NOISE, for another runtime
 _ALIKE = 0.98  # share of decisions that another runtime must keep: outputs may be as good as equal
 
 
-def check_fits(component: Teacher | Student, fit: Fit, device: str = "cpu") -> None:
-    """That it fits all that it is for, twice the same, and that its models keep every rule of models."""
-    must = Rules(component)
-    with TemporaryDirectory() as name:
-        root = Path(name)
-        for number, classes in enumerate(widths_of(component)):
-            model, logits = fit_one(component, fit, root, classes, device)
-            if classes == HIDDEN:
-                check_masked(must, model)
-            if number == 0 or classes in (TAGS, HIDDEN):
-                _check_predictions(must, model, classes)
-                equal = np.array_equal(fit_one(component, fit, root, classes, device)[1], logits)
-                must("the same seed must give the same predictions, to the bit", equal)
-            _check_saved(component, model, root / str(classes), classes, device)
-            if component.exports:
-                _check_export(must, model, root / str(classes), classes)
-        if "classification" in component.task_types:
-            fit_one(component, fit, root, 2, device)
+class Fitted(ABC):
+    """The models of one teacher or student on tiny examples, each fitted when a check first needs it."""
 
+    def __init__(self, component: Teacher | Student, shared: Shared) -> None:
+        self.component = component
+        self.shared = shared
+        self.must = Rules(component)
 
-def fit_one(
-    component: Component, fit: Fit, root: Path, classes: int, device: str = "cpu"
-) -> tuple[Model, NDArray[np.float32]]:
-    """A model of that many classes, and its predictions on the validation texts."""
-    must = Rules(component)
-    train, validation = tiny_examples(classes)
-    (scratch := root / "scratch").mkdir(exist_ok=True)
-    kinds = {1: "texts with scores", TAGS: "tagged words", HIDDEN: "texts to tell hidden tokens of"}
-    what = kinds.get(classes, f"texts of {classes} classes")
-    with must.manage(f"it must fit {what}, lazy and read-only"):
-        model = fit(train, validation, CheckContext(scratch, device=device))
-    return model, _predict(must, model, validation.texts, what, classes)
+    @abstractmethod
+    def fit(self, case: Case, loss: Loss | None) -> Model:
+        """Return a new model; `loss` is what a student learns by, if not what it mostly learns by."""
 
+    def key(self, case: Case, loss: Loss | None) -> str:
+        """Return the name by which checks share a model."""
+        return case.what
 
-def _predict(must: Rules, model: Model, texts: Sequence[str], what: str, classes: int) -> NDArray[np.float32]:
-    with must.manage(f"predict must take {what}"):
-        logits = model.predict(texts)
-    shape: tuple[int, ...] = getattr(logits, "shape", ())
-    width = shape[-1] if classes == HIDDEN and shape else classes  # of as many tokens as it knows
-    due = sum(rows_of(texts, classes)), width
-    must(f"predict must give the shape {due}, got {shape} for {what}", shape == due)
-    kind = logits.dtype if isinstance(logits, np.ndarray) else type(logits).__name__
-    must(f"predict must give a float32 array, got {kind}", kind == np.float32)
-    must(f"predict must give finite numbers, for {what}", bool(np.isfinite(logits).all()))
-    return logits
+    def fresh(self, case: Case, loss: Loss | None = None) -> tuple[Model, NDArray[np.float32]]:
+        """Return a new model, and its predictions on the validation texts."""
+        with self.must.manage(f"it must fit the tiny examples of {case.what}, lazy and read-only"):
+            model = self.fit(case, loss)
+        return model, predict(self.must, case, model, case.validation.texts, f"texts of {case.what}")
 
+    def first(self, case: Case, loss: Loss | None = None) -> tuple[Model, NDArray[np.float32]]:
+        """Return the shared model, and its first predictions on the validation texts."""
+        return self.shared.once(f"fit {self.key(case, loss)}", lambda: self.fresh(case, loss))
 
-def _check_predictions(must: Rules, model: Model, classes: int) -> None:
-    lazy = tiny_examples(classes)[1].texts
-    texts = [*lazy, *odd_texts(classes)]
-    logits = _predict(must, model, texts, "empty, unknown and very long texts among others", classes)
-    turned = _predict(must, model, texts[::-1], "texts in another order", classes)
-    backwards = np.concatenate(by_text(turned, texts[::-1], classes)[::-1])
-    must("predict must keep the order of the texts", _close(backwards, logits, NOISE))
-    fewer = _predict(must, model, lazy, "a lazy sequence", classes)
-    must("predict must not depend on a text's company", _close(fewer, logits[: len(fewer)], NOISE))
-    for text, rows in zip(texts, by_text(logits, texts, classes), strict=True):
-        alone = _predict(must, model, [text], f"the single text {text[:20]!r}", classes)
-        must(
-            f"predict must give {text[:20]!r} alone what it gives it among others",
-            _close(alone, rows, NOISE),
+    def model(self, case: Case) -> Model:
+        """Return the shared model."""
+        return self.first(case)[0]
+
+    def logits(self, case: Case) -> NDArray[np.float32]:
+        """Return the shared model's predictions on the validation texts and odd ones."""
+        what = "empty, unknown and very long texts among others"
+        return self.shared.once(
+            f"predict {self.key(case, None)}",
+            lambda: predict(self.must, case, self.model(case), case.texts, what),
         )
 
 
-def _check_saved(component: Teacher | Student, model: Model, root: Path, classes: int, device: str) -> None:
-    must = Rules(component)
-    counted = model.parameters()
+def predict(must: Rules, case: Case, model: Model, texts: Sequence[str], what: str) -> NDArray[np.float32]:
+    """Return a model's predictions, checked for what any of them must be."""
+    with must.manage(f"predict must take {what}"):
+        logits = model.predict(texts)
+    shape: tuple[int, ...] = getattr(logits, "shape", ())
+    width = len(case.train.classes) or (shape[-1] if shape else 0)  # without classes, the model has its own
+    expected = (int(case.task_type.rows_before(texts)[-1]), width)
+    must(f"predict must return the shape {expected}, got {shape} for {what}", shape == expected)
+    kind = logits.dtype if isinstance(logits, np.ndarray) else type(logits).__name__
+    must(f"predict must return a float32 array, got {kind}", kind == np.float32)
+    must(f"predict must return finite numbers, for {what}", bool(np.isfinite(logits).all()))
+    return logits
+
+
+# -- the checks ----------------------------------------------------------------------------------------------
+
+
+def model_checks(fitted: Fitted, types: Sequence[TaskType]) -> Iterator[Named]:
+    """Yield the checks of fitting for each type of task, and of the models.
+
+    What is slow to check is checked for one of the types whose outputs belong to texts in the same way.
+    """
+    marks: set[str] = set()
+    for task_type in types:
+        first, *others = cases_of(task_type)
+        name = task_type.name
+
+        def check(does: Callable[[Fitted, Case], None], case: Case = first) -> Callable[[], None]:
+            return partial(does, fitted, case)
+
+        yield f"fits {first.what}", check(check_fit)
+        if type(task_type).check_model is not TaskType.check_model:
+            yield f"keeps the rules of {name}", check(check_type)
+        if task_type.marks not in marks:
+            marks.add(task_type.marks)
+            yield f"predicts texts in any order ({name})", check(check_order)
+            yield f"predicts a text alone as among others ({name})", check(check_alone)
+            yield f"same seed, same bits ({name})", check(check_seed)
+        yield f"counts parameters ({name})", check(check_parameters)
+        yield f"saves and loads ({name})", check(check_saved)
+        if fitted.component.exports:
+            yield f"exports ({name})", check(check_export)
+        for other in others:
+            yield f"fits {other.what}", check(check_fit, other)
+
+
+def check_fit(fitted: Fitted, case: Case) -> None:
+    """Fit lazy texts and read-only arrays; predict with the right shape, in finite numbers."""
+    fitted.first(case)
+
+
+def check_type(fitted: Fitted, case: Case) -> None:
+    """Keep the rules that the type of task has for models."""
+    usual, odd = list(case.validation.texts), case.texts[len(case.validation) :]
+    for rule in case.task_type.check_model(fitted.model(case), usual, odd):
+        fitted.must(rule, False)
+
+
+def check_order(fitted: Fitted, case: Case) -> None:
+    """Keep the order of texts, and give a text the same whatever texts come with it, from any sequence."""
+    must, model, texts, logits = fitted.must, fitted.model(case), case.texts, fitted.logits(case)
+    turned = predict(must, case, model, texts[::-1], "texts in another order")
+    backwards = np.concatenate(by_text(turned, texts[::-1], case.task_type)[::-1])
+    must("predict must keep the order of the texts", _close(backwards, logits, NOISE))
+    fewer = predict(must, case, model, case.validation.texts, "a lazy sequence")
+    must("predict must not depend on a text's company", _close(fewer, logits[: len(fewer)], NOISE))
+
+
+def check_alone(fitted: Fitted, case: Case) -> None:
+    """Give each text alone what it gets among others."""
+    model, texts = fitted.model(case), case.texts
+    for text, rows in zip(texts, by_text(fitted.logits(case), texts, case.task_type), strict=True):
+        shown = repr(text[:20])
+        alone = predict(fitted.must, case, model, [text], f"the single text {shown}")
+        same = _close(alone, rows, NOISE)
+        fitted.must(f"predict must return for {shown} alone what it returns for it among others", same)
+
+
+def check_seed(fitted: Fitted, case: Case) -> None:
+    """Predict the same, to the bit, when fitted again with the same seed."""
+    equal = np.array_equal(fitted.first(case)[1], fitted.fresh(case)[1])
+    fitted.must("the same seed must give the same predictions, to the bit", equal)
+
+
+def check_parameters(fitted: Fitted, case: Case) -> None:
+    """Count parameters, as whole numbers of which none is above the total."""
+    counted = fitted.model(case).parameters()
     counts = (counted.total, counted.trainable, counted.embedding)
     whole = all(isinstance(count, int) and 0 <= count <= counted.total for count in counts)
-    must(f"parameters must be whole numbers, none above the total, got {counted}", whole)
-    folder, moved = root / "saved", root / "moved"
-    folder.mkdir(parents=True)
+    fitted.must(f"parameters must be whole numbers, none above the total, got {counted}", whole)
+
+
+def check_saved(fitted: Fitted, case: Case) -> None:
+    """Save a model in formats that run no code; load it from another folder; predict and count the same."""
+    must, model = fitted.must, fitted.model(case)
+    folder = fitted.shared.empty(f"saved {case.what}")
     with must.manage("its model must be savable"):
         model.save(folder)
     others = sorted(p.name for p in folder.rglob("*") if p.is_file() and p.suffix not in SAVED)
     must(f"save must write {listed(SAVED)} only, got {', '.join(others)}", not others)
+    moved = fitted.shared.empty(f"moved {case.what}")
+    moved.rmdir()
     folder.rename(moved)  # as publishing an artefact does
-    texts = [*tiny_examples(classes)[1].texts, *odd_texts(classes)]
-    copy: Teacher | Student = pickle.loads(pickle.dumps(component))
+    copy: Teacher | Student = pickle.loads(pickle.dumps(fitted.component))
     with must.manage("load must read what save wrote, from wherever it lies now"):
-        loaded = copy.load(moved, CheckContext(root.parent / "scratch", device=device))
-    found = _predict(must, loaded, texts, "the texts of the model that was saved", classes)
-    equal = np.allclose(found, model.predict(texts), rtol=1e-6, atol=1e-6)
+        loaded = copy.load(moved, fitted.shared.context())
+    found = predict(must, case, loaded, case.texts, "the texts of the model that was saved")
+    equal = np.allclose(found, fitted.logits(case), rtol=1e-6, atol=1e-6)
     must("a model must predict the same when it was saved and loaded", equal)
-    must(f"a loaded model must count {counted}, got {loaded.parameters()}", loaded.parameters() == counted)
+    counted, again = model.parameters(), loaded.parameters()
+    must(f"a loaded model must count {counted}, got {again}", again == counted)
 
 
-def _check_export(must: Rules, model: Model, root: Path, classes: int) -> None:
+def check_export(fitted: Fitted, case: Case) -> None:
+    """Export a graph that predicts and decides what the model does, with all weights in it."""
     from harness.exports.onnx import OnnxModel
     from harness.runtime.forms import FORMS, GRAPH
 
-    (folder := root / "exported").mkdir()
+    must, model, texts = fitted.must, fitted.model(case), case.texts
+    folder = fitted.shared.empty(f"exported {case.what}")
     with must.manage("its model must be exportable, as `exports` says"):
         model.export(folder)
-        exported = OnnxModel(folder)
+        exported = OnnxModel(folder, task_type=case.task_type)
     counted = set(FORMS.values())
     others = sorted(p.name for p in folder.iterdir() if p.name not in counted and p.suffix != ".json")
     must(f"export must keep all weights in {GRAPH}, whose size is counted, got {others}", not others)
-    lazy, names = tiny_examples(classes)[1].texts, tiny_examples(classes)[1].classes
-    named = tuple(exported.classes) == names
-    must(f"its export must name the classes {names}, got {exported.classes}", named)
-    texts = [*lazy, *odd_texts(classes)]
-    expected = model.predict(texts)
+    classes = case.validation.classes
+    named = tuple(exported.classes) == classes
+    must(f"its export must name the classes {classes}, got {exported.classes}", named)
+    expected = fitted.logits(case)
     batch, single = exported.predict(texts), np.concatenate([exported.predict([text]) for text in texts])
     for what, found in (("a batch", batch), ("single texts", single)):
         same = found.shape == expected.shape and _close(found, expected, _EXPORT_NOISE)
         must(f"its export must predict what the model does, for {what}", same)
-    alike = (exported.decided(texts) == model.decide(texts, expected)).mean() > _ALIKE
+    decided = case.task_type.decide(model, texts, expected)
+    alike = (exported.decided(texts) == decided).mean() > _ALIKE
     must("its export must decide on the classes that the model does", bool(alike))
 
 
 def _close(a: NDArray[np.float32], b: NDArray[np.float32], noise: float) -> bool:
     return not b.size or bool(np.abs(a - b).max() <= noise * max(1.0, float(np.abs(b).max())))
-
-
-def check_masked(must: Rules, model: Model) -> None:
-    """That a language model tells hidden tokens, the same ones every time, and has vectors of words."""
-    lazy = tiny_examples(HIDDEN)[1].texts
-    texts = [*lazy, *odd_texts(HIDDEN)]
-    with must.manage("masked must take empty, unknown and very long texts"):
-        found = model.masked(texts)
-    counts = {len(part) for part in found}
-    must(f"masked must give as many of each, got {sorted(counts)}", len(counts) == 1)
-    rows = set(found.rows.tolist())
-    must("masked must hide a token at least of each usual text", set(range(len(lazy))) <= rows)
-    must(f"rows of masked must be below {len(texts)}", all(0 <= row < len(texts) for row in rows))
-    sound = np.isfinite(found.log_likelihood).all() and (found.log_likelihood <= NOISE).all()
-    must("log-likelihoods must be finite, and none above 0", bool(sound))
-    again = model.masked(texts)
-    same = np.array_equal(np.stack(found), np.stack(again))
-    must("masked must hide the same tokens every time, and give the same of them", same)
-    fewer, first = model.masked(lazy), found.rows < len(lazy)
-    same = np.array_equal(fewer.rows, found.rows[first]) and np.array_equal(fewer.gold, found.gold[first])
-    must("which tokens masked hides must not depend on a text's company", same)
-    close = np.allclose(fewer.log_likelihood, found.log_likelihood[first], rtol=NOISE, atol=10 * NOISE)
-    must("what masked gives must not depend on a text's company", close)
-    words = ["sun", "rain", "zxqvk", "a b"]
-    kinds: tuple[Literal["embeddings", "hidden"], ...] = ("embeddings", "hidden")
-    for of in kinds:
-        with must.manage(f"vectors must take words, of '{of}'"):
-            vectors, turned = model.vectors(words, of), model.vectors(words[::-1], of)[::-1]
-        shape = vectors.shape
-        must(
-            f"vectors must have a row for each word, got {shape}", len(shape) == 2 and shape[0] == len(words)
-        )
-        must(f"vectors of '{of}' must be finite", bool(np.isfinite(vectors).all()))
-        must("vectors must keep the order of the words", np.allclose(vectors, turned, rtol=1e-4, atol=1e-4))

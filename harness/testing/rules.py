@@ -1,26 +1,27 @@
-"""What the checks of :mod:`harness.testing.checks` are told by, and what they ask of tables and losses."""
+"""State rules of components, and find the types of task that a component is checked with."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from traceback import walk_tb
+from typing import TYPE_CHECKING
 
-from harness.api import SPLITS, Batch, Component, HarnessError, Loss, Unavailable
-from harness.task_types.tags import OUTSIDE, to_bio
-from harness.testing.tiny import HIDDEN, TAGS, tiny_states
+from harness.api import Component, HarnessError, Task, TaskType, Unavailable
+from harness.task_types.base import DEFAULT
+from harness.wording import choices
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from harness.catalog import Catalog
 
 # What a loss may ask for.
 NEEDS = frozenset({"labels", "logits", "hidden", "layers", "attention", "relations"})
 NOISE = 1e-4  # what another batch's shape may change in a number, relative to the largest
-_VOCABULARY = 7  # how many tokens a language model's logits are for
 
 
 class Rules:
-    """``must(rule, holds)``: AssertionError with the component and the rule unless it holds."""
+    """``must(rule, holds)`` raises AssertionError with the component and the rule unless the rule holds."""
 
     def __init__(self, component: Component) -> None:
         self.who = f"{component.kind} '{component.name}'"
@@ -32,148 +33,72 @@ class Rules:
 
     @contextmanager
     def manage(self, rule: str) -> Iterator[None]:
-        """Whatever is raised within breaks the rule, but for what is absent here."""
+        """Turn any exception within into a broken rule; let Unavailable through."""
         try:
             yield
         except (AssertionError, Unavailable):
             raise
         except Exception as error:
-            why = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
-            raise AssertionError(f"{self.who}: {rule}, but: {why.strip().splitlines()[0]}") from error
+            raise AssertionError(f"{self.who}: {rule}, but: {_why(error)}") from error
 
 
-def widths_of(component: Component) -> list[int]:
-    """How many classes to check a component with: three, one for a regression's score, TAGS, or HIDDEN."""
-    outputs = {"classification": 3, "regression": 1, "tagging": TAGS, "language-modelling": HIDDEN}
-    return [width for kind, width in outputs.items() if kind in component.task_types]
+def _why(error: Exception) -> str:
+    """Return the first line of what an exception says; of a method that is not implemented, its name."""
+    if isinstance(error, NotImplementedError):
+        *_, (frame, _) = walk_tb(error.__traceback__)
+        return f"{frame.f_code.co_name} is not implemented"
+    why = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
+    return why.strip().splitlines()[0]
 
 
 def known(needs: frozenset[str]) -> bool:
-    """Whether these are names of what a loss may ask for, and one at least."""
+    """Return whether these are names of what a loss may ask for, at least one."""
     return bool(needs) and needs <= NEEDS
 
 
 def listed(names: frozenset[str]) -> str:
-    """Names for people."""
+    """Return names for people."""
     return ", ".join(sorted(names)) or "nothing"
 
 
-def check_labels(must: Rules, tables: Mapping[str, pa.Table], scored: bool) -> None:
-    """That texts have labels: of names that training has, or numbers."""
-    import pyarrow as pa
-
-    for name, table in tables.items():
-        for column in ("text",) if name == "unlabelled" else ("text", "label"):
-            must(f"table '{name}' must have the column '{column}'", column in table.column_names)
-            kind = table.schema.field(column).type
-            string = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-            number = pa.types.is_floating(kind) or pa.types.is_integer(kind)
-            wanted, right = ("numbers", number) if scored and column == "label" else ("strings", string)
-            must(f"column '{column}' of table '{name}' must hold {wanted}, not {kind}", right)
-        must(f"table '{name}' must have rows", table.num_rows > 0)
-    labels = {split: set(tables[split]["label"].to_pylist()) - {None} for split in SPLITS}
-    must(f"training must have two {'scores' if scored else 'classes'} or more", len(labels["train"]) > 1)
-    for split in () if scored else SPLITS[1:]:
-        extra = sorted(labels[split] - labels["train"])
-        must(f"'{split}' must have no label that training lacks, got {extra}", not extra)
+# -- types of task -------------------------------------------------------------------------------------------
 
 
-def check_tags(must: Rules, tables: Mapping[str, pa.Table]) -> None:
-    """That words have tags, of a scheme that is known and of types that training has."""
-    import pyarrow as pa
+def known_types(catalog: Catalog | None = None) -> dict[str, TaskType]:
+    """Return the types of task by name: the core's, those that were imported, and those of a catalog.
 
-    def strings(kind: pa.DataType) -> bool:
-        return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
-
-    kinds: dict[str, set[str]] = {}
-    for name, table in tables.items():
-        must(f"table '{name}' must have rows", table.num_rows > 0)
-        for column in ("text",) if name == "unlabelled" else ("tokens", "tags"):
-            must(f"table '{name}' must have the column '{column}'", column in table.column_names)
-            kind = table.schema.field(column).type
-            lists = pa.types.is_list(kind) or pa.types.is_large_list(kind)
-            right = strings(kind) if column == "text" else lists and strings(kind.value_type)
-            wanted = "strings" if column == "text" else "lists of strings"
-            must(f"column '{column}' of table '{name}' must hold {wanted}, not {kind}", right)
-        if name == "unlabelled":
-            continue
-        tags = table["tags"].to_pylist()
-        pairs = zip(table["tokens"].to_pylist(), tags, strict=True)
-        even = all(words and mine and len(words) == len(mine) for words, mine in pairs)
-        must(f"each row of table '{name}' must have words, and a tag for each", even)
-        with must.manage(f"tags of table '{name}' must be BIO, IOB1 or IOBES"):
-            kinds[name] = {tag[2:] for mine in tags for tag in to_bio(mine) if tag != OUTSIDE}
-    must("training must have an entity", bool(kinds["train"]))
-    for split in SPLITS[1:]:
-        extra = sorted(kinds[split] - kinds["train"])
-        must(f"'{split}' must have no type of entity that training lacks, got {extra}", not extra)
+    The default type is the first; what is checked for one type only is checked for that.
+    """
+    import_module("harness.task_types.former")  # which imports the core's
+    found = {name: made() for name, made in TaskType.known.items()}
+    if catalog is not None:
+        found |= {name: catalog.task_type(name) for name in catalog.names("task type")}
+    return dict(sorted(found.items(), key=lambda each: (each[0] != DEFAULT, each[0])))
 
 
-def check_texts(must: Rules, tables: Mapping[str, pa.Table]) -> None:
-    """That there are texts to model."""
-    import pyarrow as pa
+def types_of(component: Component, catalog: Catalog | None = None) -> list[TaskType]:
+    """Return the known types of task that a teacher, student, augmenter or loss is for."""
+    from harness.catalog import installed_type
 
-    for name, table in tables.items():
-        must(f"table '{name}' must have the column 'text'", "text" in table.column_names)
-        kind = table.schema.field("text").type
-        string = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-        must(f"column 'text' of table '{name}' must hold strings, not {kind}", string)
-        must(f"table '{name}' must have rows", table.num_rows > 0)
+    found = known_types(catalog)
+    names: frozenset[str] = getattr(component, "task_types", frozenset())
+    installed = map(installed_type, sorted(names - found.keys()))  # of plugins that were not imported yet
+    return [each for each in (*found.values(), *installed) if each is not None and each.accepts(component)]
 
 
-def check_values(must: Rules, loss: Loss, classes: int) -> None:
-    """That a loss is finite for all sorts of batches, and has a gradient."""
-    import torch
+def type_of(task: Task, catalog: Catalog | None = None) -> TaskType:
+    """Return the type of a task with its options. Raises HarnessError, with the nearest match, if unknown."""
+    from harness.catalog import installed_type
 
-    needs = loss.needs
+    if catalog is not None:
+        return catalog.task_type_of(task)
+    found = known_types()
+    made = found.get(task.task_type) or installed_type(task.task_type)
+    if made is None:
+        raise HarnessError(f"unknown task type '{task.task_type}'{choices(task.task_type, found)}")
+    return type(made)(**task.type_options)
 
-    reached = "logits" if needs <= {"labels", "logits"} else "logits or inner states"
 
-    def flat(states: Mapping[str, Any]) -> list[torch.Tensor]:
-        return [part for each in states.values() for part in (each if isinstance(each, tuple) else (each,))]
-
-    def value(
-        rows: int, what: str, scale: float = 3.0, unlabelled: bool = False, weighted: bool = False
-    ) -> tuple[float, bool]:
-        """The loss of random models that give no more than it needs, and whether its gradient moves."""
-        generator = torch.Generator().manual_seed(rows)
-        width = classes or _VOCABULARY
-        student, teacher = (torch.randn(2, rows, width, generator=generator) * scale).unbind()
-        labels = torch.randint(0, 3, (rows,), generator=generator)
-        labels = labels if classes != 1 else labels.float()
-        if classes != HIDDEN:  # what was hidden is always known
-            labels[0 if unlabelled else rows // 2 + 1 :] = -1 if classes > 1 else torch.nan
-        own, theirs, mask = tiny_states(needs, rows, scale, generator)
-        mine = [student, *flat(own)]
-        others = [teacher, labels, mask, *flat(theirs)]
-        before = [each.clone() for each in (*mine, *others)]
-        for each in mine:
-            each.requires_grad_()
-        weights = torch.linspace(0.5, 1.5, rows) if weighted else None
-        batch = Batch(labels if "labels" in needs else None, rows, own, theirs, mask, weights)
-        with must.manage(f"it must take {what}, and ask for nothing but its needs"):
-            out = loss(student, teacher if "logits" in needs else None, batch)
-        scalar = isinstance(out, torch.Tensor) and out.shape == ()
-        must(f"it must give a scalar tensor, got {getattr(out, 'shape', out)} for {what}", scalar)
-        must(f"it must be finite, got {out.item()} for {what}", bool(out.isfinite()))
-        after = [each.detach() for each in (*mine, *others)]
-        same = all(
-            torch.equal(a.nan_to_num(-1), b.nan_to_num(-1)) for a, b in zip(before, after, strict=True)
-        )
-        must("it must not change the tensors that it is given", same)
-        must(f"its gradient must reach the student's {reached}", out.requires_grad)
-        found = torch.autograd.grad(out, mine, allow_unused=True)
-        gradients = [each for each in found if each is not None]
-        must(f"its gradient must reach the student's {reached}", bool(gradients))
-        finite = all(bool(each.isfinite().all()) for each in gradients)
-        must(f"its gradient must be finite, for {what}", finite)
-        return out.item(), any(bool(each.any()) for each in gradients)
-
-    first, moves = value(8, "a batch of 8")
-    must("its gradient must not be zero where student and teacher differ", moves)
-    must("the same batch must give the same value", value(8, "a batch of 8")[0] == first)
-    value(1, "a batch of 1")
-    value(8, "logits of 10,000", scale=1e4)
-    value(8, "a batch whose rows have weights", weighted=True)
-    if "labels" in needs:
-        value(8, "a batch without gold labels", unlabelled=True)
+def default_type() -> TaskType:
+    """Return the type of a task that names none."""
+    return known_types()[DEFAULT]

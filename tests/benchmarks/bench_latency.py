@@ -88,7 +88,7 @@ def models(train: list[str], classes: tuple[str, ...], folder: Path) -> dict[str
     from harness.api import Examples
     from harness.exports.quantise import quantise
     from harness.runtime.forms import FORMS, load
-    from harness.testing.checks import CheckContext
+    from harness.testing.tiny import CheckContext
     from harness.training.model import TorchModel
     from harness_students.words import Cnn, Mlp
     from harness_transformers.transformer import MiniLM

@@ -18,7 +18,8 @@ from harness import catalog
 from harness.api import Component
 from harness.catalog import Entry
 from harness.testing.checks import check_basics, check_component, check_imports, check_task
-from harness.testing.tiny import ODD_TEXTS, tiny_examples
+from harness.testing.rules import known_types
+from harness.testing.tiny import cases_of
 from harness_students.transformer import TransformerStudent
 from harness_teachers.t5 import T5Base, T5Small
 from harness_transformers.transformer import MiniLM, Transformer
@@ -60,13 +61,20 @@ DISTILLED: dict[str, Any] = {
     "epochs": 1,
 }
 DEVICES = ("cpu", "cuda:0") if torch.cuda.is_available() else ("cpu",)
-OWN_FILES = ("file", "file-regression", "conll-file", "text-file")  # tasks on these can be read anywhere
+OWN_FILES = (
+    "file",
+    "file-regression",
+    "file-multilabel",
+    "conll-file",
+    "text-file",
+)  # tasks on these can be read anywhere
 MEMBERS = [{"use": "mask", "probability": 0.5}, {"use": "ngram"}]
 
 # What components need, or what makes them quick on a few texts. Paths are below the test's folder.
 TABLES: dict[str, list[dict[str, Any]]] = {
     "file": [{"train": "data.csv"}],
     "file-regression": [{"train": "scores.csv"}],
+    "file-multilabel": [{"train": "labels.csv"}],
     "conll-file": [{"train": "data.conll"}],
     "text-file": [{"train": "data.txt", "shortest": 1}],
     "hub": [{"id": "nobody/nothing", "revision": "0" * 40}],
@@ -166,19 +174,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "scores.csv").write_text(
         "\n".join(["text,label", *(f"text {n},{n / 12}" for n in range(60))])
     )
+    many = [f"text {number},{'|'.join('abc'[: number % 4])}" for number in range(60)]
+    (tmp_path / "labels.csv").write_text("\n".join(["text,labels", *many]))
     (tmp_path / "data.txt").write_text("\n".join(f"text {n} to model" for n in range(60)))
     (tmp_path / "data.conll").write_text("".join(f"text O\n{n} B-number\n\n" for n in range(60)))
-    generator = np.random.default_rng(0)
-    answers = {text: generator.random(4).tolist() for text in ODD_TEXTS}
-    for classes in (1, 2, 3):
-        for part in tiny_examples(classes):
-            answers |= {text: generator.random(4).tolist() for text in part.texts}
-    topics = ("sun", "rain", "wind", "snow")
+    cases = [case for task_type in known_types(INSTALLED).values() for case in cases_of(task_type)]
+    texts = sorted({text for case in cases for text in (*case.train.texts, *case.texts)})
+    classes = sorted({name for case in cases for name in case.train.classes})
+    answers = np.random.default_rng(0).random((len(texts), len(classes)))
     with gzip.open(tmp_path / "answers.jsonl.gz", "wt") as stream:
-        for text, logits in answers.items():
-            row = {"text": text, "score": logits[0]} | {
-                f"it's {t}": x for t, x in zip(topics, logits, strict=True)
-            }
+        for text, logits in zip(texts, answers.tolist(), strict=True):
+            row = {"text": text} | dict(zip(classes, logits, strict=True))
             stream.write(json.dumps(row) + "\n")
     return tmp_path
 

@@ -22,7 +22,8 @@ from harness.exports.quantise import quantise
 from harness.runtime.chain import FILE as CHAIN
 from harness.runtime.chain import Chain
 from harness.runtime.forms import load
-from harness.testing.tiny import TAGS, CheckContext, FromLabels, tiny_examples
+from harness.task_types.tagging import Tagging
+from harness.testing.tiny import CheckContext, FromLabels, tiny_examples
 from harness_students.taggers import BiLstmTagger, CnnTagger
 from harness_students.transformer import TransformerStudent
 from harness_teachers.bilstm_crf import BiLstmCrf
@@ -30,6 +31,8 @@ from harness_teachers.crf import Crf, padded
 from harness_teachers.sequences import SequenceModel
 from harness_teachers.taggers import CrfTagger
 from harness_transformers.transformer import Transformer
+
+TAGS = 5  # of the tiny examples of tagging
 
 SMALL = SIZES | {"epochs": 15, "batch_size": 8, "longest": 9}
 TEXTS = [
@@ -49,8 +52,8 @@ def make(
 ) -> Callable[[str], Model]:
     """A fitted tagger of a kind, the same for all that ask; not to be changed."""
     context = CheckContext(tmp_path_factory.mktemp("taggers"))
-    train, validation = tiny_examples(TAGS)
-    labelled = Examples(train.texts, train.classes, train.labels, of_words=True)
+    train, validation = tiny_examples(Tagging())
+    labelled = Examples(train.texts, train.classes, train.labels, task_type=Tagging())
 
     @cache
     def made(kind: str) -> Model:
@@ -75,7 +78,7 @@ def test_parity_word_by_word(kind: str, make: Callable[[str], Model], tmp_path: 
     model = make(kind)
     model.export(tmp_path)
     form = load(tmp_path)
-    assert form.form == "onnx" and form.of_words and isinstance(form, OnnxModel)
+    assert form.form == "onnx" and isinstance(form, OnnxModel) and form.featuriser.marks == "words"
     expected = model.predict(TEXTS)
     assert expected.shape == (sum(text.count(" ") + 1 for text in TEXTS), TAGS)
     scale = np.abs(expected).max()
@@ -89,9 +92,9 @@ def test_parity_word_by_word(kind: str, make: Callable[[str], Model], tmp_path: 
     assert form.decide(TEXTS, expected).tolist() == decided.tolist()
     names = [form.classes[number] for number in decided]
     assert [tag for text in TEXTS for tag in form.tags(text)] == names
-    with pytest.raises(Unsupported, match="this model tags words"):
+    with pytest.raises(Unsupported, match="this model is for tagging and has no label: call tags"):
         form.label("Sirius")
-    tags, logits = form.tagged(TEXTS)
+    tags, logits = form.answered(TEXTS)
     assert tags.tolist() == decided.tolist() and np.array_equal(logits, form.predict(TEXTS))
     assert form.predict([]).shape == (0, TAGS) and form.decided([]).shape == (0,)
 
@@ -111,11 +114,11 @@ def test_there_is_a_form_in_int8(kind: str, make: Callable[[str], Model], tmp_pa
 def test_only_a_tagger_tags(tmp_path: Path, context: CheckContext) -> None:
     from harness_students.words import Mlp
 
-    train, validation = tiny_examples(3)
+    train, validation = tiny_examples()
     model = Mlp(vocabulary=30, min_examples=0, epochs=1).fit(train, validation, FromLabels(), context)
     model.export(tmp_path)
     for form in ("numpy", "onnx"):
-        with pytest.raises(Unsupported, match="labels texts, and not their words"):
+        with pytest.raises(Unsupported, match="this model is for classification and has no tags: call label"):
             load(tmp_path, form).tags("sun")
 
 

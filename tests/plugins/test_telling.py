@@ -12,8 +12,8 @@ from scipy.stats import norm, power_divergence
 import harness
 from harness.api import SCORE, Examples
 from harness.featurise.featuriser import Words
-from harness.testing.checks import CheckContext
-from harness.testing.tiny import FromLogits, tiny_examples
+from harness.task_types.classification import Classification
+from harness.testing.tiny import CheckContext, FromLogits
 from harness_students.telling import telling
 from harness_students.words import Cnn, Mlp
 
@@ -80,13 +80,13 @@ def test_scores_by_normal_distributions() -> None:
 
 def test_texts_without_words_and_without_targets() -> None:
     assert telling(Examples(["", " "], ("a", "b"), np.array([0, 1])), 9, 9).vocabulary == []
-    with pytest.raises(harness.HarnessError, match="there are none"):
+    with pytest.raises(harness.HarnessError, match="neither logits nor gold labels"):
         telling(examples(None), 9, 9)
 
 
 @pytest.mark.parametrize("student", [Mlp, Cnn])
 def test_students_read_telling_words(student: type[Mlp | Cnn], context: CheckContext) -> None:
-    transfer, validation = tiny_examples(2)
+    transfer, validation = Classification().tiny_of(2)
     model = student(words="telling", vocabulary=8, min_examples=0).fit(
         transfer, validation, FromLogits(), context
     )

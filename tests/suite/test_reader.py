@@ -1,8 +1,9 @@
 # ruff: noqa: E501  (messages stand as they are printed, one a line)
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from stand_ins import (
@@ -21,9 +22,11 @@ from stand_ins import (
     parse,
 )
 
-from harness.catalog import Catalog
+from harness.catalog import Catalog, Entry
 from harness.suite import reader as suite
 from harness.suite.reader import Suite, SuiteError
+from harness.task_types.classification import Classification
+from harness.task_types.regression import Regression
 
 # -- what a suite says --------------------------------------------------------------------------------
 
@@ -304,3 +307,24 @@ def test_sweeps_make_hundreds_of_components() -> None:
     ).replace('use = "kl"', f'use = "kl"\ntemperature = {{ sweep = {list(range(1, 101))} }}')
     found = parse(text)
     assert (len(found.students), len(found.losses)) == (120, 100)
+
+
+def test_an_unknown_type_of_task_is_a_problem_with_the_nearest_match() -> None:
+    @dataclass(frozen=True)
+    class Tweets(Emotion):
+        """Its type is misspelt."""
+
+        name = "tweets"
+        task_type: ClassVar[str] = "clasification"
+
+    types = {
+        ("task type", each.name): Entry("task type", each.name, each, "x", "x", "1", "", 0)
+        for each in (Classification, Regression)
+    }
+    task = Entry("task", "tweets", Tweets, "x", "x", "1", "", 0)
+    found = Catalog({**CATALOG.entries, **types, ("task", "tweets"): task})
+    with pytest.raises(SuiteError) as error:
+        suite.parse(SMALL.replace("emotion", "tweets"), found, Path("s.toml"))
+    (problem,) = str(error.value).splitlines()
+    assert problem.startswith("s.toml:2: task") and "'tweets'" in problem
+    assert "unknown task type 'clasification'; did you mean 'classification'?" in problem

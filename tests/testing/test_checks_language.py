@@ -17,35 +17,33 @@ from sound import variant
 
 import harness
 from harness.api import MASK, Context, Examples, Masked, Model, Parameters, Unsupported
+from harness.task_types.masked_lm import MaskedLanguageModelling
 from harness.testing.checks import check_loss, check_task, check_teacher
-from harness.testing.models import check_masked
-from harness.testing.rules import widths_of
-from harness.testing.tiny import (
-    HIDDEN,
-    CheckContext,
-    FromLogits,
-    by_text,
-    odd_texts,
-    prior_of,
-    rows_of,
-    tiny_examples,
-)
+from harness.testing.rules import types_of
+from harness.testing.tiny import ODD_TEXTS, CheckContext, FromLogits, by_text, prior_of, tiny_examples
+
+HIDDEN = MaskedLanguageModelling()
+
+
+def rows_in(texts: Sequence[str]) -> int:
+    return int(HIDDEN.rows_before(texts)[-1])
+
 
 # -- tiny examples ------------------------------------------------------------------------------------------
 
 
 def test_tiny_texts_have_no_labels() -> None:
-    for part, usual in zip(tiny_examples(HIDDEN), tiny_examples(3), strict=True):
+    for part, usual in zip(tiny_examples(HIDDEN), tiny_examples(), strict=True):
         assert list(part.texts) == list(usual.texts)
         assert part.classes == () and part.labels is None and part.logits is None
 
 
 def test_rows_are_of_masks() -> None:
     texts = ["a [MASK] b [MASK]", "none", "[MASK]"]
-    assert rows_of(texts, HIDDEN) == [2, 0, 1] and rows_of(texts, 3) == [1, 1, 1]
+    assert HIDDEN.rows_before(texts).tolist() == [0, 2, 2, 3]
     rows = np.arange(6, dtype=np.float32).reshape(3, 2)
     assert [part.tolist() for part in by_text(rows, texts, HIDDEN)] == [[[0, 1], [2, 3]], [], [[4, 5]]]
-    assert sum(rows_of(odd_texts(HIDDEN), HIDDEN)) == 4  # else nothing would be predicted
+    assert rows_in(HIDDEN.odd_texts(ODD_TEXTS)) == 4  # else nothing would be predicted
 
 
 # -- tasks --------------------------------------------------------------------------------------------------
@@ -96,7 +94,7 @@ class Frequencies(Model):
         self.logs = logs  # (V,)
 
     def predict(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        return np.tile(self.logs, (sum(rows_of(texts, HIDDEN)), 1))
+        return np.tile(self.logs, (rows_in(texts), 1))
 
     def masked(self, texts: Sequence[str]) -> Masked:
         """The first word of each text is hidden, where it is known."""
@@ -135,7 +133,7 @@ class Frequent(harness.Teacher):
 
 
 def test_a_sound_model() -> None:
-    assert widths_of(Frequent()) == [HIDDEN]
+    assert types_of(Frequent()) == [HIDDEN]
     check_teacher(Frequent())
 
 
@@ -150,7 +148,7 @@ class Turned(Frequencies):
     """Gives rows from the last text to the first."""
 
     def predict(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        places = np.arange(sum(rows_of(texts, HIDDEN)), dtype=np.float32)
+        places = np.arange(rows_in(texts), dtype=np.float32)
         return self.logs + places[:, None]
 
 
@@ -213,14 +211,14 @@ class Blurred(Frequencies):
 @pytest.mark.parametrize(
     ("made", "rule"),
     [
-        (Short, r"predict must give the shape \(0, \d+\), got \(12, \d+\) for texts to tell hidden tokens"),
+        (Short, r"predict must return the shape \(0, \d+\), got \(12, \d+\) for texts of language-modelling"),
         (Turned, "predict must keep the order of the texts"),
         (Certain, "log-likelihoods must be finite, and none above 0"),
         (Fickle, "masked must hide the same tokens every time"),
-        (Lazy, "masked must hide a token at least of each usual text"),
+        (Lazy, "masked must hide at least one token of each usual text"),
         (Sociable, "which tokens masked hides must not depend on a text's company"),
         (Uneven, r"masked must give as many of each, got \[1, \d+\]"),
-        (Wordless, "vectors must take words, of 'hidden', but: it has no hidden states"),
+        (Wordless, "vectors must take words, of 'hidden', but: Unsupported: it has no hidden states"),
         (Blurred, "vectors must keep the order of the words"),
     ],
 )
@@ -230,14 +228,11 @@ def test_broken_models(made: Any, rule: str) -> None:
 
 
 def test_what_is_no_language_model_is_told() -> None:
-    from harness.testing.rules import Rules
-
     class Plain(Frequencies):
         masked = Model.masked
 
-    model = Plain(["a"], np.zeros(1, dtype=np.float32))
-    with pytest.raises(AssertionError, match=r"masked must take .* but: Plain is not a language model"):
-        check_masked(Rules(Frequent()), model)
+    with pytest.raises(AssertionError, match=r"masked must take .* but: .*Plain is not"):
+        check_teacher(variant(Frequent, "PlainFrequent", made=Plain))
 
 
 # -- losses -------------------------------------------------------------------------------------------------

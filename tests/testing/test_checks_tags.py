@@ -12,25 +12,29 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 import pytest
-from harness.task_types.tags import entities
 from numpy.typing import NDArray
 from sound import Letters as TextLetters
 from sound import variant
 
 import harness
 from harness.api import Context, Examples, Model, words_before
+from harness.task_types.entities import entities
+from harness.task_types.tagging import Tagging
 from harness.testing.checks import check_augmenter, check_loss, check_student, check_task, check_teacher
-from harness.testing.rules import widths_of
-from harness.testing.tiny import HIDDEN, TAGS, FromLabels, FromLogits, by_text, odd_texts, tiny_examples
+from harness.testing.rules import known_types, types_of
+from harness.testing.tiny import ODD_TEXTS, FromLabels, FromLogits, by_text, tiny_examples
+
+TAGGING = Tagging()
+TAGS = 5  # of the tiny examples: outside, and both tags of two types
 
 # -- tiny examples ------------------------------------------------------------------------------------------
 
 
 def test_tiny_tags_are_of_the_words_named() -> None:
-    train, validation = tiny_examples(TAGS)
+    train, validation = tiny_examples(TAGGING)
     for part, texts in ((train, 20), (validation, 8)):
         before = words_before(part.texts)
-        assert part.of_words and len(part) == texts and part.labels is not None
+        assert part.task_type == TAGGING and len(part) == texts and part.labels is not None
         assert len(part.labels) == before[-1] and not part.labels.flags.writeable
         assert all(text == " ".join(text.split()) for text in part.texts)
         words = [word for text in part.texts for word in text.split(" ")]
@@ -45,13 +49,13 @@ def test_tiny_tags_are_of_the_words_named() -> None:
 
 
 def test_odd_texts_are_words_one_space_apart() -> None:
-    odd = odd_texts(TAGS)
-    assert len(odd) == len(odd_texts(3)) and all(" ".join(text.split()) == text != "" for text in odd)
+    odd = TAGGING.odd_texts(ODD_TEXTS)
+    assert len(odd) == len(ODD_TEXTS) and all(" ".join(text.split()) == text != "" for text in odd)
     rows = np.arange(2 * words_before(odd)[-1], dtype=np.float32).reshape(-1, 2)
-    parts = by_text(rows, odd, TAGS)
+    parts = by_text(rows, odd, TAGGING)
     assert [len(part) for part in parts] == [len(text.split(" ")) for text in odd]
     assert np.array_equal(np.concatenate(parts), rows)
-    assert [len(part) for part in by_text(rows[:3], odd[:3], 3)] == [1, 1, 1]
+    assert [len(part) for part in by_text(rows[:3], odd[:3], known_types()["classification"])] == [1, 1, 1]
 
 
 # -- tasks --------------------------------------------------------------------------------------------------
@@ -150,7 +154,7 @@ class LetterTagger(harness.Student):
     model: ClassVar[type[Letters]] = Letters
 
     def fit(self, transfer: Examples, validation: Examples, loss: harness.Loss, context: Context) -> Model:
-        assert transfer.of_words and transfer.labels is not None
+        assert transfer.task_type.marks == "words" and transfer.labels is not None
         targets = transfer.logits
         if targets is None:
             targets = (transfer.labels[:, None] == np.arange(len(transfer.classes))).astype(np.float32)
@@ -183,7 +187,7 @@ def test_sound_models() -> None:
 @pytest.mark.parametrize(
     ("model", "rule"),
     [
-        (PerText, r"predict must give the shape \(\d+, 5\), got \(8, 5\) for tagged words"),
+        (PerText, r"predict must return the shape \(\d+, 5\), got \(8, 5\) for texts of tagging"),
         (Company, "predict must not depend on a text's company"),
         (Backwards, "predict must keep the order of the texts"),
     ],
@@ -197,10 +201,11 @@ def test_broken_models(model: type[Letters], rule: str) -> None:
 
 
 def test_what_is_for_tagging_is_checked_with_tags() -> None:
-    assert widths_of(LetterTagger()) == [TAGS] and widths_of(FromLogits()) == [3, 1, TAGS, HIDDEN]
-    check_loss(FromLabels())
+    assert types_of(LetterTagger()) == [TAGGING]
+    tagging = {"task_types": frozenset({"classification", "tagging"})}
+    check_loss(variant(FromLogits, "Tags", **tagging))
     with pytest.raises(AssertionError, match="it must take a batch of 8"):
-        check_loss(variant(FromLogits, "FewClasses", __call__=few))
+        check_loss(variant(FromLogits, "FewClasses", __call__=few, **tagging))
 
 
 def few(self: Any, student: Any, teacher: Any, batch: Any) -> Any:
@@ -221,7 +226,7 @@ class Shout(harness.Augmenter):
 
 
 def counted(self: Any, train: Examples, unlabelled: Sequence[str], context: Context) -> Any:
-    if train.of_words:
+    if train.task_type.marks:
         raise ValueError("no words, please")
     return iter(())
 

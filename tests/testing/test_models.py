@@ -80,17 +80,17 @@ def centred(logits: NDArray[np.float32], texts: list[str]) -> NDArray[np.float32
 @pytest.mark.parametrize(
     ("change", "rule"),
     [
-        (lambda logits, texts: logits[:, 0], "predict must give the shape (12, 3), got (12,)"),
-        (binary, "predict must give the shape (8, 2), got (8, 1)"),
+        (lambda logits, texts: logits[:, 0], "predict must return the shape (12, 3), got (12,)"),
+        (binary, "predict must return the shape (8, 2), got (8, 1)"),
         (lambda logits, texts: logits.astype(np.float64), "a float32 array, got float64"),
-        (lambda logits, texts: torch.from_numpy(logits), "predict must give"),
+        (lambda logits, texts: torch.from_numpy(logits), "predict must return"),
         (lambda logits, texts: logits * np.float32("inf"), "finite numbers"),
         (nan_if_empty, "finite numbers, for empty"),
         (refuse(""), "predict must take empty"),
         (refuse("zxqvk"), "predict must take empty, unknown"),
         (by_length, "must keep the order"),
         (centred, "company"),
-        (alone, "alone what it gives it among others"),
+        (alone, "alone what it returns for it among others"),
         (noise, "the same seed must give the same predictions, to the bit"),
     ],
 )
@@ -107,7 +107,7 @@ def test_a_lazy_sequence_may_come_where_a_list_may() -> None:
     student = variant(LetterStudent, "Listed", model=type("Listing", (Letters,), {"predict": predict}))
     assert "predict must take" in broken_by(student)
     greedy = variant(LetterStudent, "Greedy", fit=fits(lambda transfer, context: transfer.texts.sort()))
-    assert "it must fit texts of 3 classes, lazy" in broken_by(greedy)
+    assert "it must fit the tiny examples of classification, lazy" in broken_by(greedy)
 
 
 # -- fitting --------------------------------------------------------------------------------------------
@@ -134,7 +134,7 @@ def test_fitting() -> None:
             raise ValueError("a special case")
 
     three = variant(LetterStudent, "ThreePlus", fit=fits(two_fail))
-    assert "it must fit texts of 2 classes" in broken_by(three)
+    assert "it must fit the tiny examples of classification with 2 classes" in broken_by(three)
 
 
 # -- saving and exports ---------------------------------------------------------------------------------
