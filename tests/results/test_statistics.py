@@ -352,7 +352,7 @@ def test_holm_of_pairs_counts_each_pair_once() -> None:
 
 def test_what_cannot_be_compared() -> None:
     rng = np.random.default_rng(0)
-    with pytest.raises(ValueError, match="other examples"):
+    with pytest.raises(ValueError, match="different examples"):
         estimate("accuracy", [[drawn(rng, 10, 0.5)], [drawn(rng, 10, 0.5)]])
     with pytest.raises(HarnessError, match=r"cannot compute 'perplexity' from predictions \(allowed: accur"):
         estimate("perplexity", [[drawn(rng, 10, 0.5)]])
