@@ -193,7 +193,7 @@ def estimate(metric: str, rows: Sequence[Sequence[Prediction]], resamples: int |
     stacked, count = first.task_type.stack(cells)
     if not count:
         raise HarnessError(
-            "cannot compare predictions: no test example has a gold label; add labels to the test split"
+            "cannot compare predictions: no example with a gold label; add labels to the test split"
         )
     resamples = resamples or max(_FEWEST, min(_RESAMPLES, _WORK // count))
     generator = np.random.default_rng(0)

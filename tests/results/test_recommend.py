@@ -82,7 +82,7 @@ def test_without_validation_scores_test_chooses_and_says_so() -> None:
         record["validation"] = {}
     advice = ask(cells)
     assert advice.chosen and name(advice.chosen) == "b" and advice.split == "test"
-    assert any("the test scores chose, and are too good" in note for note in sentences(advice))
+    assert any("test scores chose the rows, and are therefore too good" in note for note in sentences(advice))
 
 
 def test_of_equally_good_rows_the_fastest() -> None:
