@@ -180,7 +180,7 @@ def test_what_is_no_language_model_tells_no_tokens(tmp_path: Path, context: Chec
         opened = load(tmp_path, form)
         for ask in (lambda: opened.tokens("sun"), lambda: opened.masked(["sun"])):  # noqa: B023
             with pytest.raises(
-                Unsupported, match=r"is no language model|is for classification and has no tokens: call label"
+                Unsupported, match=r"not a language model|is for classification and has no tokens: call label"
             ):
                 ask()
 

@@ -279,7 +279,7 @@ def test_an_export_is_weighed(full: Home, monkeypatch: pytest.MonkeyPatch, with_
     schedule = ran(plan, full)
     records = collected(plan, schedule, full)
     (one,) = of(records, role="baseline", seed=0)
-    assert one["export"] == {"exported": False, "reason": "Centroids has no ONNX form"}
+    assert one["export"] == {"exported": False, "reason": "Centroids cannot be exported to ONNX"}
     assert set(one["size_bytes"]) == {"model"}
 
     store = Store(full.store)

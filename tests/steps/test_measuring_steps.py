@@ -190,7 +190,7 @@ def test_no_form_is_a_reason_and_leaves_no_files(bench: Bench, data: Artefact) -
         Says(same(1.0)).export(folder)
 
     found = exported(bench, data, same(0.0, 1.0), write)
-    assert found.result == {"exported": False, "reason": "Says has no ONNX form"}
+    assert found.result == {"exported": False, "reason": "Says cannot be exported to ONNX"}
     assert found.files == {}
 
 

@@ -231,7 +231,7 @@ def test_what_is_no_language_model_is_told() -> None:
     class Plain(Frequencies):
         masked = Model.masked
 
-    with pytest.raises(AssertionError, match=r"masked must take .* but: .*Plain is no"):
+    with pytest.raises(AssertionError, match=r"masked must take .* but: .*Plain is not"):
         check_teacher(variant(Frequent, "PlainFrequent", made=Plain))
 
 
