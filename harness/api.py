@@ -58,6 +58,13 @@ class Source:
     origin: str  # a folder, a data set id with its revision, or the generator's name
 
 
+class OwnFile(NamedTuple):
+    """How a task reads a user's file."""
+
+    parameters: dict[str, Any]  # of the task
+    why: str = ""  # why the file looks like one for this task, in words; "": it only could be
+
+
 @dataclass(frozen=True)
 class Task(Component):
     """Labelled texts in three splits, and how a model is scored on them."""
@@ -87,6 +94,22 @@ class Task(Component):
         """
         raise NotImplementedError
 
+    @classmethod
+    def of_file(cls, path: Path, text: str, label: str) -> OwnFile | None:
+        """Return how the task would read a user's file; None if it reads no such file.
+
+        For ``harness distill`` and ``harness diagnose``. `text` and `label` are the columns that the user
+        named, "" for none. The content is not checked: :meth:`read` does that.
+        """
+        return None
+
+    def whole(self, source: Source) -> pa.Table:
+        """Return all labelled rows, before they are split."""
+        import pyarrow as pa
+
+        tables = self.read(source)
+        return pa.concat_tables([tables[split] for split in SPLITS])
+
 
 @dataclass(frozen=True)
 class Teacher(Component):
@@ -95,6 +118,7 @@ class Teacher(Component):
     kind: ClassVar[str] = "teacher"
     task_types: ClassVar[frozenset[str]] = frozenset({DEFAULT})  # the types of task that it is for
     gives: ClassVar[frozenset[str]] = frozenset({"logits"})  # what a loss may ask for
+    preferred_for: ClassVar[frozenset[str]] = frozenset()  # types of task for which `distill` chooses it
     exports: ClassVar[bool] = False  # its models can export()
     speed: ClassVar[Speed] = Speed(train=5, label=15)  # of a transformer of 12 layers, 768 wide
 
@@ -142,6 +166,7 @@ class Loss(Component):
     kind: ClassVar[str] = "loss"
     task_types: ClassVar[frozenset[str]] = frozenset({DEFAULT})  # the types of task that it is for
     baseline_for: ClassVar[frozenset[str]] = frozenset()  # tasks whose students alone learn by it, by default
+    preferred_for: ClassVar[frozenset[str]] = frozenset()  # types of task for which `distill` chooses it
 
     @property
     def needs(self) -> frozenset[str]:
@@ -165,6 +190,7 @@ class Student(Component):
     kind: ClassVar[str] = "student"
     task_types: ClassVar[frozenset[str]] = frozenset({DEFAULT})  # the types of task that it is for
     learns_from: ClassVar[frozenset[str]] = frozenset({"labels", "logits"})
+    preferred_for: ClassVar[frozenset[str]] = frozenset()  # types of task for which `distill` chooses it
     exports: ClassVar[bool] = False  # its models can export()
     speed: ClassVar[Speed] = Speed(train=5_000, label=10_000)  # of a small network
 
@@ -279,6 +305,7 @@ __all__ = [
     "Loss",
     "Masked",
     "Model",
+    "OwnFile",
     "Parameters",
     "Precision",
     "Recipe",

@@ -47,7 +47,7 @@ def register_losses(register: Register) -> None:
 
 @hookspec
 def register_task_types(register: Register) -> None:
-    """Register types of task: what their data, training, scores, exports and tables are."""
+    """Register types of task: the rules for their data, training, scores, exports and tables."""
 
 
 @hookspec

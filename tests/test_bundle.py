@@ -132,7 +132,7 @@ def test_a_cell_is_chosen(cell: str, expected: str) -> None:
 def test_of_errors_the_lowest_is_best() -> None:
     scored = [make(f"{n}", seed=n, validation=0.0) for n in range(3)]
     for record, error in zip(scored, (3.0, 1.0, 2.0), strict=True):
-        record["task"]["headline"] = "mse"
+        record["task"] |= {"type": "regression", "headline": "mse"}
         record["metrics"] = record["validation"] = {"mse": error}
     assert bundle.choose(scored, "student=small")["cell"] == "1"
 

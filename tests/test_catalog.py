@@ -22,6 +22,7 @@ import harness
 from harness import catalog
 from harness.catalog import Catalog, Entry
 from harness.parameters import ParameterErrors, describe, shown, spell
+from harness.task_types.tagging import Tagging
 
 GROUP = "harness-under-test"
 ROOT = Path(__file__).parent.parent
@@ -109,6 +110,22 @@ def test_an_entry_point_may_name_an_object(
     found = load()
     assert found.failures == ()
     assert found.names("student") == ["mlp"]
+
+
+def test_a_plugin_may_add_a_type_of_task(install: Install) -> None:
+    source = plugin("ordered", "TaskType", "places: int = 3").replace("tasktypes", "task_types")
+    assert "def register_task_types(register):" in source
+    install("types", more=source)
+    found = load()
+    assert found.failures == ()
+    assert found.names("task type") == ["ordered"]
+    assert repr(found.task_type("ordered", {"places": 5})) == "Made(places=5)"
+    assert found.package_of(found.task_type("ordered")) == "types 1.0"
+    # The core's own types are there too, though no plugin of this group registers them.
+    assert found.task_type("tagging") == Tagging()
+    assert found.package_of(Tagging()) == f"{catalog.DISTRIBUTION} {harness.__version__}"
+    with pytest.raises(harness.HarnessError, match="did you mean 'ordered'"):
+        found.task_type("orderd")
 
 
 @pytest.mark.parametrize(
@@ -261,7 +278,7 @@ def test_there_is_a_hook_for_every_kind() -> None:
     from harness.catalog import REGISTERED
 
     assert set(catalog.HOOKS) == {name for name in vars(hookspecs) if name.startswith("register_")}
-    assert set(catalog.HOOKS.values()) == set(REGISTERED) == {*harness.api.KINDS, "tracker"}
+    assert set(catalog.HOOKS.values()) == set(REGISTERED) == {*harness.api.KINDS, "task type", "tracker"}
 
 
 def test_our_name_is_that_of_the_distribution() -> None:

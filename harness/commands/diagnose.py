@@ -15,6 +15,7 @@ from harness.commands.options import (
     OK,
     SOURCE,
     STORE,
+    TASK_OF_FILE,
     installed,
     reported,
     results_option,
@@ -29,8 +30,11 @@ if TYPE_CHECKING:
 
 @click.command(context_settings=HELP)
 @click.argument("target", metavar="FILE|SUITE", type=click.Path(path_type=Path))
+@TASK_OF_FILE
 @click.option("--text", metavar="COLUMN", help="Column of FILE with the text.  [default: text]")
-@click.option("--label", metavar="COLUMN", help="Column of FILE with the label.  [default: label]")
+@click.option(
+    "--label", metavar="COLUMN", help="Column of FILE with the label or labels.  [default: label, or labels]"
+)
 @click.option("--teacher", metavar="NAME", help="Teacher to examine too; it is fitted if it is not stored.")
 @SOURCE
 @results_option("Folder with the results of suites.")
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
 @reported
 def diagnose(
     target: Path,
+    task: str | None,
     text: str | None,
     label: str | None,
     teacher: str | None,
@@ -63,9 +68,10 @@ def diagnose(
     from harness.diagnose import report as findings
     from harness.diagnose import run as diagnosing
 
-    if target.suffix == ".toml" and (text or label):
+    if target.suffix == ".toml" and (task or text or label):
         raise HarnessError(
-            "--text and --label are only for a file; remove them, because a suite's tasks name their columns"
+            "--task, --text and --label are only for a file; remove them, because a suite names its tasks "
+            "and their columns"
         )
     catalog = installed()
 
@@ -80,6 +86,8 @@ def diagnose(
         fitted = diagnosing.named(teacher, suite, catalog)
         found = diagnosing.of_suite(suite, fitted, target, where)
     else:
-        found = diagnosing.of_file(target, text or "text", label or "label", teacher, where)
+        found, told = diagnosing.of_file(target, text or "", label or "", task, teacher, where)
+        if not as_json:
+            show("".join(f"{line}\n" for line in told))
     show(findings.to_json(found) if as_json else findings.to_rich(found))
     return OK

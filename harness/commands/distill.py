@@ -17,6 +17,7 @@ from harness.commands.options import (
     OK,
     SOME_FAILED,
     STORE,
+    TASK_OF_FILE,
     installed,
     reported,
 )
@@ -36,6 +37,7 @@ _BUDGET = "10min"
 
 @click.command(context_settings=HELP)
 @click.argument("file", type=click.Path(path_type=Path))
+@TASK_OF_FILE
 @click.option(
     "--text",
     metavar="COLUMN",
@@ -44,7 +46,7 @@ _BUDGET = "10min"
 @click.option(
     "--label",
     metavar="COLUMN",
-    help="Column with the label (for tagging, with the tags).  [default: label, or tags]",
+    help="Column with the label or labels (for tagging, with the tags).  [default: label, labels, or tags]",
 )
 @click.option(
     "--teacher",
@@ -76,6 +78,7 @@ _BUDGET = "10min"
 @reported
 def distill(
     file: Path,
+    task: str | None,
     text: str | None,
     label: str | None,
     teacher: str | None,
@@ -101,17 +104,14 @@ def distill(
     """
     from harness.devices import slots
     from harness.distill import pipeline
-    from harness.distill.inspect import is_tagged
     from harness.results.recommend import Limits
     from harness.wording import quantity
 
     limits = Limits.read({"parameters": max_parameters, "p50": max_p50}, (), None, "cpu")
     seconds = quantity(budget or _BUDGET, "time")
     out = out or Path(f"{file.name.partition('.')[0] or 'texts'}-distilled")
-    optional = {"teacher": teacher, "seeds": seeds, "unlabelled": unlabelled, "budget": budget}
-    tagged = is_tagged(file, text)
-    columns = (text or "", label or "") if tagged else (text or "text", label or "label")
-    wishes = pipeline.Wishes(file, *columns, teacher, seconds, seeds, unlabelled, out, tagged)
+    optional = {"task": task, "teacher": teacher, "seeds": seeds, "unlabelled": unlabelled, "budget": budget}
+    wishes = pipeline.Wishes(file, text or "", label or "", teacher, seconds, seeds, unlabelled, out, task)
     given = [f"--{name}" for name, value in optional.items() if value is not None]
     interrupt_on_sigterm()
     done = pipeline.distill(wishes, limits, store, slots(devices), installed(), _Shown(), given)

@@ -9,7 +9,14 @@ import click
 from harness.commands.options import HELP, STORE, reported, results_option
 
 
-@click.command(context_settings=HELP)
+@click.command(
+    context_settings=HELP,
+    epilog="""\b
+    Examples:
+      harness export 3f2a model
+      harness export student=mlp,loss=kl,augmenter=mix model --suite emotion
+    """,
+)
 @click.argument("cell")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option(

@@ -58,6 +58,9 @@ SOURCE = click.option(
     show_default=True,
     help="Source of the data; auto takes the first that is available.",
 )
+TASK_OF_FILE = click.option(
+    "--task", metavar="NAME", help="Task that reads FILE.  [default: chosen by what FILE contains]"
+)
 SUITE = click.argument("suite", type=click.Path(path_type=Path))
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.catalog import REGISTERED
 from harness.commands.console import inert, open_console
 from harness.commands.options import AS_JSON, HELP, reported
 
@@ -28,6 +27,8 @@ def plugins(as_json: bool) -> None:
 
 def show_plugins(catalog: Catalog, as_json: bool) -> None:
     """Print components by kind, and the plugins that could not be loaded."""
+    from harness.catalog import REGISTERED
+
     kinds = list(REGISTERED)
     entries = sorted(catalog.entries.values(), key=lambda e: (kinds.index(e.kind), e.name))
     if as_json:

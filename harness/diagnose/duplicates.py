@@ -53,14 +53,14 @@ def sample(texts: Sequence[str], most: int = MOST) -> list[str]:
     return list(texts) if len(texts) <= most else [texts[i * len(texts) // most] for i in range(most)]
 
 
-def conflicts(rows: Iterable[tuple[str, str]]) -> tuple[int, int, int]:
-    """Count contradictory labels among rows (text, label).
+def conflicts(rows: Iterable[tuple[str, tuple[str, ...]]]) -> tuple[int, int, int]:
+    """Count contradictory labels among rows (text, names of its labels).
 
     Texts that differ only in case or spacing are equal. Return the number of texts with two or more labels,
     the number of rows whose text occurs more than once, and the number of rows whose label differs from the
     most frequent one of their text. No model can get the latter right.
     """
-    labels: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    labels: defaultdict[str, Counter[tuple[str, ...]]] = defaultdict(Counter)
     for text, label in rows:
         labels[fold(text)][label] += 1
     repeated = [counts for counts in labels.values() if counts.total() > 1]

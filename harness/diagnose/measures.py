@@ -25,15 +25,15 @@ _FEW, _LONG, _UNEVEN = 5_000, 100, 10.0  # limits: training texts; median words;
 _OVER, _SURE = 0.05, 0.99  # limits: calibration error; confidence at which soft labels are almost hard
 _OPEN, _GUESSED = 0.01, 0.7  # limits: share of texts with contested words; accuracy on them
 
-Rows = Sequence[tuple[str, str]]  # (text, label)
+Rows = Sequence[tuple[str, tuple[str, ...]]]  # (text, names of its labels)
 
 
 def of_data(splits: Mapping[str, Rows]) -> dict[str, Any]:
     """Return sizes, classes, lengths, duplicates, leaks and contradictions, as plain JSON values."""
     texts = {split: [text for text, _ in rows] for split, rows in splits.items()}
-    counts = Counter(label for rows in splits.values() for _, label in rows)
+    counts = Counter(label for rows in splits.values() for _, labels in rows for label in labels)
     (largest, most), (smallest, least) = counts.most_common(1)[0], counts.most_common()[-1]
-    total = sum(counts.values())
+    total = sum(len(rows) for rows in splits.values())
     contradictory, repeated, wrong = duplicates.conflicts(row for rows in splits.values() for row in rows)
     pairs = (("train", "validation"), ("train", "test"), ("validation", "test"))
     return {
@@ -41,7 +41,7 @@ def of_data(splits: Mapping[str, Rows]) -> dict[str, Any]:
             split: {
                 "rows": len(rows),
                 "words": _lengths(texts[split]),
-                "classes": dict(sorted(Counter(label for _, label in rows).items())),
+                "classes": dict(sorted(Counter(label for _, labels in rows for label in labels).items())),
                 "duplicates": duplicates.within(texts[split])._asdict(),
             }
             for split, rows in splits.items()
@@ -105,11 +105,16 @@ def calibration(one: Prediction) -> dict[str, Any]:
     }
 
 
-def together(teacher: Prediction, other: Prediction) -> dict[str, float]:
-    """Return the shares of texts on which two models agree, only one is right, or both are wrong."""
-    known = teacher.gold >= 0
-    a, b = (one.predicted[known] == one.gold[known] for one in (teacher, other))
-    same = teacher.predicted[known] == other.predicted[known]
+def together(teacher: Prediction, other: Prediction, texts: int) -> dict[str, float]:
+    """Return the shares of `texts` texts on which two models agree, only one is right, or both are wrong.
+
+    A text may have several outputs. A model is right on it only if all are right.
+    """
+    gold = teacher.gold.reshape(texts, -1)
+    known = (gold >= 0).all(axis=1)
+    one, another = (each.predicted.reshape(texts, -1)[known] for each in (teacher, other))
+    a, b = ((each == gold[known]).all(axis=1) for each in (one, another))
+    same = (one == another).all(axis=1)
     return {
         "agreement": float(same.mean()),
         "only_teacher_right": float((a & ~b).mean()),
@@ -194,8 +199,9 @@ def verdict(found: Mapping[str, Any]) -> tuple[str, list[str]]:
 
 
 def _best(found: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the teacher with the highest accuracy, or None."""
-    return max(found["teachers"], key=lambda teacher: float(teacher["accuracy"]), default=None)
+    """Return the teacher with the highest score, or None."""
+    metric = found["compared"]["metric"]
+    return max(found["teachers"], key=lambda teacher: float(teacher[metric]), default=None)
 
 
 def _contested(found: Mapping[str, Any]) -> str:
@@ -222,20 +228,19 @@ def _contested(found: Mapping[str, Any]) -> str:
 
 
 def _pays(found: Mapping[str, Any]) -> tuple[str, list[str]]:
-    bag = found["bag_of_words"]
-    left = 1 - bag["accuracy"]
+    bag, metric, title = found["bag_of_words"], found["compared"]["metric"], found["compared"]["title"]
+    score = bag[metric]
     best = _best(found)
     if best is None:
-        if left < _ROOM:
-            right = f"{bag['accuracy']:.1%}"
-            return "unlikely", [f"a bag of words is right on {right}, which leaves almost no headroom"]
+        if 1 - score < _ROOM:
+            return "unlikely", [f"a bag of words has {title} {score:.1%}, which leaves almost no headroom"]
         return "unclear", [
-            f"a bag of words is wrong on {left:.1%}, and there is no teacher to compare it with: name one "
+            f"a bag of words has {title} {score:.1%}, and there is no teacher to compare it with: name one "
             "with --teacher"
         ]
     gap, name = best["headroom"], best["name"]
     if gap is None:
-        value, sure = best["accuracy"] - bag["accuracy"], False
+        value, sure = best[metric] - score, False
         between = ""
     else:
         value, sure = gap["value"], gap["p"] < SIGNIFICANT
@@ -257,7 +262,7 @@ def _pays(found: Mapping[str, Any]) -> tuple[str, list[str]]:
             f"the gain of teacher {name} over a bag of words is {points}: "
             f"{found['splits']['test']['rows']:,} test texts are too few to be sure"
         )
-    if best["ece"] > _OVER:
+    if best["ece"] is not None and best["ece"] > _OVER:
         over = best.get("overconfidence", 0.0) > 0
         told.append(
             f"teacher {name} is {'over' if over else 'under'}confident, by {100 * best['ece']:.1f} points on "

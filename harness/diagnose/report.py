@@ -89,25 +89,27 @@ def _data(found: Mapping[str, Any]) -> Laid:
 
 def _classes(found: Mapping[str, Any]) -> Laid:
     splits = found["splits"]
-    total = sum(one["rows"] for one in splits.values())
+    texts = sum(one["rows"] for one in splits.values())
     names: Counter[str] = Counter()
     for one in splits.values():
         names.update(one["classes"])
     lines = [
-        [name, *(f"{one['classes'].get(name, 0):,}" for one in splits.values()), f"{count / total:.1%}"]
+        [name, *(f"{one['classes'].get(name, 0):,}" for one in splits.values()), f"{count / texts:.1%}"]
         for name, count in names.most_common(_SHOWN)
     ]
     if len(names) > _SHOWN:
         lines.append([f"and {len(names) - _SHOWN} more", *[""] * (len(splits) + 1)])
-    return ["class", *splits, "share"], lines
+    return [found["compared"]["label"], *splits, "share"], lines
 
 
 def _models(found: Mapping[str, Any]) -> Laid:
+    metric, title = found["compared"]["metric"], found["compared"]["title"]
+    second = metric != "f1_macro"
     titles = [
         "model",
-        "accuracy, %",
+        f"{title}, %",
         "95 % interval",
-        "macro F1, %",
+        *(["macro F1, %"] if second else []),
         "ECE, %",
         "agreement, %",
         "headroom, points",
@@ -115,20 +117,21 @@ def _models(found: Mapping[str, Any]) -> Laid:
 
     def scores(one: Mapping[str, Any]) -> list[str]:
         low_high = "–".join(f"{100 * end:.1f}" for end in one["interval"]) if one["interval"] else ""
-        return [f"{100 * one['accuracy']:.1f}", low_high, f"{100 * one['f1_macro']:.1f}"]
+        others = [f"{100 * one['f1_macro']:.1f}"] if second else []
+        return [f"{100 * one[metric]:.1f}", low_high, *others]
 
     bag = found["bag_of_words"]
-    lines = [
-        ["always the largest class", f"{100 * bag['always_largest']:.1f}", *[""] * 5],
-        [f"bag of words ({bag['student']})", *scores(bag), "", "", ""],
-    ]
+    lines = [[f"bag of words ({bag['student']})", *scores(bag), "", "", ""]]
+    if (largest := bag["always_largest"]) is not None:
+        lines.insert(0, ["always the largest class", f"{100 * largest:.1f}", *[""] * (len(titles) - 2)])
     for one in found["teachers"]:
         gap = one["headroom"]
         room = (
             f"{100 * gap['value']:+.1f} ({100 * gap['low']:+.1f} to {100 * gap['high']:+.1f})" if gap else ""
         )
         agrees = f"{100 * one['agreement']:.1f}" if "agreement" in one else ""
-        lines.append([f"teacher {one['name']}", *scores(one), f"{100 * one['ece']:.1f}", agrees, room])
+        ece = "" if one["ece"] is None else f"{100 * one['ece']:.1f}"
+        lines.append([f"teacher {one['name']}", *scores(one), ece, agrees, room])
     return titles, lines
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from harness.catalog import Catalog
     from harness.devices import Slot
     from harness.plan.planner import Plan
+    from harness.results.ranking import Row
     from harness.results.record import Record
     from harness.storage.store import Store
     from harness.suite.reader import Suite
@@ -43,20 +44,28 @@ def _silent(event: dict[str, Any]) -> None:
     """Ignore an event."""
 
 
-def of_file(file: Path, text: str, label: str, teacher: str | None, where: Where) -> list[dict[str, Any]]:
-    """Return the diagnosis of a labelled file, which is split as in ``distill``."""
+def of_file(
+    file: Path, text: str, label: str, task: str | None, teacher: str | None, where: Where
+) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+    """Return the diagnosis of a labelled file, which is split as in ``distill``, and lines about the file.
+
+    `text` and `label` are the columns that the user named, "" for none; `task` is the task that reads the
+    file.
+    """
     from harness.distill import budget
     from harness.distill import pipeline as distilling
     from harness.suite import reader as suite
 
-    wishes = distilling.Wishes(file, text, label, teacher, 0, None, None, Path())
+    wishes = distilling.Wishes(file, text, label, teacher, 0, None, None, Path(), task)
     data = distilling.look(wishes, where.catalog)
-    level = budget.levels(data.size)[0]
-    chosen = {"use": budget.plans()["bag_of_words"], "pupil": True, "epochs": False}  # a placeholder
+    level = budget.levels(data.size, data.task_type, where.catalog)[0]
+    chosen = {"use": level.students[0], "pupil": True, "epochs": False}  # a placeholder
     if teacher is not None:
         chosen, _ = distilling.teacher_of(wishes, data, where.catalog)
-    whole = suite.parse(distilling.fill(wishes, level, chosen, pool=0, chosen=""), where.catalog)
-    return of_suite(replace(whole, teachers=()), whole.teachers[:1] if teacher else (), None, where)
+    text_of_suite = distilling.fill(wishes, data, where.catalog, level, chosen, pool=0, chosen="")
+    whole = suite.parse(text_of_suite, where.catalog)
+    found = of_suite(replace(whole, teachers=()), whole.teachers[:1] if teacher else (), None, where)
+    return found, data.told
 
 
 def named(teacher: str | None, suite: Suite, catalog: Catalog) -> tuple[Teacher, ...]:
@@ -87,9 +96,11 @@ def _task(
 ) -> dict[str, Any]:
     from harness.distill import budget
 
-    if not where.catalog.task_type_of(task).diagnosed:
+    task_type = where.catalog.task_type_of(task)
+    name = budget.bag_of_words(task_type, where.catalog)
+    if not task_type.diagnosed or name is None:
         raise HarnessError(f"cannot diagnose task '{task.name}': diagnose does not support {task.task_type}")
-    bag: Any = where.catalog.build("student", {"use": budget.plans()["bag_of_words"]})
+    bag: Any = where.catalog.build("student", {"use": name})
     assert isinstance(bag, Student)
     bare = replace(
         suite,
@@ -125,6 +136,7 @@ def _task(
         cell.source.fingerprint,
         bag.name,
         _splits(store, cell.steps["data"], cell.task_type),
+        cell.task_type,
     )
 
 
@@ -204,11 +216,11 @@ def _joined(a: Sequence[Record], b: Sequence[Record]) -> list[Record]:
     return list({record["cell"]: record for record in (*b, *a)}.values())
 
 
-def _splits(store: Store, key: str, task_type: TaskType) -> dict[str, list[tuple[str, str]]]:
+def _splits(store: Store, key: str, task_type: TaskType) -> dict[str, diagnosis.Rows]:
     from harness.steps import data
 
     artefact = store.open("data", key)
-    found = {}
+    found: dict[str, diagnosis.Rows] = {}
     for split in SPLITS:
         examples = data.load(artefact, split, task_type)
         found[split] = list(zip(examples.texts, task_type.named(examples), strict=True))
@@ -220,7 +232,8 @@ def _found(
     answers: Mapping[str, Prediction],
     fingerprint: str,
     bag: str,
-    splits: Mapping[str, list[tuple[str, str]]],
+    splits: Mapping[str, diagnosis.Rows],
+    task_type: TaskType,
 ) -> dict[str, Any]:
     """Return all measurements of a task, with the verdict."""
     from harness.distill.choose import teacher_in
@@ -231,49 +244,62 @@ def _found(
     tables = [t for t in build(records).tables if t.task.get("fingerprint") == fingerprint]
     table = attach(tables[0], answers)
     task = table.task
-    words = turned_on(splits["train"], [text for text, _ in splits["test"]])
+    count = len(splits["test"])
+    words: list[Contested | None] = [None] * count
+    if all(len(labels) == 1 for _, labels in splits["train"]):  # only then do labels exclude each other
+        train = [(text, label) for text, (label,) in splits["train"]]
+        words = turned_on(train, [text for text, _ in splits["test"]])
+    metric = task_type.diagnosed
+    shown = {"metric": metric, "title": task_type.metric(metric).title, "label": task_type.counted[0]}
     found: dict[str, Any] = {
         "task": {name: task.get(name) for name in ("name", "source", "origin", "fingerprint")},
+        "compared": shown,
         **diagnosis.of_data(splits),
         "contested": diagnosis.contested(words),
     }
     base = next(
         row for row in table.rows if row.role == "baseline" and (row.parts["student"] or {})["name"] == bag
     )
+    largest = found["splits"]["test"]["classes"].get(found["classes"]["largest"], 0)
     found["bag_of_words"] = {
         "student": bag,
-        "accuracy": base.stats["accuracy"].mean,
-        "interval": base.interval,
-        "f1_macro": base.stats["f1_macro"].mean,
-        "always_largest": found["splits"]["test"]["classes"].get(found["classes"]["largest"], 0)
-        / found["splits"]["test"]["rows"],
+        **_scores(base, metric),
+        "always_largest": largest / count if metric == "accuracy" else None,
         **_where_contested(answers.get(base.cells[0]), words),
     }
     found["teachers"] = []
     for row in table.rows:
-        if row.role != "teacher" or "accuracy" not in row.stats:
+        if row.role != "teacher" or metric not in row.stats:
             continue
-        (gap,) = differences([Pair(table, base, row, "accuracy")], answers, answers)
+        (gap,) = differences([Pair(table, base, row, metric)], answers, answers)
         one, other = (answers.get(each.cells[0]) for each in (row, base))
         found["teachers"].append(
             {
                 "name": teacher_in(row),
-                "accuracy": row.stats["accuracy"].mean,
-                "interval": row.interval,
-                "f1_macro": row.stats["f1_macro"].mean,
-                "ece": row.stats["ece"].mean,
+                **_scores(row, metric),
+                "ece": row.stats["ece"].mean if "ece" in row.stats else None,
                 "headroom": diagnosis.headroom(gap),
-                **(diagnosis.calibration(one) if one else {"sure": 0.0, "histogram": []}),
+                **(
+                    diagnosis.calibration(one)
+                    if one and len(one.confidence)
+                    else {"sure": 0.0, "histogram": []}
+                ),
                 **_where_contested(one, words),
                 **(
-                    diagnosis.together(one, other)
-                    if one and other and len(one.gold) == len(other.gold)
+                    diagnosis.together(one, other, count)
+                    if one and other and len(one.gold) == len(other.gold) and not len(one.gold) % count
                     else {}
                 ),
             }
         )
     pays, reasons = diagnosis.verdict(found)
     return {**found, "pays": pays, "reasons": reasons}
+
+
+def _scores(row: Row, metric: str) -> dict[str, Any]:
+    """Return a row's score by the metric of the diagnosis, its interval if it has one, and its macro F1."""
+    interval = row.interval
+    return {metric: row.stats[metric].mean, "interval": interval, "f1_macro": row.stats["f1_macro"].mean}
 
 
 def _where_contested(one: Prediction | None, words: Sequence[Contested | None]) -> dict[str, float]:

@@ -13,9 +13,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.run.estimates import Size
+
+if TYPE_CHECKING:
+    from harness.catalog import Catalog
+    from harness.task_types.base import TaskType
 
 
 @dataclass(frozen=True)
@@ -47,13 +51,11 @@ def plans() -> Mapping[str, Any]:
     )
 
 
-def levels(size: Size, seeds: int | None = None, tagged: bool = False) -> list[Level]:
-    """Return the levels for data of this size, from the most thorough to the least.
+def levels(size: Size, task_type: TaskType, catalog: Catalog, seeds: int | None = None) -> list[Level]:
+    """Return the levels for data of this size and type, from the most thorough to the least.
 
-    `seeds` replaces the number of seeds of every level. For tagging, the students are taggers, and one fewer
-    than the level has for classification, but at least one.
+    `seeds` replaces the number of seeds of every level.
     """
-    other = plans()["tagging"]
     full = {
         name: min(rule["most"], max(rule["least"], math.ceil(rule["examples"] / max(1, size.train))))
         for name, rule in plans()["full"].items()
@@ -63,12 +65,39 @@ def levels(size: Size, seeds: int | None = None, tagged: bool = False) -> list[L
             seeds or each["seeds"],
             max(1, round(each["epochs"] * full["epochs"])),
             round(each["copies"] * full["copies"]),
-            tuple(other["students"][: max(1, len(each["students"]) - 1)] if tagged else each["students"]),
-            tuple(other["losses"] if tagged else each["losses"]),
+            _suited("student", each["students"], task_type, catalog),
+            _suited("loss", each["losses"], task_type, catalog),
         )
         for each in plans()["level"]
     ]
     return list(dict.fromkeys(found))
+
+
+def _suited(kind: str, names: Sequence[str], task_type: TaskType, catalog: Catalog) -> tuple[str, ...]:
+    """Return a level's components that are for a type of task, or those that are preferred for the type.
+
+    A type with components that prefer it gets these, but one fewer than the level has for classification.
+    """
+    preferred = preferred_for(task_type, kind, catalog)
+    if preferred:
+        found = [name for name in names if name in preferred]
+        return tuple(found or preferred[: max(1, len(names) - 1)])
+    return tuple(name for name in names if task_type.accepts(catalog.build(kind, {"use": name})))
+
+
+def preferred_for(task_type: TaskType, kind: str, catalog: Catalog) -> list[str]:
+    """Return the names of the installed components of a kind that are preferred for a type of task."""
+    return [
+        name
+        for (of, name), entry in catalog.entries.items()
+        if of == kind and task_type.name in getattr(entry.component, "preferred_for", ())
+    ]
+
+
+def bag_of_words(task_type: TaskType, catalog: Catalog) -> str | None:
+    """Return the student without word order that ``harness diagnose`` fits; None if there is none."""
+    names: list[str] = plans()["bag_of_words"]
+    return next((n for n in names if task_type.accepts(catalog.build("student", {"use": n}))), None)
 
 
 def choose(offered: Sequence[Level], expected: Callable[[Level], float], budget: float) -> Choice:

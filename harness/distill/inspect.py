@@ -1,175 +1,137 @@
-"""Check that a model can be trained on a user's file of labelled texts or tagged words."""
+"""Check that a model can be trained on a user's file, and find the task that reads it."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness import HarnessError
-from harness.api import PAIR_SEPARATOR
+from harness.api import PAIR_SEPARATOR, OwnFile, Task, TaskType
 from harness.distill import budget
 from harness.run.estimates import Size
-from harness.sources.files import format_of, json_rows, read_table
-from harness.sources.tagged import CONLL, tagged_format_of
-from harness.task_types.bio import OUTSIDE, classes_of, to_bio
+from harness.sources.files import format_of, read_table
+from harness.task_types.base import DEFAULT
 from harness.wording import printable
 
-# The minimum of labelled texts; classes with fewer texts, or types with fewer entities, are rare.
+if TYPE_CHECKING:
+    from harness.catalog import Catalog
+
+# The minimum of labelled texts; labels with fewer texts, or types with fewer entities, are rare.
 _FEWEST, _RARE = 50, 10
 _LOOKED_AT = 5000  # texts that are used to recognise the language
 
 
 @dataclass(frozen=True)
 class Data:
-    """The size and language of the data in a file, and lines about it to show to the user."""
+    """The task that reads a file, the size and language of its data, and lines to show to the user."""
 
+    task: Mapping[str, Any]  # the suite's table of the task
+    task_type: TaskType
     size: Size
-    classes: int
+    outputs: int  # of a model for these labels
     english: bool
     told: tuple[str, ...]
 
 
-def is_tagged(path: Path, column: str | None = None) -> bool:
-    """Whether a file is one of tagged words: CoNLL text, or lists of words in `column` (or ``tokens``)."""
-    suffix = (tagged_format_of(path) or "").removesuffix(".gz")
-    if not path.is_file():
-        return suffix in CONLL and suffix != ".txt"
-    if suffix in CONLL:
-        return True
+def look(
+    path: Path, text: str, label: str, asked: str | None, unlabelled: Path | None, catalog: Catalog
+) -> Data:
+    """Inspect a file with the task that the user asked for, or else the one that it looks like.
+
+    `text` and `label` are the columns that the user named, "" for none. Raises HarnessError if no model can
+    be trained on the file.
+    """
+    offered = _offered(path, text, label, catalog)
+    name = _chosen(path, asked, offered, catalog)
+    file = offered[name]
+    others = [each for each in offered if each != name and _type_of(each, catalog) == DEFAULT]
+    another = f"; to read it otherwise, give --task {others[0]}" if others else ""
+    why = f"read as task '{name}', because {file.why}{another}" if file.why and asked is None else ""
     try:
-        if suffix == ".jsonl":
-            first = next(islice((row for _, row in json_rows(path, str(path))), 1), {})
-            return isinstance(first.get(column or "tokens"), list)
-        if suffix == ".parquet":
-            import pyarrow as pa
-            from pyarrow import parquet
-
-            schema = parquet.read_schema(path)
-            place = schema.get_field_index(column or "tokens")
-            return place >= 0 and bool(pa.types.is_list(schema.field(place).type))
-    except (HarnessError, ValueError, OSError):
-        pass  # the error is reported when the whole file is read
-    return False
-
-
-def look_at_texts(task: Any, unlabelled: Path | None) -> Data:
-    """Inspect the data of a `file` task; raise HarnessError if no classifier can be trained on it."""
-    source = task.resolve("auto")
-    table = read_table(task.train, text=task.text, label=task.label)
-    rows = _usable(table)  # before the split, since unsuitable data might not even be carved
-    texts, labels = [text for text, _ in rows], Counter(label for _, label in rows)
-    where = f"{task.train}"
-    if len(texts) < _FEWEST:
-        raise HarnessError(
-            f"expected at least {_FEWEST} labelled texts in {where}, got {len(texts)}; add more texts"
-        )
-    if len(labels) < 2:
-        raise HarnessError(
-            f"expected at least two classes in column {task.label!r} of {where}, got only "
-            f"{next(iter(labels))!r}; name another column with --label"
-        )
-    if len(labels) > len(texts) / 5:
-        raise HarnessError(
-            f"column {task.label!r} of {where} has {len(labels)} different values in {len(texts)} rows, "
-            "too many for classes; name another column with --label"
-        )
-    if sum(PAIR_SEPARATOR in one for one in texts) > len(texts) / 2:
-        raise HarnessError(
-            f"cannot distil {where}: it has pairs of texts, and distill supports only single texts; "
-            "write a suite instead"
-        )
-    words = sum(len(one.split()) for one in texts) / len(texts)
-    rare = sorted(name for name, count in labels.items() if count < _RARE)
-    dropped = table.num_rows - len(texts)
-    common, most = labels.most_common(1)[0]
-    counts = {split: len(_usable(part)) for split, part in task.read(source).items()}
-    told = [
-        f"{where}: {len(texts):,} texts of {words:.0f} words on average, {len(labels)} classes "
-        f"(largest: {common}, {most / len(texts):.0%})",
-        f"split by label, with equal texts in one split: {_divided(counts)}",
-    ]
-    if dropped:
-        told.append(f"skipped {dropped:,} rows without a text or a label")
-    if rare:
-        told.append(
-            f"classes with fewer than {_RARE} texts, too few to learn or measure: {', '.join(rare[:8])}"
-        )
-    return _data(texts, words, counts, len(labels), _pool(unlabelled, task.text), told)
-
-
-def _usable(table: Any) -> list[tuple[str, str]]:
-    """Return the rows that have both a text and a label, as the data step does."""
-    both = zip(table["text"].to_pylist(), table["label"].to_pylist(), strict=True)
-    return [(text, str(label)) for text, label in both if text and text.strip() and str(label or "").strip()]
-
-
-def look_at_words(task: Any, unlabelled: Path | None) -> Data:
-    """Inspect the data of a `conll-file` task; raise HarnessError if no tagger can be trained on it."""
-    try:
-        return _look_at_words(task, unlabelled)
+        return _look({"use": name, **file.parameters}, path, unlabelled, catalog, why)
     except HarnessError as error:
-        # Plain texts have this ending too.
-        if not task.train.name.lower().endswith((".txt", ".txt.gz")) or not task.train.is_file():
+        if asked is not None or not file.why or not path.is_file():
             raise
         raise HarnessError(
-            f"{error}; {task.train.name} was read as CoNLL text, because its name ends in .txt: one word and "
-            "its tag per line, and an empty line after each sentence; for texts with labels, use JSON lines, "
-            "CSV, TSV or Parquet"
+            f"{error}; {path.name} was read as task '{name}', because {file.why}: name another with --task"
         ) from None
 
 
-def _look_at_words(task: Any, unlabelled: Path | None) -> Data:
-    where = f"{task.train}"
-    tables = task.read(task.resolve("auto"))
-    words = [tokens for table in tables.values() for tokens in table["tokens"].to_pylist()]
-    tags = [row for table in tables.values() for row in table["tags"].to_pylist()]
-    kinds = Counter(tag[2:] for row in tags for tag in to_bio(row) if tag.startswith("B-"))
-    if len(words) < _FEWEST:
+def _chosen(path: Path, asked: str | None, offered: Mapping[str, OwnFile], catalog: Catalog) -> str:
+    """Return the name of the task that the user asked for, or else the one that the file looks like."""
+    if asked is not None:
+        catalog.get("task", asked)
+        if asked not in offered:
+            raise HarnessError(
+                f"task '{asked}' cannot read {path}; name one of these with --task: {', '.join(offered)}"
+            )
+        return asked
+    if not offered:
+        raise HarnessError(f"cannot read {path}: no installed task reads such a file")
+    if alike := [name for name, file in offered.items() if file.why]:
+        return alike[0]
+    usual = [name for name in offered if _type_of(name, catalog) == DEFAULT]
+    return next(iter(usual or offered))
+
+
+def _type_of(task: str, catalog: Catalog) -> str:
+    component = catalog.get("task", task).component
+    assert issubclass(component, Task)
+    return component.task_type
+
+
+def _offered(path: Path, text: str, label: str, catalog: Catalog) -> dict[str, OwnFile]:
+    """Return, by name of task, how each task that can read this file would do it."""
+    tasks = [entry for (kind, _), entry in catalog.entries.items() if kind == "task"]
+    found = {}
+    for entry in tasks:
+        assert issubclass(entry.component, Task)
+        if (file := entry.component.of_file(path, text, label)) is not None:
+            found[entry.name] = file
+    return found
+
+
+def _look(table: dict[str, Any], path: Path, unlabelled: Path | None, catalog: Catalog, why: str) -> Data:
+    task = catalog.build("task", table)
+    assert isinstance(task, Task)
+    task_type = catalog.task_type_of(task)
+    inputs = task_type.inputs
+    source = task.resolve("auto")
+    whole = task_type.clean(task.whole(source))  # before the split, which unsuitable data might not allow
+    texts = whole.texts
+    if len(texts) < _FEWEST:
         raise HarnessError(
-            f"expected at least {_FEWEST} tagged sentences in {where}, got {len(words)}; add more sentences"
+            f"expected at least {_FEWEST} labelled {inputs} in {path}, got {len(texts)}; add more {inputs}"
         )
-    if not kinds:
+    column = table.get("label")
+    seen = task_type.overview(whole.labels, f"column {column!r} of {path}" if column else f"{path}")
+    if sum(PAIR_SEPARATOR in one for one in texts) > len(texts) / 2:
         raise HarnessError(
-            f"cannot train a tagger on {where}: it has no entities, because all tags are '{OUTSIDE}'; "
-            "add tags such as 'B-PER'"
+            f"cannot distil {path}: it has pairs of texts, and distill supports only single texts; "
+            "write a suite instead"
         )
-    count = sum(map(len, words))
-    rare = sorted(name for name, found in kinds.items() if found < _RARE)
-    rows = {split: table.num_rows for split, table in tables.items()}
-    named = ", ".join(f"{name} {found:,}" for name, found in kinds.most_common(8))
+    words = sum(len(one.split()) for one in texts) / len(texts)
+    rare = sorted(name for name, count in seen.counts.items() if count < _RARE)
+    counts = {split: len(task_type.clean(part).texts) for split, part in task.read(source).items()}
+    train, validation, test = counts["train"], counts["validation"], counts["test"]
     told = [
-        f"{where}: {len(words):,} sentences of {count / len(words):.0f} words on average, "
-        f"{kinds.total():,} entities of {len(kinds)} types ({named})",
-        f"split with equal sentences in one split: {_divided(rows)}",
+        f"{path}: {len(texts):,} {inputs} of {words:.0f} words on average, {seen.told}",
+        *([why] if why else []),
+        f"split with equal {inputs} in one split: {train:,} for training, {validation:,} for validation, "
+        f"{test:,} for test",
     ]
+    if dropped := sum(whole.dropped.values()):
+        told.append(f"skipped {dropped:,} rows without a text or a label")
     if rare:
         told.append(
-            f"types with fewer than {_RARE} entities, too few to learn or measure: {', '.join(rare[:8])}"
+            f"fewer than {_RARE} {task_type.counted[1]}, too few to learn or measure: {', '.join(rare[:8])}"
         )
-    texts = [" ".join(tokens) for tokens in words[:_LOOKED_AT]]
-    classes = len(classes_of([f"B-{kind}" for kind in kinds]))
-    return _data(texts, count / len(words), rows, classes, _pool(unlabelled, "text"), told)
-
-
-def _divided(counts: dict[str, int]) -> str:
-    train, validation, test = counts["train"], counts["validation"], counts["test"]
-    return f"{train:,} for training, {validation:,} for validation, {test:,} for test"
-
-
-def _data(
-    texts: Sequence[str],
-    words: float,
-    counts: dict[str, int],
-    classes: int,
-    pool: int,
-    told: Sequence[str],
-) -> Data:
-    size = Size(counts["train"], counts["validation"] + counts["test"], words, pool)
-    return Data(size, classes, budget.looks_english(texts[:_LOOKED_AT]), tuple(map(printable, told)))
+    pool = _pool(unlabelled, str(table.get("text", "text")))
+    size = Size(train, validation + test, words, pool)
+    english = budget.looks_english(texts[:_LOOKED_AT])
+    return Data(table, task_type, size, seen.outputs, english, tuple(map(printable, told)))
 
 
 def _pool(path: Path | None, column: str) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from harness import HarnessError
-from harness.api import Unavailable
+from harness.api import Student, Teacher, Unavailable
 from harness.distill import budget
 from harness.distill import inspect as labelled
 from harness.distill import shrink as smaller
@@ -75,7 +75,7 @@ def distill(
     path = out / SUITE
     stood = path.exists()
     if stood:
-        suite = _kept(path, wishes, catalog)
+        suite = _kept(path, wishes, data, catalog)
         idle = f"; {', '.join(changed)} had no effect" if changed else ""
         shown.say(f"running the existing {path}; delete it to choose again{idle}")
     else:
@@ -94,26 +94,14 @@ class Wishes:
     """The options of the user."""
 
     file: Path
-    text: str
-    label: str
+    text: str  # column with the text; "": the usual one of the task that reads the file
+    label: str  # column with the label, likewise
     teacher: str | None
     seconds: float
     seeds: int | None
     unlabelled: Path | None
     out: Path
-    tagged: bool = False  # words have tags; columns are then those of `conll-file`, "" for the usual ones
-
-    @property
-    def task(self) -> dict[str, Any]:
-        """Return the suite's table for the file as a task."""
-        names = ("tokens", "tags") if self.tagged else ("text", "label")
-        columns = dict(zip(names, (self.text, self.label), strict=True))
-        if not self.tagged:
-            return {"use": "file", "train": str(self.file), **columns}
-        numbered = {
-            name: int(given) if re.fullmatch(r"-?\d+", given) else given for name, given in columns.items()
-        }
-        return {"use": "conll-file", "train": str(self.file), **numbered}
+    task: str | None = None  # name of the task that reads the file; None: the one that it looks like
 
     @property
     def name(self) -> str:
@@ -127,9 +115,7 @@ class Wishes:
 
 def look(wishes: Wishes, catalog: Catalog) -> Data:
     """Read the file as its task does; raise HarnessError if no model can be trained on it."""
-    task: Any = catalog.build("task", wishes.task)
-    read = labelled.look_at_words if wishes.tagged else labelled.look_at_texts
-    return read(task, wishes.unlabelled)
+    return labelled.look(wishes.file, wishes.text, wishes.label, wishes.task, wishes.unlabelled, catalog)
 
 
 # -- the suite -----------------------------------------------------------------------------------------------
@@ -137,6 +123,8 @@ def look(wishes: Wishes, catalog: Catalog) -> Data:
 
 def fill(
     wishes: Wishes,
+    data: Data,
+    catalog: Catalog,
     level: budget.Level,
     teacher: dict[str, Any],
     *,
@@ -157,24 +145,38 @@ def fill(
 
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
     environment.filters["toml"] = toml
+    augmenters = [
+        each
+        for each in budget.plans()["augmenters"]
+        if data.task_type.accepts(catalog.build("augmenter", each))
+    ]
+    alone = [name for name in level.students if _learns(name, catalog) <= {"labels"}]
     recipe = resources.files("harness.distill").joinpath("recipes", "distill.toml.jinja").read_text("utf-8")
     return environment.from_string(recipe).render(
         again=printable(again(wishes.out)),
         chosen=printable(chosen),
         name=wishes.name,
         seeds=range(level.seeds),
-        task=wishes.task,
-        tagged=wishes.tagged,
-        column="text" if wishes.tagged else wishes.text,
+        task=data.task,
+        column=data.task.get("text", "text"),
         teacher=teacher["use"],
         pupil=teacher["pupil"],
         epochs=level.epochs if teacher["epochs"] else 0,
         students={name: (settings or {}).get(name, {}) for name in level.students},
-        copies=level.copies,
+        copies=level.copies if augmenters else 0,
+        augmenters=augmenters,
+        alone=alone,
         unlabelled=wishes.unlabelled if pool else "",
         pool=pool,
         losses=list(level.losses),
     )
+
+
+def _learns(student: str, catalog: Catalog) -> frozenset[str]:
+    """Return what a student can learn from, such as labels and logits."""
+    built = catalog.build("student", {"use": student})
+    assert isinstance(built, Student)
+    return built.learns_from
 
 
 def again(out: Path) -> str:
@@ -182,13 +184,13 @@ def again(out: Path) -> str:
     return f"{shlex.quote(str(out / SUITE))} --results {shlex.quote(str(out))}"
 
 
-def _kept(path: Path, wishes: Wishes, catalog: Catalog) -> Suite:
+def _kept(path: Path, wishes: Wishes, data: Data, catalog: Catalog) -> Suite:
     """Return the existing suite; raise HarnessError if it is for other data."""
     from harness.suite import reader as suites
 
     suite = suites.load(path, catalog)
     (task, *others) = suite.tasks
-    given = {"name": wishes.task["use"], **{key: to for key, to in wishes.task.items() if key != "use"}}
+    given = {"name": data.task["use"], **{key: to for key, to in data.task.items() if key != "use"}}
     if others or any(str(getattr(task, name, None)) != str(value) for name, value in given.items()):
         raise HarnessError(
             f"cannot run {path}: it is for other data or columns than those of {wishes.file}; "
@@ -215,9 +217,9 @@ def _chosen(
     from harness.wording import duration
 
     teacher, because = teacher_of(wishes, data, catalog)
-    levels = budget.levels(data.size, wishes.seeds, wishes.tagged)
+    levels = budget.levels(data.size, data.task_type, catalog, wishes.seeds)
     most = None if parameters is None else int(parameters)
-    offered, settings, told_smaller = smaller.within(most, data.classes, levels, catalog)
+    offered, settings, told_smaller = smaller.within(most, data.outputs, levels, catalog)
     kept = Store(store)
     timings = kept.timings()
     gpus = [place.is_gpu for place in places]
@@ -226,7 +228,7 @@ def _chosen(
         return min(data.size.pool, max(1, level.copies) * data.size.train)
 
     def expected(level: budget.Level) -> float:
-        text = fill(wishes, level, teacher, pool=pool(level), chosen="", settings=settings)
+        text = fill(wishes, data, catalog, level, teacher, pool=pool(level), chosen="", settings=settings)
         plan = _plan(suites.parse(text, catalog, wishes.out / SUITE), catalog, places)
         estimates = Estimates(timings, plan.steps, lambda step: data.size, gpu=any(gpus))
         return prepare(plan, kept, estimates=estimates).expected_s(gpus)
@@ -254,7 +256,7 @@ def _chosen(
         f"on {len(places)} otherwise idle core{'s' * (len(places) > 1)}"
     )
     more = f"; a larger plan takes about {duration(choice.more)}" if choice.more is not None else ""
-    text = fill(wishes, level, teacher, pool=pool(level), chosen=chosen, settings=settings)
+    text = fill(wishes, data, catalog, level, teacher, pool=pool(level), chosen=chosen, settings=settings)
     suite = suites.parse(text, catalog, wishes.out / SUITE)
     check_writable(wishes.out)
     publish(wishes.out / SUITE, text)
@@ -273,23 +275,28 @@ def teacher_of(wishes: Wishes, data: Data, catalog: Catalog) -> tuple[dict[str, 
             built.base()
         except Unavailable as error:
             raise HarnessError(f"{error}; name another with --teacher") from None
-        kind = "tagging" if wishes.tagged else "classification"
-        if kind not in built.task_types:
-            raise HarnessError(f"{what} '{wishes.teacher}' is not for {kind}; name another with --teacher")
+        if not data.task_type.accepts(built):
+            raise HarnessError(
+                f"{what} '{wishes.teacher}' cannot learn {data.task_type.name}; name another with --teacher"
+            )
         epochs = not pupil and hasattr(component, "epochs")
         return {"use": wishes.teacher, "pupil": pupil, "epochs": epochs}, f"{wishes.teacher}, as asked for"
     kind = "english" if data.english else "other"
     look = f"the texts {'look' if data.english else 'do not look'} English"
     reasons = []
-    offered = budget.plans()["teachers"]
-    for name in (*offered[kind], *(offered["words"] if wishes.tagged else ())):
+    preferred = budget.preferred_for(data.task_type, "teacher", catalog)
+    for name in (*budget.plans()["teachers"][kind], *preferred):
         try:
             component = catalog.get("teacher", name).component
-            catalog.build("teacher", {"use": name}).base()
+            built = catalog.build("teacher", {"use": name})
+            assert isinstance(built, Teacher)
+            if not data.task_type.accepts(built):
+                raise HarnessError(f"teacher '{name}' cannot learn {data.task_type.name}")
+            built.base()
         except HarnessError as error:
             reasons.append(str(error))
         else:
-            because = f"{look}, and no other is available" if name in offered["words"] else look
+            because = f"{look}, and no other is available" if name in preferred else look
             return {"use": name, "pupil": False, "epochs": hasattr(component, "epochs")}, f"{name}: {because}"
     raise HarnessError(
         f"cannot choose a teacher: {look}, and no teacher for them is available ({'; '.join(reasons)}); "

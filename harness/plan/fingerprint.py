@@ -66,6 +66,8 @@ def _plugins() -> frozenset[str]:
         with contextlib.suppress(Exception):  # the catalog reports the errors of plugins
             points = distribution.entry_points.select(group=CORE)
             found.update(point.module.partition(".")[0] for point in points)
+            # Libraries of the distribution have no entry point of their own.
+            found.update((distribution.read_text("top_level.txt") or "").split() if points else ())
     return frozenset(found)
 
 

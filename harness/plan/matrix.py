@@ -14,7 +14,7 @@ Role = Literal["teacher", "baseline", "distilled"]
 
 
 class Combination(NamedTuple):
-    """Hold the parts of a cell: one component of each kind, and a seed."""
+    """The parts of a cell: one component of each kind, and a seed."""
 
     role: Role
     task: Task
@@ -26,7 +26,7 @@ class Combination(NamedTuple):
 
 
 def combinations(suite: Suite) -> Iterator[Combination]:
-    """Yield every cell of a suite, whether or not it can run."""
+    """Yield every cell of a suite, whether or not it can run: its role, parts and seed."""
     for task in suite.tasks:
         baseline = suite.baselines.get(task.task_type)
         for fitted in suite.teachers:

@@ -170,20 +170,21 @@ def _decode(rows: pa.Table) -> dict[str, Prediction]:
     cells, digests = rows["cell"].to_pylist(), rows["gold"].to_pylist()
     types, lengths, scales = map(optional, ("type", "lengths", "hidden"))
     empty = np.zeros(0, np.float32)
-    of_gold: dict[str, Prediction] = {}
+    of_gold: dict[str, Prediction | None] = {}
     for row, cell in enumerate(cells):
         if cell is None:
             gold = answers(row)
             former = of_prediction(array("labels", row) is None, bool(lengths[row]), bool(scales[row]))
             task_type = former if types[row] is None else installed_type(types[row])
-            if task_type is None:
-                continue  # of a plugin that is not installed here
+            if task_type is None:  # of a plugin that is not installed here
+                of_gold[digests[row]] = None
+                continue
             classes = tuple(rows["classes"][row].as_py())
             about = classes, rows["positive"][row].as_py(), tuple(lengths[row] or ())
             of_gold[digests[row]] = Prediction(gold, empty, gold, task_type, *about, None, scales[row] or "")
     found = {}
     for row, cell in enumerate(cells):
-        if cell is None or (one := of_gold.get(digests[row])) is None:
+        if cell is None or (one := of_gold[digests[row]]) is None:
             continue
         predicted, sure = answers(row), array("confidence", row)
         expected = len(one.gold)

@@ -70,7 +70,7 @@ class Estimates:
 
     metric: str
     reads: Metric  # how the metric is read
-    exact: bool  # it is the share of texts that are right
+    exact: bool  # it is the share of texts or words that are right
     values: NDArray[np.float64]  # (R,), means over seeds
     draws: NDArray[np.float64]  # (R, B), the same on each resample of the examples
     spread: NDArray[np.float64]  # (R,), the variance of the mean that the seeds add: s²/S, 0 for one seed
@@ -200,11 +200,11 @@ def estimate(metric: str, rows: Sequence[Sequence[Prediction]], resamples: int |
     ends = np.cumsum([len(row) for row in rows])
     means = np.stack([part.mean(axis=0) for part in np.split(table, ends[:-1])])  # (R, 1 + B)
     own = np.split(table[:, 0], ends[:-1])
-    hits = first.task_type.hits(metric, stacked)
+    hits, reads = first.task_type.hits(metric, stacked), first.task_type.metric(metric)
     return Estimates(
         metric=metric,
-        reads=first.task_type.metric(metric),
-        exact=hits is not None,
+        reads=reads,
+        exact=hits is not None or reads.proportion,
         values=means[:, 0],
         draws=means[:, 1:],
         spread=np.array([part.var(ddof=1) / len(part) if len(part) > 1 else 0.0 for part in own]),

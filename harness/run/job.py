@@ -129,7 +129,7 @@ class Job:
 
     @property
     def task_type(self) -> TaskType:
-        """The type of the task that the step belongs to."""
+        """Return the type of the task that the step belongs to."""
         found = self.step.components["task_type"]
         assert isinstance(found, TaskType)
         return found

@@ -23,7 +23,6 @@ from harness.featurise.tokens import Tokens, ids_at_once
 from harness.parameters import frozen
 from harness.runtime.chain import Chain
 from harness.task_types.base import TaskType
-from harness.task_types.former import of_export
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,8 +38,8 @@ _HIDDEN_BUDGET = 4_096  # ids at once, where each seventh comes to as many numbe
 class Exported(Model):
     """A form of an exported model.
 
-    Its task type says what a row of logits belongs to: a text, a word, or a MASK. Words behind the longest text
-    that is read have logits of zeros.
+    Its task type says what a row of logits belongs to: a text, a word, or a MASK. Words behind the longest
+    text that is read have logits of zeros.
     """
 
     form: ClassVar[str]
@@ -53,7 +52,7 @@ class Exported(Model):
 
     @abstractmethod
     def single(self, ids: list[int]) -> NDArray[np.float32]:
-        """Return the outputs for one text's ids: logits (C,), or (R, C) for each word or MASK that is read."""
+        """Return the outputs for a text's ids: logits (C,), or (R, C) for each word or MASK that is read."""
 
     @property
     def short(self) -> Callable[[str], Any]:
@@ -81,7 +80,8 @@ class Exported(Model):
     def _called(self, method: str, text: str) -> Any:
         if method != self.task_type.call:
             raise Unsupported(
-                f"this model is for {self.task_type.name} and has no {method}: call {self.task_type.call}(text)"
+                f"this model is for {self.task_type.name} and has no {method}: "
+                f"call {self.task_type.call}(text)"
             )
         return self.short(text)
 
@@ -342,9 +342,11 @@ def _featuriser(folder: Path) -> Featuriser:
 
 def _task_type(folder: Path, featuriser: Featuriser, classes: Sequence[str]) -> TaskType:
     """Return the task type that the manifest names, with what was chosen for this model."""
+    # By name: an edit of one type must not change the keys of the others' steps. It imports the core's types.
+    former = import_module("harness.task_types.former")
     named = read_manifest(folder).get("task_type") if (folder / MANIFEST).is_file() else None
     if named is None:  # an export of an earlier version
-        return of_export(featuriser, classes)
+        return former.of_export(featuriser, classes)  # type: ignore[no-any-return]
     name = str(named["name"])
     if name not in TaskType.known:
         _import(folder, str(named.get("module", "")), name)

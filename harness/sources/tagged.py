@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -77,6 +78,29 @@ class TaggedTask(DatasetTask):
             rows = ((f"row {n}", *row) for n, row in enumerate(zip(words, tags, strict=True), 1))
             tables[split] = _table(rows, f"{self.hub.id} ({self.hub.splits[split]})")
         return tables
+
+
+def is_tagged(path: Path, column: str = "") -> bool:
+    """Return whether a file has tagged words: CoNLL text, or lists of words in `column` (or ``tokens``)."""
+    suffix = (tagged_format_of(path) or "").removesuffix(".gz")
+    if not path.is_file():
+        return suffix in CONLL and suffix != ".txt"
+    if suffix in CONLL:
+        return True
+    try:
+        if suffix == ".jsonl":
+            first = next(islice((row for _, row in json_rows(path, str(path))), 1), {})
+            return isinstance(first.get(column or "tokens"), list)
+        if suffix == ".parquet":
+            import pyarrow as pa
+            from pyarrow import parquet
+
+            schema = parquet.read_schema(path)
+            place = schema.get_field_index(column or "tokens")
+            return place >= 0 and bool(pa.types.is_list(schema.field(place).type))
+    except (HarnessError, ValueError, OSError):
+        pass  # the error is reported when the whole file is read
+    return False
 
 
 def tagged_format_of(path: Path) -> str | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.api import HarnessError, Model, Teacher, parameters_of
 from harness.steps import data
+from harness.task_types.base import WrongShape
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,7 +39,7 @@ def run(job: Job) -> dict[str, Any]:
         clock = time.perf_counter()
         try:
             answers = task_type.ask(model, examples.texts, examples.classes)
-        except HarnessError as error:
+        except WrongShape as error:
             raise HarnessError(f"'{job.learner.name}' {error}") from None
         seconds = time.perf_counter() - clock
         if split == "validation":

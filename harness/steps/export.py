@@ -59,13 +59,14 @@ def run(job: Job) -> dict[str, Any]:
         task_type = replace(task_type, **{name: frozen(value) for name, value in chosen.items()})
     examples = _first(data.load(job.need("data"), "test", task_type), count)
     compare = task_type.parity(model, examples)
+    _describe(job.folder, task_type)
     files = {path.name: path.stat().st_size for path in job.folder.iterdir()}
     beside = sum(size for name, size in files.items() if name not in FORMS.values())
     forms: dict[str, Any] = {}
     for form, file in FORMS.items():
         if file not in files:
             continue
-        compared = compare(open_form(job.folder, form, job.threads, task_type=task_type))
+        compared = compare(open_form(job.folder, form, job.threads))
         if file == INT8:
             if why := too_much_lost(compared):
                 rejected[form] = compared["rejected"] = why
@@ -80,7 +81,8 @@ def run(job: Job) -> dict[str, Any]:
         forms[form] = {**compared, "file_bytes": files[file], "size_bytes": files[file] + beside}
     for form, why in rejected.items():
         forms.setdefault(form, {"rejected": why})
-    _complete(job.folder, task_type, rejected)
+    if rejected:  # for whoever asks for one of them
+        _describe(job.folder, task_type, rejected=rejected)
     plain = ("texts", "changed", "difference", "size_bytes")
     return {"exported": True, **{name: forms["onnx"][name] for name in plain}, "forms": forms}
 
@@ -93,21 +95,15 @@ def _first(examples: Examples, count: int) -> Examples:
     return replace(examples, texts=texts, labels=labels)
 
 
-def _complete(folder: Path, task_type: TaskType, rejected: dict[str, str]) -> None:
-    """Write the task type into the manifest, and why forms were rejected, for whoever asks for one of them.
-
-    Plugins may leave the manifest to us.
-    """
+def _describe(folder: Path, task_type: TaskType, **more: Any) -> None:
+    """Write the task type into the manifest, and more; plugins may leave the manifest to us."""
     from harness.runtime.forms import MANIFEST, read_manifest
 
     path = folder / MANIFEST
     found = read_manifest(folder) if path.is_file() else {"format": 1}
     options = parameters_of(task_type)
     known = {"name": task_type.name, "module": type(task_type).__module__, "options": options}
-    path.write_text(
-        json.dumps({**found, "task_type": known, **({"rejected": rejected} if rejected else {})}),
-        encoding="utf-8",
-    )
+    path.write_text(json.dumps({**found, "task_type": known, **more}), encoding="utf-8")
 
 
 def is_same(compared: dict[str, Any]) -> bool:

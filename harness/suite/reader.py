@@ -257,7 +257,7 @@ class _Reader:
         return settings, name
 
     def _types(self, tasks: Iterable[Task]) -> dict[str, TaskType]:
-        """Return the types of tasks by name; those that are not installed are problems of the suite."""
+        """Return the types of tasks by name; report a problem for each type that is not installed."""
         found: dict[str, TaskType] = {}
         for task in tasks:
             try:

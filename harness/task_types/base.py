@@ -32,6 +32,10 @@ DEFAULT = "classification"  # the type of a task or component that names none
 ONE_ROW = frozenset({"classification", "regression"})  # a component for both gives each text one row
 
 
+class WrongShape(HarnessError):
+    """A model returned another number of answers than its texts and classes need."""
+
+
 class Metric(NamedTuple):
     """How a metric is read."""
 
@@ -39,6 +43,15 @@ class Metric(NamedTuple):
     lower_is_better: bool = False
     low: float = 0.0  # the smallest value that it can have
     high: float = 1.0
+    proportion: bool = False  # of texts or words that are right: if all or none are, its interval is exact
+
+
+class Overview(NamedTuple):
+    """What labels there are, for a user who looks at a file."""
+
+    outputs: int  # how many outputs a model for them has
+    counts: Mapping[str, int]  # how many texts or entities each label has
+    told: str  # the number of labels and the most frequent ones, in words
 
 
 class Cleaned(NamedTuple):
@@ -160,7 +173,8 @@ class TaskType(Component):
     scale_column: ClassVar[tuple[str, str] | None] = None  # title and metric of a column that shows the scale
     tunes: ClassVar[bool] = False  # `tuned` chooses something on the validation set
     column: ClassVar[Literal["labels", "numbers"]] = "labels"  # of ``predictions.parquet``, for predictions
-    diagnosed: ClassVar[bool] = False  # ``harness diagnose`` works for it: `named` is there
+    diagnosed: ClassVar[str] = ""  # the metric by which ``harness diagnose`` compares models; "": it cannot
+    inputs: ClassVar[str] = "texts"  # what texts are called in messages
     reads_words: ClassVar[bool] = False  # an input may be a list of words
 
     def __init_subclass__(cls) -> None:
@@ -206,9 +220,16 @@ class TaskType(Component):
         """
         raise NotImplementedError
 
-    def named(self, examples: Examples) -> list[str]:
-        """Return the gold label of each text by name, for a diagnosis."""
+    def named(self, examples: Examples) -> list[tuple[str, ...]]:
+        """Return the names of the gold labels of each text, for a diagnosis."""
         raise NotImplementedError
+
+    def overview(self, labels: Sequence[Any], where: str) -> Overview:
+        """Return what labels there are, given those of :meth:`clean`, for ``harness distill``.
+
+        Raises HarnessError, naming the place `where`, if no model can be trained on them.
+        """
+        raise HarnessError(f"cannot distil {where}: no suite can be chosen for {self.name}; write a suite")
 
     def text_of(self, text: str) -> str:
         """Return a new text in the form that texts of this type have."""
@@ -263,14 +284,14 @@ class TaskType(Component):
     def ask(self, model: Model, texts: Sequence[str], classes: Sequence[str]) -> Answers:
         """Return a model's answers to texts; at least "logits", unless :meth:`score` needs other arrays.
 
-        Raises HarnessError if they do not have the right shape.
+        Raises WrongShape if they do not have the right shape.
         """
         import numpy as np
 
         logits = np.ascontiguousarray(model.predict(texts), dtype=np.float32)
         expected = (int(self.rows_before(texts)[-1]), len(classes))
         if logits.shape != expected:
-            raise HarnessError(f"returned predictions of shape {logits.shape}; expected {expected}")
+            raise WrongShape(f"returned predictions of shape {logits.shape}; expected {expected}")
         return {"logits": logits}
 
     def tuned(self, answers: Answers, validation: Examples) -> TaskType:
@@ -366,7 +387,7 @@ class TaskType(Component):
 
     def card(self, classes: Sequence[str]) -> str:
         """Return what a model of these classes answers, in Markdown, for the card of an export."""
-        raise NotImplementedError
+        return f"Labels: {', '.join(classes)}."
 
     # -- checking ------------------------------------------------------------------------------------------
 

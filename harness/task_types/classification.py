@@ -14,6 +14,7 @@ from harness.task_types.base import (
     Cleaned,
     Examples,
     Metric,
+    Overview,
     Prediction,
     Scores,
     Shipped,
@@ -49,7 +50,7 @@ class Classification(TaskType):
         "ece": Metric(lower_is_better=True),
     }
     call = "label"
-    diagnosed = True
+    diagnosed = "accuracy"
 
     positive: str = ""  # of two classes the one whose F1 is the metric "f1"; "": none
 
@@ -105,10 +106,27 @@ class Classification(TaskType):
         assert labels is not None
         return lambda row, text: labels[row] if row >= 0 else -1
 
-    def named(self, examples: Examples) -> list[str]:
-        """See :class:`TaskType`."""
+    def named(self, examples: Examples) -> list[tuple[str, ...]]:
+        """Return the class of each text."""
         assert examples.labels is not None
-        return [examples.classes[number] for number in examples.labels.tolist()]
+        return [(examples.classes[number],) for number in examples.labels.tolist()]
+
+    def overview(self, labels: Sequence[Any], where: str) -> Overview:
+        """Return the number of classes and the largest one."""
+        counts = Counter(labels)
+        if len(counts) < 2:
+            raise HarnessError(
+                f"expected at least two classes in {where}, got only {next(iter(counts))!r}; name another "
+                "column with --label"
+            )
+        if len(counts) > len(labels) / 5:
+            raise HarnessError(
+                f"{where} has {len(counts)} different values in {len(labels)} rows, too many for classes; "
+                "name another column with --label"
+            )
+        largest, most = counts.most_common(1)[0]
+        told = f"{len(counts)} classes (largest: {largest}, {most / len(labels):.0%})"
+        return Overview(len(counts), counts, told)
 
     # -- learning ------------------------------------------------------------------------------------------
 
@@ -227,10 +245,6 @@ class Classification(TaskType):
             return {**found, "score": new, "lost": old - new, "error": error}
 
         return compare
-
-    def card(self, classes: Sequence[str]) -> str:
-        """See :class:`TaskType`."""
-        return f"Labels: {', '.join(classes)}."
 
     # -- checking ------------------------------------------------------------------------------------------
 

@@ -222,10 +222,6 @@ class Regression(TaskType):
 
         return compare
 
-    def card(self, classes: Sequence[str]) -> str:
-        """See :class:`TaskType`."""
-        return f"Labels: {', '.join(classes)}."
-
     # -- checking ------------------------------------------------------------------------------------------
 
     def tiny(self) -> tuple[Examples, Examples]:

@@ -16,6 +16,7 @@ from harness.task_types.base import (
     Cleaned,
     Examples,
     Metric,
+    Overview,
     Prediction,
     Scores,
     Shipped,
@@ -49,11 +50,16 @@ class Tagging(TaskType):
     marks = "words"
     headline = "f1"
     beside = ("precision", "recall", "f1_macro", "accuracy")  # most words are outside: accuracy says little
-    metrics: ClassVar[Mapping[str, Metric]] = {"f1": Metric("F1"), "f1_macro": Metric("macro F1")}
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        "f1": Metric("F1"),
+        "f1_macro": Metric("macro F1"),
+        "accuracy": Metric(proportion=True),
+    }
     counted = ("type of entity", "entities")
     call = "tags"
     example = "words of a text"
     reads_words = True
+    inputs = "sentences"
 
     # -- data ----------------------------------------------------------------------------------------------
 
@@ -130,6 +136,18 @@ class Tagging(TaskType):
         return classes, {
             split: [[numbers[tag] for tag in tags] for tags in every] for split, every in labels.items()
         }
+
+    def overview(self, labels: Sequence[Any], where: str) -> Overview:
+        """Return the number of entities of each type."""
+        kinds = Counter(tag[2:] for row in labels for tag in row if tag.startswith("B-"))
+        if not kinds:
+            raise HarnessError(
+                f"cannot train a tagger on {where}: it has no entities, because all tags are '{OUTSIDE}'; "
+                "add tags such as 'B-PER'"
+            )
+        listed = ", ".join(f"{name} {found:,}" for name, found in kinds.most_common(8))
+        told = f"{kinds.total():,} entities of {len(kinds)} types ({listed})"
+        return Overview(len(classes_of([f"B-{kind}" for kind in kinds])), kinds, told)
 
     def stored(self) -> pa.DataType:
         """See :class:`TaskType`: the number of each word's tag, -1 for none."""

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SCORED = 5_000  # examples between two validations, at least: a tiny set's epochs are shorter than those
-_HIDDEN_IN = 2_000  # validation texts with hidden tokens to tell
-_LARGE = 20.0  # root mean square of scores; larger ones take more steps to reach than most trainings have
 _POOL = 50  # batches that are sorted by length together: enough for little padding, and still random
 
 

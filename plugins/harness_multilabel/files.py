@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from harness import Ge, HarnessError, Interval
-from harness.api import SPLITS, Source
+from harness.api import SPLITS, OwnFile, Source
 from harness.sources import FORMATS, format_of, read_table
 from harness.sources.files import json_rows, readable
 from harness_multilabel.task_type import MultiLabel, Rule
@@ -18,6 +18,9 @@ from harness_tasks.own_files import OwnFiles
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+SEPARATORS = ("|", ";")  # that are looked for in a user's file
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,27 @@ class FileMultiLabel(OwnFiles):
             check_parts(tables, self.train)
         return tables
 
+    @classmethod
+    def of_file(cls, path: Path, text: str, label: str) -> OwnFile | None:
+        """Return the columns and the separator, and what shows that cells have several labels."""
+        if format_of(path) is None:
+            return None
+        text = text or "text"
+        if not path.is_file():
+            return OwnFile({"train": str(path), "text": text, "label": label or "labels"})
+        for column in (label,) if label else ("labels", "label"):
+            if (found := look_for_sets(path, text, column)) is not None:
+                separator, cell = found
+                shown = f"cells of column {column!r} have several labels, such as {cell[:60]!r}"
+                given = {"train": str(path), "text": text, "label": column}
+                return OwnFile({**given, "separator": separator} if separator else given, shown)
+        return OwnFile({"train": str(path), "text": text, "label": label or "labels"})
+
+    def whole(self, source: Source) -> pa.Table:
+        """Return the rows of the training file."""
+        self.check_unchanged(source)
+        return self._table(self.files()["train"])
+
     def _table(self, path: Path) -> pa.Table:
         if self.columns:
             return read_columns(path, self.text, self.columns)
@@ -83,6 +107,18 @@ def read_labels(path: Path, text: str, label: str, separator: str = "|", shown: 
 
     `shown` is what errors call the file. Raises HarnessError if it is damaged or lacks a column.
     """
+    import pyarrow as pa
+
+    shown = shown or str(path)
+    texts, cells = _cells(path, text, label, shown)
+    if not texts:
+        raise HarnessError(f"cannot read {shown}: it has no rows")
+    labels = [labels_in(cell, separator, f"{shown}, row {row}") for row, cell in enumerate(cells, 1)]
+    return pa.table({"text": pa.array(texts, pa.string()), "labels": pa.array(labels, pa.list_(pa.string()))})
+
+
+def _cells(path: Path, text: str, label: str, shown: str = "") -> tuple[list[str], list[Any]]:
+    """Return the texts of a file, and the cells of its column of labels: strings or lists."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -104,10 +140,30 @@ def read_labels(path: Path, text: str, label: str, separator: str = "|", shown: 
             table = read_table(path, text=text, label=label, shown=shown)
             texts = table["text"].to_pylist()
             cells = ["" if cell is None else cell for cell in table["label"].to_pylist()]
-    if not texts:
-        raise HarnessError(f"{shown} has no rows")
-    labels = [labels_in(cell, separator, f"{shown}, row {row}") for row, cell in enumerate(cells, 1)]
-    return pa.table({"text": pa.array(texts, pa.string()), "labels": pa.array(labels, pa.list_(pa.string()))})
+    return texts, cells
+
+
+def look_for_sets(path: Path, text: str, label: str) -> tuple[str, str] | None:
+    """Return the separator in a column of sets of labels ("" for lists), with an example of a cell.
+
+    None if the column does not look like that, or cannot be read. The first 5,000 rows are looked at. Names
+    that only contain a separator do not count: divided, they must give fewer different names than there are
+    different cells.
+    """
+    try:
+        cells = _cells(path, text, label)[1][:5000]
+    except (HarnessError, ValueError, OSError):
+        return None  # the error is reported when the whole file is read
+    listed = next((c for c in cells if isinstance(c, list) or str(c or "").lstrip().startswith("[")), None)
+    if listed is not None:
+        return "", str(listed)
+    whole = {str(cell) for cell in cells if cell}
+    for separator in SEPARATORS:
+        several = sorted(cell for cell in whole if separator in cell)
+        parts = {part.strip() for cell in whole for part in cell.split(separator)}
+        if several and len(parts) < len(whole):
+            return separator, several[0]
+    return None
 
 
 def _type_of(schema: pa.Schema, column: str) -> pa.DataType:

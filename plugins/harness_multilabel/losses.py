@@ -55,6 +55,7 @@ class BinarySoftTargets(harness.Loss):
 
     name = "binary-kl"
     task_types: ClassVar[frozenset[str]] = ONLY
+    preferred_for: ClassVar[frozenset[str]] = ONLY
 
     temperature: Annotated[float, Interval(gt=0, lt=math.inf)] = 1.0  # divides both models' logits
     gold: Annotated[float, Ge(0), Interval(le=1)] = (

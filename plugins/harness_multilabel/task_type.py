@@ -17,6 +17,7 @@ from harness.task_types.base import (
     ClassWeights,
     Cleaned,
     Metric,
+    Overview,
     Prediction,
     Scores,
     Shipped,
@@ -60,7 +61,7 @@ class MultiLabel(TaskType):
     counted = ("label", "texts")
     fits = ONE_ROW  # components that give each text one row of numbers, whatever these mean
     tunes = True
-    diagnosed = True
+    diagnosed = "f1_macro"
 
     thresholds: Rule = "per-label"  # one for each label, one for all, or `threshold`
     threshold: Annotated[float, Interval(gt=0, lt=1)] = 0.5  # for "fixed", and before any was chosen
@@ -161,26 +162,39 @@ class MultiLabel(TaskType):
 
         return of
 
-    def named(self, examples: Examples) -> list[str]:
-        """See :class:`harness.TaskType`: the labels of a text, separated by bars."""
+    def named(self, examples: Examples) -> list[tuple[str, ...]]:
+        """Return the labels of each text."""
         assert examples.labels is not None
         return [
-            "|".join(name for name, has in zip(examples.classes, row, strict=True) if has)
+            tuple(name for name, has in zip(examples.classes, row, strict=True) if has)
             for row in (examples.labels > 0.5).tolist()
         ]
+
+    def overview(self, labels: Sequence[Any], where: str) -> Overview:
+        """Return the number of labels, the most frequent one, and the mean number of labels of a text."""
+        counts = Counter(label for row in labels for label in row)
+        if not counts:
+            raise HarnessError(f"expected labels in {where}, got none; name another column with --label")
+        if len(counts) > len(labels) / 5:
+            raise HarnessError(
+                f"{where} has {len(counts)} different labels in {len(labels)} rows, too many to learn; "
+                "name another column with --label"
+            )
+        largest, most = counts.most_common(1)[0]
+        mean = counts.total() / len(labels)
+        told = f"{len(counts)} labels, {mean:.2f} a text (most frequent: {largest}, {most / len(labels):.0%})"
+        return Overview(len(counts), counts, told)
 
     # -- learning ------------------------------------------------------------------------------------------
 
     def watch(self, asked: Asked, examples: Examples) -> Watched:
-        """See :class:`harness.TaskType`: macro F1 at the best threshold for all labels."""
+        """Return the mean average precision, which needs no thresholds."""
         from harness_multilabel.scores import multilabel
-        from harness_multilabel.thresholds import shared
 
         assert examples.labels is not None
         scores = sigmoid(asked.logits())
-        cut = shared(scores, examples.labels > 0.5)
-        f1 = float(multilabel(examples.labels, scores, scores >= cut, examples.classes)["f1_macro"])
-        return Watched(f1, "validation_f1_macro", f1)
+        value = float(multilabel(examples.labels, scores, scores >= 0.5, examples.classes)["map"])
+        return Watched(value, "validation_map", value)
 
     def row_weights(
         self, examples: Examples, how: ClassWeights, device: Any

@@ -13,5 +13,5 @@ if TYPE_CHECKING:
 
 @harness.hookimpl
 def register_students(register: Register) -> None:
-    """Our students, each from its module."""
+    """Register this package's students."""
     register(SpacyTextcat)

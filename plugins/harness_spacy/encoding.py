@@ -1,7 +1,8 @@
-"""Texts → what spaCy's layers read of their tokens, kept small.
+"""Tokenised texts, stored compactly for spaCy's layers.
 
-A spaCy document takes over 100 bytes a token. The layers of text classifiers ask it for five hashes a
-token, which repeat from text to text: here they stand in one table, and a text is numbers of its rows.
+A spaCy document takes over 100 bytes per token. The layers of text classifiers read only five hashes of each
+token, and most tokens occur many times. Here each distinct row of hashes is stored once, in a table, and a
+text is a sequence of row numbers.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ATTRIBUTES = ("ORTH", "NORM", "PREFIX", "SUFFIX", "SHAPE")
-_MIX = np.uint64(0x9E3779B97F4A7C15)  # an odd number: multiplying by it loses nothing
-_CHUNK = 1024  # texts whose documents are in memory together
+_MIX = np.uint64(0x9E3779B97F4A7C15)  # odd, so that multiplying by it is reversible
+_CHUNK = 1024  # texts tokenised at a time: their documents are in memory together
 
 
 class Encoded:
-    """As much of a document as the layers ask for."""
+    """The part of a document that the layers read."""
 
     __slots__ = ("rows",)
 
@@ -33,13 +34,13 @@ class Encoded:
         return len(self.rows)
 
     def to_array(self, attributes: Sequence[int | str]) -> NDArray[np.uint64]:
-        """The attributes' hashes, (L, A), or (L,) for a single one: as ``Doc.to_array`` gives them."""
+        """Return the attributes' hashes, (L, A), or (L,) for a single one, as ``Doc.to_array`` does."""
         columns = [_columns()[attribute] for attribute in attributes]
         return np.ascontiguousarray(self.rows[:, columns[0] if len(columns) == 1 else columns])
 
 
 class Corpus:
-    """N tokenised texts. Indexed by rows it gives documents for spaCy's layers."""
+    """N tokenised texts. Indexing with row numbers returns documents for spaCy's layers."""
 
     def __init__(self, tokens: Tokens, features: NDArray[np.uint64]) -> None:
         self.tokens = tokens  # its ids are rows of `features`
@@ -54,11 +55,11 @@ class Corpus:
 
 
 def encode(nlp: Any, texts: Sequence[str], longest: int | None = None) -> Corpus:
-    """Tokenise with a pipeline's tokeniser; of each text the first `longest` tokens are kept.
+    """Tokenise texts with a pipeline's tokeniser and keep the first `longest` tokens of each.
 
-    A text without tokens becomes one of a single space: spaCy's pooling has no answer to nothing.
+    An empty text is read as a single space, because spaCy's pooling needs at least one token.
     """
-    numbers: dict[int, int] = {}  # of a token's row, by its hashed word and norm, which tell the rest
+    numbers: dict[int, int] = {}  # hash of a token's word and norm, which determine the rest → its row
     features = [np.zeros((0, len(ATTRIBUTES)), dtype=np.uint64)]
     ids = [np.zeros(0, dtype=np.int32)]
     offsets = np.zeros(len(texts) + 1, dtype=np.int64)

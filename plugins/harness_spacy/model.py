@@ -1,4 +1,4 @@
-"""spaCy's networks: configured, asked, kept, and turned into pipelines."""
+"""spaCy's text classification networks: configuration, predictions, files and pipelines."""
 
 from __future__ import annotations
 
@@ -16,24 +16,26 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WEIGHTS, SETTINGS = "model.safetensors", "model.json"
-_SCORED = 16_384  # tokens that are scored at a time
+_SCORED = 16_384  # tokens per batch in prediction
 
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """The parameters of a network, and of what it reads of a text."""
+    """The parameters of a network and of its tokeniser."""
 
     architecture: Literal["ensemble", "bow", "cnn"] = "ensemble"
-    language: Literal["en", "nl", "fr", "de", "it", "es", "xx"] = "en"  # whose tokeniser; xx: of no language
-    ngrams: Annotated[int, Interval(ge=1, le=5)] = 1  # longest word n-gram, for ensemble and bow
-    buckets: Annotated[int, Gt(0)] = 262_144  # that n-grams are hashed into; spaCy rounds to a power of two
-    width: Annotated[int, Gt(0)] = 64  # of the embedding and the convolutions, for ensemble and cnn
-    rows: Annotated[int, Gt(1)] = 2000  # of the words' embedding; prefixes, suffixes and shapes have half
-    depth: Annotated[int, Gt(0)] = 2  # convolutions over three words, one upon another
-    longest: Annotated[int, Gt(0)] | None = None  # tokens that are read of a text; all where none is given
+    language: Literal["en", "nl", "fr", "de", "it", "es", "xx"] = "en"  # of the tokeniser; "xx": any language
+    ngrams: Annotated[int, Interval(ge=1, le=5)] = 1  # longest word n-gram (ensemble, bow)
+    buckets: Annotated[int, Gt(0)] = 262_144  # for hashed n-grams; spaCy rounds up to a power of two
+    width: Annotated[int, Gt(0)] = 64  # of the embedding and the convolutions (ensemble, cnn)
+    rows: Annotated[int, Gt(1)] = (
+        2000  # of the word embedding; half as many for prefixes, suffixes and shapes
+    )
+    depth: Annotated[int, Gt(0)] = 2  # number of stacked convolutions, each over three words
+    longest: Annotated[int, Gt(0)] | None = None  # maximum number of tokens read from a text; None: all
 
     def architecture_config(self, softmax: bool) -> dict[str, Any]:
-        """The model's table in a spaCy configuration; only `bow` can do without its softmax."""
+        """Return the model's table of a spaCy configuration. Only `bow` can be built without a softmax."""
         linear = {
             "@architectures": "spacy.TextCatBOW.v3",
             "exclusive_classes": True,
@@ -71,7 +73,7 @@ class Architecture:
 
 
 class TextcatModel(harness.Model):
-    """spaCy's network without its softmax, and the tokeniser of its language."""
+    """A spaCy network without its softmax layer, and a tokeniser."""
 
     def __init__(self, architecture: Architecture, classes: Sequence[str]) -> None:
         import numpy as np
@@ -86,13 +88,13 @@ class TextcatModel(harness.Model):
         self.network.initialize(X=text, Y=np.zeros((1, len(classes)), dtype=np.float32))
 
     def predict(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """See :class:`harness.Model`; spaCy's probabilities are the softmax of these logits."""
+        """Return the logits (N, C) of texts; spaCy's probabilities are their softmax."""
         from harness_spacy.encoding import encode
 
         return self.logits(encode(self.nlp, texts, self.architecture.longest))
 
     def logits(self, corpus: Any) -> NDArray[np.float32]:
-        """Logits (N, C) of a corpus that is tokenised."""
+        """Return the logits (N, C) of a tokenised corpus."""
         import numpy as np
 
         from harness.featurise.featuriser import batches_by_length
@@ -103,7 +105,7 @@ class TextcatModel(harness.Model):
         return logits
 
     def pipeline(self) -> Any:
-        """A spaCy pipeline of one component, `textcat`, with these weights, to keep with ``to_disk``."""
+        """Return a spaCy pipeline with one component, `textcat`. Its method ``to_disk`` saves it."""
         from spacy.training import Example
 
         nlp, component = _blank(self.architecture, softmax=True)
@@ -114,7 +116,10 @@ class TextcatModel(harness.Model):
         return nlp
 
     def save(self, folder: Path) -> None:
-        """Weights as safetensors, the classes as JSON; the rest follows from the student's parameters."""
+        """Write the weights as safetensors and the classes as JSON.
+
+        The architecture is not written: the student's parameters describe it.
+        """
         from safetensors.numpy import save_file
 
         save_file(taken(self.network), folder / WEIGHTS)
@@ -122,7 +127,7 @@ class TextcatModel(harness.Model):
         (folder / SETTINGS).write_text(json.dumps(settings, ensure_ascii=False), encoding="utf-8")
 
     def parameters(self) -> harness.Parameters:
-        """See :class:`harness.Model`; hashed words' rows are an embedding, n-grams' weights are not."""
+        """Count the parameters. Rows for hashed words are an embedding, weights of n-grams are not."""
         sizes = {name: array.size for name, array in taken(self.network).items()}
         embedding = sum(size for name, size in sizes.items() if name.endswith("hashembed.E"))
         total = sum(sizes.values())
@@ -130,40 +135,40 @@ class TextcatModel(harness.Model):
 
 
 def arrays(network: Any) -> Iterator[tuple[str, Any, str]]:
-    """Each array of a network: a name that its place gives it, its layer, and its name there."""
+    """Yield, for each array of a network, a name that includes its position, its layer, and its own name."""
     layers = [layer for layer in network.walk() if layer.param_names]
     for place, layer in enumerate(layers):
-        # A linear layer stands where the softmax was.
+        # The softmax is replaced by a linear layer: both have the same name here.
         kind = "linear" if layer.name == "softmax" else layer.name
         for name in layer.param_names:
             yield f"{place}.{kind}.{name}", layer, name
 
 
 def taken(network: Any) -> dict[str, NDArray[np.float32]]:
-    """A copy of a network's arrays."""
+    """Return a copy of a network's arrays."""
     return {key: layer.get_param(name).copy() for key, layer, name in arrays(network)}
 
 
 def put(network: Any, values: Mapping[str, NDArray[np.float32]]) -> None:
-    """Give a network the arrays of another."""
+    """Set a network's arrays to those of another network, from :func:`taken`."""
     for key, layer, name in arrays(network):
         layer.set_param(name, values[key])
 
 
 def _blank(architecture: Architecture, softmax: bool) -> tuple[Any, Any]:
-    """A pipeline and its text classifier, not initialised."""
+    """Return a pipeline and its text classifier, not initialised."""
     import sys
 
     import spacy
 
     nlp = spacy.blank(architecture.language)
-    nlp.max_length = sys.maxsize  # the limit is meant for parsers
-    nlp.tokenizer.add_special_case("[MASK]", [{"ORTH": "[MASK]"}])  # a word, not one in brackets
+    nlp.max_length = sys.maxsize  # the length limit is meant for parsers
+    nlp.tokenizer.add_special_case("[MASK]", [{"ORTH": "[MASK]"}])  # one token, not a word in brackets
     return nlp, nlp.add_pipe("textcat", config={"model": architecture.architecture_config(softmax)})
 
 
 def _linear(network: Any) -> Any:
-    """The network with its softmax layer replaced by the linear part of it, also zero at first."""
+    """Replace the softmax layer by its linear part, with zero initial weights, and return the network."""
     from thinc.api import Linear, zero_init
 
     for layer in list(network.walk()):

@@ -1,4 +1,4 @@
-"""A student that is spaCy's text classifier."""
+"""spaCy's text classifiers as a student."""
 
 from __future__ import annotations
 
@@ -16,43 +16,45 @@ from harness_spacy.model import SETTINGS, WEIGHTS, Architecture, TextcatModel, p
 
 @dataclass(frozen=True, kw_only=True)
 class SpacyTextcat(Architecture, harness.Student):
-    """spaCy's text classifiers (https://spacy.io/api/architectures#textcat), trained by any loss.
+    """A spaCy text classifier (https://spacy.io/api/architectures#textcat), trained with any loss.
 
-    ``ensemble`` (TextCatEnsemble.v2) joins the two others: ``bow`` (TextCatBOW.v3) is linear in hashed
-    n-grams of words; ``cnn`` (TextCatReduce.v1) averages convolutions over hashed words, prefixes, suffixes
-    and shapes. spaCy itself would train `ensemble` and `cnn` by `cross-entropy`, and `bow` by
-    `mse-probabilities`, on gold labels. Here every loss is exact: it is computed on the logits before
-    spaCy's softmax, and its gradient goes through spaCy's own layers and optimiser.
+    ``bow`` (TextCatBOW.v3) is a linear model of hashed word n-grams. ``cnn`` (TextCatReduce.v1) averages
+    convolutions over hashed words, prefixes, suffixes and shapes. ``ensemble`` (TextCatEnsemble.v2) combines
+    both. spaCy itself trains `ensemble` and `cnn` with `cross-entropy`, and `bow` with `mse-probabilities`,
+    on gold labels. Here every loss is computed on the logits before spaCy's softmax, without approximation;
+    its gradient goes through spaCy's own layers and optimiser.
 
-    The model that is fitted turns into an ordinary pipeline: see :meth:`TextcatModel.pipeline`.
+    :meth:`harness_spacy.model.TextcatModel.pipeline` converts a fitted model to an ordinary spaCy pipeline.
     """
 
     name = "spacy-textcat"
 
     epochs: Annotated[int, Gt(0)] = 10
-    batch_size: Annotated[int, Gt(0)] = 32  # that batches grow to
-    first_batch: Annotated[int, Gt(0)] = 8  # texts in the first batch; each is 1 % larger than the last
-    learning_rate: Annotated[float, Gt(0)] = 1e-3  # of Adam, constant
+    batch_size: Annotated[int, Gt(0)] = 32  # largest batch; batches grow up to this size
+    first_batch: Annotated[int, Gt(0)] = 8  # texts in the first batch; each batch is 1 % larger than the last
+    learning_rate: Annotated[float, Gt(0)] = 1e-3  # of Adam; constant
     weight_decay: Annotated[float, Ge(0)] = 0.01  # decoupled
     dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1
-    patience: Annotated[int, Ge(0)] = 0  # validations without a better score before stopping; 0: never
-    keep_best: bool = True  # end with the weights of the epoch that scored best on validation
-    min_examples: Annotated[int, Ge(0)] = 0  # train on at least so many in all: a small set gets more epochs
-    class_weights: ClassWeights = "uniform"  # "balanced": every class counts alike; "square-root": half-way
+    patience: Annotated[int, Ge(0)] = 0  # stop after this many validations without a better score; 0: never
+    keep_best: bool = True  # keep the weights of the epoch with the best validation score
+    min_examples: Annotated[int, Ge(0)] = 0  # minimum to train on in total: a small set gets more epochs
+    class_weights: ClassWeights = "uniform"  # "balanced": all classes count equally; "square-root": half-way
 
     @property
     def speed(self) -> harness.Speed:  # type: ignore[override]
-        """See :class:`harness.Student`; convolutions are what takes time."""
+        """Return the expected speed; the convolutions take most of the time."""
         bow = self.architecture == "bow"
         return harness.Speed(train=8_000 if bow else 1_500, label=3_000 if bow else 2_500)
 
     def check(self) -> None:
-        """Batches do not shrink."""
+        """Raise ValueError if the first batch is larger than the largest one."""
         if self.first_batch > self.batch_size:
-            raise ValueError(f"first_batch is {self.first_batch}, more than batch_size, {self.batch_size}")
+            raise ValueError(
+                f"expected a first_batch of at most batch_size, {self.batch_size}, got {self.first_batch}"
+            )
 
     def base(self) -> str:
-        """The release of spaCy, whose tokenisers and layers these are."""
+        """Return the release of spaCy, whose tokenisers and layers are used. Raise Unavailable without it."""
         try:
             return f"spacy {metadata.version('spacy')}"
         except metadata.PackageNotFoundError:

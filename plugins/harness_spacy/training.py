@@ -1,4 +1,4 @@
-"""Training of spaCy's networks by the harness's losses."""
+"""Train spaCy's networks with the harness's losses."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from harness.training.settings import Training
     from harness_spacy.model import TextcatModel
 
-_GROWTH = 1.01  # of a batch on the last
-_SCORED = 5_000  # examples between two validations, at least: a tiny set's epochs are shorter than those
+_GROWTH = 1.01  # size of a batch relative to the one before
+_SCORED = 5_000  # minimum number of examples between two validations: a tiny set has very short epochs
 
 
 def train(
@@ -35,7 +35,7 @@ def train(
     loss: Loss,
     context: Context,
 ) -> None:
-    """Train the model in place. Raises HarnessError where the loss is not finite."""
+    """Train the model in place. Raise HarnessError if the loss is not finite."""
     network, longest = model.network, model.architecture.longest
     corpus = encode(model.nlp, transfer.texts, longest)
     held_out = encode(model.nlp, validation.texts, longest)
@@ -54,9 +54,9 @@ def train(
             if not math.isfinite(value):
                 raise HarnessError(
                     f"the loss is {value} in epoch {epoch}; "
-                    f"a smaller learning_rate than {settings.learning_rate} may help"
+                    f"try a learning_rate smaller than {settings.learning_rate}"
                 )
-            # spaCy adds up the rows' gradients rather than averaging them.
+            # spaCy sums the gradients of the rows; it does not average them.
             backpropagate(gradient * len(rows))
             network.finish_update(optimizer)
             running += value * len(rows)
@@ -87,7 +87,7 @@ def loss_and_gradient(
     rows: NDArray[np.int64],
     weigh: Callable[[Tensor | None, Tensor | None], Tensor] | None = None,
 ) -> tuple[float, NDArray[np.float32]]:
-    """The mean loss of a batch, and its gradient with respect to the student's logits, (B, C).
+    """Return the mean loss of a batch, and its gradient with respect to the student's logits, (B, C).
 
     `weigh` returns the weights of the rows: see :meth:`harness.TaskType.row_weights`.
     """
@@ -103,9 +103,10 @@ def loss_and_gradient(
 def _batches(
     count: int, first: int, largest: int, step: int, generator: np.random.Generator
 ) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """One epoch of rows in random order, each batch behind how many rows are done with it.
+    """Yield the batches of one epoch, in random order: the number of rows after each batch, and its rows.
 
-    `step` batches came before: batches grow over epochs, which is a slow start (Smith et al., 2018).
+    `step` is the number of batches in earlier epochs. Batches grow over epochs, which has the effect of a
+    learning rate that falls (Smith et al., 2018).
     """
     order, start = generator.permutation(count), 0
     while start < count:

@@ -1,4 +1,4 @@
-"""Tables of static vectors, made from a transformer, and the module that averages them."""
+"""Tables of static vectors, computed with a transformer, and the module that averages them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from torch.nn import functional as F
 from harness import HarnessError
 from harness.featurise.featuriser import Featuriser, Subwords
 
-_AT_ONCE = 1024  # pieces that go through a transformer together
+_AT_ONCE = 1024  # subwords per batch through a transformer
 
 
 class StaticWords(nn.Module):
-    """Vectors of word pieces → mean over those kept → (hidden ReLU layer →) linear."""
+    """A classifier of averaged subwords: embedding → mean over kept ids → (ReLU layer →) linear layer."""
 
-    kept: Tensor  # (V, 1), 1 where a piece is averaged, 0 for special tokens and padding
+    kept: Tensor  # (V, 1), 1 for subwords that are averaged, 0 for special tokens and padding
 
     def __init__(self, size: int, width: int, hidden: int, classes: int, dropout: float) -> None:
         super().__init__()
@@ -31,11 +31,11 @@ class StaticWords(nn.Module):
         self.output = nn.Linear(hidden or width, classes)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """(B, L) → (B, C)."""
+        """Return the logits (B, C) of ids (B, L)."""
         return self.output(self.dropout(self._features(ids)))  # type: ignore[no-any-return]
 
     def outputs(self, ids: Tensor, names: Any) -> dict[str, Tensor]:
-        """Logits (B, C), and the hidden states (B, H) that they are made from."""
+        """Return the logits (B, C), and "hidden", the input of the last layer before dropout, (B, H)."""
         features = self._features(ids)
         return {"logits": self.output(self.dropout(features)), "hidden": features}
 
@@ -46,7 +46,7 @@ class StaticWords(nn.Module):
 
 
 def averaged(featuriser: Featuriser) -> NDArray[np.float32]:
-    """(V,): 0 for padding and special tokens, which say nothing of a text, and 1 for all others."""
+    """Return (V,): 0 for padding and special tokens, which have no meaning, and 1 for all other ids."""
     kept = np.ones(featuriser.size, dtype=np.float32)
     kept[featuriser.padding] = 0
     if isinstance(featuriser, Subwords):
@@ -58,11 +58,15 @@ def averaged(featuriser: Featuriser) -> NDArray[np.float32]:
 
 @torch.inference_mode()
 def states_of(module: nn.Module, featuriser: Featuriser, device: str) -> NDArray[np.float32]:
-    """(V, W): each piece alone as a text, the last states averaged over it and the tokens around it."""
+    """Return a vector for each subword, (V, W), computed from the text that consists of it alone.
+
+    The vector is the mean of the last states of the subword and of the special tokens around it. Raise
+    HarnessError if there is no encoder.
+    """
     encoder: Any = module if hasattr(module, "base_model") else getattr(module, "encoder", None)
     if not isinstance(featuriser, Subwords) or not hasattr(encoder, "base_model"):
         raise HarnessError(
-            'there is no encoder to send word pieces through; of = "embeddings" takes its input table'
+            'cannot compute vectors of subwords without an encoder; set of = "embeddings" for the input table'
         )
     around = featuriser.tokenizer.encode("a")
     inner = [place for place, added in enumerate(around.special_tokens_mask) if not added]
@@ -81,9 +85,10 @@ def states_of(module: nn.Module, featuriser: Featuriser, device: str) -> NDArray
 def frequencies(
     featuriser: Featuriser, texts: Sequence[str], kept: NDArray[np.float32]
 ) -> NDArray[np.float64]:
-    """(V,): each piece's share among those of some texts that are kept.
+    """Return the relative frequency of each kept id in some texts, (V,).
 
-    Each counts once more than it was seen: else in a small set unseen pieces would outweigh all others.
+    1 is added to each count. Otherwise, subwords that a small set of texts lacks would have the largest
+    weights.
     """
     counts = (np.bincount(featuriser.tokens(texts).ids, minlength=featuriser.size) + 1) * kept
     return np.asarray(counts / counts.sum(), dtype=np.float64)
@@ -97,10 +102,10 @@ def table_from(
     seen: NDArray[np.float64],
     smoothing: float,
 ) -> NDArray[np.float32]:
-    """Vectors (V, W) → (V, `width`): principal components, weighted by frequencies `seen` (V,), scaled.
+    """Reduce vectors (V, W) to principal components (V, `width`), weighted by frequencies `seen` (V,).
 
-    Components, and their mean, are those of the kept rows; the others become zeros. A piece that is drawn
-    as often as it was seen has a mean square of 1.
+    The components and the mean are computed from the kept rows; all other rows become zeros. The result is
+    scaled: with subwords drawn by their frequencies, the mean square of a number is 1.
     """
     rows = np.flatnonzero(kept)
     found = vectors[rows].astype(np.float64)
@@ -108,7 +113,7 @@ def table_from(
         found -= found.mean(axis=0)
         _, axes = np.linalg.eigh(found.T @ found)  # in ascending order
         axes = axes[:, ::-1][:, :width]
-        # An axis has no direction of its own: its largest number shall be positive.
+        # The sign of an axis is arbitrary: make its largest number positive.
         axes *= np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(width)])
         found = found @ axes
     if weighting == "sif":

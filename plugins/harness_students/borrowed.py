@@ -1,4 +1,4 @@
-"""Word-piece embeddings that students take from a pretrained or a fitted transformer, with its tokenizer."""
+"""Take the subword embeddings of a transformer, pretrained or fitted, with its tokenizer."""
 
 from __future__ import annotations
 
@@ -17,25 +17,27 @@ if TYPE_CHECKING:
 def borrow(
     who: str, source: FineTuned | str, longest: int, context: Context
 ) -> tuple[nn.Module, Tensor, Featuriser]:
-    """A module, the table (V, W) of its input embeddings, and what turns texts into its ids below V.
+    """Return a module, the table (V, W) of its input embeddings, and a featuriser with ids below V.
 
-    The module is the pretrained one of `source`, or that of the context's teacher for "teacher"; `who`
-    borrows it, and reads `longest` ids of a text. Raises HarnessError where there is no such table.
+    The module is the pretrained one of `source`, or the context's teacher if `source` is "teacher". `who` is
+    the name of the student; it reads at most `longest` ids of a text. Raise HarnessError if there is no such
+    table.
     """
     if isinstance(source, str):
         teacher = context.teacher
         if not isinstance(teacher, TorchModel) or (table := _table(teacher.module)) is None:
-            raise HarnessError(f"student '{who}' takes its teacher's embeddings, but this teacher has none")
+            raise HarnessError(f"cannot take embeddings for student '{who}': its teacher has none")
         module, featuriser = teacher.module, teacher.featuriser
     else:
         from harness_transformers.finetuning import pretrained
 
         module, featuriser = pretrained(source, context)
         if (table := _table(module)) is None:
-            raise HarnessError(f"student '{who}' takes the embeddings of '{source.name}', which has none")
+            raise HarnessError(f"cannot take embeddings for student '{who}': '{source.name}' has none")
     if len(table) < featuriser.size:
         raise HarnessError(
-            f"student '{who}' takes {len(table)} embeddings, but their tokenizer has {featuriser.size} ids"
+            f"cannot take embeddings for student '{who}': there are {len(table)}, but their tokenizer has "
+            f"{featuriser.size} ids"
         )
     state = featuriser.state()
     copy = type(featuriser).restore({**state, "longest": min(longest, state["longest"])})
@@ -43,16 +45,18 @@ def borrow(
 
 
 def unknown_of(featuriser: Featuriser) -> int:
-    """The id that stands for unknown words. Raises HarnessError where there is none."""
+    """Return the id of unknown words. Raise HarnessError if the tokenizer has none."""
     if not isinstance(featuriser, Subwords):
         return UNKNOWN
     name = featuriser.named(*UNKNOWN_NAMES)
     if name is None or (found := featuriser.tokenizer.token_to_id(name)) is None:
-        raise HarnessError("words cannot be dropped: the borrowed tokenizer has no piece for unknown words")
+        raise HarnessError(
+            "cannot drop words: the transformer's tokenizer has no id for unknown words; set word_dropout = 0"
+        )
     return found
 
 
 def _table(module: nn.Module) -> Tensor | None:
     encoder: Any = module if hasattr(module, "get_input_embeddings") else getattr(module, "encoder", None)
     layer = getattr(module, "embedding", None) if encoder is None else encoder.get_input_embeddings()
-    return layer.weight if type(layer) is nn.Embedding else None  # one that scales its rows is more than them
+    return layer.weight if type(layer) is nn.Embedding else None  # a subclass may scale its rows

@@ -1,4 +1,4 @@
-"""What students share that take parts of a transformer: of the fitted teacher, or of a pretrained one."""
+"""Students that take parts of a transformer: of the fitted teacher, or of a pretrained model."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from harness_transformers.transformer import FineTuned
 
 
 class Borrower(harness.Student):
-    """A student that takes parts of what its `lender` is, such as embeddings or layers."""
+    """A student that takes parts of its `lender`, such as embeddings or layers."""
 
     @property
     def lender(self) -> FineTuned | str:
-        """A pretrained transformer, "teacher" for the fitted teacher, or another word where it takes none."""
+        """Return a pretrained transformer, "teacher" for the fitted teacher, or another word for neither."""
         raise NotImplementedError
 
     def base(self) -> str:
-        """See :class:`harness.Component`: that of the pretrained transformer."""
+        """Return the base of the pretrained transformer; see :class:`harness.Component`."""
         return self.lender.base() if isinstance(self.lender, FineTuned) else ""
 
     @property
     def prior(self) -> harness.Recipe | None:
-        """See :class:`harness.Component`: the language model that parts are taken of."""
+        """Return the recipe of the language model that lends its parts; see :class:`harness.Component`."""
         return self.lender.prior if isinstance(self.lender, FineTuned) else None
 
     @property
     def borrows(self) -> bool:
-        """See :class:`harness.Student`: whether parts of the fitted teacher are taken."""
+        """Return whether the fitted teacher is the lender; see :class:`harness.Student`."""
         return self.lender == "teacher"

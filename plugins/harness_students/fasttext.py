@@ -1,4 +1,4 @@
-"""A student over hashed words and n-grams."""
+"""A student with hashed words and n-grams."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class FastText(harness.TorchStudent):
-    """Hashed words and n-grams, averaged, then one linear layer (Joulin et al., 2017).
+    """The average of hashed words and n-grams, then one linear layer (Joulin et al., 2017).
 
-    Characters' n-grams tell something of words that training lacks (Bojanowski et al., 2017). Unlike the
-    program of that name, words have no table of their own but share the buckets: 20,000 of 10 numbers
-    and six classes make 200,086 parameters.
+    Character n-grams represent words that do not occur in training (Bojanowski et al., 2017). Unlike in the
+    fastText program, words have no table of their own but share the buckets. With 20,000 buckets, width 10
+    and six classes, it has 200,086 parameters.
     """
 
     name = "fasttext"
@@ -29,25 +29,25 @@ class FastText(harness.TorchStudent):
     speed: ClassVar[harness.Speed] = harness.Speed(train=50_000, label=80_000)
 
     min_examples: Annotated[int, Ge(0)] = 300_000  # averaged words learn slowly
-    buckets: Annotated[int, Gt(1)] = 20_000  # that words and n-grams are hashed into
+    buckets: Annotated[int, Gt(1)] = 20_000  # for hashed words and n-grams
     width: Annotated[int, Gt(0)] = 10  # of the embedding
-    word_ngrams: Annotated[int, Interval(ge=1, le=5)] = 2  # longest; 1: single words only
-    min_characters: Annotated[int, Gt(0)] = 3  # shortest n-gram of a word's characters, brackets counted
-    max_characters: Annotated[int, Ge(0)] = 5  # longest; 0: none
+    word_ngrams: Annotated[int, Interval(ge=1, le=5)] = 2  # longest word n-gram; 1: single words only
+    min_characters: Annotated[int, Gt(0)] = 3  # shortest character n-gram, including the word's brackets
+    max_characters: Annotated[int, Ge(0)] = 5  # longest character n-gram; 0: none
     dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0  # of the average
-    longest: Annotated[int, Gt(0)] = 128  # words; the rest of a text is not read
-    scale: Annotated[float, Gt(0)] = 0.05  # deviation of the initial embedding
+    longest: Annotated[int, Gt(0)] = 128  # maximum number of words read from a text
+    scale: Annotated[float, Gt(0)] = 0.05  # standard deviation of the initial embedding
 
     def check(self) -> None:
-        """The n-grams of characters have a length."""
+        """Raise ValueError if no length is possible for character n-grams."""
         if 0 < self.max_characters < self.min_characters:
             raise ValueError(
-                f"min_characters is {self.min_characters}, more than max_characters, {self.max_characters}; "
-                "for no n-grams of characters, write max_characters = 0"
+                f"expected min_characters of at most max_characters, {self.max_characters}, "
+                f"got {self.min_characters}; set max_characters = 0 for no character n-grams"
             )
 
     def featuriser(self, transfer: harness.Examples) -> HashedNgrams:
-        """See :class:`harness.TorchStudent`; nothing is learnt from the transfer set."""
+        """Return a featuriser, which learns nothing from the transfer set."""
         from harness_students.ngrams import HashedNgrams
 
         return HashedNgrams(
@@ -62,6 +62,6 @@ class FastText(harness.TorchStudent):
 
     def load(self, folder: Path, context: harness.Context) -> harness.Model:
         """See :class:`harness.TorchStudent`."""
-        import harness_students.ngrams  # noqa: F401 - makes its type of featuriser known
+        import harness_students.ngrams  # noqa: F401 - registers its type of featuriser
 
         return super().load(folder, context)

@@ -1,4 +1,4 @@
-"""Masked language models of some of another's layers."""
+"""Masked language models as students, from some layers of a larger one."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from harness_transformers.token_types import drop_types
 
 
 def begin(student: Pruned, context: Context) -> TransformerLanguageModel:
-    """The language model that a student starts its training from, without token types (Sanh et al., 2019).
+    """Return the language model that a student starts from, without token types (Sanh et al., 2019).
 
-    Of a teacher it takes the embeddings, every second layer unless told otherwise, and the head.
+    From a teacher it takes the embeddings, the head and, by default, every second layer. Raise HarnessError
+    if the teacher is not a masked language model.
     """
     if student.start == "teacher":
         lent = language_model_of(context.teacher)
         if lent is None:
             raise HarnessError(
-                f"student '{student.name}' takes layers of a masked language model, which its teacher is not"
+                f"cannot start student '{student.name}': its teacher is not a masked language model"
             )
         module, featuriser = deepcopy(lent[0]).float().requires_grad_(True), lent[1]
     else:

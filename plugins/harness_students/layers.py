@@ -1,4 +1,4 @@
-"""A transformer of some of another's layers."""
+"""Transformers as students, from some layers of a larger one."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ if TYPE_CHECKING:
 
 
 def begin(student: Pruned, examples: Examples, context: Context) -> TorchModel:
-    """The model that a student starts its training from, with the context's seed for what is random.
+    """Return the model that a student starts from; the context's seed determines what is random.
 
-    It gives classes to texts, or to their words; where there are no classes, it is a language model.
+    The type of task determines whether it classifies texts, classifies words or predicts masked tokens. Raise
+    HarnessError if the teacher has no layers to take.
     """
     torch.manual_seed(context.seed)
     classes, marks = examples.classes, examples.task_type.marks
@@ -55,7 +56,7 @@ def begin(student: Pruned, examples: Examples, context: Context) -> TorchModel:
 
 
 def load(folder: Path, context: Context) -> TorchModel:
-    """Read what :meth:`TransformerModel.save` wrote of a student."""
+    """Load a student that :meth:`TransformerModel.save` wrote."""
     if not json.loads((folder / "model.json").read_text(encoding="utf-8"))["classes"]:
         from harness_transformers.language import load as load_language_model
 
@@ -85,7 +86,7 @@ def _of_teacher(student: Pruned, classes: Sequence[str], context: Context) -> tu
         or not isinstance(fitted.featuriser, Subwords)
     ):
         raise HarnessError(
-            f"student '{student.name}' takes layers of a transformer, which its teacher is not"
+            f"cannot take layers for student '{student.name}': its teacher is not a transformer"
         )
     teacher, featuriser = fitted.module, fitted.featuriser
     keep = chosen(student.layers, len(layers_of(teacher.encoder)), "every-second")
@@ -122,6 +123,6 @@ def _pretrained(
 
 
 def _fresh(config: Any, pooling: Any, classes: int, context: Context) -> nn.Module:
-    """An encoder of a configuration, with random weights."""
+    """Return an encoder of a configuration, with random weights."""
     config.save_pretrained(folder := context.scratch / "fresh")
     return encoder_of(pooling, classes, config=folder)

@@ -1,4 +1,4 @@
-"""TF-IDF and logistic regression: the baseline that every distilled model should beat."""
+"""TF-IDF with logistic regression: the baseline that every distilled model should beat."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class TfidfLogreg(harness.Student):
-    """TF-IDF of word n-grams and a multinomial logistic regression, as scikit-learn has them.
+    """TF-IDF of word n-grams with multinomial logistic regression, by scikit-learn.
 
-    It learns from gold labels only, by cross-entropy of its own, whichever loss on labels a suite names.
+    It learns from gold labels only. It has its own cross-entropy, whichever loss on labels a suite sets.
     """
 
     name = "tfidf-logreg"
@@ -28,7 +28,7 @@ class TfidfLogreg(harness.Student):
     speed: ClassVar[harness.Speed] = harness.Speed(train=15_000, label=80_000)
 
     ngrams: Annotated[int, Gt(0)] = 1  # longest word n-gram
-    vocabulary: Annotated[int, Gt(0)] | None = None  # most frequent n-grams kept; all where none is given
+    vocabulary: Annotated[int, Gt(0)] | None = None  # number of most frequent n-grams to keep; None: all
     strength: Annotated[float, Gt(0)] = 1.0  # C of the regression: the inverse of its L2 penalty
 
     def fit(
@@ -38,12 +38,12 @@ class TfidfLogreg(harness.Student):
         loss: harness.Loss,
         context: harness.Context,
     ) -> harness.Model:
-        """See :class:`harness.Student`; rows without a gold label are left out."""
+        """Fit the model on the rows with a gold label. See :class:`harness.Student`."""
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.linear_model import LogisticRegression
 
         if loss.needs != {"labels"}:
-            raise harness.HarnessError(f"student 'tfidf-logreg' cannot learn by loss '{loss.name}'")
+            raise harness.HarnessError(f"student 'tfidf-logreg' cannot use loss '{loss.name}'")
         assert transfer.labels is not None
         known = [row for row, label in enumerate(transfer.labels) if label >= 0]
         vectorizer = TfidfVectorizer(ngram_range=(1, self.ngrams), max_features=self.vocabulary)
@@ -51,7 +51,7 @@ class TfidfLogreg(harness.Student):
             features = vectorizer.fit_transform(transfer.texts[row] for row in known)
         except ValueError as error:
             raise harness.HarnessError(
-                f"student 'tfidf-logreg' found no words to learn from: {error}"
+                f"cannot fit student 'tfidf-logreg': there are no words to learn from: {error}"
             ) from None
         regression = LogisticRegression(C=self.strength, max_iter=1000, random_state=context.seed)
         regression.fit(features, transfer.labels[known])
@@ -63,7 +63,7 @@ class TfidfLogreg(harness.Student):
 
 
 class TfidfModel(harness.Model):
-    """The fitted pipeline, kept as a vocabulary and three arrays, never pickled."""
+    """A fitted pipeline, saved as a vocabulary and three arrays, without pickle."""
 
     def __init__(self, settings: dict[str, Any], arrays: dict[str, NDArray[np.float64]]) -> None:
         from sklearn.feature_extraction.text import TfidfVectorizer
@@ -76,7 +76,7 @@ class TfidfModel(harness.Model):
 
     @classmethod
     def of(cls, vectorizer: Any, regression: Any, ngrams: int, classes: tuple[str, ...]) -> TfidfModel:
-        """Take a fitted pipeline apart; classes that training lacks get a logit that never wins."""
+        """Build a model from a fitted pipeline. Classes that training lacks get a very small logit."""
         import numpy as np
 
         coefficients, intercept = regression.coef_, regression.intercept_
@@ -109,13 +109,13 @@ class TfidfModel(harness.Model):
 
     @classmethod
     def load(cls, folder: Path) -> TfidfModel:
-        """Read what :meth:`save` wrote."""
+        """Load a model that :meth:`save` wrote."""
         from safetensors.numpy import load_file
 
         settings = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         return cls(settings, load_file(folder / "model.safetensors"))
 
     def parameters(self) -> harness.Parameters:
-        """Coefficients and intercepts; the IDF weights are counted, not trained."""
+        """Count the parameters. IDF weights belong to the total but are not trainable."""
         trained = self.arrays["coef"].size + self.arrays["intercept"].size
         return harness.Parameters(total=trained + self.arrays["idf"].size, trainable=trained, embedding=0)

@@ -1,4 +1,4 @@
-"""Torch modules from word ids (B, L), 0 for padding, to logits (B, C)."""
+"""Torch modules that map word ids (B, L), 0 for padding, to logits (B, C)."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch.nn import functional as F
 
 
 def embedding(size: int, width: int, scale: float) -> nn.Embedding:
-    """A word table with a small initial deviation."""
-    # Averaging shrinks gradients: the default deviation of 1 would drown them for many epochs.
+    """Return an embedding with initial values of standard deviation `scale`."""
+    # Averaging makes gradients small: with torch's deviation of 1, nothing would change for many epochs.
     table = nn.Embedding(size, width)
     nn.init.normal_(table.weight, std=scale)
     return table
 
 
 class AveragedWords(nn.Module):
-    """Embedding → mean over words → (hidden ReLU layer →) linear."""
+    """A classifier of averaged words: embedding → mean over words → (ReLU layer →) linear layer."""
 
     def __init__(
         self, size: int, width: int, hidden: int, classes: int, dropout: float, scale: float
@@ -30,11 +30,11 @@ class AveragedWords(nn.Module):
         self.output = nn.Linear(hidden or width, classes)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """(B, L) → (B, C)."""
+        """Return the logits (B, C) of ids (B, L)."""
         return self.outputs(ids, ())["logits"]
 
     def outputs(self, ids: Tensor, names: Collection[str]) -> dict[str, Tensor]:
-        """Logits (B, C), and as "hidden" what the last layer sees, before dropout, (B, H)."""
+        """Return the logits (B, C), and "hidden", the input of the last layer before dropout, (B, H)."""
         known = (ids != 0).unsqueeze(-1).to(self.embedding.weight.dtype)  # (B, L, 1)
         summed = (self.embedding(ids) * known).sum(1)  # (B, W)
         mean = summed / known.sum(1).clamp(min=1)
@@ -46,10 +46,10 @@ class AveragedWords(nn.Module):
 
 
 class Convolutions(nn.Module):
-    """Embedding → one convolution for each span → maximum over time → ReLU → linear.
+    """A convolutional classifier: embedding → convolutions → maximum over time → ReLU → linear layer.
 
-    A span's convolution is one matrix product over its words' concatenated embeddings: on short texts
-    that is about twice as fast on a CPU as ``nn.Conv1d``.
+    There is one convolution for each span. It is computed as one matrix product over the concatenated
+    embeddings of its words: for short texts on a CPU, this is about twice as fast as ``nn.Conv1d``.
     """
 
     def __init__(
@@ -70,20 +70,20 @@ class Convolutions(nn.Module):
         self.output = nn.Linear(filters * len(self.spans), classes)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """(B, L) → (B, C)."""
+        """Return the logits (B, C) of ids (B, L)."""
         return self.outputs(ids, ())["logits"]
 
     def outputs(self, ids: Tensor, names: Collection[str]) -> dict[str, Tensor]:
-        """Logits (B, C), and as "hidden" what the last layer sees, before dropout, (B, H)."""
+        """Return the logits (B, C), and "hidden", the input of the last layer before dropout, (B, H)."""
         known = (ids != 0).unsqueeze(-1).to(self.embedding.weight.dtype)  # (B, L, 1)
         longest = max(self.spans)
-        # Zeros after the text's end, so that every word starts a span of every length.
+        # Zeros after the end of the text, so that a span of every length can start at every word.
         words = F.pad(self.embedding(ids) * known, (0, 0, 0, longest - 1))  # (B, L + longest - 1, W)
         length = ids.shape[1]
         pooled = []
         for span, layer in zip(self.spans, self.layers, strict=True):
             joined = torch.cat([words[:, at : at + length] for at in range(span)], dim=2)  # (B, L, W * span)
-            # ReLU last, on as many numbers as there are texts: the zeros of padding win no maximum above it.
+            # Padding adds zeros to the maximum, without effect: the ReLU after it makes negative maxima 0.
             pooled.append((layer(joined) * known).amax(1))  # (B, F)
         hidden = F.relu(torch.cat(pooled, dim=1))
         return {"logits": self.output(self.dropout(hidden)), "hidden": hidden}

@@ -1,4 +1,4 @@
-"""Texts → hashed words and n-grams."""
+"""Featuriser of hashed words and n-grams."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from zlib import crc32
 
 from harness.featurise.featuriser import UNKNOWN, Featuriser, Words
 
-_WORD, _CHARACTERS = 1, 0  # where the hash starts: the word "in" is not the piece "in" of "thing"
-_STEP = 116_049_371  # from a word to the next; the number is fastText's
-_REMEMBERED = 200_000  # words whose ids are kept; a text's words repeat
+_WORD, _CHARACTERS = 1, 0  # initial values of hashes: the word "in" and the n-gram "in" differ
+_STEP = 116_049_371  # factor from one word's hash to the next, as in fastText
+_REMEMBERED = 200_000  # size of the cache of words' ids
 
 
 class HashedNgrams(Featuriser):
-    """Lower-cased words, n-grams of words, and n-grams of a word's characters, hashed into buckets.
+    """Lower-cased words, word n-grams and character n-grams, hashed into buckets.
 
-    Nothing is fitted: no word is unknown. Words are bracketed before their characters are taken, as
-    ``<word>``, so that a beginning differs from an end (Bojanowski et al., 2017). Hashes are CRC-32 of
-    UTF-8, the same in every process; those of several words are polynomials in their words'.
+    Nothing is fitted, and no word is unknown. Words are written in brackets, as ``<word>``, before character
+    n-grams are taken, so that beginnings differ from ends (Bojanowski et al., 2017). The hash is CRC-32 of
+    UTF-8, which is the same in every process. The hash of several words is a polynomial of their hashes.
     """
 
     type = "hashed-ngrams"
@@ -32,7 +32,7 @@ class HashedNgrams(Featuriser):
         self.max_characters = max_characters
         self.longest = longest
         self.size = buckets + 2
-        self._pieces: dict[str, tuple[int, tuple[int, ...]]] = {}  # a word's hash and ids
+        self._pieces: dict[str, tuple[int, tuple[int, ...]]] = {}  # word → its hash and ids
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """See :class:`Featuriser`."""
@@ -50,7 +50,7 @@ class HashedNgrams(Featuriser):
                 found = known[word] = crc32(word.encode(), _WORD), self._pieces_of(word)
             single.append(found[0])
             ids += found[1]
-        # The hash of n words goes on from that of the first n - 1 of them.
+        # The hash of n words is computed from that of the first n - 1.
         hashes = single
         for count in range(1, self.words):
             pairs = zip(hashes, single[count:], strict=False)
@@ -59,17 +59,17 @@ class HashedNgrams(Featuriser):
         return ids
 
     def _pieces_of(self, word: str) -> tuple[int, ...]:
-        """The ids of a word and of its characters' n-grams."""
-        if word == "[mask]":  # it stands for a word that must not be known
+        """Return the ids of a word and of its character n-grams."""
+        if word == "[mask]":  # replaces a word that must stay unknown
             return (UNKNOWN,)
         ids = [self._bucket(crc32(word.encode(), _WORD))]
-        if word == "[sep]":  # what separates the texts of a pair is no word
+        if word == "[sep]":  # the separator of a pair is not a word
             return tuple(ids)
         bracketed = f"<{word}>"
         for length in range(self.min_characters, self.max_characters + 1):
             for start in range(len(bracketed) - length + 1):
                 piece = bracketed[start : start + length]
-                if piece not in "<>":  # a bracket alone says nothing
+                if piece not in "<>":  # skip single brackets
                     ids.append(self._bucket(crc32(piece.encode(), _CHARACTERS)))
         return tuple(ids)
 

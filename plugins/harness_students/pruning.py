@@ -1,4 +1,4 @@
-"""Taking layers of a transformer: which ones, and how the others are left out."""
+"""Select layers of a transformer and remove the others."""
 
 from __future__ import annotations
 
@@ -10,26 +10,27 @@ from harness import Gt, HarnessError
 from harness_students.borrower import Borrower
 from harness_transformers.transformer import FineTuned
 
-# How many, evenly spread from the first to the last; which, counted from 1; or half of them: every second
-# (as DistilBERT took them), the first or the last. None given: every second of a teacher's, all of others.
+# A number of layers, evenly spread from the first to the last; the layers themselves, counted from 1; or half
+# of them: every second (as in DistilBERT), the first or the last. None: every second layer of a teacher, all
+# layers of a pretrained model.
 Layers = Annotated[int, Gt(0)] | tuple[int, ...] | Literal["every-second", "first", "last"] | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pruned(Borrower):
-    """A student that takes layers of what it starts from."""
+    """A student that keeps some layers of the model that it starts from."""
 
     start: Literal["teacher"] | FineTuned = "teacher"
-    layers: Layers = None  # those that are kept
-    weights: Literal["pretrained", "random"] = "pretrained"  # "random": the architecture alone is taken over
+    layers: Layers = None  # the layers to keep
+    weights: Literal["pretrained", "random"] = "pretrained"  # "random": take the architecture only
 
     def check(self) -> None:
-        """Layers are counted from 1, each at most once."""
+        """Raise ValueError if layers are not counted from 1, or are given twice."""
         if isinstance(self.layers, tuple):
             if not self.layers or min(self.layers) < 1:
-                raise ValueError(f"layers are counted from 1, and one at least is kept, got {self.layers}")
+                raise ValueError(f"expected one or more layers, counted from 1, got {self.layers}")
             if len(set(self.layers)) < len(self.layers):
-                raise ValueError(f"layers are kept once each, got {self.layers}")
+                raise ValueError(f"expected different layers, got {self.layers}")
 
     @property
     def lender(self) -> FineTuned | str:
@@ -38,7 +39,7 @@ class Pruned(Borrower):
 
 
 def chosen(layers: Layers, count: int, otherwise: Layers) -> list[int]:
-    """The places, from 0, of the layers to keep of `count`. Raises HarnessError where there are too few."""
+    """Return the indices of the layers to keep of `count`. Raise HarnessError if there are too few."""
     layers = otherwise if layers is None else layers
     half = max(1, count // 2)
     if layers == "first":
@@ -49,18 +50,18 @@ def chosen(layers: Layers, count: int, otherwise: Layers) -> list[int]:
         wanted, most = [place - 1 for place in layers], max(layers)
     else:
         most = half if isinstance(layers, str) else count if layers is None else layers
-        # 6 of 12 are 0, 2, 4, 7, 9 and 11, which are DistilBERT's.
+        # 6 of 12 layers are 0, 2, 4, 7, 9 and 11, as in DistilBERT.
         wanted = [round(place * (count - 1) / max(1, most - 1)) for place in range(most)]
     if most > count:
-        raise HarnessError(f"{most} layers cannot be taken of a transformer that has {count}")
+        raise HarnessError(f"expected layers up to {count}, as the transformer has no more, got {most}")
     return wanted
 
 
 def prune(encoder: Any, keep: Sequence[int]) -> None:
-    """Leave these layers in an encoder, and tell its configuration.
+    """Keep these layers of an encoder only, and adapt its configuration.
 
-    Raises HarnessError where no model of that configuration has such layers, as where ModernBERT's first,
-    which lacks a part that the others have, is not among them: what was trained could not be read again.
+    Raise HarnessError if a model of that configuration would have other layers: the result could not be
+    loaded. An example is ModernBERT without its first layer, which lacks a part that the others have.
     """
     import torch
     from torch import nn
@@ -75,14 +76,13 @@ def prune(encoder: Any, keep: Sequence[int]) -> None:
         parent, name = place_of_layers(type(encoder)(encoder.config))
     if getattr(parent, name).state_dict().keys() != layers.state_dict().keys():
         raise HarnessError(
-            f"a model of type '{encoder.config.model_type}' cannot consist of its layers "
-            f"{', '.join(str(place + 1) for place in keep)}: not all are made as those are whose places "
-            "they would take"
+            f"cannot keep the layers {', '.join(str(place + 1) for place in keep)} of a model of type "
+            f"'{encoder.config.model_type}': some have other parts than the layers that they would replace"
         )
 
 
 def shorten(config: Any, keep: Sequence[int]) -> None:
-    """Make a configuration that of a model which has these of the layers."""
+    """Adapt a configuration to a model that has only these layers."""
     config.num_hidden_layers = len(keep)
-    if types := getattr(config, "layer_types", None):  # global or local attention, say
+    if types := getattr(config, "layer_types", None):  # such as global or local attention
         config.layer_types = [types[place] for place in keep]

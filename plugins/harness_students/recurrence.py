@@ -1,4 +1,4 @@
-"""Recurrent torch modules from word ids (B, L) to logits (B, C)."""
+"""Recurrent torch modules that map word ids (B, L) to logits (B, C)."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ class Shape:
     bidirectional: bool
     pooling: Literal["last", "max", "mean", "attention"]
     scale: float
-    projection: int = 0  # width of a linear map of the embeddings; 0 for none
-    feedforward: int = 0  # width of a ReLU layer after pooling; 0 for none
-    padding: int = 0  # ids with a meaning
-    unknown: int = 1
+    projection: int = 0  # width of a linear map of the embeddings; 0: none
+    feedforward: int = 0  # width of a ReLU layer after pooling; 0: none
+    padding: int = 0  # id
+    unknown: int = 1  # id of unknown words
 
 
 class RecurrentClassifier(nn.Module):
-    """Embedding (→ projection) → recurrent layers → pooling over time (→ ReLU layer) → linear.
+    """A classifier: embedding (→ projection) → recurrent layers → pooling (→ ReLU layer) → linear layer.
 
-    The backward direction reads each text turned around within its own length, so that padding always
-    comes last and never changes a result, and no packed sequences stand in the way of an export.
+    The backward direction reads each text reversed within its own length. So padding always comes last and
+    never changes a result, and the module needs no packed sequences, which cannot be exported.
     """
 
     def __init__(
@@ -77,19 +77,19 @@ class RecurrentClassifier(nn.Module):
         self.output = nn.Linear(shape.feedforward or self.state, shape.classes)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """(B, L) → (B, C)."""
+        """Return the logits (B, C) of ids (B, L)."""
         return self.outputs(ids, ())["logits"]
 
     def outputs(self, ids: Tensor, names: Collection[str]) -> dict[str, Tensor]:
-        """Logits (B, C), and as "hidden" what the last layer sees, before dropout, (B, H)."""
+        """Return the logits (B, C), and "hidden", the input of the last layer before dropout, (B, H)."""
         if self.training and self.word_dropout:
             kept = torch.rand(ids.shape, device=ids.device) >= self.word_dropout
-            unknown = torch.full_like(ids, self.unknown)  # in their place
+            unknown = torch.full_like(ids, self.unknown)  # replaces them
             ids = torch.where(kept | (ids == self.padding), ids, unknown)
         real = ids != self.padding  # (B, L)
         lengths = real.sum(1, keepdim=True).clamp(min=1)  # (B, 1)
         places = torch.arange(ids.shape[1], device=ids.device).unsqueeze(0)  # (1, L)
-        # Its own inverse: the first `length` places turned around, the padding left where it is.
+        # Reverses the first `length` places and leaves the padding; it is its own inverse.
         turned = torch.where(places < lengths, lengths - 1 - places, places)  # (B, L)
         words = self.embedding(ids)  # (B, L, W)
         if self.projection is not None:
@@ -112,7 +112,7 @@ class RecurrentClassifier(nn.Module):
         return {"logits": self.output(self.dropout(pooled)), "hidden": pooled}
 
     def fold(self) -> None:
-        """Put the projection into the table, which then holds its image: the same logits, a smaller model."""
+        """Replace the embedding by its projection: the logits are the same, the model is smaller."""
         assert self.projection is not None
         with torch.no_grad():
             table = self.projection(self.embedding.weight)  # (V, P)
@@ -121,7 +121,7 @@ class RecurrentClassifier(nn.Module):
         self.projection = None
 
     def _pool(self, states: Tensor, real: Tensor, lengths: Tensor) -> Tensor:
-        """(B, L, S) → (B, S)."""
+        """Return the states (B, L, S) pooled over time, (B, S)."""
         mask = real.unsqueeze(-1)  # (B, L, 1)
         if self.pooling == "max":
             return states.masked_fill(~mask, -1e4).amax(1)
@@ -133,7 +133,7 @@ class RecurrentClassifier(nn.Module):
         last = _pick(states, lengths - 1)[:, 0]  # (B, S)
         if not self.bidirectional:
             return last
-        half = self.state // 2  # the backward direction ends at the text's first word
+        half = self.state // 2  # the backward direction ends at the first word
         return torch.cat([last[:, :half], states[:, 0, half:]], dim=1)
 
     def _run(self, layer: nn.Module, states: Tensor) -> Tensor:
@@ -144,7 +144,7 @@ class RecurrentClassifier(nn.Module):
         return torch.func.functional_call(layer, dropped, (states,))[0]  # type: ignore[no-any-return]
 
     def _shared_dropout(self, states: Tensor, share: float) -> Tensor:
-        """Dropout with one mask for all words of a text (Gal & Ghahramani, 2016)."""
+        """Apply dropout, with the same mask for all words of a text (Gal & Ghahramani, 2016)."""
         if not (self.training and share):
             return states
         kept = torch.rand(states.shape[0], 1, states.shape[2], device=states.device) >= share
@@ -152,5 +152,5 @@ class RecurrentClassifier(nn.Module):
 
 
 def _pick(states: Tensor, places: Tensor) -> Tensor:
-    """States (B, L, S) at places (B, P): (B, P, S)."""
+    """Return the states (B, L, S) at places (B, P), as (B, P, S)."""
     return states.gather(1, places.unsqueeze(-1).expand(-1, -1, states.shape[2]))

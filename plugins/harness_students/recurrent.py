@@ -1,4 +1,4 @@
-"""Recurrent students, over a vocabulary of their own or over the word pieces of a transformer."""
+"""Recurrent students, with their own vocabulary or the subwords of a transformer."""
 
 from __future__ import annotations
 
@@ -24,38 +24,38 @@ class _Recurrent(Borrower, WordStudent):
     bidirectional: ClassVar[bool]
 
     min_examples: Annotated[int, Ge(0)] = 100_000
-    # Of its own vocabulary, or a transformer's with its tokenizer: a pretrained one's, or the fitted
-    # teacher's. Then the vocabulary and its width are theirs, whatever `vocabulary` and `width` say.
+    # "own": those of its own vocabulary. Otherwise those of a transformer, with its tokenizer: a pretrained
+    # one, or the fitted teacher; `vocabulary` and `width` are then ignored.
     embeddings: Literal["own", "teacher"] | FineTuned = "own"
-    freeze: bool = True  # borrowed embeddings stay as they are
-    projection: Annotated[int, Ge(0)] = 0  # width of a linear map of borrowed embeddings; 0 for none
+    freeze: bool = True  # do not train the embeddings of a transformer
+    projection: Annotated[int, Ge(0)] = 0  # width of a linear map of a transformer's embeddings; 0: none
     hidden: Annotated[int, Gt(0)] = 24  # width of the state, in each direction
     layers: Annotated[int, Interval(ge=1, le=4)] = 1
-    feedforward: Annotated[int, Ge(0)] = 0  # width of a ReLU layer after pooling; 0 for none
+    feedforward: Annotated[int, Ge(0)] = 0  # width of a ReLU layer after pooling; 0: none
     pooling: Pooling = "max"  # over time; "last": the state at a text's end (and start); "attention": learned
     word_dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0  # of whole words (Gal & Ghahramani, 2016)
-    input_dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0  # of embeddings, one mask a text
-    layer_dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0  # between layers, one mask a text
+    input_dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0  # of embeddings, one mask per text
+    layer_dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0  # between layers, one mask per text
     weight_dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0  # of recurrent weights (Merity et al., 2018)
-    scale: Annotated[float, Gt(0)] = 0.1  # deviation of the initial embedding
+    scale: Annotated[float, Gt(0)] = 0.1  # standard deviation of the initial embedding
 
     @property
     def products(self) -> int:
-        """See :class:`WordStudent`; borrowed embeddings without a projection count as own ones."""
+        """Return the multiplications per word; a transformer's embeddings count as those of `width`."""
         gates = 4 if self.cell == "lstm" else 3
         directions = 2 if self.bidirectional else 1
         inner = (self.layers - 1) * (directions + 1) * self.hidden**2
         return directions * gates * (self.hidden * ((self.projection or self.width) + self.hidden) + inner)
 
     def check(self) -> None:
-        """Only borrowed embeddings are projected, and only a vocabulary of its own is chosen."""
+        """Raise ValueError if a parameter does not go with the embeddings."""
         if self.projection and self.embeddings == "own":
             raise ValueError(
-                f"projection {self.projection} is for borrowed embeddings: own ones have any width"
+                f'cannot use projection {self.projection} with embeddings = "own"; set `width` instead'
             )
         if self.words != "frequent" and self.embeddings != "own":
             raise ValueError(
-                f'words "{self.words}" chooses a vocabulary of its own, but borrowed embeddings have theirs'
+                f'cannot use words "{self.words}" with a transformer\'s embeddings: their vocabulary is fixed'
             )
 
     @property
@@ -64,7 +64,7 @@ class _Recurrent(Borrower, WordStudent):
         return self.embeddings
 
     def within(self, parameters: int, classes: int) -> WordStudent | None:
-        """See :class:`harness.Student`; borrowed embeddings have their size."""
+        """See :class:`harness.Student`; the size of a transformer's embeddings is fixed."""
         return super().within(parameters, classes) if self.embeddings == "own" else self
 
     def fit(
@@ -101,7 +101,7 @@ class _Recurrent(Borrower, WordStudent):
     def module(
         self, size: int, classes: int, width: int = 0, padding: int = 0, unknown: int = 1, projection: int = 0
     ) -> torch.nn.Module:
-        """See :class:`harness.TorchStudent`; the rest is what borrowed embeddings bring along."""
+        """Return a new module; the other arguments belong to a transformer's embeddings."""
         from harness_students.recurrence import RecurrentClassifier, Shape
 
         shape = Shape(
@@ -134,7 +134,7 @@ class _Recurrent(Borrower, WordStudent):
 
 @dataclass(frozen=True, kw_only=True)
 class Lstm(_Recurrent):
-    """A long short-term memory network, left to right (Hochreiter & Schmidhuber, 1997)."""
+    """A long short-term memory network (LSTM), left to right (Hochreiter & Schmidhuber, 1997)."""
 
     name = "lstm"
     cell: ClassVar[Cell] = "lstm"
@@ -143,7 +143,7 @@ class Lstm(_Recurrent):
 
 @dataclass(frozen=True, kw_only=True)
 class Gru(_Recurrent):
-    """A gated recurrent unit network, left to right (Cho et al., 2014)."""
+    """A gated recurrent unit network (GRU), left to right (Cho et al., 2014)."""
 
     name = "gru"
     cell: ClassVar[Cell] = "gru"
@@ -161,7 +161,7 @@ class BiLstm(_Recurrent):
 
 @dataclass(frozen=True, kw_only=True)
 class BiGru(_Recurrent):
-    """A GRU in both directions; with max pooling over time by default."""
+    """A gated recurrent unit network in both directions."""
 
     name = "bigru"
     cell: ClassVar[Cell] = "gru"
@@ -170,11 +170,12 @@ class BiGru(_Recurrent):
 
 @dataclass(frozen=True, kw_only=True)
 class TangBiLstm(BiLstm):
-    """The single-layer BiLSTM that BERT is distilled into by Tang et al. (2019, arXiv:1903.12136).
+    """The single-layer BiLSTM into which Tang et al. (2019, arXiv:1903.12136) distil BERT.
 
-    Both directions' last states, 150 numbers each, go through 200 ReLU units; the paper has 300 and 400 as
-    well. It trains by AdaDelta (rate 1.0, decay 0.95) on 300-wide word2vec vectors, one copy of them fixed
-    and one tuned; here the words' vectors are learned, or borrowed, and training is AdamW as everywhere.
+    The last states of both directions, 150 numbers each, go through 200 ReLU units; the paper also uses 300
+    and 400. The paper trains with AdaDelta (rate 1.0, decay 0.95) on word2vec vectors of width 300, with one
+    fixed and one trained copy of them. Here the vectors are learned, or taken from a transformer, and the
+    optimiser is AdamW.
     """
 
     name = "tang-bilstm"

@@ -1,4 +1,4 @@
-"""Static embeddings: what a transformer makes of each word piece alone, averaged over a text."""
+"""Static embeddings: a transformer's vectors of single subwords, averaged over a text."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ Weighting = Literal["sif", "zipf", "uniform"]
 
 @dataclass(frozen=True, kw_only=True)
 class Static(Borrower, harness.TorchStudent):
-    """A transformer's vectors of single word pieces, reduced, weighted and averaged, then one linear layer.
+    """The average of a text's static subword vectors, taken from a transformer, then one linear layer.
 
-    The vectors are Model2Vec's (Tulkens & van Dongen, 2024): each piece goes through the transformer as a
-    text of its own, and principal components reduce what comes out. Frequent pieces count less, by smooth
-    inverse frequency (Arora et al., 2017) or by Zipf's law. Special tokens are not averaged. The table is
-    scaled by how large the transfer set's pieces are, so that one learning rate fits any transformer.
+    The vectors are those of Model2Vec (Tulkens & van Dongen, 2024): the transformer reads each subword as a
+    text of its own, and principal components reduce the result. Frequent subwords get smaller weights, by
+    smooth inverse frequency (Arora et al., 2017) or by Zipf's law. Special tokens are not averaged. The table
+    is scaled so that the same learning rate suits any transformer.
     """
 
     name = "static"
     speed: ClassVar[harness.Speed] = harness.Speed(train=70_000, label=90_000)
 
     min_examples: Annotated[int, Ge(0)] = 300_000  # averaged words learn slowly
-    # A pretrained transformer with its tokenizer, or the fitted teacher.
+    # Source of the vectors and of the tokenizer: a pretrained transformer, or the fitted teacher.
     embeddings: Literal["teacher"] | FineTuned = "teacher"
-    of: Literal["encoder", "embeddings"] = "encoder"  # its last states of single pieces, or its input table
-    width: Annotated[int, Ge(0)] = 128  # principal components that are kept; 0: the vectors as they are
-    weighting: Weighting = "sif"  # by frequency in the transfer set; "zipf": by place in the vocabulary
+    of: Literal["encoder", "embeddings"] = "encoder"  # last states of single subwords, or the input table
+    width: Annotated[int, Ge(0)] = 128  # number of principal components; 0: keep the vectors unchanged
+    weighting: Weighting = "sif"  # by frequency in the transfer set; "zipf": by rank in the vocabulary
     smoothing: Annotated[float, Gt(0)] = 1e-3  # of "sif": a in a / (a + frequency)
-    freeze: bool = True  # the table stays as it is, and only what follows is trained
-    hidden: Annotated[int, Ge(0)] = 0  # width of a ReLU layer between; 0 for none
-    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0  # of averaged features
-    longest: Annotated[int, Gt(0)] = 128  # word pieces; the rest of a text is not read
+    freeze: bool = True  # do not train the table, only the layers after it
+    hidden: Annotated[int, Ge(0)] = 0  # width of a ReLU layer after the average; 0: none
+    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0  # of the average or the ReLU layer
+    longest: Annotated[int, Gt(0)] = 128  # maximum number of subwords read from a text
 
     @property
     def learns_from(self) -> frozenset[str]:  # type: ignore[override]
-        """Hidden states too, where any weights stand before them: a frozen table alone cannot follow."""
+        """Return what it can learn from: hidden states only if there are weights to train before them."""
         moves = self.hidden > 0 or not self.freeze
         return frozenset({"labels", "logits", "hidden"} if moves else {"labels", "logits"})
 
@@ -69,8 +69,8 @@ class Static(Borrower, harness.TorchStudent):
         source, table, featuriser = borrow(self.name, self.embeddings, self.longest, context)
         if self.width > table.shape[1]:
             raise harness.HarnessError(
-                f"width is {self.width}, but the vectors that student '{self.name}' takes have "
-                f"{table.shape[1]} numbers"
+                f"expected a width of at most {table.shape[1]}, that of the vectors that student "
+                f"'{self.name}' takes, got {self.width}"
             )
         kept = averaged(featuriser)
         vectors = table.numpy() if self.of == "embeddings" else states_of(source, featuriser, context.device)
@@ -87,7 +87,7 @@ class Static(Borrower, harness.TorchStudent):
         )
 
     def module(self, size: int, classes: int, width: int = 0) -> torch.nn.Module:
-        """See :class:`harness.TorchStudent`; its vectors have the width that they come with."""
+        """Return a new module; `width` is that of the vectors. See :class:`harness.TorchStudent`."""
         from harness_students.averages import StaticWords
 
         module = StaticWords(size, width or self.width, self.hidden, classes, self.dropout)

@@ -1,4 +1,4 @@
-"""Students that tag words, by their forms where those are known and by how they are written."""
+"""Students that tag words, by their form and their spelling."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from harness_teachers.word_features import CHARACTERS, ReadsWords
 if TYPE_CHECKING:
     import torch
 
-_LEAST = 0.05  # of the rows: fewer tell words apart too badly
+_LEAST = 0.05  # smallest fraction of rows that still distinguishes words
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Tagger(ReadsWords, harness.TorchStudent):
     task_types: ClassVar[frozenset[str]] = frozenset({"tagging"})
+    preferred_for: ClassVar[frozenset[str]] = frozenset({"tagging"})
     learns_from: ClassVar[frozenset[str]] = frozenset({"labels", "logits", "hidden"})
     speed: ClassVar[harness.Speed] = harness.Speed(train=1_500, label=2_500)
 
@@ -25,7 +26,7 @@ class _Tagger(ReadsWords, harness.TorchStudent):
     min_examples: Annotated[int, Ge(0)] = 100_000
 
     def within(self, parameters: int, classes: int) -> _Tagger | None:
-        """See :class:`harness.Student`: it has fewer rows for forms, beginnings and endings alike."""
+        """Return a student with fewer rows for forms, prefixes and suffixes alike, or None."""
         rows = self.ids_within(parameters, classes) - self.shapes - self.letters
         share = rows / (self.vocabulary + 2 * self.affixes)
         if share >= 1:
@@ -58,17 +59,17 @@ class BiLstmTagger(_Tagger):
 
 @dataclass(frozen=True, kw_only=True)
 class CnnTagger(_Tagger):
-    """Residual convolutions over three words, layer by layer, as in spaCy's pipelines.
+    """A tagger with residual convolutions over three words, as in spaCy's pipelines.
 
-    With ten classes it has at most 216,066 parameters. It reads all words of a text at once, where a
-    recurrent student goes word by word.
+    With ten classes it has at most 216,066 parameters. Unlike a recurrent student, it reads all words of a
+    text at once.
     """
 
     name = "cnn-tagger"
     speed: ClassVar[harness.Speed] = harness.Speed(train=2_000, label=7_000)
 
     hidden: Annotated[int, Gt(0)] = 64  # width of each layer
-    layers: Annotated[int, Interval(ge=1, le=8)] = 4  # so many words to each side are seen
+    layers: Annotated[int, Interval(ge=1, le=8)] = 4  # the number of words read on each side of a word
 
     def module(self, size: int, classes: int) -> torch.nn.Module:
         """See :class:`harness.TorchStudent`."""

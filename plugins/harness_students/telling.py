@@ -1,4 +1,4 @@
-"""A vocabulary of the words that tell most of a text's class."""
+"""Vocabularies of the words that are most informative of a text's class."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy.sparse import csr_matrix
 
-_FREQUENT = 10  # every tenth word is one of the most frequent: what stands beside them hangs on those
+_FREQUENT = 10  # a tenth of the vocabulary are the most frequent words, as context for the others
 
 
 def telling(transfer: harness.Examples, size: int, longest: int) -> Words:
-    """A vocabulary of at most `size` ids: the most frequent words, a tenth, and those that tell most.
+    """Return a vocabulary of at most `size` ids: the most frequent words, a tenth, and the most informative.
 
-    A word tells as much as the likelihood of the texts with it rises, in nats, where they have a
-    distribution of their own instead of everybody's: for N texts with it, N times the divergence of their
-    mean distribution from that of all. (Dunning's log-likelihood ratio, 1993, is twice this and what it is
-    for the texts without the word, which for most words is next to nothing.) The distribution of a text is
-    the teacher's, or its gold label. Of a regression it is the likelihood of scores under two normal
-    distributions of one deviation.
+    The information of a word, in nats, is the gain in log-likelihood if the texts with the word have their
+    own distribution of classes instead of that of all texts. For N such texts, it is N times the divergence
+    of their mean distribution from that of all texts. (Dunning's log-likelihood ratio, 1993, is twice this
+    plus the same for the texts without the word, which for most words is almost 0.) The distribution of a
+    text is the teacher's, or its gold label. For regression, scores have two normal distributions with the
+    same standard deviation instead. Raise HarnessError if there are neither logits nor labels.
     """
     from sklearn.feature_extraction.text import CountVectorizer
 
@@ -47,17 +47,19 @@ def telling(transfer: harness.Examples, size: int, longest: int) -> Words:
 
 
 def _targets(transfer: harness.Examples) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Which texts have a target (N,), and theirs (M, C): probabilities, or one score."""
+    """Return which texts have a target, (N,), and the targets, (M, C): probabilities, or one score."""
     found = transfer.task_type.targets(transfer)
     if found is None:
-        raise harness.HarnessError("telling words are chosen by logits or gold labels, and there are none")
+        raise harness.HarnessError(
+            'cannot choose words = "telling": there are neither logits nor gold labels'
+        )
     return found
 
 
 def _told(
     texts: NDArray[np.int64], sums: NDArray[np.float64], targets: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """What V words tell (V,), of how many texts have each (V,) and the sums of those targets (V, C)."""
+    """Return the information of V words, (V,), from their counts of texts and summed targets (V, C)."""
     from scipy.special import rel_entr
 
     means = sums / texts[:, None]

@@ -1,4 +1,4 @@
-"""Transformers as students: of a teacher's own layers, of a smaller pretrained one, or begun afresh."""
+"""Transformers as students: some layers of the teacher, or a smaller pretrained model."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerStudent(Pruned, harness.TorchStudent):
-    """A smaller transformer: some layers of the fitted teacher (Sanh et al., 2019), or a pretrained one.
+    """A small transformer: some layers of the teacher (Sanh et al., 2019), or a pretrained model.
 
-    Of a teacher it takes the embeddings, the tokenizer and the head too. Of a pretrained one, what a teacher
-    of that name starts from; of that teacher's parameters, those of the model count (``pooling``,
-    ``dropout``, ``longest``), and those of training are its own. As a masked language model it has neither
-    token types nor a pooler, as DistilBERT; as ``start``, ``language-model`` is one that was made before.
+    From a fitted teacher it also takes the embeddings, the tokenizer and the head. A pretrained ``start`` is
+    the name of a teacher: its model is taken, with its parameters ``pooling``, ``dropout`` and ``longest``;
+    the parameters of training are the student's own. The start ``language-model`` is a language model that
+    was distilled or pretrained on another task. As a masked language model, the student has neither token
+    types nor a pooler, like DistilBERT.
     """
 
     name = "transformer"
@@ -42,14 +43,14 @@ class TransformerStudent(Pruned, harness.TorchStudent):
 
     epochs: Annotated[int, Gt(0)] = 3
     batch_size: Annotated[int, Gt(0)] = 32
-    learning_rate: Annotated[float, Gt(0)] = 5e-5  # the peak, after which it falls linearly to zero
+    learning_rate: Annotated[float, Gt(0)] = 5e-5  # peak of the schedule, which then falls linearly to zero
     schedule: Schedule = "linear"
-    warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.06  # share of the steps before the peak
+    warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.06  # fraction of the steps before the peak
     weight_decay: Annotated[float, Ge(0)] = 0.01
 
     @property
     def speed(self) -> harness.Speed:  # type: ignore[override]
-        """See :class:`harness.Student`: as half of what it starts from, where that is known."""
+        """Return the expected speed: twice that of the model that it starts from, if that is known."""
         start = self.start.speed if isinstance(self.start, harness.Teacher) else harness.Speed(40, 130)
         return harness.Speed(2 * start.train, 2 * start.label)
 
@@ -60,12 +61,12 @@ class TransformerStudent(Pruned, harness.TorchStudent):
             most = max(layers) if isinstance(layers, tuple) else layers if isinstance(layers, int) else 0
             if isinstance(teacher, MaskedLM) and most > teacher.layers:
                 what = f"layer {most}" if isinstance(layers, tuple) else f"{most} layers"
-                has = f"teacher '{teacher.name}', which has {teacher.layers}"
-                return f"student '{self.name}' takes {what} of {has}"
+                has = f"teacher '{teacher.name}' has only {teacher.layers}"
+                return f"student '{self.name}' takes {what}, but {has}"
             return ""
         return (
-            f"student '{self.name}' takes layers of a transformer, which teacher '{teacher.name}' is not; "
-            f'another start is a pretrained one, such as {{ use = "distilbert-base-uncased" }}'
+            f"student '{self.name}' takes layers of a transformer, but teacher '{teacher.name}' is not one; "
+            f'set `start` to a pretrained model, such as {{ use = "distilbert-base-uncased" }}'
         )
 
     def aligned(self, teacher: harness.Teacher) -> bool:
@@ -91,7 +92,7 @@ class TransformerStudent(Pruned, harness.TorchStudent):
     def narrowed(
         self, module: torch.nn.Module, *tables: Tokens
     ) -> AbstractContextManager[tuple[Tokens, ...]]:
-        """See :class:`harness.TorchStudent`: the embeddings of the words in use."""
+        """Reduce the embeddings to the words in use; see :class:`harness.TorchStudent`."""
         from harness_transformers.finetuning import Classifier, seen_rows_only
 
         assert isinstance(module, Classifier)
@@ -104,7 +105,7 @@ class TransformerStudent(Pruned, harness.TorchStudent):
         return load(folder, context)
 
 
-_READERS = (FineTuned, Checkpoint, MaskedLM)  # transformers that can say what tokenizer they have
+_READERS = (FineTuned, Checkpoint, MaskedLM)  # transformers whose tokenizer is known
 
 
 def _is_transformer(teacher: harness.Teacher) -> bool:

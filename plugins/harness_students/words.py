@@ -1,4 +1,4 @@
-"""Students over a vocabulary of their own: words of the transfer set."""
+"""Students with their own vocabulary of words from the transfer set."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ if TYPE_CHECKING:
 
     from harness.featurise.featuriser import Words
 
-_WORTH_A_GPU = 32_000  # products for a word
-_FEWEST = 100  # words that say something of most texts
+_WORTH_A_GPU = 32_000  # multiplications per word
+_FEWEST = 100  # a vocabulary that still describes most texts
 
 
 @dataclass(frozen=True, kw_only=True)
 class WordStudent(harness.TorchStudent):
-    """What students with a vocabulary of their own share."""
+    """A student with its own vocabulary of words."""
 
     learns_from: ClassVar[frozenset[str]] = frozenset({"labels", "logits", "hidden"})
 
     min_examples: Annotated[int, Ge(0)] = 100_000
-    vocabulary: Annotated[int, Gt(2)] = 5000  # rows of the embedding, padding and unknown words among them
-    words: Literal["frequent", "telling"] = "frequent"  # which: "telling" chooses by their texts' targets
+    vocabulary: Annotated[int, Gt(2)] = 5000  # rows of the embedding, including padding and unknown words
+    words: Literal["frequent", "telling"] = "frequent"  # "telling": the most informative of labels
     width: Annotated[int, Gt(0)] = 16  # of the embedding
-    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0  # of embedded words' features
-    longest: Annotated[int, Gt(0)] = 128  # words; the rest of a text is not read
+    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0  # before the last layer
+    longest: Annotated[int, Gt(0)] = 128  # maximum number of words read from a text
 
     @property
     def products(self) -> int:
-        """Multiplications for a word, about, behind the embedding."""
+        """Return the approximate number of multiplications per word after the embedding."""
         return 0
 
     @property
     def speed(self) -> harness.Speed:  # type: ignore[override]
-        """See :class:`harness.Student`; fitted to the records of this project's suites."""
+        """Return the expected speed, by a formula that was fitted to records of this project."""
         train = 1e6 / (14 + 0.2 * self.products**0.68)
         return harness.Speed(train, 1.8 * train)
 
     @property
     def accelerated(self) -> bool:  # type: ignore[override]
-        """Of the smallest, a core trains as many a second as a whole GPU, which launches hardly keep busy."""
+        """Return whether a GPU is worth it: the smallest models train as fast on one CPU core."""
         return self.products >= _WORTH_A_GPU
 
     def within(self, parameters: int, classes: int) -> WordStudent | None:
-        """See :class:`harness.Student`: it knows fewer words, and then those that tell most."""
+        """Return a student with a smaller vocabulary, of the most informative words, or None."""
         words = self.ids_within(parameters, classes)
         if words >= self.vocabulary:
             return self
@@ -68,14 +68,14 @@ class WordStudent(harness.TorchStudent):
 class Mlp(WordStudent):
     """The average of a text's word embeddings, then one linear layer (cf. Iyyer et al., 2015).
 
-    5,000 words of 16 numbers and six classes make 80,102 parameters.
+    With 5,000 words, width 16 and six classes, it has 80,102 parameters.
     """
 
     name = "mlp"
 
     min_examples: Annotated[int, Ge(0)] = 300_000  # averaged words learn slowly
-    hidden: Annotated[int, Ge(0)] = 0  # width of a ReLU layer between; 0 for none
-    scale: Annotated[float, Gt(0)] = 0.05  # deviation of the initial embedding
+    hidden: Annotated[int, Ge(0)] = 0  # width of a ReLU layer after the average; 0: none
+    scale: Annotated[float, Gt(0)] = 0.05  # standard deviation of the initial embedding
 
     def module(self, size: int, classes: int) -> torch.nn.Module:
         """See :class:`harness.TorchStudent`."""
@@ -90,13 +90,13 @@ class Cnn(WordStudent):
 
     name = "cnn"
 
-    filters: Annotated[int, Gt(0)] = 32  # of each width
-    spans: Annotated[tuple[Annotated[int, Gt(0)], ...], MinLen(1)] = (1, 2, 3)  # words that a filter sees
-    scale: Annotated[float, Gt(0)] = 0.1  # deviation of the initial embedding
+    filters: Annotated[int, Gt(0)] = 32  # filters per span
+    spans: Annotated[tuple[Annotated[int, Gt(0)], ...], MinLen(1)] = (1, 2, 3)  # words per filter
+    scale: Annotated[float, Gt(0)] = 0.1  # standard deviation of the initial embedding
 
     @property
     def products(self) -> int:
-        """See :class:`WordStudent`."""
+        """Return the approximate number of multiplications per word after the embedding."""
         return self.width * self.filters * sum(self.spans)
 
     def module(self, size: int, classes: int) -> torch.nn.Module:

@@ -1,4 +1,4 @@
-"""The four types of task that the core knows: classification, regression, tagging, masked language modelling."""
+"""Register the core's types of task: classification, regression, tagging, masked language modelling."""
 
 from __future__ import annotations
 

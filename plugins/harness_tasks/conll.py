@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from annotated_types import Ge
 
-from harness.api import SPLITS, Source
+from harness.api import SPLITS, OwnFile, Source
 from harness.sources import FORMATS, UNLABELLED, read_table
-from harness.sources.tagged import TAGGED_FORMATS, read_tagged
+from harness.sources.tagged import CONLL, TAGGED_FORMATS, is_tagged, read_tagged, tagged_format_of
 from harness_tasks.carving import Share, carve_sentences, check_parts, shares_of
 from harness_tasks.own_files import OwnFiles
 
@@ -76,5 +77,26 @@ class ConllFile(OwnFiles):
             tables |= parts
         return tables
 
+    @classmethod
+    def of_file(cls, path: Path, text: str, label: str) -> OwnFile | None:
+        """Return the columns, by number if they look so; only for a file of tagged words."""
+        if (kind := tagged_format_of(path)) is None:
+            return None
+        given = {"train": str(path), "tokens": _column(text), "tags": _column(label)}
+        if not is_tagged(path, text):
+            return OwnFile(given)
+        lists = "it has lists of words"
+        return OwnFile(given, f"its name ends in {kind}" if kind in CONLL else lists)
+
+    def whole(self, source: Source) -> pa.Table:
+        """Return the sentences of the training file."""
+        self.check_unchanged(source)
+        return read_tagged(self.files()["train"], self.tokens, self.tags)
+
     def _given(self) -> dict[str, Path]:
         return self.files((*SPLITS, UNLABELLED))
+
+
+def _column(given: str) -> int | str:
+    """Return a column as the number that it looks like, or else as a name."""
+    return int(given) if re.fullmatch(r"-?\d+", given) else given

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Ge
 
-from harness.api import SPLITS, Source
+from harness.api import SPLITS, OwnFile, Source
 from harness.sources import FORMATS, read_table
 from harness_tasks.carving import Share, carve, check_parts, shares_of
 from harness_tasks.own_files import OwnFiles
@@ -53,6 +53,16 @@ class File(OwnFiles):
         if carved := shares_of(self):
             tables |= self._divide(tables["train"], carved)
         return tables
+
+    @classmethod
+    def of_file(cls, path: Path, text: str, label: str) -> OwnFile | None:
+        """Return the columns that the user named, or the usual ones; any file could have labelled texts."""
+        return OwnFile({"train": str(path), "text": text or "text", "label": label or "label"})
+
+    def whole(self, source: Source) -> pa.Table:
+        """Return the rows of the training file."""
+        self.check_unchanged(source)
+        return self._table(self.files()["train"])
 
     def _columns(self) -> tuple[str, ...]:
         """Return what identifies the data in the files: the columns, and how they are read."""

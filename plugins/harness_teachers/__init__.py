@@ -1,4 +1,4 @@
-"""Teachers: anything that gives outputs for texts."""
+"""Teachers: models whose outputs students learn from."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @harness.hookimpl
 def register_teachers(register: Register) -> None:
-    """Our teachers, each from its module."""
+    """Register this package's teachers."""
     register(MiniLM)
     register(Transformer)
     register(presets.BertBaseUncased)

@@ -1,4 +1,4 @@
-"""Reading files of texts with a model's outputs, a block of rows at a time."""
+"""Read files of texts with a model's outputs, a block of rows at a time."""
 
 from __future__ import annotations
 
@@ -27,35 +27,38 @@ Block = tuple[list[str], "NDArray[np.float64]"]  # texts (N), numbers (N, C)
 
 @dataclass(frozen=True)
 class Source:
-    """A file of outputs, as the suite names it, and where its texts and numbers stand."""
+    """A file of outputs, and the names of what it contains."""
 
-    file: Path
+    file: Path  # as the suite names it
     text: str  # the column of texts
     outputs: str  # the column of lists, or the tensor
-    classes: tuple[str, ...]  # of lists and matrices, in their order; none given: the task's
+    classes: tuple[str, ...]  # of lists and matrices, in their order; empty: the task's classes
 
 
 def keys_of(texts: Sequence[str]) -> NDArray[np.uint64]:
-    """8 bytes for each text, the same for texts that differ in white space alone; (N,)."""
+    """Return 8 bytes for each text, (N,), which are equal for texts that differ only in white space."""
     joined = b"".join(blake2b(" ".join(text.split()).encode(), digest_size=8).digest() for text in texts)
     return np.frombuffer(joined, dtype=np.uint64)
 
 
 def blocks(source: Source, files: Sequence[Path], classes: Sequence[str]) -> Iterator[Block]:
-    """The file's texts with their numbers, columns in the order of the classes."""
+    """Yield the file's texts with their numbers, columns in the order of the classes.
+
+    Raise HarnessError if the file does not have the expected form.
+    """
     if len(files) > 1:
         yield from _matrix(source, files[0], files[1], classes)
         return
     for batch in _batches(source, files[0], classes):
         texts = batch.column(source.text).to_pylist()
         if not all(isinstance(text, str) for text in texts):
-            raise HarnessError(f"the column '{source.text}' of {source.file} must hold texts in every row")
+            raise HarnessError(f"expected a text in every row of column '{source.text}' of {source.file}")
         if source.outputs in batch.schema.names:
             listed = batch.column(source.outputs)
             lengths = pc.list_value_length(listed).to_pylist()
             order = _order(source, lengths[0] if lengths else len(classes), classes)
             if any(length != lengths[0] for length in lengths):
-                raise HarnessError(f"the lists '{source.outputs}' of {source.file} must all be of one length")
+                raise HarnessError(f"expected lists of one length in '{source.outputs}' of {source.file}")
             numbers = _floats(listed.flatten()).reshape(len(texts), -1)[:, order]
         else:
             numbers = np.stack([_floats(batch.column(name)) for name in classes], axis=1)
@@ -63,7 +66,7 @@ def blocks(source: Source, files: Sequence[Path], classes: Sequence[str]) -> Ite
 
 
 def _batches(source: Source, path: Path, classes: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """The columns that are needed: the texts, and the lists or one for each class."""
+    """Yield the columns that are needed: the texts, and either the lists or one column for each class."""
     if path.suffix == ".parquet":
         import pyarrow.parquet as pq
 
@@ -79,7 +82,7 @@ def _batches(source: Source, path: Path, classes: Sequence[str]) -> Iterator[pa.
         rows = (json.loads(line) for line in lines if line.strip())
         while block := list(islice(rows, _BLOCK)):
             if not all(isinstance(row, dict) for row in block):
-                raise HarnessError(f"every line of {source.file} must be a JSON object")
+                raise HarnessError(f"expected a JSON object in every line of {source.file}")
             wanted = _wanted(source, list(block[0]), classes)
             columns = [pa.array([row.get(name) for row in block]) for name in wanted]
             yield pa.record_batch(columns, names=wanted)
@@ -88,28 +91,30 @@ def _batches(source: Source, path: Path, classes: Sequence[str]) -> Iterator[pa.
 def _wanted(source: Source, found: Sequence[str], classes: Sequence[str]) -> list[str]:
     numbers = [source.outputs] if source.outputs in found else list(classes)
     if source.text not in found:
-        raise HarnessError(f"{source.file} has no column '{source.text}'; found: {', '.join(found)}")
+        raise HarnessError(f"cannot find column '{source.text}' in {source.file}; found: {', '.join(found)}")
     if missing := [name for name in numbers if name not in found]:
         raise HarnessError(
-            f"{source.file} has neither a column '{source.outputs}' nor one for every class: "
+            f"expected a column '{source.outputs}' in {source.file}, or one for every class: "
             f"'{missing[0]}' is missing; found: {', '.join(found)}"
         )
     return [source.text, *numbers]
 
 
 def _matrix(source: Source, path: Path, sidecar: Path, classes: Sequence[str]) -> Iterator[Block]:
-    """Rows of a safetensors file, with the lines of the file beside it."""
+    """Yield the rows of a safetensors file, with the lines of the text file beside it."""
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as file, sidecar.open(encoding="utf-8", newline="\n") as lines:
-        if source.outputs not in file.keys():  # noqa: SIM118 - it is no mapping
+        if source.outputs not in file.keys():  # noqa: SIM118 - not a mapping
             raise HarnessError(
-                f"{source.file} has no tensor '{source.outputs}'; found: {', '.join(file.keys())}"
+                f"cannot find tensor '{source.outputs}' in {source.file}; found: {', '.join(file.keys())}"
             )
         matrix = file.get_slice(source.outputs)
         shape = matrix.get_shape()
         if len(shape) != 2:
-            raise HarnessError(f"'{source.outputs}' of {source.file} must be (texts, classes), got {shape}")
+            raise HarnessError(
+                f"expected '{source.outputs}' of {source.file} as (texts, classes), got {shape}"
+            )
         order = _order(source, shape[1], classes)
         start = 0
         while texts := list(islice(lines, _BLOCK)):
@@ -120,23 +125,26 @@ def _matrix(source: Source, path: Path, sidecar: Path, classes: Sequence[str]) -
             start += len(texts)
         if texts or start < shape[0]:
             raise HarnessError(
-                f"{source.file} has {shape[0]} rows, but {sidecar.name} another number of lines"
+                f"expected {shape[0]} lines in {sidecar.name}, one for each row of {source.file}"
             )
 
 
 def _order(source: Source, width: int | None, classes: Sequence[str]) -> list[int]:
-    """Where each of the task's classes stands in a row of the file."""
+    """Return the position of each of the task's classes in a row of the file."""
     names = source.classes or tuple(classes)
     if width != len(names):
-        whose = "`classes` names" if source.classes else "the task has"
-        raise HarnessError(f"a row of {source.file} has {width} numbers, but {whose} {len(names)} classes")
+        whose = "in `classes`" if source.classes else "of the task"
+        raise HarnessError(
+            f"expected {len(names)} numbers in a row of {source.file}, one per class {whose}, got {width}"
+        )
     if missing := [name for name in classes if name not in names]:
         raise HarnessError(
-            f"`classes` of teacher 'precomputed' lacks the task's '{missing[0]}'; it has: {', '.join(names)}"
+            f"cannot find the task's class '{missing[0]}' in `classes` of teacher 'precomputed': "
+            f"{', '.join(names)}"
         )
     return [names.index(name) for name in classes]
 
 
 def _floats(column: pa.Array) -> NDArray[np.float64]:
-    """Numbers as float64; nulls become NaN."""
+    """Return numbers as float64; nulls become NaN."""
     return np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)

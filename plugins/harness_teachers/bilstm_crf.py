@@ -17,29 +17,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class BiLstmCrf(ReadsWords, harness.Teacher):
-    """A BiLSTM over words and their characters, with a CRF over its outputs (Huang et al., 2015).
+    """A BiLSTM tagger over words and characters, with a CRF over its outputs (Huang et al., 2015).
 
-    As in Lample et al. (2016) and Akbik et al. (2018, Flair), a text's tags are trained and decided as one
-    sequence, by Viterbi. Its logits, for students, are each word's log-marginals.
+    As in Lample et al. (2016) and Akbik et al. (2018, Flair), the tags of a text are trained as one sequence
+    and predicted by Viterbi decoding. Students learn from the log-marginal probabilities of each word.
     """
 
     name = "bilstm-crf"
     accelerated: ClassVar[bool] = True
     exports: ClassVar[bool] = True
     task_types: ClassVar[frozenset[str]] = frozenset({"tagging"})
+    preferred_for: ClassVar[frozenset[str]] = frozenset({"tagging"})
     gives: ClassVar[frozenset[str]] = frozenset({"logits", "hidden"})
     speed: ClassVar[harness.Speed] = harness.Speed(train=450, label=1_100)
 
     epochs: Annotated[int, Gt(0)] = 6
     batch_size: Annotated[int, Gt(0)] = 32
-    learning_rate: Annotated[float, Gt(0)] = 3e-3  # the peak of the schedule
+    learning_rate: Annotated[float, Gt(0)] = 3e-3  # peak of the schedule
     schedule: Schedule = "one-cycle"
-    warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.2  # share of the steps before the peak
+    warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.2  # fraction of the steps before the peak
     weight_decay: Annotated[float, Ge(0)] = 0.01
-    accumulate: Annotated[int, Gt(0)] = 1  # batches whose gradients make one step
-    patience: Annotated[int, Ge(0)] = 0  # validations without a better score before stopping; 0: never
-    min_examples: Annotated[int, Ge(0)] = 60_000  # train on at least so many in all
-    vocabulary: Annotated[int, Gt(2)] = 20_000  # rows of forms, padding and unknown ones among them
+    accumulate: Annotated[int, Gt(0)] = 1  # batches per optimiser step
+    patience: Annotated[int, Ge(0)] = 0  # stop after this many validations without a better score; 0: never
+    min_examples: Annotated[int, Ge(0)] = 60_000  # minimum to train on in total: a small set gets more epochs
+    vocabulary: Annotated[int, Gt(2)] = 20_000  # rows for word forms, including padding and unknown forms
     width: Annotated[int, Gt(0)] = 48  # of each row
     hidden: Annotated[int, Gt(0)] = 128  # width of the state, in each direction
 
@@ -53,7 +54,7 @@ class BiLstmCrf(ReadsWords, harness.Teacher):
         return fit(self.module, self.featuriser(train), settings, train, validation, context)
 
     def module(self, size: int, classes: int) -> torch.nn.Module:
-        """A fresh module."""
+        """Return a new module for `size` ids."""
         from harness_teachers.taggers import BiLstm, CrfTagger, WordVectors
 
         each = CHARACTERS + self.characters

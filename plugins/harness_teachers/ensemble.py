@@ -1,4 +1,4 @@
-"""Several teachers as one."""
+"""Several teachers, used as one."""
 
 from __future__ import annotations
 
@@ -27,48 +27,48 @@ FILE = "ensemble.json"
 class Ensemble(harness.Teacher):
     """The average of several teachers (Dietterich, 2000; as a teacher: Hinton et al., 2015).
 
-    Members may be equal: each but the first of them then gets a seed of its own. They are fitted side by
-    side, and a suite's other teachers that are the same are the same fit.
+    Equal members get different seeds. The members are fitted separately. A member that is also a teacher of
+    the suite is fitted only once.
     """
 
     name = "ensemble"
 
     of: Annotated[tuple[harness.Teacher, ...], harness.MinLen(2)]
-    average: Average = "probabilities"  # "logits" lets members with larger logits say more
-    weights: tuple[Annotated[float, harness.Ge(0)], ...] = ()  # one for each member; none given: equal
+    average: Average = "probabilities"  # "logits": members with larger logits count more
+    weights: tuple[Annotated[float, harness.Ge(0)], ...] = ()  # one for each member; empty: equal weights
 
     def check(self) -> None:
-        """Members and weights agree."""
+        """Raise ValueError if there are too few members, or if the weights do not fit them."""
         if len(self.of) < 2:
-            raise ValueError("ensemble needs two or more teachers in `of`")
+            raise ValueError(f"expected two or more teachers in `of`, got {len(self.of)}")
         if self.weights and len(self.weights) != len(self.of):
-            raise ValueError(f"ensemble has {len(self.of)} teachers but {len(self.weights)} weights")
+            raise ValueError(f"expected {len(self.of)} weights, one per teacher, got {len(self.weights)}")
         if self.weights and not any(self.weights):
-            raise ValueError("the weights of ensemble must not all be 0")
+            raise ValueError("expected a weight above 0, got zeros only")
 
     @property
     def accelerated(self) -> bool:  # type: ignore[override]
-        """Whether a GPU speeds any member up."""
+        """Return whether a GPU speeds up any member."""
         return any(member.accelerated for member in self.of)
 
     @property
     def runs_on_gpu(self) -> bool:
-        """Whether any member can."""
+        """Return whether any member can run on a GPU."""
         return any(member.runs_on_gpu for member in self.of)
 
     @property
     def task_types(self) -> frozenset[str]:  # type: ignore[override]
-        """What every member is for."""
+        """Return the types of task that every member is for."""
         return self.of[0].task_types.intersection(*(member.task_types for member in self.of))
 
     @property
     def mixed_precision(self) -> bool:  # type: ignore[override]
-        """Whether any member can use it; the others go on in fp32."""
+        """Return whether any member can use it; the others use fp32."""
         return any(member.mixed_precision for member in self.of)
 
     @property
     def speed(self) -> harness.Speed:  # type: ignore[override]
-        """See :class:`harness.Teacher`: members are trained by steps of their own, and all are asked."""
+        """Return the expected speed: separate steps train the members, and all members label each text."""
         return harness.Speed(math.inf, 1 / sum(1 / member.speed.label for member in self.of))
 
     @property
@@ -81,13 +81,13 @@ class Ensemble(harness.Teacher):
         return EnsembleModel(self, models, task_type)
 
     def base(self) -> str:
-        """See :class:`harness.Component`: the members' bases in their order."""
+        """Return the bases of the members, in their order; see :class:`harness.Component`."""
         return "\n".join(member.base() for member in self.of)
 
     def fit(
         self, train: harness.Examples, validation: harness.Examples, context: harness.Context
     ) -> harness.Model:
-        """See :class:`harness.Teacher`; the members one after another."""
+        """Fit the members one after another. See :class:`harness.Teacher`."""
         models = [
             member.fit(train, validation, _MemberContext.of(self, place, context))
             for place, member in enumerate(self.of)
@@ -105,7 +105,7 @@ class Ensemble(harness.Teacher):
 
 
 class EnsembleModel(harness.Model):
-    """The members' models; saved in subfolders named by their places."""
+    """The models of the members, saved in numbered subfolders."""
 
     def __init__(
         self, teacher: Ensemble, models: Sequence[harness.Model], task_type: harness.TaskType
@@ -117,9 +117,9 @@ class EnsembleModel(harness.Model):
         self.task_type = task_type
 
     def predict(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return mean logits or scores, or what the task type makes of mean probabilities: (R, C).
+        """Return the mean logits or scores, or the task type's average of probabilities, (R, C).
 
-        A member's row of zeros has no share: it belongs to a word that the member does not read.
+        A member's row of zeros is ignored: it belongs to a word that the member does not read.
         """
         import numpy as np
 
@@ -131,7 +131,7 @@ class EnsembleModel(harness.Model):
         total, heard = np.zeros_like(logits[0]), np.zeros((len(logits[0]), 1))
         for each, share in zip(logits, shares, strict=True):
             total = total + share * each
-            says = each.any(axis=1, keepdims=True) | (each.shape[1] == 1)  # a score of 0 is one as any other
+            says = each.any(axis=1, keepdims=True) | (each.shape[1] == 1)  # 0 is a score like any other
             heard = heard + share * says
         return np.where(heard, total / np.where(heard, heard, 1.0), 0.0).astype(np.float32)
 
@@ -144,7 +144,7 @@ class EnsembleModel(harness.Model):
         (folder / FILE).write_text(json.dumps(kept), encoding="utf-8")
 
     def parameters(self) -> harness.Parameters:
-        """The members' together."""
+        """Return the sums of the members' parameters."""
         counted = [model.parameters() for model in self.models]
         return harness.Parameters(
             total=sum(each.total for each in counted),
@@ -155,7 +155,7 @@ class EnsembleModel(harness.Model):
 
 @dataclass(frozen=True)
 class _MemberContext:
-    """The ensemble's context as one member sees it."""
+    """The context of one member of an ensemble."""
 
     whole: harness.Context
     place: int
@@ -165,7 +165,7 @@ class _MemberContext:
 
     @classmethod
     def of(cls, teacher: Ensemble, place: int, context: harness.Context) -> _MemberContext:
-        """The context of the member in that place."""
+        """Return the context of the member at index `place`."""
         seed = harness.api.seed_of_repetition(context.seed, teacher.of[:place].count(teacher.of[place]))
         precision: Precision = context.precision if teacher.of[place].mixed_precision else "fp32"
         return cls(context, place, len(teacher.of), seed, precision)
@@ -180,7 +180,7 @@ class _MemberContext:
 
     @property
     def scratch(self) -> Path:
-        """One of its own: members may name their files alike."""
+        """Return a folder for this member only, as members may use the same file names."""
         (folder := self.whole.scratch / str(self.place)).mkdir(exist_ok=True)
         return folder
 
@@ -194,7 +194,7 @@ class _MemberContext:
 
     @property
     def checkpoints(self) -> Path | None:
-        """None: what members leave behind would be told apart by nothing."""
+        """Return None: the checkpoints of members could not be distinguished."""
         return None
 
     def progress(self, done: int, total: int, **scalars: float) -> None:

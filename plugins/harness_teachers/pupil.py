@@ -10,84 +10,86 @@ import harness
 
 @dataclass(frozen=True, kw_only=True)
 class Pupil(harness.Teacher):
-    """Any student, trained on gold labels, as the teacher of another.
+    """A student that is trained on gold labels and teaches another student.
 
-    With a student of the same kind this is a born-again network (Furlanello et al., 2018); with one of
-    middle size, a teacher's assistant (Mirzadeh et al., 2020).
+    If both are of the same kind, this is a born-again network (Furlanello et al., 2018); if this one is of
+    medium size, it is a teacher assistant (Mirzadeh et al., 2020).
     """
 
     name = "student"
 
     student: harness.Student
-    loss: harness.Loss | None = None  # on gold labels alone; none given: cross-entropy, or squared error
+    loss: harness.Loss | None = None  # on gold labels only; None: cross-entropy, or squared error
 
     def check(self) -> None:
-        """The student and its loss can do with gold labels, and need no teacher."""
+        """Raise ValueError if the student or its loss needs more than gold labels."""
         if "labels" not in self.student.learns_from:
-            raise ValueError(f"student '{self.student.name}' cannot learn from gold labels")
+            raise ValueError(
+                f"cannot use student '{self.student.name}' as a teacher: it does not learn from gold labels"
+            )
         if self.student.borrows:
             raise ValueError(
-                f"student '{self.student.name}' takes parts of its teacher, and as a teacher it has none; "
-                'name a pretrained model in their place, as { use = "minilm" }'
+                f"cannot use student '{self.student.name}' as a teacher: it takes parts of a teacher; "
+                'set a pretrained model instead, such as { use = "minilm" }'
             )
         if self.loss is not None and not self.loss.needs <= {"labels"}:
             raise ValueError(
-                f"a student that is a teacher learns from gold labels, but loss '{self.loss.name}' "
-                f"needs {' and '.join(sorted(self.loss.needs))}"
+                f"expected a loss on gold labels only for a student as a teacher, got '{self.loss.name}', "
+                f"which needs {' and '.join(sorted(self.loss.needs))}"
             )
 
     def base(self) -> str:
-        """As the student."""
+        """Return the base of the student."""
         return self.student.base()
 
     @property
     def speed(self) -> harness.Speed:  # type: ignore[override]
-        """As the student."""
+        """Return the speed of the student."""
         return self.student.speed
 
     @property
     def epochs(self) -> int:
-        """As the student."""
+        """Return the student's epochs."""
         return getattr(self.student, "epochs", 1)
 
     @property
     def min_examples(self) -> int:
-        """As the student."""
+        """Return the student's minimum of examples."""
         return getattr(self.student, "min_examples", 0)
 
     @property
     def prior(self) -> harness.Recipe | None:
-        """As the student."""
+        """Return the recipe of the model that the student starts from."""
         return self.student.prior
 
     @property
     def gives(self) -> frozenset[str]:  # type: ignore[override]
-        """Logits, and the inner states by which the student itself can learn."""
+        """Return logits, and the inner states that the student itself can learn from."""
         return frozenset({"logits"}) | (self.student.learns_from - {"labels"})
 
     @property
     def task_types(self) -> frozenset[str]:  # type: ignore[override]
-        """What the student and its loss are for."""
+        """Return the types of task that both the student and its loss are for."""
         return self.student.task_types & (self.loss or self.student).task_types
 
     @property
     def accelerated(self) -> bool:  # type: ignore[override]
-        """As the student."""
+        """Return whether a GPU speeds up the student."""
         return self.student.accelerated
 
     @property
     def runs_on_gpu(self) -> bool:
-        """As the student."""
+        """Return whether the student runs on a GPU."""
         return self.student.runs_on_gpu
 
     @property
     def mixed_precision(self) -> bool:  # type: ignore[override]
-        """As the student."""
+        """Return whether the student can use mixed precision."""
         return self.student.mixed_precision
 
     @property
     def exports(self) -> bool:  # type: ignore[override]
-        """As the student."""
+        """Return whether the student can be exported."""
         return self.student.exports
 
     def fit(

@@ -1,4 +1,4 @@
-"""Training a tagger on whole texts' tags, and deciding them as a whole."""
+"""Train a tagger on the tag sequences of texts, and predict sequences."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from harness.training.settings import Training
     from harness_teachers.word_features import WordFeatures
 
-_AT_ONCE = 1024  # texts that are decided together
+_AT_ONCE = 1024  # texts per batch of Viterbi decoding
 
 
 def fit(
@@ -36,7 +36,10 @@ def fit(
     validation: Examples,
     context: Context,
 ) -> SequenceModel:
-    """Train on the likelihood of each text's gold tags. `build` makes a module for some ids and classes."""
+    """Train on the likelihood of each text's gold tags.
+
+    `build` returns a new module for a number of ids and a number of classes.
+    """
     torch.manual_seed(context.seed)
     module = build(featuriser.size, len(examples.classes))
     assert isinstance(module, CrfTagger)
@@ -49,10 +52,10 @@ def fit(
 
 
 class SequenceModel(TorchModel):
-    """A tagger whose tags are those of the best sequence, which need not be each word's most probable."""
+    """A tagger that predicts the best sequence, whose tags may differ from each word's most probable tag."""
 
     def decide(self, texts: Sequence[str], logits: NDArray[np.float32]) -> NDArray[np.int64]:
-        """See :class:`harness.Model`; words that were not read have the tag of the largest logit."""
+        """Return the tags of the best sequences, and of the largest logit for words that were not read."""
         assert isinstance(self.module, CrfTagger)
         tokens = self.featuriser.tokens(texts)
         assert isinstance(tokens, WordTokens)
@@ -70,10 +73,10 @@ class SequenceModel(TorchModel):
         return tags
 
     def export(self, folder: Path) -> None:
-        """See :class:`harness.Model`: the graph gives emissions, and the CRF's scores stand beside it."""
+        """Write a graph that returns emissions, and the scores of the CRF. See :class:`harness.Model`."""
         assert isinstance(self.module, CrfTagger)
         crf = self.module.crf
-        # By name, as in harness.training.model: how it is exported changes no model.
+        # Imported by name, as in harness.training.model: code for exports must not change models' keys.
         import_module("harness.exports.onnx").export_module(
             _Emissions(self.module).eval(), self.featuriser, self.classes, folder
         )
@@ -82,12 +85,12 @@ class SequenceModel(TorchModel):
 
 
 class _Emissions(nn.Module):
-    """What a tagger's CRF is given: ids (B, L) to scores (B, L, C)."""
+    """The part of a tagger below its CRF: ids (B, L) → emissions (B, L, C)."""
 
     def __init__(self, tagger: CrfTagger) -> None:
         super().__init__()
         self.tagger = tagger
 
     def forward(self, ids: Tensor) -> Tensor:
-        """(B, L) → (B, L, C)."""
+        """Return the emissions (B, L, C) of ids (B, L)."""
         return self.tagger.outputs(ids, {"emissions"})["emissions"]

@@ -1,4 +1,4 @@
-"""T5, a text-to-text transformer, as a classifier."""
+"""T5, a text-to-text transformer, as a classifier or for regression."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ By = Literal["label-tokens", "encoder"]
 
 @dataclass(frozen=True, kw_only=True)
 class T5(harness.Teacher):
-    """A text-to-text transformer, fine-tuned (Raffel et al., 2020; mT5: Xue et al., 2021).
+    """A text-to-text transformer that is fine-tuned on the task (Raffel et al., 2020; mT5: Xue et al., 2021).
 
-    By its label tokens, a logit is the log-probability that the decoder gives to the label's name, scored
-    once for each label; these are trained to have the right one highest. By its encoder, a linear layer
-    reads the mean of the encoder's states (Ni et al., 2022), and the decoder is left out.
+    With ``by = "label-tokens"``, the logit of a label is the log-probability of its name from the decoder;
+    training makes that of the correct label the highest. With ``by = "encoder"``, a linear layer reads the
+    mean of the encoder's states (Ni et al., 2022), and there is no decoder.
     """
 
     name = "t5"
@@ -28,34 +28,34 @@ class T5(harness.Teacher):
     mixed_precision: ClassVar[bool] = True
     exports: ClassVar[bool] = True
 
-    model: str  # a hub id such as "google-t5/t5-small", or a folder
-    revision: str = "main"  # a commit, so that the weights cannot change under a result
+    model: str  # hub id such as "google-t5/t5-small", or a folder
+    revision: str = "main"  # of the hub; a commit hash guarantees that the weights never change
     by: By = "label-tokens"
-    prefix: str = ""  # before a text, such as "sst2 sentence: ", which T5 was trained with on that task
+    prefix: str = ""  # before each text, such as "sst2 sentence: ", which T5 was trained with on that task
     second: str = ""  # before the second text of a pair, such as "sentence2: "; "": the tokenizer's own pairs
     epochs: Annotated[int, Gt(0)] = 3
     batch_size: Annotated[int, Gt(0)] = 32
-    learning_rate: Annotated[float, Gt(0)] = 3e-4  # the peak; T5 wants a higher one than BERT
+    learning_rate: Annotated[float, Gt(0)] = 3e-4  # peak of the schedule; higher than for BERT
     schedule: Schedule = "linear"
-    warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.06  # share of the steps before the peak
+    warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.06  # fraction of the steps before the peak
     weight_decay: Annotated[float, Ge(0)] = 0.0
-    accumulate: Annotated[int, Gt(0)] = 1  # batches whose gradients make one step
-    class_weights: ClassWeights = "uniform"  # "balanced": every class counts alike; "square-root": half-way
-    patience: Annotated[int, Ge(0)] = 0  # validations without a better score before stopping; 0: never
-    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1  # before the linear layer, and throughout
-    longest: Annotated[int, Gt(2)] = 128  # subwords, the prefix among them; the rest of a text is not read
+    accumulate: Annotated[int, Gt(0)] = 1  # batches per optimiser step
+    class_weights: ClassWeights = "uniform"  # "balanced": all classes count equally; "square-root": half-way
+    patience: Annotated[int, Ge(0)] = 0  # stop after this many validations without a better score; 0: never
+    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1  # in all layers
+    longest: Annotated[int, Gt(2)] = 128  # maximum number of subwords read from a text, with its prefix
 
     @property
     def task_types(self) -> frozenset[str]:  # type: ignore[override]
-        """Only labels have tokens."""
+        """Return the types of task: label tokens are for classification only."""
         return frozenset({"classification", "regression"} if self.by == "encoder" else {"classification"})
 
     def check(self) -> None:
-        """A revision means nothing for a folder."""
+        """Raise ValueError if there is a revision for a folder."""
         self._weights.check()
 
     def base(self) -> str:
-        """See :class:`harness.Teacher`: a commit of the hub, or the fingerprint of a folder's files."""
+        """Return the commit of the hub, or the fingerprint of a folder's files."""
         return self._weights.base()
 
     def fit(

@@ -1,6 +1,6 @@
-"""Torch modules from words' features (B, L), several ids a word, to logits (B, L, C) at each first id.
+"""Torch modules that map features of words (B, L), several ids per word, to logits (B, L, C).
 
-Rows at other ids are zeros: what they stand for has its logits at the first.
+The logits of a word are at its first id; those at its other ids are zeros.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from harness.featurise.featuriser import PADDING, UNKNOWN
 from harness_teachers.crf import Crf
 from harness_teachers.word_features import CHARACTERS, FORM
 
-_DEVIATION = 0.1  # of the initial rows
-_WINDOW = 3  # characters, or words, that a convolution sees
+_DEVIATION = 0.1  # standard deviation of the initial embedding
+_WINDOW = 3  # characters or words per convolution
 
 
 class WordVectors(nn.Module):
-    """Marked ids (B, L) → words (B, W, D) and which of them are no padding, (B, W).
+    """Vectors of words: marked ids (B, L) → words (B, W, D), and which of them are not padding (B, W).
 
-    A word is the rows of its form, affixes and shape, end to end, and the maximum over its characters of a
-    convolution (Ma & Hovy, 2016).
+    The vector of a word consists of the embeddings of its form, affixes and shape, and of the maximum of a
+    convolution over its characters (Ma & Hovy, 2016).
     """
 
     def __init__(self, size: int, each: int, width: int, word_dropout: float, dropout: float) -> None:
@@ -40,7 +40,7 @@ class WordVectors(nn.Module):
         self.width = (CHARACTERS + 1) * width
 
     def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, L) → (B, W, D), (B, W)."""
+        """Return the vectors of words (B, W, D) and a mask (B, W), for ids (B, L)."""
         ids = (ids % self.size).view(ids.shape[0], -1, self.each)  # (B, W, k)
         real = ids[:, :, FORM] != PADDING
         if self.training and self.word_dropout:
@@ -54,22 +54,22 @@ class WordVectors(nn.Module):
         return self.dropout(torch.cat([whole, seen.amax(2)], dim=2)), real
 
     def spread(self, found: Tensor) -> Tensor:
-        """Of each word (B, W, C) → at its first id, (B, L, C)."""
+        """Return values of words (B, W, C) at the first id of each word, (B, L, C)."""
         return F.pad(found.unsqueeze(2), (0, 0, 0, self.each - 1)).flatten(1, 2)
 
 
 def windows(rows: Tensor) -> Tensor:
-    """(..., N, d) → (..., N, 3 d): each row between its neighbours, zeros beyond the ends."""
+    """Return each row of (..., N, d) with its two neighbours, (..., N, 3 d); zeros are beyond the ends."""
     wide = F.pad(rows, (0, 0, 1, 1))
     count = rows.shape[-2]
     return torch.cat([wide.narrow(-2, at, count) for at in range(_WINDOW)], dim=-1)
 
 
 class BiLstm(nn.Module):
-    """Words (B, W, D) → states (B, W, 2 H): LSTM layers in both directions (Graves & Schmidhuber, 2005).
+    """LSTM layers in both directions (Graves & Schmidhuber, 2005): words (B, W, D) → states (B, W, 2 H).
 
-    The backward direction reads each text turned around within its own length, so that padding comes last
-    and changes nothing.
+    The backward direction reads each text reversed within its own length, so that padding comes last and has
+    no effect.
     """
 
     def __init__(self, width: int, hidden: int, layers: int) -> None:
@@ -83,7 +83,7 @@ class BiLstm(nn.Module):
         )
 
     def forward(self, words: Tensor, real: Tensor) -> Tensor:
-        """(B, W, D), (B, W) → (B, W, 2 H)."""
+        """Return the states (B, W, 2 H) of words (B, W, D) with a mask (B, W)."""
         lengths = real.sum(1, keepdim=True)  # (B, 1)
         places = torch.arange(real.shape[1], device=real.device).unsqueeze(0)
         turned = torch.where(places < lengths, lengths - 1 - places, places)  # its own inverse
@@ -100,9 +100,10 @@ def _picked(states: Tensor, places: Tensor) -> Tensor:
 
 
 class Windows(nn.Module):
-    """Words (B, W, D) → states (B, W, H): residual convolutions over three words, layer by layer.
+    """Residual convolutions over three words: words (B, W, D) → states (B, W, H).
 
-    As spaCy's window encoder: a word sees as many to each side of it as there are layers.
+    As in spaCy's window encoder, the state of a word depends on as many words on each side as there are
+    layers.
     """
 
     def __init__(self, width: int, hidden: int, layers: int) -> None:
@@ -113,7 +114,7 @@ class Windows(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(hidden) for _ in range(layers))
 
     def forward(self, words: Tensor, real: Tensor) -> Tensor:
-        """(B, W, D), (B, W) → (B, W, H)."""
+        """Return the states (B, W, H) of words (B, W, D) with a mask (B, W)."""
         known = real.unsqueeze(2).to(words.dtype)
         states: Tensor = self.input(words) * known
         for layer, norm in zip(self.layers, self.norms, strict=True):
@@ -122,7 +123,7 @@ class Windows(nn.Module):
 
 
 class Tagger(nn.Module):
-    """Words' vectors → an encoder of their context → linear."""
+    """A tagger: vectors of words → encoder of their context → linear layer."""
 
     def __init__(self, vectors: WordVectors, encoder: BiLstm | Windows, classes: int, dropout: float) -> None:
         super().__init__()
@@ -132,11 +133,11 @@ class Tagger(nn.Module):
         self.output = nn.Linear(encoder.width, classes)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """(B, L) → (B, L, C)."""
+        """Return the logits (B, L, C) of ids (B, L)."""
         return self.outputs(ids, ())["logits"]
 
     def outputs(self, ids: Tensor, names: Collection[str]) -> dict[str, Tensor]:
-        """Logits (B, L, C), and "hidden", what the last layer sees, before dropout, (B, L, H)."""
+        """Return the logits (B, L, C), and "hidden", the last layer's input before dropout, (B, L, H)."""
         words, real = self.vectors(ids)
         hidden = self.encoder(words, real)
         found = self.scores(self.output(self.dropout(hidden)), real.sum(1), names)  # (B, W, ...) each
@@ -145,15 +146,15 @@ class Tagger(nn.Module):
         return {name: self.vectors.spread(of_words) for name, of_words in found.items()}
 
     def scores(self, emissions: Tensor, lengths: Tensor, names: Collection[str]) -> dict[str, Tensor]:
-        """What the last layer's outputs (B, W, C), of so many words each, are to others: logits."""
+        """Return the logits, from the last layer's outputs (B, W, C) for texts of `lengths` words."""
         return {"logits": emissions}
 
 
 class CrfTagger(Tagger):
-    """The same with a conditional random field on top (Huang et al., 2015).
+    """A tagger with a conditional random field on top (Huang et al., 2015).
 
-    While it is trained, its outputs are emissions, which a loss on whole texts takes; else each word's
-    log-marginals.
+    In training, its outputs are emissions, for a loss on whole texts. Otherwise they are the marginal
+    log-probabilities of each word.
     """
 
     def __init__(self, vectors: WordVectors, encoder: BiLstm | Windows, classes: int, dropout: float) -> None:
@@ -161,7 +162,7 @@ class CrfTagger(Tagger):
         self.crf = Crf(classes)
 
     def scores(self, emissions: Tensor, lengths: Tensor, names: Collection[str]) -> dict[str, Tensor]:
-        """See :class:`Tagger`; "emissions" can be asked for, and nothing else is then worked out."""
+        """See :class:`Tagger`; if `names` include "emissions", nothing else is computed."""
         if "emissions" in names:
             return {"emissions": emissions}
         return {"logits": emissions if self.training else self.crf.log_marginals(emissions, lengths)}

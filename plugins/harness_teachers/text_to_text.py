@@ -1,4 +1,4 @@
-"""Fine-tuning T5 into a classifier, and reading the result back."""
+"""Fine-tune T5 as a classifier, and load the result."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
     from harness.training.settings import Training
 
-_CLASSES = {"t5": "T5", "mt5": "MT5"}  # by a configuration's model type, how their classes' names start
+_CLASSES = {"t5": "T5", "mt5": "MT5"}  # a configuration's model type → first part of the names of its classes
 
 
 class PrefixedSubwords(Subwords):
-    """Subwords of texts with something before them, and before the second text of a pair."""
+    """Subwords of texts with a prefix, and another before the second text of a pair."""
 
     type = "prefixed-subwords"
 
@@ -43,7 +43,7 @@ class PrefixedSubwords(Subwords):
         return super().encode([self.prefix + text for text in texts])
 
     def label(self, name: str) -> list[int]:
-        """The ids of a label, and of the text's end."""
+        """Return the ids of a label and of the end of text."""
         return super().encode([name])[0]
 
     def state(self) -> dict[str, Any]:
@@ -58,30 +58,31 @@ class PrefixedSubwords(Subwords):
 
 
 class LabelTokens(nn.Module):
-    """Token ids (B, L) → the log-probability that the decoder gives to each label's text, (B, C)."""
+    """A T5 that scores labels: token ids (B, L) → the decoder's log-probability of each label, (B, C)."""
 
     def __init__(self, encoder: nn.Module, padding: int, labels: Sequence[Sequence[int]]) -> None:
         super().__init__()
-        self.encoder = encoder  # with its decoder: what :class:`Classifier` calls so
+        self.encoder = encoder  # the whole T5; the name is that of :class:`Classifier`
         self.padding = padding
         config: Any = encoder.config
-        # T5 starts with padding where its configuration says nothing of it.
+        # By default, T5's decoder starts with padding.
         start = getattr(config, "decoder_start_token_id", None)
         start = config.pad_token_id if start is None else start
         self.lengths = [len(label) for label in labels]
         self.told: Tensor
         self.given: Tensor
-        # End to end, as labels are of different lengths: what the decoder is to say, and what it has said.
+        # Concatenated, as labels have different lengths: the tokens to predict, and the tokens before them.
         self.register_buffer("told", torch.tensor([i for label in labels for i in label]), persistent=False)
         before = [i for label in labels for i in (start, *label[:-1])]
         self.register_buffer("given", torch.tensor(before), persistent=False)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """(B, L) → (B, C)."""
+        """Return the logits (B, C) of ids (B, L)."""
         model: Any = self.encoder
         mask = (ids != self.padding).long()  # (B, L)
         states = model.encoder(input_ids=ids, attention_mask=mask).last_hidden_state  # (B, L, W)
-        scores = []  # shapes rather than lengths, which an export would take for constants
+        scores = []
+        # `ids.shape[0]`, because an export would treat `len(ids)` as a constant.
         labels = (torch.split(ids, self.lengths) for ids in (self.told, self.given))
         for told, given in zip(*labels, strict=True):
             logits = model(
@@ -99,7 +100,7 @@ class LabelTokens(nn.Module):
 class Shape:
     """How a T5 classifies."""
 
-    model: str  # what the suite calls it
+    model: str  # its name in errors
     by: str  # "label-tokens" or "encoder"
     dropout: float
 
@@ -120,13 +121,14 @@ def fine_tune(
 ) -> T5Model:
     """Train the pretrained weights in `folder` on gold labels.
 
-    It reads `longest` subwords of a text, what stands `before` its first and its second text among them.
+    The model reads at most `longest` subwords of a text, including the two prefixes `before`: those of each
+    text and of the second text of a pair. Raise HarnessError if the folder has no T5.
     """
     config = read_config(folder)
     if config.model_type not in _CLASSES:
         raise HarnessError(
-            f"the model '{shape.model}' is of type {config.model_type}, not {' or '.join(_CLASSES)}; "
-            "use teacher 'transformer'"
+            f"expected a model of type {' or '.join(_CLASSES)}, got '{shape.model}' of type "
+            f"{config.model_type}; use teacher 'transformer'"
         )
     plain = featuriser_of(folder, config, longest)
     featuriser = PrefixedSubwords(plain.tokenizer, plain.longest, plain.padding, *before)
@@ -139,7 +141,7 @@ def fine_tune(
 
 
 def load(shape: Shape, folder: Path, context: Context) -> T5Model:
-    """Read what :meth:`T5Model.save` wrote."""
+    """Load a model that :meth:`T5Model.save` wrote."""
     import json
 
     names = json.loads((folder / "model.json").read_text(encoding="utf-8"))["classes"]
@@ -155,14 +157,14 @@ def load(shape: Shape, folder: Path, context: Context) -> T5Model:
 def _module(
     shape: Shape, featuriser: PrefixedSubwords, classes: Sequence[str], folder: Path, pretrained: bool
 ) -> nn.Module:
-    """The classifier, with pretrained weights or bare."""
+    """Return the classifier, with pretrained or random weights."""
     import transformers
 
     config = read_config(folder)
     config.dropout_rate = shape.dropout
     part = "EncoderModel" if shape.by == "encoder" else "ForConditionalGeneration"
     kind: Any = getattr(transformers, _CLASSES[config.model_type] + part)
-    # The gain of fused attention is small on short texts, and it has no form in ONNX here.
+    # Fused attention is hardly faster for short texts, and cannot be exported to ONNX here.
     options = {"attn_implementation": "eager"}
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
@@ -173,7 +175,7 @@ def _module(
             )
         except (ValueError, OSError, KeyError) as error:
             why = str(error).splitlines()[0]
-            raise HarnessError(f"no classifier can be made of {folder}: {why}") from None
+            raise HarnessError(f"cannot build a classifier from {folder}: {why}") from None
         check_loaded(model, told, folder)
     else:
         model = kind._from_config(config, **options)
@@ -183,14 +185,14 @@ def _module(
 
 
 def _labels(featuriser: PrefixedSubwords, classes: Sequence[str], model: str) -> list[list[int]]:
-    """The tokens of each label. Raises HarnessError where two labels are the same to the tokenizer."""
+    """Return the tokens of each label. Raise HarnessError if two labels have the same tokens."""
     first: dict[tuple[int, ...], str] = {}
     for name in classes:
         ids = tuple(featuriser.label(name))
         if ids in first:
             raise HarnessError(
-                f"the labels '{first[ids]}' and '{name}' are the same tokens to the model '{model}'; "
-                'use by = "encoder"'
+                f"cannot distinguish the labels '{first[ids]}' and '{name}': they have the same tokens in "
+                f"model '{model}'; set by = \"encoder\""
             )
         first[ids] = name
     return [list(ids) for ids in first]

@@ -1,4 +1,4 @@
-"""Words as what taggers see of them: the form where it is known, and how it is written where it is not."""
+"""Featuriser of words for taggers: the form, if it is known, and the spelling."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from harness import Gt, Interval
 from harness.api import Examples
 from harness.featurise.featuriser import PADDING, UNKNOWN, MarksWords
 
-FORM, PREFIX, SUFFIX, SHAPE, CHARACTERS = range(5)  # places of a word's ids; all characters come last
+FORM, PREFIX, SUFFIX, SHAPE, CHARACTERS = range(5)  # positions of a word's ids; all characters come last
 _AFFIX = 3  # characters
-_RUN = 4  # as many of a kind in a row are told apart in shapes, and no more: spaCy's number
-_REMEMBERED = 200_000  # words whose ids are kept; a text's words repeat
+_RUN = 4  # longest run of one kind in a shape, as in spaCy
+_REMEMBERED = 200_000  # size of the cache of words' ids
 
 
 class WordFeatures(MarksWords):
-    """Each word's form, first and last three characters, shape, and characters: 4 + `characters` ids.
+    """Ids of each word's form, first and last three characters, shape and characters.
 
-    The forms are a vocabulary, lower-cased; affixes, shapes and single characters are hashed into rows of
-    their own (CRC-32 of UTF-8, the same in every process), so that unseen words say something too, as in
-    spaCy's MultiHashEmbed. Of a longer word, the first and the last half of `characters` are read; a shorter
-    one is filled by padding. The first id of each word, its form's, is marked.
+    A word has 4 + `characters` ids. Forms are a lower-cased vocabulary. Affixes, shapes and single characters
+    are hashed into separate rows (CRC-32 of UTF-8, which is the same in every process), so that unseen words
+    have features too, as in spaCy's MultiHashEmbed. Only the first and last `characters` / 2 characters of a
+    longer word are read; a shorter word is padded. The first id of each word, that of its form, is marked.
     """
 
     type = "word-features"
@@ -52,12 +52,12 @@ class WordFeatures(MarksWords):
 
     @property
     def each(self) -> int:
-        """Ids a word."""
+        """Return the number of ids per word."""
         return CHARACTERS + self.characters
 
     @classmethod
     def fit(cls, texts: Iterable[str], size: int, **options: int) -> WordFeatures:
-        """The forms that occur twice or more, the most frequent first, at most `size` with two other ids."""
+        """Return a featuriser with the most frequent forms that occur at least twice, `size` - 2 at most."""
         counts: Counter[str] = Counter()
         for text in texts:
             counts.update(text.lower().split(" "))
@@ -106,7 +106,7 @@ class WordFeatures(MarksWords):
 
 
 def shape(word: str) -> str:
-    """How a word is written: X for capitals, x for other letters, d for digits, runs cut at four."""
+    """Return a word with X for capitals, x for other letters, d for digits, and runs cut at four."""
     kinds: list[str] = []
     for character in word:
         if character.isalpha():
@@ -120,21 +120,21 @@ def shape(word: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class ReadsWords:
-    """The parameters of students and teachers that see words so."""
+    """The parameters of students and teachers that use :class:`WordFeatures`."""
 
-    vocabulary: Annotated[int, Gt(2)] = 4000  # rows of forms, padding and unknown ones among them
-    affixes: Annotated[int, Gt(0)] = 1000  # rows of beginnings, and as many of endings
-    shapes: Annotated[int, Gt(0)] = 250  # rows
-    letters: Annotated[int, Gt(0)] = 250  # rows of single characters
-    characters: Annotated[int, Gt(1)] = 12  # that are read of a word: its first and last ones
+    vocabulary: Annotated[int, Gt(2)] = 4000  # rows for word forms, including padding and unknown forms
+    affixes: Annotated[int, Gt(0)] = 1000  # rows for prefixes, and the same number for suffixes
+    shapes: Annotated[int, Gt(0)] = 250  # rows for shapes
+    letters: Annotated[int, Gt(0)] = 250  # rows for single characters
+    characters: Annotated[int, Gt(1)] = 12  # characters read from a word: the first and the last ones
     width: Annotated[int, Gt(0)] = 24  # of each row
-    word_dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1  # of forms, which are then unknown
-    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.3  # of words, and of what the last layer sees
-    longest: Annotated[int, Gt(0)] = 256  # words; those behind have no tag but the first class
+    word_dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1  # of forms, which become unknown
+    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.3  # of words, and before the last layer
+    longest: Annotated[int, Gt(0)] = 256  # maximum number of words read from a text; others get the first tag
     layers: Annotated[int, Interval(ge=1, le=8)] = 1
 
     def featuriser(self, transfer: Examples) -> WordFeatures:
-        """What turns texts into ids, fitted on texts to learn from."""
+        """Return a featuriser, fitted on the texts to learn from."""
         return WordFeatures.fit(
             transfer.texts,
             self.vocabulary,

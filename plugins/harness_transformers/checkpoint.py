@@ -15,10 +15,10 @@ from harness_transformers.transformer import Transformer
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint(harness.Teacher):
-    """An already fine-tuned classifier, or regression, of the hub, or of a local folder, used as it is.
+    """A fine-tuned classifier or regression model from the hub or a local folder, used without training.
 
-    The labels that its configuration names must be the task's classes, in any order and case; labels
-    that the task lacks are left out.
+    The labels in its configuration must include the task's classes, in any order and case. Other labels are
+    ignored.
     """
 
     name = "checkpoint"
@@ -27,30 +27,30 @@ class Checkpoint(harness.Teacher):
     exports: ClassVar[bool] = True
     gives: ClassVar[frozenset[str]] = INNER
     speed: ClassVar[harness.Speed] = harness.Speed(math.inf, harness.Teacher.speed.label)
-    TOKENIZER: ClassVar[str] = ""  # as of fine-tuned transformers
+    TOKENIZER: ClassVar[str] = ""  # see FineTuned
 
-    model: str  # a hub id, or a folder
-    revision: str = "main"  # a commit, so that the weights cannot change under a result
-    longest: Annotated[int, Gt(2)] = 128  # subwords; the rest of a text is not read
-    regression: bool = False  # it was fine-tuned to predict a score
+    model: str  # hub id, or a folder
+    revision: str = "main"  # of the hub; a commit hash guarantees that the weights never change
+    longest: Annotated[int, Gt(2)] = 128  # maximum number of subwords read from a text
+    regression: bool = False  # whether it was fine-tuned to predict a score
 
     @property
     def task_types(self) -> frozenset[str]:  # type: ignore[override]
-        """What it was fine-tuned for."""
+        """Return the type of task that it was fine-tuned for."""
         return frozenset({"regression" if self.regression else "classification"})
 
     def check(self) -> None:
-        """A revision means nothing for a folder."""
+        """Raise ValueError if there is a revision for a folder."""
         self._weights.check()
 
     def base(self) -> str:
-        """See :class:`harness.Teacher`: a commit of the hub, or the fingerprint of a folder's files."""
+        """Return the commit of the hub, or the fingerprint of a folder's files."""
         return self._weights.base()
 
     def fit(
         self, train: harness.Examples, validation: harness.Examples, context: harness.Context
     ) -> harness.Model:
-        """See :class:`harness.Teacher`; nothing is trained."""
+        """Load the classifier; nothing is trained. See :class:`harness.Teacher`."""
         from harness_transformers.labelled import from_folder
 
         folder = self._weights.folder().expanduser()
@@ -63,7 +63,7 @@ class Checkpoint(harness.Teacher):
         return load(folder, context)
 
     def tokenizer(self) -> str:
-        """What is the same for teachers that read texts as the same tokens."""
+        """Return a name that is equal for teachers with the same tokenizer."""
         own = self.TOKENIZER and self.model == getattr(type(self), "model", None)
         return self.TOKENIZER if own else self.model
 

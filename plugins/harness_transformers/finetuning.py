@@ -1,4 +1,4 @@
-"""Fine-tuning a pretrained encoder into a classifier, and reading the result back."""
+"""Fine-tune a pretrained encoder as a classifier, and load the result."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 
 class Classifier(nn.Module):
-    """Token ids (B, L) → logits (B, C).
+    """An encoder with a classification head: token ids (B, L) → logits (B, C).
 
-    Of an architecture that has two types of token, such as BERT, those behind the first `separator` are of
-    the second type: the second text of a pair, or what follows a separator that a text itself holds. So ids
-    are all that the module needs.
+    If the architecture has two token types, as BERT has, the tokens after the first `separator` get the
+    second type: the second text of a pair, or what follows a separator within a text. The module therefore
+    needs ids only.
     """
 
     def __init__(
@@ -55,11 +55,11 @@ class Classifier(nn.Module):
         self.output = None if pooling == "head" else nn.Linear(config.hidden_size, classes)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """(B, L) → (B, C)."""
+        """Return the logits (B, C) of ids (B, L)."""
         return self.outputs(ids, ())["logits"]  # type: ignore[no-any-return]
 
     def outputs(self, ids: Tensor, names: Collection[str]) -> dict[str, Any]:
-        """Ids (B, L) to logits (B, C) and the inner states that are asked for, as in :class:`Batch`."""
+        """Return the logits (B, C) of ids (B, L) and the inner states `names` of :class:`harness.Batch`."""
         mask = (ids != self.padding).long()  # (B, L)
         typed = {}
         if self.separator is not None:
@@ -74,16 +74,16 @@ class Classifier(nn.Module):
             pooled = states[:, 0]
         else:
             weights = mask.unsqueeze(-1).to(states.dtype)
-            # An empty text is all padding where a tokenizer adds no tokens of its own.
+            # An empty text is all padding if the tokenizer adds no special tokens.
             pooled = (states * weights).sum(1) / weights.sum(1).clamp(min=1)  # (B, W)
         return {"logits": self.output(self.dropout(pooled)), **watch.states(found, pooled)}
 
 
 class TokenClassifier(Classifier):
-    """Token ids (B, L) → logits (B, L, C): a linear layer on each last hidden state (Devlin et al., 2019).
+    """An encoder with a linear layer on each last hidden state: token ids (B, L) → logits (B, L, C).
 
-    The first ids of words are marked, by being `size` more than the token's own: for the module they are
-    that token, and for others they say which logits count.
+    The method is that of Devlin et al. (2019). The first id of each word is marked: `size` is added to it.
+    The module ignores the marks; the caller uses them to select the logits that count.
     """
 
     def __init__(self, encoder: nn.Module, padding: int, classes: int, dropout: float, size: int) -> None:
@@ -91,7 +91,7 @@ class TokenClassifier(Classifier):
         self.size = size
 
     def outputs(self, ids: Tensor, names: Collection[str]) -> dict[str, Any]:
-        """See :class:`Classifier`; "hidden" is (B, L, W), of each token."""
+        """Return the logits (B, L, C) and the inner states `names`; "hidden" is (B, L, W), one per token."""
         ids = ids % self.size
         mask = (ids != self.padding).long()  # (B, L)
         with Watch(self.encoder, set(names) - {"hidden"}, head=False) as watch:
@@ -103,7 +103,7 @@ class TokenClassifier(Classifier):
 
 
 def fine_tune(teacher: Pretrained, examples: Examples, validation: Examples, context: Context) -> TorchModel:
-    """Train what the teacher starts from on gold labels, or where there are no classes, on masked tokens."""
+    """Train the teacher's pretrained model on gold labels, or on masked tokens for language modelling."""
     marks = examples.task_type.marks
     if marks == "masks":
         from harness_transformers.language import continue_training
@@ -125,7 +125,7 @@ def fine_tune(teacher: Pretrained, examples: Examples, validation: Examples, con
 def classifier(
     encoder: nn.Module, pooling: Pooling, featuriser: Subwords, classes: int, dropout: float
 ) -> Classifier:
-    """A fresh classifier of texts, or of their words where that is what the featuriser marks."""
+    """Return a new classifier of texts, or of words if the featuriser marks words."""
     padding = featuriser.padding
     if featuriser.marks == "words":
         return TokenClassifier(encoder, padding, classes, dropout, featuriser.size)
@@ -137,7 +137,7 @@ class TransformerModel(Configured):
 
 
 def load(teacher: Pretrained, folder: Path, context: Context) -> TorchModel:
-    """Read what :meth:`TransformerModel.save` wrote."""
+    """Load a model that :meth:`TransformerModel.save` wrote."""
     settings = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     reads = json.loads((folder / "featuriser.json").read_text(encoding="utf-8"))
     if not settings["classes"]:
@@ -163,7 +163,7 @@ def pretrained(
     pooling: Pooling = "mean",
     of_words: bool = False,
 ) -> tuple[nn.Module, Subwords]:
-    """The encoder and the tokenizer that a teacher starts from, of its folder or of the context's prior."""
+    """Return the encoder and the tokenizer that a teacher starts from: its folder's or its prior's."""
     if teacher.prior is not None:
         from harness_transformers.language import encoder_of_prior
 
@@ -175,11 +175,11 @@ def pretrained(
 
 @contextmanager
 def seen_rows_only(module: Classifier, *tables: Tokens) -> Iterator[tuple[Tokens, ...]]:
-    """Train with the rows of the word embedding that the texts use, and put them back afterwards.
+    """Reduce the word embedding to the rows that the texts use, and restore the full table on exit.
 
-    Rows that no text uses get no gradient, and embeddings no weight decay, so they would not move: the
-    result is the same. But an optimizer step over all 11.7 M numbers of MiniLM's table takes as long
-    as a fifth of the batch.
+    Yield the tables with renumbered ids. The result of training is the same: unused rows get no gradient,
+    embeddings have no weight decay, and so these rows would not change. But it is faster: an optimiser step
+    over all 11.7 M numbers of MiniLM's table takes as long as a fifth of a batch.
     """
     encoder: Any = module.encoder
     full = encoder.get_input_embeddings()
@@ -196,7 +196,7 @@ def seen_rows_only(module: Classifier, *tables: Tokens) -> Iterator[tuple[Tokens
     ):
         yield tables
         return
-    # Padding keeps its id: some architectures count positions by it.
+    # Padding keeps its id: some architectures compute positions from it.
     used = np.insert(used, min(module.padding, len(used)), module.padding)
     place = np.zeros(full.num_embeddings, dtype=np.int32)
     place[used] = np.arange(len(used), dtype=np.int32)

@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 class GoldLabels(Loss):
     """The loss on gold labels that belongs to a task type, such as cross-entropy for classification.
 
-    The mean is over the rows that have a label; a batch with none gives 0.
+    The loss is the mean over the rows that have a label, and 0 for a batch without labels.
     """
 
     task_type: TaskType
 
     @property
     def task_types(self) -> frozenset[str]:  # type: ignore[override]
-        """The types of task that it is for."""
+        """Return the types of task that it is for."""
         return frozenset({self.task_type.name})
 
     @property
     def needs(self) -> frozenset[str]:
-        """Gold labels only."""
+        """Return what the loss needs: gold labels only."""
         return frozenset({"labels"})
 
     def __call__(self, student: Tensor, teacher: Tensor | None, batch: Batch) -> Tensor:

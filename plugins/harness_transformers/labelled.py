@@ -1,4 +1,4 @@
-"""A fine-tuned classifier as it is, its outputs put into the order of a task's classes."""
+"""Use a fine-tuned classifier, with its outputs in the order of a task's classes."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from harness_transformers.folders import CONFIG, encoder_of, featuriser_of, read
 
 
 class LabelledClassifier(Classifier):
-    """Token ids (B, L) → logits (B, C), of a head that has its labels in an order of its own."""
+    """A classifier whose head has the labels in another order: token ids (B, L) → logits (B, C)."""
 
     def __init__(self, encoder: nn.Module, padding: int, order: Sequence[int], separator: int | None) -> None:
         super().__init__(encoder, "head", padding, len(order), dropout=0.0, separator=separator)
         self.order: Tensor
-        self.register_buffer("order", torch.tensor(order))  # (C,): where the head has each class
+        self.register_buffer("order", torch.tensor(order))  # (C,): the head's output for each class
 
     def outputs(self, ids: Tensor, names: Collection[str]) -> dict[str, Any]:
-        """See :class:`Classifier`."""
+        """Return the logits (B, C) in the order of the classes, and the inner states `names`."""
         found = super().outputs(ids, names)
         return found | {"logits": found["logits"].index_select(1, self.order)}
 
@@ -33,14 +33,14 @@ class LabelledClassifier(Classifier):
 def from_folder(
     folder: Path, classes: Sequence[str], longest: int, model: str, context: Context
 ) -> TransformerModel:
-    """The classifier in a folder. Raises HarnessError where its labels are not the task's classes.
+    """Load the classifier in a folder, which reads at most `longest` subwords of a text.
 
-    It reads `longest` subwords of a text; `model` is what the suite calls it.
+    `model` is its name in errors. Raise HarnessError if its labels do not include the task's classes.
     """
     config = read_config(folder)
     if not any(name.endswith("ForSequenceClassification") for name in config.architectures or ()):
         raise HarnessError(
-            f"the model '{model}' was not fine-tuned to classify: it is a "
+            f"expected a fine-tuned classifier as model '{model}', got a "
             f"{', '.join(config.architectures or ()) or 'bare encoder'}; use teacher 'transformer'"
         )
     order = order_of(config.id2label, classes, model)
@@ -55,7 +55,7 @@ def from_folder(
 
 
 def order_of(labels: Mapping[int, str], classes: Sequence[str], model: str) -> list[int]:
-    """The number of each class among a checkpoint's labels, whatever their case; a score has one label."""
+    """Return the position of each class among a checkpoint's labels, ignoring case; a score has one label."""
     if tuple(classes) == SCORE:
         if len(labels) != 1:
             listed = ", ".join(labels.values())
@@ -64,14 +64,14 @@ def order_of(labels: Mapping[int, str], classes: Sequence[str], model: str) -> l
     numbers = {label.casefold(): int(number) for number, label in labels.items()}
     if missing := [name for name in classes if name.casefold() not in numbers]:
         raise HarnessError(
-            f"the model '{model}' has no label for the class '{missing[0]}'; "
-            f"its labels: {', '.join(labels.values())}; the task's classes: {', '.join(classes)}"
+            f"cannot find class '{missing[0]}' among the labels of model '{model}': "
+            f"{', '.join(labels.values())}; the task's classes: {', '.join(classes)}"
         )
     return [numbers[name.casefold()] for name in classes]
 
 
 def load(folder: Path, context: Context) -> TransformerModel:
-    """Read what :meth:`TransformerModel.save` wrote."""
+    """Load a model that :meth:`TransformerModel.save` wrote."""
     from transformers import AutoConfig
 
     reads = json.loads((folder / "featuriser.json").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Masked language models: made of a folder or of a configuration, trained, and read back."""
+"""Masked language models: build them from a folder or a configuration, train them and load them."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 
 
 class Head(nn.Module):
-    """Last hidden states to logits: a layer of its own, then the input embeddings (Devlin et al., 2019).
+    """The head of a masked language model: last hidden states → logits (Devlin et al., 2019).
 
-    The table of embeddings is lent by the encoder (Press & Wolf, 2017), so that it is held and counted once.
+    A dense layer is followed by the encoder's input embeddings (Press & Wolf, 2017). The table of embeddings
+    is an argument, so that it is stored and counted once.
     """
 
     def __init__(self, dense: nn.Module, activation: nn.Module, norm: nn.Module, bias: Tensor) -> None:
@@ -40,15 +41,15 @@ class Head(nn.Module):
         self.bias = nn.Parameter(bias)  # (V,)
 
     def forward(self, states: Tensor, table: Tensor) -> Tensor:
-        """(..., H) and (V, E) → (..., V)."""
+        """Return the logits (..., V) of states (..., H), with a table of embeddings (V, E)."""
         return F.linear(self.norm(self.activation(self.dense(states))), table, self.bias)
 
 
 class MaskedLanguageModel(nn.Module):
-    """Token ids (B, L) → logits (B, L, V): which token each is, as far as it and the others tell.
+    """An encoder with a head that predicts tokens: token ids (B, L) → logits (B, L, V).
 
-    An id is marked, as one to predict, by being `size` more than the token's own: for the module it is that
-    token, and :meth:`outputs` gives logits where the marks are.
+    The ids to predict are marked: `size` is added to them. The module ignores the marks, except that
+    :meth:`outputs` returns the logits of marked tokens only.
     """
 
     def __init__(self, encoder: nn.Module, head: Head, padding: int, size: int, mask: int) -> None:
@@ -57,19 +58,19 @@ class MaskedLanguageModel(nn.Module):
         self.head = head
         self.padding = padding
         self.size = size  # V; an encoder may have more rows than its tokenizer has ids
-        self.mask = mask  # the id that hides a token
+        self.mask = mask  # the id of the mask token
 
     def forward(self, ids: Tensor) -> Tensor:
-        """(B, L) → (B, L, V), whatever is marked."""
+        """Return the logits (B, L, V) of all ids (B, L), marked or not."""
         ids = ids % self.size
         attended = (ids != self.padding).long()
         found: Any = self.encoder(input_ids=ids, attention_mask=attended)
         return self._logits(found.last_hidden_state)
 
     def outputs(self, ids: Tensor, names: Collection[str]) -> dict[str, Any]:
-        """Logits (R, V) and "hidden" (R, H) of the R marked tokens, text by text; all else of all tokens.
+        """Return the logits (R, V) and "hidden" (R, H) of the R marked tokens, text by text.
 
-        See :class:`harness.Batch` for the inner states that may be asked for.
+        Other inner states `names` are those of all tokens; see :class:`harness.Batch`.
         """
         marked = ids >= self.size  # (B, L)
         ids = ids % self.size
@@ -98,7 +99,10 @@ def pretrain(
     validation: Examples,
     context: Context,
 ) -> TransformerLanguageModel:
-    """Make a vocabulary of the texts and a BERT of a shape, and train it on them."""
+    """Train a WordPiece vocabulary, and a BERT with random weights, on the texts.
+
+    `shape` contains arguments of ``BertConfig``.
+    """
     from transformers import BertConfig
 
     tokenizer = wordpiece.train(examples.texts, vocabulary)
@@ -118,7 +122,7 @@ def pretrain(
 def continue_training(
     teacher: Pretrained, examples: Examples, validation: Examples, context: Context
 ) -> TransformerLanguageModel:
-    """Train what the teacher starts from on the texts, to tell tokens that are hidden."""
+    """Continue the pretraining of the teacher's model on the texts, by predicting masked tokens."""
     module, featuriser = pretrained_language_model(teacher, context)
     return learn(module, featuriser, training_of(teacher), examples, validation, context)
 
@@ -131,7 +135,7 @@ def learn(
     validation: Examples,
     context: Context,
 ) -> TransformerLanguageModel:
-    """Train a language model in place, by cross-entropy alone."""
+    """Train a language model in place, by cross-entropy only."""
     tokens = featuriser.tokens(examples.texts, context.scratch)
     watched = featuriser.tokens(validation.texts), validation
     train(module, tokens, examples, GoldLabels(examples.task_type), settings, context, watched)
@@ -141,9 +145,9 @@ def learn(
 def pretrained_language_model(
     teacher: Pretrained, context: Context
 ) -> tuple[MaskedLanguageModel, MaskedSubwords]:
-    """The language model that a teacher starts from, and its tokenizer.
+    """Return the language model that a teacher starts from, and its tokenizer.
 
-    Where a folder has an encoder alone, the head is random, by the context's seed.
+    If a folder has an encoder only, the head is random, with the context's seed.
     """
     if teacher.prior is not None:
         module, reads = _prior(teacher, context)
@@ -157,7 +161,7 @@ def pretrained_language_model(
 
 
 def encoder_of_prior(teacher: Pretrained, context: Context, of_words: bool) -> tuple[nn.Module, Subwords]:
-    """A copy of the encoder of the context's prior, a language model, and its tokenizer for other tasks."""
+    """Return a copy of the prior language model's encoder, and its tokenizer for another task."""
     module, featuriser = _prior(teacher, context)
     kind = WordSubwords if of_words else Subwords
     encoder = deepcopy(module.encoder).float().requires_grad_(True)
@@ -165,7 +169,7 @@ def encoder_of_prior(teacher: Pretrained, context: Context, of_words: bool) -> t
 
 
 def language_model_of(model: Model | None) -> tuple[MaskedLanguageModel, MaskedSubwords] | None:
-    """The module and the tokenizer of a model, if it is a masked language model."""
+    """Return the module and the tokenizer of a masked language model, or None for any other model."""
     if not isinstance(model, TorchModel) or not isinstance(model.module, MaskedLanguageModel):
         return None
     assert isinstance(model.featuriser, MaskedSubwords)
@@ -175,25 +179,25 @@ def language_model_of(model: Model | None) -> tuple[MaskedLanguageModel, MaskedS
 def _prior(teacher: Pretrained, context: Context) -> tuple[MaskedLanguageModel, MaskedSubwords]:
     found = language_model_of(context.prior)
     if found is None:
-        raise HarnessError(f"teacher '{teacher.name}' starts from a masked language model, but has none")
+        raise HarnessError(f"cannot start teacher '{teacher.name}': it needs a masked language model")
     return found
 
 
 def _shorter(teacher: Pretrained, module: MaskedLanguageModel, featuriser: MaskedSubwords) -> dict[str, Any]:
-    """The state of a tokenizer that reads as much as the teacher wants, and as its encoder can."""
+    """Return the state of a tokenizer that reads as much as the teacher wants and the encoder can."""
     most = positions(module.encoder.config, module.padding) or teacher.longest
     return {**featuriser.state(), "longest": min(teacher.longest, most)}
 
 
 def fresh_language_model(config: Any, featuriser: MaskedSubwords, context: Context) -> MaskedLanguageModel:
-    """A language model of a configuration, with random weights by the context's seed."""
+    """Return a language model of a configuration, with random weights and the context's seed."""
     config.save_pretrained(folder := context.scratch / "fresh")
     torch.manual_seed(context.seed)
     return _of(_model(config=folder), featuriser)
 
 
 def load(folder: Path, context: Context) -> TransformerLanguageModel:
-    """Read what :meth:`TransformerLanguageModel.save` wrote."""
+    """Load a model that :meth:`TransformerLanguageModel.save` wrote."""
     featuriser = Featuriser.load(folder)
     assert isinstance(featuriser, MaskedSubwords)
 
@@ -210,10 +214,10 @@ def _model(folder: Path | None = None, config: Path | None = None) -> Any:
 
 
 def _of(model: Any, featuriser: MaskedSubwords) -> MaskedLanguageModel:
-    """Take the parts of one of Transformers' masked language models.
+    """Return a language model with the parts of one of Transformers'.
 
-    All that we know have the same parts under different names. Raises HarnessError where together they do
-    not give what the model itself gives.
+    All known architectures have the same parts, under different names. Raise HarnessError if the parts
+    together do not give the outputs of the model itself.
     """
     from transformers.activations import ACT2FN
 
@@ -221,8 +225,8 @@ def _of(model: Any, featuriser: MaskedSubwords) -> MaskedLanguageModel:
     rows = encoder.get_input_embeddings().num_embeddings
     if rows < featuriser.size:
         raise HarnessError(
-            f"a model of type '{config.model_type}' has {rows} embeddings, "
-            f"but its tokenizer has {featuriser.size} ids"
+            f"cannot use a model of type '{config.model_type}': its tokenizer has {featuriser.size} ids, but "
+            f"there are {rows} embeddings"
         )
     below = set(encoder.modules())
     above = [module for module in model.modules() if module not in below and module is not decoder]
@@ -241,4 +245,6 @@ def _of(model: Any, featuriser: MaskedSubwords) -> MaskedLanguageModel:
             same = torch.allclose(made(ids), own, rtol=1e-3, atol=1e-3)
         if same:
             return made
-    raise HarnessError(f"the head of a masked language model of type '{config.model_type}' is not known here")
+    raise HarnessError(
+        f"cannot use a masked language model of type '{config.model_type}': its head is not supported"
+    )

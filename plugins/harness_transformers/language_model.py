@@ -1,4 +1,4 @@
-"""Language models that are pretrained or distilled on one task, fine-tuned on another."""
+"""Language models that are pretrained or distilled on one task and fine-tuned on another."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from harness_transformers.transformer import FineTuned
 
 @dataclass(frozen=True, kw_only=True)
 class FromLanguageModel(FineTuned):
-    """A masked language model made on one task, fine-tuned on another (Devlin et al., 2019).
+    """A masked language model from one task, fine-tuned on another (Devlin et al., 2019).
 
-    As `start` of a student it makes a distilled language model a student of the second task: first
-    task-agnostic, then task-specific (Turc et al., 2019; Sanh et al., 2019).
+    As the `start` of a student, it turns a distilled language model into a student of the second task:
+    task-agnostic distillation, then task-specific (Turc et al., 2019; Sanh et al., 2019).
     """
 
     name = "language-model"
-    speed: ClassVar[harness.Speed] = harness.Speed(train=60, label=400)  # of models as suites make them
+    speed: ClassVar[harness.Speed] = harness.Speed(train=60, label=400)  # typical of small language models
 
-    task: harness.Task  # of language modelling: what the model is made on
-    teacher: harness.Teacher  # the language model, or what the student was taught by
-    student: harness.Student | None = None  # the language model; none: the teacher is
-    loss: harness.Loss | None = None  # what the student was taught by
+    task: harness.Task  # language modelling: the task that the model is trained on
+    teacher: harness.Teacher  # the language model, or the teacher of `student`
+    student: harness.Student | None = None  # the language model; None: `teacher` is
+    loss: harness.Loss | None = None  # the loss that the student is trained with
     learning_rate: Annotated[float, Gt(0)] = 2e-4
-    pooling: Literal["mean", "cls"] = "mean"  # a linear layer on the mean or on the first of the last states
+    pooling: Literal["mean", "cls"] = "mean"  # linear layer on the mean of the last states, or on the first
 
     def check(self) -> None:
-        """What is given makes a language model."""
+        """Raise ValueError if the parts do not make a language model."""
         if self.task.task_type != _KIND:
             raise ValueError(f"task '{self.task.name}' is {self.task.task_type}, not {_KIND}")
         if (self.student is None) != (self.loss is None):
             given, lacking = ("student", "loss") if self.loss is None else ("loss", "student")
-            raise ValueError(f"a {given} was given without a {lacking}: a student is taught by a loss")
+            raise ValueError(f"expected both a student and its loss, got a {given} without a {lacking}")
         for part in (self.teacher, self.student, self.loss):
             if part is not None and _KIND not in part.task_types:
                 raise ValueError(f"{part.kind} '{part.name}' is not for {_KIND}")
@@ -44,24 +44,26 @@ class FromLanguageModel(FineTuned):
 
     @property
     def prior(self) -> harness.Recipe:
-        """See :class:`harness.Component`: the language model."""
+        """Return the recipe of the language model; see :class:`harness.Component`."""
         return harness.Recipe(self.task, self.teacher, self.student, self.loss)
 
     def base(self) -> str:
-        """See :class:`harness.Component`: what the language model itself starts from."""
+        """Return what the language model itself starts from; see :class:`harness.Component`."""
         bases = (part.base() for part in (self.teacher, self.student) if part is not None)
         return "\n".join(bases)
 
     def tokenizer(self) -> str:
-        """See :class:`FineTuned`: that of the language model."""
+        """Return the name of the language model's tokenizer; see :class:`FineTuned`."""
         student = self.student
         start: Any = self.teacher if student is None or student.borrows else getattr(student, "start", None)
         known: str = start.tokenizer() if hasattr(start, "tokenizer") else ""
         return f"{known} on {self.task!r}" if known and not isinstance(start, FineTuned) else known
 
     def folder(self) -> Path:
-        """See :class:`FineTuned`; there is none. Raises HarnessError."""
-        raise harness.HarnessError(f"teacher '{self.name}' starts from no folder of weights")
+        """Raise HarnessError, because there is no folder of weights."""
+        raise harness.HarnessError(
+            f"cannot find a folder of weights for teacher '{self.name}': it starts from a trained model"
+        )
 
 
 _KIND = "language-modelling"

@@ -1,4 +1,4 @@
-"""A masked language model that is pretrained here, on the task's own texts."""
+"""A masked language model that is pretrained on the task's own texts."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from harness_transformers.pretrained import INNER
 
 @dataclass(frozen=True, kw_only=True)
 class MaskedLM(harness.Teacher):
-    """BERT's encoder and head (Devlin et al., 2019), from random weights, where no hub can be reached.
+    """A small BERT (Devlin et al., 2019), pretrained from random weights on the task's own texts.
 
-    It has no pooler, no token types and no next-sentence task (Liu et al., 2019), and its output embeddings
-    are those of its input (Press & Wolf, 2017). Its lower-cased WordPiece vocabulary is made of the training
-    texts. With the defaults it has 5.9 M parameters. Small models gain from such pretraining before they
-    are distilled (Turc et al., 2019).
+    It needs no access to the hub. It has no pooler, no token types and no next-sentence task (Liu et al.,
+    2019), and its output embeddings are its input embeddings (Press & Wolf, 2017). Its lower-cased WordPiece
+    vocabulary is trained on the same texts. With the defaults it has 5.9 M parameters. Small models benefit
+    from such pretraining before distillation (Turc et al., 2019).
     """
 
     name = "masked-lm"
@@ -29,36 +29,36 @@ class MaskedLM(harness.Teacher):
     gives: ClassVar[frozenset[str]] = INNER
     task_types: ClassVar[frozenset[str]] = frozenset({"language-modelling"})
 
-    vocabulary: Annotated[int, Ge(256)] = 4096  # word pieces, the five special ones among them
+    vocabulary: Annotated[int, Ge(256)] = 4096  # word pieces, including five special tokens
     width: Annotated[int, Gt(0)] = 256  # of the hidden states
     layers: Annotated[int, Gt(0)] = 6
-    heads: Annotated[int, Gt(0)] = 4  # of attention, in each layer
-    feedforward: Annotated[int, Gt(0)] = 1024  # width between the two linear maps of a layer
-    longest: Annotated[int, Gt(2)] = 64  # subwords; the rest of a text is not read
+    heads: Annotated[int, Gt(0)] = 4  # attention heads per layer
+    feedforward: Annotated[int, Gt(0)] = 1024  # width of the feed-forward part of a layer
+    longest: Annotated[int, Gt(2)] = 64  # maximum number of subwords read from a text
     dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0  # few epochs need none (Geiping & Goldstein, 2023)
     epochs: Annotated[int, Gt(0)] = 3
     batch_size: Annotated[int, Gt(0)] = 64
-    learning_rate: Annotated[float, Gt(0)] = 1e-3  # the peak of the schedule
+    learning_rate: Annotated[float, Gt(0)] = 1e-3  # peak of the schedule
     schedule: Schedule = "one-cycle"
-    warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.05  # share of the steps before the peak
+    warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.05  # fraction of the steps before the peak
     weight_decay: Annotated[float, Ge(0)] = 0.01
     epsilon: Annotated[float, Gt(0)] = 1e-6  # of AdamW
-    accumulate: Annotated[int, Gt(0)] = 1  # batches whose gradients make one step
-    patience: Annotated[int, Ge(0)] = 0  # validations without a better score before stopping; 0: never
+    accumulate: Annotated[int, Gt(0)] = 1  # batches per optimiser step
+    patience: Annotated[int, Ge(0)] = 0  # stop after this many validations without a better score; 0: never
 
     @property
     def speed(self) -> harness.Speed:  # type: ignore[override]
-        """See :class:`harness.Teacher`: by its layers and their width."""
+        """Return the expected speed, which depends on the layers and their width."""
         train = 4_300 / (self.layers * (self.width / 64) ** 1.5)
         return harness.Speed(train, 4 * train)
 
     def check(self) -> None:
-        """Heads share the width equally."""
+        """Raise ValueError if the width is not a multiple of the heads."""
         if self.width % self.heads:
-            raise ValueError(f"the width must be a multiple of the heads, got {self.width} and {self.heads}")
+            raise ValueError(f"expected a width that is a multiple of heads, {self.heads}, got {self.width}")
 
     def tokenizer(self) -> str:
-        """What is the same for teachers of one task that read its texts as the same tokens."""
+        """Return a name that is equal for teachers with the same tokenizer, if they have the same task."""
         return f"{self.name} of {self.vocabulary}"
 
     def fit(

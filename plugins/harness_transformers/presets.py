@@ -1,7 +1,8 @@
-"""Pretrained transformers by name, each with a pinned revision and published hyper-parameters.
+"""Pretrained transformers by name, with pinned revisions and published hyper-parameters.
 
-Devlin et al. fine-tune for 2–4 epochs at 2e-5 to 5e-5 in batches of 16 or 32; the others stay within
-that range, and what they publish beside it is said at each. Any of it can be changed by a suite.
+Devlin et al. fine-tune for 2–4 epochs with learning rates of 2e-5 to 5e-5 and batches of 16 or 32. The other
+papers stay within that range; where they publish other values, these are the defaults of the class. A suite
+can set each of them.
 """
 
 from __future__ import annotations
@@ -92,8 +93,8 @@ class XlmRobertaBase(Transformer):
 class DebertaV3Base(Transformer):
     """DeBERTa v3 base, English: 12 layers, 184 M parameters (He et al., 2021).
 
-    Its tokenizer is made from a SentencePiece model, which takes the extra ``sentencepiece``. Its weights
-    are published as ``pytorch_model.bin`` only, of which nothing but tensors is read.
+    Its tokenizer needs the extra ``sentencepiece``. Its weights are published as ``pytorch_model.bin`` only;
+    nothing but tensors is read from that file.
     """
 
     name = "deberta-v3-base"
@@ -106,7 +107,7 @@ class DebertaV3Base(Transformer):
 
 @dataclass(frozen=True, kw_only=True)
 class DistilbertSst2(Checkpoint):
-    """DistilBERT as fine-tuned on SST-2 by its authors, used as it is (Sanh et al., 2019).
+    """DistilBERT, fine-tuned on SST-2 by its authors (Sanh et al., 2019) and used without training.
 
     Its labels are NEGATIVE and POSITIVE.
     """

@@ -1,4 +1,4 @@
-"""The parameters of transformers that are fine-tuned, wherever their weights come from."""
+"""Parameters for fine-tuning a pretrained transformer."""
 
 from __future__ import annotations
 
@@ -11,29 +11,27 @@ from harness import Ge, Gt, Interval
 from harness.training.settings import ClassWeights, Schedule
 
 Pooling = Literal["head", "mean", "cls"]
-INNER = frozenset({"logits", "hidden", "layers", "attention", "relations"})  # what a transformer can show
+INNER = frozenset({"logits", "hidden", "layers", "attention", "relations"})  # outputs of a transformer
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pretrained(harness.Teacher):
-    """What fine-tuning asks of its start: a folder of weights, or a prior, and how to go on from there."""
+    """A pretrained transformer, from a folder of weights or a prior model, and how to fine-tune it."""
 
     epochs: Annotated[int, Gt(0)] = 3
     batch_size: Annotated[int, Gt(0)] = 32
-    learning_rate: Annotated[float, Gt(0)] = 5e-5  # the peak, after which it falls linearly to zero
+    learning_rate: Annotated[float, Gt(0)] = 5e-5  # peak of the schedule, which then falls linearly to zero
     schedule: Schedule = "linear"
-    warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.06  # share of the steps before the peak
+    warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.06  # fraction of the steps before the peak
     weight_decay: Annotated[float, Ge(0)] = 0.01
     epsilon: Annotated[float, Gt(0)] = 1e-8  # of AdamW
-    accumulate: Annotated[int, Gt(0)] = 1  # batches whose gradients make one step
-    class_weights: ClassWeights = "uniform"  # "balanced": every class counts alike; "square-root": half-way
-    patience: Annotated[int, Ge(0)] = 0  # validations without a better score before stopping; 0: never
-    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1  # before a linear layer; a "head" has its own
-    longest: Annotated[int, Gt(2)] = 128  # subwords; the rest of a text is not read
-    pooling: Pooling = (
-        "head"  # the architecture's own classification head, or a linear layer on mean or [CLS]
-    )
+    accumulate: Annotated[int, Gt(0)] = 1  # batches per optimiser step
+    class_weights: ClassWeights = "uniform"  # "balanced": all classes count equally; "square-root": half-way
+    patience: Annotated[int, Ge(0)] = 0  # stop after this many validations without a better score; 0: never
+    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1  # before the linear layer; a "head" has its own
+    longest: Annotated[int, Gt(2)] = 128  # maximum number of subwords read from a text
+    pooling: Pooling = "head"  # the architecture's own head; "mean", "cls": a linear layer on these states
 
     def folder(self) -> Path:
-        """Where the pretrained weights lie; fetched if need be. Raises Unavailable."""
+        """Return the folder of the weights, downloading them if necessary. Raise Unavailable without them."""
         raise NotImplementedError

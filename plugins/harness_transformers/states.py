@@ -1,4 +1,4 @@
-"""Watching a transformer from within: hidden states, attention, queries, keys and values."""
+"""Read a transformer's inner states: hidden states, attention, queries, keys and values."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from harness import HarnessError
 
-# What the architectures call their queries, keys and values: BERT, RoBERTa and ELECTRA; DistilBERT; MPNet;
-# DeBERTa v2 and v3; BART's family.
+# The names of queries, keys and values, by architecture: BERT, RoBERTa and ELECTRA; DistilBERT; MPNet;
+# DeBERTa v2 and v3; the BART family.
 _RELATIONS = (
     ("query", "key", "value"),
     ("q_lin", "k_lin", "v_lin"),
@@ -22,23 +22,23 @@ _RELATIONS = (
 
 
 class Watch:
-    """What one pass through an encoder shows beside its result, of the names of :class:`harness.Batch`.
+    """The inner states of one pass through an encoder, by the names of :class:`harness.Batch`.
 
-    The pass is made within ``with``, with `options`; :meth:`states` then tells. Attention comes before its
-    dropout, which is therefore left out while it is watched. Raises HarnessError where the architecture
-    does not show what is asked for.
+    Run the pass within ``with``, with the arguments `options`; :meth:`states` then returns the states.
+    Attention is read before its dropout, so this dropout is off meanwhile. Raises HarnessError if the
+    architecture does not provide a state.
     """
 
     def __init__(self, encoder: Any, names: Collection[str], head: bool) -> None:
         self.encoder = encoder
         self.names = names
-        self.head = head  # whether the encoder has a classification head of its own
+        self.head = head  # whether the encoder has its own classification head
         self.options: dict[str, Any] = {}
         self._seen: dict[str, Tensor] = {}
         self._stack = ExitStack()
 
     def __enter__(self) -> Watch:
-        with ExitStack() as undone:  # where the architecture does not show what is asked for
+        with ExitStack() as undone:  # if the architecture does not provide a state
             undone.callback(self._stack.close)
             self._start()
             undone.pop_all()
@@ -48,12 +48,12 @@ class Watch:
         self._stack.close()
 
     def states(self, found: Any, pooled: Tensor | None) -> dict[str, Any]:
-        """The states that were asked for, of the pass's result and of what its linear layer saw."""
+        """Return the states, given the result of the pass and the input of the linear layer on it, if any."""
         states: dict[str, Any] = {}
         if "hidden" in self.names:
             states["hidden"] = self._seen.get("hidden") if pooled is None else pooled
             if states["hidden"] is None or states["hidden"].dim() != 2:
-                raise self._nothing("hidden state of a text as a whole")
+                raise self._nothing("hidden state of whole texts")
         for name, attribute in (("layers", "hidden_states"), ("attention", "attentions")):
             if name in self.names:
                 states[name] = getattr(found, attribute, None)
@@ -71,7 +71,7 @@ class Watch:
         if "attention" in names:
             self.options["output_attentions"] = True
             usual = encoder.config._attn_implementation
-            if usual != "eager":  # no other keeps the probabilities
+            if usual != "eager":  # the others do not keep the probabilities
                 encoder.set_attn_implementation("eager")
                 self._stack.callback(encoder.set_attn_implementation, usual)
             if encoder.training:
@@ -87,19 +87,19 @@ class Watch:
             self._watch_head()
 
     def _hook(self, layer: nn.Module, name: str) -> None:
-        # DeBERTa asks the same layers again, of relative positions: the first time, it is of tokens.
+        # DeBERTa calls the same layers again for relative positions: only the first call is for tokens.
         def keep(layer: nn.Module, given: Any, output: Tensor) -> None:
             self._seen.setdefault(name, output)
 
         self._stack.callback(layer.register_forward_hook(keep).remove)
 
     def _watch_head(self) -> None:
-        """Keep what the head's last linear layer sees, or where dropout comes before it, what that sees."""
+        """Keep the input of the head's last linear layer, before dropout if there is any."""
         base = set(self.encoder.base_model.modules())
         head = [module for module in self.encoder.modules() if module not in base]
         linear = [module for module in head if isinstance(module, nn.Linear)]
         if not linear:
-            raise self._nothing("hidden state of a text as a whole")
+            raise self._nothing("hidden state of whole texts")
         dropped: list[tuple[Tensor, Tensor]] = []
 
         def after_dropout(layer: nn.Module, given: tuple[Tensor], output: Tensor) -> None:
@@ -115,11 +115,11 @@ class Watch:
         self._stack.callback(linear[-1].register_forward_pre_hook(before_last).remove)
 
     def _nothing(self, what: str) -> HarnessError:
-        return HarnessError(f"a model of type '{self.encoder.config.model_type}' shows no {what}")
+        return HarnessError(f"cannot read the {what} of a model of type '{self.encoder.config.model_type}'")
 
 
 def layers_of(encoder: Any) -> nn.ModuleList:
-    """An encoder's layers. Raises HarnessError where it is not clear which they are."""
+    """Return an encoder's layers. Raise HarnessError if they cannot be identified."""
     parent, name = place_of_layers(encoder)
     found = getattr(parent, name)
     assert isinstance(found, nn.ModuleList)
@@ -127,7 +127,7 @@ def layers_of(encoder: Any) -> nn.ModuleList:
 
 
 def place_of_layers(encoder: Any) -> tuple[nn.Module, str]:
-    """The module that holds an encoder's layers, and its attribute's name."""
+    """Return the module that contains an encoder's list of layers, and the name of its attribute."""
     config = encoder.config
     count = getattr(config, "num_hidden_layers", None)
     found = [
@@ -138,20 +138,20 @@ def place_of_layers(encoder: Any) -> tuple[nn.Module, str]:
     ]
     if len(found) != 1:
         raise HarnessError(
-            f"which layers to compare or to take is not clear in a model of type '{config.model_type}': "
-            f"it has {len(found)} lists of {count} layers"
+            f"cannot find the layers of a model of type '{config.model_type}': "
+            f"expected one list of {count} layers, got {len(found)}"
         )
     return found[0]
 
 
 def _attention_of(layer: nn.Module, encoder: Any) -> tuple[nn.Module, tuple[str, str, str]]:
-    """A layer's self-attention, and the names of its queries', keys' and values' linear layers."""
+    """Return a layer's self-attention, and the names of its linear layers for queries, keys and values."""
     for module in layer.modules():
         for names in _RELATIONS:
             if all(isinstance(getattr(module, name, None), nn.Linear) for name in names):
                 return module, names
     known = ", ".join("/".join(names) for names in _RELATIONS)
     raise HarnessError(
-        f"no queries, keys and values were found in a model of type '{encoder.config.model_type}'; "
-        f"names that are known: {known}"
+        f"cannot find queries, keys and values in a model of type '{encoder.config.model_type}'; "
+        f"known names: {known}"
     )

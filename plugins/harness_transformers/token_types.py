@@ -1,4 +1,4 @@
-"""Embeddings of token types, which a model of single texts has no use for."""
+"""Remove the embeddings of token types, which a model of single texts does not need."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from torch import Tensor, nn
 
 
 class NoTypes(nn.Module):
-    """Stands where an embedding of token types was, and adds nothing."""
+    """A replacement for an embedding of token types that adds nothing."""
 
     def forward(self, types: Tensor) -> float:
-        """Token types (B, L) → 0."""
+        """Return 0 for token types (B, L)."""
         return 0.0
 
 
 def drop_types(encoder: Any) -> None:
-    """Take the embedding of token types out of an encoder, in place, as Sanh et al. (2019) do.
+    """Remove the embedding of token types from an encoder, in place, as Sanh et al. (2019) do.
 
-    The vector of the first type, which all tokens of a single text have, goes into the positions' vectors,
-    so that outputs stay what they were. The configuration then says that there are no types, and a bare
-    encoder of such a configuration has its empty embedding taken out by the same call.
+    All tokens of a single text have the first type. Its vector is added to the vectors of positions, so that
+    outputs do not change. The configuration then has 0 types. An encoder that is built from such a
+    configuration has an empty embedding, which this function removes as well.
     """
     embeddings = getattr(encoder, "embeddings", None)
     types = getattr(embeddings, "token_type_embeddings", None)

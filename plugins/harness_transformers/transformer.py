@@ -1,4 +1,4 @@
-"""Pretrained transformers, fine-tuned to classify."""
+"""Pretrained transformers that are fine-tuned on the task."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from harness_transformers.pretrained import INNER, Pooling, Pretrained
 
 @dataclass(frozen=True, kw_only=True)
 class FineTuned(Pretrained):
-    """What fine-tuned transformers share: all but where their weights come from.
+    """A pretrained transformer that is fine-tuned on the task; subclasses provide its weights.
 
-    To tag words, a linear layer reads the last hidden state of each word's first piece; `pooling` then has
-    no meaning. Of language modelling, masked tokens are told by the weights' own head, or by a new one where
-    they have none: training goes on as it began (Gururangan et al., 2020), and `pooling` has no meaning.
+    For tagging, a linear layer reads the last hidden state of each word's first subword, and `pooling` is
+    ignored. For language modelling, the pretrained head predicts masked tokens, or a new head if the weights
+    have none: training continues the pretraining (Gururangan et al., 2020), and `pooling` is ignored.
     """
 
     accelerated: ClassVar[bool] = True
@@ -28,10 +28,10 @@ class FineTuned(Pretrained):
         {"classification", "regression", "tagging", "language-modelling"}
     )
 
-    TOKENIZER: ClassVar[str] = ""  # classes with the same one read texts as the same tokens
+    TOKENIZER: ClassVar[str] = ""  # teachers with the same name here have the same tokenizer; "": unknown
 
     def tokenizer(self) -> str:
-        """What is the same for teachers that read texts as the same tokens."""
+        """Return a name that is equal for teachers with the same tokenizer, or "" if it is unknown."""
         return self.TOKENIZER
 
     def fit(
@@ -49,7 +49,10 @@ class FineTuned(Pretrained):
         return load(self, folder, context)
 
     def untuned(self, context: harness.Context) -> harness.Model | None:
-        """See :class:`harness.Teacher`; of a folder with an encoder alone, the head is random."""
+        """Return the pretrained language model, or None if the start is another task's model.
+
+        If the folder has an encoder only, the head is random.
+        """
         if self.prior is not None:
             return None
         from harness_transformers.language import TransformerLanguageModel, pretrained_language_model
@@ -61,7 +64,7 @@ class FineTuned(Pretrained):
 class MiniLM(FineTuned):
     """MiniLM: 6 layers of width 384, 22.7 M parameters (Wang et al., 2020), trained for sentence embeddings.
 
-    Its weights come as an ordinary package (the extra ``embedded``), so that it needs no hub.
+    Its weights are in a Python package (extra ``embedded``), so it needs no access to the hub.
     """
 
     name = "minilm"
@@ -75,12 +78,12 @@ class MiniLM(FineTuned):
     SHA256: ClassVar[str] = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
     def base(self) -> str:
-        """See :class:`harness.Teacher`. The weights' checksum is checked where they are loaded."""
+        """Return the checksum of the weights; :meth:`folder` verifies it. Raise Unavailable without them."""
         self._package()
         return self.SHA256
 
     def folder(self) -> Path:
-        """The package's folder, its weights' checksum verified."""
+        """Return the package's folder. Raise Unavailable if its weights are missing or have been changed."""
         import hashlib
 
         folder = self._package()
@@ -88,7 +91,8 @@ class MiniLM(FineTuned):
             found = hashlib.file_digest(stream, "sha256").hexdigest()
         if found != self.SHA256:
             raise harness.Unavailable(
-                f"the weights in package {self.PACKAGE} have sha256 {found[:12]}…, not {self.SHA256[:12]}…"
+                f"cannot use the weights in package {self.PACKAGE}: expected sha256 {self.SHA256[:12]}…, "
+                f"got {found[:12]}…; install the package again"
             )
         return folder
 
@@ -106,20 +110,22 @@ class MiniLM(FineTuned):
 
 @dataclass(frozen=True, kw_only=True)
 class Transformer(FineTuned):
-    """Any pretrained transformer of the hub, or of a local folder, with a classification head."""
+    """A pretrained transformer from the hub or a local folder, fine-tuned on the task."""
 
     name = "transformer"
 
-    model: str  # a hub id such as "roberta-base", or a folder
-    revision: str = "main"  # a commit, so that the weights cannot change under a result
+    model: str  # hub id such as "roberta-base", or a folder
+    revision: str = "main"  # of the hub; a commit hash guarantees that the weights never change
 
     def check(self) -> None:
-        """A revision means nothing for a folder."""
+        """Raise ValueError if there is a revision for a folder."""
         if self._is_folder() and self.revision != "main":
-            raise ValueError(f"revision {self.revision!r} was given, but model {self.model!r} is a folder")
+            raise ValueError(
+                f"cannot use revision {self.revision!r}: model {self.model!r} is a folder; remove `revision`"
+            )
 
     def base(self) -> str:
-        """See :class:`harness.Teacher`: a commit of the hub, or the fingerprint of a folder's files."""
+        """Return the commit of the hub, or the fingerprint of a folder's files."""
         from harness_transformers.weights import folder_fingerprint, hub_commit
 
         if self._is_folder():
@@ -127,12 +133,12 @@ class Transformer(FineTuned):
         return hub_commit(self.model, self.revision)
 
     def tokenizer(self) -> str:
-        """See :class:`FineTuned`; that of the class is of its own model, not of one that a suite gives."""
+        """See :class:`FineTuned`; TOKENIZER belongs to the default model, not to one that a suite sets."""
         own = self.TOKENIZER and self.model == getattr(type(self), "model", None)
         return self.TOKENIZER if own else self.model
 
     def folder(self) -> Path:
-        """The folder itself, or the hub's snapshot."""
+        """Return the folder itself, or the hub's snapshot, downloading it if necessary."""
         from harness_transformers.weights import hub_snapshot
 
         if self._is_folder():

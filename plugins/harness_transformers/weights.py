@@ -1,4 +1,4 @@
-"""Where pretrained weights come from: a local folder, the hub's cache, or the hub."""
+"""Find pretrained weights: in a local folder, in the hub's cache, or on the hub."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from harness import HarnessError, Unavailable
 from harness.sources.hub import hub_answers, offline
 
 WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.spm")
-PICKLED = "pytorch_model*.bin"  # fetched only where there is nothing else, and read as tensors alone
+PICKLED = "pytorch_model*.bin"  # downloaded only if there is nothing else; only tensors are read
 
 
 def folder_fingerprint(folder: Path) -> str:
-    """Digest of the names and bytes of a model folder's files."""
+    """Return a digest of the names and bytes of a model folder's files."""
     folder = folder.expanduser()
     if not (folder / "config.json").is_file():
-        raise HarnessError(f"the folder {str(folder)!r} holds no model: it has no config.json")
+        raise HarnessError(f"cannot find a model in {str(folder)!r}: config.json is missing")
     total = hashlib.sha256()
     for path in sorted(path for pattern in (*WANTED, PICKLED) for path in folder.glob(pattern)):
         with path.open("rb") as stream:
@@ -27,28 +27,31 @@ def folder_fingerprint(folder: Path) -> str:
 
 
 def hub_commit(model: str, revision: str) -> str:
-    """The commit that a revision names: itself if it is one, else what the cache or the hub says."""
+    """Return the commit of a revision, from the cache or the hub. Raise Unavailable if neither has it."""
     if cached := _cached(model, revision):
         return cached.name
     if offline() or not hub_answers():
-        raise Unavailable(f"model '{model}' is not in the hub's cache, and the hub cannot be reached")
+        raise Unavailable(
+            f"cannot find model '{model}': not in the hub's cache, and the hub cannot be reached"
+        )
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     try:
         return str(HfApi().model_info(model, revision=revision, timeout=10).sha)
     except HFValidationError as error:
-        raise HarnessError(f"'{model}' is neither a folder nor a hub id: {error}") from None
+        raise HarnessError(f"cannot find model '{model}': neither a folder nor a hub id: {error}") from None
     except (HfHubHTTPError, OSError) as error:
-        raise Unavailable(f"the hub has no model '{model}' at revision '{revision}': {error}") from None
+        where = f"model '{model}' at revision '{revision}'"
+        raise Unavailable(f"cannot find {where} on the hub: {error}") from None
 
 
 def hub_snapshot(model: str, revision: str) -> Path:
-    """The folder of a model's files in the cache, fetched if need be."""
+    """Return the folder of a model's files in the cache, downloading them if necessary. Raise Unavailable."""
     if cached := _cached(model, revision):
         return cached
     if offline():
-        raise Unavailable(f"model '{model}' is not in the hub's cache, and HF_HUB_OFFLINE is set")
+        raise Unavailable(f"cannot find model '{model}': not in the hub's cache, and HF_HUB_OFFLINE is set")
     from huggingface_hub import snapshot_download
 
     try:
@@ -57,16 +60,16 @@ def hub_snapshot(model: str, revision: str) -> Path:
             snapshot_download(model, revision=revision, allow_patterns=[PICKLED])
         return folder
     except (OSError, ValueError) as error:
-        raise Unavailable(f"model '{model}' could not be fetched: {str(error).splitlines()[0]}") from None
+        raise Unavailable(f"cannot download model '{model}': {str(error).splitlines()[0]}") from None
 
 
 def has_tokenizer(folder: Path) -> bool:
-    """Whether a model folder has any of the files that tokenizers are made from."""
+    """Return whether a model folder has any of the files that tokenizers are built from."""
     return any(path for pattern in ("tokenizer.json", "vocab.*", "*.model") for path in folder.glob(pattern))
 
 
 def _cached(model: str, revision: str) -> Path | None:
-    """The snapshot of a model in the cache, if a download came to its end; looked up without any library."""
+    """Return a model's snapshot in the cache if it is complete, else None. No library is imported."""
     caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
     home = Path(os.environ.get("HF_HOME") or caches / "huggingface")
     cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
@@ -79,7 +82,7 @@ def _cached(model: str, revision: str) -> Path | None:
 
 
 def _has_weights(snapshot: Path) -> bool:
-    """Whether a model's weights are there, all parts of them."""
+    """Return whether a snapshot has all files of a model's weights."""
     for index in ("model.safetensors.index.json", "pytorch_model.bin.index.json"):
         if (snapshot / index).is_file():
             parts = set(json.loads((snapshot / index).read_text(encoding="utf-8"))["weight_map"].values())

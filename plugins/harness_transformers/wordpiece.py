@@ -1,4 +1,4 @@
-"""WordPiece vocabularies of one's own texts, the same from every training."""
+"""Train WordPiece vocabularies on texts, reproducibly."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 PADDING, UNKNOWN, FIRST, LAST, MASK = SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-_INSIDE = "##"  # before a piece that does not begin a word
+_INSIDE = "##"  # prefix of pieces that do not begin a word
 
 
 def train(texts: Sequence[str], vocabulary: int) -> Tokenizer:
-    """BERT's uncased tokenizer, with at most `vocabulary` ids, of the commonest pieces of some texts.
+    """Train BERT's uncased tokenizer on texts, with at most `vocabulary` ids.
 
-    Characters beyond the commonest, 64 or an eighth of the vocabulary, are unknown.
+    Only the most frequent characters are known: as many as an eighth of the vocabulary, but at least 64.
     """
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
@@ -35,7 +35,7 @@ def train(texts: Sequence[str], vocabulary: int) -> Tokenizer:
             found[character] += count
         inside.update(word[1:])
     kept = sorted(found, key=lambda character: (-found[character], character))[: max(64, vocabulary // 8)]
-    # Left to itself, the trainer numbers these as a hash table has them, and so decides ties by chance.
+    # Otherwise the trainer numbers these in the order of a hash table, and ties are decided by chance.
     pieces = sorted(_INSIDE + character for character in kept if character in inside)
     trainer = trainers.WordPieceTrainer(
         vocab_size=vocabulary,
@@ -48,7 +48,7 @@ def train(texts: Sequence[str], vocabulary: int) -> Tokenizer:
     trained = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
     trained.normalizer, trained.pre_tokenizer = normalizer, splitter
     trained.train_from_iterator(texts, trainer)
-    # Of the same pieces, for what began as a special token is never looked for within words.
+    # A new tokenizer of the same pieces: what was trained as a special token is never found within words.
     tokenizer = Tokenizer(models.WordPiece(trained.get_vocab(), unk_token=UNKNOWN))
     tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter
     tokenizer.add_special_tokens(list(SPECIAL))

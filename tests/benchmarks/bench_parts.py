@@ -16,7 +16,7 @@ from harness import catalog
 from harness.api import Unavailable
 from harness.report.leaderboard import build, to_csv, to_json, to_markdown, to_rich
 from harness.results import record
-from harness.task_types.metrics import classification
+from harness.task_types.label_scores import classification
 
 RECORDS = Path(__file__).parents[2] / "results" / "emotion" / "records.jsonl"
 SAMPLES = ("emotion", "sst2", "reviews", "imdb", "wnut17", "tweets")

@@ -73,7 +73,7 @@ def measure(count: int, folder: Path) -> dict[str, float]:
 
     def at_once(predict: Callable[[list[str]], object]) -> None:
         with (
-            mock.patch("harness.training.loop.ids_at_once", lambda device: LARGE),
+            mock.patch("harness.training.inference.ids_at_once", lambda device: LARGE),
             mock.patch.object(graph, "_at_once", LARGE),
         ):
             predict(texts)

@@ -70,10 +70,11 @@ def test_rows_are_answered_and_bad_ones_told(home: Path) -> None:
     assert done.returncode == 1 and not done.stderr
     first, second, third = map(json.loads, done.stdout.splitlines())
     assert [each["label"] for each in first["top"]] == ["good", "bad"]
-    assert second == {"error": "line 2: it is no JSON"} and third["label"] == "bad"
+    why = "line 2: expected a JSON object, got something that is not JSON"
+    assert second == {"error": why} and third["label"] == "bad"
     done = call(home, "predict", "out", "--text", "t", "--format", "tsv", given=given)
     assert [line.partition(b"\t")[0] for line in done.stdout.split(b"\n")] == [b"good", b"", b"bad", b""]
-    assert done.stderr == b"warning: line 2: it is no JSON\n"
+    assert done.stderr.decode() == f"warning: {why}\n"
 
 
 def test_no_bytes_are_too_odd(home: Path) -> None:

@@ -76,9 +76,10 @@ def test_hidden_words_are_told(model: str, home: Path) -> None:
 
 def test_the_card_and_the_record(home: Path) -> None:
     card = (home / "out" / "README.md").read_text()
-    assert "tells the likeliest tokens for each `[MASK]`" in card and 'model.tokens("a [MASK] text")' in card
+    assert "gives the most probable tokens for each `[MASK]`" in card
+    assert 'model.tokens("a [MASK] text")' in card
     assert "Labels" not in card and "| perplexity |" in card
-    assert "A `masked-lm` trained to tell hidden tokens." in (home / "large" / "README.md").read_text()
+    assert "A `masked-lm` trained on hidden words." in (home / "large" / "README.md").read_text()
     record = json.loads((home / "out" / "record.json").read_text())
     forms = record["export"]["forms"]
     assert forms["onnx"]["score"] == pytest.approx(record["metrics"]["masked_accuracy"])

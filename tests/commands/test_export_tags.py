@@ -11,9 +11,10 @@ from click.testing import CliRunner
 from components import call
 
 from harness.cli import main
-from harness.runtime.answers import as_tsv, told
 from harness.runtime.forms import load
 from harness.runtime.streaming import BadLine, answers, text_of
+from harness.task_types.classification import Classification
+from harness.task_types.tagging import Tagging
 
 SUITE = """
 [suite]
@@ -110,7 +111,7 @@ def test_lists_of_words_columns_and_int8(home: Path) -> None:
     for word, tag, score in zip(first["top"], first["tags"], first["scores"], strict=True):
         assert len(word) == 2 and word[0] == {"tag": tag, "score": score} and word[1]["score"] <= score
     assert second["words"] == ["in", "Oslo"] and empty["words"] == []
-    assert third == {"error": "line 3: its 'w' is not text, nor a list of words, but a list"}
+    assert third == {"error": "line 3: expected text or a list of words in 'w', got a list"}
     done = call(home, "predict", "out", "--format", "tsv", given="Ann Li met us\n\nmuch is here\n")
     assert done.stdout == b"B-per I-per O O\n\nO O O\n"
 
@@ -156,14 +157,16 @@ def test_a_crf_replaced_by_another_model_leaves_no_transitions(
 def test_answers_are_the_same_alone_and_together(home: Path) -> None:
     model = load(home / "large")
     texts = ["Ann Li met us in Rome .", "", "nothing here", "Cy Ek"]
-    together = told(model, texts)
-    assert together == [told(model, [text])[0] for text in texts] and told(model, []) == []
+    task_type = model.task_type
+    together = task_type.answers(model, texts, None)
+    assert together == [task_type.answers(model, [text], None)[0] for text in texts]
+    assert task_type.answers(model, [], None) == []
     assert [answer["tags"] for answer in together] == [model.tags(text) if text else [] for text in texts]
-    assert [as_tsv(each) for each in answers(model, io.BytesIO(b"Cy Ek\n"))] == ["B-per I-per"]
+    assert [task_type.as_tsv(each) for each in answers(model, io.BytesIO(b"Cy Ek\n"))] == ["B-per I-per"]
 
 
 def test_words_of_a_line() -> None:
-    assert text_of(b"  a\tb \xc2\xa0 c\r", None, of_words=True) == "a b c"
-    assert text_of(b'{"w": ["a", " ", "b c"]}', "w", of_words=True) == "a _ b_c"
-    with pytest.raises(BadLine, match="is not text but a list"):
-        text_of(b'{"w": ["a"]}', "w")
+    assert text_of(b"  a\tb \xc2\xa0 c\r", None, Tagging()) == "a b c"
+    assert text_of(b'{"w": ["a", " ", "b c"]}', "w", Tagging()) == "a _ b_c"
+    with pytest.raises(BadLine, match="expected text in 'w', got a list"):
+        text_of(b'{"w": ["a"]}', "w", Classification())

@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from harness.task_types.metrics import classification
+from predicted import of_logits
 
 from harness.cli import main
 from harness.diagnose import duplicates
 from harness.diagnose import measures as diagnosis
 from harness.diagnose.contested import Contested
-from harness.results.predictions import of_logits
 from harness.task_types.base import Prediction
+from harness.task_types.classification import Classification
+from harness.task_types.label_scores import classification
 
 LINE = "one two three four five six seven eight nine ten"
 
@@ -105,9 +106,8 @@ def test_data_by_hand() -> None:
 
 
 def prediction(predicted: list[int], confidence: list[float], gold: list[int]) -> Prediction:
-    return Prediction(
-        np.array(predicted, np.int16), np.array(confidence, np.float32), np.array(gold, np.int16), ("a", "b")
-    )
+    arrays = np.array(predicted, np.int16), np.array(confidence, np.float32), np.array(gold, np.int16)
+    return Prediction(*arrays, Classification(), ("a", "b"))
 
 
 def test_calibration_by_hand() -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
+from harness import catalog
 from harness.plan import fingerprint
 from harness.plan.fingerprint import class_digest, code_digest
+from harness.plan.planner import STEP_KINDS, build
+from harness.suite import reader as suite
 from harness.values import digest
 
 Write = Callable[..., None]
@@ -193,7 +196,10 @@ def test_a_component_depends_on_those_it_derives_from(write: Write) -> None:
 
 
 def test_a_component_depends_on_what_it_takes_from_another_plugin(write: Write) -> None:
-    assert "harness_teachers" in fingerprint._plugins()  # where our students have helpers of
+    assert {
+        "harness_teachers",
+        "harness_transformers",
+    } <= fingerprint._plugins()  # whose helpers students use
     source = """
         import harness
         from fp_other.far import X
@@ -240,3 +246,86 @@ def test_every_python_spells_code_alike() -> None:
         "body=Subscript(value=List(elts=[Name(id='x',ctx=Load()),Tuple(ctx=Load())],ctx=Load()),"
         "slice=Constant(value=0),ctx=Load()),orelse=Constant(value='a')))])])"
     )
+
+
+# -- the code of task types ------------------------------------------------------------------------------
+
+SUITE = """
+    [suite]
+    name = "both"
+
+    [[task]]
+    use = "emotion"
+
+    [[task]]
+    use = "wnut17"
+
+    [[teacher]]
+    use = "minilm"
+
+    [[student]]
+    use = "{student}"
+
+    [[augmenter]]
+    use = "mask"
+
+    [[loss]]
+    use = "kl"
+"""
+
+
+@pytest.fixture
+def edited(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Return a function that lets a module seem edited."""
+    plain = fingerprint._read
+
+    def forget() -> None:
+        for function in (fingerprint.code_digest, plain):
+            function.cache_clear()
+
+    def edit(module: str) -> None:
+        def read(path: Path, name: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+            found, imports = plain(path, name)
+            return (f"{found} edited" if name == module else found), imports
+
+        monkeypatch.setattr(fingerprint, "_read", read)
+        forget()
+
+    yield edit
+    monkeypatch.undo()
+    forget()
+
+
+def keys_of(task: str, students: Sequence[str]) -> dict[str, set[str]]:
+    """Return the keys of all steps for a task, by kind."""
+    found = catalog.load()
+    keys: dict[str, set[str]] = {}
+    for student in students:
+        plan = build(suite.parse(dedent(SUITE.format(student=student)), found), found)
+        for cell in plan.cells:
+            if cell.task.name == task and cell.status == "ok":
+                for key in cell.steps.values():
+                    keys.setdefault(plan.steps[key].kind, set()).add(key)
+    assert set(keys) == set(STEP_KINDS)
+    return keys
+
+
+@pytest.mark.parametrize(
+    ("module", "changed", "kept"),
+    [
+        ("harness.task_types.tagging", "wnut17", "emotion"),
+        ("harness.task_types.entities", "wnut17", "emotion"),
+    ],
+)
+def test_an_edit_of_a_task_type_costs_its_own_steps_alone(
+    module: str, changed: str, kept: str, edited: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HARNESS_DATA", raising=False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    students = {"emotion": ("mlp", "tfidf-logreg"), "wnut17": ("bilstm-tagger",)}
+    before = {task: keys_of(task, students[task]) for task in (changed, kept)}
+    edited(module)
+    after = {task: keys_of(task, students[task]) for task in (changed, kept)}
+    assert after[kept] == before[kept]
+    for kind in STEP_KINDS:
+        assert before[changed][kind].isdisjoint(after[changed][kind]), kind

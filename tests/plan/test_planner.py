@@ -17,6 +17,7 @@ import pytest
 from components import SUITE, Home, install_toys
 
 import harness
+from harness.catalog import Catalog
 from harness.plan import planner as planning
 from harness.plan.planner import Cell, Plan, Step, build
 from harness.plan.select import select
@@ -132,6 +133,9 @@ class Versions:
 
     def package_of(self, component: harness.Component) -> str:
         return f"package-of-{component.name} {self.versions.get(component.name, '1.0')}"
+
+    def task_type_of(self, task: harness.Task) -> harness.TaskType:
+        return Catalog({}).task_type(task.task_type, task.type_options)
 
 
 def a_suite(**changes: Any) -> Suite:

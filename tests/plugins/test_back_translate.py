@@ -126,7 +126,7 @@ def test_the_folders_are_its_base(tiny: BackTranslate) -> None:
 def test_models_that_cannot_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(harness.Unavailable, match="model 'nobody/nothing' is not in the hub's cache"):
+    with pytest.raises(harness.Unavailable, match="model 'nobody/nothing': not in the hub's cache"):
         BackTranslate(forth="nobody/nothing", back="nobody/nothing").base()
     monkeypatch.setitem(sys.modules, "sentencepiece", None)
     with pytest.raises(

@@ -176,14 +176,14 @@ def test_what_a_suite_may_write(bert: Transformer) -> None:
         build({"use": "minilm", "longst": 3})
     with pytest.raises(ParameterErrors, match="of the type FineTuned"):
         build({"use": "precomputed", "file": "answers.jsonl"})
-    with pytest.raises(HarnessError, match="projection 4 is for borrowed embeddings"):
+    with pytest.raises(HarnessError, match='cannot use projection 4 with embeddings = "own"'):
         build("own", projection=4)
-    with pytest.raises(HarnessError, match='words "telling" chooses a vocabulary of its own'):
+    with pytest.raises(HarnessError, match='cannot use words "telling" with a transformer'):
         build(table, words="telling")
 
 
 def test_a_teacher_has_nobody_to_borrow_from() -> None:
-    with pytest.raises(HarnessError, match="'gru' takes parts of its teacher, and as a teacher it has none"):
+    with pytest.raises(HarnessError, match="cannot use student 'gru' as a teacher: it takes parts"):
         catalog.load().build(
             "teacher", {"use": "student", "student": {"use": "gru", "embeddings": "teacher"}}
         )
@@ -195,5 +195,5 @@ def test_a_teacher_without_embeddings(teacher: Any, context: CheckContext) -> No
 
     if teacher is not None:
         teacher = TfidfLogreg().fit(*tiny_examples(), FromLabels(), context)
-    with pytest.raises(HarnessError, match="student 'gru' takes its teacher's embeddings, but this teacher"):
+    with pytest.raises(HarnessError, match="cannot take embeddings for student 'gru': its teacher has none"):
         fit(Gru(embeddings="teacher"), replace(context, teacher=teacher))

@@ -122,5 +122,5 @@ def test_published_size() -> None:
 
 
 def test_lengths_that_contradict() -> None:
-    with pytest.raises(ValueError, match="min_characters is 4, more than max_characters, 3"):
+    with pytest.raises(ValueError, match="expected min_characters of at most max_characters, 3, got 4"):
         FastText(min_characters=4, max_characters=3).check()

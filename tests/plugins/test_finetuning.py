@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from harness import HarnessError, Unavailable
 from harness.featurise.featuriser import Subwords
+from harness.task_types.classification import Classification
 from harness.testing.tiny import ODD_TEXTS, CheckContext, tiny_examples
 from harness.training.model import TorchModel
 from harness.training.settings import training_of
@@ -314,12 +315,12 @@ def without(*patterns: str) -> Callable[[Path], Any]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (without("tokenizer*"), "has no tokenizer"),
-        (without("*.safetensors"), "no classifier can be made of"),
-        (lambda folder: (folder / "config.json").write_text("{"), "the configuration in .* cannot be used"),
-        (configure(model_type="nothing-known"), "the configuration in .* cannot be used"),
-        (configure(num_hidden_layers=3), "are not those of its configuration: 16 are missing"),
-        (configure(vocab_size=99), "are not those of its configuration: 1 are missing or of another shape"),
+        (without("tokenizer*"), "cannot find a tokenizer"),
+        (without("*.safetensors"), "cannot build a classifier from"),
+        (lambda folder: (folder / "config.json").write_text("{"), "cannot read the configuration in "),
+        (configure(model_type="nothing-known"), "cannot read the configuration in "),
+        (configure(num_hidden_layers=3), "cannot load the weights in .*: 16 are missing"),
+        (configure(vocab_size=99), ": 1 are missing or have another shape than"),
         (configure(model_type="mine", auto_map={"AutoConfig": "code.Config"}), "custom code"),
     ],
 )
@@ -338,7 +339,7 @@ def test_a_head_for_other_labels_is_left_behind(folder_of: Folder, context: Chec
 
 
 def test_gold_labels_ask_for_nothing_else() -> None:
-    assert GoldLabels().needs == {"labels"}
+    assert GoldLabels(Classification()).needs == {"labels"}
 
 
 # -- minilm ---------------------------------------------------------------------------------------------
@@ -362,7 +363,7 @@ def test_other_weights_under_its_name_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, context: CheckContext
 ) -> None:
     package(tmp_path, monkeypatch, b"other weights")
-    with pytest.raises(Unavailable, match=r"have sha256 [0-9a-f]{12}…, not 53aa51172d14…"):
+    with pytest.raises(Unavailable, match=r"expected sha256 53aa51172d14…, got [0-9a-f]{12}…; install"):
         MiniLM().fit(*tiny_examples(), context)
 
 

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
 from functools import cache
 from pathlib import Path
@@ -17,14 +17,13 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from harness.exports.parity import compare_language, is_same, too_much_lost
-from harness.runtime.answers import as_tsv, told
 
-from harness.api import Unsupported
+from harness.api import Examples, Unsupported
 from harness.exports.onnx import OnnxModel
 from harness.exports.quantise import quantise
 from harness.runtime.forms import load
 from harness.runtime.streaming import answers
+from harness.steps.export import is_same, too_much_lost
 from harness.task_types.masked_lm import MaskedLanguageModelling
 from harness.testing.tiny import CheckContext, FromLabels, tiny_examples
 from harness.training.language_model import LanguageModel
@@ -47,6 +46,7 @@ TEXTS = [
     "",
 ]
 MASKS = [1, 2, 0, 1, 1, 0]
+RAW = MaskedLanguageModelling()
 KINDS = ["masked-lm", "masked-bert", "masked-roberta", "masked-distilbert", "student"]
 
 
@@ -81,8 +81,12 @@ def exported(model: LanguageModel, folder: Path, form: str = "auto") -> OnnxMode
     if form == "onnx-int8":
         quantise(folder)
     found = load(folder, form)
-    assert isinstance(found, OnnxModel) and found.of_masks and not found.of_words
+    assert isinstance(found, OnnxModel) and found.featuriser.marks == "masks"
     return found
+
+
+def answers_of(form: OnnxModel, texts: Sequence[str], top: int | None = None) -> list[dict[str, Any]]:
+    return RAW.answers(form, texts, top)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -90,7 +94,7 @@ def test_parity_on_every_token(kind: str, make: Callable[[str], LanguageModel], 
     model = make(kind)
     form = exported(model, tmp_path)
     texts = list(tiny_examples(HIDDEN)[1].texts)
-    compared = compare_language(model, form, texts)
+    compared = RAW.parity(model, Examples(texts, ()))(form)
     tokens = model.featuriser.tokens(texts)
     assert compared["outputs"] == int(tokens.lengths.sum()) and compared["texts"] == len(texts)
     assert is_same(compared) and compared["changed"] == compared["lost"] == 0
@@ -106,7 +110,7 @@ def test_parity_on_every_token(kind: str, make: Callable[[str], LanguageModel], 
     with torch.inference_mode():
         right = model.module(ids)[ids != tokens.padding].numpy()
     marked = ids.numpy() + model.featuriser.size * (ids != tokens.padding).numpy()
-    np.testing.assert_allclose(form.told(marked), right, atol=1e-4 * np.abs(right).max())
+    np.testing.assert_allclose(form.marked_logits(marked), right, atol=1e-4 * np.abs(right).max())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -125,9 +129,11 @@ def test_masks_are_told(kind: str, make: Callable[[str], LanguageModel], tmp_pat
         *([name(best[0])], [name(best[1]), name(best[2])]),
         *([], [name(best[3])], [], []),
     ]
-    with pytest.raises(Unsupported, match="this model tells hidden tokens"):
+    with pytest.raises(
+        Unsupported, match="this model is for language-modelling and has no label: call tokens"
+    ):
         form.label("sun")
-    found = told(form, TEXTS)
+    found = answers_of(form, TEXTS)
     assert [len(answer["masks"]) for answer in found] == MASKS
     chances = torch.from_numpy(expected).softmax(1)
     first = found[0]["masks"][0]
@@ -136,9 +142,9 @@ def test_masks_are_told(kind: str, make: Callable[[str], LanguageModel], tmp_pat
     assert [each["score"] for each in first["top"]] == pytest.approx(values.tolist(), abs=2e-5)
     assert {key: first[key] for key in ("token", "score")} == first["top"][0]
     assert found[4]["masks"] == [{"token": None, "score": None}]
-    assert told(form, TEXTS, 1)[0]["masks"] == [first["top"][0]]
-    assert len(told(form, TEXTS, 10**6)[0]["masks"][0]["top"]) == model.featuriser.size
-    assert told(form, TEXTS[2:3]) == [{"masks": []}] and told(form, []) == []
+    assert answers_of(form, TEXTS, 1)[0]["masks"] == [first["top"][0]]
+    assert len(answers_of(form, TEXTS, 10**6)[0]["masks"][0]["top"]) == model.featuriser.size
+    assert answers_of(form, TEXTS[2:3]) == [{"masks": []}] and answers_of(form, []) == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -148,7 +154,7 @@ def test_int8_is_near(kind: str, make: Callable[[str], LanguageModel], tmp_path:
     expected = model.predict(TEXTS)
     found = form.predict(TEXTS)
     assert 0 < np.abs(found - expected).max() < 0.3 * np.abs(expected).max()
-    compared = compare_language(model, form, list(tiny_examples(HIDDEN)[1].texts))
+    compared = RAW.parity(model, tiny_examples(HIDDEN)[1])(form)
     assert compared["difference"] > 0 and np.isfinite(compared["perplexity"])
 
 
@@ -173,7 +179,9 @@ def test_what_is_no_language_model_tells_no_tokens(tmp_path: Path, context: Chec
     for form in ("numpy", "onnx"):
         opened = load(tmp_path, form)
         for ask in (lambda: opened.tokens("sun"), lambda: opened.masked(["sun"])):  # noqa: B023
-            with pytest.raises(Unsupported, match=r"no language model|tells no hidden tokens"):
+            with pytest.raises(
+                Unsupported, match=r"is no language model|is for classification and has no tokens: call label"
+            ):
                 ask()
 
 
@@ -191,7 +199,7 @@ def test_int8_is_judged_by_accuracy_on_hidden_tokens(
         predicted = right.gold.copy()
         predicted[:wrong] += 1
         form.masked = lambda given: right._replace(predicted=predicted)  # type: ignore  # noqa: B023
-        compared = compare_language(model, form, texts)
+        compared = RAW.parity(model, Examples(texts, ()))(form)
         assert compared["score"] == pytest.approx(1 - wrong / 300)
         assert compared["error"] == pytest.approx(np.sqrt(wrong) / 300)
         assert bool(too_much_lost(compared)) == rejected
@@ -207,12 +215,12 @@ def test_int8_is_judged_by_likelihood_too(make: Callable[[str], LanguageModel], 
     for nats, every, rejected in ((0.2, 2, True), (0.11, 2, False), (0.08, 2, False), (30.0, 300, False)):
         less = np.where(np.arange(300) % every, 0.0, nats)
         form.masked = lambda given: right._replace(log_likelihood=right.log_likelihood - less)  # type: ignore  # noqa: B023
-        compared = compare_language(model, form, texts)
+        compared = RAW.parity(model, Examples(texts, ()))(form)
         assert compared["lost"] == 0 and compared["risen"] == pytest.approx(nats / every, abs=1e-6)
         assert compared["risen_error"] == pytest.approx(less.std() / np.sqrt(300), abs=1e-6)
         assert bool(too_much_lost(compared)) == rejected
     assert too_much_lost({**compared, "risen": 0.1, "risen_error": 0.006}) == (
-        "its mean negative log-likelihood is 0.10 nats higher on 300 texts, where 0.05 is allowed"
+        "its mean negative log-likelihood is 0.10 nats higher on 300 texts; allowed: 0.05"
     )
 
 
@@ -238,4 +246,4 @@ def test_a_user_asks_without_torch(make: Callable[[str], LanguageModel], tmp_pat
     lines = ask("--format", "tsv", "--top", "2").splitlines()
     assert lines == [first["masks"][0]["token"].encode(), b""]
     stream = io.BytesIO(b"so [MASK] and [MASK]")
-    assert [as_tsv(each).count(" ") for each in answers(load(tmp_path), stream)] == [1]
+    assert [RAW.as_tsv(each).count(" ") for each in answers(load(tmp_path), stream)] == [1]

@@ -43,6 +43,7 @@ QUICK: dict[str, Any] = {"epochs": 1, "batch_size": 8, "learning_rate": 1e-3}
 TEACHER = MaskedLM(
     vocabulary=256, width=16, layers=4, heads=2, feedforward=32, longest=24, epochs=1, batch_size=8
 )
+RAW = harness.Examples(["the sun"], ())
 SEEN = ["the [MASK] is here", "so much [MASK] [MASK] !", "no rain today"]
 
 
@@ -82,7 +83,7 @@ def module_of(model: Any) -> Any:
 def test_all_layers_of_a_teacher_are_the_teacher(kind: str, folder_of: Folder, context: CheckContext) -> None:
     given = taught(folder_of(kind), context)
     assert given.teacher is not None
-    model = begin(TransformerStudent(layers=2), (), given)
+    model = begin(TransformerStudent(layers=2), RAW, given)
     np.testing.assert_allclose(model.predict(SEEN), given.teacher.predict(SEEN), rtol=1e-5, atol=1e-5)
     types = 2 * 16 if kind != "masked-distilbert" else 0
     assert given.teacher.parameters().total - model.parameters().total == types
@@ -91,13 +92,13 @@ def test_all_layers_of_a_teacher_are_the_teacher(kind: str, folder_of: Folder, c
 def test_it_begins_as_every_second_layer_with_embeddings_and_head(lent: CheckContext) -> None:
     teacher = module_of(lent.teacher)
     before = {name: value.clone() for name, value in teacher.state_dict().items()}
-    module = module_of(begin(TransformerStudent(), (), lent))
+    module = module_of(begin(TransformerStudent(), RAW, lent))
     ours, theirs = layers_of(module.encoder), layers_of(teacher.encoder)
     assert len(ours) == 2 and len(theirs) == 4 == teacher.encoder.config.num_hidden_layers
     assert same(ours[0], theirs[0]) and same(ours[1], theirs[3])
     assert same(module.head, teacher.head)
     assert same(module.encoder.embeddings, teacher.encoder.embeddings)
-    some = module_of(begin(TransformerStudent(layers=(3, 2)), (), lent))
+    some = module_of(begin(TransformerStudent(layers=(3, 2)), RAW, lent))
     assert same(layers_of(some.encoder)[0], theirs[2]) and same(layers_of(some.encoder)[1], theirs[1])
     model = TransformerStudent(**QUICK).fit(*tiny_examples(HIDDEN), SoftTargets(), lent)
     assert not same(module_of(model), module)
@@ -107,7 +108,7 @@ def test_it_begins_as_every_second_layer_with_embeddings_and_head(lent: CheckCon
 def test_half_the_layers_are_counted_without_the_others(lent: CheckContext) -> None:
     assert lent.teacher is not None
     layer = sum(p.numel() for p in layers_of(module_of(lent.teacher).encoder)[0].parameters())
-    counts = lent.teacher.parameters(), begin(TransformerStudent(), (), lent).parameters()
+    counts = lent.teacher.parameters(), begin(TransformerStudent(), RAW, lent).parameters()
     assert counts[0].total - counts[1].total == 2 * layer and counts[0].embedding == counts[1].embedding
 
 
@@ -117,13 +118,13 @@ def test_random_weights_keep_the_architecture_alone(
 ) -> None:
     given = taught(folder_of(kind), context)
     copied, fresh, again = (
-        module_of(begin(TransformerStudent(layers=1, weights=weights), (), given))
+        module_of(begin(TransformerStudent(layers=1, weights=weights), RAW, given))
         for weights in ("pretrained", "random", "random")
     )
     shapes = [{name: v.shape for name, v in each.state_dict().items()} for each in (copied, fresh)]
     assert shapes[0] == shapes[1]
     assert same(fresh, again) and not same(fresh.head, copied.head)
-    other = begin(TransformerStudent(layers=1, weights="random"), (), replace(given, seed=1))
+    other = begin(TransformerStudent(layers=1, weights="random"), RAW, replace(given, seed=1))
     assert not same(module_of(other), fresh)
 
 
@@ -131,7 +132,7 @@ def test_a_pretrained_one_of_the_same_width_is_a_start(folder_of: Folder, contex
     given = taught(folder_of("masked-bert"), context)
     start = Transformer(model=str(folder_of("masked-bert")), longest=16)
     student = TransformerStudent(start=start, layers=1, **QUICK)
-    whole, part = (begin(replace(student, layers=layers), (), context) for layers in (None, 1))
+    whole, part = (begin(replace(student, layers=layers), RAW, context) for layers in (None, 1))
     assert len(layers_of(module_of(whole).encoder)) == 2 and len(layers_of(module_of(part).encoder)) == 1
     assert module_of(whole).encoder.config.type_vocab_size == 0
     model = student.fit(*tiny_examples(HIDDEN), HiddenMse(of="layers", map="final"), given)
@@ -165,7 +166,9 @@ def test_what_is_no_language_model_lends_no_layers(folder_of: Folder, context: C
     fitted = Transformer(model=str(folder_of("bert")), **QUICK).fit(*tiny_examples(), context)
     for teacher in (None, fitted):
         given = replace(context, teacher=teacher)
-        with pytest.raises(HarnessError, match="takes layers of a masked language model, which its teacher"):
+        with pytest.raises(
+            HarnessError, match="cannot start student 'transformer': its teacher is not a masked"
+        ):
             TransformerStudent().fit(*tiny_examples(HIDDEN), CrossEntropy(), given)
 
 
@@ -175,7 +178,7 @@ def test_what_is_no_language_model_lends_no_layers(folder_of: Folder, context: C
 )
 def test_more_layers_than_there_are_is_told_while_planning(layers: Any, what: str) -> None:
     student = TransformerStudent(layers=layers)
-    told = f"student 'transformer' takes {what} of teacher 'masked-lm', which has 4" if what else ""
+    told = f"student 'transformer' takes {what}, but teacher 'masked-lm' has only 4" if what else ""
     assert student.refuses(TEACHER) == told
     if what:
         with pytest.raises(ValueError, match=told):
@@ -252,19 +255,19 @@ def test_it_may_be_trained_on_other_texts(prior: CheckContext) -> None:
 
 def test_a_student_starts_from_it(prior: CheckContext) -> None:
     source = module_of(prior.prior)
-    classes = tiny_examples()[0].classes
+    labelled, _ = tiny_examples()
     student = TransformerStudent(start=START, **QUICK)
-    whole = module_of(begin(student, classes, prior))
+    whole = module_of(begin(student, labelled, prior))
     assert len(layers_of(whole.encoder)) == 2  # all that are left
     assert same(whole.encoder, source.encoder)
-    part = module_of(begin(replace(student, layers=(2,)), classes, prior))
+    part = module_of(begin(replace(student, layers=(2,)), labelled, prior))
     assert len(layers_of(part.encoder)) == 1 and same(layers_of(part.encoder)[0], layers_of(whole.encoder)[1])
-    fresh = begin(replace(student, layers=1, weights="random"), classes, prior)
+    fresh = begin(replace(student, layers=1, weights="random"), labelled, prior)
     assert {name: v.shape for name, v in module_of(fresh).state_dict().items()} == {
         name: v.shape for name, v in part.state_dict().items()
     }
     assert not same(layers_of(module_of(fresh).encoder)[0], layers_of(part.encoder)[0])
-    on = begin(student, (), prior)  # a language model again
+    on = begin(student, RAW, prior)  # a language model again
     np.testing.assert_allclose(on.predict(SEEN), prior.prior.predict(SEEN), rtol=1e-5, atol=1e-5)  # type: ignore[union-attr]
 
 
@@ -354,8 +357,8 @@ TABLE: dict[str, Any] = {
     ("changed", "message"),
     [
         ({"task": {"use": "emotion"}}, "task 'emotion' is classification, not language-modelling"),
-        ({"loss": None}, "a student was given without a loss"),
-        ({"student": None}, "a loss was given without a student"),
+        ({"loss": None}, "got a student without a loss"),
+        ({"student": None}, "got a loss without a student"),
         ({"student": {"use": "mlp"}}, "student 'mlp' is not for language-modelling"),
         ({"teacher": {"use": "bilstm-crf"}}, "teacher 'bilstm-crf' is not for language-modelling"),
         ({"loss": {"use": "squared-error"}}, "loss 'squared-error' is not for language-modelling"),
@@ -378,9 +381,11 @@ def test_a_suite_says_what_it_starts_from() -> None:
 def test_without_a_language_model_it_says_so(context: CheckContext) -> None:
     model = Mlp(epochs=1, min_examples=0).fit(*tiny_examples(), FromLabels(), context)
     for found in (None, model):
-        with pytest.raises(HarnessError, match="starts from a masked language model, but has none"):
+        with pytest.raises(
+            HarnessError, match="cannot start teacher 'language-model': it needs a masked language model"
+        ):
             START.fit(*tiny_examples(), replace(context, prior=found))
-    with pytest.raises(HarnessError, match="starts from no folder of weights"):
+    with pytest.raises(HarnessError, match="cannot find a folder of weights for teacher 'language-model'"):
         START.folder()
 
 
@@ -388,5 +393,5 @@ def test_what_cannot_be_had_is_known_beforehand(tmp_path: Path) -> None:
     assert START.base() == "\n"
     here = MiniLM()
     assert of(teacher=here).base() == here.base()
-    with pytest.raises(HarnessError, match="holds no model"):
+    with pytest.raises(HarnessError, match=r"config\.json is missing"):
         of(teacher=Transformer(model=str(tmp_path))).base()

@@ -20,7 +20,6 @@ from pyarrow import parquet
 from harness.api import HarnessError, Unavailable, parameters_of
 from harness.catalog import load
 from harness.storage import arrow
-from harness.task_types.metrics import LOWER_IS_BETTER
 from harness_tasks import emotion_sample, tweets_sample
 from harness_tasks.cleaning import CLEANERS, Cleaning
 from harness_tasks.emotion import Emotion
@@ -209,7 +208,9 @@ def test_tweets_of_the_hub(here: Path) -> None:
 def test_what_kind_of_task_they_are() -> None:
     for task in (Tweets(), TextFile(train=Path("a.txt"))):
         assert task.task_type == "language-modelling"
-        assert task.headline == "perplexity" and task.headline in LOWER_IS_BETTER
+        assert (
+            task.headline == "perplexity" and load().task_type_of(task).metric(task.headline).lower_is_better
+        )
 
 
 @pytest.mark.skipif("HARNESS_DATA" not in os.environ, reason="needs the real data")

@@ -17,11 +17,11 @@ import pretrained
 import pytest
 import torch
 import transformers
-from harness.task_types.metrics import language_modelling
 
 from harness import Examples, HarnessError, catalog
 from harness.featurise.featuriser import MaskedSubwords
 from harness.task_types.masked_lm import MaskedLanguageModelling
+from harness.task_types.token_scores import language_modelling
 from harness.testing.tiny import CheckContext, tiny_examples
 from harness_transformers import language, wordpiece
 from harness_transformers.language import MaskedLanguageModel, pretrained_language_model
@@ -156,7 +156,7 @@ def test_an_architecture_without_masked_tokens_is_refused(tmp_path: Path, contex
     folder = pretrained.make("t5", tmp_path / "t5")
     path = folder / "tokenizer_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"mask_token": "snow"}))
-    with pytest.raises(HarnessError, match="no language model can be made of"):
+    with pytest.raises(HarnessError, match="cannot build a language model from"):
         started(folder, context)
 
 
@@ -170,9 +170,9 @@ def test_a_head_of_another_kind_is_refused(folder_of: Folder, context: CheckCont
     other = deepcopy(model)
     other.cls.predictions.transform.more = torch.nn.Linear(2, 2)
     for each in (untied, other):
-        with pytest.raises(HarnessError, match="head of a masked language model of type 'bert' is not known"):
+        with pytest.raises(HarnessError, match="cannot use a masked language model of type 'bert': its head"):
             language._of(each, featuriser)
-    with pytest.raises(HarnessError, match="has 73 embeddings, but its tokenizer has 99 ids"):
+    with pytest.raises(HarnessError, match="its tokenizer has 99 ids, but there are 73 embeddings"):
         featuriser.size = 99
         language._of(model, featuriser)
 
@@ -306,7 +306,7 @@ def test_it_trains_in_mixed_precision(context: CheckContext) -> None:
 
 
 def test_heads_share_the_width() -> None:
-    with pytest.raises(HarnessError, match="width must be a multiple of the heads, got 10 and 4"):
+    with pytest.raises(HarnessError, match="expected a width that is a multiple of heads, 4, got 10"):
         catalog.load().build("teacher", {"use": "masked-lm", "width": 10})
 
 

@@ -13,7 +13,7 @@ import pytest
 from harness.api import HarnessError, Unavailable
 from harness.catalog import load
 from harness.parameters import ParameterErrors
-from harness.task_types.tags import to_bio
+from harness.task_types.bio import to_bio
 from harness_tasks.conll import ConllFile
 from harness_tasks.ner import Btc, Wnut16, Wnut17
 

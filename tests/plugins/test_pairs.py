@@ -11,9 +11,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from harness.api import PAIR_SEPARATOR, Batch, Examples, HarnessError
+from harness.api import PAIR_SEPARATOR, Batch, Examples, HarnessError, TaskType
 from harness.exports.onnx import OnnxModel
 from harness.featurise.featuriser import Featuriser, Subwords, Words
+from harness.task_types.classification import Classification
 from harness.task_types.regression import Regression
 from harness.testing.tiny import CheckContext, tiny_examples
 from harness_augmenters.combine import Chain
@@ -146,15 +147,17 @@ def test_hashed_ngrams_see_the_separator_as_one_token() -> None:
 
 def test_gold_scores_teach_by_their_squared_error() -> None:
     student = torch.tensor([[1.0], [2.0]], requires_grad=True)
-    loss = GoldLabels()(student, None, Batch(torch.tensor([float("nan"), 5.0]), 2))
+    loss = GoldLabels(Regression())(student, None, Batch(torch.tensor([float("nan"), 5.0]), 2))
     loss.backward()
     assert loss.item() == 9 and student.grad is not None and student.grad[:, 0].tolist() == [0, -6]
 
 
-@pytest.mark.parametrize(("width", "none"), [(1, torch.nan), (3, -1)])
-def test_a_batch_without_gold_labels_teaches_nothing(width: int, none: float) -> None:
+@pytest.mark.parametrize(
+    ("task_type", "width", "none"), [(Regression(), 1, torch.nan), (Classification(), 3, -1)]
+)
+def test_a_batch_without_gold_labels_teaches_nothing(task_type: TaskType, width: int, none: float) -> None:
     student = torch.randn(2, width, requires_grad=True)
-    loss = GoldLabels()(student, None, Batch(torch.tensor([none, none]), 2))
+    loss = GoldLabels(task_type)(student, None, Batch(torch.tensor([none, none]), 2))
     loss.backward()
     assert loss.item() == 0 and student.grad is not None and not student.grad.any()
 

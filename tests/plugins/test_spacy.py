@@ -212,9 +212,9 @@ def test_classes_count_by_their_weights(context: CheckContext) -> None:
     """Of 3 texts of one class and 1 of another, the one counts as the three."""
     labels = np.array([0, 0, 0, 1], dtype=np.int64)
     examples = Examples(["sun", "sun", "sun", "rain"], ("a", "b"), labels)
-    weights = training.class_weights(examples, "balanced", torch.device("cpu"))
+    weigh = examples.task_type.row_weights(examples, "balanced", torch.device("cpu"))
     logits, rows = np.zeros((4, 2), dtype=np.float32), np.arange(4)
-    _, gradient = training.loss_and_gradient(CrossEntropy(), logits, examples, rows, weights)
+    _, gradient = training.loss_and_gradient(CrossEntropy(), logits, examples, rows, weigh)
     assert np.allclose(gradient.sum(0), 0, atol=1e-6) and np.allclose(gradient[3], [0.25, -0.25])
     plain = training.loss_and_gradient(CrossEntropy(), logits, examples, rows)[1]
     assert np.allclose(plain.sum(0), [-0.25, 0.25])
@@ -234,7 +234,7 @@ class _Broken(FromLogits):
 
 
 def test_loss_that_is_not_finite_is_told(context: CheckContext) -> None:
-    with pytest.raises(harness.HarnessError, match="the loss is nan in epoch 1; a smaller learning_rate"):
+    with pytest.raises(harness.HarnessError, match="the loss is nan in epoch 1; try a learning_rate smaller"):
         fitted(TINY, _Broken(), context)
 
 
@@ -339,5 +339,5 @@ def test_as_a_teacher_it_brings_the_release_along() -> None:
 
 
 def test_batches_that_shrink_are_refused() -> None:
-    with pytest.raises(ValueError, match="first_batch is 64, more than batch_size, 32"):
+    with pytest.raises(ValueError, match="expected a first_batch of at most batch_size, 32, got 64"):
         replace(TINY, first_batch=64).check()

@@ -283,9 +283,9 @@ def test_a_class_that_training_lacks_is_never_predicted(present: list[int], cont
 
 def test_what_it_cannot_learn_from(context: CheckContext) -> None:
     examples = corpus(2)
-    with pytest.raises(HarnessError, match="'tfidf-logreg' cannot learn by loss 'check-logits'"):
+    with pytest.raises(HarnessError, match="'tfidf-logreg' cannot use loss 'check-logits'"):
         TfidfLogreg().fit(examples, examples, FromLogits(), context)
-    with pytest.raises(HarnessError, match="found no words to learn from") as caught:
+    with pytest.raises(HarnessError, match="there are no words to learn from") as caught:
         silent = replace(examples, texts=["! ?"] * len(examples))
         TfidfLogreg().fit(silent, examples, FromLabels(), context)
     assert "\n" not in str(caught.value)

@@ -109,13 +109,15 @@ def test_a_unigram_tokenizer_as_t5_has_it(folder_of: Folder, context: CheckConte
 
 
 def test_what_is_no_t5(folder_of: Folder, context: CheckContext) -> None:
-    with pytest.raises(HarnessError, match="is of type bert, not t5 or mt5; use teacher 'transformer'"):
+    with pytest.raises(
+        HarnessError, match=r"of type t5 or mt5, got .* of type bert; use teacher 'transformer'"
+    ):
         teacher(folder_of("bert")).fit(*tiny_examples(), context)
 
 
 def test_labels_that_no_token_tells_apart(folder_of: Folder, context: CheckContext) -> None:
     examples = Examples(TEXTS, ("joy", "anger"), np.array([0, 1, 0]))
-    with pytest.raises(HarnessError, match="labels 'joy' and 'anger' are the same tokens to the model"):
+    with pytest.raises(HarnessError, match="cannot distinguish the labels 'joy' and 'anger'"):
         teacher(folder_of("t5")).fit(examples, examples, context)
 
 
@@ -124,7 +126,7 @@ def test_weights_that_are_not_there(folder_of: Folder, context: CheckContext, tm
     shutil.copytree(folder_of("t5"), folder)
     config = (folder / "config.json").read_text()
     (folder / "config.json").write_text(re.sub(r'"num_(decoder_)?layers": 2', r'"num_\1layers": 3', config))
-    with pytest.raises(HarnessError, match="are not those of its configuration"):
+    with pytest.raises(HarnessError, match="cannot load the weights in"):
         teacher(folder).fit(*tiny_examples(), context)
 
 

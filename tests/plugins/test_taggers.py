@@ -15,7 +15,8 @@ from tiny_taggers import SIZES
 from harness.api import Examples, words_before
 from harness.exports.onnx import export_module
 from harness.featurise.featuriser import Featuriser, WordTokens
-from harness.task_types.tags import tagging
+from harness.task_types.entities import tagging
+from harness.task_types.tagging import Tagging
 from harness.testing.tiny import CheckContext, FromLabels, FromLogits
 from harness.training.inference import predict
 from harness.training.model import TorchModel
@@ -42,7 +43,7 @@ def examples(names: str = "Ann Bo Cy", places: str = "Rome Oslo") -> Examples:
                 ("nothing", [0]),
             ]
     labels = np.array([tag for _, tags in rows for tag in tags], dtype=np.int64)
-    return Examples([text for text, _ in rows], CLASSES, labels, of_words=True)
+    return Examples([text for text, _ in rows], CLASSES, labels, task_type=Tagging())
 
 
 def features(**options: int) -> WordFeatures:

@@ -53,7 +53,7 @@ def make(
     """A fitted tagger of a kind, the same for all that ask; not to be changed."""
     context = CheckContext(tmp_path_factory.mktemp("taggers"))
     train, validation = tiny_examples(Tagging())
-    labelled = Examples(train.texts, train.classes, train.labels, of_words=True)
+    labelled = Examples(train.texts, train.classes, train.labels, task_type=Tagging())
 
     @cache
     def made(kind: str) -> Model:
@@ -78,7 +78,7 @@ def test_parity_word_by_word(kind: str, make: Callable[[str], Model], tmp_path: 
     model = make(kind)
     model.export(tmp_path)
     form = load(tmp_path)
-    assert form.form == "onnx" and form.of_words and isinstance(form, OnnxModel)
+    assert form.form == "onnx" and isinstance(form, OnnxModel) and form.featuriser.marks == "words"
     expected = model.predict(TEXTS)
     assert expected.shape == (sum(text.count(" ") + 1 for text in TEXTS), TAGS)
     scale = np.abs(expected).max()
@@ -92,9 +92,9 @@ def test_parity_word_by_word(kind: str, make: Callable[[str], Model], tmp_path: 
     assert form.decide(TEXTS, expected).tolist() == decided.tolist()
     names = [form.classes[number] for number in decided]
     assert [tag for text in TEXTS for tag in form.tags(text)] == names
-    with pytest.raises(Unsupported, match="this model tags words"):
+    with pytest.raises(Unsupported, match="this model is for tagging and has no label: call tags"):
         form.label("Sirius")
-    tags, logits = form.tagged(TEXTS)
+    tags, logits = form.answered(TEXTS)
     assert tags.tolist() == decided.tolist() and np.array_equal(logits, form.predict(TEXTS))
     assert form.predict([]).shape == (0, TAGS) and form.decided([]).shape == (0,)
 
@@ -118,7 +118,7 @@ def test_only_a_tagger_tags(tmp_path: Path, context: CheckContext) -> None:
     model = Mlp(vocabulary=30, min_examples=0, epochs=1).fit(train, validation, FromLabels(), context)
     model.export(tmp_path)
     for form in ("numpy", "onnx"):
-        with pytest.raises(Unsupported, match="labels texts, and not their words"):
+        with pytest.raises(Unsupported, match="this model is for classification and has no tags: call label"):
             load(tmp_path, form).tags("sun")
 
 

@@ -20,6 +20,7 @@ from harness import Batch, HarnessError, Loss, Unavailable
 from harness.api import MASK, Examples
 from harness.exports.onnx import export_module
 from harness.featurise.featuriser import Featuriser, WordSubwords, WordTokens
+from harness.task_types.tagging import Tagging
 from harness.testing.tiny import CheckContext, FromLabels, FromLogits, FromStates
 from harness.training.model import TorchModel
 from harness_students.transformer import TransformerStudent
@@ -36,7 +37,7 @@ CLASSES = ("O", "B-x", "I-x")
 def examples() -> Examples:
     texts = ["the sun is here", "so much rain's wind today", "no , she said", "snow and more snow"]
     tags = [[0, 1, 0, 0], [0, 0, 1, 2, 0], [0, 0, 0, 0], [1, 0, 0, 1]]
-    return Examples(texts, CLASSES, np.array([tag for each in tags for tag in each]), of_words=True)
+    return Examples(texts, CLASSES, np.array([tag for each in tags for tag in each]), task_type=Tagging())
 
 
 def teacher(folder: Path, **options: Any) -> Transformer:
@@ -230,7 +231,7 @@ def test_students_learn_from_each_words_hidden_state(folder_of: Folder, context:
     given = examples()
     lent = teacher(folder_of("bert"), longest=5).fit(given, given, context)
     hidden = lent.hidden(given.texts).astype(np.float16)
-    states = Examples(given.texts, CLASSES, hidden=hidden, of_words=True)
+    states = Examples(given.texts, CLASSES, hidden=hidden, task_type=Tagging())
     student = TransformerStudent(
         start=teacher(folder_of("bert"), longest=5), epochs=60, batch_size=2, learning_rate=1e-2
     )
@@ -278,7 +279,7 @@ def test_students_learn_tags(
 ) -> None:
     given = examples()
     context.teacher = lent = taught("bert")
-    given = Examples(given.texts, CLASSES, None, lent.predict(given.texts), of_words=True)
+    given = Examples(given.texts, CLASSES, None, lent.predict(given.texts), task_type=Tagging())
     held_out = examples()
     of: Any = "teacher" if start == "teacher" else teacher(folder_of(start))
     options: Any = {"epochs": 40, "batch_size": 2, "learning_rate": 1e-2, "layers": 1, "weights": weights}
@@ -305,5 +306,5 @@ def test_students_learn_from_states_of_each_token(
 
 def test_a_token_classifier_of_its_own_kind_is_needed(folder_of: Folder, context: CheckContext) -> None:
     context.teacher = SimpleNamespace()  # type: ignore[assignment]
-    with pytest.raises(HarnessError, match="takes layers of a transformer, which its teacher is not"):
+    with pytest.raises(HarnessError, match="cannot take layers for student 'transformer': its teacher"):
         TransformerStudent(epochs=1).fit(examples(), examples(), FromLabels(), context)

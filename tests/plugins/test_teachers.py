@@ -222,8 +222,8 @@ def test_equal_members_have_seeds_of_their_own(context: CheckContext) -> None:
     ("table", "message"),
     [
         ({"of": [{"use": "minilm"}]}, "list of 2 or more"),
-        ({"of": [{"use": "minilm"}] * 2, "weights": [1.0]}, "has 2 teachers but 1 weights"),
-        ({"of": [{"use": "minilm"}] * 2, "weights": [0.0, 0.0]}, "must not all be 0"),
+        ({"of": [{"use": "minilm"}] * 2, "weights": [1.0]}, "expected 2 weights, one per teacher, got 1"),
+        ({"of": [{"use": "minilm"}] * 2, "weights": [0.0, 0.0]}, "expected a weight above 0"),
         ({"of": [{"use": "minilm"}, {"use": "minilmm"}]}, "did you mean 'minilm'"),
     ],
 )
@@ -233,7 +233,7 @@ def test_ensembles_that_make_no_sense(table: Any, message: str, installed: catal
 
 
 def test_a_pupil_learns_from_labels_alone(installed: catalog.Catalog) -> None:
-    with pytest.raises(ValueError, match="loss 'kl' needs logits"):
+    with pytest.raises(ValueError, match="got 'kl', which needs logits"):
         Pupil(student=SMALL, loss=SoftTargets()).check()
     assert Pupil(student=SMALL).exports and not Pupil(student=LINEAR).exports
 
@@ -320,7 +320,9 @@ def test_probabilities_have_a_floor(tmp_path: Path, context: CheckContext) -> No
 def test_missing_texts_are_counted(tmp_path: Path, context: CheckContext) -> None:
     write(tmp_path / "a.jsonl", LOGITS, "logits", True)
     model = Precomputed(file=tmp_path / "a.jsonl").fit(*tiny_examples(), context)
-    with pytest.raises(harness.HarnessError, match=r"2 of 3 texts are not in .*a\.jsonl, such as 'No one'"):
+    with pytest.raises(
+        harness.HarnessError, match=r"cannot find 2 of 3 texts in .*a\.jsonl, such as 'No one'"
+    ):
         model.predict([TEXTS[3], "No one", "Sun"])
 
 
@@ -335,16 +337,24 @@ def test_repeated_texts_are_said(tmp_path: Path, context: CheckContext) -> None:
 @pytest.mark.parametrize(
     ("line", "given", "message"),
     [
-        ({"words": "a", "logits": [1, 2, 3]}, {}, "no column 'text'; found: words, logits"),
+        ({"words": "a", "logits": [1, 2, 3]}, {}, "; found: words, logits"),
         ({"text": "a", "it's sun": 1.0}, {}, "'it's rain' is missing"),
-        ({"text": "a", "logits": [1, 2]}, {}, "has 2 numbers, but the task has 3 classes"),
-        ({"text": "a", "logits": [1, 2, None]}, {}, "missing or not finite"),
-        ({"text": "a", "logits": [1, 2, 3]}, {"classes": ("x", "y", "z")}, "lacks the task's 'it's sun'"),
-        ({"text": "a", "probabilities": [1, 2, 3]}, {"outputs": "probabilities"}, "not between 0 and 1"),
-        ({"text": 3, "logits": [1, 2, 3]}, {}, "must hold texts in every row"),
-        ({"text": "a", "logits": ["x", "y", "z"]}, {}, "cannot be read"),
-        ("{", {}, "cannot be read"),
-        ([1], {}, "must be a JSON object"),
+        ({"text": "a", "logits": [1, 2]}, {}, "one per class of the task, got 2"),
+        ({"text": "a", "logits": [1, 2, None]}, {}, "expected finite logits"),
+        (
+            {"text": "a", "logits": [1, 2, 3]},
+            {"classes": ("x", "y", "z")},
+            "cannot find the task's class 'it's sun' in `classes`",
+        ),
+        (
+            {"text": "a", "probabilities": [1, 2, 3]},
+            {"outputs": "probabilities"},
+            "expected probabilities between 0 and 1",
+        ),
+        ({"text": 3, "logits": [1, 2, 3]}, {}, "expected a text in every row"),
+        ({"text": "a", "logits": ["x", "y", "z"]}, {}, "cannot read "),
+        ("{", {}, "cannot read "),
+        ([1], {}, "expected a JSON object in every line"),
     ],
 )
 def test_files_that_make_no_sense(
@@ -359,13 +369,13 @@ def test_files_that_make_no_sense(
 def test_matrix_and_texts_must_agree(lines: str, tmp_path: Path, context: CheckContext) -> None:
     write(tmp_path / "a.safetensors", LOGITS, "logits", True)
     (tmp_path / "a.txt").write_text(lines)
-    with pytest.raises(harness.HarnessError, match="another number of lines"):
+    with pytest.raises(harness.HarnessError, match=r"expected 49 lines in a\.txt, one for each row of "):
         Precomputed(file=tmp_path / "a.safetensors").fit(*tiny_examples(), context)
 
 
 def test_base_follows_the_bytes(tmp_path: Path) -> None:
     teacher = Precomputed(file=tmp_path / "a.jsonl")
-    with pytest.raises(harness.HarnessError, match="does not exist"):
+    with pytest.raises(harness.HarnessError, match="cannot find the file"):
         teacher.base()
     (tmp_path / "a.jsonl").write_bytes(b"{}")
     assert teacher.base() == hashlib.sha256(b"{}").hexdigest()
@@ -409,7 +419,7 @@ def test_checkpoint_exports_and_loads(bert: Path, context: CheckContext, tmp_pat
 def test_labels_that_are_not_the_classes(bert: Path, context: CheckContext) -> None:
     train, validation = Classification().tiny_of(4)
     with pytest.raises(
-        harness.HarnessError, match=r"no label for the class 'it's snow'; its labels: IT'S WIND"
+        harness.HarnessError, match=r"cannot find class 'it's snow' among the labels of model .*: IT'S WIND"
     ):
         Checkpoint(model=str(bert)).fit(train, validation, context)
 
@@ -417,7 +427,9 @@ def test_labels_that_are_not_the_classes(bert: Path, context: CheckContext) -> N
 def test_what_was_not_fine_tuned_is_no_checkpoint(bert: Path, context: CheckContext, tmp_path: Path) -> None:
     config = json.loads((bert / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"architectures": ["BertModel"]}))
-    with pytest.raises(harness.HarnessError, match=r"not fine-tuned to classify: it is a BertModel"):
+    with pytest.raises(
+        harness.HarnessError, match=r"expected a fine-tuned classifier as model .*, got a BertModel"
+    ):
         Checkpoint(model=str(tmp_path)).fit(*tiny_examples(), context)
 
 

@@ -80,7 +80,7 @@ def test_scores_by_normal_distributions() -> None:
 
 def test_texts_without_words_and_without_targets() -> None:
     assert telling(Examples(["", " "], ("a", "b"), np.array([0, 1])), 9, 9).vocabulary == []
-    with pytest.raises(harness.HarnessError, match="there are none"):
+    with pytest.raises(harness.HarnessError, match="neither logits nor gold labels"):
         telling(examples(None), 9, 9)
 
 

@@ -11,6 +11,7 @@ from harness.results import record
 from harness.results.board import Leaderboard, build
 from harness.results.record import Record
 from harness.task_types.base import Prediction
+from harness.task_types.classification import Classification
 
 CLASSES = ("anger", "joy", "love")
 TESTED = 120
@@ -50,11 +51,13 @@ def answers(right: int, classes: tuple[str, ...] = CLASSES) -> Prediction:
     wrong = np.arange(TESTED) >= right
     predicted = np.where(wrong, (gold + 1) % len(classes), gold)
     confidence = np.where(wrong, 0.5, 0.9).astype(np.float32)
-    return Prediction(predicted.astype(np.int16), confidence, gold.astype(np.int16), classes)
+    return Prediction(
+        predicted.astype(np.int16), confidence, gold.astype(np.int16), Classification(), classes
+    )
 
 
 def _metrics(one: Prediction) -> dict[str, Any]:
-    from harness.task_types.metrics import classification
+    from harness.task_types.label_scores import classification
 
     logits = np.where(np.arange(len(one.classes)) == one.predicted[:, None], 2.0, 0.0)
     return classification(one.gold, logits, one.classes)

@@ -18,11 +18,21 @@ from harness.report.comparison import describe, to_json, to_rich
 from harness.results import compare
 from harness.results.board import build
 from harness.results.compare import Comparison, Pair, Results, load, lower_is_better, sets
+from harness.results.ranking import Table
 from harness.results.record import Record
 from harness.results.statistics import estimate, holm, welch
-from harness.task_types.base import Prediction
+from harness.task_types.base import Prediction, TaskType
+from harness.task_types.classification import Classification
+from harness.task_types.masked_lm import MaskedLanguageModelling
+from harness.task_types.regression import Regression
 
 Cells = list[tuple[Record, Prediction]]
+
+
+def guessed(hidden: Any, nll: Any, tokens: str) -> Prediction:
+    """What a language model told of hidden tokens, all of which it guessed."""
+    empty = np.zeros(0, np.float32)
+    return Prediction(hidden, empty, hidden, MaskedLanguageModelling(), numbers=nll, scale=tokens)
 
 
 def results(cells: Cells, name: str = "here", known: bool = True) -> Results:
@@ -207,22 +217,28 @@ def test_single_seeds_without_predictions_cannot_be_tested() -> None:
 
 
 @pytest.mark.parametrize(
-    ("metric", "lower"),
+    ("task_type", "metric", "lower"),
     [
-        ("accuracy", False),
-        ("nll", True),
-        ("validation_nll", True),
-        ("mae", True),
-        ("latency_onnx_cpu_p50_ms", True),
-        ("size_model_bytes", True),
-        ("cost_train_s", True),
-        ("cost_texts_per_s", False),
-        ("parameters_total", True),
-        ("teacher_share", False),
+        (Classification(), "accuracy", False),
+        (Classification(), "nll", True),
+        (Classification(), "validation_nll", True),
+        (Classification(), "ece", True),
+        (MaskedLanguageModelling(), "perplexity", True),
+        (MaskedLanguageModelling(), "masked_accuracy", False),
+        (Regression(), "mae", True),
+        (Regression(), "mse", True),
+        (Regression(), "pearson", False),
+        (Classification(), "latency_onnx_cpu_p50_ms", True),
+        (Classification(), "size_model_bytes", True),
+        (Classification(), "cost_train_s", True),
+        (Classification(), "cost_texts_per_s", False),
+        (Classification(), "parameters_total", True),
+        (Classification(), "teacher_share", False),
     ],
 )
-def test_what_is_better_when_lower(metric: str, lower: bool) -> None:
-    assert lower_is_better(metric) is lower
+def test_what_is_better_when_lower(task_type: TaskType, metric: str, lower: bool) -> None:
+    table = Table({}, "", "accuracy", (), (), task_type)
+    assert lower_is_better(table, metric) is lower
 
 
 def test_any_number_can_be_compared() -> None:
@@ -362,7 +378,7 @@ def test_rows_whose_language_models_saw_other_tokens_are_tested_apart() -> None:
         hidden = np.ones(COUNT, np.int16)
         nll = np.where(found.predicted == found.gold, 1.0, 3.0).astype(np.float32)
         nll += np.random.default_rng(right).normal(0, 0.1, COUNT).astype(np.float32)
-        one = Prediction(hidden, np.zeros(0, np.float32), hidden, nll=nll, hidden=tokens)
+        one = guessed(hidden, nll, tokens)
         score = float(np.exp(nll.mean(dtype=np.float64)))
         task = {"headline": "perplexity", "type": "language-modelling"}
         return make("baseline", 0, metrics={"perplexity": score}, task=task, student=part(name)), one
@@ -384,7 +400,7 @@ def test_scores_of_other_vocabularies_are_not_on_one_scale(metric: str, known: b
         found = answers(right)
         hidden = np.ones(COUNT, np.int16)
         nll = np.where(found.predicted == found.gold, 1.0 + seed / 100, 3.0).astype(np.float32)
-        one = Prediction(hidden, np.zeros(0, np.float32), hidden, nll=nll, hidden=tokens)
+        one = guessed(hidden, nll, tokens)
         mean = float(nll.mean(dtype=np.float64))
         metrics = {"nll": mean, "perplexity": float(np.exp(mean)), "masked_accuracy": 1.0, "hidden": tokens}
         task = {"headline": "perplexity", "type": "language-modelling"}

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from predicted import of_logits
 from test_leaderboard import column, make, part, terminal
 
 from harness.report import leaderboard
@@ -30,9 +31,15 @@ def answers(right: int, start: int = 0) -> Prediction:
     gold = np.arange(COUNT) % 2
     wrong = np.ones(COUNT, bool)
     wrong[(start + np.arange(right)) % COUNT] = False
-    found = predictions.of_logits(np.eye(2)[gold ^ wrong], gold, NAMES, "yes")
+    found = of_logits(np.eye(2)[gold ^ wrong], gold, NAMES, "yes")
     assert found is not None
     return found
+
+
+def shortened(one: Prediction, count: int) -> Prediction:
+    """The answers to the first texts alone."""
+    parts = (part[:count] for part in (one.predicted, one.confidence, one.gold))
+    return one._replace(**dict(zip(one._fields, parts, strict=False)))
 
 
 def scored(role: str, right: int, seed: int = 0, start: int = 0, **fields: Any) -> tuple[Record, Prediction]:
@@ -124,10 +131,12 @@ def test_what_is_better_when_lower() -> None:
     def number(role: str, off: float, **fields: Any) -> tuple[Record, Prediction]:
         gold = np.linspace(0, 1, COUNT).astype(np.float32)
         noise = np.where(np.arange(COUNT) % 3 == 0, off, -off).astype(np.float32)
-        found = predictions.of_logits((gold + noise)[:, None], gold, ("score",))
+        found = of_logits((gold + noise)[:, None], gold, ("score",))
         assert found is not None
         score = float(estimate("mae", [[found]]).values[0])
-        return make(role, 0, metrics={"mae": score}, task={"headline": "mae"}, **fields), found
+        return make(
+            role, 0, metrics={"mae": score}, task={"headline": "mae", "type": "regression"}, **fields
+        ), found
 
     cells = [number("baseline", 0.3), number("distilled", 0.1), number("teacher", 0.05)]
     table = table_of(cells)
@@ -178,7 +187,7 @@ def test_predictions_of_another_run_or_other_texts_do_not_count() -> None:
     records = [record for record, _ in cells]
     stale = answers_of(cells) | {records[1]["cell"]: answers(100)}
     assert by_name(build(records, stale).tables[0])["mlp"].interval is None
-    fewer = answers_of(cells) | {records[2]["cell"]: Prediction(*(a[:9] for a in cells[2][1][:3]), NAMES, 1)}
+    fewer = answers_of(cells) | {records[2]["cell"]: shortened(cells[2][1], 9)}
     assert by_name(build(records, fewer).tables[0])["cnn"].interval is None
     nothing = {record["cell"]: answers(1) for record in records}
     assert build(records, nothing).tables[0].note.startswith("no intervals: they need")

@@ -8,17 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 from components import SUITE, Home, Inline, plan_of
+from predicted import of_guesses, of_logits
 
 from harness import catalog
-from harness.api import HarnessError
+from harness.api import SCORE, HarnessError, Masked
 from harness.results import predictions
 from harness.results.collect import collect
 from harness.results.predictions import FILE
 from harness.results.record import Record
 from harness.run.runner import run
 from harness.storage.store import Store
-from harness.task_types import metrics
 from harness.task_types.base import Prediction
+from harness.task_types.label_scores import classification
+from harness.task_types.regression import Regression
 
 CLASSES = ("anger", "fear", "joy", "love", "sadness", "surprise")
 
@@ -26,14 +28,15 @@ CLASSES = ("anger", "fear", "joy", "love", "sadness", "surprise")
 def prediction(seed: int, count: int = 50, gold: Any = None) -> Prediction:
     rng = np.random.default_rng(seed)
     gold = np.random.default_rng(99).integers(-1, 6, count) if gold is None else gold
-    found = predictions.of_logits(rng.normal(size=(count, 6)).astype(np.float32), gold, CLASSES)
+    found = of_logits(rng.normal(size=(count, 6)).astype(np.float32), gold, CLASSES)
     assert found is not None
     return found
 
 
 def same(one: Prediction, other: Prediction) -> bool:
     arrays = zip(one[:3], other[:3], strict=True)
-    return one[3:] == other[3:] and all(
+    alike = one.task_type.name == other.task_type.name and one[4:] == other[4:]
+    return alike and all(
         a.dtype == b.dtype and np.allclose(a, b, rtol=0, atol=0.5 / 255 + 1e-7, equal_nan=True)
         for a, b in arrays
     )
@@ -42,10 +45,10 @@ def same(one: Prediction, other: Prediction) -> bool:
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     gold = np.array([0.5, np.nan, 2.0], np.float32)
-    number = predictions.of_logits(rng.normal(size=(3, 1)).astype(np.float32), gold, ("score",))
-    assert number is not None and number.numeric and number.classes == ()
-    yes = predictions.of_logits(np.eye(2), np.array([1, 0]), ("no", "yes"), "yes")
-    assert yes is not None and not yes.numeric and yes.positive == 1
+    number = of_logits(rng.normal(size=(3, 1)).astype(np.float32), gold, ("score",))
+    assert number is not None and number.task_type == Regression() and number.classes == ()
+    yes = of_logits(np.eye(2), np.array([1, 0]), ("no", "yes"), "yes")
+    assert yes is not None and yes.task_type.name == "classification" and yes.positive == 1
     found = {"a": prediction(0), "b": prediction(1), "c": number, "d": yes}
     predictions.write(tmp_path, found)
     again = predictions.read(tmp_path)
@@ -58,16 +61,70 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert (tmp_path / "again" / FILE).read_bytes() == (tmp_path / FILE).read_bytes()
 
 
+def every_type() -> dict[str, Prediction]:
+    """A prediction of each type of task."""
+    rng = np.random.default_rng(0)
+    gold = np.array([0.5, np.nan, 2.0], np.float32)
+    tags = np.array([0, 1, 2, 0])
+    masked = Masked(np.array([0, 0, 2]), np.array([5, 6, 7]), np.array([5, 9, 7]), np.float32([-1, -2, -3]))
+    found = {
+        "classification": prediction(0),
+        "regression": of_logits(rng.normal(size=(3, 1)).astype(np.float32), gold, SCORE),
+        "tagging": of_logits(np.eye(3)[tags], tags, ("O", "B-x", "I-x"), lengths=(3, 1)),
+        "language-modelling": of_guesses(masked, 3),
+    }
+    return {name: one for name, one in found.items() if one is not None}
+
+
+def test_every_type_of_task_is_read_back(tmp_path: Path) -> None:
+    found = every_type()
+    predictions.write(tmp_path, found)
+    again = predictions.read(tmp_path)
+    assert {name: one.task_type.name for name, one in again.items()} == {name: name for name in found}
+    for name, one in found.items():
+        assert same(again[name]._replace(numbers=None), one._replace(numbers=None)), name
+    guessed, read = found["language-modelling"].numbers, again["language-modelling"].numbers
+    assert guessed is not None and read is not None and np.array_equal(guessed, read)
+    assert len(found["tagging"].lengths) == 2 and found["language-modelling"].scale
+
+
+def test_files_from_before_types_had_names_are_read(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    predictions.write(tmp_path, every_type())
+    expected = predictions.read(tmp_path)
+    table = pq.read_table(tmp_path / FILE)
+    assert "type" in table.column_names
+    pq.write_table(table.drop_columns(["type"]), tmp_path / FILE)
+    again = predictions.read(tmp_path)
+    assert [one.task_type for one in again.values()] == [one.task_type for one in expected.values()]
+    assert [(one.lengths, one.scale) for one in again.values()] == [
+        (one.lengths, one.scale) for one in expected.values()
+    ]
+
+
+def test_predictions_of_a_type_that_is_not_installed_are_left_out(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    predictions.write(tmp_path, every_type())
+    table = pq.read_table(tmp_path / FILE)
+    types = ["unheard-of" if name == "tagging" else name for name in table["type"].to_pylist()]
+    place = table.column_names.index("type")
+    pq.write_table(table.set_column(place, "type", pa.array(types, pa.string())), tmp_path / FILE)
+    assert set(predictions.read(tmp_path)) == set(every_type()) - {"tagging"}
+
+
 def test_predictions_are_of_the_largest_logit() -> None:
     logits = np.array([[0.0, np.log(3.0)], [5.0, -np.inf], [1000.0, 1000.0]])
-    found = predictions.of_logits(logits, np.array([1, 0, -1]), ("no", "yes"))
+    found = of_logits(logits, np.array([1, 0, -1]), ("no", "yes"))
     assert found is not None
     assert found.predicted.tolist() == [1, 0, 0]
     assert found.confidence == pytest.approx([0.75, 1.0, 0.5])
     assert found.gold.tolist() == [1, 0, -1]
-    assert predictions.of_logits(np.full((2, 2), np.nan), np.array([0, 1]), ("a", "b")) is None
-    assert predictions.of_logits(np.ones((2, 5, 2)), np.array([0, 1]), ("a", "b")) is None  # of tagging
-    assert predictions.of_logits(np.ones((1, 32_768), np.float32), np.array([0]), ()) is None
+    assert of_logits(np.full((2, 2), np.nan), np.array([0, 1]), ("a", "b")) is None
+    assert of_logits(np.ones((2, 5, 2)), np.array([0, 1]), ("a", "b")) is None  # of tagging
+    assert of_logits(np.ones((1, 32_768), np.float32), np.array([0]), ()) is None
 
 
 def test_a_hundred_cells_take_less_than_a_megabyte(tmp_path: Path) -> None:
@@ -125,7 +182,7 @@ def test_a_run_leaves_the_predictions_behind_its_scores(toys: Home) -> None:
     assert list(found) == [cell.key for cell in plan.cells]
     for record in records:
         one = found[record["cell"]]
-        expected = metrics.classification(one.gold, np.eye(3)[one.predicted], one.classes)
+        expected = classification(one.gold, np.eye(3)[one.predicted], one.classes)
         for name in ("accuracy", "f1_macro", "confusion"):
             assert record["metrics"][name] == expected[name]
     failed: Any = [record | {"status": "failed"} for record in records[:3]]

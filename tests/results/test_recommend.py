@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_compare import Cells, results
-from test_intervals import COUNT, scored
+from test_compare import Cells, guessed, results
+from test_intervals import COUNT, scored, shortened
 from test_leaderboard import latency, make, part
 
 from harness.api import HarnessError
@@ -18,7 +18,6 @@ from harness.results.compare import Results
 from harness.results.recommend import Advice, Limits, recommend
 from harness.results.record import Record
 from harness.results.statistics import estimate
-from harness.task_types.base import Prediction
 
 
 def model(
@@ -113,11 +112,9 @@ def test_what_tests_tell_apart_is_not_equally_good_however_near() -> None:
 
 def test_few_texts_do_not_make_rows_equal() -> None:
     # Ten points behind, which so few texts cannot tell from luck.
-    from test_intervals import NAMES, Prediction
-
     def few(cells: Any) -> Any:
         record, one = cells
-        short = Prediction(one.predicted[:10], one.confidence[:10], one.gold[:10], NAMES, 1)
+        short = shortened(one, 10)
         record["metrics"]["accuracy"] = float((short.predicted == short.gold).mean())
         return record, short
 
@@ -232,7 +229,7 @@ def test_less_is_better_of_an_error() -> None:
             student=part(student),
             metrics=metrics,
             validation=metrics,
-            task={"headline": "mse"},
+            task={"headline": "mse", "type": "regression"},
         )
 
     both = Results("here", build([row("a", 0.5), row("b", 0.2), row("c", 0.9)]).tables, {})
@@ -261,7 +258,7 @@ def language(name: str, perplexity: float, p50: float, tokens: int = COUNT) -> A
     task = {"headline": "perplexity", "type": "language-modelling"}
     fields: Any = {"metrics": scores, "validation": scores, "task": task}
     record = make("distilled", 0, student=part(name), latency=[latency("onnx", p50)], **fields)
-    return record, Prediction(hidden, np.zeros(0, np.float32), hidden, nll=nll, hidden=str(tokens))
+    return record, guessed(hidden, nll, str(tokens))
 
 
 def test_perplexities_are_as_good_within_a_share_of_the_best() -> None:

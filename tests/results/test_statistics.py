@@ -7,24 +7,27 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.stats
+from predicted import of_logits
 
 from harness.api import HarnessError
 from harness.results.ranking import Stat
 from harness.results.statistics import Estimates, estimate, holm, holm_pairs, mcnemar, metrics_of, welch
-from harness.task_types import metrics
-from harness.task_types.base import Prediction
+from harness.task_types.base import Metric, Prediction
+from harness.task_types.classification import Classification
+from harness.task_types.label_scores import classification
+from harness.task_types.regression import Regression
 
 CLASSES = ("a", "b", "c", "d")
 
 
 def classes(gold: Any, predicted: Any, positive: int = -1, names: tuple[str, ...] = CLASSES) -> Prediction:
     gold, predicted = np.asarray(gold, np.int16), np.asarray(predicted, np.int16)
-    return Prediction(predicted, np.ones(len(gold), np.float32), gold, names, positive)
+    return Prediction(predicted, np.ones(len(gold), np.float32), gold, Classification(), names, positive)
 
 
 def numbers(gold: Any, predicted: Any) -> Prediction:
     empty = np.zeros(0, np.float32)
-    return Prediction(np.asarray(predicted, np.float32), empty, np.asarray(gold, np.float32))
+    return Prediction(np.asarray(predicted, np.float32), empty, np.asarray(gold, np.float32), Regression())
 
 
 def drawn(rng: np.random.Generator, count: int, share: float, gold: Any = None) -> Prediction:
@@ -47,7 +50,7 @@ def test_values_are_those_of_the_records(seed: int) -> None:
     gold = rng.integers(-1, 2, 40)  # some without a label, and two of the four classes absent from gold
     models = [rng.normal(size=(40, 4)) for _ in range(3)]
     cells = [classes(gold, logits.argmax(1)) for logits in models]
-    recorded = [metrics.classification(gold, logits, CLASSES) for logits in models]
+    recorded = [classification(gold, logits, CLASSES) for logits in models]
     for name in metrics_of(cells[0]):
         found = estimate(name, [cells, cells[:1]], resamples=5).values
         assert found[0] == pytest.approx(np.mean([one[name] for one in recorded]))
@@ -58,7 +61,7 @@ def test_the_positive_class_has_an_f1_of_its_own() -> None:
     rng = np.random.default_rng(0)
     gold, logits = rng.integers(0, 2, 50), rng.normal(size=(50, 2))
     one = classes(gold, logits.argmax(1), positive=1, names=("no", "yes"))
-    expected = metrics.classification(gold, logits, ("no", "yes"))["per_class"]["yes"]["f1"]
+    expected = classification(gold, logits, ("no", "yes"))["per_class"]["yes"]["f1"]
     assert estimate("f1", [[one]], resamples=5).values[0] == pytest.approx(expected)
     without = classes(gold, logits.argmax(1), names=("no", "yes"))
     with pytest.raises(HarnessError, match=r"'f1' cannot be had from predictions; these can: accuracy, "):
@@ -89,7 +92,7 @@ def test_a_resample_is_scored_like_the_repeated_examples(name: str) -> None:
     again = np.random.default_rng(0).integers(12, size=(20, 12))
     for draw, rows in enumerate(again):
         logits = np.eye(4)[one.predicted[rows]]
-        expected = metrics.classification(one.gold[rows].astype(int), logits, CLASSES)[name]
+        expected = classification(one.gold[rows].astype(int), logits, CLASSES)[name]
         assert found.draws[0, draw] == pytest.approx(expected)
 
 
@@ -248,7 +251,7 @@ def test_single_seeds_are_compared_exactly_and_others_by_t() -> None:
 def test_p_by_welch_and_satterthwaite() -> None:
     draws = np.array([[0.0, 2.0], [0.0, 0.0]])  # the variance of their difference is 2
     values, spread, none = np.array([5.0, 1.0]), np.array([1.0, 3.0]), np.zeros(0)
-    found = Estimates("mse", values, draws, spread, (3, 5), (none, none), 11, (None, None))
+    found = Estimates("mse", Metric(), False, values, draws, spread, (3, 5), (none, none), 11, (None, None))
     whole = 2 + 1 + 3
     freedom = whole**2 / (2**2 / 10 + 1**2 / 2 + 3**2 / 4)
     expected = 2 * scipy.stats.t.sf(4 / whole**0.5, freedom)
@@ -295,6 +298,16 @@ def test_all_or_none_right_leaves_room_for_luck(count: int) -> None:
     for row, right in ((0, count), (1, 0)):
         exact = scipy.stats.binomtest(right, count).proportion_ci(0.95, "exact")
         assert found.interval(row) == pytest.approx((exact.low, exact.high))
+
+
+def test_all_or_no_tags_right_leave_room_for_luck_too() -> None:
+    tags, names = np.array([0, 1, 2, 0, 0, 1]), ("O", "B-x", "I-x")
+    models = [of_logits(np.eye(3)[found], tags, names, lengths=(4, 2)) for found in (tags, (tags + 1) % 3)]
+    found = estimate("accuracy", [[one] for one in models if one is not None])
+    for row, right in ((0, 2), (1, 0)):  # of two texts
+        exact = scipy.stats.binomtest(right, 2).proportion_ci(0.95, "exact")
+        assert found.interval(row) == pytest.approx((exact.low, exact.high))
+    assert found.right == (None, None)  # words of one text are not independent: no McNemar
 
 
 def test_a_few_examples_prove_little() -> None:

@@ -125,7 +125,7 @@ def test_what_is_absent_is_unavailable(executor: LocalExecutor, plan: Plan) -> N
     ("trouble", "reason"),
     [
         ("nan", "the model's outputs are NaN or infinite"),
-        ("shape", "'toy' predicted an array of shape (12, 2) where (12, 3) was due"),
+        ("shape", "'toy' returned predictions of shape (12, 2); expected (12, 3)"),
     ],
 )
 def test_predictions_that_are_none(executor: LocalExecutor, plan: Plan, trouble: str, reason: str) -> None:

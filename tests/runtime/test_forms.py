@@ -16,6 +16,7 @@ from harness.exports.onnx import export_module
 from harness.exports.quantise import quantise
 from harness.featurise.featuriser import FILE, Words
 from harness.runtime.forms import AVERAGED, FORMS, GRAPH, INT8, LABELS, MANIFEST, load, open_form
+from harness.task_types.classification import Classification
 from harness_students.modules import AveragedWords, Convolutions
 from harness_students.ngrams import HashedNgrams
 
@@ -109,6 +110,37 @@ def test_a_file_does_not_choose_what_code_is_run(hashed: Path) -> None:
     assert "antigravity" not in sys.modules
 
 
+def named(folder: Path, **task_type: object) -> None:
+    """Name a task type in an export's manifest."""
+    manifest = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps({**manifest, "task_type": task_type}))
+
+
+def test_the_task_type_is_the_manifests_with_what_was_chosen(averaged: Path) -> None:
+    assert load(averaged).task_type == Classification()  # as exports of earlier versions, which name none
+    module = Classification.__module__
+    named(averaged, name="classification", module=module, options={"positive": "good"})
+    assert load(averaged).task_type == Classification(positive="good")
+    assert open_form(averaged, "onnx", task_type=Classification()).task_type == Classification()
+
+
+def test_a_model_answers_as_its_task_type_does(averaged: Path) -> None:
+    model = load(averaged)
+    assert model.answer("sun") == model.label("sun")
+    with pytest.raises(Unsupported, match=r"is for classification and has no tags: call label\(text\)"):
+        model.tags("sun")
+    with pytest.raises(Unsupported, match="has no tokens"):
+        model.tokens("sun")
+
+
+@pytest.mark.parametrize("module", ["antigravity", "os", ""])
+def test_a_task_type_does_not_choose_what_code_is_run(module: str, averaged: Path) -> None:
+    named(averaged, name="unheard-of", module=module)
+    with pytest.raises(HarnessError, match=f"needs the plugin that has 'unheard-of': {module}"):
+        load(averaged)
+    assert "antigravity" not in sys.modules
+
+
 def test_no_pickle_is_read(averaged: Path) -> None:
     class Trap:
         def __reduce__(self) -> object:
@@ -130,6 +162,8 @@ def test_no_pickle_is_read(averaged: Path) -> None:
         (FILE, b"[]"),
         (MANIFEST, b"[]"),
         (MANIFEST, b"\xff"),
+        (MANIFEST, b'{"task_type": []}'),
+        (MANIFEST, b'{"task_type": {"name": "classification", "options": {"other": 1}}}'),
     ],
 )
 def test_a_broken_export_is_said_in_one_line(file: str, content: bytes, averaged: Path) -> None:

@@ -15,9 +15,10 @@ import torch
 from harness.exports.onnx import export_module
 from harness.featurise.featuriser import Words
 from harness.runtime import streaming
-from harness.runtime.answers import as_tsv
 from harness.runtime.forms import Exported, load
 from harness.runtime.streaming import BadLine, answers, batches, text_of
+from harness.task_types.classification import Classification
+from harness.task_types.tagging import Tagging
 from harness_students.modules import AveragedWords
 
 CLASSES = ["bad", "fair", "good"]
@@ -106,9 +107,10 @@ def test_a_regression_gives_its_number(tmp_path: Path) -> None:
         module.output.weight.fill_(1)
         module.output.bias.fill_(0.5)
     export_module(module, words, ["score"], tmp_path)
-    found = list(answers(load(tmp_path), io.BytesIO(b"sun\nrain\n"), top=3))
+    model = load(tmp_path)
+    found = list(answers(model, io.BytesIO(b"sun\nrain\n"), top=3))
     assert found == [{"score": 2.5}, {"score": 0.5}]
-    assert as_tsv(found[0]) == "2.5"
+    assert model.task_type.as_tsv(found[0]) == "2.5"
 
 
 def test_bad_lines_are_told_in_their_place(model: Exported) -> None:
@@ -125,12 +127,11 @@ def test_bad_lines_are_told_in_their_place(model: Exported) -> None:
     found = list(answers(model, io.BytesIO(b"\n".join(lines)), "text"))
     assert [each.get("label") for each in found] == ["good", None, None, None, None, "bad"]
     assert [each["error"] for each in found if "error" in each] == [
-        "line 2: it is no JSON",
-        "line 3: it is no JSON object but a list",
-        "line 4: its 'text' is not text but a number",
-        "line 5: it has no 'text', but 'other'",
+        "line 2: expected a JSON object, got something that is not JSON",
+        "line 3: expected a JSON object, got a list",
+        "line 4: expected text in 'text', got a number",
+        "line 5: expected a column 'text', got an object with 'other'",
     ]
-    assert [as_tsv(each) for each in found[1:5]] == [""] * 4
 
 
 @pytest.mark.parametrize(
@@ -138,28 +139,29 @@ def test_bad_lines_are_told_in_their_place(model: Exported) -> None:
     [(b"a text\r", "a text"), (b"", ""), (b"\xff\xfea", "\ufffd\ufffda"), ("ä".encode(), "ä")],
 )
 def test_plain_lines(line: bytes, expected: str) -> None:
-    assert text_of(line, None) == expected
+    assert text_of(line, None, Classification()) == expected
 
 
 @pytest.mark.parametrize(
     ("value", "kind"), [(None, "null"), (True, "true or false"), ({}, "an object"), (1.5, "a number")]
 )
 def test_kinds_are_named(value: Any, kind: str) -> None:
-    with pytest.raises(BadLine, match=f"its 'a' is not text but {kind}"):
-        text_of(json.dumps({"a": value}).encode(), "a")
+    with pytest.raises(BadLine, match=f"^expected text in 'a', got {kind}$"):
+        text_of(json.dumps({"a": value}).encode(), "a", Classification())
 
 
 def test_half_a_surrogate_pair_is_replaced() -> None:
-    assert text_of(rb'{"a": "so \ud83d sun"}', "a") == "so \ufffd sun"
-    assert text_of(rb'{"a": ["so", "\ud83d"]}', "a", of_words=True) == "so \ufffd"
+    assert text_of(rb'{"a": "so \ud83d sun"}', "a", Classification()) == "so \ufffd sun"
+    assert text_of(rb'{"a": ["so", "\ud83d"]}', "a", Tagging()) == "so \ufffd"
 
 
 def test_deep_json_is_a_bad_line() -> None:
     with pytest.raises(BadLine):
-        text_of(b"[" * 100_000, "a")
+        text_of(b"[" * 100_000, "a", Classification())
 
 
 def test_tsv_stays_in_its_columns() -> None:
     top = [{"label": "a\tb\n c", "score": 0.5}, {"label": "d", "score": 0.25}]
+    as_tsv = Classification().as_tsv
     assert as_tsv({**top[0], "top": top}) == "a b c\t0.5\td\t0.25"
     assert as_tsv(top[1]) == "d\t0.25"

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 import harness
 from harness.api import Component, Context, Examples, Model, Parameters
+from harness.catalog import Catalog
 from harness.devices import Slot
 from harness.plan.planner import Step
 from harness.run.job import perform
 from harness.storage.store import Artefact, Store
+from harness.task_types.classification import Classification
 
 Rows = Sequence[tuple[str | None, str | None]]
 Outputs = Callable[[Sequence[str]], Any]
@@ -117,14 +119,14 @@ class Team(harness.Teacher):
     name = "team"
 
     of: tuple[harness.Teacher, ...]
-    joined: list[Any] = field(default_factory=list)
+    joins: list[Any] = field(default_factory=list)
 
     @property
     def members(self) -> tuple[harness.Teacher, ...]:
         return self.of
 
     def join(self, models: Sequence[Model]) -> Model:
-        self.joined.append(tuple(models))
+        self.joins.append(tuple(models))
         return models[0]
 
 
@@ -164,11 +166,18 @@ class Bench:
         self.store = Store(root)
         self.warnings: list[str] = []
         self.count = 0
+        self.task_type: harness.TaskType = Classification()  # that of the last task
 
     def run(self, kind: str, needs: Mapping[str, Artefact] | None = None, **parts: Any) -> Artefact:
-        """Do one step. Components among `parts` fill its roles, the others are settings."""
+        """Do one step. Components among `parts` fill its roles, the others are settings.
+
+        Its task type is that of its task, or else of the last task.
+        """
         self.count += 1
         components = {role: part for role, part in parts.items() if isinstance(part, Component)}
+        if isinstance(task := components.get("task"), harness.Task):
+            self.task_type = Catalog({}).task_type_of(task)
+        components = {"task_type": self.task_type, **components}
         settings = {name: part for name, part in parts.items() if name not in components}
         step = Step(
             kind=kind,

@@ -13,6 +13,7 @@ from stepbench import Bench, Given, Rows, Scored, table
 from harness.api import HarnessError
 from harness.steps import data
 from harness.storage import arrow
+from harness.task_types.masked_lm import MaskedLanguageModelling
 
 TRAIN: Rows = [("b text", "yes"), ("a text", "no"), ("Ünïcode 🙂", "yes"), ("more", "maybe")]
 TEST: Rows = [("one", "no"), ("two", "maybe")]
@@ -27,12 +28,12 @@ def test_splits_are_kept_as_they_are(bench: Bench) -> None:
         "shared": {"validation&test": 1},
         "warnings": bench.warnings,
     }
-    train = data.load(found, "train")
+    train = data.load(found, "train", bench.task_type)
     assert list(train.texts) == [text for text, _ in TRAIN]
     assert train.classes == ("maybe", "no", "yes")
     assert train.labels is not None and train.labels.tolist() == [2, 1, 2, 0]
     assert train.labels.dtype == np.int64 and train.logits is None
-    assert len(data.load(found, "test")) == 1
+    assert len(data.load(found, "test", bench.task_type)) == 1
 
 
 def test_classes_are_those_of_training_in_order(bench: Bench) -> None:
@@ -68,7 +69,7 @@ def test_empty_texts_and_labels_are_dropped_and_counted(bench: Bench) -> None:
     found = bench.data(rows, TRAIN[:2], TRAIN[:2])
     assert found.result["rows"]["train"] == 2
     assert found.result["dropped"] == {"train": {"the text is empty": 3, "the label is empty": 2}}
-    assert list(data.load(found, "train").texts) == ["a", "b"]
+    assert list(data.load(found, "train", bench.task_type).texts) == ["a", "b"]
     assert bench.warnings[:2] == [
         "given: 3 rows of 'train' dropped: the text is empty",
         "given: 2 rows of 'train' dropped: the label is empty",
@@ -125,7 +126,7 @@ def test_scores_are_kept_as_numbers(kind: type, bench: Bench) -> None:
     found = bench.run("data", task=Scored.of(*rows))
     assert found.result["classes"] == ["score"] and found.result["rows"]["train"] == 2
     assert found.result["dropped"]["train"] == {"the label is empty": 1}
-    train = data.load(found, "train")
+    train = data.load(found, "train", bench.task_type)
     assert train.labels is not None and train.labels.dtype == np.float32
     assert train.labels.tolist() == [2.5, 0.0] and train.classes == ("score",)
 
@@ -133,7 +134,7 @@ def test_scores_are_kept_as_numbers(kind: type, bench: Bench) -> None:
 @pytest.mark.parametrize("label", ["good", "nan", "inf"])
 def test_a_score_that_is_no_number(label: str, bench: Bench) -> None:
     with pytest.raises(
-        HarnessError, match=f"'train' of task 'scored' has a label that is no number: '{label}'"
+        HarnessError, match=f"'train' of task 'scored' has a label that is not a number: '{label}'"
     ):
         bench.run("data", task=Scored.of(("a", "1"), ("b", label)))
 
@@ -167,9 +168,9 @@ def test_texts_to_model_have_no_labels(bench: Bench) -> None:
         "shared": dict.fromkeys(("train&validation", "train&test", "validation&test"), 2),
         "warnings": bench.warnings,
     }
-    train = data.load(found, "train")
+    train = data.load(found, "train", bench.task_type)
     assert list(train.texts) == ["a b", " e"]
-    assert train.classes == () and train.labels is None and not train.of_words
+    assert train.classes == () and train.labels is None and train.task_type == MaskedLanguageModelling()
     assert arrow.read(found.folder / "train.arrow").column_names == ["text"]
 
 

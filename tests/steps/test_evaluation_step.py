@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import load_file
 from stepbench import Bench, Given, Repeater, Scored, Speaker
 
-from harness.api import HarnessError
+from harness.api import HarnessError, Unavailable
 from harness.steps.evaluation import PREDICTIONS
 from harness.storage.store import Artefact
 from harness.testing.tiny import FromLabels
@@ -48,8 +48,9 @@ def test_scores_by_split(bench: Bench) -> None:
 
 def test_predictions_are_kept(bench: Bench) -> None:
     found = load_file(evaluated(bench, says_yes).folder / PREDICTIONS)
-    assert found["test"].tolist() == [[0, 1], [0, 1], [0, -1], [0, -1]]
-    assert found["validation"].dtype == np.float32
+    assert set(found) == {"validation-logits", "test-logits"}
+    assert found["test-logits"].tolist() == [[0, 1], [0, 1], [0, -1], [0, -1]]
+    assert found["validation-logits"].dtype == np.float32
 
 
 def test_agreement_with_the_teacher(bench: Bench) -> None:
@@ -74,8 +75,17 @@ def test_agreement_with_the_teacher(bench: Bench) -> None:
     ],
 )
 def test_predictions_of_another_shape(wrong: Any, shape: str, bench: Bench) -> None:
-    with pytest.raises(HarnessError, match=rf"'speaker' predicted .* shape {shape} where \(2, 2\) was due"):
+    message = rf"^'speaker' returned predictions of shape {shape}; expected \(2, 2\)$"
+    with pytest.raises(HarnessError, match=message):
         evaluated(bench, lambda texts: wrong(says_yes(texts)))
+
+
+def test_what_a_model_says_is_passed_on_as_it_is(bench: Bench) -> None:
+    def refuses(texts: Sequence[str]) -> Any:
+        raise Unavailable("the answers are elsewhere")
+
+    with pytest.raises(Unavailable, match=r"^the answers are elsewhere$"):
+        evaluated(bench, refuses)
 
 
 def test_predictions_that_are_no_numbers(bench: Bench) -> None:
@@ -85,7 +95,7 @@ def test_predictions_that_are_no_numbers(bench: Bench) -> None:
 
 def test_other_number_types_are_made_float32(bench: Bench) -> None:
     found = evaluated(bench, lambda texts: np.asfortranarray(says_yes(texts).astype(np.float64)))
-    assert load_file(found.folder / PREDICTIONS)["test"].tolist() == [[0, 1], [0, 1], [0, -1], [0, -1]]
+    assert load_file(found.folder / PREDICTIONS)["test-logits"].tolist() == [[0, 1], [0, 1], [0, -1], [0, -1]]
 
 
 def test_scores_of_a_regression(bench: Bench) -> None:

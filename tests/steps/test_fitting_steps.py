@@ -70,7 +70,7 @@ def test_members_fitted_before_are_joined(bench: Bench) -> None:
         for place, member in enumerate(team.of)
     }
     found = bench.run("teacher", {"data": data, **members}, teacher=team)
-    (models,) = team.joined
+    (models,) = team.joins
     assert len(models) == 2 and all(isinstance(model, Says) for model in models)
     before = sum(member.made["seconds"] for member in members.values())
     assert found.result == {"parameters": COUNTED, "examples": 3, "seconds_before": before}

@@ -14,8 +14,7 @@ from safetensors.numpy import load_file
 from stepbench import Bench, Given, Repeater, Says, Speaker
 
 from harness.api import Context, HarnessError, Masked, Model
-from harness.results import predictions
-from harness.steps.evaluation import NEIGHBOURS, PREDICTIONS
+from harness.steps.evaluation import PREDICTIONS, PROBE, answers_of
 from harness.storage.store import Artefact
 from harness.testing.tiny import FromLabels
 
@@ -120,8 +119,8 @@ def test_perplexity_and_what_is_kept(bench: Bench) -> None:
     assert "agreement" not in scores
     kept = load_file(found.folder / PREDICTIONS)
     assert set(kept) == {f"{split}-{name}" for split in _SPLITS[1:] for name in Masked._fields}
-    again = predictions.masked_in(kept, "test")
-    assert again is not None and again.gold.tolist() == [len(text) for text in TEXTS]
+    again = Masked(**answers_of(found, "test"))
+    assert again.gold.tolist() == [len(text) for text in TEXTS]
     assert again.predicted[0] == 0 and again.rows.dtype == np.int32
     assert sum(len(array.tobytes()) for array in kept.values()) == 2 * 4 * 4 * 4  # no logits of all tokens
 
@@ -144,17 +143,17 @@ def test_agreement_is_on_the_same_hidden_tokens(bench: Bench) -> None:
 def test_neighbours_of_the_teacher_and_of_what_it_was_before(bench: Bench) -> None:
     source = corpus(bench)
     teacher = taught(bench, source, Tuned(knows(*[0.5] * 4), Tells))
-    kept = json.loads((teacher.folder / NEIGHBOURS).read_text("utf-8"))
+    kept = json.loads((teacher.folder / PROBE).read_text("utf-8"))
     assert set(kept) == {"embeddings", "hidden", "embeddings_before", "hidden_before"}
     assert kept["hidden"]["cat"] == ["dog", "sun", "moon", "sky"]
     assert kept["hidden_before"]["cat"] == ["moon", "sky", "sun", "dog"]
     assert list(kept["hidden"]) == list(WORDS)
-    assert teacher.result["neighbours"] == kept  # all of so few words
+    assert teacher.result["probes"]["neighbours"] == kept  # all of so few words
     # All of five words are neighbours of each, in whatever order.
     shares = {name: value for name, value in teacher.result["test"].items() if "neighbours" in name}
     assert shares == {"neighbours_embeddings_before": 1, "neighbours_hidden_before": 1}
     student = learned(bench, source, Learns(knows(*[0.5] * 4)), teacher)
-    assert set(json.loads((student.folder / NEIGHBOURS).read_text("utf-8"))) == {"embeddings", "hidden"}
+    assert set(json.loads((student.folder / PROBE).read_text("utf-8"))) == {"embeddings", "hidden"}
     assert {name for name in student.result["test"] if "neighbours" in name} == {
         *("neighbours_embeddings", "neighbours_hidden"),
         *("neighbours_embeddings_before", "neighbours_hidden_before"),
@@ -182,7 +181,7 @@ def test_a_model_without_vectors_has_no_neighbours(bench: Bench) -> None:
 
     source = corpus(bench)
     teacher = taught(bench, source, Speaker(knows(*[0.5] * 4), Blind))
-    assert teacher.result["neighbours"] == {}
+    assert teacher.result["probes"] == {"neighbours": {}}
     student = learned(bench, source, Learns(knows(*[0.5] * 4)), teacher)
     assert not any("neighbours" in name for name in student.result["test"])
 

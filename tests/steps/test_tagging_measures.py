@@ -13,9 +13,10 @@ from tiny_taggers import SIZES
 
 from harness.api import Examples, HarnessError, Teacher
 from harness.devices import cpu_count
-from harness.exports.parity import compare, is_same, too_much_lost
 from harness.runtime.forms import load
-from harness.task_types.spans import spans_of
+from harness.steps.export import is_same, too_much_lost
+from harness.task_types.entities import spans_of
+from harness.task_types.tagging import Tagging
 from harness_students.taggers import CnnTagger
 from harness_teachers.bilstm_crf import BiLstmCrf
 from harness_teachers.pupil import Pupil
@@ -87,14 +88,30 @@ def zeros(texts: Sequence[str]) -> Any:
 # -- what int8 may not lose --------------------------------------------------------------------------------
 
 
+class Decided(Says):
+    """A model, or a form of one, with these logits, whose tags are others."""
+
+    def __init__(self, logits: Any, tags: Any) -> None:
+        super().__init__(lambda texts: logits)
+        self.tags = tags
+
+    def decide(self, texts: Sequence[str], logits: Any) -> Any:
+        return self.tags
+
+
+def compared_by(logits: Any, before: Any, after: Any, examples: Examples) -> dict[str, Any]:
+    """What is found of a form whose logits are the model's, and whose tags are others."""
+    return Tagging().parity(Decided(logits, before), examples)(Decided(logits, after))
+
+
 def entities(count: int, wrong: int) -> dict[str, Any]:
     """What is found of a form that misses so many of `count` entities, each in a text of its own."""
     gold = np.array([3, 0] * count)
-    examples = Examples(["Ann left"] * count, CLASSES, gold, of_words=True)
+    examples = Examples(["Ann left"] * count, CLASSES, gold, task_type=Tagging())
     logits = np.eye(5, dtype=np.float32)[gold]
     changed = gold.copy()
     changed[: 2 * wrong : 2] = 0
-    return compare((logits, gold), (logits, changed), examples)
+    return compared_by(logits, gold, changed, examples)
 
 
 @pytest.mark.parametrize(("count", "wrong", "rejected"), [(400, 20, True), (400, 6, False), (20, 3, False)])
@@ -115,10 +132,10 @@ def test_the_error_of_a_difference_is_that_of_resamples() -> None:
     generator = np.random.default_rng(0)
     lengths = generator.integers(1, 12, 500)
     gold = generator.choice(5, int(lengths.sum()), p=[0.6, 0.15, 0.05, 0.15, 0.05])
-    examples = Examples([" ".join("w" * n) for n in lengths], CLASSES, gold, of_words=True)
+    examples = Examples([" ".join("w" * n) for n in lengths], CLASSES, gold, task_type=Tagging())
     tags = [np.where(generator.random(len(gold)) < 0.2, 0, gold) for _ in range(2)]
     logits = np.eye(5, dtype=np.float32)[gold]
-    compared = compare((logits, tags[0]), (logits, tags[1]), examples)
+    compared = compared_by(logits, tags[0], tags[1], examples)
     before = np.concatenate([[0], np.cumsum(lengths)])
     counted = spans_of(tags, gold, before, CLASSES)
     draws = generator.multinomial(500, np.full(500, 1 / 500), 2000).T  # (N, B)

@@ -13,6 +13,7 @@ from stepbench import Bench, Makes, Repeater, Says, Spans, Speaker
 from harness.api import HarnessError
 from harness.steps import data, targets, transfer
 from harness.steps.evaluation import PREDICTIONS
+from harness.task_types.tagging import Tagging
 from harness.testing.tiny import FromLabels
 
 ROWS = [
@@ -36,8 +37,8 @@ def lengths(texts: Sequence[str]) -> Any:
 def test_words_and_tags_are_kept(bench: Bench) -> None:
     found = bench.run("data", task=Spans.of(*ROWS))
     assert found.result["classes"] == list(CLASSES) and found.result["rows"]["train"] == 3
-    examples = data.load(found, "train")
-    assert list(examples.texts) == TEXTS and examples.of_words
+    examples = data.load(found, "train", bench.task_type)
+    assert list(examples.texts) == TEXTS and examples.task_type == Tagging()
     assert examples.labels is not None and examples.labels.tolist() == GOLD
     assert examples.labels.dtype == np.int64 and len(examples) == 3
 
@@ -71,9 +72,9 @@ def test_new_texts_have_tags_where_they_have_as_many_words(bench: Bench) -> None
     made = [(0, "Eve met  Bo Li"), (0, "Ann met"), (1, "at Oslo"), (-1, "x y z")]
     source = bench.run("data", task=Spans.of(*ROWS, validation=[ROWS[1]], test=[ROWS[1]]))
     found = bench.run("transfer", {"data": source}, augmenter=Makes(lambda texts, g: made))
-    examples = transfer.load(found, CLASSES)
+    examples = transfer.load(found, CLASSES, bench.task_type)
     assert list(examples.texts)[3:] == ["Eve met Bo Li", "Ann met", "at Oslo", "x y z"]
-    assert examples.of_words and examples.labels is not None
+    assert examples.task_type == Tagging() and examples.labels is not None
     assert examples.labels.tolist() == [*GOLD, 3, 0, 3, 4, -1, -1, 0, 1, -1, -1, -1]
 
 
@@ -100,7 +101,8 @@ def test_each_word_has_its_logits(
     student = Repeater(lengths)
     bench.run("student", learns, student=student, loss=FromLabels())
     ((given, *_),) = student.given
-    assert given.of_words and given.logits is not None and len(given.logits) == len(given.labels) == 7
+    assert given.task_type == Tagging() and given.logits is not None
+    assert len(given.logits) == len(given.labels) == 7
 
 
 def test_a_teacher_that_misses_a_word(bench: Bench) -> None:
@@ -110,7 +112,7 @@ def test_a_teacher_that_misses_a_word(bench: Bench) -> None:
         "model": bench.run("teacher", {"data": source}, teacher=teacher),
         "transfer": bench.run("transfer", {"data": source}, augmenter=Makes(lambda texts, g: [])),
     }
-    with pytest.raises(HarnessError, match=r"an array of shape \(6, 5\) for 3 texts of 7 words"):
+    with pytest.raises(HarnessError, match=r"an array of shape \(6, 5\) for 3 texts; expected 7 rows"):
         bench.run("targets", needs, teacher=teacher)
 
 

@@ -63,7 +63,8 @@ def test_logits_that_are_not_finite(value: float, bench: Bench, transfer: Artefa
 
 @pytest.mark.parametrize("wrong", [lambda logits: logits[:-1], lambda logits: logits[:, 0]])
 def test_logits_of_another_shape(wrong: Any, bench: Bench, transfer: Artefact) -> None:
-    with pytest.raises(HarnessError, match=r"'speaker' gave an array of shape \(\d, ?\d?\) for 5 texts"):
+    message = r"'speaker' returned an array of shape \(\d, ?\d?\) for 5 texts; expected 5 rows"
+    with pytest.raises(HarnessError, match=message):
         labelled(bench, transfer, lambda texts: wrong(lengths(texts)))
 
 

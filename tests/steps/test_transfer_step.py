@@ -47,7 +47,7 @@ def test_new_texts_inherit_the_label_and_name_their_source(bench: Bench, data: A
     found = made(bench, data, lambda texts, g: [(1, "rain"), (0, "sun"), (np.int64(1), "drizzle")])
     assert rows(found)[4:] == [("rain", 0, 1), ("sun", 1, 0), ("drizzle", 0, 1)]
     assert found.result == {"rows": 7, "added": 3, "dropped": {}}
-    loaded = transfer.load(found, ("bad", "good"))
+    loaded = transfer.load(found, ("bad", "good"), bench.task_type)
     assert list(loaded.texts) == [text for text, _, _ in rows(found)]
     assert loaded.labels is not None and loaded.labels.tolist() == [1, 0, 1, 0, 0, 1, 0]
     assert loaded.classes == ("bad", "good") and loaded.logits is None
@@ -84,7 +84,7 @@ def test_texts_of_no_training_text_have_no_label(bench: Bench, data: Artefact) -
     found = made(bench, data, lambda texts, g: [(-1, "storm"), (1, "rain"), (-1, "Rain "), (-1, "x")])
     assert rows(found)[4:] == [("storm", -1, -1), ("rain", 0, 1)]
     assert found.result["dropped"] == {"stands in the set already": 1, "stands in validation or test": 1}
-    labels = transfer.load(found, ("bad", "good")).labels
+    labels = transfer.load(found, ("bad", "good"), bench.task_type).labels
     assert labels is not None and labels.tolist() == [1, 0, 1, 0, -1, 0]
 
 
@@ -111,14 +111,15 @@ def test_augmenters_see_the_training_texts_alone(bench: Bench, data: Artefact) -
 
 def test_new_texts_inherit_a_score(bench: Bench) -> None:
     data = bench.run("data", task=Scored.of(("sun", 1.5), ("rain", 4.0)))
-    found = transfer.load(made(bench, data, lambda texts, g: [(1, "more rain")]), ("score",))
+    found = transfer.load(made(bench, data, lambda texts, g: [(1, "more rain")]), ("score",), bench.task_type)
     assert found.labels is not None and found.labels.dtype == np.float32
     assert found.labels.tolist() == [1.5, 4.0, 4.0]
 
 
 def test_a_text_of_no_training_text_has_no_score(bench: Bench) -> None:
     data = bench.run("data", task=Scored.of(("sun", 1.5), ("rain", 4.0)))
-    labels = transfer.load(made(bench, data, lambda texts, g: [(-1, "more rain")]), ("score",)).labels
+    found = made(bench, data, lambda texts, g: [(-1, "more rain")])
+    labels = transfer.load(found, ("score",), bench.task_type).labels
     assert labels is not None and labels.tolist()[:2] == [1.5, 4.0] and np.isnan(labels[2])
 
 
@@ -166,7 +167,7 @@ def test_texts_to_model_have_no_labels(bench: Bench) -> None:
     source = bench.run("data", task=Raw(parts))
     found = made(bench, source, lambda texts, g: [(0, "three"), (-1, "test  ONE"), (1, "two")])
     assert found.result["dropped"] == {"stands in validation or test": 2}
-    loaded = transfer.load(found, ())
+    loaded = transfer.load(found, (), bench.task_type)
     assert list(loaded.texts) == ["train one", "two", "three"]
     assert loaded.labels is None and loaded.classes == ()
     assert arrow.read(found.folder / "transfer.arrow")["source"].to_pylist() == [0, 1, 0]

@@ -10,8 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from harness.api import SCORE
 from harness.storage import arrow
 from harness.storage.arrow import Texts
+from harness.task_types.classification import Classification
+from harness.task_types.regression import Regression
+from harness.task_types.tagging import Tagging
 
 SCHEMA = pa.schema([("text", pa.string()), ("number", pa.int64())])
 
@@ -62,7 +66,7 @@ def test_no_rows_are_a_table_too(tmp_path: Path) -> None:
     assert arrow.write(tmp_path / "x.arrow", SCHEMA, iter([])) == 0
     table = arrow.read(tmp_path / "x.arrow")
     assert table.schema == SCHEMA and table.num_rows == 0
-    assert list(Texts(table["text"])) == [] and arrow.labels(table["number"]).tolist() == []
+    assert list(Texts(table["text"])) == [] and Classification().labels(table["number"], ()).tolist() == []
 
 
 def test_tables_are_written_in_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,13 +86,19 @@ def test_reading_copies_nothing(tmp_path: Path) -> None:
     assert pa.total_allocated_bytes() - before < 1_000_000 < table.nbytes
 
 
-def test_integers(tmp_path: Path) -> None:
+def test_integers() -> None:
     column = pa.chunked_array([pa.array([1, -1], pa.int32()), pa.array([5], pa.int32())])
-    found = arrow.labels(column)
+    found = Classification().labels(column, ("a",) * 6)
     assert found.tolist() == [1, -1, 5] and found.dtype == np.int64
 
 
-def test_scores(tmp_path: Path) -> None:
+def test_lists_of_integers_are_end_to_end() -> None:
+    parts = [pa.array([[1, -1], [5]], pa.list_(pa.int32())), pa.array([[2]], pa.list_(pa.int32()))]
+    found = Tagging().labels(pa.chunked_array(parts), ("a",) * 6)
+    assert found.tolist() == [1, -1, 5, 2] and found.dtype == np.int64
+
+
+def test_scores() -> None:
     column = pa.chunked_array([pa.array([1.5, float("nan")], pa.float32())])
-    found = arrow.labels(column)
+    found = Regression().labels(column, SCORE)
     assert found.dtype == np.float32 and found[0] == 1.5 and np.isnan(found[1])

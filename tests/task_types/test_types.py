@@ -20,6 +20,7 @@ from harness.results import board
 from harness.suite import reader as suite
 from harness.suite.reader import SuiteError
 from harness.task_types.regression import Regression
+from harness.task_types.tagging import Tagging
 from harness.testing.tiny import CheckContext, FromLabels, tiny_examples
 
 INSTALLED = catalog.load()
@@ -157,23 +158,24 @@ class Says(harness.Model):
         return harness.Parameters(0, 0, 0)
 
 
-def of_members(average: Any, *members: Says) -> Any:
+def of_members(task_type: harness.TaskType, average: Any, *members: Says) -> Any:
     from harness_teachers.ensemble import Ensemble, EnsembleModel
 
     member: Any = INSTALLED.build("teacher", {"use": "minilm"})
     teacher = Ensemble(of=(member, member), average=average, weights=(1.0, 3.0))
-    return EnsembleModel(teacher, members).predict(["a"])
+    return EnsembleModel(teacher, members, task_type).predict(["a"])
 
 
 def test_an_ensemble_of_scores_is_their_mean() -> None:
-    assert of_members("probabilities", Says([1.0]), Says([3.0])).tolist() == [[2.5]]
-    assert of_members("logits", Says([0.0]), Says([3.0])).tolist() == [[2.25]]
+    assert of_members(Regression(), "probabilities", Says([1.0]), Says([3.0])).tolist() == [[2.5]]
+    assert of_members(Regression(), "logits", Says([0.0]), Says([3.0])).tolist() == [[2.25]]
 
 
 def test_what_a_member_did_not_read_is_left_to_the_others() -> None:
     one, other = Says([2.0, -1.0], [0.0, 0.0], [0.0, 0.0]), Says([2.0, 3.0], [3.0, 1.0], [0.0, 0.0])
-    assert of_members("logits", one, other).tolist() == [[2.0, 2.0], [3.0, 1.0], [0.0, 0.0]]
-    found = np.exp(of_members("probabilities", one, other))
+    tags = Tagging()
+    assert of_members(tags, "logits", one, other).tolist() == [[2.0, 2.0], [3.0, 1.0], [0.0, 0.0]]
+    found = np.exp(of_members(tags, "probabilities", one, other))
     first = 0.25 / (1 + np.exp(-3)) + 0.75 / (1 + np.exp(1))
     second = 1 / (1 + np.exp(-2))
     np.testing.assert_allclose(found, [[first, 1 - first], [second, 1 - second], [1, 1]], atol=1e-6)
@@ -198,14 +200,10 @@ def test_a_student_keeps_the_epoch_of_the_smallest_error(tmp_path: Path) -> None
 
 
 def test_weights_of_classes_mean_nothing_for_scores() -> None:
-    import torch
-
-    from harness.training.outputs import class_weights
-
     train, _ = tiny_examples(Regression())
-    assert class_weights(train, "balanced", torch.device("cpu")) is None
+    assert train.task_type.row_weights(train, "balanced", "cpu") is None
     classes = Examples(train.texts, ("a", "b"), np.array([0, 1, 1, -1]))
-    assert class_weights(classes, "balanced", torch.device("cpu")) is not None
+    assert classes.task_type.row_weights(classes, "balanced", "cpu") is not None
 
 
 def record(task: dict[str, Any], seed: int, **metrics: float) -> Any:

@@ -24,6 +24,7 @@ from harness.plan.planner import Step
 from harness.run.job import perform
 from harness.run.local import LocalExecutor
 from harness.storage.store import Store
+from harness.task_types.classification import Classification
 from harness.testing.tiny import FromLabels, tiny_examples
 from harness.training import checkpoint
 from harness.training import loop as training
@@ -305,7 +306,8 @@ class Few(harness.Task):
 
 def step(kind: str, needs: dict[str, str], **components: Any) -> Step:
     settings = {"source": "local", "fingerprint": "1", "seed": 5}
-    return Step(kind, f"{kind}-key", kind, components, settings, {"origin": "a test"}, needs, kind, kind)
+    parts = {**components, "task_type": Classification()}
+    return Step(kind, f"{kind}-key", kind, parts, settings, {"origin": "a test"}, needs, kind, kind)
 
 
 def performed(store: Path, *steps: Step) -> Sequence[Any]:

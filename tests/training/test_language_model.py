@@ -11,13 +11,15 @@ import torch
 from components import Told
 from masked_models import SPECIAL, TEXTS, WORDS, SmallBert, featuriser, small_bert
 from torch import Tensor
+from watching import score
 
 from harness.api import Batch, Examples, HarnessError, Unsupported
 from harness.featurise.tokens import MaskedTokens
+from harness.task_types import masked_lm
 from harness.testing.tiny import CheckContext
 from harness.training.inference import hidden_tokens
 from harness.training.language_model import LanguageModel
-from harness.training.loop import score, train
+from harness.training.loop import train
 from harness.training.model import TorchStudent
 from harness.training.settings import Training
 from harness_losses import CrossEntropy, HiddenCosine, Triple, Weighted
@@ -131,9 +133,7 @@ def test_texts_without_a_token_to_hide(context: Told) -> None:
 
 
 def test_the_fixed_tokens_of_2000_texts_are_scored(context: Told, monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness.training import loop as training
-
-    monkeypatch.setattr(training, "_HIDDEN_IN", 3)
+    monkeypatch.setattr(masked_lm, "_WATCHED", 3)
     tokens, module = tokens_of(), small_bert(0)
     rows = np.array([0, 23, 47])
     expected = hidden_tokens(module, tokens, context, rows).log_likelihood.mean()

@@ -13,15 +13,18 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from watching import score
 
 from harness.api import SCORE, Batch, Examples, HarnessError, Loss
 from harness.featurise.featuriser import Tokens, Words, WordTokens
+from harness.task_types.classification import Classification
+from harness.task_types.regression import Regression
+from harness.task_types.tagging import Tagging
 from harness.testing.tiny import CheckContext, FromLabels, FromLogits, tiny_examples
 from harness.training import loop as training
 from harness.training.inference import predict
-from harness.training.loop import score, train, training_batches
+from harness.training.loop import train, training_batches
 from harness.training.optimiser import clip_gradients, rate_factor
-from harness.training.outputs import class_weights, row_weights
 from harness.training.settings import Training
 
 Labels = NDArray[np.int64]
@@ -490,25 +493,30 @@ def test_accumulation_counts_its_own_steps(context: Listening) -> None:
 )
 def test_class_weights(how: Any, expected: list[float] | None) -> None:
     labels = np.array([0] * 6 + [1] * 3 + [2, -1])
-    found = class_weights(Examples(["x"] * 11, ("a", "b", "c"), labels), how, torch.device("cpu"))
-    assert found is not None
+    examples = Examples(["x"] * 11, ("a", "b", "c"), labels)
+    weigh = Classification().row_weights(examples, how, torch.device("cpu"))
+    assert weigh is not None
     if expected is None:
         roots = 6**-0.5, 3**-0.5, 1.0
         mean = (6 * roots[0] + 3 * roots[1] + roots[2]) / 10
         expected = [root / mean for root in roots]
-    assert found.tolist() == pytest.approx(expected)
+    assert weigh(torch.tensor([0, 1, 2]), None).tolist() == pytest.approx(expected)
     rows = torch.tensor([2, -1, 0])
     teacher = torch.tensor([[0.0, 1.0, 0.0]] * 3)
-    by_teacher = row_weights(found, rows, teacher).tolist()
-    assert by_teacher == pytest.approx([expected[2], expected[1], expected[0]])
-    assert row_weights(found, rows, None).tolist() == pytest.approx([expected[2], 1, expected[0]])
+    assert weigh(rows, teacher).tolist() == pytest.approx([expected[2], expected[1], expected[0]])
+    assert weigh(rows, None).tolist() == pytest.approx([expected[2], 1, expected[0]])
 
 
 def test_hidden_tokens_have_no_class_weights() -> None:
     raw = Examples(["a text"], ())
-    assert class_weights(raw, "uniform", torch.device("cpu")) is None
-    with pytest.raises(HarnessError, match="class_weights = 'balanced' is for labelled examples, and"):
-        class_weights(raw, "balanced", torch.device("cpu"))
+    assert raw.task_type.row_weights(raw, "uniform", torch.device("cpu")) is None
+    with pytest.raises(HarnessError, match="class_weights = 'balanced' needs labelled examples, and"):
+        raw.task_type.row_weights(raw, "balanced", torch.device("cpu"))
+
+
+def test_scores_have_no_class_weights() -> None:
+    scored = Examples(["a", "b"], SCORE, np.array([0.5, 1.5], dtype=np.float32))
+    assert scored.task_type.row_weights(scored, "balanced", torch.device("cpu")) is None
 
 
 def test_rows_carry_the_weights_of_their_classes(context: Listening) -> None:
@@ -520,9 +528,10 @@ def test_rows_carry_the_weights_of_their_classes(context: Listening) -> None:
         return student.square().mean()
 
     train(bag(), TOKENS, EXAMPLES, Calls(loss), replace(BRIEF, class_weights="balanced"), context)
-    weights = class_weights(EXAMPLES, "balanced", torch.device("cpu"))
-    assert weights is not None
-    assert {pair for pair in seen if pair[0] >= 0} == {(label, weights[label].item()) for label in range(3)}
+    weigh = EXAMPLES.task_type.row_weights(EXAMPLES, "balanced", torch.device("cpu"))
+    assert weigh is not None
+    weights = weigh(torch.arange(3), None).tolist()
+    assert {pair for pair in seen if pair[0] >= 0} == set(enumerate(weights))
 
 
 # -- inner states ----------------------------------------------------------------------------------------
@@ -594,7 +603,8 @@ def tagged() -> tuple[WordTokens, Examples]:
     tokens = WordTokens(ids, offsets, 0, 20, words)
     labels = np.array([0, 1, 2, 0, 1, 2, 0, 0])
     logits = np.arange(8, dtype=np.float32)[:, None].repeat(3, 1)
-    examples = Examples(["a b c", "d", "e f g h"], ("O", "B-x", "I-x"), labels, logits, of_words=True)
+    texts, classes = ["a b c", "d", "e f g h"], ("O", "B-x", "I-x")
+    examples = Examples(texts, classes, labels, logits, task_type=Tagging())
     return tokens, examples
 
 
@@ -690,7 +700,7 @@ def test_a_word_counts_alike_in_any_batch(tmp_path: Path) -> None:
         (5.0, []),
         (
             20_000.0,
-            ["scores with a root mean square of 1.135e+04 are learned badly: standardise them in the data"],
+            ["cannot learn scores with a root mean square of 1.135e+04 well: standardise them in the data"],
         ),
     ],
 )
@@ -698,7 +708,7 @@ def test_scores_that_are_too_large_are_told_of(size: float, warned: list[str], t
     examples, _ = tiny_examples()
     labels = np.linspace(0, size, len(examples.texts), dtype=np.float32)
     labels[1::2] = np.nan  # of new texts
-    scored = replace(examples, labels=labels, classes=SCORE, logits=None)
+    scored = replace(examples, labels=labels, classes=SCORE, logits=None, task_type=Regression())
     words = Words.fit(scored.texts, 40)
 
     def squared(student: Tensor, teacher: Tensor | None, batch: Batch) -> Tensor:

@@ -144,4 +144,8 @@ class DataChecks(TinyType):
 def _equal(one: Any, other: Any) -> bool:
     """Return whether two arrays are equal; NaN, a score that is missing, equals itself."""
     a, b = np.asarray(one), np.asarray(other)
-    return a.shape == b.shape and a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+    return (
+        a.shape == b.shape
+        and a.dtype == b.dtype
+        and np.array_equal(a, b, equal_nan=bool(np.issubdtype(a.dtype, np.floating)))
+    )

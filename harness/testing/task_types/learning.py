@@ -97,8 +97,10 @@ class LearningChecks(TinyType):
     def _check_weights(self, train: Examples, weights: Callable[[Any, Any], Any]) -> None:
         import torch
 
-        gold = None if train.labels is None else torch.from_numpy(train.labels.copy())
-        teacher = None if train.logits is None else torch.from_numpy(train.logits.copy())
+        gold, teacher = (
+            None if array is None else torch.from_numpy(array.copy())
+            for array in (train.labels, train.logits)
+        )
         with self.must.manage("weights of rows must take labels and the teacher's logits"):
             found = weights(gold, teacher)
         rows = int(self.type.rows_before(train.texts)[-1])

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness.task_types.metrics import language_modelling
 from opening import Browser
+from predicted import of_guesses
 from reporting import HOSTILE, Results
 
 from harness.api import Masked
@@ -19,7 +19,7 @@ from harness.report.html import write as report
 from harness.report.html.language import nearest_words
 from harness.report.html.sections import sections
 from harness.report.leaderboard import legend, to_csv, to_markdown
-from harness.results import predictions
+from harness.task_types.token_scores import language_modelling
 
 TEXTS = 120
 ROWS = np.repeat(np.arange(TEXTS), 3)
@@ -53,7 +53,7 @@ def language(results: Results, word: str = "cat") -> Results:
             | ({"validation_perplexity": 50.0 / n} if n % 2 == 0 else {})
             for n in range(1, 7)
         ]
-        results.predictions[record["cell"]] = predictions.of_guesses(masked, TEXTS)
+        results.predictions[record["cell"]] = of_guesses(masked, TEXTS)
     return results
 
 
@@ -176,7 +176,7 @@ def test_rows_with_other_tokens_are_told_and_tested_among_themselves() -> None:
     for record in results.records[:7]:  # the teacher and three students, both seeds of each
         record["metrics"]["hidden"] = "others"
         found = results.predictions[record["cell"]]
-        results.predictions[record["cell"]] = found._replace(hidden="others")
+        results.predictions[record["cell"]] = found._replace(scale="others")
     (table,) = results.board.tables
     assert "perplexities are on one scale only within" in table.note
     assert "hidden tokens" in [column.title for column in columns(table)]

@@ -10,6 +10,8 @@ from harness.report.html import looks
 from harness.report.html.sections import sections
 from harness.results.board import build
 from harness.task_types.base import Prediction
+from harness.task_types.classification import Classification
+from harness.task_types.regression import Regression
 
 
 def looked(results: Results) -> dict[str, looks.Look]:
@@ -81,6 +83,7 @@ def test_texts_without_a_gold_label_or_a_confidence_do_not_count() -> None:
         np.array([0, 1, 1, 0], np.int16),
         np.array([0.95, np.nan, 0.95, 0.95], np.float32),
         np.array([0, 1, -1, 1], np.int16),
+        Classification(),
     )
     found = series(results, "reliability")
     assert (found["x"], found["y"], found["customdata"]) == ([95.0], [50.0], [2])
@@ -98,7 +101,9 @@ def test_a_regression_has_no_classes_nor_calibration() -> None:
         record["task"] |= {"type": "regression", "headline": "pearson"}
         record["metrics"] = {"pearson": 0.8}
         numbers = np.array([0.5, 1.5], np.float32)
-        results.predictions[record["cell"]] = Prediction(numbers, np.array([], np.float32), numbers)
+        results.predictions[record["cell"]] = Prediction(
+            numbers, np.array([], np.float32), numbers, Regression()
+        )
     assert list(looked(results)) == ["loss", "timing"]
 
 

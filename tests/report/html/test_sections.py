@@ -44,7 +44,7 @@ def test_shares_are_of_the_teachers_score(results: Results) -> None:
 def test_less_is_better_turns_shares_around() -> None:
     results = Results()
     for record in results.records:
-        record["task"]["headline"] = "perplexity"
+        record["task"] |= {"type": "language-modelling", "headline": "perplexity"}
         record["metrics"] = {"perplexity": 20.0 if record["role"] == "teacher" else 25.0}
     (section,) = of(results, predictions=False)
     (student,) = [e for e in section.entries if e.label == "wide · mask · kl"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness.task_types.tags import tagging
+from predicted import of_logits
 from reporting import Results
 
 from harness.report.columns import columns
@@ -15,7 +15,7 @@ from harness.report.html import looks
 from harness.report.html import write as report
 from harness.report.html.sections import sections
 from harness.report.leaderboard import to_csv, to_markdown
-from harness.results import predictions
+from harness.task_types.entities import tagging
 
 CLASSES = ("O", "B-loc", "I-loc", "B-per", "I-per")
 LENGTHS = np.full(60, 4)
@@ -37,9 +37,9 @@ def tagged() -> Results:
         record["task"] |= {"type": "tagging", "headline": "f1"}
         record["metrics"] = tagging(GOLD, logits, CLASSES, before)
         record["history"] = [{"examples": 60.0 * n, "loss": 1 / n, "validation_f1": 0.5} for n in (1, 2)]
-        one = predictions.of_logits(logits, GOLD, CLASSES)
+        one = of_logits(logits, GOLD, CLASSES, lengths=LENGTHS.tolist())
         assert one is not None
-        results.predictions[record["cell"]] = one._replace(lengths=tuple(LENGTHS.tolist()))
+        results.predictions[record["cell"]] = one
     return results
 
 

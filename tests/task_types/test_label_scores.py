@@ -1,3 +1,5 @@
+"""Scores of classes, against scikit-learn's and by hand."""
+
 from __future__ import annotations
 
 import json
@@ -9,11 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness.task_types.metrics import agreement, classification, language_modelling, regression
-from scipy import stats
 
 from harness.api import HarnessError
-from harness.values import Masked
+from harness.task_types.classification import Classification
+from harness.task_types.label_scores import classification
 
 
 def random_case(seed: int) -> tuple[Any, Any, list[str]]:
@@ -149,57 +150,14 @@ def test_shapes_and_labels_are_checked() -> None:
 
 def test_agreement() -> None:
     a = np.array([[1.0, 0.0], [0.0, 1.0], [3.0, 2.0], [0.0, 0.1]])
-    assert agreement(a, a * 7) == 1.0
-    assert agreement(a, np.array([[1.0, 0.0], [1.0, 0.0], [3.0, 2.0], [0.0, 0.1]])) == 0.75
+    agreement = Classification().agreement
+    assert agreement({"logits": a}, {"logits": a * 7}) == 1.0
+    other = np.array([[1.0, 0.0], [1.0, 0.0], [3.0, 2.0], [0.0, 0.1]])
+    assert agreement({"logits": a}, {"logits": other}) == 0.75
     with pytest.raises(ValueError, match="shapes"):
-        agreement(a, a[:2])
+        agreement({"logits": a}, {"logits": a[:2]})
     with pytest.raises(ValueError, match="shapes"):
-        agreement(a[:0], a[:0])
-
-
-def test_agreement_of_numbers_is_their_correlation() -> None:
-    numbers = np.array([[1.0], [2.0], [4.0]])
-    assert agreement(numbers, 3 - 2 * numbers) == pytest.approx(-1)
-    assert agreement(numbers, np.ones((3, 1))) == 0
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_regression_is_scipys(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    gold = rng.integers(0, 25, 80).astype(np.float32) / 5  # with ties
-    found = (gold + rng.normal(size=80)).round(1).astype(np.float32)
-    gold[rng.random(80) < 0.1] = np.nan
-    known = ~np.isnan(gold)
-    scores = regression(gold, found[:, None])
-    assert scores["pearson"] == pytest.approx(stats.pearsonr(gold[known], found[known]).statistic)
-    assert scores["spearman"] == pytest.approx(stats.spearmanr(gold[known], found[known]).statistic)
-    assert scores["mse"] == pytest.approx(np.mean((gold[known].astype(float) - found[known]) ** 2))
-    assert scores["mae"] == pytest.approx(np.mean(np.abs(gold[known].astype(float) - found[known])))
-
-
-def test_regression_by_hand() -> None:
-    scores = regression(np.array([1.0, 2.0, np.nan, 3.0]), np.array([[2.0], [2.0], [9.0], [5.0]]))
-    assert scores["mse"] == pytest.approx(5 / 3) and scores["mae"] == pytest.approx(1)
-    assert scores["pearson"] == pytest.approx(3 / np.sqrt(2 * 6))
-    assert scores["spearman"] == pytest.approx(1.5 / np.sqrt(2 * 1.5))
-
-
-@pytest.mark.filterwarnings("error")
-def test_what_is_constant_has_no_correlation() -> None:
-    for gold, found in (([1, 2, 3], [4, 4, 4]), ([2, 2, 2], [1, 2, 3]), ([1], [1])):
-        scores = regression(np.array(gold, dtype=np.float32), np.array(found, dtype=np.float32)[:, None])
-        assert scores["pearson"] == scores["spearman"] == 0
-    tiny = np.array([1e-30, 2e-30, 4e-30], dtype=np.float32)
-    assert regression(np.array([1.0, 2.0, 4.0]), tiny[:, None])["pearson"] == pytest.approx(1)
-
-
-def test_a_regression_that_cannot_be_scored() -> None:
-    with pytest.raises(HarnessError, match="gold label"):
-        regression(np.array([np.nan]), np.zeros((1, 1)))
-    with pytest.raises(HarnessError, match="NaN or infinite"):
-        regression(np.array([1.0, 2.0]), np.array([[np.nan], [1.0]]))
-    with pytest.raises(ValueError, match="shape"):
-        regression(np.array([1.0, 2.0]), np.zeros(2))
+        agreement({"logits": a[:0]}, {"logits": a[:0]})
 
 
 def test_f1_of_the_positive_class() -> None:
@@ -216,52 +174,6 @@ def test_f1_of_the_positive_class() -> None:
 
 
 def test_importing_costs_no_scikit_learn() -> None:
-    code = (
-        "import sys, harness.task_types.metrics; sys.exit('sklearn' in sys.modules or 'torch' in sys.modules)"
-    )
+    modules = ", ".join(f"harness.task_types.{name}_scores" for name in ("label", "number", "token"))
+    code = f"import sys, {modules}; sys.exit('sklearn' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def hidden(*tokens: tuple[int, int, float]) -> Masked:
-    """Tokens: the gold id, the likeliest one, and the gold one's probability."""
-    gold, predicted, probability = (np.array(part) for part in zip(*tokens, strict=True))
-    rows = np.zeros(len(gold), np.int64)
-    return Masked(rows, gold, predicted, np.log(probability).astype(np.float32))
-
-
-def test_perplexity_of_known_probabilities() -> None:
-    # The geometric mean of 1/2, 1/4 and 1/8 is 1/4.
-    found = language_modelling(hidden((7, 7, 0.5), (8, 9, 0.25), (9, 9, 0.125)))
-    assert found["perplexity"] == pytest.approx(4, rel=1e-6)
-    assert found["nll"] == pytest.approx(math.log(4), rel=1e-6)
-    assert found["masked_accuracy"] == pytest.approx(2 / 3) and found["tokens"] == 3
-    # A model that knows nothing of V words is as perplexed as there are words.
-    assert language_modelling(hidden(*[(1, 0, 1 / 500)] * 5))["perplexity"] == pytest.approx(500, rel=1e-5)
-
-
-def test_the_same_hidden_tokens_are_told_from_others() -> None:
-    one, other = (language_modelling(hidden((7, 7, p), (8, 9, p)))["hidden"] for p in (0.5, 0.25))
-    assert one == other  # whatever a model makes of them
-    assert language_modelling(hidden((7, 7, 0.5), (9, 9, 0.5)))["hidden"] != one
-    elsewhere = hidden((7, 7, 0.5), (8, 9, 0.5))._replace(rows=np.array([0, 1]))
-    assert language_modelling(elsewhere)["hidden"] != one
-
-
-def test_a_hidden_token_that_was_thought_impossible_is_still_a_number() -> None:
-    with np.errstate(divide="ignore"):
-        found = language_modelling(hidden((1, 0, 0.0), (1, 1, 1.0)))
-    assert math.isfinite(found["perplexity"]) and found["perplexity"] > 1e100
-    assert json.loads(json.dumps(found)) == found
-
-
-@pytest.mark.parametrize("wrong", [math.nan, math.inf])
-def test_likelihoods_that_are_no_numbers(wrong: float) -> None:
-    given = hidden((1, 1, 0.5), (1, 1, 0.5))._replace(log_likelihood=np.array([-1, wrong], np.float32))
-    with pytest.raises(HarnessError, match="NaN or infinite"):
-        language_modelling(given)
-
-
-def test_no_token_was_hidden() -> None:
-    empty = np.zeros(0, np.int64)
-    with pytest.raises(HarnessError, match="no hidden token"):
-        language_modelling(Masked(empty, empty, empty, np.zeros(0, np.float32)))

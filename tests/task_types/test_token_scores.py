@@ -1,24 +1,75 @@
-"""Language models' scores on resamples of texts: against the same texts repeated, and by hand."""
+"""Scores of hidden tokens: by hand, and on resamples of texts against the same texts repeated."""
 
 from __future__ import annotations
 
+import json
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from harness.task_types.metrics import language_modelling
-from harness.task_types.perplexity import OF_GUESSES, Guesses
+from predicted import of_guesses
 
 from harness.api import HarnessError, Masked
 from harness.results import predictions
 from harness.results.predictions import FILE
 from harness.results.statistics import estimate, metrics_of
 from harness.task_types.base import Prediction
+from harness.task_types.masked_lm import MaskedLanguageModelling
+from harness.task_types.token_scores import ON_RESAMPLES, Guesses, language_modelling
 
 TEXTS = 40
 HIDDEN = np.tile([0, 3, 1, 5, 2, 4, 1, 6, 3, 2], 4)  # tokens by text; one text in ten has none
 ROWS = np.repeat(np.arange(TEXTS), HIDDEN)
+
+
+def hidden(*tokens: tuple[int, int, float]) -> Masked:
+    """Tokens: the gold id, the likeliest one, and the gold one's probability."""
+    gold, predicted, probability = (np.array(part) for part in zip(*tokens, strict=True))
+    rows = np.zeros(len(gold), np.int64)
+    return Masked(rows, gold, predicted, np.log(probability).astype(np.float32))
+
+
+def test_perplexity_of_known_probabilities() -> None:
+    # The geometric mean of 1/2, 1/4 and 1/8 is 1/4.
+    found = language_modelling(hidden((7, 7, 0.5), (8, 9, 0.25), (9, 9, 0.125)))
+    assert found["perplexity"] == pytest.approx(4, rel=1e-6)
+    assert found["nll"] == pytest.approx(math.log(4), rel=1e-6)
+    assert found["masked_accuracy"] == pytest.approx(2 / 3) and found["tokens"] == 3
+    # A model that knows nothing of V words is as perplexed as there are words.
+    assert language_modelling(hidden(*[(1, 0, 1 / 500)] * 5))["perplexity"] == pytest.approx(500, rel=1e-5)
+
+
+def test_the_same_hidden_tokens_are_told_from_others() -> None:
+    one, other = (language_modelling(hidden((7, 7, p), (8, 9, p)))["hidden"] for p in (0.5, 0.25))
+    assert one == other  # whatever a model makes of them
+    assert language_modelling(hidden((7, 7, 0.5), (9, 9, 0.5)))["hidden"] != one
+    elsewhere = hidden((7, 7, 0.5), (8, 9, 0.5))._replace(rows=np.array([0, 1]))
+    assert language_modelling(elsewhere)["hidden"] != one
+
+
+def test_a_hidden_token_that_was_thought_impossible_is_still_a_number() -> None:
+    with np.errstate(divide="ignore"):
+        found = language_modelling(hidden((1, 0, 0.0), (1, 1, 1.0)))
+    assert math.isfinite(found["perplexity"]) and found["perplexity"] > 1e100
+    assert json.loads(json.dumps(found)) == found
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_likelihoods_that_are_no_numbers(wrong: float) -> None:
+    given = hidden((1, 1, 0.5), (1, 1, 0.5))._replace(log_likelihood=np.array([-1, wrong], np.float32))
+    with pytest.raises(HarnessError, match="NaN or infinite"):
+        language_modelling(given)
+
+
+def test_no_token_was_hidden() -> None:
+    empty = np.zeros(0, np.int64)
+    with pytest.raises(HarnessError, match="no hidden token"):
+        language_modelling(Masked(empty, empty, empty, np.zeros(0, np.float32)))
+
+
+# -- on resamples of texts -------------------------------------------------------------------------------
 
 
 def masked(seed: int, knows: float = 0.0) -> Masked:
@@ -37,16 +88,16 @@ def drawn_again(found: Masked, rows: Any) -> Masked:
 
 
 def answers(seed: int, knows: float = 0.0) -> Prediction:
-    return predictions.of_guesses(masked(seed, knows), TEXTS)
+    return of_guesses(masked(seed, knows), TEXTS)
 
 
 def test_by_hand() -> None:
     tokens = Masked(
         np.array([0, 0, 2]), np.array([7, 8, 9]), np.array([7, 1, 9]), np.log([0.5, 0.25, 0.125]).astype("f4")
     )
-    one = predictions.of_guesses(tokens, 3)
+    one = of_guesses(tokens, 3)
     assert one.gold.tolist() == [2, 0, 1] and one.predicted.tolist() == [1, 0, 1]
-    assert one.nll is not None and one.nll == pytest.approx(np.log([8, 1, 8]))
+    assert one.numbers is not None and one.numbers == pytest.approx(np.log([8, 1, 8]))
     found = {name: estimate(name, [[one]]) for name in metrics_of(one)}
     assert set(found) == {"perplexity", "nll", "masked_accuracy"}
     assert found["perplexity"].values == pytest.approx([4]) and found["nll"].values == pytest.approx(
@@ -58,20 +109,20 @@ def test_by_hand() -> None:
     assert {round(draw, 3) for draw in found["perplexity"].draws[0].tolist()} == {2.828, 4.0, 8.0}
 
 
-@pytest.mark.parametrize("name", OF_GUESSES)
+@pytest.mark.parametrize("name", ON_RESAMPLES)
 def test_a_resample_is_scored_like_the_repeated_texts(name: str) -> None:
     models = [masked(1), masked(2, 2)]
     rng = np.random.default_rng(0)
     drawn = [rng.integers(TEXTS, size=TEXTS) for _ in range(5)]
     weights = np.stack([np.bincount(rows, minlength=TEXTS) for rows in drawn], 1).astype(np.float32)
-    ours = [predictions.of_guesses(one, TEXTS) for one in models]
+    ours = [of_guesses(one, TEXTS) for one in models]
     guesses = Guesses(
         np.stack([one.predicted for one in ours]).astype(float),
-        np.stack([np.asarray(one.nll, float) for one in ours]),
+        np.stack([np.asarray(one.numbers, float) for one in ours]),
         ours[0].gold.astype(float),
     )
     expected = [[language_modelling(drawn_again(one, rows))[name] for rows in drawn] for one in models]
-    np.testing.assert_allclose(OF_GUESSES[name](guesses, weights), expected, rtol=1e-6)
+    np.testing.assert_allclose(ON_RESAMPLES[name](guesses, weights), expected, rtol=1e-6)
 
 
 def test_estimates_are_over_texts() -> None:
@@ -96,7 +147,7 @@ def test_estimates_are_over_texts() -> None:
 
 def test_other_tokens_are_other_examples() -> None:
     found = masked(1)
-    other = predictions.of_guesses(found._replace(gold=found.gold + 1), TEXTS)
+    other = of_guesses(found._replace(gold=found.gold + 1), TEXTS)
     assert predictions.digest(other) != predictions.digest(answers(1))
     assert predictions.digest(answers(2)) == predictions.digest(answers(1))
     with pytest.raises(ValueError, match="other examples"):
@@ -106,16 +157,22 @@ def test_other_tokens_are_other_examples() -> None:
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    given = {"a": answers(1), "b": answers(2), "c": predictions.of_guesses(drawn_again(masked(1), [1]), 3)}
+    given = {"a": answers(1), "b": answers(2), "c": of_guesses(drawn_again(masked(1), [1]), 3)}
     predictions.write(tmp_path, given)
     again = predictions.read(tmp_path)
     assert list(again) == list(given) and again["a"].gold is again["b"].gold
     for cell, one in given.items():
         read = again[cell]
         assert np.array_equal(read.predicted, one.predicted) and np.array_equal(read.gold, one.gold)
-        assert read.nll is not None and one.nll is not None and np.array_equal(read.nll, one.nll)
-        assert read.nll.dtype == np.float32 and read.gold.dtype == np.int16
-        assert read.hidden == one.hidden and not len(read.confidence) and not read.numeric
+        assert (
+            read.numbers is not None and one.numbers is not None and np.array_equal(read.numbers, one.numbers)
+        )
+        assert read.numbers.dtype == np.float32 and read.gold.dtype == np.int16
+        assert (
+            read.scale == one.scale
+            and not len(read.confidence)
+            and read.task_type == MaskedLanguageModelling()
+        )
     before = estimate("perplexity", [[given["a"]], [given["b"]]])
     assert np.array_equal(estimate("perplexity", [[again["a"]], [again["b"]]]).draws, before.draws)
 
@@ -127,6 +184,6 @@ def test_ten_thousand_texts_take_less_than_100_kilobytes_a_model(tmp_path: Path)
     for cell in "abcd":
         likely = -rng.random(len(rows)).astype(np.float32)
         one = Masked(rows, gold, rng.integers(4, 7, len(rows)), likely)
-        given[cell] = predictions.of_guesses(one, 10_000)
+        given[cell] = of_guesses(one, 10_000)
     predictions.write(tmp_path, given)
     assert (tmp_path / FILE).stat().st_size < 4 * 100_000
