@@ -18,6 +18,7 @@ from harness.plan.planner import Step
 from harness.run.job import perform
 from harness.steps import targets
 from harness.storage.store import Artefact, Store
+from harness.task_types.tagging import Tagging
 from harness_losses.soft import SoftTargets
 from harness_students.taggers import BiLstmTagger
 from harness_students.transformer import TransformerStudent
@@ -75,7 +76,7 @@ class Line:
             kind=kind,
             key=f"{kind}{self.count}",
             label=kind,
-            components=parts,
+            components={**parts, "task_type": Tagging()},
             settings={"source": "local", "fingerprint": "1", "output": "logits"},
             notes={"origin": "a test"},
             needs={role: artefact.key for role, artefact in (needs or {}).items()},
