@@ -352,6 +352,11 @@ def _task_type(folder: Path, featuriser: Featuriser, classes: Sequence[str]) -> 
     name = str(named["name"])
     if name not in TaskType.known:
         _import(folder, str(named.get("module", "")), name)
+    if name not in TaskType.known:
+        raise HarnessError(
+            f"cannot read the export in {folder}: its plugin has no task type '{name}'; install the version "
+            "of the plugin that wrote the export"
+        )
     options = {key: frozen(value) for key, value in named.get("options", {}).items()}
     return TaskType.known[name](**options)
 
