@@ -39,7 +39,7 @@ def rows_of(table: pa.Table) -> list[tuple[str, Any]]:
 
 
 def write_csv(name: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> Path:
-    with open(name, "w", newline="") as stream:
+    with Path(name).open("w", newline="") as stream:
         csv.writer(stream).writerows([header, *rows])
     return Path(name)
 
