@@ -67,19 +67,20 @@ def test_what_is_too_many_is_sampled() -> None:
 
 def test_contradictions_by_hand() -> None:
     rows = [("a b", "x"), ("A  b", "x"), ("a b", "y"), ("c", "x"), ("c", "x"), ("d", "y")]
-    assert duplicates.conflicts(rows) == (1, 5, 1)  # one text, five rows that repeat, one against the most
+    named = [(text, (label,)) for text, label in rows]
+    assert duplicates.conflicts(named) == (1, 5, 1)  # one text, five rows that repeat, one against the most
+    # Of several labels, or none, all count together.
+    sets = [("a", ("x", "y")), ("a", ("x",)), ("a", ("x", "y")), ("b", ()), ("b", ()), ("c", ("x",))]
+    assert duplicates.conflicts(sets) == (1, 5, 1)
 
 
 # -- numbers -------------------------------------------------------------------------------------------------
 
 
-def splits() -> dict[str, list[tuple[str, str]]]:
-    train = [*[(f"good day number {n}", "good") for n in range(6)], ("bad day", "bad"), ("bad day", "good")]
-    return {
-        "train": train,
-        "validation": [("fine", "good")],
-        "test": [("Bad day", "bad"), ("so it is", "good")],
-    }
+def splits() -> dict[str, diagnosis.Rows]:
+    good, bad = ("good",), ("bad",)
+    train = [*[(f"good day number {n}", good) for n in range(6)], ("bad day", bad), ("bad day", good)]
+    return {"train": train, "validation": [("fine", good)], "test": [("Bad day", bad), ("so it is", good)]}
 
 
 def test_data_by_hand() -> None:
@@ -135,12 +136,31 @@ def test_the_histogram_gives_the_mean_gap_of_the_metric() -> None:
 def test_two_models_on_the_same_texts() -> None:
     gold = [0, 0, 1, 1]
     teacher, bag = prediction([0, 0, 1, 0], [1.0] * 4, gold), prediction([0, 1, 0, 0], [1.0] * 4, gold)
-    assert diagnosis.together(teacher, bag) == {
+    assert diagnosis.together(teacher, bag, 4) == {
         "agreement": 0.5,
         "only_teacher_right": 0.5,
         "only_bag_of_words_right": 0.0,
         "both_wrong": 0.25,
     }
+    # Two texts of two outputs: all of a text's outputs must be right, or the same.
+    assert diagnosis.together(teacher, bag, 2) == {
+        "agreement": 0.0,
+        "only_teacher_right": 0.5,
+        "only_bag_of_words_right": 0.0,
+        "both_wrong": 0.5,
+    }
+    unknown = prediction([0, 0, 1, 1], [1.0] * 4, [0, 0, 1, -1])
+    assert diagnosis.together(unknown, bag, 2)["agreement"] == 0.0  # of the first text alone
+    assert diagnosis.together(unknown, unknown, 2)["agreement"] == 1.0
+
+
+def test_data_with_several_labels_by_hand() -> None:
+    train = [("a b", ("x", "y")), ("c d", ()), ("e f", ("x",)), ("g h", ("x",))]
+    found = diagnosis.of_data({"train": train, "validation": [("i", ("y",))], "test": [("j", ("x",))]})
+    assert found["splits"]["train"]["classes"] == {"x": 3, "y": 1}
+    classes = found["classes"]
+    assert (classes["number"], classes["largest"], classes["imbalance"]) == (2, "x", 2.0)
+    assert classes["share"] == pytest.approx(4 / 6)
 
 
 # -- the verdict ---------------------------------------------------------------------------------------------
@@ -151,6 +171,7 @@ def known(bag: float, teacher: float | None = None, **of_teacher: Any) -> dict[s
     one = {"name": "t", "accuracy": teacher, "ece": 0.01, "sure": 0.5, "headroom": gap} | of_teacher
     return {
         **diagnosis.of_data(splits()),
+        "compared": {"metric": "accuracy", "title": "accuracy", "label": "class"},
         "contested": diagnosis.contested([None]),
         "bag_of_words": {"accuracy": bag},
         "teachers": [] if teacher is None else [one],
@@ -271,8 +292,9 @@ def test_mistakes_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             "no column 'lable'; found: 'text', 'label'; did you mean",
         ),
         (("rows.csv", "--teacher", "minilmm"), "unknown teacher 'minilmm'; did you mean 'minilm'?"),
-        (("scores.toml", "--text", "a"), "--text and --label are only for a file"),
-        (("scores.toml",), "diagnose is for classification, and task 'stsb' is regression"),
+        (("scores.toml", "--text", "a"), "--task, --text and --label are only for a file"),
+        (("scores.toml", "--task", "file"), "--task, --text and --label are only for a file"),
+        (("scores.toml",), "cannot diagnose task 'stsb': diagnose does not support regression"),
     ):
         result = invoke(*arguments)
         assert result.exit_code == 2, (arguments, result.output)
