@@ -88,7 +88,8 @@ class FileMultiLabel(OwnFiles):
         for column in (label,) if label else ("labels", "label"):
             if (found := look_for_sets(path, text, column)) is not None:
                 separator, cell = found
-                shown = f"cells of column {column!r} have several labels, such as {cell[:60]!r}"
+                what = f"several labels, such as {cell[:60]!r}" if separator else f"lists, such as {cell}"
+                shown = f"cells of column {column!r} have {what}"
                 given = {"train": str(path), "text": text, "label": column}
                 return OwnFile({**given, "separator": separator} if separator else given, shown)
         return OwnFile({"train": str(path), "text": text, "label": label or "labels"})
@@ -178,9 +179,10 @@ def look_for_sets(path: Path, text: str, label: str) -> tuple[str, str] | None:
         cells = _cells(path, text, label)[1][:5000]
     except (HarnessError, ValueError, OSError):
         return None  # the error is reported when the whole file is read
-    listed = next((c for c in cells if isinstance(c, list) or _list_in(str(c or "")) is not None), None)
-    if listed is not None:
-        return "", str(listed)
+    lists = [cell if isinstance(cell, list) else _list_in(str(cell or "")) for cell in cells]
+    sizes = [-1 if each is None else min(2, len(each)) for each in lists]
+    if (most := max(sizes, default=-1)) >= 0:
+        return "", str(cells[sizes.index(most)])[:60]
     every = {str(cell) for cell in cells if cell}
     for separator in SEPARATORS:
         several = sorted(cell for cell in every if separator in cell)
