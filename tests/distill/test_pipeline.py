@@ -7,13 +7,14 @@ import os
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
-from harness import catalog
+from harness import HarnessError, catalog
 from harness.cli import main
 from harness.distill import budget
 from harness.distill import pipeline as distilling
@@ -24,6 +25,8 @@ from harness.plan.planner import build
 from harness.run.estimates import Size
 from harness.suite import reader as suite
 from harness.task_types.classification import Classification
+from harness.task_types.tagging import Tagging
+from harness_multilabel.task_type import MultiLabel
 
 GOOD, BAD = ("sunny", "warm", "bright", "calm", "mild"), ("rainy", "cold", "grey", "stormy", "wet")
 PLAIN = ["the", "weather", "in", "town", "is", "very", "much", "so", "today"]
@@ -254,6 +257,34 @@ def test_every_level_is_a_sound_suite(level: Level, tmp_path: Path, monkeypatch:
     plan = build(suite.parse(text, INSTALLED), INSTALLED)
     assert {cell.status for cell in plan.cells} == {"ok"}
     assert {cell.role for cell in plan.cells} == {"teacher", "baseline", "distilled"}
+
+
+def test_every_level_of_several_labels_is_a_sound_suite(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ("sun", "rain", "sun|rain")
+    rows = [f"day {n} is like day {n + 1},{names[n % 3]}" for n in range(60)]
+    Path("rows.csv").write_text("\n".join(["text,labels", *rows]))
+    given = wishes(tmp_path, text="", label="", teacher="mlp", unlabelled=Path("rows.csv"))
+    found = distilling.look(given, INSTALLED)
+    teacher, why = distilling.teacher_of(given, found, INSTALLED)
+    assert teacher == {"use": "mlp", "pupil": True, "epochs": False} and why == "mlp, as asked for"
+    offered = budget.levels(found.size, found.task_type, INSTALLED)
+    assert {name for level in offered for name in level.students} == {"mlp", "cnn", "bigru"}
+    assert {level.losses for level in offered} == {("binary-kl",)} and offered[-1].students == ("mlp",)
+    for level in offered:
+        text = fill(given, found, INSTALLED, level, teacher, pool=50, chosen="")
+        plan = build(suite.parse(text, INSTALLED), INSTALLED)
+        assert {cell.status for cell in plan.cells} == {"ok"}
+        assert {cell.role for cell in plan.cells} == {"teacher", "baseline", "distilled"}
+    with pytest.raises(HarnessError, match=r"student 'tfidf-logreg' cannot learn multi-label; name another"):
+        distilling.teacher_of(replace(given, teacher="tfidf-logreg"), found, INSTALLED)
+
+
+def test_the_bag_of_words_is_one_for_the_type() -> None:
+    types = (Classification(), MultiLabel(), Tagging())
+    assert [budget.bag_of_words(one, INSTALLED) for one in types] == ["tfidf-logreg", "mlp", None]
 
 
 def test_names_from_outside_stay_values(tmp_path: Path) -> None:

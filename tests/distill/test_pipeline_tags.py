@@ -27,6 +27,7 @@ from harness.sources.tagged import is_tagged
 from harness.storage.store import Timings
 from harness.suite import reader as suite
 from harness.task_types.tagging import Tagging
+from harness_tasks.conll import ConllFile
 
 BERT = {"use": "minilm", "pupil": False, "epochs": True}
 INSTALLED = catalog.load()
@@ -136,8 +137,8 @@ def test_levels_of_taggers() -> None:
 
 def test_columns_are_names_or_numbers(tmp_path: Path) -> None:
     for text, label, tokens, tags in (("", "", "", ""), ("2", "-1", 2, -1), ("form", "ner", "form", "ner")):
-        read = INSTALLED.get("task", "conll-file").component.of_file(Path("a.conll"), text, label)  # type: ignore[attr-defined]
-        assert (read.parameters["tokens"], read.parameters["tags"]) == (tokens, tags)
+        read = ConllFile.of_file(Path("a.conll"), text, label)
+        assert read is not None
         found = data("a.conll", read.parameters["tokens"], read.parameters["tags"])
         told = fill(wishes(Path("a.conll")), found, INSTALLED, LEVELS[-1], BERT, pool=0, chosen="")
         (task,) = suite.parse(told, INSTALLED).tasks
@@ -179,16 +180,19 @@ def test_mistakes_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     Path("odd.conll").write_text("\n\n".join(f"a NOUN\nword{n} VERB" for n in range(60)))
     Path("plain.txt").write_text("so it goes\nno rain today at all\n")
     for arguments, says in (
-        (("plain.txt",), "plain.txt was read as CoNLL text, because its name ends in .txt: one word"),
-        (("few.conll",), "expected at least 50 tagged sentences in few.conll, got 20"),
+        (("plain.txt",), "plain.txt was read as task 'conll-file', because its name ends in .txt"),
+        (("few.conll",), "expected at least 50 labelled sentences in few.conll, got 20; add more sentences"),
         (
             ("none.conll",),
             "cannot train a tagger on none.conll: it has no entities, because all tags are 'O'",
         ),
         (("odd.conll",), "'NOUN' is no tag"),
         (("absent.conll",), "'absent.conll' does not exist"),
-        (("rows.conll", "--teacher", "mlp"), "student 'mlp' is not for tagging; name another with --teacher"),
-        (("rows.conll", "--text", "form"), "has no names of columns"),
+        (
+            ("rows.conll", "--teacher", "mlp"),
+            "student 'mlp' cannot learn tagging; name another with --teacher",
+        ),
+        (("rows.conll", "--text", "form"), "does not name its columns in a line"),
         (
             ("rows.conll", "--unlabelled", "more.csv"),
             "cannot read the unlabelled file 'more.csv': it does not exist",
