@@ -1,9 +1,9 @@
-"""What a plugin author writes: five kinds of component; the values they exchange are re-exported here.
+"""Define the five kinds of component that plugins contain, and export the values that they exchange.
 
-Nothing here imports torch, so that a plan costs no start-up. A component is a frozen dataclass: its fields
-are the suite's parameters, its ``repr`` is its identity, and ``__init__`` only stores. Types and ranges come
-from the annotations (``Annotated[int, Gt(0)]``), and are checked where a suite is read; what no annotation
-can say goes into :meth:`Component.check`.
+This module does not import torch, so that a plan starts fast. A component is a frozen dataclass: its fields
+are the parameters in a suite, its ``repr`` is its identity, and ``__init__`` only stores values. Types and
+ranges come from the annotations (``Annotated[int, Gt(0)]``), and are checked when a suite is read. For rules
+that annotations cannot express, override :meth:`Component.check`.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ if TYPE_CHECKING:
 
 
 class Speed(NamedTuple):
-    """About how many texts a second one core of a common machine trains on and labels: what a plan goes by.
+    """Texts per second that one core of a common machine trains on and labels, for the estimates of a plan.
 
-    Texts of 20 words, in fp32. How fast a component truly is here is learned from its steps.
+    The texts have 20 words, and the precision is fp32. Finished steps on this machine correct the estimates.
     """
 
-    train: float  # infinite for what only loads its answers
+    train: float  # infinite if it only loads its answers
     label: float
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a task's data came from, known before any of it is read into memory."""
+    """The origin of a task's data, which is known before the data is read."""
 
     name: Literal["local", "hub", "sample"]
-    fingerprint: str  # changes when a byte of the data would
+    fingerprint: str  # changes if any byte of the data changes
     origin: str  # a folder, a data set id with its revision, or the generator's name
 
 
@@ -67,12 +67,12 @@ class OwnFile(NamedTuple):
 
 @dataclass(frozen=True)
 class Task(Component):
-    """Labelled texts in three splits, and how a model is scored on them."""
+    """Labelled texts in three splits, and the rules for scoring a model on them."""
 
     kind: ClassVar[str] = "task"
     task_type: ClassVar[str] = DEFAULT  # the name of a registered TaskType
-    headline: ClassVar[str] = ""  # the metric that leaderboards sort by; "": its type's
-    positive: ClassVar[str] = ""  # of two classes the one whose F1 is reported as "f1"; "": none
+    headline: ClassVar[str] = ""  # the metric that leaderboards sort by; "": the default of its type
+    positive: ClassVar[str] = ""  # with two classes, the one whose F1 is reported as "f1"; "": none
 
     @property
     def type_options(self) -> Mapping[str, Any]:
@@ -80,16 +80,16 @@ class Task(Component):
         return {"positive": self.positive} if self.positive else {}
 
     def resolve(self, source: str) -> Source:
-        """The source to use: "local", "hub", "sample", or the first that answers for "auto".
+        """Return the source to use: "local", "hub" or "sample"; for "auto", the first one that has data.
 
-        Runs while planning, so it must be quick. Raises Unavailable where the source has no data here.
+        A plan calls this method, so it must be fast. Raise Unavailable if the source has no data here.
         """
         raise NotImplementedError
 
     def read(self, source: Source) -> Mapping[str, pa.Table]:
         """Return Arrow tables for train, validation and test, with the columns that the task type needs.
 
-        A table ``unlabelled`` with a column ``text`` may come beside them. A table may report how many texts
+        A fourth table ``unlabelled`` with a column ``text`` is optional. A table may report how many texts
         each step of cleaning changed (:func:`harness.storage.arrow.cleaned`).
         """
         raise NotImplementedError
@@ -113,7 +113,7 @@ class Task(Component):
 
 @dataclass(frozen=True)
 class Teacher(Component):
-    """Anything that gives outputs for texts."""
+    """A model, or stored answers, that a student can learn from."""
 
     kind: ClassVar[str] = "teacher"
     task_types: ClassVar[frozenset[str]] = frozenset({DEFAULT})  # the types of task that it is for
@@ -124,44 +124,45 @@ class Teacher(Component):
 
     @property
     def prior(self) -> Recipe | None:
-        """The model that it starts from, made by a step of its own; None: it needs none.
+        """Return the recipe of the model that it starts from, or None if it needs none.
 
-        A plan adds that step, which all components with the same recipe share; `context.prior` is its model.
+        A plan adds the steps for this model, and all components with the same recipe share them. In
+        :meth:`fit`, `context.prior` is the fitted model.
         """
         return None
 
     @property
     def members(self) -> tuple[Teacher, ...]:
-        """Teachers that it is made of: a plan fits each in a step of its own, then asks to :meth:`join`.
+        """Return the teachers that it combines. A plan fits each in a separate step, then calls :meth:`join`.
 
-        Of equal members, the first has the seed of the whole and the others seeds of their own.
+        If members are equal, the first one has the seed of the whole, and the others have different seeds.
         """
         return ()
 
     def join(self, models: Sequence[Model]) -> Model:
-        """One model of its members' fitted models, in their order."""
+        """Return one model that combines the fitted models of its members, given in their order."""
         raise NotImplementedError
 
     def joined(self, models: Sequence[Model], task_type: TaskType) -> Model:
-        """Return what :meth:`join` does, for a type of task: override this one if the type matters."""
+        """Return the result of :meth:`join` for a type of task. Override this method if the type matters."""
         return self.join(models)
 
     def fit(self, train: Examples, validation: Examples, context: Context) -> Model:
-        """Train on gold labels, or just load what needs no training."""
+        """Train on gold labels and return the model, or only load it if it needs no training."""
         raise NotImplementedError
 
     def load(self, folder: Path, context: Context) -> Model:
-        """The model that ``Model.save(folder)`` wrote."""
+        """Return the model that ``Model.save(folder)`` wrote."""
         raise NotImplementedError
 
     def untuned(self, context: Context) -> Model | None:
-        """The language model that :meth:`fit` starts from; None where it starts from nothing."""
+        """Return the language model that :meth:`fit` starts from, or None if there is none."""
         return None
 
 
 @dataclass(frozen=True)
 class Loss(Component):
-    """How far a student's outputs are from what it should learn."""
+    """A measure of the distance between a student's outputs and its targets."""
 
     kind: ClassVar[str] = "loss"
     task_types: ClassVar[frozenset[str]] = frozenset({DEFAULT})  # the types of task that it is for
@@ -170,22 +171,22 @@ class Loss(Component):
 
     @property
     def needs(self) -> frozenset[str]:
-        """What must be there for this loss: "labels", "logits", or names of :class:`Batch`.
+        """Return the inputs that the loss needs: "labels", "logits", or names of :class:`Batch`.
 
-        A teacher's logits and hidden states are recorded once for each transfer set. All else is asked
-        of the teacher in step with the student, and compared token by token; so is everything of language
-        modelling, where a token has as many logits as there are tokens.
+        A teacher's logits and hidden states are stored once for each transfer set. All other outputs are
+        computed while the student trains, and compared token by token. In language modelling this is true of
+        all outputs, because each token has a logit for every entry of the vocabulary.
         """
         return frozenset({"logits"})
 
     def __call__(self, student: Tensor, teacher: Tensor | None, batch: Batch) -> Tensor:
-        """Logits (B, C) of the student and (B, C) of the teacher to a mean loss, ()."""
+        """Return the mean loss, a scalar, given the logits of student and teacher, (B, C) each."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class Student(Component):
-    """A small model that learns a transfer set."""
+    """A small model that learns from a transfer set."""
 
     kind: ClassVar[str] = "student"
     task_types: ClassVar[frozenset[str]] = frozenset({DEFAULT})  # the types of task that it is for
@@ -196,57 +197,60 @@ class Student(Component):
 
     @property
     def prior(self) -> Recipe | None:
-        """The model that it starts from, made by a step of its own; None: it needs none.
+        """Return the recipe of the model that it starts from, or None if it needs none.
 
-        A plan adds that step, which all components with the same recipe share; `context.prior` is its model.
+        A plan adds the steps for this model, and all components with the same recipe share them. In
+        :meth:`fit`, `context.prior` is the fitted model.
         """
         return None
 
     @property
     def borrows(self) -> bool:
-        """Whether it takes parts of the cell's teacher, such as layers; `context.teacher` then is one."""
+        """Return whether it takes parts of its teacher, e.g. layers, from `context.teacher`."""
         return False
 
     def refuses(self, teacher: Teacher) -> str:
-        """Why a student that borrows cannot take its parts of this teacher; empty where it can."""
+        """Return why it cannot take parts of this teacher, as a sentence, or an empty string if it can."""
         return ""
 
     def aligned(self, teacher: Teacher) -> bool:
-        """Whether it reads texts as the very tokens that this teacher does."""
+        """Return whether it splits texts into the same tokens as this teacher."""
         return False
 
     def within(self, parameters: int, classes: int) -> Student | None:
-        """The same with so many parameters at most, for a number of classes; None where that is too few.
+        """Return a copy with at most `parameters` parameters, or None if that is impossible.
 
-        ``harness distill --max-parameters`` asks for it. One that does not know its size stays as it is.
+        `classes` is the number of classes. ``harness distill --max-parameters`` calls this method. By
+        default, a student does not know its size and returns itself.
         """
         return self
 
     def fit(self, transfer: Examples, validation: Examples, loss: Loss, context: Context) -> Model:
-        """Train on the transfer set under the loss."""
+        """Train on the transfer set with the loss, and return the model."""
         raise NotImplementedError
 
     def load(self, folder: Path, context: Context) -> Model:
-        """The model that ``Model.save(folder)`` wrote."""
+        """Return the model that ``Model.save(folder)`` wrote."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class Augmenter(Component):
-    """New texts from the training texts."""
+    """A component that makes new texts from the training texts."""
 
     kind: ClassVar[str] = "augmenter"
     task_types: ClassVar[frozenset[str]] = ONE_ROW
-    adds: ClassVar[bool] = True  # false: never a text, so that its transfer set is the training texts
+    adds: ClassVar[bool] = True  # false: its transfer set is always the training texts
 
     def __call__(self, texts: Sequence[str], generator: np.random.Generator) -> Iterator[tuple[int, str]]:
-        """Yield (row of the text it was made from, new text), any number of times a row."""
+        """Yield (row of the original text, new text), any number of times for each row."""
         raise NotImplementedError
 
     def draw(self, train: Examples, unlabelled: Sequence[str], context: Context) -> Iterator[tuple[int, str]]:
-        """Like calling it, with all that a transfer set may draw on.
+        """Yield (row of the original text, new text), given all data that a transfer set may use.
 
-        Row -1 stands for a new text that was made from no training text, and has no gold label.
+        The row is -1 for a text that was not made from a training text, and has no gold label. By default,
+        this calls the component on the training texts.
         """
         import numpy as np
 
@@ -255,7 +259,7 @@ class Augmenter(Component):
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is made on a task: a teacher, fitted, or a student, taught where there is a teacher too."""
+    """How to make a model for a task: fit a teacher, or train a student with or without a teacher."""
 
     task: Task
     teacher: Teacher | None
@@ -273,7 +277,7 @@ KINDS: Mapping[str, type[Component]] = {
 
 
 def parameters_of(component: Component) -> dict[str, Any]:
-    """A component's parameters as plain JSON values; nested components carry their name as `use`."""
+    """Return a component's parameters as plain JSON values; nested components have their name as `use`."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, Component):

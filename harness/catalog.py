@@ -1,7 +1,7 @@
-"""Installed plugins → named components, with where each came from.
+"""Load the installed plugins, and find their components by kind and name.
 
-A plugin is an entry point of the group ``harness``; ours come in by the same door. Each is loaded by
-itself, so that one that cannot be used is a :class:`Failure` to show and never stops the others.
+A plugin is an entry point of the group ``harness``; the plugins of this project are no exception. Each is
+loaded separately: one that cannot be used becomes a :class:`Failure`, and the others still work.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ HOOKS: Mapping[str, str] = {  # hook → the kind of component that it registers
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter of a component, in words."""
+    """The description of a component's parameter for users."""
 
     name: str
     type: str  # "integer greater than 0"
-    default: str | None  # as a suite would write it; None where a suite must give it
+    default: str | None  # as in a suite; None if a suite must set it
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,11 @@ class Entry:
 
     @property
     def summary(self) -> str:
-        """The first line of its docstring."""
+        """Return the first line of its docstring."""
         return inspect.cleandoc(self.component.__doc__ or "").partition("\n")[0]
 
     def parameters(self) -> list[Parameter]:
-        """What a suite can set."""
+        """Return the parameters that a suite can set."""
         defaults = {
             field.name: field.default if field.default_factory is MISSING else field.default_factory()
             for field in fields(self.component)
@@ -82,7 +82,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Failure:
-    """A plugin, or one of its registrations, that could not be used."""
+    """A plugin, or a component of a plugin, that cannot be used."""
 
     plugin: str
     package: str
@@ -92,17 +92,17 @@ class Failure:
 
 @dataclass(frozen=True)
 class Catalog:
-    """Every component that is installed, by kind and name, and the plugins that failed."""
+    """All installed components by kind and name, and the plugins that failed."""
 
     entries: Mapping[tuple[str, str], Entry]
     failures: tuple[Failure, ...] = ()
 
     def names(self, kind: str) -> list[str]:
-        """The names of a kind's components, sorted."""
+        """Return the names of all components of a kind, sorted."""
         return sorted(name for of, name in self.entries if of == kind)
 
     def get(self, kind: str, name: str) -> Entry:
-        """The component of that kind and name. Raises HarnessError where there is none."""
+        """Return the component with that kind and name. Raise HarnessError if there is none."""
         if entry := self.entries.get((kind, name)):
             return entry
         message = f"unknown {kind} '{name}'{choices(name, self.names(kind))}"
@@ -114,9 +114,9 @@ class Catalog:
         raise HarnessError(message)
 
     def build(self, kind: str, table: Mapping[str, Any]) -> Component:
-        """The component that a table describes: its name in `use`, its parameters beside it.
+        """Return the component that a table describes: `use` is its name, the other keys its parameters.
 
-        Raises ParameterErrors with every mistake in the table, those of nested components included.
+        Raise ParameterErrors with every mistake in the table, including those of nested components.
         """
         allowed = ", ".join(self.names(kind)) or "none"
         if "use" not in table:
@@ -139,9 +139,9 @@ class Catalog:
         return component
 
     def task_type(self, name: str, options: Mapping[str, Any] | None = None) -> TaskType:
-        """Return the task type of that name with some options. Raises HarnessError if there is none.
+        """Return the task type with that name and options. Raise HarnessError if there is none.
 
-        The core's own types are there even if its plugins are disabled.
+        The types in :mod:`harness.task_types` are available even if all plugins are disabled.
         """
         if ("task type", name) in self.entries or (own := _core_types().get(name)) is None:
             found = self.build("task type", {"use": name, **(options or {})})
@@ -154,14 +154,16 @@ class Catalog:
         return self.task_type(task.task_type, task.type_options)
 
     def entry_of(self, component: Component) -> Entry:
-        """Where a component came from."""
+        """Return the entry of a component. Raise HarnessError if no plugin registers it."""
         try:
             return self._by_class[type(component)]
         except KeyError:
-            raise HarnessError(f"{type(component).__name__} is not registered by any plugin") from None
+            raise HarnessError(
+                f"{type(component).__name__} is not registered by any plugin; register it in a hook"
+            ) from None
 
     def package_of(self, component: Component) -> str:
-        """The distribution and version that a component comes from."""
+        """Return the distribution and version that a component comes from."""
         if isinstance(component, TaskType) and type(component) not in self._by_class:
             return f"{DISTRIBUTION} {__version__}"
         entry = self.entry_of(component)
@@ -173,7 +175,7 @@ class Catalog:
 
 
 def load(*, group: str = "harness") -> Catalog:
-    """Load every plugin that is installed as an entry point of the group."""
+    """Load all plugins that are installed as entry points of the group."""
     loader = _Loader()
     for point in sorted(loader.find(group), key=lambda point: point.order):
         loader.load(point)
@@ -181,7 +183,7 @@ def load(*, group: str = "harness") -> Catalog:
 
 
 def vet(kind: str, component: Any) -> None:
-    """Raise TypeError, with what to do about it, unless this is a fit class for a component of the kind."""
+    """Raise TypeError, with the fix in the message, if a class cannot be a component of the kind."""
     base = REGISTERED[kind]
     place = base.__module__ if base is Tracker else "harness"
     if not isinstance(component, type):
@@ -199,19 +201,26 @@ def vet(kind: str, component: Any) -> None:
     for field in fields(component):
         if hasattr(base, field.name):
             note = f"; write `{field.name} = ...` without a type" if field.name in vars(Component) else ""
-            raise TypeError(f"the parameter '{field.name}' of {title} hides {base.__name__}'s own{note}")
+            raise TypeError(
+                f"the parameter '{field.name}' of {title} hides an attribute of {base.__name__}{note}"
+            )
         if field.name in ("use", "sweep"):
-            raise TypeError(f"the parameter '{field.name}' of {title} has a name that suites reserve")
+            raise TypeError(
+                f"the parameter '{field.name}' of {title} has a name that is reserved in suites; rename it"
+            )
         default = field.default if field.default_factory is MISSING else field.default_factory()
         if not getattr(default, "__hash__", None):
-            raise TypeError(f"the default of the parameter '{field.name}' of {title} must be hashable")
+            raise TypeError(
+                f"the default of the parameter '{field.name}' of {title} must be hashable, "
+                f"got {brief(default)}"
+            )
     if not (isinstance(component.name, str) and re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", component.name)):
         such = f"my-{kind.replace(' ', '-')}"
-        raise TypeError(f"{title} needs a kebab-case `name`, such as '{such}', got {component.name!r}")
+        raise TypeError(f"{title} needs a `name` in kebab-case, such as '{such}', got {component.name!r}")
     if isinstance(component.version, bool) or not isinstance(component.version, int) or component.version < 1:
         raise TypeError(f"the `version` of {title} must be a whole number from 1, got {component.version!r}")
     doc = vars(component).get("__doc__") or ""
-    if not doc.strip() or doc.startswith(f"{title}("):  # the latter is what dataclass makes up
+    if not doc.strip() or doc.startswith(f"{title}("):  # dataclass writes this docstring if there is none
         raise TypeError(f"{title} needs a docstring; its first line is shown by `harness plugins`")
     for name, annotation in types_of(component).items():
         if reason := unsuitable(annotation):
@@ -219,12 +228,12 @@ def vet(kind: str, component: Any) -> None:
 
 
 def advertising(group: str) -> Iterator[metadata.Distribution]:
-    """The distributions that may have entry points of a group, those that cannot be read among them.
+    """Yield the distributions that may have entry points of a group, including those that cannot be read.
 
-    To read the names of all, as importlib's own search does, would take longer than all else here.
+    The search of importlib would also read the name of every distribution, which is slow.
     """
     for distribution in metadata.distributions():
-        with contextlib.suppress(Exception):  # whoever asks for its entry points is told
+        with contextlib.suppress(Exception):  # reading its entry points raises the error again
             if group not in (distribution.read_text("entry_points.txt") or ""):
                 continue
         yield distribution
@@ -236,14 +245,14 @@ class _Loader:
         self.failures: list[Failure] = []
 
     def find(self, group: str) -> Iterator[_Point]:
-        """The group's entry points that are not disabled, a distribution's once."""
+        """Yield the entry points of the group that are not disabled, once for each distribution."""
         disabled = {_normal(name) for name in os.environ.get(DISABLE, "").split(",") if name.strip()}
         seen = set(disabled)
         for distribution in advertising(group):
             package = "unknown"
             try:
                 package = distribution.metadata["Name"] or package
-                # The same distribution may be on the path twice, as where its source folder is.
+                # The same distribution may be on the path twice, e.g. installed and in the current folder.
                 if _normal(package) in seen:
                     continue
                 seen.add(_normal(package))
@@ -278,7 +287,7 @@ class _Loader:
                 self.fail(name, package, f"{hook} failed", error)
 
     def registrar(self, kind: str, point: _Point) -> hookspecs.Register:
-        """What the hook for a kind is called with."""
+        """Return the function that the hook for a kind receives."""
 
         def register(component: type[Component]) -> None:
             vet(kind, component)
@@ -287,10 +296,10 @@ class _Loader:
             entry = Entry(kind, name, component, point.entry.name, point.package, point.version, file, line)
             first = self.entries.setdefault((kind, name), entry)
             if first is not entry:
-                # No mistake of the author's, who may not know the other: what comes next is registered.
+                # The author may not know the other plugin, so this is not an error of the hook.
                 reason = (
-                    f"{kind} '{name}' of {owner} is left out: "
-                    f"plugin '{first.plugin}' of {first.package} has registered that name"
+                    f"cannot register {kind} '{name}' of {owner}: "
+                    f"plugin '{first.plugin}' of {first.package} already has this name; rename one of them"
                 )
                 caller = "".join(traceback.format_stack(sys._getframe(1), limit=1))
                 self.failures.append(Failure(point.entry.name, point.package, reason, caller))
@@ -298,7 +307,7 @@ class _Loader:
         return register
 
     def fail(self, plugin: str, package: str, reason: str, error: BaseException) -> None:
-        """Keep an exception as a failure."""
+        """Add a failure for an exception."""
         lines = traceback.format_exception(error)
         self.failures.append(Failure(plugin, package, f"{reason}: {lines[-1].strip()}", "".join(lines)))
 
@@ -306,7 +315,7 @@ class _Loader:
 @cache
 def _core_types() -> Mapping[str, type[TaskType]]:
     """Return the core's task types by name."""
-    import_module("harness.task_types.former")  # which imports them all
+    import_module("harness.task_types.former")  # it imports all of them
     return {n: c for n, c in TaskType.known.items() if c.__module__.partition(".")[0] == hookspecs.PROJECT}
 
 
@@ -331,14 +340,14 @@ class _Point:
 
     @property
     def order(self) -> tuple[bool, str, str]:
-        """Ours, then by name: which of two plugins comes first must not depend on `sys.path`."""
+        """Return the sort key: this project first, then by name, so that `sys.path` does not matter."""
         return _normal(self.package) != DISTRIBUTION, _normal(self.package), self.entry.name
 
 
 def _hooks(
     plugin: Any, manager: pluggy.PluginManager
 ) -> tuple[dict[str, Callable[..., None]], list[tuple[str, str]]]:
-    """A plugin's sound hooks, and of the others what is wrong and where."""
+    """Return the valid hooks of a plugin by name, and for each other hook the mistake and its place."""
     sound, mistakes = {}, []
     for name in dir(plugin):
         options = manager.parse_hookimpl_opts(plugin, name)
@@ -347,7 +356,7 @@ def _hooks(
         function = getattr(plugin, name)
         hook = (options and options.get("specname")) or name
         if options is None:
-            reason = f"{name} is no hook without the decorator @harness.hookimpl"
+            reason = f"'{name}' is missing the @harness.hookimpl decorator"
         elif hook not in HOOKS:
             reason = f"unknown hook '{hook}'{choices(hook, HOOKS)}"
         elif (takes := _arguments(function)) != ["register"]:
@@ -369,7 +378,7 @@ def _arguments(function: Callable[..., Any]) -> list[str]:
 
 
 def _source(component: type[Component]) -> tuple[str, int]:
-    """The file and line of a class. (`inspect` would parse the whole file for each.)"""
+    """Return the file and line of a class. (`inspect` would parse the whole file for each class.)"""
     file = getattr(sys.modules.get(component.__module__), "__file__", None) or ""
     statement = re.compile(rf"\s*class\s+{re.escape(component.__name__)}\b")
     lines = linecache.getlines(file) if file else []

@@ -1,4 +1,7 @@
-"""The values that components exchange, and the mistakes that they may report; no torch, nothing of ours."""
+"""Define the values that components exchange, and the errors that they may raise.
+
+This module imports neither torch nor other modules of the harness.
+"""
 
 from __future__ import annotations
 
@@ -17,62 +20,62 @@ if TYPE_CHECKING:
 
 Precision = Literal["fp32", "bf16"]
 SPLITS = ("train", "validation", "test")
-SCORE = ("score",)  # the one "class" of a regression: its logits (N, 1) are predicted numbers
-PAIR_SEPARATOR = " [SEP] "  # between the two texts of a pair, where a task is on pairs
-MASK = "[MASK]"  # in a text: a word that is hidden, whatever a tokenizer calls its own mask
+SCORE = ("score",)  # the only "class" of a regression, whose logits (N, 1) are the predicted numbers
+PAIR_SEPARATOR = " [SEP] "  # between the two texts of a pair, in tasks on pairs
+MASK = "[MASK]"  # stands for a hidden word in a text; a tokenizer's own mask token may have another name
 
 
 class HarnessError(Exception):
-    """A mistake that the user can mend: one lower-case sentence, shown without a traceback."""
+    """An error that the user can fix; its message is one lower-case sentence, shown without a traceback."""
 
 
 class Unavailable(HarnessError):
-    """Something that a component needs is absent here, such as a hub model without a network."""
+    """An error for something that is not available here, such as a model of the hub without a network."""
 
 
 class Unsupported(HarnessError):
-    """A component cannot do what was asked of it, such as an export that it has no form for."""
+    """An error for something that a component does not support, such as an export to ONNX."""
 
 
 @dataclass(frozen=True)
 class Component:
-    """What all kinds of component share. Subclasses are frozen dataclasses with a docstring and a name."""
+    """The base class of all components. Subclasses are frozen dataclasses with a docstring and a name."""
 
     kind: ClassVar[str] = ""
-    name: ClassVar[str] = ""  # kebab-case, as suites write it
-    version: ClassVar[int] = 1  # raise it when results would change
-    accelerated: ClassVar[bool] = False  # a GPU speeds it up, so that it gets one if there is one
-    mixed_precision: ClassVar[bool] = False  # its context may ask for bf16
+    name: ClassVar[str] = ""  # in kebab-case, as in suites
+    version: ClassVar[int] = 1  # increase it if a change of the code changes results
+    accelerated: ClassVar[bool] = False  # it is faster on a GPU, and gets one if there is one
+    mixed_precision: ClassVar[bool] = False  # it can compute in bf16
 
     @property
     def runs_on_gpu(self) -> bool:
-        """Whether its models can run on a GPU, so that their latency is measured there too."""
+        """Return whether its models can run on a GPU, so that their latency is measured there too."""
         return self.accelerated
 
     def check(self) -> None:
         """Raise ValueError, in one sentence, if fields contradict each other."""
 
     def base(self) -> str:
-        """Return what it starts from beside its parameters, such as pretrained weights with their revision.
+        """Return what it starts from besides its parameters, such as pretrained weights with their revision.
 
-        Part of the keys of its steps. Called while planning, so it must be quick. Raises Unavailable if that
-        cannot be had here.
+        The text is a part of the keys of its steps. A plan calls this method, so it must be fast. Raise
+        Unavailable if what it starts from is not available here.
         """
         return ""
 
 
 class Masked(NamedTuple):
-    """What a language model made of M tokens that were hidden from it."""
+    """The predictions of a language model for M masked tokens."""
 
-    rows: NDArray[np.int64]  # (M,): which text each stood in
+    rows: NDArray[np.int64]  # (M,): the index of the text with the token
     gold: NDArray[np.int64]  # (M,): the token's id
-    predicted: NDArray[np.int64]  # (M,): the likeliest id
-    log_likelihood: NDArray[np.float32]  # (M,): of the gold one, in nats
+    predicted: NDArray[np.int64]  # (M,): the most probable id
+    log_likelihood: NDArray[np.float32]  # (M,): of the gold token, in nats
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """How many numbers a model holds."""
+    """The numbers of parameters of a model."""
 
     total: int
     trainable: int
@@ -80,45 +83,45 @@ class Parameters:
 
 
 class Context(Protocol):
-    """What the harness lends to a component while it works."""
+    """What the harness provides to a component during a step."""
 
     @property
     def seed(self) -> int:
-        """Seeds every generator that the component uses."""
+        """Return the seed for every random generator that the component uses."""
 
     @property
     def device(self) -> str:
-        """A torch device: "cpu", "cuda:0"."""
+        """Return the torch device, such as "cpu" or "cuda:0"."""
 
     @property
     def threads(self) -> int:
-        """How many CPU threads it may use."""
+        """Return the number of CPU threads that the component may use."""
 
     @property
     def precision(self) -> Precision:
-        """What to compute in: "bf16" only for components that declare `mixed_precision`."""
+        """Return the precision to compute in: "bf16" only for components that declare `mixed_precision`."""
 
     @property
     def scratch(self) -> Path:
-        """A folder that is emptied after the step."""
+        """Return a folder for temporary files, which is emptied after the step."""
 
     @property
     def teacher(self) -> Model | None:
-        """The fitted teacher, for a student that borrows from it and a loss that needs it in step."""
+        """Return the fitted teacher, if the student borrows from it or the loss needs it during training."""
 
     @property
     def prior(self) -> Model | None:
-        """The model that a component's :attr:`Component.prior` asked for, fitted."""
+        """Return the fitted model of the recipe in the component's `prior`, such as :attr:`Teacher.prior`."""
 
     @property
     def checkpoints(self) -> Path | None:
-        """A folder that outlives a killed step, and goes when the step is done; None: nothing is kept."""
+        """Return a folder for checkpoints, or None for none. It is kept until the step is done."""
 
     def progress(self, done: int, total: int, **scalars: float) -> None:
-        """Report that `done` of `total` units are behind us, with what was measured on the way."""
+        """Report progress: `done` of `total` units finished, with measured values by name."""
 
     def warn(self, message: str) -> None:
-        """Say something that the user should read; it is kept with the step's artefact."""
+        """Show a message to the user; it is stored with the step's artefact."""
 
 
 class Model(ABC):
@@ -126,50 +129,63 @@ class Model(ABC):
 
     @abstractmethod
     def predict(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Logits, or log-probabilities, of shape (N, C), in the order of the texts."""
+        """Return logits or log-probabilities, of shape (N, C), in the order of the texts."""
 
     def decide(self, texts: Sequence[str], logits: NDArray[np.float32]) -> NDArray[np.int64]:
-        """The class of each row, (N,), given `predict(texts)`; a tagger may search for a text's best tags."""
+        """Return the class of each row, (N,), given `predict(texts)`. A tagger may decode them together."""
         return logits.argmax(axis=1)  # type: ignore[no-any-return]
 
     def hidden(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """What the model's last layer sees of each text, (N, H): for losses that need "hidden"."""
+        """Return the input of the model's last layer for each text, (N, H), for losses that need "hidden".
+
+        Raise Unsupported if the model has none.
+        """
         raise Unsupported(f"{type(self).__name__} has no hidden states")
 
     def masked(self, texts: Sequence[str]) -> Masked:
-        """What a language model makes of tokens that are hidden from it, the same ones every time."""
-        raise Unsupported(f"{type(self).__name__} is no language model")
+        """Return a language model's predictions for masked tokens, which are the same in every call.
+
+        Raise Unsupported if the model is not a language model.
+        """
+        raise Unsupported(f"{type(self).__name__} is not a language model")
 
     def vectors(self, words: Sequence[str], of: Literal["embeddings", "hidden"]) -> NDArray[np.float32]:
-        """(N, H): what a model holds of each word: its input embedding, or its last hidden state."""
-        raise Unsupported(f"{type(self).__name__} has no vectors of words")
+        """Return a vector for each word, (N, H): its input embedding, or its last hidden state.
+
+        Raise Unsupported if the model has none.
+        """
+        raise Unsupported(f"{type(self).__name__} has no word vectors")
 
     @abstractmethod
     def save(self, folder: Path) -> None:
-        """Write all that :meth:`load` of the component needs: safetensors, Arrow or JSON; no pickle."""
+        """Write all that the component's `load` needs, as safetensors, Arrow or JSON, but not as pickle."""
 
     @abstractmethod
     def parameters(self) -> Parameters:
         """Count the model's parameters."""
 
     def export(self, folder: Path) -> None:
-        """Write ``model.onnx`` and what turns a text into its inputs (see :mod:`harness.exports.onnx`)."""
-        raise Unsupported(f"{type(self).__name__} has no ONNX form")
+        """Write ``model.onnx`` and the files that turn a text into its inputs (:mod:`harness.exports.onnx`).
+
+        Raise Unsupported if the model cannot be exported.
+        """
+        raise Unsupported(f"{type(self).__name__} cannot be exported to ONNX")
 
 
 class Batch:
-    """What a loss may look at beside the two models' logits.
+    """The inputs of a loss besides the logits of student and teacher.
 
-    ``student`` and ``teacher`` hold, by name, what else the loss needs of both models:
+    ``student`` and ``teacher`` contain, by name, the other outputs of both models that the loss needs:
 
-    - ``hidden``: (B, H), what the last layer sees of a text, or of each word that is tagged;
+    - ``hidden``: (B, H), the input of the last layer for each text, or for each word that is tagged;
     - ``layers``: a tuple of (B, L, H), the embeddings first, then each layer's output;
     - ``attention``: a tuple of (B, heads, L, L), each layer's attention probabilities;
     - ``relations``: the last layer's queries, keys and values, each (B, L, H).
 
-    Where widths differ, the student's hidden states and layers come through a linear map, learned along.
+    If their widths differ, the student's hidden states and layers pass through a linear map to the teacher's
+    width, which is trained with the student.
 
-    Of language modelling a row is a hidden token, and its label the token's id.
+    In language modelling, a row is a masked token, and its label is the token's id.
     """
 
     __slots__ = ("labels", "mask", "parts", "size", "student", "teacher", "weights", "words")
@@ -184,18 +200,18 @@ class Batch:
         weights: Tensor | None = None,
         words: Tensor | None = None,
     ) -> None:
-        self.labels = labels  # (B,), -1 where a row has no gold label; of a regression floats, and NaN there
+        self.labels = labels  # (B,): classes, -1 for no gold label; in a regression numbers, NaN for none
         self.size = size
         self.student = student or {}
         self.teacher = teacher or {}
-        self.mask = mask  # (B, L), true where a token is no padding
-        self.weights = weights  # (B,), of mean 1 over the training labels: how much each row counts
-        self.words = words  # (texts,), of tagging: how many of the B rows, words, each text has, in order
-        self.parts: dict[str, Tensor] = {}  # what a loss was made of, by name: kept as series
+        self.mask = mask  # (B, L): false for padding
+        self.weights = weights  # (B,): weights of the rows, with mean 1 over the training labels
+        self.words = words  # (texts,): in tagging, the number of words (rows) of each text, in order
+        self.parts: dict[str, Tensor] = {}  # the terms of the loss by name; they are recorded for each step
 
 
 def words_before(texts: Iterable[str]) -> NDArray[np.int64]:
-    """(N + 1,): how many words stand before each text, and at the end how many there are."""
+    """Return the number of words before each text, and at the end the number of all words: (N + 1,)."""
     import numpy as np
 
     counts = np.fromiter((text.count(" ") + 1 for text in texts), dtype=np.int64)
@@ -203,18 +219,18 @@ def words_before(texts: Iterable[str]) -> NDArray[np.int64]:
 
 
 def whole(text: str) -> str:
-    """The text with halves of surrogate pairs replaced: JSON can hold them, UTF-8 cannot."""
+    """Return the text with lone surrogates replaced, which JSON allows but UTF-8 does not."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def seed_of_repetition(seed: int, repetition: int) -> int:
-    """The seed of a component that stands several times in another: its own for each but the first."""
+    """Return the seed of one of several equal components in another; the first has the seed of the whole."""
     if not repetition:
         return seed
     return int.from_bytes(blake2b(f"{seed}/{repetition}".encode(), digest_size=4).digest(), "big")
 
 
 def digest(*parts: str) -> str:
-    """A short hex digest of strings, none of which can run into the next."""
+    """Return a short hex digest of strings; a separator keeps neighbours apart."""
     joined = "\x1f".join(parts)
     return hashlib.sha256(joined.encode()).hexdigest()[:32]

@@ -294,4 +294,4 @@ def test_a_sample_corpus_is_said(store: Store, tmp_path: Path) -> None:
     record = make("aa", **exported())
     record["task"]["source"] = "sample"
     bundle.write(record, store, tmp_path / "out")
-    assert "figures say nothing about real texts" in (tmp_path / "out" / "README.md").read_text()
+    assert "whose scores do not carry over to real texts" in (tmp_path / "out" / "README.md").read_text()

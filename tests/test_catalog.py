@@ -172,7 +172,7 @@ def test_an_interrupt_is_no_failure(install: Install) -> None:
         ),
         ("(register)", "(reg)", "hook 'register_students' takes one argument, 'register', got (reg)"),
         ("(register)", "()", "hook 'register_students' takes one argument, 'register', got ()"),
-        ("@harness.hookimpl", "", "register_students is no hook without the decorator @harness.hookimpl"),
+        ("@harness.hookimpl", "", "'register_students' is missing the @harness.hookimpl decorator"),
         ("def register_students", "def helper", "unknown hook 'helper' (allowed: register_augmenters"),
     ],
 )
@@ -210,7 +210,7 @@ def test_a_wrong_registration_shows_the_authors_line(install: Install) -> None:
     (failure,) = load().failures
     assert failure.reason == (
         "register_students failed: TypeError: "
-        "Made needs a kebab-case `name`, such as 'my-student', got 'Not Kebab'"
+        "Made needs a `name` in kebab-case, such as 'my-student', got 'Not Kebab'"
     )
     assert 'fake_wrong_it.py", line 16, in register_students\n    register(Made)' in failure.traceback
 
@@ -225,8 +225,8 @@ def test_of_two_components_with_one_name_the_first_in_order_stays(install: Insta
     (failure,) = found.failures
     assert (failure.plugin, failure.package) == ("it", "b-second")
     assert failure.reason == (
-        "student 'mlp' of plugin 'it' of b-second is left out: "
-        "plugin 'it' of a-first has registered that name"
+        "cannot register student 'mlp' of plugin 'it' of b-second: "
+        "plugin 'it' of a-first already has this name; rename one of them"
     )
     assert "in register_students\n    register(Made)" in failure.traceback
 
@@ -379,13 +379,16 @@ class _Undecorated(_Decorated):
     [
         (_Decorated(), "register a class that derives from harness.Student, not _Decorated()"),
         (int, "int does not derive from harness.Student"),
-        (harness.Student, "Student needs a kebab-case `name`"),
-        (unfit(fields=[("name", "str", "x")]), "hides Student's own; write `name = ...` without a type"),
+        (harness.Student, "Student needs a `name` in kebab-case"),
+        (
+            unfit(fields=[("name", "str", "x")]),
+            "hides an attribute of Student; write `name = ...` without a type",
+        ),
         (_Undecorated, "_Undecorated must be decorated with @dataclass(frozen=True)"),
         (unfit(options={"eq": False}), "Unfit must be decorated with @dataclass(frozen=True)"),
         (unfit(options={"repr": False}), "Unfit must be decorated with @dataclass(frozen=True)"),
         (unfit(__hash__=None), "Unfit must be hashable"),
-        (unfit(name=""), "Unfit needs a kebab-case `name`, such as 'my-student', got ''"),
+        (unfit(name=""), "Unfit needs a `name` in kebab-case, such as 'my-student', got ''"),
         (unfit(name="Mlp"), "got 'Mlp'"),
         (unfit(name="a--b"), "got 'a--b'"),
         (unfit(name=3), "got 3"),
@@ -393,9 +396,12 @@ class _Undecorated(_Decorated):
         (unfit(version="2"), "got '2'"),
         (unfit(__doc__=None), "Unfit needs a docstring"),
         (unfit(__doc__=" "), "Unfit needs a docstring"),
-        (unfit(fields=[("fit", "int", 3)]), "the parameter 'fit' of Unfit hides Student's own"),
-        (unfit(fields=[("use", "int", 3)]), "the parameter 'use' of Unfit has a name that suites reserve"),
-        (unfit(fields=[("sweep", "int", 3)]), "has a name that suites reserve"),
+        (unfit(fields=[("fit", "int", 3)]), "the parameter 'fit' of Unfit hides an attribute of Student"),
+        (
+            unfit(fields=[("use", "int", 3)]),
+            "the parameter 'use' of Unfit has a name that is reserved in suites",
+        ),
+        (unfit(fields=[("sweep", "int", 3)]), "has a name that is reserved in suites"),
         (
             unfit(fields=[("x", "tuple[int, ...]", field(default_factory=list))]),
             "'x' of Unfit must be hashable",

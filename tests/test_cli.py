@@ -361,7 +361,7 @@ def evaluations_of(home: Home, student: str) -> set[str]:
             "error: cannot write the store 'file/x': Not a directory",
         ),
         (("leaderboard", "toys.toml"), "error: there are no results of 'toys.toml' in results/"),
-        (("leaderboard", "torn"), "error: torn/records.jsonl, line 1: damaged, this is no JSON object"),
+        (("leaderboard", "torn"), "error: torn/records.jsonl, line 1: damaged, expected a JSON object"),
     ],
 )
 def test_bad_usage_is_a_sentence(

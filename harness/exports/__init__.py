@@ -1,1 +1,1 @@
-"""Export trained modules as files that run without torch. Importing this package does not import torch."""
+"""Export trained modules as files that run without torch; importing this does not import torch."""

@@ -1,7 +1,7 @@
-"""Averaged words: a module that is found to be a mean of embeddings and dense layers, in a smaller form.
+"""Export a module that is a mean of embeddings and dense layers in a smaller form for NumPy.
 
-A linear layer upon a mean of rows is a mean of that layer's outputs, so the first layer goes into the table
-where that makes it no wider: of 5,002 rows of 16 numbers and six classes, 5,002 rows of six are left.
+A linear layer on a mean of rows equals the mean of that layer's outputs. So the first layer is multiplied
+into the table if this makes it no wider: a table of 5,002 × 16 with six classes becomes one of 5,002 × 6.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, "NDArray[np.float32]"]
 
-_ROWS, _LONGEST = 64, 48  # of the ids that a form is tried with
+_ROWS, _LONGEST = 64, 48  # shape of the ids for the comparison
 _TOLERANCE = 1e-5  # largest difference, relative to the largest logit
 
 
 def recognise(module: torch.nn.Module, size: int, padding: int) -> Arrays | None:
-    """The arrays of :class:`harness.runtime.forms.AveragedModel`, where the module computes just that.
+    """Return the arrays for :class:`harness.runtime.forms.AveragedModel`, or None if the module differs.
 
-    The module's parts must be one embedding and some linear layers, with ReLU between them if any. What it
-    does with them is not read but tried, on random ids with and without padding.
+    The module must consist of one embedding and linear layers, with ReLU between them. Its code is not read:
+    its outputs are compared on random ids, with and without padding.
     """
     arrays = _arrays(module, padding)
     if arrays is None or len(arrays["table"]) != size:
@@ -35,13 +35,13 @@ def recognise(module: torch.nn.Module, size: int, padding: int) -> Arrays | None
     ids = _trial(size, padding)
     try:
         expected = _logits(module, ids)
-    except Exception:  # it reads no such ids: then it is something else
+    except Exception:  # it does not accept these ids, so it is another kind of module
         return None
     found = _computed(arrays, ids, padding)
     if expected.shape != found.shape:
         return None
     close = np.abs(expected - found).max() <= _TOLERANCE * max(1.0, float(np.abs(expected).max()))
-    return arrays if close else None  # of NaN too: not close
+    return arrays if close else None  # NaN is not close either
 
 
 def _arrays(module: torch.nn.Module, padding: int) -> Arrays | None:
@@ -72,7 +72,7 @@ def _arrays(module: torch.nn.Module, padding: int) -> Arrays | None:
 
 
 def _trial(size: int, padding: int) -> NDArray[np.int64]:
-    """Random ids (B, L), the last row all padding."""
+    """Return random ids (B, L); the last row is all padding."""
     generator = np.random.default_rng(0)
     ids = generator.integers(0, size, (_ROWS, _LONGEST))
     ids[np.arange(_LONGEST) >= generator.integers(1, _LONGEST + 1, (_ROWS, 1))] = padding
@@ -88,7 +88,7 @@ def _logits(module: torch.nn.Module, ids: NDArray[np.int64]) -> NDArray[np.float
 
 
 def _computed(arrays: Arrays, ids: NDArray[np.int64], padding: int) -> NDArray[np.float32]:
-    """What the form makes of ids (B, L)."""
+    """Return the outputs of the averaged form for ids (B, L)."""
     model = AveragedModel.__new__(AveragedModel)
     model._set(arrays)
     known = (ids != padding).sum(1, keepdims=True).clip(1).astype(np.float32)
@@ -96,12 +96,12 @@ def _computed(arrays: Arrays, ids: NDArray[np.int64], padding: int) -> NDArray[n
 
 
 def write(arrays: Arrays, folder: Path) -> None:
-    """Keep the arrays for NumPy."""
+    """Write the arrays for NumPy into a folder."""
     np.savez(folder / AVERAGED, **arrays)  # type: ignore[arg-type]
 
 
 def graph(arrays: Arrays, padding: int, opset: int) -> bytes:
-    """The same as an ONNX model: Gather, a mean over what is no padding, then dense layers."""
+    """Return the same model as ONNX: Gather, a mean over ids except padding, then dense layers."""
     from onnx import TensorProto, checker, helper, numpy_helper
 
     node = helper.make_node

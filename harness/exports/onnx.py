@@ -1,10 +1,10 @@
-"""The exported form of a module: ``model.onnx``, ``featuriser.json``, ``labels.json`` and ``export.json``.
+"""Export a module as ``model.onnx``, ``featuriser.json``, ``labels.json`` and ``export.json``.
 
-The graph maps ``ids`` (batch, length), int64, to ``logits`` (batch, classes), float32, or to tag words to
-(batch, length, classes); padding is part of the graph. Words' first ids are marked, by being raised by the
-vocabulary's size, and the graph passes over that. Of a language model it maps ids of which those to tell are
-marked so to (marked ids, vocabulary), text by text: all others would have cost as much for nothing.
-:mod:`harness.runtime.forms` runs it from text to logits, without torch.
+The graph maps ``ids`` (batch, length), int64, to ``logits`` (batch, classes), float32, or for tagging to
+(batch, length, classes); it handles padding. For tagging, the first id of each word is marked: the
+vocabulary's size is added to it, and the graph removes it. For a language model, the ids to predict are
+marked in the same way, and the logits are (marked ids, vocabulary), text by text: logits for all ids would
+cost far more. :mod:`harness.runtime.forms` runs the graph from text to logits, without torch.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ _OPSET = 18
 def export_module(
     module: torch.nn.Module, featuriser: Featuriser, classes: Sequence[str], folder: Path
 ) -> None:
-    """Write a module's graph, with both axes of its input free, and what stands beside it.
+    """Write a module's graph, with free batch size and length, and the other files of the export.
 
-    Of averaged words the graph is a shorter one than torch's, and their table for NumPy is written too.
+    A mean of embeddings gets a smaller graph, and its table is written for NumPy too. Raise Unsupported if
+    torch cannot export the module.
     """
     import torch
 
@@ -47,12 +48,12 @@ def export_module(
             (folder / GRAPH).write_bytes(averaged.graph(arrays, featuriser.padding, _OPSET))
             averaged.write(arrays, folder)
     finally:
-        module.to(device)  # the model goes on predicting where it was
+        module.to(device)  # the model is still used on its device
     save_beside(featuriser, classes, folder)
 
 
 def _trace(module: torch.nn.Module, featuriser: Featuriser, folder: Path) -> None:
-    """Write the graph that torch makes of a module."""
+    """Write the graph that torch traces of a module."""
     import torch
 
     ids = torch.from_numpy(featuriser.sample())
@@ -62,7 +63,7 @@ def _trace(module: torch.nn.Module, featuriser: Featuriser, folder: Path) -> Non
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            # The tracing exporter takes 0.03 s where the newer one takes 1 to 8.
+            # The tracing exporter takes 0.03 s, the newer one 1 to 8 s.
             torch.onnx.export(
                 module,
                 (ids,),
@@ -75,11 +76,11 @@ def _trace(module: torch.nn.Module, featuriser: Featuriser, folder: Path) -> Non
             )
         except Exception as error:
             why = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise Unsupported(f"the module has no ONNX form: {why}") from error
+            raise Unsupported(f"cannot export the module to ONNX: {why}") from error
 
 
 def _told(module: torch.nn.Module) -> torch.nn.Module:
-    """A language model as what tells its marked ids: (B, L) to logits (R, V)."""
+    """Return a language model as a module from ids (B, L) to the logits (R, V) of the marked ones."""
     from torch import Tensor, nn
 
     class Told(nn.Module):
@@ -94,7 +95,7 @@ def _told(module: torch.nn.Module) -> torch.nn.Module:
 
 
 def save_beside(featuriser: Featuriser, classes: Sequence[str], folder: Path) -> None:
-    """Write what turns texts into the graph's inputs, and its outputs into labels."""
+    """Write the featuriser, the labels and the manifest, which belong to each graph."""
     featuriser.save(folder)
     (folder / LABELS).write_text(json.dumps(list(classes), ensure_ascii=False), encoding="utf-8")
     manifest = {"format": 1, "featuriser": type(featuriser).__module__}

@@ -1,4 +1,4 @@
-"""An exported graph with weights of 8 bits: dynamic quantisation, of embeddings too."""
+"""Quantise an exported graph to 8-bit weights, including embeddings (dynamic quantisation)."""
 
 from __future__ import annotations
 
@@ -13,41 +13,43 @@ from harness.runtime.forms import GRAPH, INT8
 if TYPE_CHECKING:
     import onnx
 
-# What is quantised: the tables of words, and products with weights. All else stays as it is.
+# Operators to quantise: lookups of embeddings, and products with weights.
 OPERATORS = ("Gather", "MatMul", "LSTM", "Attention")
 
 
 def quantise(folder: Path) -> None:
-    """Write ``model.int8.onnx`` beside ``model.onnx``; a scale for each output channel of a weight.
+    """Write ``model.int8.onnx`` beside ``model.onnx``, with one scale for each output channel of a weight.
 
-    Activations get their scale from each batch. Raises Unsupported where ONNX Runtime cannot.
+    The scale of activations is computed for each batch. Raise Unsupported if ONNX Runtime cannot quantise the
+    graph.
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     before = logging.root.manager.disable
-    logging.disable(logging.WARNING)  # it would advise a preparation that these graphs do not need
+    logging.disable(logging.WARNING)  # it would recommend a preprocessing that these graphs do not need
     try:
         quantize_dynamic(
             _unshared(folder / GRAPH),
             folder / INT8,
             op_types_to_quantize=list(OPERATORS),
             per_channel=True,
-            reduce_range=True,  # sums of two products in 16 bits overflow on CPUs without VNNI, else
+            reduce_range=True,  # otherwise, sums of two products in 16 bits overflow on CPUs without VNNI
             weight_type=QuantType.QInt8,
-            extra_options={"MatMulConstBOnly": True},  # products of two activations stay in fp32
+            extra_options={"MatMulConstBOnly": True},  # products of two activations remain in fp32
         )
     except Exception as error:
         (folder / INT8).unlink(missing_ok=True)
         why = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise Unsupported(f"the graph cannot be quantised: {why}") from error
+        raise Unsupported(f"cannot quantise the graph: {why}") from error
     finally:
         logging.disable(before)
 
 
 def _unshared(path: Path) -> onnx.ModelProto:
-    """The graph, with a weight of its own for each Gemm: of a language model, its table of embeddings.
+    """Return the graph with a separate weight for each Gemm.
 
-    ONNX Runtime's tool turns a Gemm's weight round where it lies, whoever else reads it.
+    A language model's Gemm may share the table of embeddings, and ONNX Runtime's quantiser transposes a
+    Gemm's weight in place, which would break the other nodes that read it.
     """
     import onnx
 

@@ -1,4 +1,4 @@
-"""Texts → integer ids, without torch: what a model and its exported form share."""
+"""Featurisers, which turn texts into integer ids without torch, for models and exported forms."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 UNKNOWN = 1
 FILE = "featuriser.json"
 _CHUNK = 4096
-_IN_MEMORY = 20_000_000  # ids; a longer table lies on disk
+_IN_MEMORY = 20_000_000  # ids; a longer table is stored on disk
 
 
 Run = Callable[["NDArray[np.int64]"], "NDArray[np.float32]"]  # ids (B, L) → a model's outputs
 
 
 def run_all(tokens: Tokens, run: Run, width: int | None, at_once: int) -> NDArray[np.float32]:
-    """Return the outputs (R, C) of all rows of some texts, in order; rows that are not read are zeros.
+    """Return the outputs (R, C) of all rows of the texts, in order; rows that were cut off are zeros.
 
-    Without `width`, C is that of the outputs.
+    C is `width` or, by default, the width of the outputs.
     """
     table = None if width is None else np.zeros((tokens.outputs, width), dtype=np.float32)
     for rows in batches_by_length(tokens, at_once):
@@ -52,11 +52,14 @@ def run_all(tokens: Tokens, run: Run, width: int | None, at_once: int) -> NDArra
 
 
 class Featuriser(ABC):
-    """Turns texts into ids. Saved as JSON; loaded by its `type`, never by a path from the file."""
+    """Base class: turns texts into ids, and is saved as JSON.
+
+    It is loaded by its `type`, never by a path from the file.
+    """
 
     type: ClassVar[str]
-    marks: ClassVar[Literal["", "words", "masks"]] = ""  # what has a row of outputs, if not each text
-    size: int  # ids are below this, but for that mark
+    marks: ClassVar[Literal["", "words", "masks"]] = ""  # the parts of a text with a row of outputs
+    size: int  # ids without a mark are below this
     padding: int = PADDING
     _known: ClassVar[dict[str, Any]] = {}
 
@@ -66,19 +69,19 @@ class Featuriser(ABC):
 
     @abstractmethod
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of each text; at least one each."""
+        """Return the ids of each text; each has at least one."""
 
     @abstractmethod
     def state(self) -> dict[str, Any]:
-        """All that :meth:`restore` needs, as JSON values."""
+        """Return the state that :meth:`restore` needs, as JSON values."""
 
     @classmethod
     @abstractmethod
     def restore(cls, state: dict[str, Any]) -> Featuriser:
-        """The featuriser whose `state` this is."""
+        """Return the featuriser with a given `state`."""
 
     def tokens(self, texts: Sequence[str], scratch: Path | None = None) -> Tokens:
-        """Encode any number of texts; past some millions of ids the table lies in `scratch`."""
+        """Return the ids of any number of texts; a table of many millions is stored in `scratch`."""
         lengths = np.zeros(len(texts) + 1, dtype=np.int64)
         blocks: list[NDArray[np.int32]] = []
         held = 0
@@ -89,7 +92,7 @@ class Featuriser(ABC):
             blocks.append(np.fromiter((i for ids in encoded for i in ids), dtype=np.int32))
             held += len(blocks[-1])
             if held > _IN_MEMORY and scratch is not None:
-                if spilled is None:  # a name of its own: the same folder may serve for several tables
+                if spilled is None:  # a unique name, because several tables may share a folder
                     number, name = mkstemp(prefix="tokens-", suffix=".bin", dir=scratch)
                     os.close(number)
                     spilled = Path(name)
@@ -107,50 +110,51 @@ class Featuriser(ABC):
     def _table(self, ids: NDArray[np.int32], offsets: NDArray[np.int64], texts: Sequence[str]) -> Tokens:
         return Tokens(ids, offsets, self.padding)
 
-    # -- how a model is run: on one text, on many, and to trace its graph
+    # -- running a model on one text or on many, and tracing its graph
 
     def given(self, ids: Sequence[int]) -> NDArray[np.int64]:
-        """Return the ids of one text as a model reads them, (1, L)."""
+        """Return the ids of one text as input of a model, (1, L)."""
         return np.array([ids], dtype=np.int64)
 
     def rows_of(self, ids: Sequence[int], outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the outputs of one text: (C,) here, (R, C) if its words or masks have rows of their own."""
+        """Return the outputs of one text: (C,), or (R, C) if its words or masks have their own rows."""
         return outputs[0]  # type: ignore[no-any-return]
 
     def predict(self, texts: Sequence[str], run: Run, width: int, at_once: int) -> NDArray[np.float32]:
         """Return the outputs (R, C) of many texts, in their order.
 
-        `run` maps ids (B, L) to a model's outputs; `width` is C, and `at_once` limits B × L.
+        `run` maps ids (B, L) to a model's outputs; `width` is C; `at_once` limits B × L.
         """
         return run_all(self.tokens(texts), run, width, at_once)
 
     def sample(self) -> NDArray[np.int64]:
-        """Return ids (2, L) to trace a graph with: two texts, of which the second is padded."""
+        """Return ids (2, L) to trace a graph with: two texts, the second of them padded."""
         ids: NDArray[np.int64] = np.arange(18).reshape(2, 9) % max(1, self.size - 1) + 1
         ids[1, 6:] = self.padding
         return ids
 
     def save(self, folder: Path) -> None:
-        """Write ``featuriser.json``."""
+        """Write ``featuriser.json`` into a folder."""
         state = {"type": self.type, **self.state()}
         (folder / FILE).write_text(json.dumps(state, ensure_ascii=False), encoding="utf-8")
 
     @staticmethod
     def load(folder: Path) -> Featuriser:
-        """Read ``featuriser.json``."""
+        """Return the featuriser in a folder's ``featuriser.json``; raise HarnessError for an unknown type."""
         state = json.loads((folder / FILE).read_text(encoding="utf-8"))
         known: type[Featuriser] | None = Featuriser._known.get(state.get("type"))
         if known is None:
             raise HarnessError(
-                f"{FILE} is of type {state.get('type')!r}; known: {', '.join(sorted(Featuriser._known))}"
+                f"unknown type {state.get('type')!r} in {FILE} "
+                f"(allowed: {', '.join(sorted(Featuriser._known))})"
             )
         return known.restore(state)
 
 
 class MarksWords(Featuriser):
-    """A featuriser whose texts are words, one space apart, each with outputs of its own.
+    """A featuriser for tagging: texts are words separated by single spaces, each with its own outputs.
 
-    The first id of each word is raised by `size`.
+    `size` is added to the first id of each word, to mark it.
     """
 
     marks = "words"
@@ -159,20 +163,19 @@ class MarksWords(Featuriser):
         return WordTokens(ids, offsets, self.padding, self.size, words_before(texts))
 
     def rows_of(self, ids: Sequence[int], outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """See :class:`Featuriser`: the words that are read, (W, C)."""
+        """Return the outputs of the words of one text that were not cut off, (W, C)."""
         return outputs[0][np.array(ids) >= self.size]  # type: ignore[no-any-return]
 
     def sample(self) -> NDArray[np.int64]:
-        """See :class:`Featuriser`."""
+        """Return the ids of two tagged texts, (2, L), the second of them padded."""
         return self.tokens(["a b c", "d"]).batch(np.arange(2))
 
 
 class Words(Featuriser):
-    """Lower-cased words, and punctuation marks, of a vocabulary: the most frequent of some texts."""
+    """A vocabulary of the most frequent lower-cased words and punctuation marks."""
 
     type = "words"
-    # A mask stands for a word that must not be known; it is one token, and unknown. So is what separates
-    # the texts of a pair, but it is known.
+    # A mask hides a word, so it is one token, and unknown. The separator of a pair is one known token.
     _split = re.compile(r"\[mask\]|\[sep\]|\w+(?:['’]\w+)*|[^\w\s]").findall
 
     def __init__(self, vocabulary: Sequence[str], longest: int) -> None:
@@ -183,7 +186,7 @@ class Words(Featuriser):
 
     @classmethod
     def fit(cls, texts: Iterable[str], size: int, longest: int = 128) -> Words:
-        """The vocabulary of at most `size` ids, two of them for padding and for unknown words."""
+        """Return a vocabulary of at most `size` ids, including padding and unknown words."""
         counts: Counter[str] = Counter()
         for text in texts:
             counts.update(cls.words(text))
@@ -192,32 +195,32 @@ class Words(Featuriser):
 
     @classmethod
     def words(cls, text: str) -> list[str]:
-        """A text's words that can be known, in order."""
+        """Return a text's words and punctuation marks in order, without masks."""
         return [word for word in cls._split(text.lower()) if word != "[mask]"]
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """See :class:`Featuriser`."""
+        """Return the ids of the words of each text, up to the maximum length."""
         known, split, longest = self._ids.get, self._split, self.longest
         return [
             [known(word, UNKNOWN) for word in split(text.lower())[:longest]] or [UNKNOWN] for text in texts
         ]
 
     def state(self) -> dict[str, Any]:
-        """See :class:`Featuriser`."""
+        """Return the vocabulary and the maximum length."""
         return {"vocabulary": self.vocabulary, "longest": self.longest}
 
     @classmethod
     def restore(cls, state: dict[str, Any]) -> Words:
-        """See :class:`Featuriser`."""
+        """Return the featuriser of a vocabulary and a maximum length."""
         return cls(state["vocabulary"], state["longest"])
 
 
 class Subwords(Featuriser):
     """A Hugging Face fast tokenizer.
 
-    Two texts with PAIR_SEPARATOR between them are encoded as a pair, by the tokenizer's own template, and
-    the longer one is cut first; where the template puts nothing between texts, as GPT-2's, as one text.
-    MASK in a text is the tokenizer's own mask or, where it has none, its unknown token.
+    Two texts with PAIR_SEPARATOR between them are encoded as a pair, with the tokenizer's own template, and
+    the longer one is truncated first. If the template has no separator, as GPT-2's, they are encoded as one
+    text. MASK in a text becomes the tokenizer's mask token or, if it has none, its unknown token.
     """
 
     type = "subwords"
@@ -230,13 +233,13 @@ class Subwords(Featuriser):
         self.padding = padding
         self.size = tokenizer.get_vocab_size(with_added_tokens=True)
         marks = tokenizer.num_special_tokens_to_add
-        # With no room for a token of either text there is no pair.
+        # A pair needs room for at least one token of either text.
         self.pairs = marks(True) > marks(False) and longest >= marks(True) + 2
         self.separator = self._separator() if self.pairs else None
         self.mask_name = self.named(MASK, "<mask>", *UNKNOWN_NAMES) or MASK
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """See :class:`Featuriser`."""
+        """Return the ids of the tokens of each text, or pair of texts."""
         given: list[Any] = self._masked(texts)
         if self.pairs:
             given = [_pair(text) if PAIR_SEPARATOR in text else text for text in given]
@@ -244,43 +247,43 @@ class Subwords(Featuriser):
         return [encoding.ids or [self.padding] for encoding in encoded]
 
     def named(self, *names: str) -> str | None:
-        """The first of these that the tokenizer knows as a token."""
+        """Return the first of these names that is a token of the tokenizer, or None."""
         return next((name for name in names if self.tokenizer.token_to_id(name) is not None), None)
 
     def _masked(self, texts: Sequence[str]) -> list[str]:
-        """The texts with the tokenizer's name for MASK."""
+        """Return the texts with MASK replaced by the tokenizer's own name for it."""
         if self.mask_name == MASK:
             return list(texts)
         return [text.replace(MASK, self.mask_name) for text in texts]
 
     def _separator(self) -> int | None:
-        """The id behind a pair's first text, where the tokenizer calls what follows it of another type."""
+        """Return the last id before a pair's second text; None if the tokenizer has one type of tokens."""
         found = self.tokenizer.encode("a", "b")
         second = found.type_ids.index(1) if 1 in found.type_ids else 0
         return found.ids[second - 1] if second else None
 
     def state(self) -> dict[str, Any]:
-        """See :class:`Featuriser`."""
+        """Return the tokenizer, the maximum length, and the ids of padding and of the pair separator."""
         return {
             "tokenizer": self.tokenizer.to_str(),
             "longest": self.longest,
             "padding": self.padding,
-            "separator": self.separator,  # told to those who rebuild a model, not needed here
+            "separator": self.separator,  # for programs that rebuild a model; not needed here
         }
 
     @classmethod
     def restore(cls, state: dict[str, Any]) -> Subwords:
-        """See :class:`Featuriser`."""
+        """Return the featuriser of a tokenizer, a maximum length and a padding id."""
         from tokenizers import Tokenizer
 
         return cls(Tokenizer.from_str(state["tokenizer"]), state["longest"], state["padding"])
 
 
 class WordSubwords(MarksWords, Subwords):
-    """A Hugging Face fast tokenizer over words that are tagged; the first piece of each word is marked.
+    """A Hugging Face fast tokenizer for tagging; the first subword of each word is marked.
 
-    The words are what stands between single spaces, whatever the tokenizer makes of them. One of which it
-    makes nothing, such as a lone variation selector, is read as an unknown one, so that it has a piece.
+    Words are separated by single spaces, whatever the tokenizer does with them. A word without any subword,
+    such as a lone variation selector, is read as an unknown word, so that it has one.
     """
 
     type = "word-subwords"
@@ -290,12 +293,14 @@ class WordSubwords(MarksWords, Subwords):
         self.unknown = self.named(*UNKNOWN_NAMES) or "?"
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """See :class:`Featuriser`."""
+        """Return the ids of each text; the first id of each word is marked."""
         given = [text.split(" ") for text in self._masked(texts)]
         encoded = self.tokenizer.encode_batch(given, is_pretokenized=True)
         for row, (words, encoding) in enumerate(zip(given, encoded, strict=True)):
             read = set(encoding.word_ids)
-            if len(read - {None}) < len(words):  # made nothing of, or cut off: the latter stay so
+            if len(read - {None}) < len(
+                words
+            ):  # some words have no subword, or were cut off; the latter remain so
                 full = [word if at in read else self.unknown for at, word in enumerate(words)]
                 encoded[row] = self.tokenizer.encode(full, is_pretokenized=True)
         return [self._marked(encoding.ids, encoding.word_ids) for encoding in encoded]
@@ -311,10 +316,10 @@ class WordSubwords(MarksWords, Subwords):
 
 
 class MaskedSubwords(Subwords):
-    """A Hugging Face fast tokenizer of a masked language model, whose `mask` id hides a token.
+    """A Hugging Face fast tokenizer of a masked language model, with the id `mask` for a hidden token.
 
-    MASK in a text is that token, whatever the tokenizer calls it. The `special` ids are never hidden: those
-    that the tokenizer calls special, padding and the mask among them.
+    MASK in a text becomes this token. The `special` ids are never hidden: the tokenizer's special tokens, and
+    those of padding and mask.
     """
 
     type = "masked-subwords"
@@ -327,56 +332,57 @@ class MaskedSubwords(Subwords):
         self.special = sorted({padding, mask, *(number for number, token in added.items() if token.special)})
         name = tokenizer.id_to_token(mask)
         if name is None:
-            raise HarnessError(f"the mask's id is {mask}, but the tokenizer has {self.size} ids")
+            raise HarnessError(f"expected the mask's id below {self.size}, the tokenizer's size, got {mask}")
         self.mask_name = name
 
     def masks(self, text: str) -> int:
-        """How many tokens are hidden in a text as it stands, whether they are read or cut off."""
+        """Return the number of masks in a text, including those that will be cut off."""
         return text.replace(MASK, self.mask_name).count(self.mask_name)
 
     def _table(self, ids: NDArray[np.int32], offsets: NDArray[np.int64], texts: Sequence[str]) -> Tokens:
         return MaskedTokens(ids, offsets, self.padding, self.size, self.mask, self.special)
 
     def given(self, ids: Sequence[int]) -> NDArray[np.int64]:
-        """See :class:`Featuriser`: with a mark at each mask."""
+        """Return the ids of one text, (1, L), with a mark at each mask."""
         found = super().given(ids)
         return np.asarray(found + self.size * (found == self.mask))
 
     def rows_of(self, ids: Sequence[int], outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """See :class:`Featuriser`: a model gives rows for masks alone, (M, V)."""
+        """Return the outputs unchanged: a model has rows for masks only, (M, V)."""
         return outputs
 
     def predict(self, texts: Sequence[str], run: Run, width: int, at_once: int) -> NDArray[np.float32]:
-        """See :class:`Featuriser`: a row for each mask in the texts; zeros for those that were cut off."""
+        """Return a row for each mask in the texts, (M, V); zeros for those that were cut off."""
         tokens = cast(MaskedTokens, self.tokens(texts))
         counts = np.array([self.masks(text) for text in texts], dtype=np.int64)
         return tokens.at_masks(counts, run, at_once)
 
     def sample(self) -> NDArray[np.int64]:
-        """See :class:`Featuriser`: with marks at the first ids."""
+        """Return the ids of two texts, (2, L), with marks at the first ids."""
         ids = self.tokens(["a b c", "d"]).batch(np.arange(2))
         ids[:, :1] += self.size
         return ids
 
     def state(self) -> dict[str, Any]:
-        """See :class:`Featuriser`."""
+        """Return the state of :class:`Subwords`, and the mask's id."""
         return super().state() | {"mask": self.mask}
 
     @classmethod
     def restore(cls, state: dict[str, Any]) -> MaskedSubwords:
-        """See :class:`Featuriser`."""
+        """Return the featuriser of a tokenizer, a maximum length, a padding id and a mask id."""
         from tokenizers import Tokenizer
 
         return cls(Tokenizer.from_str(state["tokenizer"]), state["longest"], state["padding"], state["mask"])
 
 
-UNKNOWN_NAMES = ("[UNK]", "<unk>", "[unk]", "<UNK>")  # as vocabularies write it
+UNKNOWN_NAMES = ("[UNK]", "<unk>", "[unk]", "<UNK>")  # in different vocabularies
 
 
 def _spaced(tokenizer: Tokenizer) -> Tokenizer:
-    """The same tokenizer, for which each word that it is given alone has a space before it.
+    """Return a copy of the tokenizer that puts a space before each word.
 
-    Byte-level vocabularies, such as RoBERTa's, have other pieces for a word's start than for its middle.
+    Byte-level vocabularies, such as RoBERTa's, have different subwords for the start and the middle of a
+    word.
     """
     from tokenizers import Tokenizer
 

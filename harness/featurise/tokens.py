@@ -1,4 +1,4 @@
-"""Tables of ids, without torch: what texts are to a model, and what a batch of training draws from them."""
+"""Tables of the ids of texts, without torch, and the training batches drawn from them."""
 
 from __future__ import annotations
 
@@ -15,42 +15,44 @@ if TYPE_CHECKING:
 
 PADDING = 0
 HIDDEN, MASKED, RANDOM = 0.15, 0.8, 0.1  # shares of tokens, and of the hidden ones (Devlin et al., 2019)
-_PART = 1 << 22  # ids that are looked at together
+_PART = 1 << 22  # ids that are processed together
 
-# Marked ids (B, L) → logits (R, V) of those that are marked, text by text.
+# Ids (B, L) → the logits (R, V) of the marked ones, text by text.
 Told = Callable[["NDArray[np.int64]"], "NDArray[np.float32]"]
-# The same ids, and what is hidden (R,) → the likeliest ids (R,), and log-likelihoods (R,) of what is hidden.
+# The same ids, and the hidden ids (R,) → the most likely ids (R,), and the hidden ones' log-likelihoods (R,).
 Judged = Callable[
     ["NDArray[np.int64]", "NDArray[np.int64]"], tuple["NDArray[np.int64]", "NDArray[np.float32]"]
 ]
 
 
 class Drawn(NamedTuple):
-    """What one batch of training is made of. Its R rows are texts, tagged words, or hidden tokens."""
+    """A batch of training. Its R rows are texts, words to tag, or hidden tokens."""
 
     ids: NDArray[np.int64]  # (B, L), padded
-    picked: NDArray[np.bool_] | None  # (B, L): the R ids whose outputs count; None: the module's rows do
-    places: NDArray[np.int64] | None  # (R,): rows of what is recorded, such as labels; None: nothing is
-    gold: NDArray[np.int64] | None  # (R,): the labels, where the draw itself says what they are
-    counts: NDArray[np.int64] | None  # (B,): how many rows each text has; None: one each
+    picked: (
+        NDArray[np.bool_] | None
+    )  # (B, L): the R ids with outputs; None: use all rows of the module's output
+    places: NDArray[np.int64] | None  # (R,): rows of labels and stored outputs; None: there are none
+    gold: NDArray[np.int64] | None  # (R,): the labels, if they are part of the batch
+    counts: NDArray[np.int64] | None  # (B,): number of rows of each text; None: one each
 
     @property
     def rows(self) -> int:
-        """R."""
+        """Return the number of rows, R."""
         found = self.gold if self.places is None else self.places
         assert found is not None
         return len(found)
 
 
 class Tokens:
-    """The ids of N texts, end to end in one array, so that 10⁷ texts can be memory-mapped.
+    """The ids of N texts, concatenated in one array, so that 10⁷ texts can be memory-mapped.
 
-    Each text has one row of outputs; subclasses have other rows.
+    Each text has one row of outputs; in subclasses, words or hidden tokens have rows.
     """
 
-    # The module selects the ids that have outputs: its method ``outputs`` gives logits (R, V) for those.
+    # Whether the module selects the marked ids: its method ``outputs`` returns logits (R, V) for those.
     selects: ClassVar[bool] = False
-    # What is to be predicted is drawn anew in each batch: an epoch is no unit, and every id is needed.
+    # Whether each batch hides other tokens: reports then ignore epochs, and every id is needed.
     redrawn: ClassVar[bool] = False
 
     def __init__(self, ids: NDArray[np.int32], offsets: NDArray[np.int64], padding: int = PADDING) -> None:
@@ -63,65 +65,65 @@ class Tokens:
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
-        """(N,): how many ids each text has; at least 1."""
+        """Return the number of ids of each text, (N,); at least 1."""
         return np.diff(self.offsets)
 
     @property
     def outputs(self) -> int:
-        """How many rows of outputs the texts have: one each."""
+        """Return the number of rows of outputs: one for each text."""
         return len(self)
 
     def targets(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The rows of labels and logits that some texts' outputs belong to, in order."""
+        """Return the rows of labels and logits for the outputs of some texts, in order."""
         return rows
 
     def picked(self, ids: NDArray[np.int64]) -> NDArray[np.bool_] | None:
-        """Of a batch's ids (B, L), those that have outputs of their own; None: a text has one."""
+        """Return which ids of a batch (B, L) have their own outputs; None if each text has one."""
         return None
 
     def counts(self, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
-        """(B,): how many outputs each of some texts has; None: one each."""
+        """Return the number of outputs of each of some texts, (B,); None if each has one."""
         return None
 
     def taught(self, logits: NDArray[np.float32]) -> Tokens:
-        """Return the same, without the rows that the teacher did not read."""
+        """Return the table without the rows that the teacher did not read."""
         return self
 
     def learnable(self) -> bool:
-        """Return whether there is anything to learn from."""
+        """Return whether the texts have anything to learn from."""
         return True
 
     def at_hidden(self, judged: Judged, budget: int, rows: NDArray[np.int64] | None = None) -> Masked:
-        """Return what `judged` predicts for tokens that are hidden, the same ones every time.
+        """Return the predictions of `judged` for hidden tokens, which are the same in every call.
 
-        Raises Unsupported if no token can be hidden.
+        Raise Unsupported if no token can be hidden.
         """
-        raise Unsupported("this model is not a language model: it predicts no hidden tokens")
+        raise Unsupported("this model cannot predict hidden tokens: it is not a masked language model")
 
     def draw(self, rows: NDArray[np.int64], seed: int, step: int, part: int) -> Drawn:
-        """What a batch is made of; what is random of it comes of `seed`, step and part of the step alone."""
+        """Return a batch of some texts; only `seed`, `step` and `part` determine its randomness."""
         ids = self.batch(rows)
         return Drawn(ids, self.picked(ids), self.targets(rows), None, self.counts(rows))
 
     def used(self) -> NDArray[np.int32]:
-        """The distinct ids, unmarked, in order."""
+        """Return the distinct ids in order, without marks."""
         return np.unique(np.concatenate([np.unique(self.unmarked(part)) for _, part in self._parts()]))
 
     def unmarked(self, ids: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Ids without what says that they have an output."""
+        """Return the ids without marks."""
         return np.asarray(ids)
 
     def _parts(self) -> Iterator[tuple[int, NDArray[np.int32]]]:
-        """The ids in parts, each with its place: a table on disk need not fit into memory several times."""
+        """Yield the ids in parts, with their offsets, so that a table on disk need not fit into memory."""
         for start in range(0, max(1, len(self.ids)), _PART):
             yield start, self.ids[start : start + _PART]
 
     def renamed(self, names: NDArray[np.int32], size: int) -> Tokens:
-        """The same texts with id `names[i]`, below `size`, in place of i; padding keeps its own."""
+        """Return the texts with id `names[i]`, below `size`, instead of i; padding is unchanged."""
         return Tokens(names[np.asarray(self.ids)], self.offsets, self.padding)
 
     def batch(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The ids of some rows, (B, L), padded to the longest of them."""
+        """Return the ids of some rows, (B, L), padded to the longest of them."""
         starts, lengths = self.offsets[rows], self.lengths[rows]
         width = int(lengths.max())
         columns = np.arange(width)
@@ -132,10 +134,10 @@ class Tokens:
 
 
 class WordTokens(Tokens):
-    """The ids of texts whose words are tagged: the first id of each word is marked, and has an output.
+    """The ids of texts for tagging: the first id of each word is marked, and has an output.
 
-    An id is marked by being `mark` or above. A text that is cut has fewer marks than words: the words behind
-    the cut keep outputs of zeros, and nothing is learned from them.
+    A marked id is at least `mark`. A text that was cut off has fewer marks than words: the outputs of the
+    remaining words are zeros, and they are ignored in training.
     """
 
     def __init__(
@@ -152,12 +154,12 @@ class WordTokens(Tokens):
 
     @property
     def outputs(self) -> int:
-        """How many words there are."""
+        """Return the number of words."""
         return int(self.words[-1])
 
     @cached_property
     def reached(self) -> NDArray[np.int64]:
-        """(N,): how many words of each text are marked."""
+        """Return the number of marked words of each text, (N,)."""
         found = np.zeros(len(self), dtype=np.int64)
         for start, part in self._parts():
             marked = start + np.flatnonzero(part >= self.mark)
@@ -166,12 +168,13 @@ class WordTokens(Tokens):
         return found
 
     def taught(self, logits: NDArray[np.float32]) -> WordTokens:
-        """The same, without the words that the teacher did not read: a text's last ones, but never its first.
+        """Return the table without the words at the end of a text that the teacher did not read.
 
-        Of those its logits (T, C) are zeros, which before another word say that any tag is as likely.
+        The teacher's logits (T, C) of those are zeros, which would otherwise count as equal probabilities of
+        all tags. The first word of a text always remains.
         """
         told = np.flatnonzero(logits.any(axis=1))
-        last = np.array(self.words[:-1])  # (N,): of the words of each text the last that the teacher read
+        last = np.array(self.words[:-1])  # (N,): the last word of each text that the teacher read
         np.maximum.at(last, np.searchsorted(self.words, told, side="right") - 1, told)
         read = np.arange(self.outputs) <= np.repeat(last, np.diff(self.words))
         if read.all():
@@ -181,35 +184,35 @@ class WordTokens(Tokens):
         return WordTokens(ids, self.offsets, self.padding, self.mark, self.words)
 
     def targets(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """See :class:`Tokens`."""
+        """Return the rows of labels and logits for the marked words of some texts, in order."""
         counts = self.reached[rows]
         firsts = np.cumsum(counts) - counts
         within = np.arange(int(counts.sum())) - np.repeat(firsts, counts)
         return np.asarray(np.repeat(self.words[rows], counts) + within)
 
     def picked(self, ids: NDArray[np.int64]) -> NDArray[np.bool_] | None:
-        """See :class:`Tokens`."""
+        """Return which ids of a batch (B, L) are marked."""
         return np.asarray(ids >= self.mark)
 
     def counts(self, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
-        """See :class:`Tokens`."""
+        """Return the number of marked words of some texts, (B,)."""
         return self.reached[rows]
 
     def unmarked(self, ids: NDArray[np.int32]) -> NDArray[np.int32]:
-        """See :class:`Tokens`."""
+        """Return the ids without marks."""
         return np.asarray(ids % self.mark)
 
     def renamed(self, names: NDArray[np.int32], size: int) -> Tokens:
-        """See :class:`Tokens`; marks stay where they are."""
+        """Return the texts with id `names[i]`, below `size`, instead of i, with the same marks."""
         ids = np.asarray(self.ids)
         found = names[ids % self.mark] + size * (ids >= self.mark).astype(np.int32)
         return WordTokens(found, self.offsets, self.padding, size, self.words)
 
 
 class MaskedTokens(Tokens):
-    """The ids of texts for a masked language model: a few are hidden, and those are to be told.
+    """The ids of texts for a masked language model: a few tokens are hidden, and are to be predicted.
 
-    A hidden token is marked in a batch by being raised by `size`, whatever stands in its place.
+    In a batch, `size` is added to the id at a hidden position, whatever id replaces the token.
     """
 
     selects = True
@@ -232,14 +235,14 @@ class MaskedTokens(Tokens):
         self.ordinary = np.flatnonzero(~self.special)
 
     def learnable(self) -> bool:
-        """See :class:`Tokens`: some token could be hidden."""
+        """Return whether any token can be hidden."""
         return not self.special[self.ids].all()
 
     def draw(self, rows: NDArray[np.int64], seed: int, step: int, part: int) -> Drawn:
-        """See :class:`Tokens`; hidden ids anew for each step (Liu et al., 2019, dynamic masking).
+        """Return a batch with other hidden tokens in each step (dynamic masking; Liu et al., 2019).
 
-        Of a text's tokens 15 %, at least one, rounded; of those 80 % become the mask, 10 % any token, and
-        10 % stay (Devlin et al., 2019).
+        15 % of a text's tokens are hidden, rounded, but at least one; 80 % of these become the mask, 10 % a
+        random token, and 10 % stay as they are (Devlin et al., 2019).
         """
         generator = np.random.default_rng((seed, step, part))
         ids = self.batch(rows)
@@ -255,7 +258,7 @@ class MaskedTokens(Tokens):
         return Drawn(ids, None, None, gold, None)
 
     def fixed(self, rows: NDArray[np.int64]) -> Drawn:
-        """Like :meth:`draw`, for scoring: a text's own ids say which are hidden, all of them by the mask."""
+        """Return a batch for scoring: the text's ids determine which tokens are hidden, all by the mask."""
         ids = self.batch(rows)
         columns = np.arange(ids.shape[1], dtype=np.uint64)
         mixed = _mixed(ids.astype(np.uint64) + (columns << np.uint64(32)))
@@ -266,7 +269,7 @@ class MaskedTokens(Tokens):
         return Drawn(ids, None, None, gold, hidden.sum(1))
 
     def masks(self, rows: NDArray[np.int64]) -> Drawn:
-        """The texts as they are, with a mark wherever they hold the mask."""
+        """Return the texts as a batch, with a mark at each mask."""
         ids = self.batch(rows)
         hidden = ids == self.mask
         gold = ids[hidden]
@@ -274,9 +277,10 @@ class MaskedTokens(Tokens):
         return Drawn(ids, None, None, gold, hidden.sum(1))
 
     def at_masks(self, counts: NDArray[np.int64], told: Told, budget: int) -> NDArray[np.float32]:
-        """Logits (M, V) for each mask in the texts, in order, by what `told` makes of marked ids.
+        """Return the logits for each mask in the texts, in order, (M, V).
 
-        `counts` (N,) says how many masks each text has; those that were cut off have zeros.
+        `told` computes the logits of marked ids; `counts` (N,) is the number of masks in each text. Masks
+        that were cut off have zeros.
         """
         before = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
         table = np.zeros((int(before[-1]), self.size), dtype=np.float32)
@@ -290,9 +294,9 @@ class MaskedTokens(Tokens):
         return table
 
     def at_hidden(self, judged: Judged, budget: int, rows: NDArray[np.int64] | None = None) -> Masked:
-        """What `judged` makes of the tokens that :meth:`fixed` hides, of some texts or of all.
+        """Return the predictions of `judged` for the tokens that :meth:`fixed` hides.
 
-        In the order of the texts, and of the tokens in each.
+        The result is in the order of the texts, and of the tokens in each. `rows` selects some of the texts.
         """
         found: list[Masked] = []
         rows = np.arange(len(self)) if rows is None else rows
@@ -310,7 +314,7 @@ class MaskedTokens(Tokens):
         return Masked._make(np.concatenate(parts)[order] for parts in zip(*found, strict=True))
 
     def _hidden(self, ids: NDArray[np.int64], chances: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """(B, L): of each text's tokens the share with the smallest of some numbers from 0 to below 1."""
+        """Return which tokens to hide, (B, L): those of each text with the smallest `chances` in [0, 1)."""
         free = ~self.special[ids]
         counts = free.sum(1)  # (B,)
         wanted = np.where(counts > 0, np.maximum(1, np.rint(HIDDEN * counts)), 0).astype(np.int64)
@@ -321,7 +325,7 @@ class MaskedTokens(Tokens):
 
 
 def _mixed(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Numbers that look random, one for each (SplitMix64: Steele et al., 2014)."""
+    """Return a pseudo-random number for each number (SplitMix64; Steele et al., 2014)."""
     z = numbers + np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -329,20 +333,20 @@ def _mixed(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def ids_at_once(device: str) -> int:
-    """How many ids, padding among them, a model scores at once.
+    """Return how many ids, including padding, a model scores at once.
 
-    On a CPU so few that the states of a transformer stay in its caches: 16,384 take it up to twice the time.
+    On a CPU, the states of a transformer must fit into the caches: 16,384 ids take up to twice the time.
     """
     return 2_048 if device == "cpu" else 16_384
 
 
 def batches_by_length(tokens: Tokens, budget: int) -> Iterator[NDArray[np.int64]]:
-    """Rows, longest first, in batches of at most `budget` ids with their padding: for scoring."""
+    """Yield rows, longest first, in batches of at most `budget` ids including padding."""
     return batches_of(tokens.lengths, budget)
 
 
 def batches_of(lengths: NDArray[np.int64], budget: int) -> Iterator[NDArray[np.int64]]:
-    """Like :func:`batches_by_length`, of texts' lengths (N,)."""
+    """Yield batches as :func:`batches_by_length`, for the lengths (N,) of texts."""
     order = np.argsort(-lengths, kind="stable")
     start = 0
     while start < len(order):

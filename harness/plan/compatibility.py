@@ -1,4 +1,4 @@
-"""What goes with what: a combination that cannot run is a row with the reason, never an error."""
+"""Decide which combinations can run. One that cannot run becomes a row with the reason, not an error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ def obstacle(
     source: Source | HarnessError,
     base_of: Callable[[Component], str | HarnessError],
 ) -> tuple[Status, str]:
-    """Return why a cell of these cannot run, as its status and reason; "ok" if nothing prevents it."""
+    """Return the status of a combination and the reason; ("ok", "") if it can run.
+
+    `base_of` returns what a component starts from, or the error why that is not available.
+    """
     task, teacher, student = parts.task, parts.teacher, parts.student
     augmenter, loss = parts.augmenter, parts.loss
     every: tuple[Any, ...] = (teacher, student, augmenter, loss)
@@ -59,7 +62,7 @@ def obstacle(
 
 
 def in_step(loss: Loss, task_type: TaskType) -> frozenset[str]:
-    """Return what a loss asks of the teacher in step with the student, since it is not recorded."""
+    """Return the teacher's outputs for a loss that are not stored, but computed while the student trains."""
     return loss.needs - task_type.recorded
 
 

@@ -56,7 +56,7 @@ def parts_of(recipe: Recipe, owner: Component, suite: Suite, seed: int) -> Combi
     task, teacher, student, loss = recipe.task, recipe.teacher, recipe.student, recipe.loss
     starts = f"{owner.kind} '{owner.name}' cannot start from"
     if owner in (teacher, student):
-        return HarnessError(f"{starts} itself")
+        return HarnessError(f"{starts} itself; give its recipe another model")
     if student is None:
         if teacher is None:
             return HarnessError(f"{starts} a recipe without a teacher or student; give it one of them")

@@ -1,8 +1,9 @@
-"""Suite → Plan: every cell of the matrix, and the graph of steps that cells share. Pure; no torch.
+"""Turn a suite into a plan: all cells of the matrix, and the graph of the steps that they share.
 
-A step's key is a digest of all that can change its result: the kind of step and the code behind it,
-its components with their parameters and code, the seed, the precision, the data's fingerprint and
-the keys of the steps that it needs. Two cells that need the same work so share one step.
+A step's key is a digest of everything that can change its result: the kind of step and its code, the
+components with their parameters and code, the seed, the precision, the data's fingerprint, and the keys of
+the steps that it needs. Cells that need the same work therefore share one step. Planning runs no step, and
+does not import torch.
 """
 
 from __future__ import annotations
@@ -38,32 +39,32 @@ if TYPE_CHECKING:
 
 A = TypeVar("A")
 
-# In the order of the flow; each is the module of harness.steps that performs it.
+# In the order in which they run; each is the name of a module in harness.steps.
 STEP_KINDS = ("data", "teacher", "transfer", "targets", "student", "evaluation", "export", "latency")
-PARTS = 4  # of a transfer set, for teachers that take their time: the same on every machine
+PARTS = 4  # of a transfer set, for slow teachers; the same on all machines, because keys depend on it
 _ACCELERATED = ("teacher", "transfer", "targets", "student", "evaluation", "latency")
 
 
 class Step(NamedTuple):
-    """A unit of work that cells share. `needs` maps a role to the key of the step that fills it."""
+    """A unit of work that cells share. `needs` maps a role to the key of the step with that role."""
 
     kind: str
     key: str
     label: str
     components: Mapping[str, Component]
     settings: Mapping[str, Any]  # seed, precision, source …: plain values
-    notes: Mapping[str, Any]  # what the step is told that does not change its result: a folder's path
+    notes: Mapping[str, Any]  # inputs that do not change the result, e.g. a folder's path
     needs: Mapping[str, str]
-    work: str  # equal for steps that differ in nothing but their seed: for estimates
-    likes: tuple[str, ...]  # names of the steps that are like it, the most alike first: for rougher estimates
-    gpu: bool = False  # whether a GPU speeds it up
-    exclusive: bool = False  # whether nothing else of ours may run beside it
-    rated: float = 0.0  # seconds that it should take by the rates; known when it is to be done
+    work: str  # equal for steps that differ only in their seed; for estimates
+    likes: tuple[str, ...]  # names of groups of similar steps, the most similar first; for rougher estimates
+    gpu: bool = False  # whether it is faster on a GPU
+    exclusive: bool = False  # whether it must run while no other step runs
+    rated: float = 0.0  # expected seconds, given the components' rates; set when it is scheduled
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One configuration of the leaderboard, and the steps that make its record."""
+    """One configuration with one seed, and the steps that produce its record."""
 
     key: str
     role: Role
@@ -75,30 +76,30 @@ class Cell:
     augmenter: Augmenter | None
     loss: Loss | None
     seed: int
-    steps: Mapping[str, str] = field(default_factory=dict)  # role, mostly the kind of step → key
-    status: Status = "ok"  # other than "ok": it cannot run, and why
+    steps: Mapping[str, str] = field(default_factory=dict)  # role (usually the kind of step) → key
+    status: Status = "ok"  # if it is not "ok", the cell cannot run, and `reason` is the reason
     reason: str = ""
 
     @property
     def goals(self) -> tuple[str, ...]:
-        """The keys of the steps whose results stand in the record."""
+        """Return the keys of the last steps, whose results the record contains."""
         return tuple(self.steps[kind] for kind in ("evaluation", "export", "latency") if kind in self.steps)
 
     @property
     def headline(self) -> str:
-        """The metric that leaderboards sort by."""
+        """Return the metric that leaderboards sort by."""
         return self.task.headline or self.task_type.headline
 
     @cached_property
     def label(self) -> str:
-        """What a person would call it."""
+        """Return a short description: the names of its components, and its seed."""
         parts = [c.name for c in (self.teacher, self.student, self.augmenter, self.loss) if c is not None]
         return f"{self.task.name}: {' → '.join(parts)} (seed {self.seed})"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The cells of a suite and their steps, each step after those it needs."""
+    """The cells of a suite and their steps; each step comes after those that it needs."""
 
     suite: Suite
     cells: tuple[Cell, ...]
@@ -106,7 +107,7 @@ class Plan:
 
 
 def build(suite: Suite, packages: Packages, *, source: str = "auto", precision: Precision = "fp32") -> Plan:
-    """Lay out the matrix. What cannot run is a cell with a status and a reason, never an error."""
+    """Return the plan of a suite. A combination that cannot run becomes a cell with a status and a reason."""
     return _Planner(suite, packages, source, precision).plan()
 
 
@@ -148,7 +149,7 @@ class _Planner:
         taught = seed_of_teachers(self.suite, seed)
         starts = self._starts_of(parts.teacher, taught) + self._starts_of(parts.student, seed)
         started = [start.key if isinstance(start, Cell) else "-" for start in starts]
-        # A seed of 0, the usual one, goes without saying, so that cells measured before keep their keys.
+        # The usual seed, 0, is left out, so that cells that were measured earlier keep their keys.
         if parts.teacher is not None and taught:
             started.append(f"teachers {taught}")
         key = digest("cell", parts.role, *configured, fingerprint, str(seed), self.precision, *started)
@@ -168,7 +169,7 @@ class _Planner:
     # -- the graph ------------------------------------------------------------------------------------
 
     def _steps(self, cell: Cell) -> dict[str, str]:
-        """Add the steps of one cell to the graph; their keys by kind."""
+        """Add the steps of one cell to the graph, and return their keys by role."""
         assert cell.source is not None
         steps = dict(self._shared(cell.task, cell.source, cell.teacher, cell.augmenter, cell.seed))
         taught_by = steps.pop("teacher-evaluation", None)
@@ -188,7 +189,7 @@ class _Planner:
             needs = {"data": steps["data"], "model": model}
             if learner.exports:
                 asked = dict(needs)
-                if cell.task_type.tunes:  # what was chosen on validation is shipped
+                if cell.task_type.tunes:  # the export contains what was chosen on the validation set
                     asked["evaluation"] = steps["evaluation"]
                 needs["export"] = steps["export"] = self._step(
                     "export", cell.task, {learner.kind: learner}, {}, asked, learner.name
@@ -202,7 +203,7 @@ class _Planner:
     def _shared(
         self, task: Task, source: Source, teacher: Teacher | None, augmenter: Augmenter | None, seed: int
     ) -> dict[str, str]:
-        """The steps up to the student, which cells of other students, losses and seeds have too."""
+        """Return the steps before the student's, which cells share across students, losses and seeds."""
         seed = seed_of_teachers(self.suite, seed)
         memo = (id(task), id(teacher), id(augmenter), seed)
         if memo in self._known:
@@ -220,7 +221,7 @@ class _Planner:
         return self._step("data", task, {"task": task}, drawn, {}, task.name, {"origin": source.origin})
 
     def _transfer(self, task: Task, augmenter: Augmenter | None, steps: Mapping[str, str], seed: int) -> str:
-        """The texts that students learn from: those of training alone where no augmenter adds to them."""
+        """Add the step that makes the transfer set: the training texts alone if there is no augmenter."""
         needs = {"data": steps["data"]}
         if augmenter is None:
             return self._step("transfer", task, {}, {}, needs, "training texts")
@@ -228,7 +229,7 @@ class _Planner:
         return self._step("transfer", task, parts, {"seed": seed}, needs, augmenter.name)
 
     def _fitted(self, task: Task, teacher: Teacher, data: str, seed: int, whole: int) -> str:
-        """The step that fits a teacher, after those that fit its members; `whole` is the seed of them all."""
+        """Add the steps that fit a teacher and its members, and return its key; `whole` is their seed."""
         needs = {"data": data}
         for place, member in enumerate(teacher.members):
             own = seed_of_repetition(seed, teacher.members[:place].count(member))
@@ -249,7 +250,7 @@ class _Planner:
         steps: dict[str, str],
         made_by: str,
     ) -> str:
-        """The step that fits a student, after those that are for it; they join `steps`."""
+        """Add the step that fits a student and those that it needs, also to `steps`; return its key."""
         parts: dict[str, Component] = {"student": student, "loss": loss}
         needs = {role: key for role, key in steps.items() if role in ("data", "transfer")}
         asked = in_step(loss, self._type(task))
@@ -268,7 +269,7 @@ class _Planner:
         return steps["student"]
 
     def _targets(self, task: Task, teacher: Teacher, steps: Mapping[str, str], output: str) -> str:
-        """The teacher's logits or hidden states of a transfer set; a slow one labels parts side by side."""
+        """Add the step for a teacher's logits or hidden states; slow teachers label parts in parallel."""
         settings = {"output": output, **self._precise(teacher)}
         needs = {"model": steps["teacher"], "transfer": steps["transfer"]}
         label = f"{teacher.name} on {self.steps[steps['transfer']].label.removeprefix('transfer ')}"
@@ -288,9 +289,9 @@ class _Planner:
     # -- models that components start from --------------------------------------------------------------
 
     def _prior(self, component: Component, seed: int) -> tuple[Component, str] | None:
-        """What made the model that a component starts from, and by which step; None where it needs none.
+        """Return the component that makes the model another starts from, and the step's key; None for none.
 
-        The steps are those of a cell on the training texts alone, so that equal cells share them.
+        The steps are those of a cell without an augmenter, so that equal cells share them.
         """
         cell = self._start(component, seed)
         if cell is None:
@@ -310,7 +311,7 @@ class _Planner:
         return cell.student, self._taught(*parts, steps, cell.loss.name)
 
     def _start(self, component: Component, seed: int) -> Cell | HarnessError | None:
-        """The cell that makes the model which a component starts from, whether or not the suite has it."""
+        """Return the cell of the model that a component starts from, even if the suite does not have it."""
         memo = id(component), seed
         if memo not in self._starts:
             self._starts[memo] = component, self._looked_into(component, seed)
@@ -325,11 +326,11 @@ class _Planner:
             return parts
         try:
             return self._cell(parts)
-        except HarnessError as error:  # the type of its task is not installed
+        except HarnessError as error:  # the type of the task is not installed
             return error
 
     def _starts_of(self, component: Component | None, seed: int) -> list[Cell | HarnessError]:
-        """What a component, and the members of a teacher, start from."""
+        """Return the cells of the models that a component, and the members of a teacher, start from."""
         start = self._start(component, seed) if component is not None else None
         found = [start] if start is not None else []
         for member in component.members if isinstance(component, Teacher) else ():
@@ -372,7 +373,9 @@ class _Planner:
                 self._works[work] = digest(*work)
             names = ",".join(component.name for component in components.values())
             of = dict(zip(components, identities, strict=True))
-            alone = of.get("student") or of.get("teacher") or "".join(identities)  # whatever it works on
+            alone = (
+                of.get("student") or of.get("teacher") or "".join(identities)
+            )  # for steps without a learner, all components
             self.steps[key] = Step(
                 kind=kind,
                 key=key,
@@ -388,7 +391,7 @@ class _Planner:
             )
         return key
 
-    # -- what components say ---------------------------------------------------------------------------
+    # -- answers of components ---------------------------------------------------------------------------
 
     def _resolve(self, task: Task) -> Source | HarnessError:
         if id(task) not in self._resolved:
@@ -411,7 +414,7 @@ def _on_gpu(kind: str, component: Component) -> bool:
 
 
 def _asked(component: Component, question: Callable[[], A]) -> A | HarnessError:
-    """A component's answer while planning. An author's mistake costs the component's cells, not the plan."""
+    """Return a component's answer, or its error: that affects only the component's cells, not the plan."""
     try:
         return question()
     except HarnessError as error:

@@ -68,7 +68,10 @@ def select(plan: Plan, only: tuple[str, ...], seeds: str | None) -> Plan:
     )
     if not kept:
         asked_for = [*only, *([f"seeds {seeds}"] if seeds is not None else [])]
-        raise HarnessError(f"no cell of suite '{plan.suite.name}' matches all of: {', '.join(asked_for)}")
+        raise HarnessError(
+            f"no cell of suite '{plan.suite.name}' matches all of: {', '.join(asked_for)}; "
+            "remove one of them, or list the cells with harness plan"
+        )
     return replace(plan, cells=kept, steps=_reachable(plan, kept))
 
 

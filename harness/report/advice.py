@@ -1,4 +1,4 @@
-"""What a recommendation consists of, and how it is told: a table, sentences, JSON."""
+"""Show recommendations as a table with sentences, or as JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def to_json(advice: Sequence[Advice]) -> str:
-    """Everything that the sentences say."""
+    """Return recommendations as JSON, with everything that the table and sentences show."""
     return dumps({"schema": 1, "tasks": [_json(each) for each in advice]}, indent=1) + "\n"
 
 
@@ -55,7 +55,7 @@ def _json_candidate(candidate: Candidate) -> dict[str, Any]:
 
 
 def to_rich(advice: Sequence[Advice]) -> Group:
-    """For each task a table of what to ship and what else there is, and why, in sentences."""
+    """Return a table for each task, with the row to ship, its alternatives, and the reasons in sentences."""
     from rich import box
     from rich.console import Group
     from rich.table import Table as RichTable
@@ -81,7 +81,7 @@ def to_rich(advice: Sequence[Advice]) -> Group:
 
 
 def _lines(advice: Advice) -> list[list[str]]:
-    """What each of the rows is and costs, a column for each, with its title first."""
+    """Return the lines of a table, each with its title and a cell for each row of the leaderboard."""
     assert advice.chosen
     named = [("ship", advice.chosen.row, advice.chosen.form)]
     if advice.runner_up:
@@ -130,7 +130,7 @@ def _percent(value: float) -> str:
 
 
 def sentences(advice: Advice) -> list[str]:
-    """Why this row."""
+    """Return the reasons for the chosen row, as sentences."""
     rows = sum(1 for row in advice.table.rows if advice.table.headline in row.stats)
     ruled = ", ".join(f"{count} by {limit}" for limit, count in advice.misses)
     out = f"; ruled out: {ruled}" if ruled else ""
@@ -140,8 +140,8 @@ def sentences(advice: Advice) -> list[str]:
     if advice.equal > 1:
         best = "is best" if advice.table.lower_is_better() else "scores highest"
         told.append(
-            f"{advice.equal} rows count as equally good, being close to the best and not separable from it; "
-            f"of the fastest among them this one {best}"
+            f"{advice.equal} rows count as equally good, as they are close to the best and not separable; "
+            f"of the fastest among them, this one {best}"
         )
     if gap := advice.difference:
         percent = not advice.table.lower_is_better() and abs(gap.value) <= 1
@@ -149,7 +149,7 @@ def sentences(advice: Advice) -> list[str]:
         value, low, high = (signed(each, percent) for each in (gap.value, gap.low, gap.high))
         real = "a real difference" if gap.p < SIGNIFICANT else "not a real difference"
         told.append(
-            f"runner-up less chosen, {advice.table.headline} on test: {value}{unit} "
+            f"runner-up minus chosen, {advice.table.headline} on test: {value}{unit} "
             f"({low} to {high}, p = {gap.p:.2g}): {real}"
         )
     return [*told, *advice.notes]

@@ -1,4 +1,4 @@
-"""The card of an exported model: what it is, how it was made, how good, how big and how fast, in Markdown."""
+"""Write the card of an exported model in Markdown: its use, scores, size, speed and origin."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.steps.clock import P90_FLOOR, P99_FLOOR
 from harness.task_types.base import TaskType
 from harness.wording import amount, significant, size
 
-Found = Mapping[str, Any]  # a Record, read leniently
+Found = Mapping[str, Any]  # a record, which may lack any field
 
 NONE, FEW = "—", "too few"
 FORMS = {
@@ -24,13 +24,13 @@ FORMS = {
 
 
 def text(record: Found, labels: Sequence[str]) -> str:
-    """The card of a record's model."""
+    """Return the card of a record's model."""
     task = record["task"]
     task_type = installed_type(task["type"]) or TaskType()
     options = {name: frozen(value) for name, value in (record.get("decision") or {}).items()}
     task_type = replace(task_type, **options)
     name = _name(record, "student") or _name(record, "teacher") or "model"
-    source = {"sample": "a generated sample corpus: its figures say nothing about real texts"}.get(
+    source = {"sample": "a generated sample corpus, whose scores do not carry over to real texts"}.get(
         str(task["source"]), f"{task['source']} data"
     )
     parts = [
@@ -42,7 +42,7 @@ def text(record: Found, labels: Sequence[str]) -> str:
         "## Forms\n\n" + _forms(record),
         "## How it was made\n\n" + _made(record),
         "`record.json` has all of this and more. The data and pretrained weights that went into the model "
-        "have terms of their own.",
+        "have their own licences.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -54,7 +54,7 @@ def _use(task_type: TaskType) -> str:
         "harness predict . --text message < rows.jsonl\n```\n\n"
         "```python\nfrom pathlib import Path\n\nfrom harness.runtime import load\n\n"
         f'model = load(Path("."))\nmodel.{task_type.call}({task_type.example!r})\n```\n\n'
-        "At work it needs ONNX Runtime, NumPy and tokenizers, but neither torch nor transformers."
+        "It needs ONNX Runtime, NumPy and tokenizers, but neither torch nor transformers."
     ).replace("'", '"')
 
 
@@ -94,7 +94,7 @@ def _scores(record: Found, source: str) -> str:
 
 def _forms(record: Found) -> str:
     forms: Mapping[str, Found] = (record.get("export") or {}).get("forms") or {}
-    told = any("perplexity" in found for found in forms.values())  # of a language model
+    told = any("perplexity" in found for found in forms.values())  # for a language model
     rows, notes = [], []
     for form, found in forms.items():
         what = FORMS.get(form, escape(form))
@@ -118,14 +118,15 @@ def _forms(record: Found) -> str:
     head += ["p50, ms", "p90, ms", "p99, ms", "tokenising, ms", "texts/s"]
     machine = escape(str((record.get("provenance") or {}).get("cpu") or "an unknown CPU"))
     below = (
-        f"Measured on one thread of {machine}, on test texts: single texts one after the other, from string "
-        f"to answer, and all at once. A p90 takes {P90_FLOOR} queries, a p99 {P99_FLOOR}."
+        f"Measured on one thread of {machine}, with test texts: p50 to p99 for one text after the other, "
+        "from string to answer; texts/s for all at once. "
+        f"A p90 needs {P90_FLOOR} queries, a p99 {P99_FLOOR}."
     )
     return "\n\n".join([_table(head, rows), below, *notes])
 
 
 def _run(record: Found, backend: str, scenario: str) -> Found:
-    """The measurement of a form on the fewest threads of the CPU."""
+    """Return the measurement of a form on the CPU with the fewest threads; empty without one."""
     found = [
         run
         for run in record.get("latency") or []

@@ -1,4 +1,4 @@
-"""What people see of a leaderboard's rows: columns, headings, and numbers that are fit to read."""
+"""Define the columns and headings of leaderboards, with numbers formatted for people."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from harness.wording import amount, significant, size
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table that people read."""
+    """A column of a table for people."""
 
     title: str
     cell: Callable[[Row], str]
     numeric: bool = True
-    spare: int = 0  # where there is no room for all, the highest goes first; 0 stays
-    stat: str = ""  # the number that it shows, by its name in a row's stats
+    spare: int = 0  # in narrow tables, columns with the highest value are dropped first; 0: never
+    stat: str = ""  # the name of the number in a row's stats
 
 
 def columns(table: Table, merged: bool = False) -> list[Column]:
-    """The columns of the ranked rows; one that no row fills is left out. `merged` ones need less width."""
+    """Return the columns of the ranked rows, without empty ones; with `merged`, they need less width."""
     names = [table.headline, *(name for name in table.task_type.beside if name != table.headline)]
     scaled = table.task_type.scale_column if mixed_scales(table.task_type, table.rows) else None
     recipe = [Column(part, partial(_label, part), numeric=False) for part in ("teacher", "augmenter", "loss")]
@@ -52,9 +52,9 @@ def columns(table: Table, merged: bool = False) -> list[Column]:
 
 
 def fitting(table: Table, width: int | None) -> tuple[list[Column], list[str]]:
-    """The columns that fit, and the titles of those that do not."""
+    """Return the columns that fit into a width in characters, and the titles of those that do not."""
 
-    def need(column: Column) -> int:  # a title breaks at its comma
+    def need(column: Column) -> int:  # titles are broken at commas
         texts = [*column.title.split(", "), *map(column.cell, ranked(table))]
         return 3 + max(map(len, texts))
 
@@ -70,12 +70,12 @@ def fitting(table: Table, width: int | None) -> tuple[list[Column], list[str]]:
 
 
 def ranked(table: Table) -> list[Row]:
-    """The rows with a result."""
+    """Return the rows with a result."""
     return [row for row in table.rows if row.seeds]
 
 
 def problems(table: Table) -> list[list[str]]:
-    """What has no result, wholly or for some seeds: the cells under PROBLEM_TITLES."""
+    """Return a line under PROBLEM_TITLES for each row that lacks results for some or all seeds."""
     names = ("model", "teacher", "augmenter", "loss")
     return [
         [row.role, *(_label(name, row) for name in names), seeds_of(seeds), f"{status}: {reason}"]
@@ -85,7 +85,7 @@ def problems(table: Table) -> list[list[str]]:
 
 
 def heading(table: Table) -> tuple[str, str]:
-    """The task and the data, which is all that makes two tables comparable: a title, and a line below it."""
+    """Return a title, with the task and source, and a line below it, with the details of the data."""
     task = table.task
     counts = ", ".join(f"{task[split]:,} {split}" for split in SPLITS if task.get(split) is not None)
     measured, cells = sum(map(_asked, table.rows)), task.get("cells", 0)
@@ -101,12 +101,12 @@ def heading(table: Table) -> tuple[str, str]:
 
 
 def seeds_of(seeds: Sequence[int]) -> str:
-    """Seeds as people list them."""
+    """Return seeds as a text: "seed 0" or "seeds 0, 1"."""
     return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
 
 
 def _label(name: str, row: Row) -> str:
-    """A teacher stands under "model" in its own row, and under "teacher" in those of its students."""
+    """Return a component's label; a teacher is the "model" of its own row, and the "teacher" in others."""
     if name == "model":
         return row.labels["teacher" if row.role == "teacher" else "student"]
     return "" if name == row.role == "teacher" else row.labels[name]
@@ -121,7 +121,7 @@ def _asked(row: Row) -> int:
 
 
 def _place(row: Row) -> str:
-    """The places that the row may have, where tests tell, else its rank by the mean."""
+    """Return the range of ranks that tests allow, or without tests the rank by the mean."""
     first, last = row.places or (row.rank, row.rank)
     return f"{first or ''}" if first == last else f"{first}–{last}"
 
@@ -151,7 +151,7 @@ def _gain(table: Table) -> Column:
     def cell(row: Row) -> str:
         if row.gain is None:
             return ""
-        # Rounded first, since "-0.0" would claim a loss.
+        # Round first, because "-0.0" would look like a loss.
         told = f"{round(scale * row.gain, digits) or 0.0:+.{digits}f}"
         return f"{told} *" if row.gain_p is not None and row.gain_p < SIGNIFICANT else told
 
@@ -181,7 +181,7 @@ def _plain(title: str, name: str, show: Callable[[float], str], spare: int = 0) 
 
 
 def latencies(table: Table) -> list[tuple[str, str]]:
-    """Titles and names of the median latencies, the processor's before a GPU's."""
+    """Return titles and names of the median latencies, with those of the CPU first."""
     names = {name for row in table.rows for name in row.stats if re.fullmatch("latency_.+_p50_ms", name)}
     known = ("torch", "onnx", "native")
 

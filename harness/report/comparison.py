@@ -1,4 +1,4 @@
-"""A comparison as tables for the terminal, a sentence, and JSON."""
+"""Show a comparison as tables with a sentence, or as JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TITLES = {
     "failed": "no result any more",
     "better": "better",
     "not separable": "not separable",
-    "not testable": "not testable: one seed and no predictions of both, or other vocabularies",
+    "not testable": "not testable: one seed without predictions of both, or different vocabularies",
     "only in A": "only in A",
     "only in B": "only in B",
 }
@@ -26,7 +26,7 @@ STYLES = {"worse": "bold red", "failed": "bold red", "better": "bold green"}
 
 
 def to_json(comparison: Comparison) -> str:
-    """Everything, with means, deviations and numbers of seeds; differences are B less A."""
+    """Return a comparison as JSON, with means, deviations and numbers of seeds. Differences are B minus A."""
     value = {
         "schema": 1,
         **{name: getattr(comparison, name) for name in ("a", "b", "tests")},
@@ -52,7 +52,7 @@ def _json(pair: Pair) -> dict[str, Any]:
 
 
 def to_rich(comparison: Comparison) -> Group:
-    """A table for each verdict, and a sentence that counts them."""
+    """Return a table for each verdict, and a sentence with their numbers."""
     from rich import box
     from rich.console import Group
     from rich.table import Table as RichTable
@@ -74,7 +74,7 @@ def to_rich(comparison: Comparison) -> Group:
 
 
 def summary(comparison: Comparison) -> str:
-    """One sentence: how many of each, and what p means."""
+    """Return a sentence with the number of each verdict and the meaning of p."""
     counts = [(len(comparison.of(verdict)), verdict) for verdict in VERDICTS]
     told = ", ".join(f"{count} {verdict}" for count, verdict in counts if count) or "nothing to compare"
     methods = {pair.difference.method for pair in comparison.pairs if pair.difference}
@@ -105,7 +105,7 @@ def _cells(pair: Pair) -> list[str]:
 
 
 def _share(pair: Pair) -> bool:
-    """Whether the metric is a share, which is shown in percent."""
+    """Return whether the metric is a share, which is shown in percent."""
     stats = [stat for row in (pair.a, pair.b) if (stat := pair.stat(row))]
     weighs = pair.metric.startswith(WEIGHTS)
     return (
@@ -119,14 +119,14 @@ def _score(stat: Stat, share: bool) -> str:
 
 
 def signed(number: float, share: bool) -> str:
-    """A difference with its sign; of a share, in percentage points."""
+    """Return a difference as a text with its sign; for a share, in percentage points."""
     if share:
         return f"{round(100 * number, 1) or 0.0:+.1f}"
     return f"{'-' if number < 0 else '+'}{significant(abs(number))}"
 
 
 def describe(pair: Pair) -> str:
-    """The task, and the row's parts where they are not those that A and B name themselves."""
+    """Return the task and, unless A and B are different rows, the components of the row."""
     task = f"{pair.table.label} ({pair.table.task.get('source')})"
     one = pair.b or pair.a
     if one is None or (pair.a is not None and pair.b is not None and not same(pair)):

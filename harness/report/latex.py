@@ -1,4 +1,4 @@
-"""The leaderboard as LaTeX tables, for papers: booktabs, one ``table`` for each task and source."""
+"""Write the leaderboard as LaTeX tables (booktabs): one ``table`` for each task and source."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.results.board import Leaderboard
 from harness.results.ranking import ROLES
 from harness.results.record import Record
 
-# What a paper has no room for: the rest is in the CSV.
+# Columns that are too much for a paper; the CSV has them.
 _LEFT_OUT = frozenset({"#", "role", "size", "agreement, %", "train, s", "n"})
 _TITLES = {"parameters": "params"}
 _SPECIAL = {
@@ -29,7 +29,7 @@ _SPECIAL = {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
     '"': r"\textquotedbl{}",
-    "[": "{[}",  # after a line's end, a bracket or a star would be an argument of it
+    "[": "{[}",  # at the start of a line, LaTeX would read it as an argument of the previous \\
     "]": "{]}",
     "*": "{*}",
     "`": r"\textasciigrave{}",
@@ -42,13 +42,18 @@ _SPECIAL = {
 
 
 def escaped(text: str) -> str:
-    """Text that LaTeX prints as it stands: no command, no comment, no mathematics, one line."""
+    """Return a text on one line, escaped so that LaTeX prints it unchanged."""
     plain = "".join(_SPECIAL.get(char, char) for char in printable(text))
-    return plain.replace("--", "-{}-").replace("--", "-{}-")  # no dashes; twice, as matches do not overlap
+    return plain.replace("--", "-{}-").replace(
+        "--", "-{}-"
+    )  # no ligatures to dashes; twice, because matches do not overlap
 
 
 def to_latex(board: Leaderboard, records: Sequence[Record]) -> str:
-    r"""All tables; needs ``\usepackage{booktabs}`` and, for quotes in names, ``\usepackage[T1]{fontenc}``."""
+    r"""Return all tables.
+
+    They need ``\usepackage{booktabs}`` and, for quotes in names, ``\usepackage[T1]{fontenc}``.
+    """
     head = [
         f"% {printable(provenance(board))}",
         r"% \usepackage[T1]{fontenc} \usepackage{textcomp} \usepackage{booktabs}",
@@ -60,7 +65,7 @@ def _table(section: Section) -> str:
     shown = [column for column in section.columns if column.title not in _LEFT_OUT]
     layout = "".join("r" if column.numeric else "l" for column in shown)
     groups = []
-    # Best first within a role: a paper compares like with like.
+    # The best first within each role.
     by_role = sorted(section.entries, key=lambda entry: ROLES.index(entry.row.role))
     for _, group in groupby(by_role, key=lambda entry: entry.row.role):
         lines = []

@@ -1,8 +1,8 @@
-"""The leaderboard as people and programs read it: Markdown, terminal, CSV, JSON.
+"""Write the leaderboard as Markdown, CSV and JSON, and show it on a terminal.
 
-:func:`build` (of :mod:`harness.results.ranking`) computes, the ``to_…`` functions only format; the same
-records give the same bytes. Names come from suites, plugins and data, so each form escapes them in its own
-way.
+:func:`build` (see :mod:`harness.results.board`) computes the leaderboard, and the ``to_…`` functions only
+format it: the same records give the same bytes. Names come from suites, plugins and data, so each format
+escapes them.
 """
 
 from __future__ import annotations
@@ -51,16 +51,16 @@ __all__ = [
 ]
 
 NOTHING = "—"
-ADDED = ("gain", "interval", "places", "gain_interval", "gain_p")  # beside what is over seeds
+ADDED = ("gain", "interval", "places", "gain_interval", "gain_p")  # in addition to the statistics over seeds
 PROBLEM_TITLES = ("without a result", "model", "teacher", "augmenter", "loss", "seeds", "why")
 
 
 def write(
     records: Iterable[Record], folder: Path, predictions: Mapping[str, Prediction] | None = None
 ) -> Leaderboard:
-    """Write ``records.jsonl``, ``leaderboard.md`` and ``leaderboard.csv``, each all or nothing.
+    """Write ``records.jsonl``, ``leaderboard.md`` and ``leaderboard.csv``, and return the leaderboard.
 
-    With `predictions`, ``predictions.parquet`` too. Returns what stands in the tables.
+    With `predictions`, ``predictions.parquet`` is written too. Each file is replaced atomically.
     """
     records = list(records)
     board = build(records, predictions)
@@ -76,7 +76,7 @@ def write(
 
 
 def to_csv(board: Leaderboard) -> str:
-    """One line a configuration, raw numbers: shares from 0 to 1, bytes, milliseconds, seconds."""
+    """Return one line for each configuration, with raw numbers: shares from 0 to 1, bytes, ms, seconds."""
     rows = _flat(board)
     names = list(dict.fromkeys(name for row in rows for name in row))
     out = io.StringIO()
@@ -87,14 +87,14 @@ def to_csv(board: Leaderboard) -> str:
 
 
 def to_frame(board: Leaderboard) -> pd.DataFrame:
-    """The same as a data frame, for those who go on computing."""
+    """Return the contents of the CSV as a data frame."""
     import pandas as pd
 
     return pd.DataFrame(_flat(board))
 
 
 def to_json(board: Leaderboard) -> str:
-    """Everything that the tables know, with every number over seeds as {mean, std, n}."""
+    """Return everything in the tables as JSON, with each number over seeds as {mean, std, n}."""
     value = {
         "schema": 1,
         **{name: getattr(board, name) for name in ("suites", "versions", "machines", "commits", "records")},
@@ -123,7 +123,7 @@ def _json_row(row: Row) -> dict[str, Any]:
 
 
 def _flat(board: Leaderboard) -> list[dict[str, Any]]:
-    """One flat row a configuration, all rows with the same columns."""
+    """Return a flat row for each configuration, all with the same columns."""
     names = _in_order({name for table in board.tables for row in table.rows for name in row.stats})
     return [_flat_row(table, row, names) for table in board.tables for row in table.rows]
 
@@ -151,7 +151,7 @@ def _flat_row(table: Table, row: Row, names: Iterable[str]) -> dict[str, Any]:
     flat["gain_p"] = row.gain_p
     for name in names:
         stat = row.stats.get(name)
-        if name.startswith(("parameters_", "size_")):  # of the model's shape, not of a seed
+        if name.startswith(("parameters_", "size_")):  # the same for all seeds
             flat[name] = stat and stat.mean
         else:
             flat |= {f"{name}_mean": stat and stat.mean, f"{name}_std": stat and stat.std}
@@ -160,13 +160,13 @@ def _flat_row(table: Table, row: Row, names: Iterable[str]) -> dict[str, Any]:
 
 
 def _in_order(names: Iterable[str]) -> list[str]:
-    """Metrics before what the model weighs and costs, and alphabetical among themselves."""
+    """Return the names with metrics first, then sizes and costs, each group in alphabetical order."""
     groups = ("validation_", "parameters_", "size_", "latency_", "cost_")
     return sorted(names, key=lambda n: (next((i for i, g in enumerate(groups) if n.startswith(g)), -1), n))
 
 
 def _inert(value: Any) -> Any:
-    """Text that a spreadsheet takes for text: "=cmd" would be run where the file is opened."""
+    """Return a value that a spreadsheet does not run as a formula, such as "=cmd"."""
     if not isinstance(value, str):
         return value
     text = printable(value)
@@ -177,7 +177,7 @@ def _inert(value: Any) -> Any:
 
 
 def to_markdown(board: Leaderboard) -> str:
-    """The tables as a forge shows them."""
+    """Return the tables as Markdown, as GitHub shows it."""
     blocks = [markdown(provenance(board))]
     for table in board.tables:
         title, details = map(markdown, heading(table))
@@ -205,14 +205,14 @@ def _grid(titles: Iterable[str], rows: list[list[str]], numeric: Iterable[bool])
 
 
 def markdown(text: str) -> str:
-    """Text that Markdown shows as it stands: no markup, link, image or HTML, on one line."""
+    """Return a text on one line, escaped so that Markdown shows it unchanged."""
     text = printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    # An underscore inside a word is no markup.
+    # An underscore inside a word is not markup.
     return re.sub(r"([\\`*|\[\]~$])|(?<![^\W_])(_)|(_)(?![^\W_])", r"\\\1\2\3", text)
 
 
 def to_rich(board: Leaderboard, width: int | None = None) -> Group:
-    """The tables for a terminal; where `width` is too small for all columns, the least telling ones go."""
+    """Return the tables for a terminal; with a small `width`, the least important columns are dropped."""
     from rich import box
     from rich.console import Group
     from rich.table import Table as RichTable
@@ -238,7 +238,9 @@ def to_rich(board: Leaderboard, width: int | None = None) -> Group:
         if grid.rows:
             parts.append(grid)
         if dropped:
-            parts.append(Text(f"not shown, for want of width: {'; '.join(dropped)}", style="dim"))
+            parts.append(
+                Text(f"not shown, because the terminal is too narrow: {'; '.join(dropped)}", style="dim")
+            )
         for role, model, *recipe, seeds, why in problems(table):
             names = ", ".join(filter(None, recipe))
             line = f"{role} {model}{f' ({names})' if names else ''}, {seeds}: {why}"
@@ -266,10 +268,10 @@ def legend(board: Leaderboard) -> str:
 
 
 def provenance(board: Leaderboard) -> str:
-    """One sentence: what made the tables, from what, on which machine."""
+    """Return a sentence with the versions, records, data and machines behind the tables."""
     sources = sorted({str(table.task.get("source") or "no") for table in board.tables})
     suites = f" of {', '.join(board.suites)}" if board.suites else ""
-    # What follows the commit says that the code was edited, each time perhaps in another way.
+    # A suffix after the commit marks edited code, which may differ between runs.
     short = [commit[:9] + commit[40:] if commit else "an installed copy" for commit in board.commits]
     machines = "; ".join(board.machines) or "an unknown machine"
     mixed = len(short) > 1 or any(commit.endswith("-dirty") for commit in board.commits)

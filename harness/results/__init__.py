@@ -1,1 +1,1 @@
-"""What was measured: records of cells, and what is counted, tested and told of them."""
+"""Collect, store, rank, test and compare the results of cells."""

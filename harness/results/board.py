@@ -1,4 +1,4 @@
-"""TODO."""
+"""Build the leaderboard: a table for each task and data source, from records and predictions."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """All tables, and what made them."""
+    """All tables, and the versions and machines that produced them."""
 
     tables: tuple[Table, ...]
     suites: tuple[str, ...]
     versions: tuple[str, ...]  # of the harness
     machines: tuple[str, ...]
     records: int
-    commits: tuple[str, ...] = ()  # of the harness; "" where it did not run from a repository
+    commits: tuple[str, ...] = ()  # of the harness; "" if it did not run from a repository
 
 
 def build(records: Iterable[Record], predictions: Mapping[str, Prediction] | None = None) -> Leaderboard:
-    """The leaderboard of these records; their order changes nothing.
+    """Return the leaderboard of some records, in any order.
 
-    `predictions` (of :mod:`harness.results.predictions`) give rows their intervals, and ranks the places
-    that tests leave them.
+    With `predictions` (see :mod:`harness.results.predictions`), rows also have confidence intervals, and the
+    range of ranks that statistical tests allow.
     """
     records = list(records)
     named = labeller(records)
@@ -42,7 +42,7 @@ def build(records: Iterable[Record], predictions: Mapping[str, Prediction] | Non
         task = record["task"]
         data = [task.get("version"), task.get("source"), task.get("fingerprint")]
         groups[_canonical([task["name"], task["params"], data])].append(record)
-    # Tasks are told apart in the whole, other components within their table.
+    # Labels distinguish tasks within the leaderboard, and other components within their table.
     tables = [
         replace(_table(group, labeller(group)), label=named("task", group[0]["task"]))
         for group in groups.values()
@@ -63,7 +63,7 @@ def build(records: Iterable[Record], predictions: Mapping[str, Prediction] | Non
 
 
 def of_run(board: Leaderboard, records: Iterable[Record]) -> Leaderboard:
-    """Those tables that hold some of these records' data: what a run has to show of all that is kept."""
+    """Return a leaderboard with only the tables for the data of these records, e.g. those of a run."""
     data = {(record["task"]["name"], record["task"].get("source")) for record in records}
     tables = (table for table in board.tables if (table.task["name"], table.task.get("source")) in data)
     return replace(board, tables=tuple(tables))

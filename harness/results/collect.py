@@ -1,4 +1,4 @@
-"""Plan, outcomes and store → one Record a cell."""
+"""Build the record of each cell from the plan, the outcomes of its steps, and the store."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from harness.storage.store import Artefact, Damaged, Store
 if TYPE_CHECKING:
     from harness.catalog import Catalog
 
-# What stays of a metric's dictionary in the record's own: not the speed, which is a cost.
+# Values in the result of an evaluation that are costs, not metrics.
 _COSTS = ("texts_per_s",)
 
 
 def collect(
     plan: Plan, outcome: Callable[[str], Outcome], store: Store, catalog: Catalog
 ) -> Iterator[Record]:
-    """The records of all cells that ended, well or not; cells still open are left out."""
+    """Yield the records of all cells that succeeded or failed, but not of unfinished ones."""
     describe = _describer(plan, catalog)
     shared = environment()
     for cell in plan.cells:
@@ -35,7 +35,7 @@ def collect(
             continue
         artefacts = {} if cell.status != "ok" else _artefacts(cell, plan, store)
         if status == "ok" and any(plan.steps[key].kind not in artefacts for key in cell.goals):
-            continue  # damaged while we looked: the next run makes it again
+            continue  # damaged in the meantime; the next run makes it again
         data = artefacts["data"].result if "data" in artefacts else {}
         record: dict[str, Any] = {
             "schema": SCHEMA,
@@ -63,7 +63,7 @@ def collect(
 
 
 def rows(plan: Plan, catalog: Catalog) -> Iterator[dict[str, Any]]:
-    """What a plan's cells are, a row for those that differ in their seed alone; with all `seeds` of each."""
+    """Yield a description of each row of a plan: cells that differ only in their seed, with all `seeds`."""
     describe = _describer(plan, catalog)
     found: dict[str, dict[str, Any]] = {}
     for cell in plan.cells:
@@ -73,7 +73,7 @@ def rows(plan: Plan, catalog: Catalog) -> Iterator[dict[str, Any]]:
 
 
 def _describer(plan: Plan, catalog: Catalog) -> Callable[[Cell], dict[str, Any]]:
-    """A function that says what a cell is, apart from its seed: its role, its data and its components."""
+    """Return a function that describes a cell without its seed: its role, data and components."""
     described: dict[int, dict[str, Any]] = {}  # components are shared by thousands of cells
     of_task = Counter(cell.task for cell in plan.cells)
 
@@ -109,7 +109,7 @@ def _describer(plan: Plan, catalog: Catalog) -> Callable[[Cell], dict[str, Any]]
 
 
 def verdict(cell: Cell, outcome: Callable[[str], Outcome]) -> tuple[Status | None, str]:
-    """A cell's status and reason; None while some step of it is still open."""
+    """Return a cell's status and reason; the status is None if a step has not finished."""
     if cell.status != "ok":
         return cell.status, cell.reason
     found = [outcome(key) for key in cell.goals]
@@ -121,7 +121,7 @@ def verdict(cell: Cell, outcome: Callable[[str], Outcome]) -> tuple[Status | Non
 
 
 def _artefacts(cell: Cell, plan: Plan, store: Store) -> dict[str, Artefact]:
-    """By role in the cell, which mostly is the kind of step."""
+    """Return the artefacts of a cell by role, which is usually the kind of step."""
     found: dict[str, Artefact] = {}
     for role, key in cell.steps.items():
         try:
@@ -134,7 +134,7 @@ def _artefacts(cell: Cell, plan: Plan, store: Store) -> dict[str, Artefact]:
 
 
 def _prior(cell: Cell, plan: Plan) -> dict[str, Any] | None:
-    """What data the model was made on that the cell's own starts from: it may be of another source."""
+    """Return the data of the model that the cell's model starts from, which may have another source."""
     if "prior" not in cell.steps:
         return None
     data = plan.steps[plan.steps[cell.steps["prior"]].needs["data"]]
@@ -143,23 +143,23 @@ def _prior(cell: Cell, plan: Plan) -> dict[str, Any] | None:
 
 
 def _share(plan: Plan, cell: Cell, evaluation: Artefact, store: Store) -> float | None:
-    """The share of the teacher's headline metric that a student keeps."""
+    """Return a student's headline metric divided by its teacher's, so that above 1 is better than it."""
     try:
         teacher = store.find("evaluation", plan.steps[evaluation.key].needs["teacher"])
     except Damaged:
-        return None  # it was set aside: the next run makes it again
+        return None  # it was moved away; the next run makes it again
     if teacher is None:
         return None
     headline = cell.headline
     of_teacher = teacher.result["test"].get(headline)
     of_student = evaluation.result["test"].get(headline)
-    if cell.task_type.metric(headline).lower_is_better:  # above 1 is better, whichever way the metric runs
+    if cell.task_type.metric(headline).lower_is_better:  # so that above 1 is better here too
         of_student, of_teacher = of_teacher, of_student
     return of_student / of_teacher if of_teacher and of_student is not None else None
 
 
 def _measured(cell: Cell, artefacts: dict[str, Artefact]) -> dict[str, Any]:
-    """What the steps of a cell found out."""
+    """Return the fields of a record that the steps of a cell measured."""
     fields: dict[str, Any] = {}
     fitted = artefacts.get("teacher" if cell.role == "teacher" else "student")
     if fitted is not None:

@@ -1,8 +1,8 @@
-"""What got better, what got worse, and what cannot be told apart: two sets of results, or two rows of one.
+"""Compare two sets of results, or two rows of one set: better, worse, or not significantly different.
 
-Two sets are matched by configuration, not by cell key, so that results of other code, versions or precision
-compare; but only on the same data. Scores are compared on the same test texts where both sets have
-predictions, else over seeds alone (see :mod:`harness.results.statistics`).
+Rows of two sets are matched by configuration, not by cell key. Results of different code, versions or
+precision can therefore be compared, but only on the same data. Scores are compared on the same test texts if
+both sets have predictions, and otherwise over seeds alone (see :mod:`harness.results.statistics`).
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from harness.results.statistics import Difference
     from harness.task_types.base import Prediction
 
-# In the order in which they are told.
+# In the order in which they are shown.
 VERDICTS = ("worse", "failed", "better", "not separable", "not testable", "only in A", "only in B")
 WEIGHTS = ("latency_", "cost_", "size_", "parameters_")
 _RATES = ("cost_texts_per_s", "cost_examples_per_s", "cost_examples")
 
 
 class Results(NamedTuple):
-    """A folder of results, read."""
+    """The contents of a folder of results."""
 
     name: str
     tables: tuple[Table, ...]
@@ -41,23 +41,23 @@ class Results(NamedTuple):
 
 @dataclass(frozen=True)
 class Pair:
-    """One configuration in A and in B, or two rows of one table; the difference is B less A."""
+    """One configuration in A and in B, or two rows of one table; the difference is B minus A."""
 
     table: Table
     a: Row | None
     b: Row | None
     metric: str
     verdict: str = "not testable"
-    difference: Difference | None = None  # its p is corrected
+    difference: Difference | None = None  # its p value is corrected
 
     def stat(self, row: Row | None) -> Stat | None:
-        """The metric of one side."""
+        """Return the metric of one side."""
         return row.stats.get(self.metric) if row is not None else None
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything that was compared."""
+    """The result of a comparison."""
 
     a: str
     b: str
@@ -65,17 +65,17 @@ class Comparison:
     tests: int  # the number of comparisons that p values are corrected for
 
     def of(self, verdict: str) -> list[Pair]:
-        """The pairs of one verdict."""
+        """Return the pairs with a verdict."""
         return [pair for pair in self.pairs if pair.verdict == verdict]
 
     def fails(self, on: str) -> bool:
-        """Whether there is a "regression" (worse, or no result any more), or "any" difference at all."""
+        """Return whether there is a "regression" (worse, or no result any more), or "any" difference."""
         bad = {"regression": VERDICTS[:2], "any": tuple(v for v in VERDICTS if not v.startswith("not "))}[on]
         return any(pair.verdict in bad for pair in self.pairs)
 
 
 def load(where: Path) -> Results:
-    """The results in a folder or a file of records."""
+    """Return the results in a folder, or in a file of records."""
     file = where if where.is_file() else where / "records.jsonl"
     records = record.read(file)
     return Results(str(where), build(records).tables, predictions.read(file.parent))
@@ -85,7 +85,7 @@ def load(where: Path) -> Results:
 
 
 def sets(a: Results, b: Results, metric: str | None = None) -> Comparison:
-    """Every configuration of two sets of results. HarnessError where their data differ."""
+    """Compare every configuration of two sets of results. Raise HarnessError if their data differ."""
     _known(metric, (*a.tables, *b.tables))
     pairs = [
         Pair(table, old, new, metric or table.headline) for table, old, new in matched(a.tables, b.tables)
@@ -97,7 +97,11 @@ def sets(a: Results, b: Results, metric: str | None = None) -> Comparison:
 
 
 def rows(results: Results, a: str, b: str, metric: str | None = None) -> Comparison:
-    """Two rows of one set, each named like "student=mlp,loss=kl", in every table that has both."""
+    """Compare two rows of one set in every table that has both.
+
+    Rows are selected by texts such as "student=mlp,loss=kl". Raise HarnessError if one matches several rows
+    of a table, or if no table has both.
+    """
     _known(metric, results.tables)
     wanted = [wanted_by(expression, results.tables) for expression in (a, b)]
     pairs = []
@@ -108,7 +112,7 @@ def rows(results: Results, a: str, b: str, metric: str | None = None) -> Compari
         for expression, found in zip((a, b), named, strict=True):
             if len(found) > 1:
                 raise HarnessError(
-                    f"'{expression}' names {len(found)} rows of {table.label} ({table.task.get('source')} "
+                    f"'{expression}' matches {len(found)} rows of {table.label} ({table.task.get('source')} "
                     f"data); add one of: {telling(found)}"
                 )
         pairs.append(Pair(table, named[0][0], named[1][0], metric or table.headline))
@@ -119,7 +123,9 @@ def rows(results: Results, a: str, b: str, metric: str | None = None) -> Compari
             if not any(found_in(table, each) for table in results.tables)
         ]
         what = f"a row {' or '.join(lacking)}" if lacking else f"both '{a}' and '{b}'"
-        raise HarnessError(f"no table of {results.name} has {what} with a result")
+        raise HarnessError(
+            f"no table of {results.name} has {what} with a result; to list the rows: harness leaderboard"
+        )
     return _tested(a, b, pairs, results.predictions, results.predictions)
 
 
@@ -135,7 +141,7 @@ def _known(metric: str | None, tables: Iterable[Table]) -> None:
 
 
 def lower_is_better(table: Table, metric: str) -> bool:
-    """Return whether less of it is better: losses, and what a model weighs and costs."""
+    """Return whether a lower value is better, as for losses, sizes and costs."""
     if metric.startswith(WEIGHTS):
         return metric not in _RATES
     return table.lower_is_better(metric)
@@ -144,7 +150,7 @@ def lower_is_better(table: Table, metric: str) -> bool:
 def _tested(
     a: str, b: str, pairs: Sequence[Pair], held_a: Mapping[str, Prediction], held_b: Mapping[str, Prediction]
 ) -> Comparison:
-    """The pairs with their differences, p values corrected for the number of them, and verdicts."""
+    """Return the comparison of the pairs, with p values corrected for the number of tests."""
     from harness.results.statistics import holm
 
     raw = differences(pairs, held_a, held_b)
@@ -160,7 +166,7 @@ def _tested(
 
 
 def _verdict(pair: Pair, difference: Difference | None) -> str:
-    """One of VERDICTS; nothing where there is nothing to compare on either side."""
+    """Return one of VERDICTS, or an empty string if neither side has the metric."""
     if difference is None:
         a, b = (pair.stat(row) is not None for row in (pair.a, pair.b))
         if a and not b:
@@ -172,7 +178,7 @@ def _verdict(pair: Pair, difference: Difference | None) -> str:
 
 
 def scales(pair: Pair) -> str:
-    """Return why the metric of the two sides is not on one scale; "" if it is."""
+    """Return why the metric has different scales on the two sides, or an empty string if it does not."""
     task_type = pair.table.task_type
     if pair.metric.removeprefix("validation_") not in task_type.scaled:
         return ""
@@ -182,12 +188,12 @@ def scales(pair: Pair) -> str:
 def differences(
     pairs: Sequence[Pair], held_a: Mapping[str, Prediction], held_b: Mapping[str, Prediction]
 ) -> list[Difference | None]:
-    """B less A of each pair, p not corrected.
+    """Return the difference B minus A of each pair, with an uncorrected p value.
 
-    None where neither texts nor seeds can tell, and where the two are not on one scale.
+    It is None if the pair has neither predictions nor several seeds, or if the scales differ.
     """
     found = [None if scales(pair) else _over_seeds(pair) for pair in pairs]
-    # All rows of a table on the same resamples, once; of language models those that saw the same tokens.
+    # Rows of one table and scale (for language models: the same masked tokens) share their resamples.
     alike = [
         (id(pair.table), pair.metric, scale_of(held_by(pair.a, held_a) if pair.a else None)) for pair in pairs
     ]
@@ -213,21 +219,21 @@ def differences(
 
 
 def _over_seeds(pair: Pair) -> Difference | None:
-    """The difference of the means; None where seeds do not tell, as those that all gave the same score."""
+    """Return the difference of the means; None if the seeds show no variation to test it by."""
     from harness.results.statistics import welch
 
     a, b = pair.stat(pair.a), pair.stat(pair.b)
     if a is None or b is None:
         return None
-    counted = pair.metric.startswith(WEIGHTS)  # bytes, say, in which there is no luck
+    counted = pair.metric.startswith(WEIGHTS)  # such as bytes, which do not depend on chance
     return welch(b, a) if a.std or b.std or a.mean == b.mean or counted else None
 
 
 def same(pair: Pair) -> bool:
-    """Whether the two sides are of one configuration."""
+    """Return whether the two sides have the same configuration."""
     return pair.a is not None and pair.b is not None and configuration(pair.a) == configuration(pair.b)
 
 
 def _seeds_pair(pair: Pair) -> bool:
-    """Whether the two sides are runs of one configuration with the same seeds."""
+    """Return whether the two sides are different runs of one configuration with the same seeds."""
     return same(pair) and pair.a is not pair.b and pair.a.seeds == pair.b.seeds  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""What predictions add to a table: intervals, the places that tests leave rows, gains that are no luck."""
+"""Add confidence intervals, ranges of ranks, and tests of gains to a table, from predictions."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from harness.task_types.base import Prediction
 
 SIGNIFICANT = 0.05
-_CLOSE = 1e-4  # of a recorded score: predictions that give another are of another run
+_CLOSE = 1e-4  # relative; predictions whose score differs more from the recorded one are of another run
 
 
 def attach(table: Table, predictions: Mapping[str, Prediction]) -> Table:
-    """The table with its rows' intervals, places and gains; with a note where there can be none."""
+    """Return the table with intervals, ranges of ranks and tests of gains, or with a note why it has none."""
     from harness.results.statistics import holm, holm_pairs
 
     scored = [row for row in table.rows if row.rank is not None]
@@ -29,14 +29,16 @@ def attach(table: Table, predictions: Mapping[str, Prediction]) -> Table:
     new: dict[int, Row] = {}
     gains = []
     why = ""
-    for scale in dict.fromkeys(map(scale_of, held)):  # rows that saw the same ones; most tables have one kind
+    for scale in dict.fromkeys(map(scale_of, held)):  # most tables have only one
         group = [(row, cells) for row, cells in zip(scored, held, strict=True) if scale_of(cells) == scale]
         found = estimates(table.headline, *map(list, zip(*group, strict=True)))
         if isinstance(found, str):
             why = why or found
             continue
         which, estimated = found
-        at = {id(group[index][0]): place for place, index in enumerate(which)}  # row → its place
+        at = {
+            id(group[index][0]): place for place, index in enumerate(which)
+        }  # row → its index in `estimated`
         p = holm_pairs(estimated.p_values())
         ahead = sign * (estimated.values[:, None] - estimated.values[None, :]) > 0
         beats = (p < SIGNIFICANT) & ahead  # (R, R)
@@ -66,12 +68,12 @@ def attach(table: Table, predictions: Mapping[str, Prediction]) -> Table:
 
 
 def scale_of(cells: Sequence[Prediction] | None) -> str:
-    """Return the scale of a row's predictions: only rows of one scale can be compared."""
+    """Return the scale of a row's predictions; only rows with the same scale can be compared."""
     return cells[0].scale if cells else ""
 
 
 def held_by(row: Row, predictions: Mapping[str, Prediction]) -> list[Prediction] | None:
-    """The predictions of all of a row's seeds; None where one is missing."""
+    """Return the predictions of all seeds of a row, or None if one is missing."""
     found = [predictions[cell] for cell in row.cells if cell in predictions]
     return found if found and len(found) == len(row.cells) else None
 
@@ -79,9 +81,10 @@ def held_by(row: Row, predictions: Mapping[str, Prediction]) -> list[Prediction]
 def estimates(
     metric: str, rows: Sequence[Row], held: Sequence[list[Prediction] | None]
 ) -> tuple[list[int], Estimates] | str:
-    """The metric of those rows whose predictions are at hand, and which of `rows` they are; or why not.
+    """Return the indices of the rows with usable predictions, and their estimates; or why there are none.
 
-    Predictions of other texts than the first row's, or that do not give the recorded score, do not count.
+    Predictions are not used if they are for other texts than the first row's, or if the score that follows
+    from them is not the recorded one.
     """
     from harness.results.predictions import FILE, digest
     from harness.results.statistics import estimate, metrics_of

@@ -1,4 +1,4 @@
-"""The folder of results that people mean."""
+"""Find the folder with the results of a suite."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from harness.api import HarnessError
 
 
 def results_of(suite: Path, results: Path) -> Path:
-    """The folder of results that a suite's file, its name, or the folder itself means."""
+    """Return the folder of results, given a suite's file, its name, or the folder itself.
+
+    Raise HarnessError if there are no results.
+    """
     for folder in (suite, results / name_in(suite), results / suite.name):
         if (folder / "records.jsonl").is_file():
             return folder
@@ -16,7 +19,7 @@ def results_of(suite: Path, results: Path) -> Path:
 
 
 def name_in(path: Path) -> str:
-    """The name of a suite by its file: what stands in it, else the file's own."""
+    """Return the name of a suite that its file gives, or otherwise the name of the file."""
     import tomllib
 
     try:

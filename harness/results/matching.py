@@ -1,4 +1,4 @@
-"""Which rows of two sets of results go together: by what they are of, not by cell keys."""
+"""Match the rows of two sets of results by their configurations, not by cell keys."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from harness.results.ranking import Row, Table
 
 
 def matched(a: Sequence[Table], b: Sequence[Table]) -> Iterator[tuple[Table, Row | None, Row | None]]:
-    """Every configuration of two sets, as (a table of it, its row in A, its row in B).
+    """Yield every configuration of two sets, as (its table, its row in A, its row in B).
 
-    A row whose parameters the other set does not have goes with the only one that lacks but some of them, or
-    has some more: a component gains parameters from version to version. HarnessError where data differ.
+    New versions of a component may have more parameters. A row without an equal in the other set therefore
+    matches the only row there that lacks some of its parameters, or has additional ones. Raise HarnessError
+    if the data of a task differ.
     """
     for table, old, new in _tables(a, b):
-        # Of two rows that differ only in version or plugin, the better one.
+        # If rows differ only in version or plugin, take the best one.
         rows_a, rows_b = ({configuration(row): row for row in reversed(rows)} for rows in (old, new))
         rows_a = {_grown(key, row, rows_a, rows_b): row for key, row in rows_a.items()}
         for key in dict.fromkeys([*reversed(rows_b), *reversed(rows_a)]):
@@ -26,13 +27,13 @@ def matched(a: Sequence[Table], b: Sequence[Table]) -> Iterator[tuple[Table, Row
 
 
 def configuration(row: Row) -> str:
-    """What a row is of, but for versions and plugins."""
+    """Return, as one string, what distinguishes a row, apart from versions and plugins."""
     parts = [(part["name"], part["params"]) if part else None for part in map(row.parts.get, PARTS)]
     return json.dumps([row.role, parts], sort_keys=True, default=str)
 
 
 def _tables(a: Sequence[Table], b: Sequence[Table]) -> Iterator[tuple[Table, Sequence[Row], Sequence[Row]]]:
-    """Tables of the same data, as (either table, the rows in A, the rows in B)."""
+    """Yield tables with the same data, as (one of them, the rows in A, the rows in B)."""
 
     def named(table: Table) -> tuple[str, str | None]:
         return table.task["name"], table.task.get("source")
@@ -48,8 +49,9 @@ def _tables(a: Sequence[Table], b: Sequence[Table]) -> Iterator[tuple[Table, Seq
         equal = [other for other in same if data(other) == data(table)]
         if same and not equal:
             raise HarnessError(
-                f"task '{table.label}' ({table.task.get('source')} data) has other data in A (fingerprint "
-                f"{str(data(same[0]))[:19]}) than in B ({str(data(table))[:19]}): scores cannot be compared"
+                f"cannot compare task '{table.label}' ({table.task.get('source')} data): its data have "
+                f"fingerprint {str(data(same[0]))[:19]} in A, but {str(data(table))[:19]} in B; "
+                "run both suites on the same data"
             )
         yield table, equal[0].rows if equal else (), table.rows
     for table in a:
@@ -58,7 +60,7 @@ def _tables(a: Sequence[Table], b: Sequence[Table]) -> Iterator[tuple[Table, Seq
 
 
 def _grown(key: str, row: Row, own: Mapping[str, Row], others: Mapping[str, Row]) -> str:
-    """The key by which the other set has a row: its own, or that of the one that it is but for growth."""
+    """Return the key of the row's match in the other set, or its own key if it has none."""
 
     def akin(row: Row, rows: Mapping[str, Row], than: Mapping[str, Row]) -> list[str]:
         return [other for other, each in rows.items() if other not in than and _is_akin(each, row)]
@@ -69,7 +71,7 @@ def _grown(key: str, row: Row, own: Mapping[str, Row], others: Mapping[str, Row]
 
 
 def _is_akin(one: Row, other: Row) -> bool:
-    """Whether two rows are the same but for parameters that only one of them has."""
+    """Return whether two rows are equal, apart from parameters that only one of them has."""
 
     def told(row: Row, what: str) -> list[Any]:
         return [(row.parts.get(part) or {}).get(what) for part in PARTS]
@@ -79,5 +81,5 @@ def _is_akin(one: Row, other: Row) -> bool:
 
 
 def _alike(one: Any, other: Any) -> bool:
-    """Whether parameters are the same, but for some that only one of the two has."""
+    """Return whether parameters are equal, apart from some that only one side has."""
     return contains(one, other) or contains(other, one)

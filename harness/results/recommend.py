@@ -1,18 +1,19 @@
-"""Which row to ship, within limits: the row, its runner-up, what each costs, whether the difference is real.
+"""Recommend the row to ship within limits, with its runner-up and a test of their difference.
 
-How a row is chosen:
+A row is chosen as follows:
 
-1. It keeps every limit. Limits on parameters, size and latency are of the form that it would be shipped in:
-   of the forms that keep them, the fastest (torch, ONNX or the model's own). Scores are held against their
-   limits on the split that chooses.
-2. The split that chooses is validation, so that the test scores beside it stay those of data that chose
-   nothing. Where records hold no validation scores it is test, and the answer says so.
-3. Of those rows the best is the one with the best mean headline metric. Rows at most `tolerance` behind it
-   (of what has no fixed range, such as perplexity, that share of it) that cannot be told apart from it (the
-   tests of :mod:`harness.results.statistics`, on the test texts, corrected for their number) count as equally
-   good. Of them, all that are within twice the smallest latency count as equally fast, or within twice the
-   fewest parameters where nothing was timed; of these the one with the best score is chosen.
-4. The runner-up is the best row that is left.
+1. Rows must be within all limits. Limits on size and latency apply to the form in which the model would be
+   shipped: the fastest form (torch, ONNX or the model's own) within the limits. Limits on scores apply to the
+   split that rows are chosen on.
+2. Rows are chosen on the validation split, so that their test scores remain unbiased. If the records have no
+   validation scores, they are chosen on the test split, with a note.
+3. The best row has the best mean of the headline metric. Rows count as equally good if they are at most
+   `tolerance` worse (for a metric without a fixed range, such as perplexity, a share of the best score), and
+   not significantly different from the best row (by the tests of :mod:`harness.results.statistics`, on the
+   test split, corrected for their number). Among these, rows with at most twice the smallest latency count as
+   equally fast; without latencies, rows with at most twice the fewest parameters. The one of these with the
+   best score is chosen.
+4. The runner-up is the best of the remaining rows.
 """
 
 from __future__ import annotations
@@ -34,19 +35,21 @@ if TYPE_CHECKING:
 
     from harness.results.statistics import Difference
 
-BACKENDS = frozenset({"torch", "torch-graph", "native", *FORMS})  # that latency steps tell of
-_AS_FAST = 2.0  # times the smallest latency: one graph, timed at different moments, differs by a third
+BACKENDS = frozenset({"torch", "torch-graph", "native", *FORMS})  # of latency steps
+_AS_FAST = 2.0  # times the smallest latency; two measurements of one model may differ by a third
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a row has to keep; None for what does not matter."""
+    """The limits on a row; None for no limit."""
 
     parameters: float | None = None
     p50_ms: float | None = None
     size_bytes: float | None = None
     train_s: float | None = None
-    scores: Mapping[str, float] = field(default_factory=dict)  # by metric: the least, or the most of a loss
+    scores: Mapping[str, float] = field(
+        default_factory=dict
+    )  # by metric: the lowest score that is allowed, or the highest if lower is better
     backend: str | None = None
     device: str = "cpu"
 
@@ -54,7 +57,7 @@ class Limits:
     def read(
         cls, texts: Mapping[str, str | None], scores: Iterable[str], backend: str | None, device: str
     ) -> Limits:
-        """From what people write: `texts` by "parameters", "p50", "size" and "train", and "metric=score"."""
+        """Read limits: texts for "parameters", "p50", "size" and "train", and scores as "metric=score"."""
         known = {}
         for each in scores:
             metric, equals, score = each.partition("=")
@@ -80,7 +83,10 @@ class Limits:
 def recommend(
     results: Results, limits: Limits, source: str | None = None, tolerance: float = 0.005
 ) -> list[Advice]:
-    """Advice for each task, from the best source that its results have, or from `source`."""
+    """Return advice for each task, on its real data if it has results for them, or on `source`.
+
+    Raise HarnessError if a metric or backend in the limits is unknown, or if no row has a score.
+    """
     known = {name for table in results.tables for row in table.rows for name in row.stats}
     for metric in limits.scores:
         if metric not in known:
@@ -95,7 +101,7 @@ def recommend(
         tables = [table for table in tables if table.task.get("source") == source]
     if not tables:
         of = f" on {source} data" if source else ""
-        raise HarnessError(f"{results.name} has no row with a score{of}")
+        raise HarnessError(f"{results.name} has no row with a score{of}; run harness bench")
     first: dict[str, Table] = {}
     for table in sorted(tables, key=lambda table: _place(table.task.get("source"))):
         first.setdefault(table.label, table)
@@ -115,7 +121,7 @@ def _advice(table: Table, results: Results, limits: Limits, tolerance: float) ->
     notes = list(filter(None, [mixed_scales(table.task_type, rows)]))
     if split == "test":
         notes.append(
-            "records hold no validation scores: the test scores chose, and are too good for what was chosen"
+            "the records have no validation scores: test scores chose the rows, and are therefore too good"
         )
     prefix = "validation_" if split == "validation" else ""
     sign = -1 if table.lower_is_better() else 1
@@ -146,12 +152,12 @@ def _advice(table: Table, results: Results, limits: Limits, tolerance: float) ->
         pair = Pair(table, chosen.row, runner_up.row, table.headline)
         (gap,) = differences([pair], *[results.predictions] * 2)
         if gap is None and not scales(pair):
-            notes.append("no test: neither predictions of both rows nor more than one seed")
+            notes.append("no test of the difference: it needs predictions of both rows, or several seeds")
     for metric, bound in limits.scores.items():
         stat = chosen.row.stats.get(metric)
         if split == "validation" and stat and _breaks(table, metric, stat.mean, bound):
             notes.append(
-                f"on test its {metric} is {stat.mean:.4g}, outside the limit that it keeps on validation"
+                f"its {metric} on test is {stat.mean:.4g}, outside the limit; on validation it is within"
             )
     return Advice(
         chosen=chosen, runner_up=runner_up, difference=gap, equal=len(equal), notes=tuple(notes), **about
@@ -163,7 +169,7 @@ def _breaks(table: Table, metric: str, value: float, limit: float) -> bool:
 
 
 def _kept(table: Table, row: Row, limits: Limits, prefix: str) -> tuple[Form | None, list[str]]:
-    """The fastest form of a row within the limits, and the limits that rule it out."""
+    """Return the fastest form of a row within the limits, and the limits that the row exceeds."""
     broken = []
 
     def mean(name: str) -> float | None:
@@ -192,11 +198,11 @@ def _kept(table: Table, row: Row, limits: Limits, prefix: str) -> tuple[Form | N
 
 
 def _equal(table: Table, results: Results, found: Sequence[Candidate], tolerance: float) -> list[Candidate]:
-    """The best, and those that are as good as far as anyone can tell."""
+    """Return the best candidate, and those that are not significantly worse."""
     from harness.results.statistics import holm
 
     best, *others = found
-    if table.lower_is_better():  # of no fixed range: a share of the best
+    if table.lower_is_better():  # no fixed range: a share of the best score
         tolerance *= abs(best.score)
     near = [candidate for candidate in others if best.score - candidate.score <= tolerance + 1e-9]
     pairs = [Pair(table, best.row, candidate.row, table.headline) for candidate in near]
@@ -210,7 +216,7 @@ def _equal(table: Table, results: Results, found: Sequence[Candidate], tolerance
 
 
 def _cheapest(equal: Sequence[Candidate]) -> Candidate:
-    """The best-scored of those that are about as fast as the fastest."""
+    """Return the candidate with the best score among those that are about as fast as the fastest."""
 
     def cost(candidate: Candidate) -> float:
         if all(each.form.p50_ms is not None for each in equal):
@@ -223,7 +229,7 @@ def _cheapest(equal: Sequence[Candidate]) -> Candidate:
 
 
 class Form(NamedTuple):
-    """A way to ship a row's model: its backend, the time of one text, its bytes."""
+    """A form in which a row's model can be shipped: its backend, latency for one text, and bytes."""
 
     backend: str
     p50_ms: float | None
@@ -232,33 +238,33 @@ class Form(NamedTuple):
 
 @dataclass(frozen=True)
 class Candidate:
-    """A row within the limits, and the form in which it is."""
+    """A row within the limits, and its fastest form within the limits."""
 
     row: Row
     form: Form
-    score: float  # the headline on the split that chooses
+    score: float  # the headline on the split that rows are chosen on; higher is better
 
 
 @dataclass(frozen=True)
 class Advice:
-    """What to ship for one task."""
+    """The recommendation for one task."""
 
     table: Table
-    split: str  # that chose
+    split: str  # on which rows were chosen
     chosen: Candidate | None
     runner_up: Candidate | None = None
-    difference: Difference | None = None  # runner-up less chosen, on test
+    difference: Difference | None = None  # runner-up minus chosen, on the test split
     equal: int = 1  # rows that counted as equally good
     candidates: int = 0
-    misses: tuple[tuple[str, int], ...] = ()  # limits, and how many rows each rules out
-    teacher: Row | None = None  # the best, for scale
+    misses: tuple[tuple[str, int], ...] = ()  # each limit, and how many rows exceed it
+    teacher: Row | None = None  # the best one, for comparison
     notes: tuple[str, ...] = ()
-    backend: str | None = None  # that was asked for
+    backend: str | None = None  # the one in the limits
     device: str = "cpu"
 
 
 def forms_of(row: Row, backend: str | None = None, device: str = "cpu") -> list[Form]:
-    """Every backend that was timed; where none was, the model as it was saved."""
+    """Return every measured backend; without measurements, the saved model."""
     sizes = {
         name.removeprefix("size_").removesuffix("_bytes"): stat.mean
         for name, stat in row.stats.items()

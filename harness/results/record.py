@@ -1,7 +1,7 @@
-"""A Record: all that is known of one cell, as one JSON object on one line of ``records.jsonl``.
+"""Define, read and write records: all results of one cell, as a JSON object in ``records.jsonl``.
 
-A Record *is* that JSON object, a plain dictionary of plain values whose keys are typed here. Reading
-checks the types, keeps keys that this version does not know, and refuses a newer schema.
+A record is a plain dictionary, whose keys and types are declared here. Reading checks the types, keeps
+unknown keys, and raises an error for a newer schema.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from harness.storage.files import dumps, publish
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-SCHEMA = 1  # raised when a field is renamed or changes its meaning, never for a new field
+SCHEMA = 1  # increased if a field is renamed or changes its meaning, not for a new field
 
 Status = Literal["ok", "failed", "unavailable", "incompatible"]
 Role = Literal["teacher", "baseline", "distilled"]
 
 
 class ComponentInfo(TypedDict):
-    """Which component it was: its name, all its parameters, and where it came from."""
+    """A component: its name, all its parameters, and its plugin."""
 
     name: str
     params: dict[str, Any]
@@ -38,7 +38,7 @@ class ComponentInfo(TypedDict):
 
 
 class TaskInfo(ComponentInfo):
-    """The task and its data; empty or null where the data could not be had."""
+    """The task and its data; fields of data that are not available are missing or null."""
 
     type: NotRequired[str]  # "classification", "tagging" or "language-modelling"
     headline: NotRequired[str]  # the metric that leaderboards sort by
@@ -48,13 +48,13 @@ class TaskInfo(ComponentInfo):
     train: NotRequired[int | None]  # rows
     validation: NotRequired[int | None]
     test: NotRequired[int | None]
-    cells: NotRequired[int]  # that the suite had for this task, so that a part of them can be told from all
-    # By split: how many raw texts there were, each step of cleaning changed, and were dropped and why
+    cells: NotRequired[int]  # of the suite for this task, to see whether only a part of them ran
+    # By split: the numbers of raw texts, of texts that each step of cleaning changed, and of dropped texts
     cleaning: NotRequired[dict[str, dict[str, int]]]
 
 
 class PriorInfo(TypedDict):
-    """What the model was made on that a teacher or student started from; its parameters say how."""
+    """The data of the model that a teacher or student started from."""
 
     task: str
     source: str
@@ -63,7 +63,7 @@ class PriorInfo(TypedDict):
 
 
 class ParameterCounts(TypedDict):
-    """How many numbers the model holds."""
+    """The numbers of parameters of the model."""
 
     total: int
     trainable: NotRequired[int | None]
@@ -71,44 +71,44 @@ class ParameterCounts(TypedDict):
 
 
 class Latency(TypedDict):
-    """One run of a latency step: milliseconds a call from text to label, or texts a second."""
+    """One run of a latency step: milliseconds for each call from text to label, or texts per second."""
 
-    # "torch", "torch-graph" (of CUDA), "native", or a form of the export: "onnx", "onnx-int8", "numpy"
+    # "torch", "torch-graph" (a CUDA graph), "native", or a form of the export: "onnx", "onnx-int8", "numpy"
     backend: str
     device: str
     threads: int
-    scenario: NotRequired[str]  # "single-stream", one text after the other; "offline", all at once
-    batch: int  # texts in a call
-    n: int  # texts asked
+    scenario: NotRequired[str]  # "single-stream" (one text after the other) or "offline" (all at once)
+    batch: int  # texts for each call
+    n: int  # measured texts
     p50_ms: NotRequired[float]
-    p90_ms: NotRequired[float | None]  # null where n is too small for it to mean anything
+    p90_ms: NotRequired[float | None]  # null if n is too small
     p99_ms: NotRequired[float | None]
     mean_ms: NotRequired[float | None]
-    tokenising_ms: NotRequired[float]  # the median of what it takes of a call
-    kernels_ms: NotRequired[float]  # the median of what a GPU's kernels take of a call of torch
-    samples_per_s: NotRequired[float]  # offline
+    tokenising_ms: NotRequired[float]  # its median part of a call
+    kernels_ms: NotRequired[float]  # the median time of the GPU's kernels in a call of torch
+    samples_per_s: NotRequired[float]  # only offline
 
 
 class Cost(TypedDict, total=False):
-    """What making the model took."""
+    """The cost of making the model."""
 
     train_s: float | None
-    prior_s: float  # to make the model that it starts from, where it starts from one
-    examples: int | None  # seen in training, repeats included
+    prior_s: float  # for the model that it starts from, if there is one
+    examples: int | None  # seen in training, including repetitions
     examples_per_s: float | None
     peak_rss_bytes: int | None
-    peak_gpu_bytes: int | None  # that torch had allocated; null on a CPU
-    energy_j: float | None  # of the CPU packages while the step ran, whatever else did; null if not readable
+    peak_gpu_bytes: int | None  # allocated by torch; null on a CPU
+    energy_j: float | None  # of the CPU, including other processes; null if not readable
 
 
 class Record(TypedDict):
-    """One cell. ``metrics`` are on the test split, ``validation`` the same on the validation split."""
+    """All results of one cell. ``metrics`` are on the test split, ``validation`` on the validation split."""
 
     schema: int
     suite: str
     cell: str  # the cell's key
     status: Status
-    reason: NotRequired[str | None]  # why it is not ok
+    reason: NotRequired[str | None]  # why the status is not ok
     role: Role
     task: TaskInfo
     teacher: NotRequired[ComponentInfo | None]
@@ -116,14 +116,14 @@ class Record(TypedDict):
     augmenter: NotRequired[ComponentInfo | None]
     loss: NotRequired[ComponentInfo | None]
     seed: int
-    prior: NotRequired[PriorInfo | None]  # null where it started from no model that a step had made
-    metrics: NotRequired[dict[str, Any]]  # numbers; beside them `per_class`, `confusion`, `hidden`
+    prior: NotRequired[PriorInfo | None]  # null if it did not start from the model of another step
+    metrics: NotRequired[dict[str, Any]]  # numbers, and `per_class`, `confusion`, `hidden`
     validation: NotRequired[dict[str, Any]]
     neighbours: NotRequired[dict[str, Any]]  # of language models: kind of vector → word → its nearest words
     parameters: NotRequired[ParameterCounts | None]
     size_bytes: NotRequired[dict[str, int | None]]  # by form: "model", "onnx", "onnx-int8", "numpy"
     latency: NotRequired[list[Latency]]
-    artefacts: NotRequired[dict[str, str]]  # role, mostly the kind of step → key in the store
+    artefacts: NotRequired[dict[str, str]]  # role (usually the kind of step) → key in the store
     cost: NotRequired[Cost]
     provenance: NotRequired[Provenance]
 
@@ -138,12 +138,14 @@ def _adapter() -> TypeAdapter[Record]:
 
 
 def check(value: Any) -> Record:
-    """The value as a Record, or a HarnessError that says what is wrong with it."""
+    """Return the value as a record. Raise HarnessError if it is not one, with the first mistake."""
     from pydantic import ValidationError
 
     schema = value.get("schema") if isinstance(value, Mapping) else None
     if isinstance(schema, int) and schema > SCHEMA:
-        raise HarnessError(f"written by a newer harness (schema {schema}; this one reads up to {SCHEMA})")
+        raise HarnessError(
+            f"the schema is {schema}, but this version of harness reads up to {SCHEMA}; upgrade harness"
+        )
     try:
         return _adapter().validate_python(value)
     except ValidationError as error:
@@ -153,15 +155,15 @@ def check(value: Any) -> Record:
 
 
 def read(path: Path) -> list[Record]:
-    """The records of a file that :func:`write` made; HarnessError names the first damaged line."""
+    """Return the records in a file. Raise HarnessError for the first damaged line."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise HarnessError(f"there are no records at {path}") from None
+        raise HarnessError(f"there are no records at {path}; run harness bench") from None
     except OSError as error:
         raise HarnessError(f"cannot read {path}: {error.strerror}") from None
     collecting = gc.isenabled()
-    gc.disable()  # a hundred new containers a line and not one cycle: half the time would go on looking
+    gc.disable()  # each line makes a hundred containers without cycles; collection would double the time
     try:
         return [
             _parse(line, f"{path}, line {i}") for i, line in enumerate(data.split(b"\n"), 1) if line.strip()
@@ -176,16 +178,18 @@ def _parse(line: bytes, where: str) -> Record:
 
     try:
         try:
-            value = from_json(line)  # twice as fast as json's
+            value = from_json(line)  # twice as fast as json
         except ValueError:
-            value = json.loads(line)  # and json's takes the lone surrogates of odd file names
+            value = json.loads(line)  # json accepts lone surrogates, e.g. from file names
         return check(value)
     except HarnessError as error:
         raise HarnessError(f"{where}: {error}") from None
     except (ValueError, RecursionError):
-        raise HarnessError(f"{where}: damaged, this is no JSON object") from None
+        raise HarnessError(
+            f"{where}: damaged, expected a JSON object; delete the line and run harness bench again"
+        ) from None
 
 
 def write(records: Iterable[Record], path: Path) -> None:
-    """Replace the file by these records, one a line, all or nothing."""
+    """Replace the file with these records atomically, one on each line."""
     publish(path, "".join(dumps(record) + "\n" for record in records))

@@ -1,4 +1,4 @@
-"""Rows of results by the names of their parts; see :mod:`harness.naming`."""
+"""Select rows of results by the names of their components (see :mod:`harness.naming`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SELECTED = (*KINDS, "role", "source")
 
 
 def wanted_by(expression: str, tables: Iterable[Table]) -> dict[str, set[str]]:
-    """By kind, the names that a selector allows; HarnessError where no row of the tables has one."""
+    """Return the names in a selector, by kind. Raise HarnessError if no row of the tables has one."""
     found: dict[str, set[str]] = {}
     every = [(table, row) for table in tables for row in table.rows]
     for kind, name in pairs(expression, SELECTED, f"'{expression}'"):
@@ -26,7 +26,7 @@ def wanted_by(expression: str, tables: Iterable[Table]) -> dict[str, set[str]]:
 
 
 def _names(table: Table, row: Row, kind: str) -> set[str]:
-    """What a row's part may be called: its name, and its label where that says more."""
+    """Return the names by which one can select a row's component: its name and its label."""
     if kind == "role":
         return {row.role}
     if kind == "source":
@@ -41,7 +41,7 @@ def _names(table: Table, row: Row, kind: str) -> set[str]:
 
 
 def found_in(table: Table, wanted: Mapping[str, set[str]]) -> list[Row]:
-    """The rows of a table that have a result and one of the names of each kind."""
+    """Return the rows of a table that have a result, and one of the names for each kind."""
     return [
         row
         for row in table.rows
@@ -50,7 +50,7 @@ def found_in(table: Table, wanted: Mapping[str, set[str]]) -> list[Row]:
 
 
 def telling(rows: Sequence[Row]) -> str:
-    """The kinds in which rows differ, with their names."""
+    """Return the kinds in which rows differ, with their names, as a text."""
     told = []
     for kind in ("role", *PARTS):
         names = {row.role if kind == "role" else row.labels[kind] for row in rows}

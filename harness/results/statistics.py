@@ -1,20 +1,21 @@
-"""How sure a score is, and whether two rows differ: over test examples and over seeds.
+"""Compute confidence intervals of scores, and test differences of rows, over test examples and seeds.
 
-A row is a configuration with a model for each seed. Two things make its mean score uncertain:
+A row is a configuration with a model for each seed. Its mean score is uncertain for two reasons:
 
-- *examples*: another test set of the same size would give another score. The bootstrap (Efron, 1979) draws
-  the N examples anew with replacement, a thousand times, the same draws for every row: differences between
-  rows are paired. A row's score on a draw is the mean over its seeds.
-- *seeds*: other seeds would give other models. With the two to five seeds that there are, drawing seeds with
-  replacement too would understate this (of two equal rows with three seeds, it calls up to one pair in six
-  different at 5 %). So the mean over S seeds has the variance s²/S beside the examples', and Student's t in
-  place of the normal. A row's interval joins the percentiles of the bootstrap and Student's half-width with
-  S - 1 degrees of freedom by their squares (Zou and Donner, 2008). A difference has the degrees of freedom
-  of Welch and Satterthwaite: many where the examples decide, few where the seeds do. Of a row with one seed,
-  only the examples are known to vary.
+- *examples*: another test set of the same size would give another score. The bootstrap (Efron, 1979)
+  resamples the N examples with replacement, a thousand times. All rows share the resamples, so that
+  differences between rows are paired. A row's score on a resample is the mean over its seeds.
+- *seeds*: other seeds would give other models. With the usual two to five seeds, resampling the seeds too
+  would underestimate this variation (for two equal rows with three seeds, up to one pair in six would be
+  significant at 5 %). The mean over S seeds therefore has the additional variance s²/S, and Student's t
+  replaces the normal distribution. A row's interval combines the percentiles of the bootstrap and Student's
+  half-width with S - 1 degrees of freedom by their squares (Zou and Donner, 2008). A difference has the
+  degrees of freedom of Welch and Satterthwaite: many if most variance comes from the examples, few if it
+  comes from the seeds. For a row with one seed, only the variation over examples is known.
 
-Draws come from a generator with a fixed seed: the same predictions give the same figures. Two rows of one
-seed each are compared in accuracy by McNemar's exact test (McNemar, 1947), all others by that t.
+Resamples come from a generator with a fixed seed, so the same predictions give the same numbers. The
+accuracies of two rows with one seed each are compared by McNemar's exact test (McNemar, 1947), all others by
+this t test.
 """
 
 from __future__ import annotations
@@ -31,15 +32,15 @@ from harness.task_types.base import Metric, Prediction, Scores
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-LEVEL = 0.95  # of intervals; what is below 1 - LEVEL counts as a difference
+LEVEL = 0.95  # of intervals; a p value below 1 - LEVEL is significant
 _RESAMPLES = 1000
-_FEWEST = 200  # resamples of a test set so large that a thousand would take long
-_WORK = 100_000_000  # examples × resamples that are worth the time
-_CHUNK = 10_000_000  # of them held at a time
+_FEWEST = 200  # resamples of a very large test set, for which a thousand would take too long
+_WORK = 100_000_000  # the limit on examples × resamples
+_CHUNK = 10_000_000  # examples × resamples in memory at once
 
 
 class Difference(NamedTuple):
-    """The first row's score less the second's, with its interval and the chance of one as large by luck."""
+    """The first row's score minus the second's, with its 95 % interval and two-sided p value."""
 
     value: float
     low: float
@@ -49,19 +50,19 @@ class Difference(NamedTuple):
 
 
 class Summary(Protocol):
-    """A number over seeds, such as a row's."""
+    """A number over seeds, such as a statistic of a row."""
 
     @property
     def mean(self) -> float:
-        """Of the seeds."""
+        """Return the mean over seeds."""
 
     @property
     def std(self) -> float | None:
-        """The sample standard deviation; None for one seed."""
+        """Return the sample standard deviation, or None for one seed."""
 
     @property
     def n(self) -> int:
-        """How many seeds."""
+        """Return the number of seeds."""
 
 
 @dataclass(frozen=True)
@@ -69,18 +70,18 @@ class Estimates:
     """One metric of R rows on the same examples."""
 
     metric: str
-    reads: Metric  # how the metric is read
-    exact: bool  # it is the share of texts or words that are right
+    reads: Metric  # the metric's range and direction
+    exact: bool  # whether the metric is the share of correct texts or words
     values: NDArray[np.float64]  # (R,), means over seeds
-    draws: NDArray[np.float64]  # (R, B), the same on each resample of the examples
-    spread: NDArray[np.float64]  # (R,), the variance of the mean that the seeds add: s²/S, 0 for one seed
-    seeds: tuple[int, ...]  # how many each row has
-    scores: tuple[NDArray[np.float64], ...]  # of each row, by seed
+    draws: NDArray[np.float64]  # (R, B), means over seeds on each resample of the examples
+    spread: NDArray[np.float64]  # (R,), the variance of the mean over seeds: s²/S, 0 for one seed
+    seeds: tuple[int, ...]  # the number of seeds of each row
+    scores: tuple[NDArray[np.float64], ...]  # of each row, the score of each seed
     examples: int
-    right: tuple[NDArray[np.bool_] | None, ...]  # of rows with one seed, which examples (N,), for accuracy
+    right: tuple[NDArray[np.bool_] | None, ...]  # (N,), correct examples of rows with one seed, for accuracy
 
     def interval(self, row: int) -> tuple[float, float]:
-        """The 95 % interval of a row's mean."""
+        """Return the 95 % confidence interval of a row's mean."""
         from scipy.special import stdtrit
 
         if self.exact and self.values[row] in (0.0, 1.0):
@@ -90,13 +91,14 @@ class Estimates:
         return max(self.reads.low, lower), min(self.reads.high, upper)
 
     def _of_all(self, right: bool) -> tuple[float, float]:
-        """Where all or no examples are right, of which resamples say nothing (Clopper & Pearson, 1934)."""
+        """Return the exact interval if all or no examples are correct (Clopper and Pearson, 1934)."""
         least = ((1 - LEVEL) / 2) ** (1 / self.examples)
         return (least, 1.0) if right else (0.0, 1 - least)
 
     def compare(self, a: int, b: int, paired: bool = False) -> Difference:
-        """Row `a` less row `b`, example by example; `paired` where they are one recipe with the same seeds,
-        whose luck is shared then.
+        """Return the difference of row `a` minus row `b`, paired by examples.
+
+        With `paired`, their seeds are paired too: use it for runs of one recipe with the same seeds.
         """
         from scipy.special import ndtri, stdtrit
 
@@ -117,12 +119,12 @@ class Estimates:
         return Difference(value, low, high, float(p), "bootstrap")
 
     def p_values(self) -> NDArray[np.float64]:
-        """The p of every pair of rows, (R, R), before any correction; 1 on the diagonal."""
+        """Return the uncorrected p value of every pair of rows, (R, R), with 1 on the diagonal."""
         centred = self.draws - self.draws.mean(axis=1, keepdims=True)
         products = centred @ centred.T / (self.draws.shape[1] - 1)  # (R, R), covariances
         own = products.diagonal()
         variance = np.maximum(own[:, None] + own[None, :] - 2 * products, 0)
-        # What rounding leaves of two rows that answered the same.
+        # Rounding errors of two rows with the same answers.
         variance[variance < 1e-12 * (own[:, None] + own[None, :])] = 0
         count = np.array(self.seeds)
         spread = [self.spread[:, None] + 0 * variance, self.spread[None, :] + 0 * variance]
@@ -133,7 +135,7 @@ class Estimates:
         if single:
             at = np.ix_(*[[row for row, _ in single]] * 2)
             right = np.stack([right for _, right in single]).astype(np.float32)  # (S, N)
-            only = right @ (1 - right).T  # (S, S), how many texts the one has right and the other wrong
+            only = right @ (1 - right).T  # (S, S), the number of texts that only the first row has right
             found[at] = _binomial(only, only.T)
         np.fill_diagonal(found, 1.0)
         return found
@@ -141,7 +143,7 @@ class Estimates:
     def _freedom(
         self, variance: Any, spread: Sequence[Any], seeds: Sequence[Any]
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """The whole variance, and its degrees of freedom by Welch and Satterthwaite."""
+        """Return the total variance, and its degrees of freedom by Welch and Satterthwaite."""
         whole = variance + sum(spread)
         parts = variance**2 / max(1, self.examples - 1)
         for part, count in zip(spread, seeds, strict=True):
@@ -155,7 +157,7 @@ class Estimates:
         whole, freedom = self._freedom(variance, spread, seeds)
         with np.errstate(divide="ignore", invalid="ignore"):
             t = np.where(whole > 0, np.abs(value) / np.sqrt(whole), np.where(value == 0, 0.0, np.inf))
-        # No test on N pairs can be surer than that all N signs agree by luck.
+        # The smallest p value of a test on N pairs: the chance that all N signs agree.
         least = 2.0 ** (1 - min(self.examples, 1000))
         return np.clip(2 * stdtr(np.minimum(freedom, 1e9), -t), least, 1)  # type: ignore[no-any-return]
 
@@ -163,7 +165,7 @@ class Estimates:
     def _around(
         value: float, draws: NDArray[np.float64], seeds: float, wider: float = 1.0
     ) -> tuple[float, float]:
-        """The percentiles over examples, joined on either side by the half-width over seeds."""
+        """Return the percentiles over examples, combined on both sides with the half-width over seeds."""
         low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         if not seeds:
             return float(low), float(high)
@@ -172,23 +174,27 @@ class Estimates:
 
 
 def estimate(metric: str, rows: Sequence[Sequence[Prediction]], resamples: int | None = None) -> Estimates:
-    """A metric of rows, each a list of its seeds' predictions, all for the same examples.
+    """Return estimates of a metric for rows, each a list with one prediction for each seed.
 
-    Raises HarnessError for a metric that predictions do not tell (see :func:`metrics_of`), and ValueError
-    for predictions of other examples.
+    Raise HarnessError for a metric that cannot be computed from predictions (see :func:`metrics_of`), and
+    ValueError if the predictions are for different examples.
     """
     first = rows[0][0]
     known = metrics_of(first)
     if metric not in known:
-        raise HarnessError(f"'{metric}' cannot be had from predictions; these can: {', '.join(known)}")
+        raise HarnessError(f"cannot compute '{metric}' from predictions (allowed: {', '.join(known)})")
     cells = [one for row in rows for one in row]
     for one in cells:
         same = one.gold is first.gold or np.array_equal(one.gold, first.gold, equal_nan=True)
         if not same or (one.lengths, one.scale) != (first.lengths, first.scale):
-            raise ValueError("predictions for other examples cannot be compared")
+            raise ValueError(
+                "cannot compare predictions for different examples; pass predictions for the same examples"
+            )
     stacked, count = first.task_type.stack(cells)
     if not count:
-        raise HarnessError("no example with a gold label to compare on")
+        raise HarnessError(
+            "cannot compare predictions: no example with a gold label; add labels to the test split"
+        )
     resamples = resamples or max(_FEWEST, min(_RESAMPLES, _WORK // count))
     generator = np.random.default_rng(0)
     scores = known[metric]
@@ -219,7 +225,7 @@ def estimate(metric: str, rows: Sequence[Sequence[Prediction]], resamples: int |
 
 
 def _resampled(generator: np.random.Generator, count: int, draws: int) -> NDArray[np.float32]:
-    """How often each of `count` examples is in each of some resamples, (N, B)."""
+    """Return how often each of `count` examples is in each of `draws` resamples, (N, B)."""
     drawn = generator.integers(count, size=(draws, count))
     drawn += np.arange(draws)[:, None] * count
     found = np.bincount(drawn.ravel(), minlength=draws * count)
@@ -230,9 +236,10 @@ def _resampled(generator: np.random.Generator, count: int, draws: int) -> NDArra
 
 
 def mcnemar(right: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    """The exact two-sided p that two models (N,) are right equally often, from where only one of them is.
+    """Return the exact two-sided p value that two models are right equally often (McNemar, 1947).
 
-    Of n such examples, the smaller share is binomial with probability one half.
+    The arguments have shape (N,). The test uses the n examples that only one model has right: the smaller of
+    the two numbers is binomial with probability one half.
     """
     return float(_binomial((right & ~other).sum(), (~right & other).sum()))
 
@@ -245,9 +252,9 @@ def _binomial(only: Any, others: Any) -> NDArray[np.float64]:
 
 
 def welch(a: Summary, b: Summary) -> Difference | None:
-    """The difference of two means over seeds alone (Welch, 1947); None where one has a single seed.
+    """Return the difference of two means over seeds alone (Welch, 1947); None if one has a single seed.
 
-    For numbers that do not come from examples, and results without predictions.
+    It is for numbers that do not come from examples, and for results without predictions.
     """
     from scipy.special import stdtr, stdtrit
 
@@ -264,9 +271,9 @@ def welch(a: Summary, b: Summary) -> Difference | None:
 
 
 def holm(p: NDArray[np.float64] | Sequence[float]) -> NDArray[np.float64]:
-    """P values corrected for their number, in their own order (Holm, 1979).
+    """Return p values corrected for their number, in the given order (Holm, 1979).
 
-    Of those that stay below 0.05, the chance that any is a mistake is 5 %.
+    The chance of at least one false positive among those below 0.05 is at most 5 %.
     """
     p = np.asarray(p, np.float64)
     order = np.argsort(p, kind="stable")
@@ -276,7 +283,7 @@ def holm(p: NDArray[np.float64] | Sequence[float]) -> NDArray[np.float64]:
 
 
 def holm_pairs(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The same for a symmetric table (R, R) of pairs: each pair is one comparison."""
+    """Return corrected p values for a symmetric matrix (R, R), in which each pair is one comparison."""
     upper = np.triu_indices(len(p), 1)
     found = np.ones_like(p)
     found[upper] = holm(p[upper])

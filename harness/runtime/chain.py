@@ -1,7 +1,8 @@
-"""Tags of a text as one whole, in NumPy: what an exported conditional random field does behind its graph.
+"""Decode the tags of a text as one sequence, in NumPy: the last step of an exported CRF.
 
-The graph gives each word's scores; what neighbouring tags score stands beside it. The best sequence is
-Viterbi's (1967), and a tag's probability is summed over all sequences (Lafferty et al., 2001).
+The graph computes the scores of each word; the scores of neighbouring tags are in a file beside it. The best
+sequence is found by Viterbi's algorithm (1967), and a tag's probability is a sum over all sequences (Lafferty
+et al., 2001).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ FILE = "transitions.json"
 
 
 class Chain:
-    """Scores of neighbouring tags (C, C), from one to the next, of the first tag (C,) and the last (C,)."""
+    """Scores of transitions between tags (C, C), from one to the next, and of the first and last tag (C,)."""
 
     def __init__(self, transitions: Any, start: Any, end: Any) -> None:
         self.transitions = np.asarray(transitions, dtype=np.float32)
@@ -29,19 +30,19 @@ class Chain:
 
     @classmethod
     def read(cls, folder: Path) -> Chain | None:
-        """That of an export; None where its tags are decided word by word."""
+        """Return the chain of an export, or None if its tags are decided word by word."""
         path = folder / FILE
         return cls(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
 
     def write(self, folder: Path) -> None:
-        """Write ``transitions.json``."""
+        """Write ``transitions.json`` into a folder."""
         state = {name: scores.tolist() for name, scores in vars(self).items()}
         (folder / FILE).write_text(json.dumps(state), encoding="utf-8")
 
     def best(self, scores: NDArray[np.float32], counts: NDArray[np.int64]) -> NDArray[np.int64]:
-        """(T,): the tags of each text's best sequence, the first of equal ones; `counts` says how many words.
+        """Return the tags of each text's best sequence, (T,); for ties, the first sequence.
 
-        Scores are (T, C), those of the words of all texts, end to end.
+        Scores are (T, C), for the words of all texts; `counts` is the number of words of each text.
         """
         found = np.empty(len(scores), dtype=np.int64)
         for places in _of_equal_length(counts):
@@ -49,16 +50,16 @@ class Chain:
         return found
 
     def log_marginals(self, scores: NDArray[np.float32], counts: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(T, C): the log-probability of each word's tag, whatever the others' are; as in :meth:`best`."""
+        """Return the log-probability of each tag of each word, (T, C); arguments as for :meth:`best`."""
         found = np.empty_like(scores)
         for places in _of_equal_length(counts):
             found[places] = self._log_marginals(scores[places])
         return found
 
     def _best(self, scores: NDArray[np.float32]) -> NDArray[np.int64]:
-        """(B, W, C) → (B, W)."""
+        """Return the best tags (B, W) for scores (B, W, C) of texts with equally many words."""
         texts, words, _ = scores.shape
-        chosen = []  # the best next tag of each tag, the last word's first
+        chosen = []  # the best next tag for each tag, from the last word to the first
         following: NDArray[np.float32] = self.end
         for word in range(words - 1, 0, -1):
             ahead = self.transitions + (scores[:, word] + following)[:, None]  # (B, from, to)
@@ -71,9 +72,9 @@ class Chain:
         return np.stack(tags, axis=1)
 
     def _log_marginals(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(B, W, C) → (B, W, C)."""
-        before = [self.start + scores[:, 0]]  # sums over all sequences up to a word that has a tag
-        behind = [np.broadcast_to(self.end, scores[:, 0].shape)]  # and over what may come after it
+        """Return log-probabilities (B, W, C) for scores (B, W, C) of texts with equally many words."""
+        before = [self.start + scores[:, 0]]  # log-sums over all sequences up to a word with a given tag
+        behind = [np.broadcast_to(self.end, scores[:, 0].shape)]  # and over all sequences after it
         for word in range(1, scores.shape[1]):
             before.append(_log_sum(before[-1][:, :, None] + self.transitions, 1) + scores[:, word])
             ahead = scores[:, -word] + behind[-1]
@@ -83,13 +84,13 @@ class Chain:
 
 
 def _of_equal_length(counts: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """The places of words (B, W), for the texts of each length that has words."""
+    """Yield the positions of the words, (B, W), for the texts of each length above 0."""
     firsts = np.cumsum(counts) - counts
     for count in np.unique(counts[counts > 0]):
         yield firsts[counts == count][:, None] + np.arange(count)
 
 
 def _log_sum(values: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
-    """The logarithm of the sum of exponentials, over an axis."""
+    """Return the logarithm of the sum of exponentials over an axis."""
     largest = values.max(axis, keepdims=True)
     return np.asarray(np.log(np.exp(values - largest).sum(axis)) + largest.squeeze(axis))

@@ -1,9 +1,9 @@
-"""Exported models at work, from text to answer, without torch: :func:`load` gives the form that is fastest.
+"""Run the forms of exported models without torch; :func:`load` returns the fastest form.
 
-An export is a folder: a graph, ``model.onnx``; for most its quantised form, ``model.int8.onnx``; for averaged
-words their table, ``averaged.npz``; what turns texts into ids, ``featuriser.json``; ``labels.json``; where
-tags are decided as one sequence, ``transitions.json``; and ``export.json``, which says what of it there is.
-Nothing here needs more than NumPy, ONNX Runtime and, for subwords, tokenizers.
+An export is a folder. It contains the graph, ``model.onnx``; usually its quantised form, ``model.int8.onnx``;
+for means of embeddings their table, ``averaged.npz``; the featuriser, ``featuriser.json``; ``labels.json``;
+the transitions of a CRF, ``transitions.json``; and the manifest, ``export.json``. This module needs only
+NumPy, ONNX Runtime and, for subwords, tokenizers.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
 GRAPH, INT8, AVERAGED, LABELS, MANIFEST = (
     *("model.onnx", "model.int8.onnx", "averaged.npz", "labels.json", "export.json"),
 )
-FORMS = {"onnx": GRAPH, "onnx-int8": INT8, "numpy": AVERAGED}  # a form's name, and the file that holds it
-_LOOKED_UP = 16_384  # ids whose rows of a table are taken at once
-_HIDDEN_BUDGET = 4_096  # ids at once, where each seventh comes to as many numbers as there are tokens
+FORMS = {"onnx": GRAPH, "onnx-int8": INT8, "numpy": AVERAGED}  # name of the form → its file
+_LOOKED_UP = 16_384  # ids to look up in the table at once
+_HIDDEN_BUDGET = 4_096  # ids at once; about every seventh has a logit for each token of the vocabulary
 
 
 class Exported(Model):
     """A form of an exported model.
 
-    Its task type says what a row of logits belongs to: a text, a word, or a MASK. Words behind the longest
-    text that is read have logits of zeros.
+    A row of logits belongs to a text, a word or a MASK, depending on the task type. Words that were cut off
+    at the maximum length have logits of zeros.
     """
 
     form: ClassVar[str]
@@ -52,49 +52,49 @@ class Exported(Model):
 
     @abstractmethod
     def single(self, ids: list[int]) -> NDArray[np.float32]:
-        """Return the outputs for a text's ids: logits (C,), or (R, C) for each word or MASK that is read."""
+        """Return the outputs for one text's ids: (C,), or (R, C) with a row for each word or MASK."""
 
     @property
     def short(self) -> Callable[[str], Any]:
-        """The quickest function from one text to its answer; latency is measured on it."""
+        """Return the fastest function from one text to its answer; it is used to measure latency."""
         if self._short is None:
             self._short = self.task_type.short(self)
         return self._short
 
     def answer(self, text: str) -> Any:
-        """Return the answer to one text, in the form that the task type has."""
+        """Return the answer to one text, in the form of the task type."""
         return self.short(text)
 
     def label(self, text: str) -> str:
-        """Return the class of one text."""
+        """Return the class of one text; raise Unsupported for another task type."""
         return self._called("label", text)  # type: ignore[no-any-return]
 
     def tags(self, text: str) -> list[str]:
-        """Return the tag of each word of one text."""
+        """Return the tag of each word of one text; raise Unsupported for another task type."""
         return self._called("tags", text)  # type: ignore[no-any-return]
 
     def tokens(self, text: str) -> list[str]:
-        """Return the most probable token for each MASK of one text that is read."""
+        """Return the best token for each MASK of one text; raise Unsupported for another task type."""
         return self._called("tokens", text)  # type: ignore[no-any-return]
 
     def _called(self, method: str, text: str) -> Any:
         if method != self.task_type.call:
             raise Unsupported(
-                f"this model is for {self.task_type.name} and has no {method}: "
+                f"cannot call {method}: this model is for {self.task_type.name}; "
                 f"call {self.task_type.call}(text)"
             )
         return self.short(text)
 
     def best(self, logits: NDArray[np.float32], counts: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the class of each row (R,); `counts` has the number of rows of each text."""
+        """Return the class of each row (R,); `counts` is the number of rows of each text."""
         return logits.argmax(axis=1)  # type: ignore[no-any-return]
 
     def decided(self, texts: Sequence[str]) -> NDArray[Any]:
-        """Return what is decided for texts: the number of the class for each row, or as the type decides."""
+        """Return the decisions for texts: the number of each row's class, or the task type's own form."""
         return self.task_type.decide(self, texts, self.predict(texts))
 
     def answered(self, texts: Sequence[str]) -> tuple[NDArray[Any], NDArray[np.float32]]:
-        """Return what is decided for texts, and the logits."""
+        """Return the decisions for texts, and the logits."""
         logits = self.predict(texts)
         return self.task_type.decide(self, texts, logits), logits
 
@@ -103,12 +103,12 @@ class Exported(Model):
         raise Unsupported("cannot save an exported model: copy its folder")
 
     def parameters(self) -> Parameters:
-        """Raise Unsupported: a graph has constants of its own, and may have weights in another form."""
+        """Raise Unsupported: a graph has further constants, and may have weights in another form."""
         raise Unsupported("cannot count the parameters of an exported model: count them before the export")
 
 
 class OnnxModel(Exported):
-    """A graph under ONNX Runtime, from ``ids`` (B, L) to ``logits``; see :mod:`harness.exports.onnx`."""
+    """A graph in ONNX Runtime, from ``ids`` (B, L) to ``logits``; see :mod:`harness.exports.onnx`."""
 
     form = "onnx"
     file = GRAPH
@@ -128,19 +128,21 @@ class OnnxModel(Exported):
         providers: list[Any] = ["CPUExecutionProvider"]
         if device != "cpu":
             if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-                raise Unsupported("this build of ONNX Runtime has no CUDA")
+                raise Unsupported(
+                    "cannot run on a GPU: this build of ONNX Runtime has no CUDA; install onnxruntime-gpu"
+                )
             number = int(device.partition(":")[2] or 0)
             providers.insert(0, ("CUDAExecutionProvider", {"device_id": number}))
         self.session = onnxruntime.InferenceSession(str(folder / self.file), options, providers=providers)
         if device != "cpu" and self.session.get_providers()[0] != "CUDAExecutionProvider":
-            raise Unsupported("ONNX Runtime has CUDA, but cannot use it here")
+            raise Unsupported("cannot run on a GPU: ONNX Runtime failed to start CUDA")
 
     def single(self, ids: list[int]) -> NDArray[np.float32]:
-        """See :class:`Exported`; with a chain, the scores of its words."""
+        """Return the outputs for one text's ids; with a chain, the scores of its words."""
         return self.featuriser.rows_of(ids, self.marked_logits(self.featuriser.given(ids)))
 
     def predict(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """See :class:`harness.api.Model`."""
+        """Return the logits of texts, (R, C); with a chain, the log-probabilities of tags."""
         if len(texts) == 1 and not self.featuriser.marks:  # no sorting, no copies
             return self.single(self.featuriser.encode(texts)[0])[None]
         if self.chain is not None:
@@ -149,17 +151,17 @@ class OnnxModel(Exported):
         return self.featuriser.predict(texts, self.marked_logits, width, self._at_once)
 
     def marked_logits(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the graph's outputs for ids (B, L); for a language model, marked ones, logits (R, V)."""
+        """Return the graph's outputs for ids (B, L); for a language model, of marked ids, (R, V)."""
         return self.session.run(_LOGITS, {"ids": ids})[0]  # type: ignore[no-any-return]
 
     def masked(self, texts: Sequence[str]) -> Masked:
-        """See :class:`harness.api.Model`."""
+        """Return the predictions for hidden tokens of texts."""
         return self.featuriser.tokens(texts).at_hidden(self._judged, min(self._at_once, _HIDDEN_BUDGET))
 
     def _judged(
         self, ids: NDArray[np.int64], gold: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """The likeliest ids (R,), and the log-likelihoods (R,) of the gold ones."""
+        """Return the most likely ids, (R,), and the log-likelihoods of the gold ids, (R,)."""
         logits = self.marked_logits(ids)
         largest = logits.max(axis=1)
         likelihood = logits[np.arange(len(logits)), gold] - largest
@@ -167,26 +169,26 @@ class OnnxModel(Exported):
         return logits.argmax(1), likelihood
 
     def best(self, logits: NDArray[np.float32], counts: NDArray[np.int64]) -> NDArray[np.int64]:
-        """See :class:`Exported`; with a chain, each text's best sequence."""
+        """Return the class of each row (R,); with a chain, of each text's best sequence."""
         return super().best(logits, counts) if self.chain is None else self.chain.best(logits, counts)
 
     def decide(self, texts: Sequence[str], logits: NDArray[np.float32]) -> NDArray[np.int64]:
-        """See :class:`harness.api.Model`."""
+        """Return the class of each row (R,); with a chain, of each text's best sequence."""
         return super().decide(texts, logits) if self.chain is None else self._best(*self._scores(texts))
 
     def decided(self, texts: Sequence[str]) -> NDArray[Any]:
-        """See :class:`Exported`; with a chain, without the probabilities of tags."""
+        """Return the decisions for texts; with a chain, without computing probabilities."""
         return super().decided(texts) if self.chain is None else self._best(*self._scores(texts))
 
     def answered(self, texts: Sequence[str]) -> tuple[NDArray[Any], NDArray[np.float32]]:
-        """See :class:`Exported`."""
+        """Return the decisions for texts and the logits, from one run of the graph."""
         if self.chain is None:
             return super().answered(texts)
         scores, tokens = self._scores(texts)
         return self._best(scores, tokens), self._marginals(scores, tokens)
 
     def _scores(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], Tokens]:
-        """Return the graph's outputs for the words of texts (T, C), and what the texts were read as."""
+        """Return the graph's outputs for the words of texts, (T, C), and the texts' tokens."""
         tokens = self.featuriser.tokens(texts)
         return run_all(tokens, self.marked_logits, len(self.classes), self._at_once), tokens
 
@@ -206,7 +208,7 @@ class OnnxModel(Exported):
 
 
 def _read(tokens: Tokens) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The places of the words that are read, and how many of them each text has."""
+    """Return the rows of the words that were not cut off, and their number in each text."""
     rows = np.arange(len(tokens))
     counts = tokens.counts(rows)
     assert counts is not None
@@ -217,16 +219,16 @@ _LOGITS = ["logits"]
 
 
 class Int8Model(OnnxModel):
-    """A graph with weights of 8 bits, and products of 8-bit integers."""
+    """A graph with 8-bit weights, and products of 8-bit integers."""
 
     form = "onnx-int8"
     file = INT8
 
 
 class AveragedModel(Exported):
-    """The mean of a text's rows of a table, and dense layers upon it, in NumPy.
+    """The mean of a text's embeddings, and dense layers, in NumPy.
 
-    For a text's few numbers that takes half the time of a call of ONNX Runtime.
+    For a single short text this takes half the time of a call of ONNX Runtime.
     """
 
     form = "numpy"
@@ -237,15 +239,15 @@ class AveragedModel(Exported):
             self._set({name: arrays[name] for name in arrays.files})
 
     def _set(self, arrays: dict[str, NDArray[np.float32]]) -> None:
-        self.table = arrays["table"]  # (V, W), padding's row zero
+        self.table = arrays["table"]  # (V, W), with a row of zeros for padding
         self.bias = arrays["bias_0"]
-        self.first = arrays.get("weight_0")  # none where it is folded into the table
+        self.first = arrays.get("weight_0")  # None if it is multiplied into the table
         count = sum(name.startswith("bias_") for name in arrays)
         self.layers = [(arrays[f"weight_{i}"], arrays[f"bias_{i}"]) for i in range(1, count)]
         self._take = self.table.take
 
     def single(self, ids: list[int]) -> NDArray[np.float32]:
-        """See :class:`Exported`."""
+        """Return the logits for one text's ids, (C,)."""
         total = _sum(self._take(ids, 0), 0)
         total /= len(ids) - ids.count(self.featuriser.padding) or 1
         if self.first is None and not self.layers:
@@ -254,7 +256,7 @@ class AveragedModel(Exported):
         return self._dense(total)
 
     def predict(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """See :class:`harness.api.Model`; without any padding."""
+        """Return the logits of texts, (N, C); no padding is needed."""
         tokens = self.featuriser.tokens(texts)
         logits = np.empty((len(texts), len(self.classes)), dtype=np.float32)
         start = 0
@@ -272,7 +274,7 @@ class AveragedModel(Exported):
         return logits
 
     def _dense(self, mean: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(…, W) → (…, C)."""
+        """Return the outputs of the dense layers, (…, C), for means (…, W)."""
         found = (mean if self.first is None else mean @ self.first) + self.bias
         for weight, bias in self.layers:
             found = np.maximum(found, 0) @ weight + bias
@@ -283,9 +285,9 @@ _sum = np.add.reduce
 
 
 def load(folder: Path, form: str = "auto", threads: int = 1) -> Exported:
-    """A form of the export in a folder; "auto" takes NumPy's where there is one, else the fp32 graph.
+    """Return a form of the export in a folder; "auto" is the NumPy form if it exists, else the fp32 graph.
 
-    Raises HarnessError where the folder holds no export, or not that form.
+    Raise HarnessError if the folder does not contain an export, or not this form.
     """
     manifest = read_manifest(folder)
     forms = [name for name, file in FORMS.items() if (folder / file).is_file()]
@@ -298,9 +300,9 @@ def load(folder: Path, form: str = "auto", threads: int = 1) -> Exported:
         return open_form(folder, form, threads)
     except HarnessError:
         raise
-    except Exception as error:  # of ONNX Runtime, NumPy or the tokenizer: all mean that a file is broken
+    except Exception as error:  # any error of ONNX Runtime, NumPy or the tokenizer means a damaged file
         why = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise HarnessError(f"the export in {folder} cannot be read: {why}") from None
+        raise HarnessError(f"cannot read the export in {folder}: {why}") from None
 
 
 def open_form(
@@ -310,9 +312,9 @@ def open_form(
     device: str = "cpu",
     task_type: TaskType | None = None,
 ) -> Exported:
-    """Open a form that is there; `task_type` is that of the manifest if not given.
+    """Return an existing form of an export; the default of `task_type` is that of the manifest.
 
-    On a GPU it is a graph. Raises Unsupported if ONNX Runtime has no CUDA.
+    On a GPU, the form must be a graph. Raise Unsupported if ONNX Runtime cannot use CUDA.
     """
     if form == "numpy":
         return AveragedModel(folder, task_type)
@@ -320,20 +322,20 @@ def open_form(
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """What ``export.json`` says; HarnessError where there is none."""
+    """Return the contents of ``export.json``; raise HarnessError if it does not exist or is damaged."""
     try:
         found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except OSError as error:
-        raise HarnessError(f"there is no export in {folder}: {MANIFEST}: {error.strerror}") from None
+        raise HarnessError(f"cannot read the export in {folder}: {MANIFEST}: {error.strerror}") from None
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise HarnessError(f"the export in {folder} cannot be read: {MANIFEST} is no JSON object")
+        raise HarnessError(f"cannot read the export in {folder}: {MANIFEST} is not a JSON object")
     return found
 
 
 def _featuriser(folder: Path) -> Featuriser:
-    """Return what turns texts into ids. A plugin's is found in the module that the export names."""
+    """Return the featuriser; a plugin's is imported from the module in the manifest."""
     kind = json.loads((folder / FILE).read_text(encoding="utf-8")).get("type")
     if kind not in Featuriser._known and (folder / MANIFEST).is_file():
         _import(folder, str(read_manifest(folder).get("featuriser", "")), str(kind))
@@ -341,7 +343,7 @@ def _featuriser(folder: Path) -> Featuriser:
 
 
 def _task_type(folder: Path, featuriser: Featuriser, classes: Sequence[str]) -> TaskType:
-    """Return the task type that the manifest names, with what was chosen for this model."""
+    """Return the task type in the manifest, with the options chosen for this model."""
     # By name: an edit of one type must not change the keys of the others' steps. It imports the core's types.
     former = import_module("harness.task_types.former")
     named = read_manifest(folder).get("task_type") if (folder / MANIFEST).is_file() else None
@@ -355,14 +357,19 @@ def _task_type(folder: Path, featuriser: Featuriser, classes: Sequence[str]) -> 
 
 
 def _import(folder: Path, module: str, name: str) -> None:
-    """Import a plugin's module; a file must not choose what other code is run."""
+    """Import a plugin's module, so that its classes are known.
+
+    Raise HarnessError if it is not an installed plugin: a file must not choose which other code runs.
+    """
     if module.partition(".")[0] not in _plugins():
-        raise HarnessError(f"the export in {folder} needs the plugin that has '{name}': {module}")
+        raise HarnessError(
+            f"cannot read the export in {folder}: '{name}' is from a plugin that is not installed: {module}"
+        )
     import_module(module)
 
 
 def _plugins() -> set[str]:
-    """The packages of the installed plugins."""
+    """Return the packages of the installed plugins."""
     from importlib.metadata import entry_points
 
     return {point.value.partition(":")[0].partition(".")[0] for point in entry_points(group="harness")}

@@ -1,4 +1,4 @@
-"""Lines in, answers out, as they come: what ``harness predict`` does."""
+"""Answer a stream of lines as they arrive, for ``harness predict``."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from harness.runtime.forms import Exported
     from harness.task_types.base import TaskType
 
-BATCH = 256  # lines that are answered together, where they come so fast
+BATCH = 256  # maximum number of lines that are answered together
 _BLOCK = 1 << 16
 
 
 class BadLine(HarnessError):
-    """A line that holds no text."""
+    """The error for a line without a text."""
 
 
 def batches(stream: BinaryIO) -> Iterator[list[bytes]]:
-    """The lines of a stream without their ends: what has arrived so far, and never waiting for more."""
+    """Yield the lines of a stream without line ends, as soon as they arrive, at most BATCH at once."""
     read: Callable[[int], bytes] = getattr(stream, "read1", stream.read)
-    parts: list[bytes] = []  # of a line that has not ended
+    parts: list[bytes] = []  # parts of an unfinished line
     while block := read(_BLOCK):
         first, *rest = block.split(b"\n")
         parts.append(first)
@@ -38,9 +38,9 @@ def batches(stream: BinaryIO) -> Iterator[list[bytes]]:
 
 
 def text_of(line: bytes, column: str | None, task_type: TaskType) -> str:
-    """Return the text of a line: all of it, or a column of the JSON object that it is.
+    """Return the text of a line: the whole line, or a column of its JSON object.
 
-    Raises BadLine if there is none.
+    Raise BadLine if there is none.
     """
     if column is None:
         text = task_type.input_of(line.decode("utf-8", "replace").removesuffix("\r"))
@@ -78,7 +78,7 @@ def answers(
 ) -> Iterator[dict[str, Any]]:
     """Yield one answer for each line, in order, as JSON values.
 
-    A line without a text has an `error` in place, and blank ones between JSON objects have none.
+    A line without a text yields an `error`; blank lines between JSON objects yield nothing.
     """
     number = 0
     for lines in batches(stream):
@@ -87,7 +87,7 @@ def answers(
         for line in lines:
             number += 1
             if column is not None and not line.strip():
-                continue  # as JSON lines may have at their end
+                continue  # JSON lines may end with blank lines
             try:
                 texts.append(text_of(line, column, model.task_type))
                 found.append({})

@@ -1,5 +1,5 @@
-"""What each kind of step does: one module a kind, each with ``run(job) -> result``.
+"""The kinds of step: one module for each, with ``run(job) -> result``.
 
-This file stays empty of code: a step's key covers the modules that its kind imports, and an edit of
-how steps are stored or scheduled must not make anyone train a teacher again.
+This file contains no code: a step's key covers the modules that its kind imports, and a change to how steps
+are stored or scheduled must not cause a teacher to be trained again.
 """

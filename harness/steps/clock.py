@@ -1,8 +1,8 @@
-"""Timing a model after MLPerf's scenarios (Reddi et al., 2020): single stream, and offline.
+"""Measure latency and throughput as in MLPerf's single-stream and offline scenarios.
 
-The queries are texts of the test split in a random order, so their lengths are those of real texts, and none
-is asked more often than another, but for the last pass that a budget may cut short. What is timed is all
-from a string to its label.
+The method follows Reddi et al. (2020). The queries are texts of the test split in random order, so their
+lengths are realistic. Each is used equally often, except that a time budget may cut the last pass short. The
+timed work is all from a string to its answer.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-WARM_UP = 16  # calls before the clock runs; of a slow model as many as its budget has room for
-P90_FLOOR, P99_FLOOR = 64, 662  # the fewest queries that give a percentile a meaning (MLPerf Inference rules)
+WARM_UP = 16  # calls before the measurement; fewer if a slow model's budget runs out
+P90_FLOOR, P99_FLOOR = 64, 662  # fewest queries for a meaningful percentile (MLPerf Inference rules)
 
 
 def nothing() -> None:
-    """What there is to wait for on a CPU."""
+    """Do nothing: a CPU has no queue of work to wait for."""
 
 
 def single_stream(
@@ -28,9 +28,10 @@ def single_stream(
     finish: Callable[[], None] = nothing,
     fewest: int = P90_FLOOR,
 ) -> dict[str, Any]:
-    """One text after the other, in whole passes until a p99 has a meaning.
+    """Measure one text at a time, in whole passes until there are enough queries for a p99.
 
-    A slow model gets no more than `budget_s` seconds, but never fewer than the `fewest` queries.
+    A slow model gets at most `budget_s` seconds, but at least the `fewest` queries. Return the percentiles of
+    :func:`percentiles`, in milliseconds.
     """
     clock = time.perf_counter_ns
     deadline = time.perf_counter() + budget_s
@@ -52,7 +53,7 @@ def single_stream(
 
 
 def percentiles(milliseconds: Any) -> dict[str, Any]:
-    """Mean, p50, p90 and p99; None for those that so few queries say too little of."""
+    """Return mean, p50, p90 and p99 in milliseconds; p90 or p99 are None if there are too few queries."""
     p50, p90, p99 = (float(value) for value in np.percentile(milliseconds, [50, 90, 99]))
     count = len(milliseconds)
     return {
@@ -71,9 +72,10 @@ def offline(
     each_s: float,
     finish: Callable[[], None] = nothing,
 ) -> dict[str, Any] | None:
-    """All texts at once, which the model batches by length as it likes; None where there is one only.
+    """Measure all texts at once, which the model may batch by length; return None for fewer than two texts.
 
-    A slow model, of `each_s` seconds for a single text, gets as many as the budget has room for, at least 32.
+    A slow model, which takes `each_s` seconds for one text, gets only as many texts as fit into `budget_s`
+    seconds, but at least 32.
     """
     texts = list(queries[: max(32, int(budget_s / max(each_s, 1e-9)))])
     if len(texts) < 2:
@@ -87,7 +89,7 @@ def offline(
         finish()
         passes += 1
         seconds = time.perf_counter() - start
-        if seconds * (passes + 1) / passes > budget_s:  # no room for one more
+        if seconds * (passes + 1) / passes > budget_s:  # no time for another pass
             break
     asked = passes * len(texts)
     speed = asked / max(seconds, 1e-9)

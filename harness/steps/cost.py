@@ -1,4 +1,4 @@
-"""What an artefact cost that was made in several steps."""
+"""The seconds that an artefact cost, over all steps that made it."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ if TYPE_CHECKING:
 
 
 def seconds_of(parts: Iterable[Artefact]) -> float:
-    """Seconds that went into these artefacts, and into those that they are made of."""
+    """Return the seconds spent on these artefacts, and on the artefacts that they were made from."""
     return sum(float(part.made["seconds"] + part.result.get("seconds_before", 0.0)) for part in parts)

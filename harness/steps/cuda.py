@@ -1,4 +1,4 @@
-"""Single texts on a GPU: what its kernels take of a call, and CUDA graphs, which spare it their launches."""
+"""Measure single texts on a GPU: the time of its kernels, and CUDA graphs, which launch faster."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
     from harness.training.model import TorchModel
 
-STEP = 16  # a graph has one shape: texts are padded to the next multiple
-CLOSE = 1e-3  # largest difference from the model itself, relative to the logits' size
+STEP = 16  # texts are padded to a multiple of this, because a graph has a fixed shape
+CLOSE = 1e-3  # largest difference from the model, relative to the largest logit
 
-disordered = False  # a capture failed in this process, after which its GPU's generator is of no more use
+disordered = False  # a capture failed in this process, which makes the GPU's random generator unusable
 
 
 def padded(ids: Sequence[int], padding: int) -> NDArray[np.int64]:
-    """One text's ids (1, L), L the next multiple of STEP."""
+    """Return the ids of one text, (1, L), padded to the next multiple of STEP."""
     found = np.full((1, -(-max(1, len(ids)) // STEP) * STEP), padding, dtype=np.int64)
     found[0, : len(ids)] = ids
     return found
 
 
 def kernels_ms(model: TorchModel, texts: Sequence[str]) -> float:
-    """The median of the milliseconds from the first kernel's start to the last one's end, by CUDA events."""
+    """Return the median milliseconds from the first kernel's start to the last one's end (CUDA events)."""
     import torch
 
     took = []
@@ -47,17 +47,19 @@ def kernels_ms(model: TorchModel, texts: Sequence[str]) -> float:
 
 
 class GraphedModel(Model):
-    """A torch model whose work on one text is a CUDA graph for each length, captured beforehand."""
+    """A torch model that runs one text as a CUDA graph; there is a graph for each padded length."""
 
     def __init__(self, model: TorchModel, texts: Sequence[str]) -> None:
-        """Capture the lengths of some texts, and check that the graphs compute what the model does.
+        """Capture a graph for each length of the texts, and compare the results with the model's.
 
-        Raises Unsupported where its work depends on more than shapes, or comes out differently.
+        Raise Unsupported if the model's work depends on more than shapes, or if the results differ.
         """
         if type(model).decide is not Model.decide:
-            raise Unsupported("no CUDA graph: what it decides on is not in its outputs alone")
+            raise Unsupported("cannot use CUDA graphs: the model's decisions depend on more than its outputs")
         if model.featuriser.marks == "masks":
-            raise Unsupported("CUDA graphs need outputs whose shape follows from that of the ids")
+            raise Unsupported(
+                "cannot use CUDA graphs for masked language models: the shape of their outputs varies"
+            )
         self.featuriser = model.featuriser
         self._module = model.module
         self._device = model.context.device
@@ -67,16 +69,16 @@ class GraphedModel(Model):
                 self._ready(padded(self.featuriser.encode([text])[0], self.featuriser.padding))
             expected = model.predict(texts)
             found = np.concatenate([self.predict([text]) for text in texts])
-        except Exception as error:  # CUDA's own, and what modules raise that cannot be captured
+        except Exception as error:  # of CUDA, or of a module that cannot be captured
             global disordered
             disordered = True
             why = str(error).strip().partition("\n")[0] or type(error).__name__
-            raise Unsupported(f"no CUDA graph: {why}") from error
+            raise Unsupported(f"cannot capture a CUDA graph: {why}") from error
         if not np.abs(expected - found).max() <= CLOSE * max(1.0, float(np.abs(expected).max())):
-            raise Unsupported("no CUDA graph: it computes something else than the model")
+            raise Unsupported("cannot use CUDA graphs: their outputs differ from the model's")
 
     def predict(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """See :class:`harness.api.Model`; one text at a time, of the lengths that were captured."""
+        """Return the logits of texts, one at a time; texts of a new length are captured first."""
         import torch
 
         found = []
@@ -86,7 +88,7 @@ class GraphedModel(Model):
             given.copy_(torch.from_numpy(ids))
             graph.replay()
             block = logits.float().cpu().numpy()
-            if self.featuriser.marks:  # words that are not read have zeros
+            if self.featuriser.marks:  # words that were cut off get zeros
                 read = block[ids >= self.featuriser.size]
                 block = np.zeros((text.count(" ") + 1, block.shape[2]), dtype=np.float32)
                 block[: len(read)] = read
@@ -94,7 +96,7 @@ class GraphedModel(Model):
         return np.concatenate(found)
 
     def _ready(self, ids: NDArray[np.int64]) -> tuple[Any, Any, Any]:
-        """The graph for ids of a length, captured now where it is not yet."""
+        """Return the graph for ids of this length, after capturing it if necessary."""
         import torch
 
         length = ids.shape[1]
@@ -102,7 +104,7 @@ class GraphedModel(Model):
             given = torch.from_numpy(ids).to(self._device)
             side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             side.wait_stream(torch.cuda.current_stream())
-            with torch.no_grad(), torch.cuda.stream(side):  # libraries choose their kernels here
+            with torch.no_grad(), torch.cuda.stream(side):  # warm-up, in which libraries choose their kernels
                 for _ in range(3):
                     self._module(given)
             torch.cuda.current_stream().wait_stream(side)
@@ -113,9 +115,9 @@ class GraphedModel(Model):
         return self._graphs[length]
 
     def save(self, folder: Path) -> None:
-        """Not needed: it is the model, otherwise run."""
-        raise Unsupported("a CUDA graph is not kept")
+        """Raise Unsupported: save the model itself."""
+        raise Unsupported("cannot save a CUDA graph: save the model")
 
     def parameters(self) -> Parameters:
-        """Those of the model."""
-        raise Unsupported("parameters are counted on the model itself")
+        """Raise Unsupported: count the parameters of the model itself."""
+        raise Unsupported("cannot count the parameters of a CUDA graph: count those of the model")

@@ -1,4 +1,4 @@
-"""Read a task's splits, check them and keep them as Arrow files with numbers for labels."""
+"""Read a task's splits, check them, and store them as Arrow files with numbers for labels."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 
 def run(job: Job) -> dict[str, Any]:
-    """Return `classes`, `rows` by split, `dropped` by split and reason, `shared` texts between splits.
+    """Return `classes`, `rows` by split, `dropped` by split and reason, and `shared` texts of two splits.
 
-    If the task reports how it cleaned its texts, `cleaning` has what each step did, by split.
+    `cleaning` is the number of texts that each cleaning step of the task changed or dropped, by split, if the
+    task reports it. Raise HarnessError if a split is missing or empty.
     """
     task: Task = job.component("task")
     task_type = job.task_type
@@ -30,7 +31,7 @@ def run(job: Job) -> dict[str, Any]:
     dropped = {split: reasons for split, (_, _, reasons) in read.items() if reasons}
     for split, (texts, _, reasons) in read.items():
         if not texts:
-            why = "; ".join(f"{count} rows {reason}" for reason, count in reasons.items())
+            why = "; ".join(f"{reason} in {count} rows" for reason, count in reasons.items())
             why = why or _cleaned_away(arrow.cleaning(tables[split])) or "it has no rows"
             raise HarnessError(f"split '{split}' of task '{task.name}' is empty: {why}")
         for reason, count in reasons.items():
@@ -51,7 +52,7 @@ def run(job: Job) -> dict[str, Any]:
             shared[f"{first}&{second}"] = common
     if shared:
         where = ", ".join(f"{names.replace('&', ' and ')} {count}" for names, count in shared.items())
-        job.warn(f"{task.name}: texts that stand in two splits, kept as published: {where}")
+        job.warn(f"{task.name}: some texts are in two splits, and were kept: {where}")
     rows = {split: len(texts) for split, (texts, _, _) in read.items()}
     result = {"classes": list(classes), "rows": rows, "dropped": dropped, "shared": shared}
     told = {split: found for split in SPLITS if (found := arrow.cleaning(tables[split]))}
@@ -59,9 +60,9 @@ def run(job: Job) -> dict[str, Any]:
 
 
 def _cleaned_away(counts: Mapping[str, int]) -> str:
-    """What became of the texts of a split that cleaning left none of."""
+    """Return a phrase that explains why cleaning left a split empty; "" if there was no cleaning."""
     told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-    return f"cleaning left none ({told})" if told else ""
+    return f"cleaning removed all rows ({told})" if told else ""
 
 
 def load(artefact: Artefact, split: str, task_type: TaskType) -> Examples:

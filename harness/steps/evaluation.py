@@ -1,4 +1,4 @@
-"""Score a model on the validation and test sets, and compare it with its teacher; keep its answers."""
+"""Score a model on the validation and test sets, compare it with its teacher, and store its answers."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _SPLITS = ("validation", "test")
 
 
 def run(job: Job) -> dict[str, Any]:
-    """Return the metrics by split; the folder has the answers to both splits.
+    """Return the metrics by split; store the answers to both splits in the folder.
 
-    `decision` has the options of the task type that were chosen on the validation set, if any were. What else
-    is known of the model is in `probes`, by its name, and in the folder.
+    `decision` contains the options of the task type that were chosen on the validation set, if any. `probes`
+    contains further facts about the model, by name.
     """
     from safetensors.numpy import save_file
 
@@ -60,7 +60,7 @@ def run(job: Job) -> dict[str, Any]:
 
 
 def answers_of(artefact: Artefact, split: str) -> Answers:
-    """Return what an evaluation kept of a model's answers to a split."""
+    """Return the answers to a split that an evaluation stored."""
     from safetensors.numpy import load_file
 
     kept = load_file(artefact.folder / PREDICTIONS)
@@ -69,7 +69,7 @@ def answers_of(artefact: Artefact, split: str) -> Answers:
 
 
 def _probe(job: Job, model: Model, teacher: Artefact | None, result: dict[str, Any]) -> None:
-    """Keep what else is known of a model, and add it to the result."""
+    """Store further facts about a model, and add them to the result."""
     learner = job.learner
     of_teacher = None
     if teacher is not None and (path := teacher.folder / PROBE).is_file():

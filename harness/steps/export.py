@@ -1,7 +1,7 @@
-"""Export a model to ONNX and check, on real texts, each form of it: does it predict what the model does?
+"""Export a model, and check on real texts that each exported form makes the model's predictions.
 
-A form in fp32 that differs from its model is a mistake, and fails the cell. One in int8 may differ; where
-that costs a point of the score or more, beyond chance, it is rejected: the reason is kept, the file is not.
+An fp32 form that differs from its model is an error and fails the cell. An int8 form may differ; if it loses
+a point of the score or more, beyond chance, it is rejected: the reason is stored, and the file is deleted.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 
     from harness.run.job import Job
 
-# Scored on the first texts of the test split: so many, or fewer where a model has over a million parameters.
+# Number of texts of the test split to check with; FEWER for models with more than LARGE parameters.
 TEXTS, FEWER, LARGE = 4096, 256, 1_000_000
 TOLERANCE = 1e-3  # largest difference of two logits, relative to their spread
-CHANGED = 0.005  # share of predictions that may differ
-LOST = 0.01  # of accuracy, of F1, or of the correlation of a regression, that int8 may not lose
-# Nats that int8 may add to the mean negative log-likelihood of hidden tokens. Accuracy alone hides what it
-# does to all other probabilities, which are what a language model is asked for; 0.05 is 5 % of perplexity.
+CHANGED = 0.005  # largest share of predictions that may differ
+LOST = 0.01  # loss of the score (accuracy, F1 or correlation) from which int8 is rejected
+# Nats that int8 may add to the mean negative log-likelihood of hidden tokens; 0.05 is 5 % of the perplexity.
+# Accuracy alone is not enough for a language model, whose users need all probabilities.
 RISEN = 0.05
 
 
 def run(job: Job) -> dict[str, Any]:
-    """Result: `exported` and what was found of each of its `forms`, or the `reason` why there is none.
+    """Return `exported` and a report on each of its `forms`, or the `reason` why there is no export.
 
-    For each form: what the task type's ``parity`` found; its `file_bytes`, and `size_bytes` with all
-    that it needs beside it.
+    The report on a form has the result of the task type's ``parity``, its `file_bytes`, and `size_bytes`,
+    which includes the files that it needs. Raise HarnessError if an fp32 form is not equal to the model.
     """
-    from harness.exports.onnx import GRAPH  # also so that the step's key covers how a module is exported
+    from harness.exports.onnx import GRAPH  # imported here also because the step's key must cover it
     from harness.exports.quantise import quantise
     from harness.runtime.forms import FORMS, INT8, open_form
 
@@ -73,7 +73,7 @@ def run(job: Job) -> dict[str, Any]:
                 (job.folder / file).unlink()
         elif not is_same(compared):
             raise HarnessError(
-                f"the ONNX export of '{job.learner.name}' is not the same model"
+                f"the ONNX export of '{job.learner.name}' differs from the model"
                 f"{'' if file == GRAPH else f' in its form {form!r}'}: {compared['changed']} of "
                 f"{compared['outputs']} predictions changed, and logits differ by up to "
                 f"{compared['difference']:.2g}"
@@ -88,7 +88,7 @@ def run(job: Job) -> dict[str, Any]:
 
 
 def _first(examples: Examples, count: int) -> Examples:
-    """Return the first of some examples."""
+    """Return the first `count` examples."""
     texts, labels = examples.texts[:count], examples.labels
     if labels is not None:
         labels = labels[: int(examples.task_type.rows_before(texts)[-1])]
@@ -96,7 +96,7 @@ def _first(examples: Examples, count: int) -> Examples:
 
 
 def _describe(folder: Path, task_type: TaskType, **more: Any) -> None:
-    """Write the task type into the manifest, and more; plugins may leave the manifest to us."""
+    """Add the task type, and more fields, to the manifest. A plugin's export may have no manifest yet."""
     from harness.runtime.forms import MANIFEST, read_manifest
 
     path = folder / MANIFEST
@@ -107,17 +107,17 @@ def _describe(folder: Path, task_type: TaskType, **more: Any) -> None:
 
 
 def is_same(compared: dict[str, Any]) -> bool:
-    """Return whether a form in fp32 is the model itself."""
-    # So written that a difference of NaN fails too.
+    """Return whether an fp32 form is equal to the model, within the tolerances."""
+    # A difference of NaN must fail too, hence this form of the comparison.
     close = compared["difference"] <= TOLERANCE * compared["spread"]
     return bool(close and compared["changed"] <= CHANGED * compared["outputs"])
 
 
 def too_much_lost(compared: dict[str, Any]) -> str:
-    """Return why a form in int8 is rejected; "" if it is not."""
+    """Return why an int8 form is rejected; "" if it is not."""
     lost, error = compared["lost"], compared["error"]
     if not np.isfinite(compared["difference"]):
-        return "its outputs are not finite"
+        return "its outputs are NaN or infinite"
     if lost >= LOST and lost > 2 * error:
         return (
             f"it loses {100 * lost:.1f} points of the score on {compared['texts']} texts; "

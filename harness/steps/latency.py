@@ -1,9 +1,8 @@
-"""Time a model through each form that it has: single texts from string to label, and all texts at once.
+"""Measure the latency and throughput of a model in each of its forms.
 
-Of a model that tags words that is to have decided on the tags of all of a text's words; of a language model,
-on the token in place of a text's middle word.
-
-The texts are the test split's own, so their lengths are too. Runs alone on the machine.
+Single texts are timed from the string to the answer; for tagging, that is the tags of all words, and for a
+language model the token in place of the middle word. All texts at once give the throughput. The texts are
+those of the test split. The step runs alone on the machine.
 """
 
 from __future__ import annotations
@@ -25,18 +24,18 @@ from harness.training.model import TorchModel
 if TYPE_CHECKING:
     from harness.run.job import Job
 
-QUERIES = 1000  # texts, at most
-FIRST_S = 1.5  # for single texts on one thread: the number that tables show
-OTHER_S = 0.15  # for single texts otherwise
-FEWEST = 8  # single texts otherwise: of a slow model too few for a p90, but enough for a median
-OFFLINE_S = 0.06  # for all texts at once, and for tokenising
+QUERIES = 1000  # maximum number of texts
+FIRST_S = 1.5  # seconds for single texts on one thread: the result that tables show
+OTHER_S = 0.15  # seconds for single texts otherwise
+FEWEST = 8  # single texts otherwise: enough for a median, but for a slow model too few for a p90
+OFFLINE_S = 0.06  # seconds for all texts at once, and for tokenising
 
 
 def run(job: Job) -> dict[str, Any]:
-    """Result: `latency`, a list of measurements, and the machine's `load` before they began.
+    """Return `latency`, a list of measurements, and the machine's `load` before they began.
 
-    Each has its backend, device, threads, scenario and number of texts; single texts have percentiles, and
-    apart what tokenising one takes of it; all at once, texts a second.
+    Each measurement has its backend, device, threads, scenario and number of texts. Single texts have
+    percentiles and the part of tokenising, in milliseconds; all texts at once have texts per second.
     """
     load = os.getloadavg()[0]
     queries = _queries(data.load(job.need("data"), "test", job.task_type))
@@ -59,16 +58,16 @@ def run(job: Job) -> dict[str, Any]:
 
 
 def _queries(examples: Examples) -> list[str]:
-    """Return some of the texts, in the form in which a model is asked."""
+    """Return random texts, in the form of queries of the task type."""
     chosen = np.random.default_rng(0).permutation(len(examples))[:QUERIES]
     return examples.task_type.queries([examples.texts[int(row)] for row in chosen])
 
 
 def _on_gpu(job: Job, queries: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """The model, its graph under ONNX Runtime and as CUDA graphs, each where there is such a thing."""
+    """Yield measurements of the model, of its ONNX graph and of its CUDA graphs, if they exist."""
     import torch
 
-    torch.use_deterministic_algorithms(False)  # which a training in this process may have asked for
+    torch.use_deterministic_algorithms(False)  # a training in this process may have set it
     model = job.model()
     yield from _measure(model, queries, job)
     if "onnx" in _forms(job):
@@ -88,12 +87,12 @@ def _on_gpu(job: Job, queries: Sequence[str]) -> Iterator[dict[str, Any]]:
 
 
 def _threads(job: Job) -> list[int]:
-    """The step's own, which is one, and all."""
+    """Return the numbers of threads to measure: the step's own, and one for each CPU."""
     return sorted({job.threads, cpu_count()})
 
 
 def _forms(job: Job) -> list[str]:
-    """The exported forms that there are."""
+    """Return the names of the exported forms."""
     if not job.has("export") or not job.need("export").result["exported"]:
         return []
     folder = job.need("export").folder
@@ -101,7 +100,7 @@ def _forms(job: Job) -> list[str]:
 
 
 def _measure(model: Model, queries: Sequence[str], job: Job) -> Iterator[dict[str, Any]]:
-    """Both scenarios of a model on a device with so many threads."""
+    """Yield the measurements of both scenarios, on the job's device and threads."""
     about = {"backend": _backend(model), "device": job.slot.device.partition(":")[0], "threads": job.threads}
     finish = _waiting(job.device)
 
@@ -125,7 +124,7 @@ def _measure(model: Model, queries: Sequence[str], job: Job) -> Iterator[dict[st
 
 
 def _tokenising(model: Model, queries: Sequence[str]) -> float | None:
-    """The median time in which a text becomes ids, which all forms of a model do alike."""
+    """Return the median milliseconds to turn a text into ids, which is the same for all forms."""
     featuriser = getattr(model, "featuriser", None)
     if featuriser is None:
         return None
@@ -142,7 +141,7 @@ def _backend(model: Model) -> str:
 
 
 def _waiting(device: str) -> Callable[[], None]:
-    """What waits until a device has done all that it was given."""
+    """Return a function that waits until a device has finished all its work."""
     if device == "cpu":
         return clock.nothing
     import torch
@@ -152,7 +151,7 @@ def _waiting(device: str) -> Callable[[], None]:
 
 @contextmanager
 def _torch_threads(threads: int, model: Model) -> Iterator[None]:
-    """So many threads for a torch model: they are set for the process as a whole."""
+    """Set the number of threads of torch, which is a setting of the whole process, for a while."""
     if not isinstance(model, TorchModel):
         yield
         return

@@ -1,4 +1,4 @@
-"""Fit a student: on a transfer set with a teacher's outputs, or on the gold labels alone."""
+"""Fit a student on a transfer set with a teacher's outputs, or on the gold labels alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def run(job: Job) -> dict[str, Any]:
-    """Result: `parameters` and the number of training `examples`; the model is in the folder `model`."""
+    """Return `parameters` and the number of training `examples`; save the model in the folder `model`."""
     student: Student = job.component("student")
     loss: Loss = job.component("loss")
     source = job.need("data")

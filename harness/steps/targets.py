@@ -1,4 +1,4 @@
-"""Label a transfer set with a teacher, once for every student, loss and seed that learns from it."""
+"""Label a transfer set with a teacher, once for all students, losses and seeds that use it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 
 _KEPT: dict[str, Any] = {"logits": np.dtype(np.float32), "hidden": np.dtype(np.float16)}
 _NAMES = {"logits": "logits", "hidden": "hidden states"}
-_CHUNK = 16_384  # texts that are scored, and whose logits are written, at a time
+_CHUNK = 16_384  # texts to predict and write at a time
 
 
 def run(job: Job) -> dict[str, Any]:
-    """Result: `rows`, and of logits the mean `confidence`.
+    """Return the number of `rows` and, for logits, their mean `confidence`.
 
-    The folder holds `logits.npy`, (N, C) float32, or `hidden.npy`, (N, H) float16.
+    Write `logits.npy`, (N, C) float32, or `hidden.npy`, (N, H) float16, into the folder. Raise HarnessError
+    if the teacher's outputs have the wrong shape or are not finite.
     """
     output: str = job.step.settings["output"]
     if parts := job.all("part"):
@@ -46,25 +47,25 @@ def run(job: Job) -> dict[str, Any]:
                 f"teacher '{job.learner.name}' returned an array of shape {block.shape} for "
                 f"{len(chunk)} texts; expected {last - first} rows"
             )
-        with np.errstate(over="ignore"):  # which is told below
+        with np.errstate(over="ignore"):  # reported below as an error
             kept = block.astype(_KEPT[output], copy=False)
         if not np.isfinite(kept).all():
             which = "not finite" if not np.isfinite(block).all() else f"too large for {kept.dtype}"
-            raise HarnessError(f"teacher '{job.learner.name}' gave {_NAMES[output]} that are {which}")
+            raise HarnessError(f"teacher '{job.learner.name}' returned {_NAMES[output]} that are {which}")
         if table is None:
             table = _create(job, output, (int(rows[-1]), block.shape[1]))
         table[first:last] = kept
         if output == "logits":
             confidence += float(job.task_type.confidence(block).sum())
         job.progress(at - start + len(chunk), end - start)
-    if table is not None:  # else there are fewer texts than parts
+    if table is not None:  # None if there are fewer texts than parts
         table.flush()  # type: ignore[attr-defined]
     told = {"confidence": confidence / max(1, int(rows[-1]))} if output == "logits" else {}
     return {"rows": int(rows[-1]), **told}
 
 
 def _joined(job: Job, parts: list[Artefact], output: str) -> dict[str, Any]:
-    """One table of the parts' tables."""
+    """Concatenate the tables of all parts into one."""
     filled = [part for part in parts if part.result["rows"]]
     rows = [part.result["rows"] for part in filled]
     table = _create(job, output, (sum(rows), load(filled[0], output).shape[1]))
@@ -86,5 +87,5 @@ def _create(job: Job, output: str, shape: tuple[int, int]) -> NDArray[Any]:
 
 
 def load(artefact: Artefact, output: str) -> NDArray[Any]:
-    """The logits or hidden states of a transfer set, memory-mapped."""
+    """Return the logits or hidden states of a transfer set, memory-mapped."""
     return np.load(artefact.folder / f"{output}.npy", mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def run(job: Job) -> dict[str, Any]:
-    """Result: `parameters` and the number of training `examples`; the model is in the folder `model`."""
+    """Return `parameters` and the number of training `examples`; save the model in the folder `model`."""
     teacher: Teacher = job.component("teacher")
     source = job.need("data")
     train = data.load(source, "train", job.task_type)

@@ -1,7 +1,7 @@
-"""Draw a transfer set: the training texts, and what an augmenter makes of them or brings along.
+"""Draw a transfer set: the training texts and the texts that an augmenter adds.
 
-A new text that already stands in the set is dropped, and so is one that stands in the validation or
-test split: a transfer set never teaches what will be asked.
+A new text is dropped if it is already in the set, or in the validation or test split: a student must not
+learn from held-out texts.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ if TYPE_CHECKING:
     from harness.run.job import Job
     from harness.storage.store import Artefact
 
-HELD_OUT = "stands in validation or test"
+HELD_OUT = "in validation or test"
 
 
 def run(job: Job) -> dict[str, Any]:
-    """Result: `rows`, of which `added` by the augmenter, and how many were `dropped` and why.
+    """Return the number of `rows`, the number `added` to the training texts, and those `dropped` by reason.
 
-    Without an augmenter that adds texts, the set is the training texts.
+    Without an augmenter, the set is the training texts. Raise HarnessError if the augmenter names a row that
+    does not exist.
     """
     augmenter: Augmenter | None = job.step.components.get("augmenter")  # type: ignore[assignment]
     source = job.need("data")
@@ -53,10 +54,10 @@ def run(job: Job) -> dict[str, Any]:
             return
         new = augmenter.draw(train, unlabelled, job)
         for made, (row, text) in enumerate(new, start=1):
-            if not -1 <= row < len(train):  # a negative one would take another row's label
+            if not -1 <= row < len(train):  # a negative index would take another row's label
                 raise HarnessError(
-                    f"augmenter '{augmenter.name}' gave a text of row {row}; "
-                    f"rows go from 0 to {len(train) - 1}, and -1 is a text of none"
+                    f"augmenter '{augmenter.name}' returned a text made from row {row}; "
+                    f"expected a row from 0 to {len(train) - 1}, or -1 for a text without one"
                 )
             text = task_type.text_of(text)
             folded = _fold(text)
@@ -65,7 +66,7 @@ def run(job: Job) -> dict[str, Any]:
             elif folded in held_out:
                 dropped[HELD_OUT] += 1
             elif folded in seen:
-                dropped["stands in the set already"] += 1
+                dropped["already in the set"] += 1
             else:
                 seen.add(folded)
                 yield row_of(row, text)
@@ -76,12 +77,12 @@ def run(job: Job) -> dict[str, Any]:
     schema = pa.schema({"text": pa.string(), **columns, "source": pa.int64()})
     count = arrow.write(job.folder / "transfer.arrow", schema, rows())
     if augmenter is not None and (leaked := dropped[HELD_OUT]):
-        job.warn(f"{augmenter.name}: {leaked} new texts dropped: they stand in validation or test")
+        job.warn(f"{augmenter.name}: {leaked} new texts were dropped, because they are in validation or test")
     return {"rows": count, "added": count - len(train), "dropped": dict(dropped)}
 
 
 def _fold(text: str) -> bytes:
-    """What makes two texts the same: all but case and white space. 8 bytes, as sets may hold 10⁷."""
+    """Return an 8-byte digest of a text without case and white space; sets may contain 10⁷ of them."""
     return blake2b(" ".join(text.lower().split()).encode(), digest_size=8).digest()
 
 

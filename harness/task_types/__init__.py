@@ -1,1 +1,1 @@
-"""Types of task: what their data, training, scores, exports and tables are. A plugin may add one."""
+"""Types of task: their data, training, scores and exports. A plugin may add one."""

@@ -1,9 +1,9 @@
-"""The contract of task types: what a type of task means for data, training, scores, exports and tables.
+"""The contract of task types: what a type of task defines for data, training, scores and exports.
 
 A task type is a component: a frozen dataclass, registered by the hook ``register_task_types`` and named by
-:attr:`harness.Task.task_type`. All that would otherwise be an ``if`` on the type is a method or an attribute
-here. The defaults suit tasks with one row of outputs for each text. torch, NumPy and Arrow are imported
-inside methods, so that planning stays quick.
+:attr:`harness.Task.task_type`. Everything that differs between types of task is a method or an attribute of
+it. The defaults suit tasks with one row of outputs for each text. torch, NumPy and Arrow are imported inside
+methods, so that planning stays quick.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
     from harness.featurise.featuriser import Featuriser
 
-Answers = dict[str, "NDArray[Any]"]  # what a model answered to a split, by name: "logits" and more
+Answers = dict[str, "NDArray[Any]"]  # a model's answers to a split, by name, such as "logits"
 Scores = Callable[[Any, "NDArray[np.float32]"], "NDArray[np.float64]"]  # stacked, weights (N, B) → (K, B)
 ClassWeights = Literal["uniform", "balanced", "square-root"]
 GOLD = frozenset({"labels"})
-RECORDED = frozenset({"labels", "logits", "hidden"})  # needs of losses that a step can record
-DEFAULT = "classification"  # the type of a task or component that names none
-ONE_ROW = frozenset({"classification", "regression"})  # a component for both gives each text one row
+RECORDED = frozenset({"labels", "logits", "hidden"})  # inputs of losses that a step can store
+DEFAULT = "classification"  # for tasks and components that do not name a type
+ONE_ROW = frozenset({"classification", "regression"})  # components for both return one row for each text
 
 
 class WrongShape(HarnessError):
@@ -37,11 +37,11 @@ class WrongShape(HarnessError):
 
 
 class Metric(NamedTuple):
-    """How a metric is read."""
+    """How to read a metric: its title, its direction and its range."""
 
-    title: str = ""  # "": its name with spaces
+    title: str = ""  # default: the name with spaces
     lower_is_better: bool = False
-    low: float = 0.0  # the smallest value that it can have
+    low: float = 0.0  # the smallest possible value
     high: float = 1.0
     proportion: bool = False  # of texts or words that are right: if all or none are, its interval is exact
 
@@ -58,53 +58,53 @@ class Cleaned(NamedTuple):
     """The usable rows of a split."""
 
     texts: list[str]
-    labels: list[Any]  # as the task gives them; empty if there are none
-    dropped: dict[str, int]  # reason → number of rows left out
+    labels: list[Any]  # as in the task's tables; empty if there are none
+    dropped: dict[str, int]  # reason → number of dropped rows
 
 
 class Watched(NamedTuple):
-    """How well a model does on the validation set while it is trained."""
+    """The validation score of a model during training."""
 
     score: float  # higher is better
-    name: str  # of the series in the history, such as "validation_accuracy"
-    value: float  # of the series
+    name: str  # the series in the history, such as "validation_accuracy"
+    value: float  # the value in that series
 
 
 class Probe(NamedTuple):
-    """What is known of a model beside its answers."""
+    """Facts about a model that its answers do not contain."""
 
-    name: str  # the field of the record that has `shown`
+    name: str  # the field of the record for `shown`
     scores: dict[str, float]  # added to the metrics of the test split
-    kept: dict[str, Any]  # JSON values, kept for the students of this model
-    shown: dict[str, Any]  # the part of it that the record shows
+    kept: dict[str, Any]  # JSON values, stored for the students of this model
+    shown: dict[str, Any]  # the part of it that goes into the record
 
 
 class Prediction(NamedTuple):
-    """A model's answers to the test split, in its order; ``predictions.parquet`` keeps them."""
+    """A model's answers to the test split, in its order, as ``predictions.parquet`` stores them."""
 
     predicted: NDArray[Any]  # one value for each row of outputs
-    confidence: NDArray[np.float32]  # the probability of what is predicted; empty if there is none
+    confidence: NDArray[np.float32]  # the probability of each prediction; may be empty
     gold: NDArray[Any]  # as many values as `predicted`
     task_type: TaskType
     classes: tuple[str, ...] = ()  # names, by number
-    positive: int = -1  # of two classes the one whose F1 is the metric "f1"
-    lengths: tuple[int, ...] = ()  # how many rows each text has, if not one
-    numbers: NDArray[np.float32] | None = None  # further numbers, one for each row
-    scale: str = ""  # a digest: scores of predictions with different ones cannot be compared
+    positive: int = -1  # number of the positive class, for the metric "f1"; -1: none
+    lengths: tuple[int, ...] = ()  # number of rows of each text, if not 1
+    numbers: NDArray[np.float32] | None = None  # one more number for each row
+    scale: str = ""  # a digest; scores are comparable only if it is the same
 
 
 class Asked(Protocol):
-    """A module in training, which can be asked about the validation set."""
+    """A module in training that predicts the validation set."""
 
     def logits(self) -> NDArray[np.float32]:
-        """Return the logits of all rows of outputs."""
+        """Return the logits of all rows of outputs, (R, C)."""
 
     def masked(self, most: int) -> Masked:
-        """Return what it predicts for tokens hidden in at most `most` texts, spread evenly."""
+        """Return the predictions for tokens hidden in at most `most` texts, evenly spaced."""
 
 
 class Shipped(Protocol):
-    """An exported model at work; see :class:`harness.runtime.forms.Exported`."""
+    """An exported model; see :class:`harness.runtime.forms.Exported`."""
 
     featuriser: Featuriser
     classes: list[str]
@@ -113,33 +113,33 @@ class Shipped(Protocol):
         """Return the outputs for the ids of one text."""
 
     def predict(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return the logits of texts."""
+        """Return the logits of texts, (R, C)."""
 
     def best(self, logits: NDArray[np.float32], counts: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the class of each row, searching over a text's rows if the model does so."""
+        """Return the class of each row, (R,); some models search for each text's best sequence."""
 
     def answered(self, texts: Sequence[str]) -> tuple[NDArray[Any], NDArray[np.float32]]:
-        """Return what is decided for texts, and the logits: both at the cost of one."""
+        """Return the decisions for texts, and the logits, from a single run of the model."""
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Texts to learn from or to score, with what is known of each.
+    """Texts to learn from or to score, with their labels and a teacher's outputs.
 
-    ``texts`` may be a lazy, memory-mapped sequence: index it, slice it or iterate over it. The task type says
-    how labels and logits belong to texts: :meth:`TaskType.rows_before` maps texts to their rows.
+    ``texts`` may be a lazy, memory-mapped sequence: index it, slice it or iterate over it. The task type
+    defines which rows of labels and logits belong to a text: see :meth:`TaskType.rows_before`.
     """
 
     texts: Sequence[str]  # N
-    classes: tuple[str, ...]  # C names; column c of `logits` means classes[c]
+    classes: tuple[str, ...]  # C names; column c of `logits` is for classes[c]
     labels: NDArray[Any] | None = None  # (R,) or (R, C); None if the task has no labels
-    logits: NDArray[np.float32] | None = None  # (R, C), the teacher's, if there is one
+    logits: NDArray[np.float32] | None = None  # (R, C), the teacher's, if any
     hidden: NDArray[np.float16] | None = None  # (R, H), the teacher's, if a loss needs them
-    task_type: TaskType = None  # type: ignore[assignment]  # found from classes and labels if not given
+    task_type: TaskType = None  # type: ignore[assignment]  # default: found from classes and labels
 
     def __post_init__(self) -> None:
         if self.task_type is None:
-            # By name: the types import this module.
+            # Imported by name, because the types import this module.
             found = import_module("harness.task_types.former").of_arrays(self.classes, self.labels)
             object.__setattr__(self, "task_type", found)
 
@@ -149,40 +149,40 @@ class Examples:
 
 @dataclass(frozen=True)
 class TaskType(Component):
-    """What a type of task means. Its fields are set by tasks, in :attr:`harness.Task.type_options`."""
+    """A type of task. Its fields are set by tasks, in :attr:`harness.Task.type_options`."""
 
     kind: ClassVar[str] = "task type"
-    known: ClassVar[dict[str, type[TaskType]]] = {}  # every class that was imported, by name
+    known: ClassVar[dict[str, type[TaskType]]] = {}  # every imported class, by name
 
-    marks: ClassVar[Literal["", "words", "masks"]] = ""  # what has a row of outputs, if not each text
-    headline: ClassVar[str] = "accuracy"  # the metric of a task that names none
-    metrics: ClassVar[Mapping[str, Metric]] = {}  # those that are not plain shares
-    beside: ClassVar[tuple[str, ...]] = ()  # metrics that tables show beside the headline
-    legend: ClassVar[str] = ""  # sentences that explain these, below a table
-    learns_from: ClassVar[str] = "gold labels"  # what a model without a teacher learns from, in words
-    recorded: ClassVar[frozenset[str]] = RECORDED  # needs of losses that are recorded for each transfer set
-    fits: ClassVar[frozenset[str]] = frozenset()  # components for all of these types are for this one too
+    marks: ClassVar[Literal["", "words", "masks"]] = ""  # the parts of a text with a row of outputs
+    headline: ClassVar[str] = "accuracy"  # the default metric of tasks
+    metrics: ClassVar[Mapping[str, Metric]] = {}  # metrics that are not plain shares from 0 to 1
+    beside: ClassVar[tuple[str, ...]] = ()  # metrics shown beside the headline in tables
+    legend: ClassVar[str] = ""  # explanation of these metrics, shown below a table
+    learns_from: ClassVar[str] = "gold labels"  # the training signal without a teacher, in words
+    recorded: ClassVar[frozenset[str]] = RECORDED  # teacher outputs that are stored for transfer sets
+    fits: ClassVar[frozenset[str]] = frozenset()  # components for all of these types support this one too
     call: ClassVar[str] = "answer"  # the method of an exported model that answers one text
-    example: ClassVar[str] = "a text"  # a text to ask such a model for
+    example: ClassVar[str] = "a text"  # an example of an input, in words
     counted: ClassVar[tuple[str, str]] = (
         "class",
         "texts",
-    )  # what `per_class` scores, and what its support is
-    scaled: ClassVar[frozenset[str]] = frozenset()  # metrics to compare only on one scale
+    )  # the unit that `per_class` scores, and the unit of its support
+    scaled: ClassVar[frozenset[str]] = frozenset()  # metrics that are comparable only on the same scale
     scale_note: ClassVar[str] = ""  # why scores may be on different scales, in words
     scale_column: ClassVar[tuple[str, str] | None] = None  # title and metric of a column that shows the scale
-    tunes: ClassVar[bool] = False  # `tuned` chooses something on the validation set
-    column: ClassVar[Literal["labels", "numbers"]] = "labels"  # of ``predictions.parquet``, for predictions
-    diagnosed: ClassVar[str] = ""  # the metric by which ``harness diagnose`` compares models; "": it cannot
-    inputs: ClassVar[str] = "texts"  # what texts are called in messages
-    reads_words: ClassVar[bool] = False  # an input may be a list of words
+    tunes: ClassVar[bool] = False  # whether `tuned` chooses options on the validation set
+    column: ClassVar[Literal["labels", "numbers"]] = "labels"  # the column of ``predictions.parquet``
+    diagnosed: ClassVar[str] = ""  # the metric by which ``harness diagnose`` compares models; "": unsupported
+    inputs: ClassVar[str] = "texts"  # the name of texts in messages
+    reads_words: ClassVar[bool] = False  # whether an input may be a list of words
 
     def __init_subclass__(cls) -> None:
         if "name" in vars(cls):
             TaskType.known.setdefault(cls.name, cls)
 
     def accepts(self, component: Component) -> bool:
-        """Return whether a teacher, student, augmenter or loss is for tasks of this type."""
+        """Return whether a teacher, student, augmenter or loss supports tasks of this type."""
         types: frozenset[str] = getattr(component, "task_types", frozenset())
         return self.name in types or bool(self.fits and self.fits <= types)
 
@@ -193,35 +193,36 @@ class TaskType(Component):
         return iter(())
 
     def clean(self, table: pa.Table) -> Cleaned:
-        """Return the usable rows of a split, and how many are left out for which reason."""
+        """Return the usable rows of a split, and the number of dropped rows for each reason."""
         raise NotImplementedError
 
     def number(
         self, task: str, labels: Mapping[str, Sequence[Any]]
     ) -> tuple[tuple[str, ...], Mapping[str, Sequence[Any]]]:
-        """Return the names of the classes, and by split what is stored for each text.
+        """Return the names of the classes, and by split the value to store for each text.
 
-        Raises HarnessError, naming the task, if no model can be trained or scored on the labels.
+        Raise HarnessError, naming the task, if no model can be trained or scored on the labels.
         """
         raise NotImplementedError
 
     def stored(self) -> pa.DataType | None:
-        """Return the Arrow type of what is stored for each text; None: a task has no labels."""
+        """Return the Arrow type of the value stored for each text, or None if tasks have no labels."""
         raise NotImplementedError
 
     def labels(self, column: pa.ChunkedArray, classes: Sequence[str]) -> NDArray[Any]:
-        """Return a stored column as the array that :class:`Examples` has."""
+        """Return a stored column as the array of labels in :class:`Examples`."""
         raise NotImplementedError
 
     def gold(self, train: Examples) -> Callable[[int, str], Any]:
-        """Return a function from the row of a training text (-1: none) and a text made from it to its label.
+        """Return a function that gives the label of a text made from a training text.
 
-        The label is what is stored: see :meth:`stored`.
+        Its arguments are the row of the training text (-1 if there is none) and the new text; it returns a
+        value of the Arrow type of :meth:`stored`.
         """
         raise NotImplementedError
 
     def named(self, examples: Examples) -> list[tuple[str, ...]]:
-        """Return the names of the gold labels of each text, for a diagnosis."""
+        """Return the names of each text's gold labels, for ``harness diagnose``."""
         raise NotImplementedError
 
     def overview(self, labels: Sequence[Any], where: str) -> Overview:
@@ -232,15 +233,15 @@ class TaskType(Component):
         raise HarnessError(f"cannot distil {where}: no suite can be chosen for {self.name}; write a suite")
 
     def text_of(self, text: str) -> str:
-        """Return a new text in the form that texts of this type have."""
+        """Return a new text in the form that texts of this type need."""
         return text
 
     def input_of(self, value: Any) -> str | None:
-        """Return an input of an exported model, such as a string, as a text; None if it is no input."""
+        """Return an input of an exported model as a text, or None if it is not a valid input."""
         return value if isinstance(value, str) else None
 
     def rows_before(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        """Return (N + 1,): the number of rows of outputs before each text, and in the end of all."""
+        """Return the number of rows of outputs before each text, and the total at the end: (N + 1,)."""
         import numpy as np
 
         return np.arange(len(texts) + 1)
@@ -252,39 +253,41 @@ class TaskType(Component):
         return iter(())
 
     def watch(self, asked: Asked, examples: Examples) -> Watched:
-        """Return how well a module in training does on the validation set."""
+        """Return the validation score of a module in training."""
         raise NotImplementedError
 
     def row_weights(
         self, examples: Examples, how: ClassWeights, device: Any
     ) -> Callable[[Tensor | None, Tensor | None], Tensor] | None:
-        """Return a function from labels and the teacher's logits of a batch to the weights of its rows, (R,).
+        """Return a function that gives the weights, (R,), of a batch's rows; None if all weigh the same.
 
-        None: all rows count alike. Raises HarnessError if `how` is not possible for this type.
+        Its arguments are the labels and the teacher's logits of the batch. Raise HarnessError if this type
+        does not support `how`.
         """
         return None
 
     def gold_loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Return the loss, (), by which a model learns gold labels; rows without a label do not count."""
+        """Return the loss on gold labels, (); rows without a label do not count."""
         raise NotImplementedError
 
     def targets(self, examples: Examples) -> tuple[NDArray[np.bool_], NDArray[np.float64]] | None:
-        """Return which rows have a target, (R,), and theirs, (M, D): probabilities of classes, or numbers.
+        """Return which rows have a target, (R,) bool, and the targets, (M, D).
 
-        From the teacher's logits if there are any, else from labels; None if there are neither.
+        Targets are probabilities of classes, or numbers: from the teacher's logits if there are any, else
+        from the labels. Return None if there are neither.
         """
         raise NotImplementedError
 
     def average(self, logits: Sequence[NDArray[np.float64]], shares: Sequence[float]) -> NDArray[np.float64]:
-        """Return the outputs of an ensemble whose members gave logits (R, C), by their mean probabilities."""
+        """Return the outputs of an ensemble: the average of its members' logits, (R, C) each."""
         raise NotImplementedError
 
     # -- scoring -------------------------------------------------------------------------------------------
 
     def ask(self, model: Model, texts: Sequence[str], classes: Sequence[str]) -> Answers:
-        """Return a model's answers to texts; at least "logits", unless :meth:`score` needs other arrays.
+        """Return a model's answers to texts: "logits", unless :meth:`score` needs other arrays.
 
-        Raises WrongShape if they do not have the right shape.
+        Raise WrongShape if they do not have the expected shape.
         """
         import numpy as np
 
@@ -295,27 +298,27 @@ class TaskType(Component):
         return {"logits": logits}
 
     def tuned(self, answers: Answers, validation: Examples) -> TaskType:
-        """Return this type with what is chosen on the validation set, such as thresholds."""
+        """Return a copy of this type with options chosen on the validation set, such as thresholds."""
         return self
 
     def settle(self, answers: Answers) -> Answers:
-        """Return answers with what is decided from them, if that depends on what was tuned."""
+        """Return the answers, with the decisions added if these depend on tuned options."""
         return answers
 
     def decide(self, model: Model, texts: Sequence[str], logits: NDArray[np.float32]) -> NDArray[Any]:
-        """Return what is decided for each row of `model.predict(texts)`."""
+        """Return the decision for each row of `model.predict(texts)`."""
         return model.decide(texts, logits)
 
     def score(self, answers: Answers, examples: Examples) -> dict[str, Any]:
-        """Return the metrics of answers, as JSON values. Raises HarnessError if nothing can be scored."""
+        """Return the metrics of answers, as JSON values. Raise HarnessError if nothing can be scored."""
         raise NotImplementedError
 
     def agreement(self, answers: Answers, teacher: Answers) -> float | None:
-        """Return how far a model's answers agree with its teacher's; None if they cannot be compared."""
+        """Return the agreement of a model with its teacher; None if they cannot be compared."""
         raise NotImplementedError
 
     def confidence(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return (R,): the probability of the most likely answer in each row."""
+        """Return the probability of the most likely answer in each row, (R,)."""
         import numpy as np
 
         shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -328,14 +331,15 @@ class TaskType(Component):
         texts: Sequence[str],
         teacher: Mapping[str, Any] | None,
     ) -> Probe | None:
-        """Return what else to know of a model, given the training texts and what was kept of its teacher.
+        """Return further facts about a model, or None.
 
-        `untuned` returns the pretrained model that a teacher started from, if any. None: there is nothing.
+        `untuned` returns the pretrained model that a teacher was fine-tuned from, if any; `teacher` is the
+        `kept` part of the teacher's own probe.
         """
         return None
 
     def metric(self, name: str) -> Metric:
-        """Return how a metric is read, whatever split it is of."""
+        """Return how to read a metric, for any split."""
         plain = name.removeprefix("validation_")
         found = self.metrics.get(plain, Metric())
         return found if found.title else found._replace(title=plain.replace("_", " "))
@@ -343,25 +347,25 @@ class TaskType(Component):
     # -- keeping and testing -------------------------------------------------------------------------------
 
     def prediction(self, answers: Answers, examples: Examples) -> Prediction | None:
-        """Return what is kept of answers to the test split; None if it cannot be kept."""
+        """Return the part of the answers to the test split to store, or None if they cannot be stored."""
         raise NotImplementedError
 
     def on_resamples(self, one: Prediction) -> Mapping[str, Scores]:
-        """Return the metrics that can be computed from such predictions on resamples of texts, by name."""
+        """Return the metrics that can be computed on resamples of texts, by name."""
         return {}
 
     def stack(self, predictions: Sequence[Prediction]) -> tuple[Any, int]:
-        """Return what the functions of :meth:`on_resamples` take, and the number N of texts to resample."""
+        """Return the input of the functions of :meth:`on_resamples`, and the number of texts, N."""
         raise NotImplementedError
 
     def hits(self, metric: str, stacked: Any) -> NDArray[np.bool_] | None:
-        """Return (K, N): which texts each model has right, if `metric` is their share; else None."""
+        """Return which texts each model answers correctly, (K, N), if `metric` is their share; else None."""
         return None
 
     # -- shipping ------------------------------------------------------------------------------------------
 
     def short(self, model: Shipped) -> Callable[[str], Any]:
-        """Return the quickest function from one text to its answer; latency is measured on it."""
+        """Return the fastest function from one text to its answer; it is used to measure latency."""
         raise NotImplementedError
 
     def answers(self, model: Shipped, texts: Sequence[str], top: int | None) -> list[dict[str, Any]]:
@@ -375,18 +379,18 @@ class TaskType(Component):
         return "\t".join(" ".join(cell.split()) for cell in cells)
 
     def parity(self, model: Model, examples: Examples) -> Callable[[Any], dict[str, Any]]:
-        """Return a function from an exported form to how far it is from the model.
+        """Return a function that compares an exported form with the model.
 
-        See :func:`harness.steps.export.is_same` and ``too_much_lost`` for the names that it needs.
+        It returns the values that :func:`harness.steps.export.is_same` and ``too_much_lost`` read.
         """
         raise NotImplementedError
 
     def queries(self, texts: Sequence[str]) -> list[str]:
-        """Return texts to measure latency with."""
+        """Return the texts to measure latency with."""
         return list(texts)
 
     def card(self, classes: Sequence[str]) -> str:
-        """Return what a model of these classes answers, in Markdown, for the card of an export."""
+        """Return the Markdown for the card of an export that describes the model's answers."""
         return f"Labels: {', '.join(classes)}."
 
     # -- checking ------------------------------------------------------------------------------------------
@@ -404,20 +408,20 @@ class TaskType(Component):
         raise NotImplementedError
 
     def odd_texts(self, texts: Sequence[str]) -> list[str]:
-        """Return odd texts in the form that texts of this type have."""
+        """Return unusual texts in the form that texts of this type need."""
         return list(texts)
 
     def draw_labels(self, rows: int, unlabelled: bool, generator: Any) -> Tensor:
-        """Return random labels of a batch of rows, some of them missing, to check losses with."""
+        """Return random labels for a batch of rows, some of them missing, to check losses with."""
         raise NotImplementedError
 
     def check_model(self, model: Model, texts: Sequence[str], odd: Sequence[str]) -> Iterator[str]:
-        """Yield each rule that a fitted model breaks on usual and odd texts, beside those for all types."""
+        """Yield each rule of this type that a fitted model breaks on normal and unusual texts."""
         return iter(())
 
 
 def ranked(scores: Any, names: Sequence[str], top: int, what: str) -> list[list[dict[str, Any]]]:
-    """Return for each row of probabilities (R, C) the `top` names, the most probable first."""
+    """Return the `top` names for each row of probabilities (R, C), the most probable first."""
     import numpy as np
 
     best = np.argsort(-scores, axis=1, kind="stable")[:, : max(1, top)]
@@ -428,11 +432,11 @@ def ranked(scores: Any, names: Sequence[str], top: int, what: str) -> list[list[
 
 
 def softmax(logits: Any) -> Any:
-    """Return probabilities (R, C), from logits or log-probabilities."""
+    """Return probabilities (R, C) from logits or log-probabilities."""
     import numpy as np
 
     scores = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(scores / scores.sum(axis=1, keepdims=True))
 
 
-DIGITS = 6  # of a probability in an answer
+DIGITS = 6  # decimal places of a probability in an answer

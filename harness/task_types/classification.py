@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-TINY = ("sun", "rain", "wind", "snow")  # topics of the texts to check components with
+TINY = ("sun", "rain", "wind", "snow")  # topics of the texts that components are checked with
 SHAPES = ("the {} is here", "so much {} today !", "i like {} and more {}", "{}", "no {} , she said", "a {}")
 
 
 @dataclass(frozen=True)
 class Classification(TaskType):
-    """One class for each text."""
+    """Classification: one class for each text."""
 
     name = "classification"
     headline = "accuracy"
@@ -52,62 +52,67 @@ class Classification(TaskType):
     call = "label"
     diagnosed = "accuracy"
 
-    positive: str = ""  # of two classes the one whose F1 is the metric "f1"; "": none
+    positive: str = ""  # the class whose F1 is the metric "f1", if there are two classes; "": none
 
     # -- data ----------------------------------------------------------------------------------------------
 
     def problems(self, tables: Mapping[str, pa.Table]) -> Iterator[str]:
-        """See :class:`TaskType`."""
+        """Yield each rule that the columns, labels or classes of a task's tables break."""
         yield from labelled_problems(tables, "strings")
         labels = {split: set(tables[split]["label"].to_pylist()) - {None} for split in SPLITS}
         if len(labels["train"]) < 2:
-            yield "training must have two classes or more"
+            yield "table 'train' must have at least two classes"
         for split in SPLITS[1:]:
             if extra := sorted(labels[split] - labels["train"]):
-                yield f"'{split}' must have no label that training lacks, got {extra}"
+                yield f"table '{split}' must have only labels of 'train', got also {extra}"
 
     def clean(self, table: pa.Table) -> Cleaned:
-        """See :class:`TaskType`; labels are strings."""
+        """Return the rows that have a text and a label; labels are strings."""
         return clean_labelled(table)
 
     def number(
         self, task: str, labels: Mapping[str, Sequence[Any]]
     ) -> tuple[tuple[str, ...], Mapping[str, Sequence[Any]]]:
-        """See :class:`TaskType`: the classes of the training split, sorted, and each label's number."""
+        """Return the sorted classes of the training split, and the number of each label.
+
+        Raise HarnessError if training has fewer than two classes, or if another split has further labels.
+        """
         classes = tuple(sorted(set(labels["train"])))
         if len(classes) < 2:
-            raise HarnessError(f"the training split of task '{task}' has one class only: '{classes[0]}'")
+            raise HarnessError(
+                f"the training split of task '{task}' must have at least two classes, got only '{classes[0]}'"
+            )
         numbers = {name: number for number, name in enumerate(classes)}
         for split in SPLITS[1:]:
             unknown = Counter(label for label in labels[split] if label not in numbers)
             if unknown:
                 listed = ", ".join(f"'{label}' ({count} rows)" for label, count in unknown.most_common(5))
                 raise HarnessError(
-                    f"split '{split}' of task '{task}' has labels that training lacks: {listed}; "
-                    f"training has: {', '.join(classes[:20])}"
+                    f"split '{split}' of task '{task}' has labels that are not in training: {listed}; "
+                    f"expected: {', '.join(classes[:20])}"
                 )
         return classes, {split: [numbers[label] for label in every] for split, every in labels.items()}
 
     def stored(self) -> pa.DataType:
-        """See :class:`TaskType`: the number of the class, -1 for none."""
+        """Return the Arrow type int32: the number of the class, or -1 if there is no label."""
         import pyarrow as pa
 
         return pa.int32()
 
     def labels(self, column: pa.ChunkedArray, classes: Sequence[str]) -> NDArray[Any]:
-        """See :class:`TaskType`: (N,) int64, -1 for a text without a label."""
+        """Return the numbers of classes, (N,) int64; -1 for a text without a label."""
         import numpy as np
 
         return np.asarray(column.to_numpy(), dtype=np.int64)
 
     def gold(self, train: Examples) -> Callable[[int, str], Any]:
-        """See :class:`TaskType`: the label of the training text."""
+        """Return a function that gives a new text the label of its training text."""
         labels = train.labels
         assert labels is not None
         return lambda row, text: labels[row] if row >= 0 else -1
 
     def named(self, examples: Examples) -> list[tuple[str, ...]]:
-        """Return the class of each text."""
+        """Return the name of each text's class."""
         assert examples.labels is not None
         return [(examples.classes[number],) for number in examples.labels.tolist()]
 
@@ -131,22 +136,22 @@ class Classification(TaskType):
     # -- learning ------------------------------------------------------------------------------------------
 
     def watch(self, asked: Asked, examples: Examples) -> Watched:
-        """See :class:`TaskType`: the accuracy."""
+        """Return the accuracy on the validation set."""
         accuracy = float((asked.logits().argmax(axis=1) == examples.labels).mean())
         return Watched(accuracy, "validation_accuracy", accuracy)
 
     def row_weights(
         self, examples: Examples, how: ClassWeights, device: Any
     ) -> Callable[[Tensor | None, Tensor | None], Tensor] | None:
-        """See :class:`TaskType`: by gold label, or by the teacher's if a row has none."""
+        """Return weights by gold class, or by the teacher's class for a row without a gold label."""
         return weights_by_class(examples, how, device)
 
     def gold_loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """See :class:`TaskType`: cross-entropy."""
+        """Return the mean cross-entropy with the gold labels."""
         return cross_entropy(logits, batch)
 
     def targets(self, examples: Examples) -> tuple[NDArray[np.bool_], NDArray[np.float64]] | None:
-        """See :class:`TaskType`: (M, C), probabilities."""
+        """Return which rows have a target, and the probabilities of the classes, (M, C)."""
         import numpy as np
 
         if examples.logits is not None:
@@ -158,36 +163,36 @@ class Classification(TaskType):
         return known, np.eye(len(examples.classes))[examples.labels[known]]
 
     def average(self, logits: Sequence[NDArray[np.float64]], shares: Sequence[float]) -> NDArray[np.float64]:
-        """See :class:`TaskType`: the logarithm of mean probabilities."""
+        """Return the logarithm of the members' mean probabilities."""
         return mean_log_probabilities(logits, shares)
 
     # -- scoring -------------------------------------------------------------------------------------------
 
     def score(self, answers: Answers, examples: Examples) -> dict[str, Any]:
-        """See :class:`TaskType` and :func:`harness.task_types.label_scores.classification`."""
+        """Return the metrics of :func:`harness.task_types.label_scores.classification`."""
         from harness.task_types.label_scores import classification
 
         assert examples.labels is not None
         return classification(examples.labels, answers["logits"], examples.classes, self.positive)
 
     def agreement(self, answers: Answers, teacher: Answers) -> float:
-        """See :class:`TaskType`: the share of texts with the same class."""
+        """Return the share of texts for which model and teacher predict the same class."""
         return same_largest(answers["logits"], teacher["logits"])
 
     # -- keeping and testing -------------------------------------------------------------------------------
 
     def prediction(self, answers: Answers, examples: Examples) -> Prediction | None:
-        """See :class:`TaskType`; None for more than 32,767 classes."""
+        """Return the predicted classes and their probabilities; None for more than 32,767 classes."""
         return class_prediction(self, answers["logits"], examples, None, self.positive)
 
     def on_resamples(self, one: Prediction) -> Mapping[str, Scores]:
-        """See :class:`TaskType`."""
+        """Return accuracy, F1, precision, recall and Matthews correlation."""
         from harness.task_types.label_scores import ON_RESAMPLES
 
         return {name: score for name, score in ON_RESAMPLES.items() if name != "f1" or one.positive >= 0}
 
     def stack(self, predictions: Sequence[Prediction]) -> tuple[Any, int]:
-        """See :class:`TaskType`: the texts with a gold label."""
+        """Return the predicted and gold classes of the texts with a gold label."""
         import numpy as np
 
         from harness.task_types.label_scores import Cells
@@ -198,7 +203,7 @@ class Classification(TaskType):
         return Cells(predicted[:, known], first.gold[known], first.positive), int(known.sum())
 
     def hits(self, metric: str, stacked: Any) -> NDArray[np.bool_] | None:
-        """See :class:`TaskType`: with one label for each text, every micro average is the accuracy."""
+        """Return which texts are right if `metric` is the accuracy or a micro average, which equals it."""
         from harness.task_types.label_scores import ACCURACIES
 
         return stacked.predicted == stacked.gold if metric in ACCURACIES else None
@@ -206,12 +211,12 @@ class Classification(TaskType):
     # -- shipping ------------------------------------------------------------------------------------------
 
     def short(self, model: Shipped) -> Callable[[str], str]:
-        """See :class:`TaskType`: the class of one text."""
+        """Return a function from one text to the name of its class."""
         classes, single, encode = model.classes, model.single, model.featuriser.encode
         return lambda text: classes[single(encode((text,))[0]).argmax()]
 
     def answers(self, model: Shipped, texts: Sequence[str], top: int | None) -> list[dict[str, Any]]:
-        """See :class:`TaskType`: `label`, its probability `score` and, of more than one, the `top` labels."""
+        """Return `label`, its probability `score` and, if `top` is above 1, the `top` labels."""
         import numpy as np
 
         count = top or 1
@@ -222,7 +227,7 @@ class Classification(TaskType):
         ]
 
     def parity(self, model: Model, examples: Examples) -> Callable[[Any], dict[str, Any]]:
-        """See :class:`TaskType`: the score is the accuracy."""
+        """Return a function that compares predictions and accuracy."""
         import numpy as np
 
         from harness.task_types.differences import outputs_differ
@@ -249,7 +254,7 @@ class Classification(TaskType):
     # -- checking ------------------------------------------------------------------------------------------
 
     def tiny(self) -> tuple[Examples, Examples]:
-        """See :class:`TaskType`: three classes; the last training text has no label."""
+        """Return examples of three classes; the last training text has no label."""
         return self.tiny_of(3)
 
     def tinier(self) -> Iterator[tuple[Examples, Examples]]:
@@ -257,7 +262,7 @@ class Classification(TaskType):
         yield self.tiny_of(2)
 
     def tiny_of(self, classes: int) -> tuple[Examples, Examples]:
-        """Return examples of up to four classes: 10 training texts a class, and 4 validation texts."""
+        """Return examples of up to four classes: 10 training and 4 validation texts for each class."""
         import numpy as np
 
         topics = TINY[:classes]
@@ -282,7 +287,7 @@ class Classification(TaskType):
         return pa.table({"text": list(examples.texts), "label": pa.array(names, pa.string())})
 
     def draw_labels(self, rows: int, unlabelled: bool, generator: Any) -> Tensor:
-        """See :class:`TaskType`: of three classes."""
+        """Return labels of three classes, some of them -1 (missing)."""
         import torch
 
         labels = torch.randint(0, 3, (rows,), generator=generator)
@@ -294,7 +299,7 @@ class Classification(TaskType):
 
 
 def labelled_problems(tables: Mapping[str, pa.Table], labels: str) -> Iterator[str]:
-    """Yield each rule that tables with a column of texts and one of labels break; `labels`: what they are."""
+    """Yield each rule that tables of texts and labels break; `labels` names the labels' type."""
     import pyarrow as pa
 
     for name, table in tables.items():
@@ -307,18 +312,18 @@ def labelled_problems(tables: Mapping[str, pa.Table], labels: str) -> Iterator[s
             number = pa.types.is_floating(kind) or pa.types.is_integer(kind)
             wanted = labels if column == "label" else "strings"
             if not (number if wanted == "numbers" else string):
-                yield f"column '{column}' of table '{name}' must hold {wanted}, not {kind}"
+                yield f"column '{column}' of table '{name}' must contain {wanted}, got {kind}"
         if table.num_rows == 0:
             yield f"table '{name}' must have rows"
 
 
 def clean_labelled(table: pa.Table) -> Cleaned:
-    """Return the rows that have a text and a label, the latter as a string."""
+    """Return the rows that have a text and a label, with labels as strings."""
     texts: list[str] = []
     labels: list[str] = []
     dropped: Counter[str] = Counter()
     for text, label in zip(table["text"].to_pylist(), table["label"].to_pylist(), strict=True):
-        label = "" if label is None or label != label else str(label)  # numbers may be missing as NaN
+        label = "" if label is None or label != label else str(label)  # a missing number may be NaN
         if not text or not text.strip():
             dropped["the text is empty"] += 1
         elif not label.strip():
@@ -330,7 +335,7 @@ def clean_labelled(table: pa.Table) -> Cleaned:
 
 
 def cross_entropy(logits: Tensor, batch: Batch) -> Tensor:
-    """Return the mean cross-entropy with gold labels over the rows that have one; 0 if none has."""
+    """Return the mean cross-entropy with gold labels, (); 0 if no row has a label."""
     from torch.nn import functional
 
     assert batch.labels is not None
@@ -343,9 +348,9 @@ def cross_entropy(logits: Tensor, batch: Batch) -> Tensor:
 def weights_by_class(
     examples: Examples, how: ClassWeights, device: Any
 ) -> Callable[[Tensor | None, Tensor | None], Tensor] | None:
-    """Return the function that :meth:`TaskType.row_weights` is to return, for rows with one class each.
+    """Return the function for :meth:`TaskType.row_weights`, for rows with one class each.
 
-    The weights of classes are 1 on average over the labelled rows.
+    The weights average 1 over the labelled rows.
     """
     import numpy as np
     import torch
@@ -373,7 +378,7 @@ def weights_by_class(
 
 
 def same_largest(one: NDArray[Any], other: NDArray[Any]) -> float:
-    """Return the share of rows whose largest logits (R, C) are of the same class in two models."""
+    """Return the share of rows for which two models have the largest logit in the same class."""
     if one.shape != other.shape or not len(one):
         raise ValueError(f"cannot compare outputs of shapes {one.shape} and {other.shape}")
     return float((one.argmax(axis=1) == other.argmax(axis=1)).mean())
@@ -382,7 +387,7 @@ def same_largest(one: NDArray[Any], other: NDArray[Any]) -> float:
 def mean_log_probabilities(
     logits: Sequence[NDArray[np.float64]], shares: Sequence[float]
 ) -> NDArray[np.float64]:
-    """Return the logarithm of mean probabilities (R, C); a member's row of zeros has no share in it."""
+    """Return the logarithm of mean probabilities (R, C), ignoring a member's rows of zeros."""
     import numpy as np
 
     total = np.full_like(logits[0], -np.inf)
@@ -404,7 +409,7 @@ def class_prediction(
     decided: NDArray[Any] | None,
     positive: str = "",
 ) -> Prediction | None:
-    """Return what is kept of logits (R, C), and of the classes `decided` if those are not the largest."""
+    """Return the classes to store: those `decided`, or those with the largest logits (R, C)."""
     import numpy as np
 
     gold = examples.labels
@@ -412,7 +417,7 @@ def class_prediction(
         return None
     if not np.isfinite(logits.max(axis=1)).all():
         return None
-    if logits.shape[1] > np.iinfo(np.int16).max:  # they would be kept as other classes
+    if logits.shape[1] > np.iinfo(np.int16).max:  # int16 would turn them into other classes
         return None
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
     answers = np.asarray(logits.argmax(axis=1) if decided is None else decided, dtype=np.int16)
@@ -423,7 +428,7 @@ def class_prediction(
 
 
 def topical(topics: Sequence[str], times: Sequence[str], training: bool) -> tuple[list[str], list[int]]:
-    """Return texts to check components with, each about a topic, and the numbers of their topics."""
+    """Return texts about topics, to check components with, and the numbers of their topics."""
     rows = [
         (f"{shape.format(topic, topic)} {time}", number)
         for time in times

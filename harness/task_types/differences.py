@@ -1,4 +1,4 @@
-"""What an exported form's outputs differ in from its model's, whatever the type of task."""
+"""Compare an exported form's outputs with its model's, for any type of task."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ if TYPE_CHECKING:
 
     from harness.task_types.base import Examples
 
-Outputs = tuple["NDArray[Any]", "NDArray[Any]"]  # logits, and what is decided
+Outputs = tuple["NDArray[Any]", "NDArray[Any]"]  # logits and decisions
 
 
 def outputs_differ(examples: Examples, expected: Outputs, found: Outputs) -> dict[str, Any]:
-    """Return how many `outputs` there are and how many of them are `changed`, and how far logits differ.
+    """Return the number of `texts` and `outputs`, how many outputs `changed`, and how far logits differ.
 
-    `difference` is the largest difference of two logits, `spread` their size.
+    `difference` is the largest absolute difference between two logits; `spread` is the largest absolute logit
+    of the model, at least 1.
     """
     (before, decided), (after, decides) = expected, found
     return {

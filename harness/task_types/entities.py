@@ -1,8 +1,8 @@
-"""Entities in tags, and their scores, for :mod:`harness.task_types.tagging`, on all texts and on resamples.
+"""Find entities in BIO tags and score them, on all texts and on resamples.
 
-An entity counts if its type and both its ends are right. The tests hold the scores equal to seqeval's. On
-resamples, entities are found once; a resample then only weights how many of each type each text has,
-predicted, gold and right. The texts are drawn, not their words: words of one text are not independent.
+An entity is right if its type and both ends are right. The tests check that the scores equal seqeval's. On
+resamples, entities are found only once; a resample then weights the counts of each text and type. Texts are
+resampled, not words, because words of one text are not independent.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 def entities(
     tags: NDArray[np.integer[Any]], classes: Sequence[str], before: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """(E, 3): first word, word after the last, and type of each entity; types count as in `kinds_of`.
+    """Return the first word, the word after the last, and the type of each entity, (E, 3).
 
-    Tags are (T,), for the words of all texts; `before` (N + 1,) says how many words stand before each text.
+    Tags are (T,), for the words of all texts; `before` (N + 1,) is the number of words before each text.
+    Types are indices into `kinds_of(classes)`.
     """
     kinds = kinds_of(classes)
     kind = np.array([kinds.index(name[2:]) if name != OUTSIDE else -1 for name in classes])[tags]
@@ -47,21 +48,21 @@ def tagging(
     texts: Sequence[str] | None = None,
     predicted: NDArray[np.integer[Any]] | None = None,
 ) -> dict[str, Any]:
-    """Scores of logits (T, C) for the words of all texts against gold tags (T,); plain JSON values.
+    """Return the scores of logits (T, C) for the words of all texts against gold tags (T,), as JSON values.
 
-    `predicted` are the tags (T,) that the model decided for; without them, those of the largest logits.
-    ``precision``, ``recall`` and ``f1`` are over whole entities, the ``_macro`` ones means over the types
-    that occur in gold or predicted tags. ``accuracy`` is over words, most of which are outside, so that it
-    says little; ``accuracy_entities`` over the words that are in a gold entity. With `texts`,
-    ``f1_surface`` counts each distinct form and type once (Derczynski et al., 2017, WNUT-17). Raises
-    HarnessError where there is nothing to score, or where the outputs are NaN or infinite.
+    `predicted` are the model's tags (T,); the default is the tags with the largest logits. ``precision``,
+    ``recall`` and ``f1`` are over whole entities; the ``_macro`` versions are means over the types that occur
+    in gold or predicted tags. ``accuracy`` is over words; it is high for any model, because most words are
+    outside of entities. ``accuracy_entities`` is over the words of gold entities. With `texts`,
+    ``f1_surface`` counts each distinct form and type once (Derczynski et al., 2017, WNUT-17). Raise
+    HarnessError if there are no words, or if the outputs are NaN or infinite.
     """
     if logits.shape != (len(labels), len(classes)):
-        raise ValueError(f"logits of shape {logits.shape} for {len(labels)} words of {len(classes)} classes")
+        raise ValueError(f"expected logits of shape {(len(labels), len(classes))}, got {logits.shape}")
     if not len(labels):
-        raise HarnessError("no word to score")
+        raise HarnessError("cannot score: there are no words")
     if not np.isfinite(logits.max(axis=1)).all():
-        raise HarnessError("the model's outputs are NaN or infinite")
+        raise HarnessError("cannot score: the model's outputs are NaN or infinite")
     if predicted is None:
         predicted = logits.argmax(axis=1)
     gold, found = entities(labels, classes, before), entities(predicted, classes, before)
@@ -95,13 +96,13 @@ def tagging(
 
 
 def _common(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The rows that stand in both; no row stands twice in one."""
+    """Return the rows that both arrays contain; rows must be unique within each array."""
     known = {tuple(row) for row in a.tolist()}
     return np.array([row for row in b.tolist() if tuple(row) in known], dtype=np.int64).reshape(-1, 3)
 
 
 def _scores(gold: int, found: int, right: int) -> tuple[float, float, float]:
-    """Precision, recall and F1, 0 where there is nothing to divide by."""
+    """Return precision, recall and F1; 0/0 counts as 0."""
     precision, recall = right / found if found else 0.0, right / gold if gold else 0.0
     return float(precision), float(recall), float(2 * right / (gold + found)) if gold + found else 0.0
 
@@ -110,7 +111,7 @@ def _scores(gold: int, found: int, right: int) -> tuple[float, float, float]:
 
 
 class Spans(NamedTuple):
-    """What several models' tags of N texts come to, by text and by one of J types of entity."""
+    """Counts of entities in the tags of K models for N texts and J types of entity."""
 
     right: NDArray[np.float32]  # (K, J, N)
     guessed: NDArray[np.float32]  # (K, J, N)
@@ -124,17 +125,17 @@ class Spans(NamedTuple):
 def spans_of(
     predicted: Sequence[NDArray[Any]], gold: NDArray[Any], before: NDArray[np.int64], classes: Sequence[str]
 ) -> Spans:
-    """Count the entities of K models' tags (T,) and of gold ones (T,), for N texts (`before`: (N + 1,))."""
+    """Return counts for K models' tags (T,) and gold tags (T,) of N texts (`before`: (N + 1,))."""
     count, kinds = len(before) - 1, len(kinds_of(classes))
     of_word = np.repeat(np.arange(count), np.diff(before))  # (T,)
 
     def codes(tags: NDArray[Any]) -> NDArray[np.int64]:
-        """Each entity as one number that no other has."""
+        """Return each entity as one unique number."""
         found = entities(tags.astype(np.int64), classes, before)
         return (found[:, 0] * (len(gold) + 1) + found[:, 1]) * kinds + found[:, 2]
 
     def by_text(found: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(J, N)"""
+        """Return the counts of entities by type and text, (J, N)."""
         first, kind = found // kinds // (len(gold) + 1), found % kinds
         counts = np.bincount(kind * count + of_word[first], minlength=kinds * count)
         return counts.reshape(kinds, count).astype(np.float32)
@@ -158,14 +159,14 @@ def spans_of(
 
 
 def _ratio(part: Any, whole: Any) -> NDArray[np.float64]:
-    """0/0 counts as 0."""
+    """Return the ratio; 0/0 counts as 0."""
     part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
     found = np.zeros(np.broadcast(part, whole).shape)
     np.divide(part, whole, out=found, where=whole > 0)
     return found
 
 
-# A share's part and whole, from the counts of right, guessed and gold.
+# Numerator and denominator, from the counts of right, predicted and gold entities.
 _SHARES: dict[str, Callable[[Any, Any, Any], tuple[Any, Any]]] = {
     "f1": lambda right, guessed, gold: (2 * right, guessed + gold),
     "precision": lambda right, guessed, gold: (right, guessed),
@@ -174,14 +175,14 @@ _SHARES: dict[str, Callable[[Any, Any, Any], tuple[Any, Any]]] = {
 
 
 def _micro(name: str, spans: Spans, weights: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(K, B): over the entities of all types."""
+    """Return a score over the entities of all types, (K, B)."""
     counts = (spans.right.sum(1) @ weights, spans.guessed.sum(1) @ weights, spans.gold.sum(0) @ weights)
     part, whole = _SHARES[name](*counts)
     return _ratio(part, whole)
 
 
 def _macro(name: str, spans: Spans, weights: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(K, B): the mean over the types that occur in a resample's gold or predicted tags."""
+    """Return the mean score over the types in a resample's gold or predicted tags, (K, B)."""
     right, guessed, gold = spans.right @ weights, spans.guessed @ weights, spans.gold @ weights  # (K, J, B)
     occurs = guessed + gold > 0
     return _ratio((_ratio(*_SHARES[name](right, guessed, gold)) * occurs).sum(1), occurs.sum(1))

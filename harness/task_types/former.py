@@ -1,4 +1,4 @@
-"""Find the task type of data that do not name one: records, predictions and exports of earlier versions."""
+"""Find the task type of records, predictions and exports of earlier versions, which do not name one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def of_arrays(classes: Sequence[str], labels: NDArray[Any] | None) -> TaskType:
 
 
 def of_metrics(names: Collection[str]) -> TaskType:
-    """Return the type of a record by the names of its metrics: no two types share the first of these."""
+    """Return the type of a record from the names of its metrics; each type has its own first metric."""
     for name, task_type in (
         ("perplexity", MaskedLanguageModelling),
         ("pearson", Regression),
@@ -40,7 +40,7 @@ def of_metrics(names: Collection[str]) -> TaskType:
 
 
 def of_prediction(numbers: bool, lengths: bool, scale: bool) -> TaskType:
-    """Return the type of a row of ``predictions.parquet`` by the columns that it fills."""
+    """Return the type of a row of ``predictions.parquet`` from its non-empty columns."""
     if scale:
         return MaskedLanguageModelling()
     if lengths:
@@ -49,7 +49,7 @@ def of_prediction(numbers: bool, lengths: bool, scale: bool) -> TaskType:
 
 
 def of_export(featuriser: Featuriser, classes: Sequence[str]) -> TaskType:
-    """Return the type of an export by what its featuriser marks, and by its classes."""
+    """Return the type of an export from its classes and from what its featuriser marks."""
     marks = type(featuriser).marks
     if marks == "masks":
         return MaskedLanguageModelling()

@@ -1,7 +1,7 @@
-"""Scores of classes, for :mod:`harness.task_types.classification`, on all texts and on resamples of them.
+"""Scores of predicted classes, on all texts and on resamples.
 
-Everything comes from one confusion matrix and one softmax, so that scoring a small cell costs well under a
-millisecond; the tests hold the figures equal to scikit-learn's, whose import alone takes a second.
+All scores come from one confusion matrix and one softmax, so scoring a small cell takes well under a
+millisecond. The tests check that they equal scikit-learn's, whose import alone takes a second.
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ def classification(
     classes: Sequence[str],
     positive: str = "",
 ) -> dict[str, Any]:
-    """Scores of logits (N, C), or log-probabilities, against gold labels (N,); plain JSON values.
+    """Return the scores of logits or log-probabilities (N, C) against gold labels (N,), as JSON values.
 
-    Rows without a gold label (-1) are left out. Macro averages run over the classes that occur in the
-    gold labels or the predictions, and 0/0 counts as 0, as in scikit-learn. ``matthews`` is the
-    correlation of labels and predictions (Matthews, 1975; for more classes Gorodkin, 2004); ``nll`` the
-    mean negative log-likelihood in nats; ``ece`` the expected calibration error over 15 bins of equal width
-    (Guo et al., 2017); the rows of ``confusion`` are gold classes. Where a class is ``positive``, ``f1`` is
-    that class's own. Raises HarnessError where there is nothing to score, where the outputs are no
-    distribution (NaN or infinite), or where the positive class is none of two.
+    Rows without a gold label (-1) are ignored. Macro averages are over the classes in the gold labels or the
+    predictions, and 0/0 counts as 0, as in scikit-learn. ``matthews`` is the correlation of labels and
+    predictions (Matthews, 1975; for more than two classes Gorodkin, 2004); ``nll`` is the mean negative
+    log-likelihood in nats; ``ece`` is the expected calibration error over 15 bins of equal width (Guo et al.,
+    2017); the rows of ``confusion`` are gold classes. ``f1`` is the F1 of the class `positive`, if it is
+    given. Raise HarnessError if no text has a gold label, if the outputs are NaN or infinite, or if
+    `positive` is not one of exactly two classes.
     """
     if logits.ndim != 2 or logits.shape != (len(labels), len(classes)):
-        raise ValueError(f"logits of shape {logits.shape} for {len(labels)} labels of {len(classes)} classes")
+        raise ValueError(f"expected logits of shape {(len(labels), len(classes))}, got {logits.shape}")
     if len(labels) and (labels.min() < -1 or labels.max() >= len(classes)):
-        raise ValueError(f"labels from {labels.min()} to {labels.max()} for {len(classes)} classes")
+        raise ValueError(f"expected labels below {len(classes)}, got {labels.min()} to {labels.max()}")
     if (labels < 0).any():
         labels, logits = labels[labels >= 0], logits[labels >= 0]
     if not len(labels):
-        raise HarnessError("no text with a gold label to score")
+        raise HarnessError("cannot score: no text has a gold label")
     if positive and (len(classes) != 2 or positive not in classes):
         raise HarnessError(
-            f"the positive class '{positive}' must be one of two classes; the data has: {', '.join(classes)}"
+            f"the positive class must be one of two classes, got '{positive}'; classes: {', '.join(classes)}"
         )
-    # The maximum passes NaN on; a -inf below it is only a probability of 0.
+    # The maximum is NaN if any logit is; a smaller -inf is only a probability of 0.
     if not np.isfinite(logits.max(axis=1)).all():
-        raise HarnessError("the model's outputs are NaN or infinite")
+        raise HarnessError("cannot score: the model's outputs are NaN or infinite")
 
     predicted = logits.argmax(axis=1)  # (N,)
     count = len(classes)
@@ -69,7 +69,7 @@ def classification(
         "accuracy": accuracy,
         **({"f1": float(f1[list(classes).index(positive)])} if positive else {}),
         "f1_macro": float(f1[occurs].mean()),
-        "f1_micro": accuracy,  # with one label a text, every micro average is the accuracy
+        "f1_micro": accuracy,  # with one label for each text, every micro average is the accuracy
         "precision_macro": float(precision[occurs].mean()),
         "recall_macro": float(recall[occurs].mean()),
         "precision_micro": accuracy,
@@ -94,7 +94,7 @@ def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _matthews(right: float, gold: NDArray[Any], guessed: NDArray[Any]) -> float:
-    """The correlation coefficient, 0 where labels or predictions are all of one class."""
+    """Return the correlation coefficient; 0 if labels or predictions are all of one class."""
     rows, gold, guessed = float(gold.sum()), gold.astype("float64"), guessed.astype("float64")
     spread = (rows * rows - guessed @ guessed) * (rows * rows - gold @ gold)
     return float((right * rows - gold @ guessed) / math.sqrt(spread)) if spread > 0 else 0.0
@@ -103,12 +103,12 @@ def _matthews(right: float, gold: NDArray[Any], guessed: NDArray[Any]) -> float:
 def _calibration(
     labels: NDArray[np.integer[Any]], logits: NDArray[np.floating[Any]], predicted: NDArray[np.integer[Any]]
 ) -> tuple[float, float]:
-    """Mean negative log-likelihood of the gold classes, and the expected calibration error."""
+    """Return the mean negative log-likelihood of the gold classes, and the expected calibration error."""
     shifted = logits.astype(np.float64)
     shifted -= shifted.max(axis=1, keepdims=True)
     log_total = np.log(np.exp(shifted).sum(axis=1))  # (N,)
     likelihood = shifted[np.arange(len(labels)), labels] - log_total
-    # A gold class of probability 0 must not make the mean infinite, which JSON could not hold.
+    # A gold class of probability 0 must not make the mean infinite, which JSON cannot represent.
     nll = -float(np.maximum(likelihood, np.log(np.finfo(np.float64).tiny)).mean())
     confidence = np.exp(-log_total)  # of the predicted class, whose shifted logit is 0
     bins = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)  # bin m is (m/15, (m+1)/15]
@@ -134,7 +134,7 @@ def _accuracy(cells: Cells, weights: NDArray[np.float32]) -> NDArray[np.float64]
 
 
 def _of_confusion(name: str, cells: Cells, weights: NDArray[np.float32]) -> NDArray[np.float64]:
-    """A metric of the confusion counts, (C, B) each: right, gold and guessed."""
+    """Return a metric, (K, B), from the right, gold and predicted counts of the classes, (C, B) each."""
     count = 1 + max(int(cells.gold.max()), int(cells.predicted.max()), cells.positive)
     classes = np.arange(count)[:, None]
     gold = (cells.gold == classes).astype(np.float32) @ weights  # (C, B)
@@ -150,7 +150,7 @@ def _of_confusion(name: str, cells: Cells, weights: NDArray[np.float32]) -> NDAr
 
 
 def _macro(part: NDArray[Any], whole: NDArray[Any], occurs: NDArray[np.bool_]) -> NDArray[Any]:
-    """The mean over the classes that occur, 0/0 counting as 0."""
+    """Return the mean over the classes that occur; 0/0 counts as 0."""
     ratio = np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
     return np.asarray((ratio * occurs).sum(axis=0) / occurs.sum(axis=0))
 
@@ -173,7 +173,7 @@ _CONFUSION: dict[str, Callable[[Any, Any, Any, int], NDArray[Any]]] = {
 }
 
 
-# With one label a text, every micro average is the accuracy.
+# With one label for each text, every micro average is the accuracy.
 ACCURACIES = ("accuracy", "f1_micro", "precision_micro", "recall_micro")
 
 

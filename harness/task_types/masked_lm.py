@@ -37,12 +37,12 @@ if TYPE_CHECKING:
     from harness.task_types.neighbours import Neighbours
 
 _WATCHED = 2_000  # validation texts with hidden tokens to predict, while a model is trained
-_TOKENS = 5  # alternatives for a MASK, if not asked otherwise
-_AT_ONCE = 32  # texts: a MASK has as many logits as there are tokens
+_TOKENS = 5  # default number of alternatives for a MASK
+_AT_ONCE = 32  # texts in a batch: each MASK has a logit for every token of the vocabulary
 _BUDGET = 1024  # ids whose logits are compared at once
-_SHOWN = 20  # words whose neighbours the record shows
-_BEFORE = "_before"  # a teacher's neighbours before it was fitted to the task
-_NEIGHBOURS = {  # words' nearest neighbours, shared with the teacher
+_SHOWN = 20  # words whose neighbours are in the record
+_BEFORE = "_before"  # for a teacher's neighbours before it was fine-tuned
+_NEIGHBOURS = {  # shares of words' nearest neighbours that the teacher has too
     "neighbours_embeddings": "same neighbours, embeddings",
     "neighbours_hidden": "same neighbours, hidden",
     "neighbours_embeddings_before": "neighbours as before, embeddings",
@@ -52,7 +52,7 @@ _NEIGHBOURS = {  # words' nearest neighbours, shared with the teacher
 
 @dataclass(frozen=True)
 class MaskedLanguageModelling(TaskType):
-    """Texts alone: a model predicts tokens that are hidden from it. There are no classes and no labels."""
+    """Masked language modelling: the data are texts without classes or labels."""
 
     name = "language-modelling"
     marks = "masks"
@@ -64,24 +64,24 @@ class MaskedLanguageModelling(TaskType):
         **{name: Metric(title) for name, title in _NEIGHBOURS.items()},
     }
     legend = (
-        "Of language models: perplexity is of hidden tokens, the same ones for models of one vocabulary; a "
-        "gain is how far it falls, and agreement is on tokens. same neighbours: of the ten words nearest to "
-        "each of the most frequent ones, by input embeddings or by last hidden states, the share that the "
-        "teacher has too; neighbours as before: the same for the teacher as it was before it was trained on "
-        "these texts."
+        "For language models, perplexity is measured on hidden tokens, which are the same for all models "
+        "with the same vocabulary; a gain is a fall of the perplexity, and agreement is on tokens. same "
+        "neighbours: the share of a frequent word's ten nearest words, by input embeddings or by last hidden "
+        "states, that are among the teacher's ten too. neighbours as before: the same share, compared with "
+        "the teacher before it was trained on these texts."
     )
     learns_from = "hidden words"
-    recorded = GOLD  # a token has as many logits as there are tokens: the teacher is asked in step
+    recorded = GOLD  # logits over the vocabulary are too large to store; the teacher runs during training
     call = "tokens"
     example = f"a {MASK} text"
     scaled = frozenset({"perplexity", "nll", "masked_accuracy"})
-    scale_note = "vocabularies differ, and perplexities are on one scale only within a vocabulary"
+    scale_note = "the vocabularies differ, and perplexities are comparable only with the same vocabulary"
     scale_column = ("hidden tokens", "tokens")
 
     # -- data ----------------------------------------------------------------------------------------------
 
     def problems(self, tables: Mapping[str, pa.Table]) -> Iterator[str]:
-        """See :class:`TaskType`."""
+        """Yield each rule about the column ``text`` that a task's tables break."""
         import pyarrow as pa
 
         for name, table in tables.items():
@@ -90,19 +90,19 @@ class MaskedLanguageModelling(TaskType):
                 continue
             kind = table.schema.field("text").type
             if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-                yield f"column 'text' of table '{name}' must hold strings, not {kind}"
+                yield f"column 'text' of table '{name}' must contain strings, got {kind}"
             if table.num_rows == 0:
                 yield f"table '{name}' must have rows"
 
     def clean(self, table: pa.Table) -> Cleaned:
-        """See :class:`TaskType`: a column ``text`` alone."""
+        """Return the texts, without empty ones and those that contain the mask."""
         texts: list[str] = []
         dropped: Counter[str] = Counter()
         for text in table["text"].to_pylist():
             if not text or not text.strip():
                 dropped["the text is empty"] += 1
             elif MASK in text:
-                dropped[f"the text holds {MASK}, which stands for a hidden word"] += 1
+                dropped[f"the text contains {MASK}, which is reserved for hidden words"] += 1
             else:
                 texts.append(text)
         return Cleaned(texts, [], dict(dropped))
@@ -110,17 +110,17 @@ class MaskedLanguageModelling(TaskType):
     def number(
         self, task: str, labels: Mapping[str, Sequence[Any]]
     ) -> tuple[tuple[str, ...], Mapping[str, Sequence[Any]]]:
-        """See :class:`TaskType`: there are neither classes nor labels."""
+        """Return neither classes nor labels."""
         return (), {}
 
     def stored(self) -> None:
-        """See :class:`TaskType`."""
+        """Return None, because there are no labels."""
         return
 
     # -- learning ------------------------------------------------------------------------------------------
 
     def watch(self, asked: Asked, examples: Examples) -> Watched:
-        """See :class:`TaskType`: the perplexity of hidden tokens."""
+        """Return the perplexity of hidden tokens of the validation set."""
         from harness.task_types.token_scores import language_modelling
 
         nll = float(language_modelling(asked.masked(_WATCHED))["nll"])
@@ -129,22 +129,21 @@ class MaskedLanguageModelling(TaskType):
     def row_weights(
         self, examples: Examples, how: ClassWeights, device: Any
     ) -> Callable[[Tensor | None, Tensor | None], Tensor] | None:
-        """See :class:`TaskType`: only "uniform"; the classes would be all tokens."""
+        """Return None; raise HarnessError for class weights, because there are no classes."""
         if how != "uniform":
             raise HarnessError(
-                f"class_weights = '{how}' needs labelled examples, and language modelling has none: "
-                "leave it out"
+                f"cannot use class_weights = '{how}': language modelling has no labels; remove the parameter"
             )
         return None
 
     def gold_loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """See :class:`TaskType`: cross-entropy of hidden tokens."""
+        """Return the mean cross-entropy of the hidden tokens."""
         return cross_entropy(logits, batch)
 
     # -- scoring -------------------------------------------------------------------------------------------
 
     def ask(self, model: Model, texts: Sequence[str], classes: Sequence[str]) -> Answers:
-        """See :class:`TaskType`: in place of logits, what was predicted for each hidden token."""
+        """Return the prediction for each hidden token, instead of logits."""
         import numpy as np
 
         types = (np.int32, np.int32, np.int32, np.float32)
@@ -155,15 +154,15 @@ class MaskedLanguageModelling(TaskType):
         }
 
     def score(self, answers: Answers, examples: Examples) -> dict[str, Any]:
-        """See :class:`TaskType` and :func:`harness.task_types.token_scores.language_modelling`."""
+        """Return the metrics of :func:`harness.task_types.token_scores.language_modelling`."""
         from harness.task_types.token_scores import language_modelling
 
         return language_modelling(_masked(answers))
 
     def agreement(self, answers: Answers, teacher: Answers) -> float | None:
-        """See :class:`TaskType`: the share of hidden tokens with the same most probable token.
+        """Return the share of hidden tokens with the same most probable token.
 
-        None if other tokens were hidden from the teacher.
+        Return None if other tokens were hidden from the teacher.
         """
         import numpy as np
 
@@ -179,9 +178,9 @@ class MaskedLanguageModelling(TaskType):
         texts: Sequence[str],
         teacher: Mapping[str, Any] | None,
     ) -> Probe:
-        """See :class:`TaskType`: the nearest neighbours of frequent words, and how many a teacher shares.
+        """Return the nearest neighbours of frequent words, and the share of them that a teacher has too.
 
-        Those of a pretrained teacher are compared with its own before it was fitted.
+        The neighbours of a fine-tuned teacher are compared with those of the pretrained model.
         """
         from harness.task_types import neighbours
 
@@ -203,7 +202,7 @@ class MaskedLanguageModelling(TaskType):
     # -- keeping and testing -------------------------------------------------------------------------------
 
     def prediction(self, answers: Answers, examples: Examples) -> Prediction:
-        """See :class:`TaskType`: by text, how many tokens were hidden and how many of them are right."""
+        """Return the number of hidden tokens of each text, and how many are predicted correctly."""
         import numpy as np
 
         from harness.task_types.token_scores import hidden, likelihoods
@@ -223,13 +222,13 @@ class MaskedLanguageModelling(TaskType):
         )
 
     def on_resamples(self, one: Prediction) -> Mapping[str, Scores]:
-        """See :class:`TaskType`."""
+        """Return perplexity, negative log-likelihood and masked accuracy."""
         from harness.task_types.token_scores import ON_RESAMPLES
 
         return ON_RESAMPLES
 
     def stack(self, predictions: Sequence[Prediction]) -> tuple[Any, int]:
-        """See :class:`TaskType`: the texts with a hidden token; some are too short for one."""
+        """Return the counts of the texts with a hidden token; a text may be too short for one."""
         import numpy as np
 
         from harness.task_types.token_scores import Guesses
@@ -243,33 +242,33 @@ class MaskedLanguageModelling(TaskType):
     # -- shipping ------------------------------------------------------------------------------------------
 
     def short(self, model: Shipped) -> Callable[[str], list[str]]:
-        """See :class:`TaskType`: the most probable token for each MASK of one text that is read."""
+        """Return a function from one text to the most probable token for each MASK."""
         reads: Any = model.featuriser
         single, encode, name = model.single, reads.encode, reads.tokenizer.id_to_token
         return lambda text: [name(i) or "" for i in single(encode((text,))[0]).argmax(axis=1).tolist()]
 
     def answers(self, model: Shipped, texts: Sequence[str], top: int | None) -> list[dict[str, Any]]:
-        """See :class:`TaskType`: `masks`, for each MASK its best `token`, the `score` and the `top` ones.
+        """Return `masks`: for each MASK its best `token`, the `score`, and the `top` tokens.
 
-        Token and score are null for a MASK behind the longest text that is read.
+        Token and score are null for a MASK that was cut off at the maximum length.
         """
         blocks = (texts[start : start + _AT_ONCE] for start in range(0, len(texts), _AT_ONCE))
         return [answer for block in blocks for answer in _predicted(model, block, top or _TOKENS)]
 
     def as_tsv(self, answer: Mapping[str, Any]) -> str:
-        """See :class:`TaskType`: the tokens."""
+        """Return the predicted tokens, separated by spaces."""
         return " ".join(each["token"] or "" for each in answer["masks"])
 
     def parity(self, model: Model, examples: Examples) -> Callable[[Any], dict[str, Any]]:
-        """See :class:`TaskType`: `outputs` are all tokens but padding, none of them hidden.
+        """Return a function that compares all tokens except padding, and the accuracy on hidden tokens.
 
-        The score is the accuracy on hidden tokens; `perplexity` is the form's on them, and `risen` how much
-        its mean negative log-likelihood exceeds the model's, in nats, with the standard error `risen_error`.
+        `outputs` counts all tokens, none of them hidden. On hidden tokens, `perplexity` is the form's,
+        `risen` is the rise of the mean negative log-likelihood in nats, and `risen_error` its standard error.
         """
         return lambda form: _compared(model, form, examples.texts)
 
     def queries(self, texts: Sequence[str]) -> list[str]:
-        """See :class:`TaskType`: with the middle word of each text hidden."""
+        """Return the texts with their middle words hidden."""
         hidden = []
         for words in map(str.split, texts):
             if words:
@@ -278,13 +277,13 @@ class MaskedLanguageModelling(TaskType):
         return hidden
 
     def card(self, classes: Sequence[str]) -> str:
-        """See :class:`TaskType`."""
-        return f"It gives the most probable tokens for each `{MASK}` in a text, with their probabilities."
+        """Return a sentence about the predicted tokens."""
+        return f"It predicts the most probable tokens for each `{MASK}` in a text, with their probabilities."
 
     # -- checking ------------------------------------------------------------------------------------------
 
     def tiny(self) -> tuple[Examples, Examples]:
-        """See :class:`TaskType`: texts alone."""
+        """Return examples without labels."""
         return (
             Examples(topical(TINY[:3], ("again", "in may"), True)[0], (), task_type=self),
             Examples(topical(TINY[:3], ("now", "then"), False)[0], (), task_type=self),
@@ -297,24 +296,24 @@ class MaskedLanguageModelling(TaskType):
         return pa.table({"text": list(examples.texts)})
 
     def odd_texts(self, texts: Sequence[str]) -> list[str]:
-        """See :class:`TaskType`: some with hidden words too."""
+        """Return the texts, and two texts with hidden words."""
         return [*texts, f"the {MASK} is here", f"so much {MASK} {MASK} !"]
 
     def rows_before(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        """See :class:`TaskType`: a row for each MASK."""
+        """Return the number of MASKs before each text, and the total: (N + 1,)."""
         import numpy as np
 
         counts = np.array([text.count(MASK) for text in texts], dtype=np.int64)
         return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
 
     def draw_labels(self, rows: int, unlabelled: bool, generator: Any) -> Tensor:
-        """See :class:`TaskType`: of three tokens; a hidden token is always known."""
+        """Return labels of three tokens; hidden tokens always have a label."""
         import torch
 
         return torch.randint(0, 3, (rows,), generator=generator)
 
     def check_model(self, model: Model, texts: Sequence[str], odd: Sequence[str]) -> Iterator[str]:
-        """See :class:`TaskType`: it predicts the same hidden tokens every time, and has vectors of words."""
+        """Yield each rule about hidden tokens and word vectors that a model breaks."""
         from harness.task_types.token_scores import model_problems
 
         return model_problems(model, texts, odd)
@@ -330,7 +329,7 @@ def _predicted(model: Shipped, texts: Sequence[str], top: int) -> list[dict[str,
     reads: Any = model.featuriser
     logits = model.predict(texts)
     read: NDArray[np.bool_] = np.any(logits, axis=1)
-    # All of them need no order.
+    # A partition is faster than a full sort.
     best = np.argpartition(-logits, min(top, logits.shape[1]) - 1, axis=1)[:, :top]
     largest = logits.max(axis=1, keepdims=True)
     total = np.exp(logits - largest).sum(axis=1, dtype=np.float64)
@@ -352,7 +351,7 @@ def _predicted(model: Shipped, texts: Sequence[str], top: int) -> list[dict[str,
 
 
 def _compared(model: Any, form: Any, texts: Sequence[str]) -> dict[str, Any]:
-    """Return what :meth:`MaskedLanguageModelling.parity` finds for one form."""
+    """Return the comparison of :meth:`MaskedLanguageModelling.parity` for one form."""
     import numpy as np
 
     from harness.featurise.tokens import batches_by_length
@@ -371,7 +370,7 @@ def _compared(model: Any, form: Any, texts: Sequence[str]) -> dict[str, Any]:
     old, new = model.masked(texts), form.masked(texts)
     right = [(each.predicted == each.gold).astype(np.float64) for each in (old, new)]
     count = max(1, len(right[0]))
-    # Tokens of one text are not independent: what counts is what each text moves the score by.
+    # Tokens of one text are not independent, so the standard errors are computed over texts.
     moved = np.bincount(old.rows, right[0] - right[1], minlength=len(texts)) / count
     worse = (old.log_likelihood - new.log_likelihood).astype(np.float64)
     risen = float(worse.sum() / count)

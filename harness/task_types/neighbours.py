@@ -1,7 +1,7 @@
-"""The words that a language model holds for alike: each word's nearest ones, by the cosine of their vectors.
+"""Find each word's nearest words in a language model, by the cosine similarity of their vectors.
 
-What a teacher knows of words should be what its student knows of them: the share of nearest neighbours that
-two models have in common says how far that is so, whatever their widths and vocabularies.
+A student should have the same similar words as its teacher. The share of nearest neighbours that two models
+have in common measures this, whatever their widths and vocabularies.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ Neighbours = dict[str, dict[str, list[str]]]  # kind of vector → word → its 
 
 KINDS: tuple[Kind, ...] = ("embeddings", "hidden")
 NEAREST = 10
-ASKED = 200  # words whose neighbours are looked for
-AMONG = 2000  # words that they are looked for among
+ASKED = 200  # words to find neighbours for
+AMONG = 2000  # candidates
 _WORD = re.compile(r"[^\W\d_]{3,}")
-# Words that mean little by themselves, so that their neighbours do too.
+# Stop words: their neighbours tell little about a model.
 _STOP = frozenset(
     _WORD.findall("""
     about after again all also and any are because been before being both but can could did does doing don
@@ -40,14 +40,14 @@ _STOP = frozenset(
 
 
 class Words(NamedTuple):
-    """Which words are asked about, and among which their neighbours are looked for."""
+    """The words to find neighbours for, and the candidates."""
 
     asked: tuple[str, ...]
-    among: tuple[str, ...]  # those asked about come first
+    among: tuple[str, ...]  # begins with `asked`
 
 
 def words_of(texts: Iterable[str]) -> Words:
-    """The most frequent words of at least three letters, in lower case, but for stop words."""
+    """Return the most frequent words of at least three letters, in lower case, without stop words."""
     counts: Counter[str] = Counter()
     for text in texts:
         counts.update(_WORD.findall(text.lower()))
@@ -57,7 +57,7 @@ def words_of(texts: Iterable[str]) -> Words:
 
 
 def neighbours_of(model: Model, words: Words) -> Neighbours:
-    """The nearest words of each word, for all kinds of vectors that the model has."""
+    """Return the nearest words of each word, for each kind of vector that the model has."""
     found: Neighbours = {}
     for kind in KINDS if len(words.among) > 1 else ():
         try:
@@ -73,21 +73,22 @@ def neighbours_of(model: Model, words: Words) -> Neighbours:
 
 
 def nearest(vectors: NDArray[np.floating], asked: int, count: int = NEAREST) -> NDArray[np.int64]:
-    """(A, K): the places of the K vectors nearest to each of the first A of (N, H), itself left out.
+    """Return the K vectors nearest to each of the first A of N vectors (N, H), as indices (A, K).
 
-    By cosine; of equally near ones those that stand first. A vector of length 0 is as near to all.
+    The similarity is the cosine; a vector is not its own neighbour. Ties go to the smaller index. A vector of
+    length 0 has the similarity 0 to all others.
     """
     vectors = vectors.astype(np.float64)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     directions = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
-    alike = np.round(directions[:asked] @ directions.T, 9)  # (A, N); equal ones stay equal
+    alike = np.round(directions[:asked] @ directions.T, 9)  # (A, N); rounded, so that ties stay ties
     alike[np.arange(len(alike)), np.arange(len(alike))] = -np.inf
     order = np.argsort(-alike, axis=1, kind="stable")
     return order[:, : min(count, len(vectors) - 1)]
 
 
 def shared(one: Mapping[str, Sequence[str]], other: Mapping[str, Sequence[str]]) -> float | None:
-    """The mean share of a word's neighbours that two models have in common; None without a common word."""
+    """Return the mean share of common neighbours over the words of both models; None without common words."""
     shares = [
         len(set(near) & set(other[word])) / max(len(near), 1) for word, near in one.items() if word in other
     ]
@@ -95,6 +96,6 @@ def shared(one: Mapping[str, Sequence[str]], other: Mapping[str, Sequence[str]])
 
 
 def scores(own: Neighbours, other: Neighbours, suffix: str = "") -> dict[str, float]:
-    """The shares by kind of vector, as metrics: "neighbours_embeddings", "neighbours_hidden"."""
+    """Return the shares by kind of vector, as metrics: "neighbours_embeddings", "neighbours_hidden"."""
     found = {kind: shared(own[kind], other[kind]) for kind in own if kind in other}
     return {f"neighbours_{kind}{suffix}": share for kind, share in found.items() if share is not None}

@@ -1,4 +1,4 @@
-"""Scores of numbers, for :mod:`harness.task_types.regression`, on all texts and on resamples of them."""
+"""Scores of predicted numbers, on all texts and on resamples."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
 
 def regression(labels: NDArray[np.floating[Any]], predictions: NDArray[np.floating[Any]]) -> dict[str, Any]:
-    """Scores of predicted numbers (N, 1) against gold ones (N,); plain JSON values.
+    """Return the scores of predicted numbers (N, 1) against gold numbers (N,), as JSON values.
 
-    Rows without a gold label (NaN) are left out. ``pearson`` and ``spearman`` are correlations, of the
-    numbers and of their ranks, 0 where either side is constant; ``mse`` and ``mae`` mean squared and
-    absolute errors. Raises HarnessError where there is nothing to score, or a prediction is NaN or infinite.
+    Rows without a gold label (NaN) are ignored. ``pearson`` and ``spearman`` are the correlations of the
+    numbers and of their ranks, 0 if either side is constant; ``mse`` and ``mae`` are the mean squared and
+    absolute errors. Raise HarnessError if no text has a gold label, or if a prediction is NaN or infinite.
     """
     if predictions.shape != (len(labels), 1):
-        raise ValueError(f"predictions of shape {predictions.shape} for {len(labels)} labels")
+        raise ValueError(f"expected predictions of shape {(len(labels), 1)}, got {predictions.shape}")
     known = np.isfinite(labels)
     gold, found = labels[known].astype(np.float64), predictions[known, 0].astype(np.float64)
     if not len(gold):
-        raise HarnessError("no text with a gold label to score")
+        raise HarnessError("cannot score: no text has a gold label")
     if not np.isfinite(found).all():
-        raise HarnessError("the model's outputs are NaN or infinite")
+        raise HarnessError("cannot score: the model's outputs are NaN or infinite")
     errors = found - gold
     return {
         "pearson": correlation(gold, found),
@@ -40,17 +40,17 @@ def regression(labels: NDArray[np.floating[Any]], predictions: NDArray[np.floati
 
 
 def correlation(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> float:
-    """Pearson's, of two lists of numbers (N,); 0 where either is constant."""
+    """Return Pearson's correlation of two arrays of numbers (N,); 0 if either is constant."""
     if not len(a) or (a == a[0]).all() or (b == b[0]).all():
         return 0.0
     a, b = a.astype(np.float64) - a.mean(dtype=np.float64), b.astype(np.float64) - b.mean(dtype=np.float64)
-    # Lengths before products: a square of tiny numbers could round to 0.
+    # Scale first: the square of a tiny number could underflow to 0.
     a, b = a / np.abs(a).max(), b / np.abs(b).max()
     return float(np.clip((a @ b) / math.sqrt((a @ a) * (b @ b)), -1, 1))
 
 
 def _ranks(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The place of each number among all, equal ones sharing the mean of their places."""
+    """Return the rank of each number, (N,); ties get the mean of their ranks."""
     _, inverse, counts = np.unique(numbers, return_inverse=True, return_counts=True)
     return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[inverse])
 
@@ -85,7 +85,7 @@ def _spearman(cells: Cells, weights: NDArray[np.float32]) -> NDArray[np.float64]
 
 
 def _ranks_on_resamples(numbers: NDArray[Any], weights: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The place of each number in each resample, (N, B), equal ones sharing the mean of their places."""
+    """Return the rank of each number in each resample, (N, B); ties get the mean of their ranks."""
     order = np.argsort(numbers, kind="stable")
     starts = np.flatnonzero(np.diff(numbers[order], prepend=np.nan) != 0)
     groups = np.add.reduceat(weights[order].astype(np.float64), starts, axis=0)  # (U, B)
@@ -96,7 +96,7 @@ def _ranks_on_resamples(numbers: NDArray[Any], weights: NDArray[np.float32]) -> 
 
 
 def _weighted_correlation(a: NDArray[Any], b: NDArray[Any], weights: NDArray[Any]) -> NDArray[Any]:
-    """Pearson's in each resample, of columns (N, 1) or (N, B); 0 where either is constant."""
+    """Return Pearson's correlation in each resample, of (N, 1) or (N, B); 0 if either is constant."""
     total = weights.sum(axis=0)
     a, b = (x - (x * weights).sum(axis=0) / total for x in (a, b))
     lengths = ((a * a * weights).sum(axis=0)) * ((b * b * weights).sum(axis=0))

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-_LARGE = 20.0  # root mean square of scores; larger ones take more steps to reach than most trainings have
+_LARGE = 20.0  # root mean square of scores; larger ones need more steps than most trainings have
 
 
 @dataclass(frozen=True)
 class Regression(TaskType):
-    """One number for each text; models have one output, and the one "class" is named SCORE."""
+    """Regression: one number for each text. Models have one output, and the single class is SCORE."""
 
     name = "regression"
     headline = "pearson"
@@ -50,39 +50,44 @@ class Regression(TaskType):
     # -- data ----------------------------------------------------------------------------------------------
 
     def problems(self, tables: Mapping[str, pa.Table]) -> Iterator[str]:
-        """See :class:`TaskType`."""
+        """Yield each rule that the columns or scores of a task's tables break."""
         yield from labelled_problems(tables, "numbers")
         if len(set(tables["train"]["label"].to_pylist()) - {None}) < 2:
-            yield "training must have two scores or more"
+            yield "table 'train' must have at least two scores"
 
     def clean(self, table: pa.Table) -> Cleaned:
-        """See :class:`TaskType`."""
+        """Return the rows that have a text and a score."""
         return clean_labelled(table)
 
     def number(
         self, task: str, labels: Mapping[str, Sequence[Any]]
     ) -> tuple[tuple[str, ...], Mapping[str, Sequence[Any]]]:
-        """See :class:`TaskType`: SCORE, and each label as a number."""
+        """Return the class SCORE, and each label as a number.
+
+        Raise HarnessError for a label that is not a number, or if all training scores are equal.
+        """
         scores = {split: [_number(task, split, label) for label in labels[split]] for split in SPLITS}
         if len(set(scores["train"])) < 2:
             only = f"{scores['train'][0]:g}"
-            raise HarnessError(f"the training split of task '{task}' has one score only: {only}")
+            raise HarnessError(
+                f"the training split of task '{task}' must have at least two scores, got only {only}"
+            )
         return SCORE, scores
 
     def stored(self) -> pa.DataType:
-        """See :class:`TaskType`: the score, NaN for none."""
+        """Return the Arrow type float32: the score, or NaN if there is none."""
         import pyarrow as pa
 
         return pa.float32()
 
     def labels(self, column: pa.ChunkedArray, classes: Sequence[str]) -> NDArray[Any]:
-        """See :class:`TaskType`: (N,) float32, NaN for a text without a score."""
+        """Return the scores, (N,) float32; NaN for a text without a score."""
         import numpy as np
 
         return np.asarray(column.to_numpy(), dtype=np.float32)
 
     def gold(self, train: Examples) -> Callable[[int, str], Any]:
-        """See :class:`TaskType`: the score of the training text."""
+        """Return a function that gives a new text the score of its training text."""
         labels = train.labels
         assert labels is not None
         return lambda row, text: labels[row] if row >= 0 else math.nan
@@ -90,7 +95,7 @@ class Regression(TaskType):
     # -- learning ------------------------------------------------------------------------------------------
 
     def cautions(self, examples: Examples) -> Iterator[str]:
-        """See :class:`TaskType`: outputs begin near 0, and would not reach scores in the thousands."""
+        """Yield a warning if scores are so large that outputs, which start near 0, cannot reach them."""
         import numpy as np
 
         given = examples.labels if examples.labels is not None else examples.logits
@@ -99,12 +104,12 @@ class Regression(TaskType):
         size = math.sqrt(np.square(known).mean()) if len(known) else 0.0
         if size > _LARGE:
             yield (
-                f"cannot learn scores with a root mean square of {size:.4g} well: standardise them in the "
+                f"cannot learn scores with a root mean square of {size:.4g} well; standardise them in the "
                 "data (subtract their mean, divide by their standard deviation)"
             )
 
     def watch(self, asked: Asked, examples: Examples) -> Watched:
-        """See :class:`TaskType`: the mean squared error."""
+        """Return the mean squared error on the validation set; its score is the negative."""
         import numpy as np
 
         assert examples.labels is not None
@@ -112,7 +117,7 @@ class Regression(TaskType):
         return Watched(-error, "validation_mse", error)
 
     def gold_loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """See :class:`TaskType`: the mean squared error."""
+        """Return the mean squared error to the gold scores."""
         assert batch.labels is not None
         known = batch.labels.isfinite()
         errors = logits[:, 0] * known - batch.labels.nan_to_num()
@@ -120,7 +125,7 @@ class Regression(TaskType):
         return (errors.square() * weights).sum() / known.sum().clamp_min(1)
 
     def targets(self, examples: Examples) -> tuple[NDArray[np.bool_], NDArray[np.float64]] | None:
-        """See :class:`TaskType`: (M, 1), scores."""
+        """Return which rows have a target, and the scores, (M, 1)."""
         import numpy as np
 
         if examples.logits is not None:
@@ -131,7 +136,7 @@ class Regression(TaskType):
         return known, examples.labels[known, None]
 
     def average(self, logits: Sequence[NDArray[np.float64]], shares: Sequence[float]) -> NDArray[np.float64]:
-        """See :class:`TaskType`: the mean of scores."""
+        """Return the weighted mean of the members' scores."""
         import numpy as np
 
         total = np.zeros_like(logits[0])
@@ -142,14 +147,14 @@ class Regression(TaskType):
     # -- scoring -------------------------------------------------------------------------------------------
 
     def score(self, answers: Answers, examples: Examples) -> dict[str, Any]:
-        """See :class:`TaskType` and :func:`harness.task_types.number_scores.regression`."""
+        """Return the metrics of :func:`harness.task_types.number_scores.regression`."""
         from harness.task_types.number_scores import regression
 
         assert examples.labels is not None
         return regression(examples.labels, answers["logits"])
 
     def agreement(self, answers: Answers, teacher: Answers) -> float:
-        """See :class:`TaskType`: the correlation of the scores."""
+        """Return the Pearson correlation of model's and teacher's scores."""
         from harness.task_types.number_scores import correlation
 
         one, other = answers["logits"], teacher["logits"]
@@ -160,7 +165,7 @@ class Regression(TaskType):
     # -- keeping and testing -------------------------------------------------------------------------------
 
     def prediction(self, answers: Answers, examples: Examples) -> Prediction | None:
-        """See :class:`TaskType`."""
+        """Return the predicted and gold scores; None if a prediction is not finite."""
         import numpy as np
 
         logits, gold = answers["logits"], examples.labels
@@ -170,13 +175,13 @@ class Regression(TaskType):
         return Prediction(logits[:, 0].astype(np.float32), empty, gold.astype(np.float32), self)
 
     def on_resamples(self, one: Prediction) -> Mapping[str, Scores]:
-        """See :class:`TaskType`."""
+        """Return the correlations, and the mean squared and absolute errors."""
         from harness.task_types.number_scores import ON_RESAMPLES
 
         return ON_RESAMPLES
 
     def stack(self, predictions: Sequence[Prediction]) -> tuple[Any, int]:
-        """See :class:`TaskType`: the texts with a gold score."""
+        """Return the predicted and gold scores of the texts with a gold score."""
         import numpy as np
 
         from harness.task_types.number_scores import Cells
@@ -190,18 +195,18 @@ class Regression(TaskType):
     # -- shipping ------------------------------------------------------------------------------------------
 
     def short(self, model: Shipped) -> Callable[[str], str]:
-        """See :class:`TaskType`."""
+        """Return a function from one text to the name of its only output."""
         classes, single, encode = model.classes, model.single, model.featuriser.encode
         return lambda text: classes[single(encode((text,))[0]).argmax()]
 
     def answers(self, model: Shipped, texts: Sequence[str], top: int | None) -> list[dict[str, Any]]:
-        """See :class:`TaskType`: the predicted `score`."""
+        """Return the predicted `score` of each text."""
         import numpy as np
 
         return [{"score": float(score)} for score in model.predict(texts).astype(np.float64)[:, 0]]
 
     def parity(self, model: Model, examples: Examples) -> Callable[[Any], dict[str, Any]]:
-        """See :class:`TaskType`: the score is the correlation with gold scores."""
+        """Return a function that compares outputs, and the correlation with gold scores."""
         import numpy as np
 
         from harness.task_types.differences import outputs_differ
@@ -225,7 +230,7 @@ class Regression(TaskType):
     # -- checking ------------------------------------------------------------------------------------------
 
     def tiny(self) -> tuple[Examples, Examples]:
-        """See :class:`TaskType`: the texts of three topics, with scores; one has none."""
+        """Return texts about three topics with scores; the last training text has none."""
         import numpy as np
 
         def part(times: Sequence[str], training: bool) -> Examples:
@@ -247,7 +252,7 @@ class Regression(TaskType):
         return pa.table({"text": list(examples.texts), "label": pa.array(scores, pa.float64())})
 
     def draw_labels(self, rows: int, unlabelled: bool, generator: Any) -> Tensor:
-        """See :class:`TaskType`: of three scores."""
+        """Return labels of three scores, some of them NaN (missing)."""
         import torch
 
         labels = torch.randint(0, 3, (rows,), generator=generator).float()
@@ -261,4 +266,4 @@ def _number(task: str, split: str, label: str) -> float:
             return number
     except ValueError:
         pass
-    raise HarnessError(f"split '{split}' of task '{task}' has a label that is not a number: {label!r}")
+    raise HarnessError(f"expected numbers as labels in split '{split}' of task '{task}', got {label!r}")

@@ -44,12 +44,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Tagging(TaskType):
-    """One tag for each word: a text is its words with one space between any two, and tags are BIO."""
+    """Tagging: one BIO tag for each word. A text is its words, separated by single spaces."""
 
     name = "tagging"
     marks = "words"
     headline = "f1"
-    beside = ("precision", "recall", "f1_macro", "accuracy")  # most words are outside: accuracy says little
+    beside = ("precision", "recall", "f1_macro", "accuracy")  # accuracy is over words, most of them outside
     metrics: ClassVar[Mapping[str, Metric]] = {
         "f1": Metric("F1"),
         "f1_macro": Metric("macro F1"),
@@ -64,7 +64,7 @@ class Tagging(TaskType):
     # -- data ----------------------------------------------------------------------------------------------
 
     def problems(self, tables: Mapping[str, pa.Table]) -> Iterator[str]:
-        """See :class:`TaskType`."""
+        """Yield each rule that the columns, tags or types of entities of a task's tables break."""
         import pyarrow as pa
 
         def strings(kind: pa.DataType) -> bool:
@@ -84,7 +84,7 @@ class Tagging(TaskType):
                 right = strings(kind) if column == "text" else lists and strings(kind.value_type)
                 wanted = "strings" if column == "text" else "lists of strings"
                 if not right:
-                    yield f"column '{column}' of table '{name}' must hold {wanted}, not {kind}"
+                    yield f"column '{column}' of table '{name}' must contain {wanted}, got {kind}"
                     return
             if name == "unlabelled":
                 continue
@@ -95,15 +95,15 @@ class Tagging(TaskType):
             try:
                 kinds[name] = {tag[2:] for mine in tags for tag in to_bio(mine or ()) if tag != OUTSIDE}
             except HarnessError as error:
-                yield f"tags of table '{name}' must be BIO, IOB1 or IOBES, but: {error}"
+                yield f"tags of table '{name}' must be BIO, IOB1 or IOBES: {error}"
         if not kinds.get("train"):
-            yield "training must have an entity"
+            yield "table 'train' must have at least one entity"
         for split in SPLITS[1:]:
             if extra := sorted(kinds.get(split, set()) - kinds.get("train", set())):
-                yield f"'{split}' must have no type of entity that training lacks, got {extra}"
+                yield f"table '{split}' must have only types of entities of 'train', got also {extra}"
 
     def clean(self, table: pa.Table) -> Cleaned:
-        """See :class:`TaskType`: columns ``tokens`` and ``tags``; words are joined, and tags become BIO."""
+        """Return the rows with one tag for each word; words are joined by spaces, and tags become BIO."""
         texts: list[str] = []
         labels: list[list[str]] = []
         dropped: Counter[str] = Counter()
@@ -111,7 +111,7 @@ class Tagging(TaskType):
             if not words:
                 dropped["there are no words"] += 1
             elif len(words) != len(tags or ()):
-                dropped["there is not one tag for each word"] += 1
+                dropped["the numbers of words and tags differ"] += 1
             else:
                 texts.append(joined(words))
                 labels.append(to_bio(tags))
@@ -120,18 +120,21 @@ class Tagging(TaskType):
     def number(
         self, task: str, labels: Mapping[str, Sequence[Any]]
     ) -> tuple[tuple[str, ...], Mapping[str, Sequence[Any]]]:
-        """See :class:`TaskType`: the tags of the training split's types, O first, and each tag's number."""
+        """Return the tags of the training split, O first, and the number of each tag.
+
+        Raise HarnessError if training has no entity, or if another split has further types.
+        """
         classes = classes_of([tag for tags in labels["train"] for tag in tags])
         if len(classes) < 2:
-            raise HarnessError(f"the training split of task '{task}' has no entity")
+            raise HarnessError(f"the training split of task '{task}' must have at least one entity, got none")
         numbers = {tag: number for number, tag in enumerate(classes)}
         for split in SPLITS[1:]:
             unknown = Counter(tag[2:] for tags in labels[split] for tag in tags if tag not in numbers)
             if unknown:
                 listed = ", ".join(f"'{kind}' ({count} words)" for kind, count in unknown.most_common(5))
                 raise HarnessError(
-                    f"split '{split}' of task '{task}' has entities that training lacks: {listed}; "
-                    f"training has: {', '.join(kinds_of(classes))}"
+                    f"split '{split}' of task '{task}' has entities that are not in training: {listed}; "
+                    f"expected: {', '.join(kinds_of(classes))}"
                 )
         return classes, {
             split: [[numbers[tag] for tag in tags] for tags in every] for split, every in labels.items()
@@ -150,13 +153,13 @@ class Tagging(TaskType):
         return Overview(len(classes_of([f"B-{kind}" for kind in kinds])), kinds, told)
 
     def stored(self) -> pa.DataType:
-        """See :class:`TaskType`: the number of each word's tag, -1 for none."""
+        """Return the Arrow type list<int32>: the number of each word's tag, or -1 if it has no tag."""
         import pyarrow as pa
 
         return pa.list_(pa.int32())
 
     def labels(self, column: pa.ChunkedArray, classes: Sequence[str]) -> NDArray[Any]:
-        """See :class:`TaskType`: (T,) int64, those of the words of all texts, end to end."""
+        """Return the tags of the words of all texts, concatenated, (T,) int64; -1 for a missing tag."""
         import numpy as np
         import pyarrow as pa
 
@@ -164,7 +167,7 @@ class Tagging(TaskType):
         return np.asarray(pa.chunked_array(chunks, column.type.value_type).to_numpy(), dtype=np.int64)
 
     def gold(self, train: Examples) -> Callable[[int, str], Any]:
-        """See :class:`TaskType`: the tags of the training text, if the new one has as many words."""
+        """Return a function that gives a new text the tags of its training text, if it has as many words."""
         labels, before = train.labels, words_before(train.texts)
         assert labels is not None
 
@@ -177,23 +180,23 @@ class Tagging(TaskType):
         return tags
 
     def text_of(self, text: str) -> str:
-        """See :class:`TaskType`: words with one space between any two."""
+        """Return the words of a text, separated by single spaces."""
         return " ".join(text.split())
 
     def input_of(self, value: Any) -> str | None:
-        """See :class:`TaskType`: a string, or a list of words."""
+        """Return a string, or a list of words, as a text; None for other values."""
         if isinstance(value, list) and all(isinstance(word, str) for word in value):
             return joined(value)
         return self.text_of(value) if isinstance(value, str) else None
 
     def rows_before(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        """See :class:`TaskType`: a row for each word."""
+        """Return the number of words before each text, and the total: (N + 1,)."""
         return words_before(texts)
 
     # -- learning ------------------------------------------------------------------------------------------
 
     def watch(self, asked: Asked, examples: Examples) -> Watched:
-        """See :class:`TaskType`: F1 over whole entities, of the largest logits."""
+        """Return the F1 of entities on the validation set, from the largest logits."""
         from harness.task_types.entities import tagging
 
         assert examples.labels is not None
@@ -204,21 +207,21 @@ class Tagging(TaskType):
     def row_weights(
         self, examples: Examples, how: ClassWeights, device: Any
     ) -> Callable[[Tensor | None, Tensor | None], Tensor] | None:
-        """See :class:`TaskType`: by the tag of a word."""
+        """Return weights by the tag of a word."""
         return weights_by_class(examples, how, device)
 
     def gold_loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """See :class:`TaskType`: cross-entropy over words."""
+        """Return the mean cross-entropy over the words."""
         return cross_entropy(logits, batch)
 
     def average(self, logits: Sequence[NDArray[np.float64]], shares: Sequence[float]) -> NDArray[np.float64]:
-        """See :class:`TaskType`: the logarithm of mean probabilities."""
+        """Return the logarithm of the members' mean probabilities."""
         return mean_log_probabilities(logits, shares)
 
     # -- scoring -------------------------------------------------------------------------------------------
 
     def ask(self, model: Model, texts: Sequence[str], classes: Sequence[str]) -> Answers:
-        """See :class:`TaskType`: logits for each word, and the "tags" that the model decides for."""
+        """Return the "logits" of each word, and the "tags" that the model chooses."""
         import numpy as np
 
         found = super().ask(model, texts, classes)
@@ -226,7 +229,7 @@ class Tagging(TaskType):
         return {**found, "tags": tags.astype(np.int16)}
 
     def score(self, answers: Answers, examples: Examples) -> dict[str, Any]:
-        """See :class:`TaskType` and :func:`harness.task_types.entities.tagging`."""
+        """Return the metrics of :func:`harness.task_types.entities.tagging`."""
         import numpy as np
 
         from harness.task_types.entities import tagging
@@ -237,26 +240,26 @@ class Tagging(TaskType):
         return tagging(labels, answers["logits"], examples.classes, words_before(texts), texts, tags)
 
     def agreement(self, answers: Answers, teacher: Answers) -> float:
-        """See :class:`TaskType`: the share of words with the same most probable tag."""
+        """Return the share of words for which model and teacher have the same most probable tag."""
         return same_largest(answers["logits"], teacher["logits"])
 
     # -- keeping and testing -------------------------------------------------------------------------------
 
     def prediction(self, answers: Answers, examples: Examples) -> Prediction | None:
-        """See :class:`TaskType`: the tags of all words, end to end."""
+        """Return the tags of the words of all texts, concatenated, and the number of words of each text."""
         found = class_prediction(self, answers["logits"], examples, answers["tags"])
         if found is None:
             return None
         return found._replace(lengths=tuple(text.count(" ") + 1 for text in examples.texts))
 
     def on_resamples(self, one: Prediction) -> Mapping[str, Scores]:
-        """See :class:`TaskType`."""
+        """Return F1, precision and recall of entities, and the accuracies of words."""
         from harness.task_types.entities import ON_RESAMPLES
 
         return ON_RESAMPLES
 
     def stack(self, predictions: Sequence[Prediction]) -> tuple[Any, int]:
-        """See :class:`TaskType`: entities by text; words of one text are not independent."""
+        """Return counts of entities by text; texts are resampled, because their words are not independent."""
         import numpy as np
 
         from harness.task_types.entities import spans_of
@@ -269,7 +272,7 @@ class Tagging(TaskType):
     # -- shipping ------------------------------------------------------------------------------------------
 
     def short(self, model: Shipped) -> Callable[[str], list[str]]:
-        """See :class:`TaskType`: the tag of each word of one text; O for words behind the longest text."""
+        """Return a function from one text to the tags of its words; words that are cut off get O."""
         import numpy as np
 
         classes, single, encode, best = model.classes, model.single, model.featuriser.encode, model.best
@@ -282,10 +285,10 @@ class Tagging(TaskType):
         return tags
 
     def answers(self, model: Shipped, texts: Sequence[str], top: int | None) -> list[dict[str, Any]]:
-        """See :class:`TaskType`: the text's `words`, their `tags` and `scores`, and its `entities`.
+        """Return the `words` of each text, their `tags` and `scores`, and the `entities`.
 
-        Each entity has its `text` and `type`, the first word (`start`), the one after the last (`end`), and
-        the least `score` of its words. A text without a word gets empty lists.
+        An entity has its `text` and `type`, the index of the first word (`start`) and of the word after the
+        last (`end`), and the lowest `score` of its words. A text without words gets empty lists.
         """
         import numpy as np
 
@@ -329,11 +332,11 @@ class Tagging(TaskType):
         return [next(filled) if text else nothing for text in texts]
 
     def as_tsv(self, answer: Mapping[str, Any]) -> str:
-        """See :class:`TaskType`: the tags."""
+        """Return the tags, separated by spaces."""
         return " ".join(answer["tags"])
 
     def parity(self, model: Model, examples: Examples) -> Callable[[Any], dict[str, Any]]:
-        """See :class:`TaskType`: the score is F1 over whole entities."""
+        """Return a function that compares tags, and the F1 of entities."""
         import numpy as np
 
         from harness.task_types.differences import outputs_differ
@@ -353,7 +356,7 @@ class Tagging(TaskType):
             every = (counted.guessed.sum(1) + counted.gold.sum(0)).astype(np.float64)
             whole = np.maximum(every.sum(1), 1)
             f1 = right.sum(1) / whole
-            # F1 is a ratio of sums over texts: what each text moves it by, to first order (the delta method).
+            # F1 is a ratio of sums over texts; this is each text's first-order effect on it (delta method).
             moved = (right - f1[:, None] * every) / whole[:, None]
             error = float(np.sqrt(((moved[0] - moved[1]) ** 2).sum()))
             found = outputs_differ(examples, (before, decided), (after, decides))
@@ -362,7 +365,7 @@ class Tagging(TaskType):
         return compare
 
     def card(self, classes: Sequence[str]) -> str:
-        """See :class:`TaskType`."""
+        """Return the types of entities, the classes and the tagging scheme."""
         return (
             f"It tags words, and so finds entities of these types: {', '.join(kinds_of(classes))}.\n"
             f"Labels: {', '.join(classes)}. The scheme is BIO: `B-` begins an entity, `I-` continues it, and "
@@ -373,7 +376,7 @@ class Tagging(TaskType):
     # -- checking ------------------------------------------------------------------------------------------
 
     def tiny(self) -> tuple[Examples, Examples]:
-        """See :class:`TaskType`: two types of entities; the last training text has no tags."""
+        """Return examples with two types of entities; the last training text has no tags."""
         return self._tiny(("again", "in May"), True), self._tiny(("now", "then"), False)
 
     def _tiny(self, times: Sequence[str], training: bool) -> Examples:
@@ -411,11 +414,11 @@ class Tagging(TaskType):
         return pa.table({"tokens": words, "tags": pa.array(tags, strings)})
 
     def odd_texts(self, texts: Sequence[str]) -> list[str]:
-        """See :class:`TaskType`."""
+        """Return the texts with single spaces; an empty text becomes one word."""
         return [self.text_of(text) or "_" for text in texts]
 
     def draw_labels(self, rows: int, unlabelled: bool, generator: Any) -> Tensor:
-        """See :class:`TaskType`: of three classes."""
+        """Return labels of three classes, some of them -1 (missing)."""
         import torch
 
         labels = torch.randint(0, 3, (rows,), generator=generator)
@@ -424,5 +427,5 @@ class Tagging(TaskType):
 
 
 def joined(words: Sequence[str]) -> str:
-    """Return words as a text; white space within a word would make two words of it."""
+    """Return words as a text; white space inside a word becomes an underscore."""
     return " ".join("_".join(word.split()) or "_" for word in words)

@@ -1,8 +1,8 @@
-"""A long training's state, kept on the way, so that a killed one goes on where it was.
+"""Save the state of a long training, so that a killed one continues from there.
 
-``<name>.json`` says where the training stands and which file holds the numbers, with its checksum; it is
-replaced when that file is whole, so that a reader finds the state before or the state after, never a part.
-``<name>.resumed`` says how many seconds of work a training went on from.
+``<name>.json`` contains the position of the training, and the name and checksum of the file with the tensors.
+It is replaced only after that file is complete, so a reader finds the old state or the new one, never a part.
+``<name>.resumed`` contains the seconds of work before the state that a training resumed from.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
     from harness.api import Context
 
-EVERY_S = 60.0  # what a kill costs at most
-_SHARE = 20  # at least so many times as long passes between two as writing one takes
+EVERY_S = 60.0  # seconds between two checkpoints, and of work that a kill loses
+_SHARE = 20  # time between two checkpoints, at least, in multiples of the time to write one
 
 
 class Checkpoints:
-    """The states of one training in a context's folder; without a folder, nothing is kept.
+    """The checkpoints of one training in a context's folder; without a folder, nothing is saved.
 
-    Of several trainings in one step, each has files of its own: `identity` tells them apart, and is what a
-    state found there must agree with.
+    A step may train several models; the files of each are named by a digest of its `identity`, and only a
+    state with the same identity is loaded.
     """
 
     def __init__(self, context: Context, identity: Mapping[str, Any]) -> None:
@@ -37,17 +37,17 @@ class Checkpoints:
         self.identity = json.loads(json.dumps(identity))
         canonical = json.dumps(self.identity, sort_keys=True)
         self.name = hashlib.sha256(canonical.encode()).hexdigest()[:16]
-        self._before = 0.0  # seconds of work that a killed process did
+        self._before = 0.0  # seconds of work of killed processes
         self._started = self._last = time.monotonic()
         self._took = 0.0
 
     @property
     def due(self) -> bool:
-        """Whether it is time to keep a state."""
+        """Return whether it is time to save a state."""
         return self.folder is not None and time.monotonic() - self._last > max(EVERY_S, _SHARE * self._took)
 
     def save(self, place: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        """Keep a state in place of the one before; a full disk costs a warning."""
+        """Save a state and delete the previous one; warn, and save no more, if the disk is full."""
         from safetensors import SafetensorError
         from safetensors.torch import save_file
 
@@ -56,7 +56,7 @@ class Checkpoints:
         data = self.folder / f"{self.name}-{time.time_ns()}.safetensors"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            # Copies: what shares memory, such as a recurrent layer's weights on a GPU, could not be written.
+            # Copies, because safetensors refuses shared memory, such as a recurrent layer's weights on a GPU.
             save_file({name: value.detach().to("cpu", copy=True) for name, value in tensors.items()}, data)
             state = {
                 "identity": self.identity,
@@ -72,13 +72,18 @@ class Checkpoints:
         except (OSError, SafetensorError) as error:
             with suppress(OSError):
                 data.unlink(missing_ok=True)
-            self.context.warn(f"a kill would cost the whole training, as its state cannot be kept: {error}")
+            self.context.warn(
+                f"cannot write a checkpoint: {error}; if killed, training restarts from the beginning"
+            )
             self.folder = None
         self._last = time.monotonic()
         self._took = self._last - clock
 
     def load(self) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
-        """The state that a killed process left; None, with a warning, where it is damaged or another's."""
+        """Return the state that a killed process left, or None if there is none.
+
+        Return None, with a warning, if the state is damaged or is that of another training.
+        """
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
@@ -91,7 +96,7 @@ class Checkpoints:
                 return None
             state = json.loads(self._index.read_text(encoding="utf-8"))
             if state["identity"] != self.identity:
-                raise ValueError("it is another training's")
+                raise ValueError("it belongs to another training")
             data = self.folder / Path(state["file"]).name
             if _checksum(data) != state["checksum"]:
                 raise ValueError("its checksum is wrong")
@@ -99,12 +104,12 @@ class Checkpoints:
             place, self._before = dict(state["place"]), float(state["seconds"])
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             reason = f"{type(error).__name__}: {error}" if isinstance(error, KeyError) else str(error)
-            self.context.warn(f"the kept state of a training is not used, and it begins anew: {reason}")
+            self.context.warn(f"cannot use the checkpoint: {reason}; training restarts from the beginning")
             return None
         try:
             _replace(self._resumed, {"seconds": self._before})
         except OSError as error:
-            self.context.warn(f"the time that a killed training took is not counted: {error}")
+            self.context.warn(f"cannot count the seconds of the killed training: {error}")
         return place, tensors
 
     @property
@@ -119,7 +124,7 @@ class Checkpoints:
 
 
 def seconds_before(folder: Path) -> float:
-    """The seconds of work, already done by processes that were killed, that trainings went on from."""
+    """Return the seconds of work that killed processes did for the trainings in a folder."""
     total = 0.0
     for path in folder.glob("*.resumed"):
         with suppress(OSError, ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Run a torch module on texts in batches: logits, hidden states, and hidden tokens."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def autocast(context: Context) -> AbstractContextManager[Any]:
-    """Compute in the precision that a context asks for."""
+    """Return a context manager that computes in the context's precision."""
     import torch
 
     if context.precision == "fp32":
@@ -45,9 +45,9 @@ def predict(
 
 
 class Validation:
-    """A module in training, asked about the validation set; see :class:`harness.task_types.base.Asked`.
+    """A module in training, and the validation set; see :class:`harness.task_types.base.Asked`.
 
-    It is back in training mode afterwards.
+    Each method sets the module back to training mode.
     """
 
     def __init__(self, module: torch.nn.Module, tokens: Tokens, context: Context) -> None:
@@ -56,13 +56,13 @@ class Validation:
         self.context = context
 
     def logits(self) -> NDArray[np.float32]:
-        """Return the logits of all rows of outputs."""
+        """Return the logits of all rows of outputs, (R, C)."""
         found = predict(self.module, self.tokens, self.context)
         self.module.train()
         return found
 
     def masked(self, most: int) -> Masked:
-        """Return what it predicts for tokens hidden in at most `most` texts, spread evenly."""
+        """Return the predictions for tokens hidden in at most `most` texts, evenly spaced."""
         count = len(self.tokens)
         spread = np.linspace(0, count - 1, min(count, most)).astype(np.int64)
         found = hidden_tokens(self.module, self.tokens, self.context, spread)
@@ -73,9 +73,9 @@ class Validation:
 def hidden_tokens(
     module: torch.nn.Module, tokens: Tokens, context: Context, rows: NDArray[np.int64] | None = None
 ) -> Masked:
-    """What a module makes of tokens hidden from it, the same ones every time; of some texts, or of all.
+    """Return a module's predictions for hidden tokens, which are the same in every call.
 
-    In the order of the texts, and of the tokens in each.
+    The result is in the order of the texts, and of the tokens in each. `rows` selects some of the texts.
     """
     module.eval()
     return tokens.at_hidden(
@@ -83,7 +83,7 @@ def hidden_tokens(
     )
 
 
-_LARGEST = 8_192  # ids of a batch; for each seventh there are as many logits as there are tokens
+_LARGEST = 8_192  # ids in a batch; about every seventh has a logit for each token of the vocabulary
 
 
 def scoring_budget(context: Context) -> int:
@@ -92,7 +92,7 @@ def scoring_budget(context: Context) -> int:
 
 
 def marked_logits(module: Any, ids: NDArray[np.int64], context: Context) -> Tensor:
-    """(R, V) of the marked ids."""
+    """Return the logits of the marked ids, (R, V)."""
     import torch
 
     with torch.inference_mode(), autocast(context):
@@ -101,7 +101,7 @@ def marked_logits(module: Any, ids: NDArray[np.int64], context: Context) -> Tens
 
 
 def _told(logits: Tensor, gold: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The likeliest ids (R,), and the log-likelihoods (R,) of the gold ones."""
+    """Return the most likely ids, (R,), and the log-likelihoods of the gold ids, (R,)."""
     import torch
 
     with torch.inference_mode():

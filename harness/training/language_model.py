@@ -1,4 +1,4 @@
-"""Masked language models: what they make of hidden tokens, and what they hold of words."""
+"""Masked language models: predict hidden tokens, and return vectors of words."""
 
 from __future__ import annotations
 
@@ -18,31 +18,34 @@ if TYPE_CHECKING:
 
 
 class LanguageModel(TorchModel):
-    """A module that tells hidden tokens, and its featuriser, which marks them: :class:`MaskedSubwords`.
+    """A module that predicts hidden tokens, and its featuriser, which is a :class:`MaskedSubwords`.
 
-    The module maps ids (B, L) to logits (B, L, V), and has ``outputs`` for marked ids, as
-    :func:`harness.training.loop.train` asks for it. Its ``encoder`` has its input embeddings.
+    The module maps ids (B, L) to logits (B, L, V), and its method ``outputs`` accepts marked ids, as
+    :func:`harness.training.loop.train` requires. Its ``encoder`` has the input embeddings.
     """
 
     def predict(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Logits (M, V) for each MASK in the texts, in order; zeros for those that were cut off."""
+        """Return the logits for each MASK in the texts, (M, V); zeros for those that were cut off."""
         size, budget = self.featuriser.size, scoring_budget(self.context)
         return self.featuriser.predict(texts, self.marked_logits, size, budget)
 
     def marked_logits(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the logits (R, V) of marked ids (B, L), each raised by the vocabulary's size."""
+        """Return the logits (R, V) of the marked ids in (B, L); a mark adds V to an id."""
         return marked_logits(self.module, ids, self.context).cpu().numpy()
 
     def hidden(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """See :class:`harness.api.Model`: it has none of a text as a whole."""
+        """Raise Unsupported: the model has no hidden state of a text as a whole."""
         return Model.hidden(self, texts)
 
     def masked(self, texts: Sequence[str]) -> Masked:
-        """See :class:`harness.api.Model`."""
+        """Return the predictions for hidden tokens of texts."""
         return hidden_tokens(self.module, self._tokens(texts), self.context)
 
     def vectors(self, words: Sequence[str], of: Literal["embeddings", "hidden"]) -> NDArray[np.float32]:
-        """(N, H): the mean over each word's pieces, of their embeddings or, the word alone, last states."""
+        """Return a vector for each word, (N, H): the mean over its subwords.
+
+        The vectors are the input embeddings, or the last hidden states of the word as a text of its own.
+        """
         import torch
 
         tokens = self._tokens(words)
@@ -52,7 +55,9 @@ class LanguageModel(TorchModel):
             for rows in batches_by_length(tokens, scoring_budget(self.context)):
                 ids = tokens.batch(rows)
                 pieces = ~tokens.special[ids]
-                known = pieces.any(1, keepdims=True)  # else there are special ones alone, such as for unknown
+                known = pieces.any(
+                    1, keepdims=True
+                )  # False for a word with special tokens only, such as unknown
                 pieces = np.where(known, pieces, ids != tokens.padding)
                 states = self._states(torch.from_numpy(ids).to(self.context.device), of).float()  # (B, L, H)
                 weights = torch.from_numpy(pieces).to(states.device).unsqueeze(-1)

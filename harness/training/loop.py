@@ -1,7 +1,7 @@
-"""The one training loop, shared by every torch model: teachers and students alike.
+"""The training loop of all torch models, teachers and students.
 
-Texts are tokenised once and batched by length, so that next to nothing is padding. A transfer set's logits
-and hidden states come from disk; only what is compared token by token is asked of a teacher in step.
+Texts are tokenised once and batched by length, so that there is little padding. The logits and hidden states
+of a transfer set are read from disk. The teacher runs during training only for outputs that were not stored.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from harness.training.state import State, Sums
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_SCORED = 5_000  # examples between two validations, at least: a tiny set's epochs are shorter than those
-_POOL = 50  # batches that are sorted by length together: enough for little padding, and still random
+_SCORED = 5_000  # fewest examples between two validations, because epochs of a tiny set are short
+_POOL = 50  # batches sorted by length together: enough for little padding and random batches
 
 
 def train(
@@ -41,31 +41,31 @@ def train(
     validation: tuple[Tokens, Examples] | None = None,
     teacher: tuple[torch.nn.Module, Tokens] | None = None,
 ) -> None:
-    """Train `module` in place. It maps ids (B, L) to logits (B, C); to tag words, to logits (B, L, C).
+    """Train `module` in place.
 
-    For losses that need more than logits it has a method ``outputs(ids, names)`` that gives those names of
-    :class:`harness.api.Batch`, and "logits", as a dictionary. What is not recorded is asked of `teacher`,
-    a module of the same kind and the same texts as its tokens. Raises HarnessError where the loss is not
-    finite.
+    The module maps ids (B, L) to logits (B, C); for tagging, to logits (B, L, C). For losses that need more
+    than logits it has a method ``outputs(ids, names)`` that returns a dictionary with "logits" and those
+    names of :class:`harness.api.Batch`. Outputs that are not stored with the examples come from `teacher`: a
+    module of the same kind, and its tokens of the same texts.
 
-    Of language modelling, tokens are hidden anew in each batch, and ``outputs`` gives logits (R, V) for those
-    that are marked; the teacher is shown the same.
+    For language modelling, other tokens are hidden in each batch, and ``outputs`` returns logits (R, V) for
+    the marked ids; the teacher gets the same ids. Raise HarnessError if the loss is not finite.
     """
     for caution in examples.task_type.cautions(examples):
         context.warn(caution)
     torch.manual_seed(context.seed)
     generator = np.random.default_rng(context.seed)
     device = torch.device(context.device)
-    if device.type == "cuda":  # same seed, same device: same weights
+    if device.type == "cuda":  # the same seed on the same device must give the same weights
         torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing reads it
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # no code reads it
     module.to(device).train()
     epochs = max(settings.epochs, math.ceil(settings.min_examples / len(tokens)))
     scored_every = max(1, _SCORED // len(tokens))  # epochs
     steps = epochs * math.ceil(len(tokens) / (settings.batch_size * settings.accumulate))
     if not tokens.learnable():
-        raise HarnessError("cannot train: no text has a token that could be hidden")
-    often = max(1, steps // 50)  # steps between two reports, if epochs are no unit
+        raise HarnessError("cannot train: no text has a token that can be hidden")
+    often = max(1, steps // 50)  # steps between two reports for language modelling, which has no fixed epochs
     signals = Signals(loss, examples, teacher, device)
     signals.adapt(module, tokens)
     weigh = examples.task_type.row_weights(examples, settings.class_weights, device)
@@ -84,7 +84,7 @@ def train(
     at = state.at
 
     def tell(**scalars: float) -> None:
-        """Report what was measured; of language modelling, each time since the last."""
+        """Report the measurements since the epoch began; for language modelling, since the last report."""
         scalars["examples"] = float((at.epoch - 1) * len(tokens) + at.texts)
         at.told.append((at.step, scalars))
         context.progress(at.step, steps, **scalars)
@@ -94,13 +94,13 @@ def train(
         batches = training_batches(tokens.lengths, settings.batch_size, generator)
         batches = islice(batches, at.done * settings.accumulate, None)
         while group := list(islice(batches, settings.accumulate)):
-            for parameter in parameters:  # as zero_grad, which takes longer than some models' forward
+            for parameter in parameters:  # like zero_grad, which takes longer than some models' forward pass
                 parameter.grad = None
             draws = [tokens.draw(rows, context.seed, at.step, part) for part, rows in enumerate(group)]
             rows_of_step = sum(drawn.rows for drawn in draws)
             for rows, drawn in zip(group, draws, strict=True):
                 at.texts += len(rows)
-                if not drawn.rows:  # of texts without a token that could be hidden
+                if not drawn.rows:  # texts without a token that can be hidden
                     continue
                 labels, targets = recorded(examples, drawn, device)
                 with autocast(context):
@@ -119,7 +119,9 @@ def train(
             scheduler.step()
             at.step += 1
             at.done += 1
-            if at.step % 20 == 0 or at.step == 1:  # reading a value waits for the device
+            if (
+                at.step % 20 == 0 or at.step == 1
+            ):  # not in each step, because reading a value waits for the device
                 _finite(state.sums, f"at step {at.step} of {steps}", settings)
                 context.progress(at.step, steps)
             if tokens.redrawn and state.sums.rows and at.step % often == 0 and at.done < steps // epochs:
@@ -149,19 +151,17 @@ def train(
 
 
 def _finite(sums: Sums, when: str, settings: Training) -> dict[str, float]:
-    """The means of the sums; HarnessError where the loss is infinite or NaN."""
+    """Return the means of the sums; raise HarnessError if the loss is infinite or NaN."""
     means = sums.means()
     if not math.isfinite(value := means.get("loss", 0.0)):
-        raise HarnessError(
-            f"the loss is {value} {when}; a smaller learning_rate than {settings.learning_rate} may help"
-        )
+        raise HarnessError(f"the loss is {value} {when}; try a learning_rate below {settings.learning_rate}")
     return means
 
 
 def training_batches(
     lengths: NDArray[np.int64], size: int, generator: np.random.Generator
 ) -> Iterator[NDArray[np.int64]]:
-    """One epoch of rows in batches of nearly equal lengths, random in order and in company."""
+    """Yield the rows of one epoch, in random batches of texts with similar lengths."""
     order = generator.permutation(len(lengths))
     batches: list[NDArray[np.int64]] = []
     for start in range(0, len(order), size * _POOL):
@@ -173,7 +173,7 @@ def training_batches(
 
 
 def recorded(examples: Examples, drawn: Drawn, device: torch.device) -> tuple[Tensor | None, Tensor | None]:
-    """The labels (R,) and the teacher's logits (R, C) of what was drawn, where they are known."""
+    """Return the labels (R,) and the teacher's logits (R, C) of a drawn batch; None if not stored."""
 
     def held(table: NDArray[Any] | None) -> Tensor | None:
         return None if table is None else torch.from_numpy(table[drawn.places]).to(device)

@@ -1,4 +1,4 @@
-"""Torch models: what a student's author inherits to write only a module and its featuriser."""
+"""Base classes of torch models: an author of a student adds a featuriser and a module."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WEIGHTS, SETTINGS = "model.safetensors", "model.json"
 
 @dataclass(frozen=True, kw_only=True)
 class TorchStudent(Student):
-    """A student whose author gives a featuriser and a module; training, saving and export come from here."""
+    """A student with a torch module: subclasses provide a featuriser and the module."""
 
     task_types: ClassVar[frozenset[str]] = ONE_ROW
     accelerated: ClassVar[bool] = True
@@ -41,42 +41,47 @@ class TorchStudent(Student):
     schedule: Schedule = "one-cycle"
     warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.2  # share of the steps before the peak
     weight_decay: Annotated[float, Ge(0)] = 0.0
-    epsilon: Annotated[float, Gt(0)] = 1e-8  # AdamW's, in the denominator
-    accumulate: Annotated[int, Gt(0)] = 1  # batches whose gradients make one step
-    class_weights: ClassWeights = "uniform"  # "balanced": every class counts alike; "square-root": half-way
+    epsilon: Annotated[float, Gt(0)] = 1e-8  # of AdamW, in the denominator
+    accumulate: Annotated[int, Gt(0)] = 1  # batches whose gradients are added for one step
+    class_weights: ClassWeights = (
+        "uniform"  # "balanced": equal weight for every class; "square-root": in between
+    )
     patience: Annotated[int, Ge(0)] = 0  # validations without a better score before stopping; 0: never
-    min_examples: Annotated[int, Ge(0)] = 0  # train on at least so many in all: a small set gets more epochs
+    min_examples: Annotated[int, Ge(0)] = (
+        0  # fewest training examples over all epochs: a small set gets more epochs
+    )
 
     @property
     def runs_on_gpu(self) -> bool:
-        """See :class:`harness.api.Component`: any module can, however small."""
+        """Return True: any torch module can run on a GPU."""
         return True
 
     def featuriser(self, transfer: Examples) -> Featuriser:
-        """What turns texts into ids, fitted on the transfer set."""
+        """Return a featuriser, fitted on the transfer set."""
         raise NotImplementedError
 
     def module(self, size: int, classes: int) -> torch.nn.Module:
-        """A fresh module from ids (B, L), 0 for padding, below `size`, to logits (B, classes).
+        """Return an untrained module from ids (B, L) below `size`, 0 for padding, to logits (B, classes).
 
-        Where `learns_from` has more than labels and logits, it has the method ``outputs`` that
-        :func:`harness.training.loop.train` asks for.
+        If `learns_from` has more than labels and logits, the module has the method ``outputs`` that
+        :func:`harness.training.loop.train` requires.
         """
         raise NotImplementedError
 
     def ids_within(self, parameters: int, classes: int) -> int:
-        """The largest `size` with which :meth:`module` has at most so many parameters; below 1 if none has.
+        """Return the largest `size` for which :meth:`module` has at most `parameters` parameters.
 
-        Of modules whose parameters grow evenly with `size`, as those with a row for each id.
+        Return a number below 1 if there is none. The number of parameters must grow linearly with `size`, as
+        with an embedding for each id.
         """
         import torch
 
-        with torch.device("meta"):  # shapes alone
+        with torch.device("meta"):  # shapes without memory
             fewer, more = (count_parameters(self.module(size, classes)).total for size in (8, 9))
         return 8 + (parameters - fewer) // (more - fewer)
 
     def fit(self, transfer: Examples, validation: Examples, loss: Loss, context: Context) -> Model:
-        """See :class:`harness.api.Student`."""
+        """Return a model trained on the transfer set; the validation set chooses the best epoch."""
         import torch
 
         featuriser = self.featuriser(transfer)
@@ -87,7 +92,10 @@ class TorchStudent(Student):
         )
 
     def learn(self, model: TorchModel, transfer: Examples, validation: Examples, loss: Loss) -> TorchModel:
-        """Train a model in place, with the teacher in step where the loss needs it."""
+        """Train a model in place and return it; the teacher runs during training if the loss needs it.
+
+        Raise HarnessError if the teacher's tokens are not the student's.
+        """
         from harness.training.loop import train
         from harness.training.outputs import unrecorded
 
@@ -98,11 +106,13 @@ class TorchStudent(Student):
         if unrecorded(loss, transfer) and context.teacher is not None:
             fitted = context.teacher
             if not isinstance(fitted, TorchModel) or not _same(fitted.featuriser, tokens, model, transfer):
-                raise HarnessError(f"'{self.name}' and its teacher read the texts as different tokens")
+                raise HarnessError(
+                    f"cannot train '{self.name}' with this loss: its tokens differ from its teacher's"
+                )
             teacher = fitted.module, tokens
         elif transfer.logits is not None:
             tokens = tokens.taught(transfer.logits)
-        # A language model may predict any token, so that it needs the embeddings of all.
+        # A language model may predict any token, so it needs all embeddings.
         lent = (
             nullcontext((tokens, held_out))
             if tokens.redrawn
@@ -116,16 +126,16 @@ class TorchStudent(Student):
     def narrowed(
         self, module: torch.nn.Module, *tables: Tokens
     ) -> AbstractContextManager[tuple[Tokens, ...]]:
-        """The tables to train by: with other ids, where the module meanwhile holds fewer embeddings."""
+        """Return a context in which the module may have fewer embeddings, and the tables to train with."""
         return nullcontext(tables)
 
     def load(self, folder: Path, context: Context) -> Model:
-        """See :class:`harness.api.Student`."""
+        """Return the model saved in a folder."""
         return TorchModel.load(folder, context, self.module)
 
 
 def _same(featuriser: Featuriser, tokens: Tokens, model: TorchModel, transfer: Examples) -> bool:
-    """Whether a featuriser makes the model's very tokens of the texts."""
+    """Return whether a featuriser turns the texts into the model's own tokens."""
     import numpy as np
 
     if featuriser.state() == model.featuriser.state():
@@ -136,10 +146,10 @@ def _same(featuriser: Featuriser, tokens: Tokens, model: TorchModel, transfer: E
 
 
 class TorchModel(Model):
-    """A module, what featurises its texts, and the names of its classes.
+    """A module with the featuriser of its texts and the names of its classes.
 
-    ``shape`` is what the module was built of beside its size and classes, as JSON values: what a student
-    took from elsewhere, and cannot know when its model is loaded.
+    ``shape`` has the further arguments that the module was built with, as JSON values. A student that took
+    them from elsewhere needs them to load the model.
     """
 
     def __init__(
@@ -157,13 +167,13 @@ class TorchModel(Model):
         self.shape = dict(shape or {})
 
     def predict(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """See :class:`harness.api.Model`."""
+        """Return the logits of texts, (R, C)."""
         from harness.training.inference import predict
 
         return predict(self.module, self.featuriser.tokens(texts), self.context)
 
     def hidden(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """See :class:`harness.api.Model`."""
+        """Return the hidden states of texts, (R, H); raise Unsupported if the module has none."""
         from harness.training.inference import predict
 
         if not hasattr(self.module, "outputs"):
@@ -171,11 +181,11 @@ class TorchModel(Model):
         return predict(self.module, self.featuriser.tokens(texts), self.context, output="hidden")
 
     def save(self, folder: Path) -> None:
-        """Weights as safetensors, the featuriser and the classes as JSON."""
+        """Save the weights as safetensors, and the featuriser and the classes as JSON."""
         from safetensors.torch import save_file
 
-        # `save_model` of safetensors notes the names of tied weights in an order that differs from call to
-        # call, so that equal models would have other bytes.
+        # `save_model` of safetensors lists tied weights in an order that varies between calls, so equal
+        # models would not have equal bytes.
         state = self.module.state_dict()
         copies = {name: state[name].to("cpu", copy=True).contiguous() for name in _names_once(state)}
         save_file(copies, folder / WEIGHTS)
@@ -185,7 +195,7 @@ class TorchModel(Model):
 
     @classmethod
     def load(cls, folder: Path, context: Context, build: Any) -> TorchModel:
-        """Read what :meth:`save` wrote; `build(size, classes, **shape)` gives the bare module."""
+        """Return the model that :meth:`save` wrote; `build(size, classes, **shape)` makes the module."""
         from safetensors.torch import load_model
 
         from harness.featurise.featuriser import Featuriser
@@ -196,18 +206,18 @@ class TorchModel(Model):
         return cls(module, Featuriser.load(folder), settings["classes"], context, settings["shape"])
 
     def parameters(self) -> Parameters:
-        """See :class:`harness.api.Model`; tied weights count once."""
+        """Return the numbers of parameters; tied weights count once."""
         return count_parameters(self.module)
 
     def export(self, folder: Path) -> None:
-        """See :class:`harness.api.Model`."""
-        # By name: no model depends on how it is exported, so an edit there must not train it again.
+        """Write the module as ONNX, with its featuriser and its labels."""
+        # Imported by name, so that a change to the export does not cause models to be trained again.
         export_module = import_module("harness.exports.onnx").export_module
         export_module(self.module, self.featuriser, self.classes, folder)
 
 
 def _names_once(state: Mapping[str, torch.Tensor]) -> list[str]:
-    """The names of tensors that share no memory: of tied weights, and of a tensor and its views, one."""
+    """Return the names of tensors, but only one name for tied weights, or for a tensor and its views."""
     sharing: dict[Any, list[str]] = {}
     for name, value in state.items():
         sharing.setdefault(value.untyped_storage().data_ptr() if value.numel() else name, []).append(name)
@@ -215,12 +225,12 @@ def _names_once(state: Mapping[str, torch.Tensor]) -> list[str]:
     def whole(name: str) -> bool:
         return state[name].numel() * state[name].element_size() == state[name].untyped_storage().nbytes()
 
-    # Without one that is all of their memory they are its parts, as a recurrent layer's are on a GPU.
+    # Without a tensor that covers the memory, all are parts of it, as with a recurrent layer on a GPU.
     return [name for names in sharing.values() for name in ([*filter(whole, names)][:1] or names)]
 
 
 def count_parameters(module: torch.nn.Module) -> Parameters:
-    """Parameters of a module, those that train, and those of its embedding tables."""
+    """Return the numbers of all, of trainable and of embedding parameters of a module."""
     from torch import nn
 
     tables = {

@@ -1,4 +1,4 @@
-"""TODO."""
+"""The optimiser, its learning rate schedule, and gradient clipping."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 
 def clip_gradients(parameters: Sequence[Tensor], largest: float) -> None:
-    """Scale gradients down to a norm of `largest`, to the bits of torch's ``clip_grad_norm_``.
+    """Scale the gradients down to a norm of at most `largest`.
 
-    What that one looks up before it begins takes as long as some models' backward.
+    The results are bit for bit those of torch's ``clip_grad_norm_``, whose checks take as long as the
+    backward pass of some models.
     """
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     if gradients:
@@ -28,7 +29,7 @@ def clip_gradients(parameters: Sequence[Tensor], largest: float) -> None:
 def make_optimizer(
     module: torch.nn.Module, settings: Training, maps: torch.nn.Module
 ) -> torch.optim.Optimizer:
-    """Return AdamW for the parameters of a module and of the maps; only matrices decay."""
+    """Return AdamW for the parameters of a module and of the maps; weight decay is for matrices only."""
     trained = [p for p in (*module.parameters(), *maps.parameters()) if p.requires_grad]
     embeddings = {
         id(layer.weight)
@@ -37,7 +38,7 @@ def make_optimizer(
     }
     decayed = [p for p in trained if p.ndim > 1 and id(p) not in embeddings]
     plain = [p for p in trained if p.ndim <= 1 or id(p) in embeddings]
-    if not settings.weight_decay:  # of small models each group costs as much as its arithmetic
+    if not settings.weight_decay:  # for small models, a group's overhead is as large as its arithmetic
         decayed, plain = [], decayed + plain
     groups = [
         {"params": decayed, "weight_decay": settings.weight_decay},
@@ -48,7 +49,7 @@ def make_optimizer(
 
 
 def rate_factor(settings: Training, steps: int):  # type: ignore[no-untyped-def]
-    """The learning rate's factor by step."""
+    """Return a function from the step to the factor of the learning rate."""
     rising = max(1, round(settings.warmup * steps))
 
     def factor(step: int) -> float:

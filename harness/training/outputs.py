@@ -1,4 +1,4 @@
-"""What a loss sees of a batch beside logits and labels: both models' inner states, and weights of rows."""
+"""Collect the inputs of a loss beyond logits and labels: the inner states of both models."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ if TYPE_CHECKING:
 
 
 class Seen(NamedTuple):
-    """What a batch of R rows shows of the two models."""
+    """The outputs of student and teacher for a batch of R rows."""
 
     student: Tensor  # (R, C), logits
-    logits: Tensor | None  # (R, C), the teacher's, where it was asked in step
-    own: dict[str, Any]  # what else the loss needs of the student
-    theirs: dict[str, Any]  # and of the teacher
-    mask: Tensor  # (B, L), true where a token is no padding
+    logits: Tensor | None  # (R, C), the teacher's, if it runs during training
+    own: dict[str, Any]  # further outputs of the student, by name
+    theirs: dict[str, Any]  # and of the teacher, by name
+    mask: Tensor  # (B, L), False for padding
 
 
 class Signals:
-    """What a loss needs of both models, and the maps between their widths.
+    """The outputs that a loss needs of both models, and linear maps between their widths.
 
-    What is not recorded with the examples is asked of the teacher in step, where there is one.
+    Outputs that are not stored with the examples come from the teacher, which then runs during training.
+    Raise HarnessError if there is no teacher for them.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Signals:
         self.hidden = examples.hidden if "hidden" in self.names else None
         if self.asked & self.names and teacher is None:
             raise HarnessError(
-                f"loss '{loss.name}' needs {' and '.join(sorted(self.names))}, which no teacher gave"
+                f"loss '{loss.name}' needs {' and '.join(sorted(self.names))}, but there is no teacher"
             )
         self.teacher = teacher if self.asked else None
         if self.teacher is not None:
@@ -52,7 +53,7 @@ class Signals:
         self.maps = torch.nn.ModuleDict()
 
     def adapt(self, module: torch.nn.Module, tokens: Tokens) -> None:
-        """Make the maps to the teacher's widths, which a pair of outputs shows."""
+        """Create the maps to the teacher's widths, which are found from one example."""
         if not self.names:
             return
         rows = np.zeros(1, dtype=np.int64)
@@ -66,14 +67,14 @@ class Signals:
     def __call__(
         self, module: torch.nn.Module, tokens: Tokens, rows: NDArray[np.int64], drawn: Drawn
     ) -> Seen:
-        """What both models make of some texts, as they were drawn."""
+        """Return the outputs of both models for a drawn batch."""
         ids = torch.from_numpy(drawn.ids).to(self.device)
 
         def of_rows(found: Tensor) -> Tensor:  # (texts, L, ...) -> (words, ...)
             return found if drawn.picked is None else found[torch.from_numpy(drawn.picked).to(self.device)]
 
         own: dict[str, Any] = {}
-        if self.names or tokens.selects:  # then its logits are those of the marked ids
+        if self.names or tokens.selects:  # with marked ids, the logits are those of the marks
             outputs: Any = module.outputs
             own = outputs(ids, self.names)
             student = of_rows(own.pop("logits"))
@@ -103,7 +104,7 @@ class Signals:
 
 
 def unrecorded(loss: Loss, examples: Examples) -> frozenset[str]:
-    """What a loss needs of the teacher that the examples do not hold."""
+    """Return the teacher's outputs that a loss needs and the examples do not contain."""
     held = {"logits": examples.logits, "hidden": examples.hidden}
     return loss.needs - {"labels", *(name for name, table in held.items() if table is not None)}
 

@@ -1,4 +1,4 @@
-"""TODO."""
+"""The hyper-parameters of training, with their defaults."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ClassWeights = Literal["uniform", "balanced", "square-root"]
 
 
 def training_of(component: Any) -> Training:
-    """The training settings among a component's parameters."""
+    """Return the training settings from a component's parameters."""
 
     return Training(
         **{f.name: getattr(component, f.name) for f in fields(Training) if hasattr(component, f.name)}
@@ -23,18 +23,20 @@ def training_of(component: Any) -> Training:
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """How to train. The fields are parameters of every torch teacher and student."""
+    """The settings of a training. The fields are parameters of every torch teacher and student."""
 
     epochs: Annotated[int, Gt(0)] = 6
     batch_size: Annotated[int, Gt(0)] = 128
     learning_rate: Annotated[float, Gt(0)] = 5e-3  # the peak of the schedule
     schedule: Schedule = "one-cycle"
     warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.1  # share of the steps before the peak
-    weight_decay: Annotated[float, Ge(0)] = 0.0  # decoupled (Loshchilov & Hutter, 2019); matrices only
+    weight_decay: Annotated[float, Ge(0)] = 0.0  # decoupled (Loshchilov & Hutter, 2019); for matrices only
     epsilon: Annotated[float, Gt(0)] = 1e-8  # of AdamW, in the denominator
     clip: Annotated[float, Gt(0)] | None = 1.0  # largest norm of the gradient
     patience: Annotated[int, Ge(0)] = 0  # validations without a better score before stopping; 0: never
-    keep_best: bool = True  # end with the weights of the epoch that scored best on validation
-    min_examples: Annotated[int, Ge(0)] = 0  # train on at least so many in all: a small set gets more epochs
-    accumulate: Annotated[int, Gt(0)] = 1  # batches whose gradients make one step
-    class_weights: ClassWeights = "uniform"  # "balanced": every class counts alike, however rare
+    keep_best: bool = True  # return the weights of the epoch with the best validation score
+    min_examples: Annotated[int, Ge(0)] = (
+        0  # fewest training examples over all epochs: a small set gets more epochs
+    )
+    accumulate: Annotated[int, Gt(0)] = 1  # batches whose gradients are added for one step
+    class_weights: ClassWeights = "uniform"  # "balanced": equal weight for every class

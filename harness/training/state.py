@@ -1,4 +1,4 @@
-"""All that a training is at some moment: where it stands, what torch holds, and what was added up so far."""
+"""The complete state of a training: its position, the tensors of torch, and the sums so far."""
 
 from __future__ import annotations
 
@@ -16,28 +16,30 @@ from harness.api import Batch
 
 @dataclass
 class Place:
-    """Where a training stands, as JSON values."""
+    """The position of a training, as JSON values."""
 
     epoch: int = 1
-    done: int = 0  # steps of this epoch
-    step: int = 0  # steps of all
-    texts: int = 0  # of this epoch
-    rows: int = 0  # that the sums are of
+    done: int = 0  # steps in this epoch
+    step: int = 0  # steps in total
+    texts: int = 0  # texts in this epoch
+    rows: int = 0  # rows in the sums
     best: float = -math.inf
     since_best: int = 0
-    order: dict[str, Any] = field(default_factory=dict)  # the generator of batches as the epoch began
-    told: list[tuple[int, dict[str, float]]] = field(default_factory=list)  # what was measured, by step
+    order: dict[str, Any] = field(
+        default_factory=dict
+    )  # state of the generator of batches at the start of the epoch
+    told: list[tuple[int, dict[str, float]]] = field(default_factory=list)  # measurements, with their steps
 
 
 class Sums:
-    """The loss and its parts, added up over rows, as numbers that stay on their device."""
+    """The sums of the loss and its parts over rows; the numbers stay on their device."""
 
     def __init__(self) -> None:
         self.rows = 0
         self.totals: dict[str, Tensor] = {}
 
     def add(self, value: Tensor, batch: Batch) -> None:
-        """Add a batch's means."""
+        """Add the means of a batch, weighted by its rows."""
         self.rows += batch.size
         for name, part in {"loss": value, **{f"loss_{name}": p for name, p in batch.parts.items()}}.items():
             added = part.detach() * batch.size
@@ -45,16 +47,16 @@ class Sums:
             self.totals[name] = added if before is None else before + added
 
     def means(self) -> dict[str, float]:
-        """By row: "loss", and each part as "loss_" and its name."""
+        """Return the means over rows: "loss", and "loss_" and the name for each part."""
         return {name: float(total) / self.rows for name, total in self.totals.items()}
 
 
 class State:
-    """A training's state, which :meth:`restore` brings back bit for bit from :meth:`place` and tensors."""
+    """The state of a training, which :meth:`restore` reproduces bit for bit."""
 
     def __init__(
         self,
-        modules: Mapping[str, torch.nn.Module],  # by name, those that learn
+        modules: Mapping[str, torch.nn.Module],  # the trained modules, by name
         optimizer: torch.optim.Optimizer,
         scheduler: torch.optim.lr_scheduler.LRScheduler,
         generator: np.random.Generator,
@@ -63,14 +65,14 @@ class State:
         self.modules = modules
         self.optimizer = optimizer
         self.scheduler = scheduler
-        self.generator = generator  # of the batches' order; what tokens are hidden needs no memory
+        self.generator = generator  # of the batches' order; hidden tokens are drawn without a state
         self.device = device
         self.at = Place()
         self.sums = Sums()
-        self.best: dict[str, Tensor] | None = None  # the weights that scored best, by name
+        self.best: dict[str, Tensor] | None = None  # the weights with the best validation score, by name
 
     def weights(self) -> dict[str, Tensor]:
-        """Parameters and buffers by name; those that are shared are there once."""
+        """Return parameters and buffers by name; shared ones only once."""
         found: dict[str, Tensor] = {}
         for prefix, module in self.modules.items():
             for named in (module.named_parameters(), module.named_buffers()):
@@ -78,22 +80,22 @@ class State:
         return found
 
     def keep_best(self) -> None:
-        """Remember the weights as they are."""
+        """Store a copy of the current weights."""
         self.best = {name: value.detach().clone() for name, value in self.weights().items()}
 
     def take_best(self) -> None:
-        """Go back to the weights that were remembered."""
+        """Restore the stored weights."""
         assert self.best is not None
         _copy(self.best, self.weights())
 
     def place(self) -> dict[str, Any]:
-        """What of the state is no tensor, as JSON values."""
+        """Return the part of the state that is not in tensors, as JSON values."""
         self.at.rows = self.sums.rows
         rates = [float(group["lr"]) for group in self.optimizer.param_groups]
         return {**asdict(self.at), "rates": rates, "scheduler": self.scheduler.state_dict()}
 
     def tensors(self) -> dict[str, Tensor]:
-        """The tensors of the state by name."""
+        """Return the tensors of the state by name."""
         found = {f"now.{name}": value for name, value in self.weights().items()}
         found |= {f"best.{name}": value for name, value in (self.best or {}).items()}
         found |= {f"sums.{name}": value for name, value in self.sums.totals.items()}
@@ -105,7 +107,7 @@ class State:
         return found
 
     def restore(self, place: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        """Take over what :meth:`place` and :meth:`tensors` gave."""
+        """Restore the state from the results of :meth:`place` and :meth:`tensors`."""
         plain = dict(place)
         rates, scheduler = plain.pop("rates"), plain.pop("scheduler")
         self.at = Place(**plain)

@@ -25,7 +25,7 @@ class SoftTargets(harness.Loss):
 
     name = "kl"
     task_types: ClassVar[frozenset[str]] = OF_CLASSES
-    # Most words are outside of entities. Once both models are certain of that, jensen-shannon gives no gradient.
+    # Most words are outside of entities; where both models are certain of that, others have no gradient.
     preferred_for: ClassVar[frozenset[str]] = frozenset({"tagging"})
 
     temperature: Temperature = 2.0  # divides both models' logits; above 1 flattens, below 1 sharpens

@@ -1,4 +1,4 @@
-"""Multi-label classification: a task type, its tasks and losses, from outside the core."""
+"""Multi-label classification as a plugin: a task type, its tasks and its losses."""
 
 from __future__ import annotations
 
@@ -24,6 +24,6 @@ def register_tasks(register: harness.hookspecs.Register) -> None:
 
 @harness.hookimpl
 def register_losses(register: harness.hookspecs.Register) -> None:
-    """Register losses that treat each label alone."""
+    """Register the losses that treat each label separately."""
     register(BinaryCrossEntropy)
     register(BinarySoftTargets)

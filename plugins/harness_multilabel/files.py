@@ -1,4 +1,4 @@
-"""Texts with several labels in files of your own."""
+"""Tasks with several labels for each text, from the user's own files."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ SEPARATORS = ("|", ";")  # that are looked for in a user's file
 
 @dataclass(frozen=True)
 class FileMultiLabel(OwnFiles):
-    """Texts with several labels in files of your own: CSV, TSV, JSON lines (each also gzipped) or Parquet.
+    """Texts with several labels in your own files: CSV, TSV, JSON lines (also gzipped) or Parquet.
 
-    The labels are in one column, as a JSON list or with a separator between them, or in one column of 0 and 1
-    for each label. An empty cell or list means that no label applies. A split without a file is carved out of
-    the training file: the same share of every label, and never one text in two splits.
+    The labels are in one column, as a JSON list or separated by `separator`, or in one column of 0 and 1 for
+    each label. An empty cell or list means that no label applies. A split without a file is taken from the
+    training file: with the same share of every label, and no text in two splits.
     """
 
     name = "file-multilabel"
@@ -42,29 +42,29 @@ class FileMultiLabel(OwnFiles):
     test: Path | None = None
     text: str = "text"  # the column with the text
     label: str = "labels"  # the column with the labels
-    columns: tuple[str, ...] = ()  # instead: the names of the labels that have a column of 0 and 1 each
+    columns: tuple[str, ...] = ()  # instead of `label`: the labels that have a column of 0 and 1 each
     separator: str = "|"  # between labels in one column, unless they are a JSON list
-    thresholds: Rule = "per-label"  # one for each label, one for all, or `threshold`
+    thresholds: Rule = "per-label"  # one for each label, one for all labels, or `threshold`
     threshold: Annotated[float, Interval(gt=0, lt=1)] = 0.5  # for thresholds = "fixed"
     validation_share: Share = 0.1  # of the training file, if `validation` is not given
     test_share: Share = 0.1  # of the training file, if `test` is not given
-    split_seed: Annotated[int, Ge(0)] = 0  # another seed carves other rows
+    split_seed: Annotated[int, Ge(0)] = 0  # another seed selects other rows
 
     @property
     def type_options(self) -> Mapping[str, Any]:
-        """See :class:`harness.Task`."""
+        """Return the options of the task type: `thresholds` and `threshold`."""
         return {"thresholds": self.thresholds, "threshold": self.threshold}
 
     def check(self) -> None:
-        """Raise ValueError for a file of unknown format, and for what cannot be carved."""
+        """Raise ValueError for a file of unknown format, wrong shares, or columns that clash."""
         self.check_files(dict.fromkeys(SPLITS, FORMATS))
         if not self.separator:
             raise ValueError("separator must not be empty")
         if self.text in (self.label, *self.columns):
-            raise ValueError(f"text and labels are both the column {self.text!r}")
+            raise ValueError(f"text and labels must be different columns, got {self.text!r} for both")
 
     def resolve(self, source: str) -> Source:
-        """Return the files; "auto" and "local" mean the same here, and there is nothing else."""
+        """Return the files as a source; "auto" and "local" are the only ones, and mean the same."""
         how = self.columns or (self.label, self.separator)
         return self.source_of(source, self.files(), self.text, *how)
 
@@ -106,9 +106,9 @@ class FileMultiLabel(OwnFiles):
 
 
 def read_labels(path: Path, text: str, label: str, separator: str = "|", shown: str = "") -> pa.Table:
-    """Return a file as a table of ``text``, strings, and ``labels``, lists of strings.
+    """Return a file as a table with ``text``, strings, and ``labels``, lists of strings.
 
-    `shown` is what errors call the file. Raises HarnessError if it is damaged or lacks a column.
+    `shown` is the name of the file in errors. Raise HarnessError if the file is damaged or lacks a column.
     """
     import pyarrow as pa
 
@@ -193,7 +193,7 @@ def look_for_sets(path: Path, text: str, label: str) -> tuple[str, str] | None:
 
 
 def labels_in(cell: Any, separator: str, where: str) -> list[str] | None:
-    """Return the labels in a cell: a list, a JSON list, or names with separators; None if it has none."""
+    """Return the labels in a cell: a list, a JSON list, or separated names; None if they are unknown."""
     if cell is None:
         return None
     if isinstance(cell, str):
@@ -225,7 +225,7 @@ def _list_in(cell: str) -> list[Any] | None:
 
 
 def read_columns(path: Path, text: str, columns: Sequence[str]) -> pa.Table:
-    """Return a file with one column of 0 and 1 for each label as :func:`read_labels` does."""
+    """Return a table as :func:`read_labels`, from a file with one column of 0 and 1 for each label."""
     import pyarrow as pa
 
     texts: list[str] = []
@@ -243,9 +243,9 @@ def read_columns(path: Path, text: str, columns: Sequence[str]) -> pa.Table:
 
 
 def carve_sets(table: pa.Table, shares: Mapping[str, float], seed: int) -> dict[str, pa.Table]:
-    """Divide a table into ``train`` and parts of the given shares, each text in one part only.
+    """Divide a table into ``train`` and parts with the given shares; each text is in one part only.
 
-    A text counts for the rarest of its labels, so that every label is in each part if it has enough texts.
+    A text is counted by the rarest of its labels, so that each part has every label with enough texts.
     """
     import pyarrow as pa
 

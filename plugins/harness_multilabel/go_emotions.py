@@ -1,4 +1,4 @@
-"""English comments in 27 emotions and neutral."""
+"""GoEmotions: English comments, labelled with 27 emotions or as neutral."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-_PAIRED = 0.3  # of the sample's texts say two things
+_PAIRED = 0.3  # share of the sample's texts that combine two
 
 
 @dataclass(frozen=True)
 class GoEmotions(DatasetTask):
-    """Which of 27 emotions, or none ("neutral"), an English comment shows (Demszky et al., 2020).
+    """Emotions in English comments: 27, or none ("neutral") (Demszky et al., 2020).
 
-    43,410 comments from Reddit to train on, 5,426 to validate and 5,427 to test, one to five labels each
-    (arXiv 2005.00547, Apache-2.0). Labels are very unequal: 77 training texts show grief, 14,219 are neutral.
+    Comments from Reddit, with one to five labels each: 43,410 for training, 5,426 for validation and 5,427
+    for test (arXiv 2005.00547, Apache-2.0). The labels are unbalanced: 77 training texts show grief, 14,219
+    are neutral.
     """
 
     name = "go-emotions"
@@ -38,12 +39,12 @@ class GoEmotions(DatasetTask):
         label="labels",
     )
 
-    thresholds: Rule = "per-label"  # one for each label, one for all, or `threshold`
+    thresholds: Rule = "per-label"  # one for each label, one for all labels, or `threshold`
     threshold: Annotated[float, Interval(gt=0, lt=1)] = 0.5  # for thresholds = "fixed"
 
     @property
     def type_options(self) -> Mapping[str, Any]:
-        """See :class:`harness.Task`."""
+        """Return the options of the task type: `thresholds` and `threshold`."""
         return {"thresholds": self.thresholds, "threshold": self.threshold}
 
     def read(self, source: Source) -> Mapping[str, pa.Table]:
@@ -51,7 +52,7 @@ class GoEmotions(DatasetTask):
         return self._of_hub() if source.name == "hub" else super().read(source)
 
     def read_file(self, split: str, path: Path, shown: str) -> pa.Table:
-        """See :class:`harness.sources.DatasetTask`."""
+        """Return a local file as a table with ``text`` and, except for unlabelled texts, ``labels``."""
         if split == UNLABELLED:
             return read_table(path, label=None, shown=shown)
         return read_labels(path, self.text_column, self.label_column, shown=shown)
@@ -75,7 +76,7 @@ class GoEmotions(DatasetTask):
         }
 
     def sample(self, generator: np.random.Generator) -> Mapping[str, pa.Table]:
-        """Generate texts in six emotions; a part of them joins two, and has the labels of both."""
+        """Return generated texts with six emotions; some combine two texts and the labels of both."""
         import pyarrow as pa
 
         from harness_tasks.emotion_sample import corpus
@@ -103,7 +104,7 @@ class GoEmotions(DatasetTask):
 
 
 def names_of(feature: Any) -> list[str]:
-    """Return the names of labels in a data set's feature: a list of class labels, however spelled."""
+    """Return the names of the labels in a data set's feature; raise HarnessError if it has none."""
     inner = feature[0] if isinstance(feature, list) else feature.get("feature", feature)
     names = inner.get("names") if isinstance(inner, Mapping) else None
     if not names:

@@ -1,4 +1,4 @@
-"""Losses that treat each label alone: does a text have it or not?"""
+"""Losses that treat each label as a separate binary decision."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import harness
 from harness import Ge, Gt, Interval, Lt
 from harness_losses.tensors import present, row_mean, wide
-from harness_multilabel.task_type import MultiLabel, binary_cross_entropy
+from harness_multilabel.outputs import binary_cross_entropy
+from harness_multilabel.task_type import MultiLabel
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,9 +20,9 @@ ONLY = frozenset({MultiLabel.name})
 
 @dataclass(frozen=True)
 class BinaryCrossEntropy(harness.Loss):
-    """Binary cross-entropy with the gold labels, mean over labels: training without a teacher.
+    """Binary cross-entropy with the gold labels, averaged over labels: training without a teacher.
 
-    The mean is over the texts that have gold labels; a batch with none gives 0.
+    The mean is over the texts with gold labels; a batch without any gives 0.
     """
 
     name = "binary-cross-entropy"
@@ -29,28 +30,29 @@ class BinaryCrossEntropy(harness.Loss):
     baseline_for: ClassVar[frozenset[str]] = ONLY
 
     positive_weight: Annotated[float, Gt(0), Lt(math.inf)] = (
-        1.0  # of a label that a text has; above 1: recall
+        1.0  # weight of positive labels; above 1 favours recall
     )
-    label_smoothing: Annotated[float, Interval(ge=0, lt=1)] = 0.0  # moves targets towards one half
+    label_smoothing: Annotated[float, Interval(ge=0, lt=1)] = 0.0  # moves targets towards 0.5
 
     @property
     def needs(self) -> frozenset[str]:
-        """Gold labels, and no teacher."""
+        """Return the names of the inputs: gold labels."""
         return frozenset({"labels"})
 
     def __call__(self, student: Tensor, teacher: Tensor | None, batch: harness.Batch) -> Tensor:
-        """Return the mean, (), of logits (B, C) and the batch's labels (B, C)."""
+        """Return the mean loss, (), of logits (B, C) and the batch's labels (B, C)."""
         if batch.labels is None:
-            raise ValueError("this loss needs gold labels")
+            raise ValueError("loss 'binary-cross-entropy' needs gold labels, but the batch has none")
         return binary_cross_entropy(wide(student), batch, self.positive_weight, self.label_smoothing)
 
 
 @dataclass(frozen=True)
 class BinarySoftTargets(harness.Loss):
-    """KL(teacher || student) of each label's tempered probability, by the logistic function.
+    """KL(teacher || student) of each label's probability, with a temperature.
 
-    The soft targets of Hinton et al. (2015) for labels that do not exclude each other, mean over texts and
-    labels, in nats, times the squared temperature.
+    These are the soft targets of Hinton et al. (2015), with the logistic function in place of the softmax,
+    because labels do not exclude each other. The loss is the mean over texts and labels, in nats, times the
+    squared temperature.
     """
 
     name = "binary-kl"
@@ -59,16 +61,16 @@ class BinarySoftTargets(harness.Loss):
 
     temperature: Annotated[float, Interval(gt=0, lt=math.inf)] = 1.0  # divides both models' logits
     gold: Annotated[float, Ge(0), Interval(le=1)] = (
-        0.0  # weight of gold labels in the targets, if a text has some
+        0.0  # weight of the cross-entropy with gold labels, for texts that have them
     )
 
     @property
     def needs(self) -> frozenset[str]:
-        """The teacher's logits, and gold labels if they have a weight."""
+        """Return the names of the inputs: the teacher's logits, and gold labels if they have a weight."""
         return frozenset({"logits", "labels"} if self.gold else {"logits"})
 
     def __call__(self, student: Tensor, teacher: Tensor | None, batch: harness.Batch) -> Tensor:
-        """Return the batch mean, (), of logits (B, C) and (B, C)."""
+        """Return the mean loss, (), of the student's and the teacher's logits, (B, C) each."""
         from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
         told = present(teacher).clamp(-1e4, 1e4) / self.temperature

@@ -1,6 +1,6 @@
-"""Scores of several labels for each text, on all texts and on resamples of them.
+"""Scores of multi-label predictions, on all texts and on resamples.
 
-The tests hold the figures equal to scikit-learn's, whose import takes a second.
+The tests check that they equal scikit-learn's, whose import alone takes a second.
 """
 
 from __future__ import annotations
@@ -20,21 +20,20 @@ if TYPE_CHECKING:
 def multilabel(
     gold: NDArray[Any], scores: NDArray[np.float64], decided: NDArray[np.bool_], classes: Sequence[str]
 ) -> dict[str, Any]:
-    """Return the metrics of probabilities (N, C) and decisions (N, C) against gold labels (N, C).
+    """Return the metrics of probabilities and decisions against gold labels, (N, C) each, as JSON values.
 
-    Rows without gold labels (NaN) are left out. Micro averages count every label of every text; macro
-    averages are means over labels, 0/0 counting as 0; samples averages are means over texts, and a text
-    without any label, gold or decided, counts as right. ``map`` is the mean over labels with a gold text of
-    the average precision; ``subset_accuracy`` the share of texts whose labels are all right;
-    ``hamming_loss`` the share of wrong decisions. Raises HarnessError if there is nothing to score, or if
-    outputs are NaN or infinite.
+    Rows without gold labels (NaN) are ignored. Micro averages are over all decisions. Macro averages are
+    means over labels; 0/0 counts as 0. Samples averages are means over texts; a text without any label, gold
+    or predicted, counts as 1. ``map`` is the mean average precision over the labels with a gold text;
+    ``subset_accuracy`` the share of texts whose labels are all right; ``hamming_loss`` the share of wrong
+    decisions. Raise HarnessError if no text has gold labels, or if the outputs are NaN or infinite.
     """
     known = np.isfinite(gold).all(axis=1)
     if not known.any():
         raise HarnessError("cannot score: no text has gold labels")
     right, found, scores = gold[known] > 0.5, decided[known].astype(bool), scores[known]
     if not np.isfinite(scores).all():
-        raise HarnessError("the model's outputs are NaN or infinite")
+        raise HarnessError("cannot score: the model's outputs are NaN or infinite")
     hits = (right & found).sum(axis=0)  # (C,)
     guessed, positive = found.sum(axis=0), right.sum(axis=0)
     precision, recall, f1 = _prf(hits, guessed, positive)
@@ -65,10 +64,10 @@ def multilabel(
 
 
 def average_precision(right: NDArray[np.bool_], scores: NDArray[np.float64]) -> float:
-    """Return the mean precision at each gold text, by falling score; equal scores count together."""
+    """Return the mean precision at each gold text, by falling score; ties count together."""
     order = np.argsort(-scores, kind="stable")
     hits = np.cumsum(right[order])
-    last = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)  # of each group of equal scores
+    last = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)  # the last of each group of ties
     precision = hits[last] / (last + 1)
     gained = np.diff(hits[last], prepend=0) / hits[-1]
     return float((precision * gained).sum())
@@ -87,7 +86,7 @@ def _ratio(part: Any, whole: Any) -> NDArray[np.float64]:
 
 
 def _by_text(right: NDArray[np.bool_], found: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
-    """Return precision, recall and F1 of each text, (N,) each; 1 for one without any label."""
+    """Return precision, recall and F1 of each text, (N,) each; 1 for a text without any label."""
     scores = _prf((right & found).sum(axis=-1), found.sum(axis=-1), right.sum(axis=-1))
     empty = ~(right.any(axis=-1) | found.any(axis=-1))
     return [np.where(empty, 1.0, each) for each in scores]
@@ -97,7 +96,7 @@ def _by_text(right: NDArray[np.bool_], found: NDArray[np.bool_]) -> list[NDArray
 
 
 class Decisions(NamedTuple):
-    """What K models decided for N texts, and what is right."""
+    """The decisions of K models for N texts and C labels, and the gold labels."""
 
     found: NDArray[np.bool_]  # (K, N, C)
     right: NDArray[np.bool_]  # (N, C)
@@ -128,7 +127,7 @@ def _macro(name: str, given: Decisions, weights: NDArray[np.float32]) -> NDArray
 
 
 def _mean_of(values: NDArray[np.float64], weights: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the mean of a number of each text (K, N) on each resample."""
+    """Return the mean over texts of values (K, N) in each resample, (K, B)."""
     return np.asarray(values @ weights.astype(np.float64) / weights.sum(axis=0, dtype=np.float64))
 
 

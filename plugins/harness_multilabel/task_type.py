@@ -1,4 +1,4 @@
-"""The type of task in which a text has any number of labels, none of which excludes another."""
+"""Multi-label classification: each text has any number of labels."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from harness.task_types.base import (
     Shipped,
     Watched,
 )
+from harness_multilabel.outputs import binary_cross_entropy, sigmoid
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,10 +36,10 @@ Rule = Literal["per-label", "shared", "fixed"]
 
 @dataclass(frozen=True)
 class MultiLabel(TaskType):
-    """Any number of labels for each text; a label is given if its probability reaches a threshold.
+    """Multi-label classification: a label is predicted if its probability reaches a threshold.
 
-    Logits (N, C) become probabilities by the logistic function. Thresholds are chosen on the validation set,
-    and shipped with the model.
+    Probabilities are the logistic function of logits (N, C). Thresholds are chosen on the validation set, and
+    are exported with the model.
     """
 
     name = "multi-label"
@@ -59,18 +60,18 @@ class MultiLabel(TaskType):
         "decisions. Thresholds were chosen on the validation set."
     )
     counted = ("label", "texts")
-    fits = ONE_ROW  # components that give each text one row of numbers, whatever these mean
+    fits = ONE_ROW  # components with one row of outputs for each text fit, whatever the outputs mean
     tunes = True
     diagnosed = "f1_macro"
 
-    thresholds: Rule = "per-label"  # one for each label, one for all, or `threshold`
-    threshold: Annotated[float, Interval(gt=0, lt=1)] = 0.5  # for "fixed", and before any was chosen
+    thresholds: Rule = "per-label"  # one for each label, one for all labels, or `threshold`
+    threshold: Annotated[float, Interval(gt=0, lt=1)] = 0.5  # for "fixed", and until thresholds are chosen
     chosen: tuple[float, ...] = ()  # one for each label, chosen on the validation set
 
     # -- data ----------------------------------------------------------------------------------------------
 
     def problems(self, tables: Mapping[str, pa.Table]) -> Iterator[str]:
-        """See :class:`harness.TaskType`."""
+        """Yield each rule that the columns or labels of a task's tables break."""
         import pyarrow as pa
 
         for name, table in tables.items():
@@ -82,7 +83,7 @@ class MultiLabel(TaskType):
                 right = pa.types.is_list(kind) if column == "labels" else pa.types.is_string(kind)
                 if not right:
                     wanted = "lists of strings" if column == "labels" else "strings"
-                    yield f"column '{column}' of table '{name}' must hold {wanted}, not {kind}"
+                    yield f"column '{column}' of table '{name}' must contain {wanted}, got {kind}"
             if table.num_rows == 0:
                 yield f"table '{name}' must have rows"
         labels = {
@@ -90,13 +91,13 @@ class MultiLabel(TaskType):
             for split in SPLITS
         }
         if not labels["train"]:
-            yield "training must have a label"
+            yield "table 'train' must have at least one label"
         for split in SPLITS[1:]:
             if extra := sorted(labels[split] - labels["train"]):
-                yield f"'{split}' must have no label that training lacks, got {extra}"
+                yield f"table '{split}' must have only labels of 'train', got also {extra}"
 
     def clean(self, table: pa.Table) -> Cleaned:
-        """See :class:`harness.TaskType`: a column ``labels`` of lists; an empty list: no label applies."""
+        """Return the rows with a text and a list of labels; an empty list means that no label applies."""
         texts: list[str] = []
         labels: list[list[str]] = []
         dropped: Counter[str] = Counter()
@@ -113,31 +114,34 @@ class MultiLabel(TaskType):
     def number(
         self, task: str, labels: Mapping[str, Sequence[Any]]
     ) -> tuple[tuple[str, ...], Mapping[str, Sequence[Any]]]:
-        """See :class:`harness.TaskType`: the labels of the training split, sorted, and their numbers."""
+        """Return the sorted labels of the training split, and the numbers of each text's labels.
+
+        Raise HarnessError if training has no label, or if another split has further labels.
+        """
         classes = tuple(sorted({label for row in labels["train"] for label in row}))
         if not classes:
-            raise HarnessError(f"the training split of task '{task}' has no label")
+            raise HarnessError(f"the training split of task '{task}' must have at least one label, got none")
         numbers = {name: number for number, name in enumerate(classes)}
         for split in SPLITS[1:]:
             unknown = Counter(label for row in labels[split] for label in row if label not in numbers)
             if unknown:
                 listed = ", ".join(f"'{label}' ({count} rows)" for label, count in unknown.most_common(5))
                 raise HarnessError(
-                    f"split '{split}' of task '{task}' has labels that training lacks: {listed}; "
-                    f"training has: {', '.join(classes[:20])}"
+                    f"split '{split}' of task '{task}' has labels that are not in training: {listed}; "
+                    f"expected: {', '.join(classes[:20])}"
                 )
         return classes, {
             split: [[numbers[label] for label in row] for row in every] for split, every in labels.items()
         }
 
     def stored(self) -> pa.DataType:
-        """See :class:`harness.TaskType`: the numbers of a text's labels; null if they are not known."""
+        """Return the Arrow type list<int32>: the numbers of a text's labels, or null if they are unknown."""
         import pyarrow as pa
 
         return pa.list_(pa.int32())
 
     def labels(self, column: pa.ChunkedArray, classes: Sequence[str]) -> NDArray[Any]:
-        """See :class:`harness.TaskType`: (N, C) float32 of 0 and 1, NaN for a text without gold labels."""
+        """Return the labels as 0 and 1, (N, C) float32; NaN for a text without gold labels."""
         import numpy as np
         from pyarrow import compute as pc
 
@@ -149,7 +153,7 @@ class MultiLabel(TaskType):
         return found
 
     def gold(self, train: Examples) -> Callable[[int, str], Any]:
-        """See :class:`harness.TaskType`: the labels of the training text."""
+        """Return a function that gives a new text the labels of its training text."""
         import numpy as np
 
         labels = train.labels
@@ -163,7 +167,7 @@ class MultiLabel(TaskType):
         return of
 
     def named(self, examples: Examples) -> list[tuple[str, ...]]:
-        """Return the labels of each text."""
+        """Return the names of each text's labels."""
         assert examples.labels is not None
         return [
             tuple(name for name, has in zip(examples.classes, row, strict=True) if has)
@@ -199,7 +203,7 @@ class MultiLabel(TaskType):
     def row_weights(
         self, examples: Examples, how: ClassWeights, device: Any
     ) -> Callable[[Tensor | None, Tensor | None], Tensor] | None:
-        """See :class:`harness.TaskType`: the mean weight of a text's labels; rare labels weigh more."""
+        """Return weights that are the mean over a text's labels; rare labels weigh more."""
         import numpy as np
         import torch
 
@@ -224,11 +228,14 @@ class MultiLabel(TaskType):
         return of_rows
 
     def gold_loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """See :class:`harness.TaskType`: binary cross-entropy."""
+        """Return the mean binary cross-entropy with the gold labels."""
         return binary_cross_entropy(logits, batch)
 
     def targets(self, examples: Examples) -> tuple[NDArray[np.bool_], NDArray[np.float64]] | None:
-        """See :class:`harness.TaskType`: (M, 2C), the shares of having and of lacking each label."""
+        """Return which rows have a target, (N,) bool, and the targets, (M, 2C).
+
+        A target has the probabilities of each label and of its absence, divided by C.
+        """
         import numpy as np
 
         if examples.logits is not None:
@@ -242,7 +249,7 @@ class MultiLabel(TaskType):
         return known, np.concatenate([scores, 1 - scores], axis=1) / scores.shape[1]
 
     def average(self, logits: Sequence[NDArray[np.float64]], shares: Sequence[float]) -> NDArray[np.float64]:
-        """See :class:`harness.TaskType`: the log-odds of mean probabilities."""
+        """Return the log-odds of the members' mean probabilities."""
         import numpy as np
 
         total = sum(share * sigmoid(each) for each, share in zip(logits, shares, strict=True))
@@ -252,7 +259,7 @@ class MultiLabel(TaskType):
     # -- scoring -------------------------------------------------------------------------------------------
 
     def tuned(self, answers: Answers, validation: Examples) -> MultiLabel:
-        """See :class:`harness.TaskType`: with the thresholds that are best on the validation set."""
+        """Return a copy with the thresholds that are best on the validation set."""
         import numpy as np
 
         from harness_multilabel.thresholds import per_label, shared
@@ -271,13 +278,13 @@ class MultiLabel(TaskType):
         return replace(self, chosen=tuple(float(f"{value:.6g}") for value in found.tolist()))
 
     def settle(self, answers: Answers) -> Answers:
-        """See :class:`harness.TaskType`: with the labels that are "decided", (N, C) uint8."""
+        """Return the answers with the labels that are "decided" added, (N, C) uint8."""
         import numpy as np
 
         return {**answers, "decided": self._decided(answers["logits"]).astype(np.uint8)}
 
     def decide(self, model: Model, texts: Sequence[str], logits: NDArray[np.float32]) -> NDArray[Any]:
-        """See :class:`harness.TaskType`: (N, C) bool, the labels whose probability reaches its threshold."""
+        """Return which labels reach their thresholds, (N, C) bool."""
         return self._decided(logits)
 
     def _decided(self, logits: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -291,7 +298,7 @@ class MultiLabel(TaskType):
         return np.asarray(np.log(chosen / (1 - chosen)), dtype=np.float32)
 
     def score(self, answers: Answers, examples: Examples) -> dict[str, Any]:
-        """See :class:`harness.TaskType` and :func:`harness_multilabel.scores.multilabel`."""
+        """Return the metrics of :func:`harness_multilabel.scores.multilabel`."""
         from harness_multilabel.scores import multilabel
 
         assert examples.labels is not None
@@ -299,11 +306,11 @@ class MultiLabel(TaskType):
         return multilabel(examples.labels, scores, decided, examples.classes)
 
     def agreement(self, answers: Answers, teacher: Answers) -> float:
-        """See :class:`harness.TaskType`: the share of texts with the very same labels."""
+        """Return the share of texts for which model and teacher predict exactly the same labels."""
         return float((answers["decided"] == teacher["decided"]).all(axis=1).mean())
 
     def confidence(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
-        """See :class:`harness.TaskType`: the mean over labels."""
+        """Return the probability of each text's decisions, averaged over labels, (N,)."""
         import numpy as np
 
         scores = sigmoid(logits)
@@ -312,7 +319,7 @@ class MultiLabel(TaskType):
     # -- keeping and testing -------------------------------------------------------------------------------
 
     def prediction(self, answers: Answers, examples: Examples) -> Prediction | None:
-        """See :class:`harness.TaskType`: 0 or 1 for each text and label, text by text; -1: not known."""
+        """Return 0 or 1 for each label of each text, text by text; gold labels are -1 if unknown."""
         import numpy as np
 
         gold = examples.labels
@@ -327,13 +334,13 @@ class MultiLabel(TaskType):
         )
 
     def on_resamples(self, one: Prediction) -> Mapping[str, Scores]:
-        """See :class:`harness.TaskType`."""
+        """Return F1, precision, recall, subset accuracy and Hamming loss."""
         from harness_multilabel.scores import ON_RESAMPLES
 
         return ON_RESAMPLES
 
     def stack(self, predictions: Sequence[Prediction]) -> tuple[Any, int]:
-        """See :class:`harness.TaskType`: the texts with gold labels."""
+        """Return the decisions and gold labels of the texts with gold labels."""
         import numpy as np
 
         from harness_multilabel.scores import Decisions
@@ -346,21 +353,21 @@ class MultiLabel(TaskType):
         return Decisions(found, gold[known] > 0), int(known.sum())
 
     def hits(self, metric: str, stacked: Any) -> NDArray[np.bool_] | None:
-        """See :class:`harness.TaskType`."""
+        """Return which texts have exactly the gold labels, if `metric` is the subset accuracy."""
         return (stacked.found == stacked.right).all(axis=2) if metric == "subset_accuracy" else None
 
     # -- shipping ------------------------------------------------------------------------------------------
 
     def short(self, model: Shipped) -> Callable[[str], list[str]]:
-        """See :class:`harness.TaskType`: the labels of one text."""
+        """Return a function from one text to the names of its labels."""
         classes, single, encode = model.classes, model.single, model.featuriser.encode
         cut = self._cut(len(classes))
         return lambda text: [classes[i] for i in (single(encode((text,))[0]) >= cut).nonzero()[0]]
 
     def answers(self, model: Shipped, texts: Sequence[str], top: int | None) -> list[dict[str, Any]]:
-        """See :class:`harness.TaskType`: the `labels` of a text, the most probable first, and their `scores`.
+        """Return the `labels` of each text, the most probable first, and their `scores`.
 
-        With `top`, also the most probable labels, whether or not they reach their thresholds.
+        With `top`, also return the most probable labels, even those below their thresholds.
         """
         import numpy as np
 
@@ -380,11 +387,11 @@ class MultiLabel(TaskType):
         return found
 
     def as_tsv(self, answer: Mapping[str, Any]) -> str:
-        """See :class:`harness.TaskType`: the labels."""
+        """Return the labels, separated by tabs."""
         return "\t".join(" ".join(label.split()) for label in answer["labels"])
 
     def parity(self, model: Model, examples: Examples) -> Callable[[Any], dict[str, Any]]:
-        """See :class:`harness.TaskType`: the score is micro F1, which a few texts can tell."""
+        """Return a function that compares decisions, and micro F1, which is reliable on few texts."""
         import numpy as np
 
         from harness.task_types.differences import outputs_differ
@@ -403,7 +410,7 @@ class MultiLabel(TaskType):
                 (each.sum(axis=1) + gold.sum(axis=1))[known].astype(float) for each in (decided, decides)
             ]
             f1 = [float(a.sum() / max(1.0, b.sum())) for a, b in zip(right, every, strict=True)]
-            # F1 is a ratio of sums over texts: what each text moves it by, to first order (the delta method).
+            # F1 is a ratio of sums over texts; this is each text's first-order effect on it (delta method).
             moved = [(a - f * b) / max(1.0, b.sum()) for a, b, f in zip(right, every, f1, strict=True)]
             error = float(np.sqrt(((moved[0] - moved[1]) ** 2).sum()))
             found = outputs_differ(examples, (before, decided), (after, decides))
@@ -412,11 +419,11 @@ class MultiLabel(TaskType):
         return compare
 
     def card(self, classes: Sequence[str]) -> str:
-        """See :class:`harness.TaskType`."""
+        """Return the labels with their thresholds."""
         chosen = self.chosen or (self.threshold,) * len(classes)
         listed = ", ".join(f"{name} ({cut:.2f})" for name, cut in zip(classes, chosen, strict=True))
         return (
-            "It gives a text each label whose probability reaches the threshold in brackets. "
+            "It predicts each label whose probability reaches the threshold in brackets. "
             "Labels: "
             f"{listed}. The thresholds were chosen on the validation set and are in `export.json`."
         )
@@ -424,32 +431,10 @@ class MultiLabel(TaskType):
     # -- checking ------------------------------------------------------------------------------------------
 
     def tiny(self) -> tuple[Examples, Examples]:
-        """See :class:`harness.TaskType`: three labels; some texts have two, some none, and one is unknown."""
-        import numpy as np
+        """Return examples of three labels: texts have two, one or none, and the last has unknown labels."""
+        from harness_multilabel.tiny import tiny
 
-        classes = ("rain", "sun", "wind")
-
-        def part(times: Sequence[str], training: bool) -> Examples:
-            shapes = (
-                "the {} is here",
-                "so much {} today !",
-                "i like {} and more",
-                "no {} , she said",
-                "a {}",
-            )
-            texts, rows = [], []
-            for time in times:
-                for shape in shapes[: 5 if training else 2]:
-                    for topics in (("rain",), ("sun",), ("wind",), ("rain", "wind"), ()):
-                        texts.append(f"{shape.format(' with '.join(topics) or 'day')} {time}")
-                        rows.append([float(name in topics) for name in classes])
-            gold = np.array(rows, dtype=np.float32)
-            logits = np.where(gold > 0, 2.0, -2.0).astype(np.float32)
-            if training:
-                gold[-1] = np.nan
-            return Examples(texts, classes, gold, logits if training else None, task_type=self)
-
-        return part(("again", "in may"), True), part(("now", "then"), False)
+        return tiny(self)
 
     def table(self, examples: Examples) -> pa.Table:
         """See :class:`harness.TaskType`: lists of labels, null for a text whose labels are unknown."""
@@ -463,35 +448,9 @@ class MultiLabel(TaskType):
         return pa.table({"text": list(examples.texts), "labels": pa.array(given, pa.list_(pa.string()))})
 
     def draw_labels(self, rows: int, unlabelled: bool, generator: Any) -> Tensor:
-        """See :class:`harness.TaskType`: of three labels."""
+        """Return labels of three classes, some of them NaN (missing)."""
         import torch
 
         labels = torch.randint(0, 2, (rows, 3), generator=generator).float()
         labels[0 if unlabelled else rows // 2 + 1 :] = torch.nan
         return labels
-
-
-def sigmoid(logits: NDArray[Any]) -> NDArray[np.float64]:
-    """Return probabilities, by the logistic function."""
-    import numpy as np
-
-    return np.asarray(1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -60, 60))))
-
-
-def binary_cross_entropy(
-    logits: Tensor, batch: Batch, positive_weight: float = 1.0, smoothing: float = 0.0
-) -> Tensor:
-    """Return the mean over labels, and over the rows that have gold labels; 0 if none has."""
-    import torch
-    from torch.nn import functional
-
-    assert batch.labels is not None
-    known = batch.labels.isfinite().all(dim=1)  # (B,)
-    target = batch.labels.nan_to_num()
-    target = target * (1 - smoothing) + smoothing / 2
-    weight = None if positive_weight == 1.0 else torch.as_tensor(positive_weight, device=logits.device)
-    losses = functional.binary_cross_entropy_with_logits(
-        logits, target.to(logits.dtype), reduction="none", pos_weight=weight
-    ).mean(1)
-    counted = known if batch.weights is None else known * batch.weights
-    return (losses * counted).sum() / known.sum().clamp_min(1)

@@ -1,4 +1,4 @@
-"""The four types of task that the core knows: classification, regression, tagging, masked language modelling."""
+"""The core's task types: classification, regression, tagging and masked language modelling."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def test_a_reader_that_has_enough_ends_it(home: Path) -> None:
 def test_mistakes_are_one_line(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(home)
     for arguments, message in (
-        (("predict", "nowhere"), "error: there is no export in nowhere"),
+        (("predict", "nowhere"), "error: cannot read the export in nowhere"),
         (("export", "student=cnn", "other"), "error: there is no student 'cnn' in these results"),
         (("export", "role=teacher", "."), "error: cannot export to .: it contains other files"),
         (("export", "role=teacher", "other", "--results", "none"), "error: cannot find any results in none/"),

@@ -129,7 +129,7 @@ def test_damaged_predictions_are_said(command: Command, tmp_path: Path) -> None:
     for arguments in (("compare", "old", "elsewhere"), ("recommend", "old"), ("leaderboard", "old")):
         done = command(*arguments)
         assert done.exit_code == 2
-        assert "predictions.parquet is damaged; delete it, and bench makes it again" in done.stderr
+        assert "predictions.parquet is damaged; delete it and run harness bench again" in done.stderr
 
 
 def test_what_to_ship(command: Command, tmp_path: Path) -> None:

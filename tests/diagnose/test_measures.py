@@ -171,8 +171,8 @@ def known(bag: float, teacher: float | None = None, **of_teacher: Any) -> dict[s
     one = {"name": "t", "accuracy": teacher, "ece": 0.01, "sure": 0.5, "headroom": gap} | of_teacher
     return {
         **diagnosis.of_data(splits()),
-        "compared": {"metric": "accuracy", "title": "accuracy", "label": "class"},
         "contested": diagnosis.contested([None]),
+        "compared": {"metric": "accuracy", "title": "accuracy", "label": "class"},
         "bag_of_words": {"accuracy": bag},
         "teachers": [] if teacher is None else [one],
     }

@@ -149,7 +149,9 @@ def test_saved_and_loaded(featuriser: Featuriser, tmp_path: Path) -> None:
 @pytest.mark.parametrize("type_", ["os.path", "/etc/passwd", None, 3])
 def test_a_type_is_one_of_those_known(type_: object, tmp_path: Path) -> None:
     (tmp_path / "featuriser.json").write_text(json.dumps({"type": type_}))
-    with pytest.raises(HarnessError, match=r"is of type .*; known: .*subwords, words"):
+    with pytest.raises(
+        HarnessError, match=r"unknown type .* in featuriser\.json .allowed: .*subwords, words"
+    ):
         Featuriser.load(tmp_path)
 
 

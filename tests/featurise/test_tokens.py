@@ -184,5 +184,5 @@ def test_saved_and_loaded(tmp_path) -> None:  # type: ignore[no-untyped-def]
 
 
 def test_a_mask_that_is_no_id_is_said() -> None:
-    with pytest.raises(HarnessError, match="the mask's id is 99, but the tokenizer has 26 ids"):
+    with pytest.raises(HarnessError, match="expected the mask's id below 26, the tokenizer's size, got 99"):
         MaskedSubwords(featuriser().tokenizer, 8, 0, 99)

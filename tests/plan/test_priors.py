@@ -436,7 +436,7 @@ def test_an_authors_mistake_costs_the_components_cells_alone() -> None:
     plan = plan_of(tasks=(MOODS,), students=(Wrong(), Itself(), PUPIL), losses=())
     assert [(cell.status, cell.reason) for cell in of(plan, "baseline")] == [
         ("failed", "student 'pupil' raised KeyError: 'recipe'"),
-        ("failed", "student 'itself' cannot start from itself"),
+        ("failed", "student 'itself' cannot start from itself; give its recipe another model"),
         ("ok", ""),
     ]
 

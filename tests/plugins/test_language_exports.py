@@ -23,14 +23,9 @@ from harness.exports.onnx import OnnxModel
 from harness.exports.quantise import quantise
 from harness.runtime.forms import load
 from harness.runtime.streaming import answers
-<<<<<<< HEAD
 from harness.steps.export import is_same, too_much_lost
 from harness.task_types.masked_lm import MaskedLanguageModelling
-from harness.testing.tiny import HIDDEN, CheckContext, FromLabels, tiny_examples
-=======
-from harness.task_types.masked_lm import MaskedLanguageModelling
 from harness.testing.tiny import CheckContext, FromLabels, tiny_examples
->>>>>>> wt-t3
 from harness.training.language_model import LanguageModel
 from harness_students.transformer import TransformerStudent
 from harness_students.words import Mlp
@@ -185,7 +180,7 @@ def test_what_is_no_language_model_tells_no_tokens(tmp_path: Path, context: Chec
         opened = load(tmp_path, form)
         for ask in (lambda: opened.tokens("sun"), lambda: opened.masked(["sun"])):  # noqa: B023
             with pytest.raises(
-                Unsupported, match=r"is no language model|is for classification and has no tokens: call label"
+                Unsupported, match=r"not a language model|is for classification and has no tokens: call label"
             ):
                 ask()
 

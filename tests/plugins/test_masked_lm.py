@@ -22,7 +22,7 @@ from harness import Examples, HarnessError, catalog
 from harness.featurise.featuriser import MaskedSubwords
 from harness.task_types.masked_lm import MaskedLanguageModelling
 from harness.task_types.token_scores import language_modelling
-from harness.testing.tiny import HIDDEN, CheckContext, tiny_examples
+from harness.testing.tiny import CheckContext, tiny_examples
 from harness_transformers import language, wordpiece
 from harness_transformers.language import MaskedLanguageModel, pretrained_language_model
 from harness_transformers.masked_lm import MaskedLM

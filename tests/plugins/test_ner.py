@@ -9,7 +9,6 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from harness.task_types.tags import to_bio
 
 from harness.api import HarnessError, Unavailable
 from harness.catalog import load

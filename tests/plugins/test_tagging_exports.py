@@ -23,11 +23,7 @@ from harness.runtime.chain import FILE as CHAIN
 from harness.runtime.chain import Chain
 from harness.runtime.forms import load
 from harness.task_types.tagging import Tagging
-<<<<<<< HEAD
-from harness.testing.tiny import TAGS, CheckContext, FromLabels, tiny_examples
-=======
 from harness.testing.tiny import CheckContext, FromLabels, tiny_examples
->>>>>>> wt-t3
 from harness_students.taggers import BiLstmTagger, CnnTagger
 from harness_students.transformer import TransformerStudent
 from harness_teachers.bilstm_crf import BiLstmCrf
@@ -56,13 +52,8 @@ def make(
 ) -> Callable[[str], Model]:
     """A fitted tagger of a kind, the same for all that ask; not to be changed."""
     context = CheckContext(tmp_path_factory.mktemp("taggers"))
-<<<<<<< HEAD
-    train, validation = tiny_examples(TAGS)
-    labelled = Examples(train.texts, train.classes, train.labels, task_type=Tagging())
-=======
     train, validation = tiny_examples(Tagging())
-    labelled = Examples(train.texts, train.classes, train.labels, of_words=True)
->>>>>>> wt-t3
+    labelled = Examples(train.texts, train.classes, train.labels, task_type=Tagging())
 
     @cache
     def made(kind: str) -> Model:

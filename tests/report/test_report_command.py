@@ -35,7 +35,7 @@ def test_a_report_is_made_from_a_folder_of_results(folder: Path) -> None:
     }
     assert {path.name for path in folder.parent.iterdir()} == {"emotion", "index.html", "README.md"}
     assert str(folder / "index.html") in done.output
-    assert "How far confidence can be trusted" in (folder / "index.html").read_text(encoding="utf-8")
+    assert "Calibration" in (folder / "index.html").read_text(encoding="utf-8")
 
 
 def test_a_suite_is_found_by_its_name(folder: Path) -> None:
@@ -46,7 +46,7 @@ def test_a_suite_is_found_by_its_name(folder: Path) -> None:
 def test_results_without_predictions_make_a_report(folder: Path) -> None:
     (folder / predictions.FILE).unlink()
     assert run(folder, "--no-charts").exit_code == 0
-    assert "How far confidence can be trusted" not in (folder / "index.html").read_text(encoding="utf-8")
+    assert "Calibration" not in (folder / "index.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.usefixtures("without_browser")

@@ -197,8 +197,8 @@ def test_a_task_without_data_has_records_without_numbers(toys: Home) -> None:
         ("no-test", "step 'data toy': task 'toy' has no split 'test'; found: train, validation"),
         (
             "strange-label",
-            "step 'data toy': split 'test' of task 'toy' has labels that training lacks: 'z' (1 rows); "
-            "training has: a, b, c",
+            "step 'data toy': split 'test' of task 'toy' has labels that are not in training: 'z' (1 rows); "
+            "expected: a, b, c",
         ),
     ],
 )
@@ -279,7 +279,7 @@ def test_an_export_is_weighed(full: Home, monkeypatch: pytest.MonkeyPatch, with_
     schedule = ran(plan, full)
     records = collected(plan, schedule, full)
     (one,) = of(records, role="baseline", seed=0)
-    assert one["export"] == {"exported": False, "reason": "Centroids has no ONNX form"}
+    assert one["export"] == {"exported": False, "reason": "Centroids cannot be exported to ONNX"}
     assert set(one["size_bytes"]) == {"model"}
 
     store = Store(full.store)

@@ -132,8 +132,8 @@ def test_other_data_is_an_error() -> None:
     new = records(make("baseline", 0.9, task={"fingerprint": "feed"}))
     with pytest.raises(
         HarnessError,
-        match=r"^task 'emotion' \(local data\) has other data in A \(fingerprint abcdef0123456789\) "
-        r"than in B \(feed\): scores cannot be compared$",
+        match=r"^cannot compare task 'emotion' \(local data\): its data have fingerprint abcdef0123456789 "
+        r"in A, but feed in B; run both suites on the same data$",
     ):
         sets(old, new)
 
@@ -212,7 +212,7 @@ def test_single_seeds_without_predictions_cannot_be_tested() -> None:
     found = sets(results(before(), known=False), results(after()))
     assert set(verdicts(found).values()) == {"not testable"}
     assert found.tests == 0
-    assert "not testable: one seed and no predictions of both, or other vocabularies" in text_of(found)
+    assert "not testable: one seed without predictions of both, or different vocabularies" in text_of(found)
     assert not found.fails("any")
 
 
@@ -352,8 +352,11 @@ def test_rows_by_the_names_of_their_parts() -> None:
         ("student.size=9", r"there is no student.size '9' in these results \(allowed: 16, 8\)"),
         ("student.depth=9", r"there is no student.depth '9' in these results \(allowed: none\)"),
         ("role.x=9", r"there is no role.x '9' in these results \(allowed: none\)"),
-        ("student=mlp", r"'student=mlp' names 3 rows of emotion \(local data\); add one of: role=baseline, "),
-        ("student=gru", r"names 2 rows .*student=gru\(size=16\), student=gru\(size=8\)"),
+        (
+            "student=mlp",
+            r"'student=mlp' matches 3 rows of emotion \(local data\); add one of: role=baseline, ",
+        ),
+        ("student=gru", r"matches 2 rows .*student=gru\(size=16\), student=gru\(size=8\)"),
         ("student=gru,loss=kl", "no table of here has a row 'student=gru,loss=kl' with a result"),
     ],
 )
@@ -412,7 +415,9 @@ def test_scores_of_other_vocabularies_are_not_on_one_scale(metric: str, known: b
     others = sets(model(200, "a"), model(380, "b"), metric)
     (pair,) = others.pairs
     assert pair.verdict == "not testable" and pair.difference is None and others.tests == 0
-    assert "vocabularies differ, and perplexities are on one scale only within" in text_of(others)
+    assert "vocabularies differ, and perplexities are comparable only with the same vocabulary" in text_of(
+        others
+    )
     assert not others.fails("regression")
     (pair,) = sets(model(200, "a"), model(380, "a"), metric).pairs
     assert pair.difference is not None

@@ -146,7 +146,9 @@ def test_damage_is_said(tmp_path: Path, content: bytes | None) -> None:
     predictions.write(tmp_path, {"a": prediction(0)})
     whole = (tmp_path / FILE).read_bytes()
     (tmp_path / FILE).write_bytes(whole[: len(whole) // 2] if content is None else content)
-    with pytest.raises(HarnessError, match=r"predictions\.parquet is damaged; delete it, and bench makes it"):
+    with pytest.raises(
+        HarnessError, match=r"predictions\.parquet is damaged; delete it and run harness bench"
+    ):
         predictions.read(tmp_path)
 
 

@@ -72,7 +72,7 @@ def test_the_best_on_validation_is_shipped_though_test_says_otherwise() -> None:
     assert advice.difference.p == pytest.approx(expected.p)
     assert "chosen on validation among 2 of 2 rows within the limits" in sentences(advice)
     told = sentences(advice)[-1]
-    assert told.startswith("runner-up less chosen, accuracy on test: +12.5 points (+")
+    assert told.startswith("runner-up minus chosen, accuracy on test: +12.5 points (+")
     assert told.endswith("): a real difference")
 
 
@@ -82,7 +82,7 @@ def test_without_validation_scores_test_chooses_and_says_so() -> None:
         record["validation"] = {}
     advice = ask(cells)
     assert advice.chosen and name(advice.chosen) == "b" and advice.split == "test"
-    assert any("the test scores chose, and are too good" in note for note in sentences(advice))
+    assert any("test scores chose the rows, and are therefore too good" in note for note in sentences(advice))
 
 
 def test_of_equally_good_rows_the_fastest() -> None:
@@ -107,7 +107,9 @@ def test_what_tests_tell_apart_is_not_equally_good_however_near() -> None:
     # As near without predictions, nobody knows.
     (advice,) = recommend(results(cells, known=False), Limits(), None, 0.05)
     assert advice.chosen and name(advice.chosen) == "best" and advice.equal == 1
-    assert "no test: neither predictions of both rows nor more than one seed" in sentences(advice)
+    assert "no test of the difference: it needs predictions of both rows, or several seeds" in sentences(
+        advice
+    )
 
 
 def test_few_texts_do_not_make_rows_equal() -> None:
@@ -185,7 +187,7 @@ def test_size_and_latency_are_of_one_form() -> None:
 def test_a_limit_that_only_test_breaks_is_told() -> None:
     advice = ask([model("a", 300, validation=0.95)], scores={"accuracy": 0.9})
     assert advice.chosen and advice.runner_up is None and advice.difference is None
-    assert "on test its accuracy is 0.75, outside the limit that it keeps on validation" in sentences(advice)
+    assert "its accuracy on test is 0.75, outside the limit; on validation it is within" in sentences(advice)
 
 
 def test_a_teacher_may_be_the_one() -> None:

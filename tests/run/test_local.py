@@ -124,7 +124,7 @@ def test_what_is_absent_is_unavailable(executor: LocalExecutor, plan: Plan) -> N
 @pytest.mark.parametrize(
     ("trouble", "reason"),
     [
-        ("nan", "the model's outputs are NaN or infinite"),
+        ("nan", "cannot score: the model's outputs are NaN or infinite"),
         ("shape", "'toy' returned predictions of shape (12, 2); expected (12, 3)"),
     ],
 )

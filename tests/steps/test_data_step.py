@@ -53,8 +53,11 @@ def test_an_absent_split(split: str, bench: Bench) -> None:
     ("rows", "why"),
     [
         ([], "it has no rows"),
-        ([("", "yes"), (" ", "no")], "2 rows the text is empty"),
-        ([("a", None), (None, "yes"), ("b", " ")], "2 rows the label is empty; 1 rows the text is empty"),
+        ([("", "yes"), (" ", "no")], "the text is empty in 2 rows"),
+        (
+            [("a", None), (None, "yes"), ("b", " ")],
+            "the label is empty in 2 rows; the text is empty in 1 rows",
+        ),
     ],
 )
 def test_an_empty_split(split: str, rows: Rows, why: str, bench: Bench) -> None:
@@ -78,7 +81,7 @@ def test_empty_texts_and_labels_are_dropped_and_counted(bench: Bench) -> None:
 
 
 def test_one_class_is_nothing_to_learn(bench: Bench) -> None:
-    with pytest.raises(HarnessError, match="has one class only: 'yes'"):
+    with pytest.raises(HarnessError, match="must have at least two classes, got only 'yes'"):
         bench.data([("a", "yes"), ("b", "yes"), ("c", None)])
 
 
@@ -88,8 +91,8 @@ def test_labels_that_training_lacks(split: str, bench: Bench) -> None:
     with pytest.raises(HarnessError) as caught:
         bench.data(TRAIN, **{split: rows})
     assert str(caught.value) == (
-        f"split '{split}' of task 'given' has labels that training lacks: "
-        "'perhaps' (2 rows), 'never' (1 rows); training has: maybe, no, yes"
+        f"split '{split}' of task 'given' has labels that are not in training: "
+        "'perhaps' (2 rows), 'never' (1 rows); expected: maybe, no, yes"
     )
 
 
@@ -140,7 +143,7 @@ def test_a_score_that_is_no_number(label: str, bench: Bench) -> None:
 
 
 def test_one_score_only(bench: Bench) -> None:
-    with pytest.raises(HarnessError, match="task 'scored' has one score only: 2"):
+    with pytest.raises(HarnessError, match="task 'scored' must have at least two scores, got only 2"):
         bench.run("data", task=Scored.of(("a", 2.0), ("b", 2.0)))
 
 
@@ -160,7 +163,7 @@ class Raw(Given):
 
 def test_texts_to_model_have_no_labels(bench: Bench) -> None:
     found = bench.run("data", task=Raw.of("a b", "", None, "c [MASK] d", " e"))
-    why = {"the text is empty": 2, "the text holds [MASK], which stands for a hidden word": 1}
+    why = {"the text is empty": 2, "the text contains [MASK], which is reserved for hidden words": 1}
     assert found.result == {
         "classes": [],
         "rows": dict.fromkeys(("train", "validation", "test"), 2),
@@ -185,5 +188,5 @@ def test_a_split_that_cleaning_emptied(bench: Bench) -> None:
     with pytest.raises(HarnessError) as caught:
         bench.run("data", task=Raw.of(texts=9, urls=0, short=8, duplicates=1))
     assert str(caught.value) == (
-        "split 'train' of task 'raw' is empty: cleaning left none (9 texts, 8 short, 1 duplicates)"
+        "split 'train' of task 'raw' is empty: cleaning removed all rows (9 texts, 8 short, 1 duplicates)"
     )

@@ -187,5 +187,5 @@ def test_a_model_without_vectors_has_no_neighbours(bench: Bench) -> None:
 
 
 def test_what_is_no_language_model_says_so(bench: Bench) -> None:
-    with pytest.raises(HarnessError, match="Says is no language model"):
+    with pytest.raises(HarnessError, match="Says is not a language model"):
         taught(bench, corpus(bench), Speaker(knows(0.5)))

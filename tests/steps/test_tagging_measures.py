@@ -77,7 +77,7 @@ def test_a_graph_that_is_another_tagger_fails(bench: Bench) -> None:
 
     silent = Speaker(zeros, model=Copies)
     fitted = bench.run("teacher", {"data": source}, teacher=silent)
-    with pytest.raises(HarnessError, match=r"is not the same model: \d of 12 predictions changed"):
+    with pytest.raises(HarnessError, match=r"differs from the model: \d of 12 predictions changed"):
         bench.run("export", {"data": source, "model": fitted}, teacher=silent)
 
 

@@ -47,20 +47,20 @@ def test_rows_that_cannot_be_used_are_dropped_and_told(bench: Bench) -> None:
     found = bench.run("data", task=Spans.of(*ROWS, ([], []), (["a", "b"], ["O"])))
     assert found.result["dropped"]["train"] == {
         "there are no words": 1,
-        "there is not one tag for each word": 1,
+        "the numbers of words and tags differ": 1,
     }
-    assert any("not one tag for each word" in warning for warning in bench.warnings)
+    assert any("the numbers of words and tags differ" in warning for warning in bench.warnings)
 
 
 @pytest.mark.parametrize(
     ("task", "message"),
     [
-        (Spans.of((["a"], ["O"])), "has no entity"),
+        (Spans.of((["a"], ["O"])), "must have at least one entity"),
         (
             Spans.of(*ROWS, test=[(["a"], ["B-org"])]),
-            "that training lacks: 'org' .1 words.; .* loc, per",
+            "that are not in training: 'org' .1 words.; .* loc, per",
         ),
-        (Spans.of(*ROWS, (["a"], ["NOUN"])), "'NOUN' is no tag"),
+        (Spans.of(*ROWS, (["a"], ["NOUN"])), "expected a tag O or X-type.* got 'NOUN'"),
     ],
 )
 def test_tags_that_cannot_be_learned(task: Spans, message: str, bench: Bench) -> None:

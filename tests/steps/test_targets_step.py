@@ -57,7 +57,7 @@ def test_logits_that_are_not_finite(value: float, bench: Bench, transfer: Artefa
         logits[[text == "dddd" for text in texts], 0] = value
         return logits
 
-    with pytest.raises(HarnessError, match="teacher 'speaker' gave logits that are not finite"):
+    with pytest.raises(HarnessError, match="teacher 'speaker' returned logits that are not finite"):
         labelled(bench, transfer, outputs)
 
 
@@ -108,5 +108,5 @@ def test_hidden_states_are_kept_in_half_precision(bench: Bench, transfer: Artefa
     assert hidden[:, 3].tolist() == [1.5, 2.5, 3.5, 4.5, 5.5]
     assert "confidence" not in found.result
     scale = 1e5
-    with pytest.raises(HarnessError, match="'speaker' gave hidden states that are too large for float16"):
+    with pytest.raises(HarnessError, match="'speaker' returned hidden states that are too large for float16"):
         bench.run("targets", needs, teacher=teacher, output="hidden")

@@ -57,14 +57,14 @@ def test_what_the_set_has_is_not_added_again(bench: Bench, data: Artefact) -> No
     new = [(0, "sun"), (0, "sun"), (1, " SUN "), (0, "Sun  Today"), (0, "sun!"), (1, "sun")]
     found = made(bench, data, lambda texts, g: new)
     assert [text for text, _, _ in rows(found)[4:]] == ["sun", "sun!"]
-    assert found.result["dropped"] == {"stands in the set already": 4}
+    assert found.result["dropped"] == {"already in the set": 4}
 
 
 def test_held_out_texts_never_enter(bench: Bench, data: Artefact) -> None:
     new = [(0, "held out"), (0, "HELD\tout"), (1, "asked later"), (1, "asked"), (3, "fog"), (3, "X")]
     found = made(bench, data, lambda texts, g: new)
     assert [text for text, _, _ in rows(found)[4:]] == ["asked"]
-    assert found.result["dropped"] == {"stands in validation or test": 5}
+    assert found.result["dropped"] == {"in validation or test": 5}
     assert found.result["rows"] == 5 and found.result["added"] == 1
 
 
@@ -77,20 +77,20 @@ def test_held_out_texts_are_told_of(bench: Bench, data: Artefact) -> None:
     made(bench, data, lambda texts, g: [(0, "sun"), (0, "sun")])
     assert not [message for message in bench.warnings if "makes" in message]
     made(bench, data, lambda texts, g: [(0, "held out"), (1, "sun"), (3, "X")])
-    assert "makes: 2 new texts dropped: they stand in validation or test" in bench.warnings
+    assert "makes: 2 new texts were dropped, because they are in validation or test" in bench.warnings
 
 
 def test_texts_of_no_training_text_have_no_label(bench: Bench, data: Artefact) -> None:
     found = made(bench, data, lambda texts, g: [(-1, "storm"), (1, "rain"), (-1, "Rain "), (-1, "x")])
     assert rows(found)[4:] == [("storm", -1, -1), ("rain", 0, 1)]
-    assert found.result["dropped"] == {"stands in the set already": 1, "stands in validation or test": 1}
+    assert found.result["dropped"] == {"already in the set": 1, "in validation or test": 1}
     labels = transfer.load(found, ("bad", "good"), bench.task_type).labels
     assert labels is not None and labels.tolist() == [1, 0, 1, 0, -1, 0]
 
 
 @pytest.mark.parametrize("row", [-2, 4, 99])
 def test_rows_that_do_not_exist(row: int, bench: Bench, data: Artefact) -> None:
-    message = f"augmenter 'makes' gave a text of row {row}; rows go from 0 to 3, and -1 is a text of none"
+    message = f"augmenter 'makes' returned a text made from row {row}; expected a row from 0 to 3, or -1"
     with pytest.raises(HarnessError, match=message):
         made(bench, data, lambda texts, g: [(row, "new")])
 
@@ -148,7 +148,7 @@ def test_augmenters_may_draw_on_labels_and_unlabelled_texts(bench: Bench, data: 
     expected = ["storm", "asked LATER", "sun today", "storm"]
     assert augmenter.seen == [([text for text, _ in TRAIN], [1, 0, 1, 0], expected, 7)]
     assert rows(found)[4:] == [("storm", -1, -1)]
-    assert found.result["dropped"] == {"stands in the set already": 2, "stands in validation or test": 1}
+    assert found.result["dropped"] == {"already in the set": 2, "in validation or test": 1}
     bench.run("transfer", {"data": data}, augmenter=augmenter, seed=7)
     assert augmenter.seen[1][2] == []
 
@@ -166,7 +166,7 @@ def test_texts_to_model_have_no_labels(bench: Bench) -> None:
     parts = {split: pa.table({"text": [f"{split} one", "two"]}) for split in ("train", "validation", "test")}
     source = bench.run("data", task=Raw(parts))
     found = made(bench, source, lambda texts, g: [(0, "three"), (-1, "test  ONE"), (1, "two")])
-    assert found.result["dropped"] == {"stands in validation or test": 2}
+    assert found.result["dropped"] == {"in validation or test": 2}
     loaded = transfer.load(found, (), bench.task_type)
     assert list(loaded.texts) == ["train one", "two", "three"]
     assert loaded.labels is None and loaded.classes == ()

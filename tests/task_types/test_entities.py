@@ -176,7 +176,7 @@ def test_words_of_a_text_are_no_independent_examples() -> None:
 def test_texts_cut_otherwise_are_other_examples() -> None:
     other = answers(1)._replace(lengths=(int(BEFORE[-1]),))
     assert predictions.digest(other) != predictions.digest(answers(1))
-    with pytest.raises(ValueError, match="other examples"):
+    with pytest.raises(ValueError, match="different examples"):
         estimate("f1", [[answers(1)], [other]])
 
 

@@ -167,7 +167,9 @@ def test_f1_of_the_positive_class() -> None:
     assert found["f1"] == found["per_class"]["yes"]["f1"] == pytest.approx(2 / 3)
     assert classification(labels, logits, ["no", "yes"], "no")["f1"] == pytest.approx(0.5)
     assert "f1" not in classification(labels, logits, ["no", "yes"])
-    with pytest.raises(HarnessError, match=r"positive class 'maybe' must be one of two classes; .* no, yes"):
+    with pytest.raises(
+        HarnessError, match=r"positive class must be one of two classes, got 'maybe'; .* no, yes"
+    ):
         classification(labels, logits, ["no", "yes"], "maybe")
     with pytest.raises(HarnessError, match="positive class 'a' must be one of two"):
         classification(np.array([0]), np.zeros((1, 3)), ["a", "b", "c"], "a")

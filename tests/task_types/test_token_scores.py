@@ -150,9 +150,9 @@ def test_other_tokens_are_other_examples() -> None:
     other = of_guesses(found._replace(gold=found.gold + 1), TEXTS)
     assert predictions.digest(other) != predictions.digest(answers(1))
     assert predictions.digest(answers(2)) == predictions.digest(answers(1))
-    with pytest.raises(ValueError, match="other examples"):
+    with pytest.raises(ValueError, match="different examples"):
         estimate("perplexity", [[answers(1)], [other]])
-    with pytest.raises(HarnessError, match="these can: perplexity, nll, masked_accuracy"):
+    with pytest.raises(HarnessError, match="allowed: perplexity, nll, masked_accuracy"):
         estimate("accuracy", [[answers(1)]])
 
 

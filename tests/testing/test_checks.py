@@ -229,11 +229,11 @@ def table(texts: list[Any], labels: list[Any], **types: pa.DataType) -> pa.Table
         (reads(lambda t: t.update(unlabelled=pa.table({"x": ["a"]}))), "'unlabelled' must have the column"),
         (
             reads(lambda t: t.update(train=table(["a", "b"], [0, 1]))),
-            "'label' of table 'train' must hold str",
+            "'label' of table 'train' must contain str",
         ),
         (reads(lambda t: t.update(test=t["test"].slice(0, 0))), "table 'test' must have rows"),
-        (reads(lambda t: t.update(train=t["train"].slice(0, 2))), "two classes or more"),
-        (reads(lambda t: t.update(test=table(["a"], ["icy"]))), "no label that training lacks, got ['icy']"),
+        (reads(lambda t: t.update(train=t["train"].slice(0, 2))), "at least two classes"),
+        (reads(lambda t: t.update(test=table(["a"], ["icy"]))), "only labels of 'train', got also ['icy']"),
     ],
 )
 def test_tables(read: Any, rule: str) -> None:

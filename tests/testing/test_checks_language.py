@@ -74,7 +74,7 @@ def test_a_sound_task() -> None:
     ("broken", "rule"),
     [
         ({"test": {"words": ["a"]}}, "table 'test' must have the column 'text'"),
-        ({"train": {"text": [1]}}, "column 'text' of table 'train' must hold strings, not int64"),
+        ({"train": {"text": [1]}}, "column 'text' of table 'train' must contain strings, got int64"),
         ({"validation": {"text": pa.array([], pa.string())}}, "table 'validation' must have rows"),
     ],
 )
@@ -231,7 +231,7 @@ def test_what_is_no_language_model_is_told() -> None:
     class Plain(Frequencies):
         masked = Model.masked
 
-    with pytest.raises(AssertionError, match=r"masked must take .* but: .*Plain is no"):
+    with pytest.raises(AssertionError, match=r"masked must take .* but: .*Plain is not"):
         check_teacher(variant(Frequent, "PlainFrequent", made=Plain))
 
 

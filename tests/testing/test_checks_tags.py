@@ -92,15 +92,18 @@ def test_a_sound_task() -> None:
     ("broken", "rule"),
     [
         ({"tags": ("O",)}, "each row of table 'train' must have words, and a tag for each"),
-        ({"tags": ("O", "sea")}, "tags of table 'train' must be BIO, IOB1 or IOBES, but: 'sea' is no tag"),
-        ({"tags": ("O", "O")}, "training must have an entity"),
+        (
+            {"tags": ("O", "sea")},
+            "tags of table 'train' must be BIO, IOB1 or IOBES: expected a tag O or X-type",
+        ),
+        ({"tags": ("O", "O")}, "'train' must have at least one entity"),
         (
             {"tested": ("B-lake", "O")},
             r"'validation' must have no type of entity that .* got \['lake'\]",
         ),
         (
             {"tags": (0, 1)},
-            r"column 'tags' of table 'train' must hold lists of strings, not list.*int64",
+            r"column 'tags' of table 'train' must contain lists of strings, got list.*int64",
         ),
         ({"unlabelled": "tokens"}, "table 'unlabelled' must have the column 'text'"),
     ],

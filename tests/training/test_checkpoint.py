@@ -185,7 +185,7 @@ def left_behind(context: Told) -> tuple[Path, Path]:
             lambda index, numbers: index.write_text(
                 json.dumps({**json.loads(index.read_text()), "identity": {"seed": 9}})
             ),
-            "it is another training's",
+            "it belongs to another training",
         ),
     ],
     ids=["cut", "gone", "torn", "empty", "foreign"],
@@ -196,7 +196,7 @@ def test_a_damaged_or_foreign_state_is_told_of_and_not_used(damage: Any, reason:
     context.measured.clear()
     found = classified(context, SUM)
     (warning,) = context.warnings
-    assert warning.startswith("the kept state of a training is not used, and it begins anew: ")
+    assert warning.startswith("cannot use the checkpoint: ")
     assert reason in warning
     whole = context_in(tmp_path / "a")
     assert same(found, classified(whole, SUM)) and context.measured == whole.measured
@@ -227,7 +227,7 @@ def test_seconds_that_cannot_be_kept_cost_a_warning(tmp_path: Path) -> None:
     (index.with_suffix(".resumed") / "file").mkdir(parents=True)
     found = classified(context, SUM)
     (warning,) = context.warnings
-    assert warning.startswith("the time that a killed training took is not counted: ")
+    assert warning.startswith("cannot count the seconds of the killed training: ")
     assert same(found, classified(context_in(tmp_path / "a"), SUM)) and not seconds_before(index.parent)
 
 
@@ -237,7 +237,7 @@ def test_a_state_that_cannot_be_written_costs_a_warning(tmp_path: Path) -> None:
     context.checkpoints = tmp_path / "file" / "kept"
     assert same(classified(context, SUM), classified(whole, SUM))
     (warning,) = context.warnings
-    assert "its state cannot be kept: " in warning
+    assert warning.startswith("cannot write a checkpoint: ")
 
 
 def test_short_trainings_keep_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,7 +128,7 @@ def test_texts_without_a_token_to_hide(context: Told) -> None:
     train(module, tokens_of(some), some, CrossEntropy(), Training(epochs=3, batch_size=2), context)
     assert all(torch.isfinite(value).all() for value in module.state_dict().values())
     none = Examples(["", "fog"], ())
-    with pytest.raises(HarnessError, match="no text has a token that could be hidden"):
+    with pytest.raises(HarnessError, match="no text has a token that can be hidden"):
         train(module, tokens_of(none), none, CrossEntropy(), BRIEF, context)
 
 
@@ -159,12 +159,12 @@ def test_a_student_asks_its_teacher_in_step_and_keeps_all_embeddings(context: To
     other = model(context)
     other.featuriser = featuriser(longest=4)
     context.teacher = other
-    with pytest.raises(HarnessError, match="read the texts as different tokens"):
+    with pytest.raises(HarnessError, match="its tokens differ from its teacher's"):
         learner.learn(student, RAW, validation, Triple())
 
 
 def test_without_a_teacher_inner_states_are_nobodys(context: Told) -> None:
-    with pytest.raises(HarnessError, match="needs hidden, which no teacher gave"):
+    with pytest.raises(HarnessError, match="needs hidden, but there is no teacher"):
         train(small_bert(0), tokens_of(), RAW, HiddenCosine(), BRIEF, context)
 
 

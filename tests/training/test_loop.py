@@ -264,7 +264,7 @@ def test_a_loss_that_is_not_finite_is_an_error(value: str, at: int, context: Lis
     def loss(student: Tensor, teacher: Tensor | None, batch: Batch) -> Tensor:
         return student.mean() + (float(value) if next(calls) == at else 0.0)
 
-    with pytest.raises(HarnessError, match=r"the loss is .*(nan|inf).*smaller learning_rate") as caught:
+    with pytest.raises(HarnessError, match=r"the loss is .*(nan|inf).*try a learning_rate below") as caught:
         train(bag(), TOKENS, EXAMPLES, Calls(loss), replace(BRIEF, epochs=9), context)
     assert "\n" not in str(caught.value)
     assert next(calls) <= at + 20  # it does not go on for long
@@ -588,7 +588,7 @@ def test_a_teacher_in_step_sees_the_same_texts_and_learns_nothing(context: Liste
 
 @pytest.mark.parametrize("name", ["hidden", "layers"])
 def test_what_no_teacher_gave_is_said(name: str, context: Listening) -> None:
-    with pytest.raises(HarnessError, match=f"'calls' needs {name}, which no teacher gave"):
+    with pytest.raises(HarnessError, match=f"'calls' needs {name}, but there is no teacher"):
         train(Deep(), TOKENS, EXAMPLES, Calls(FromLogits(), frozenset({name})), BRIEF, context)
 
 
@@ -700,7 +700,7 @@ def test_a_word_counts_alike_in_any_batch(tmp_path: Path) -> None:
         (5.0, []),
         (
             20_000.0,
-            ["cannot learn scores with a root mean square of 1.135e+04 well: standardise them in the data"],
+            ["cannot learn scores with a root mean square of 1.135e+04 well; standardise them in the data"],
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""The charts of one table: what size and time buy, and what more texts bring."""
+"""Draw the charts of one table: scores against size, latency, and the number of training texts."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from harness.report.html.sections import Entry, Section
 
 MOST_LINES = 16
 MOST_NAMED = 6
-LONG = 30  # characters; a longer name does not fit beside a point, and is a line of the legend
+LONG = 30  # characters; a longer name does not fit beside a point, and takes a line of the legend
 SIZES_TITLE = "texts in the transfer set"
 
 
 def _alone(section: Section) -> Json:
-    """In the legend: what an open symbol means, whatever its colour."""
+    """Return the entry of the legend that explains open symbols."""
     return {
         "type": "scatter",
         "mode": "markers",
@@ -29,20 +29,20 @@ def _alone(section: Section) -> Json:
 
 
 def of_section(section: Section) -> list[Chart]:
-    """The charts of a table that its rows give reason for."""
+    """Return the charts of a table for which its rows have enough data."""
     made = (parameters(section), latency(section), transfer(section))
     return [chart for chart in made if chart is not None]
 
 
-# -- what it costs -------------------------------------------------------------------------------------------
+# -- costs ---------------------------------------------------------------------------------------------------
 
 
 def parameters(section: Section) -> Chart | None:
-    """The share of the teacher's score that is kept, against parameters."""
+    """Return the chart of the share of the teacher's score against parameters."""
     return _tradeoff(
         section,
         kind="parameters",
-        title="What size buys",
+        title="Score by model size",
         x_title="parameters",
         value=lambda entry: entry.mean("parameters_total"),
         shown=lambda entry: f"{section.shown(entry, 'parameters_total')} parameters",
@@ -50,11 +50,11 @@ def parameters(section: Section) -> Chart | None:
 
 
 def latency(section: Section) -> Chart | None:
-    """The share of the teacher's score that is kept, against the time for one text."""
+    """Return the chart of the share of the teacher's score against the time for one text."""
     return _tradeoff(
         section,
         kind="latency",
-        title="What time buys",
+        title="Score by latency",
         x_title="median time for one text, ms",
         value=lambda entry: entry.latency[0] if entry.latency else None,
         shown=lambda entry: f"{entry.latency[0]:.3g} ms ({entry.latency[1]})" if entry.latency else "",
@@ -92,14 +92,14 @@ def _tradeoff(
     if any(role == "baseline" for role, _ in groups):
         data.append(_alone(section))
     of_teacher = f"{section.metric}, % of the teacher's"
-    if section.lower:  # so that up is better
+    if section.lower:  # so that higher is better
         of_teacher = f"the teacher's {section.metric}, % of the row's"
     own = f"{section.metric}, %" if section.percent else section.metric
     on_front = {points[i][0].index for i in best}
     return Chart(
         id=f"{section.slug}-{kind}",
         title=title,
-        note=f"The line joins what nothing else beats on both counts. {_bars(section)}",
+        note=f"The line joins the rows that no other row beats on both axes. {_bars(section)}",
         data=data,
         layout=layout(
             log_axis(x_title, xs),
@@ -127,10 +127,10 @@ def _tradeoff(
 
 
 def front(points: Sequence[tuple[float, float]], lower: bool = False) -> list[int]:
-    """The indices of the points (cost, score) that no other beats, by cost: the Pareto front.
+    """Return the indices of the Pareto front of points (cost, score), sorted by cost.
 
-    A point is left out where another costs no more and scores more, or costs less and scores no less; of
-    equal points the first stays. With ``lower`` a smaller score is the better one.
+    A point is not on the front if another one has at most its cost and a better score, or a lower cost and at
+    least its score. If points are equal, the first one is taken. With ``lower``, a lower score is better.
     """
     sign = 1 if lower else -1
     found: list[int] = []
@@ -141,9 +141,9 @@ def front(points: Sequence[tuple[float, float]], lower: bool = False) -> list[in
 
 
 def _front(points: Sequence[tuple[Entry, float, float]], middle: float) -> Json:
-    """The line of the front, its points named where there is room; `middle` is the axis's."""
+    """Return the line of the front, with names where there is room; `middle` is the middle of the x axis."""
     models = [entry.model for entry, _, _ in points]
-    # The best of neighbours.
+    # Of neighbours with the same name, the best one.
     named = [i for i, model in enumerate(models) if models[i + 1 : i + 2] != [model] and len(model) <= LONG]
     if len(named) > MOST_NAMED:
         named = [named[0], named[-1]]
@@ -154,7 +154,7 @@ def _front(points: Sequence[tuple[Entry, float, float]], middle: float) -> Json:
         "x": [x for _, x, _ in points],
         "y": [y for _, _, y in points],
         "line": {"shape": "hv", "color": "@muted", "width": 1.5, "dash": "dot"},
-        # Beside their points: spaces that do not break keep the distance.
+        # Wide spaces keep a distance from the points.
         "text": [
             f"\u2003{entry.model}\u2003" if i in named else "" for i, (entry, _, _) in enumerate(points)
         ],
@@ -166,7 +166,7 @@ def _front(points: Sequence[tuple[Entry, float, float]], middle: float) -> Json:
 
 
 def _marker(entry: Entry) -> Json:
-    """The student's colour and symbol, open where it learned from the gold labels alone; a star teaches."""
+    """Return a marker in the student's colour and symbol, open for a baseline; a star for a teacher."""
     if entry.row.role == "teacher":
         return {"symbol": "star", "size": 14, "color": "@ink"}
     alone = entry.row.role == "baseline"
@@ -179,12 +179,12 @@ def _marker(entry: Entry) -> Json:
 
 
 def _legend_place(role: str, model: str) -> tuple[bool, str, bool]:
-    """Teachers, then each student before itself on its own."""
+    """Return the sort key: teachers first, then each student before its baseline."""
     return role != "teacher", model, role != "distilled"
 
 
 def _bars(section: Section) -> str:
-    """What the error bars are."""
+    """Return a sentence about the error bars."""
     if any(entry.row.interval for entry in section.entries):
         return "Bars are 95 % intervals of the mean, over texts and seeds."
     if any(entry.row.stats[section.table.headline].std for entry in section.entries if section.score(entry)):
@@ -193,12 +193,12 @@ def _bars(section: Section) -> str:
 
 
 def _spread(section: Section, group: Sequence[tuple[Entry, float, float]]) -> Json:
-    """The 95 % interval, else the standard deviation over seeds, on the scale of the axis."""
+    """Return error bars on the scale of the axis: 95 % intervals, or standard deviations over seeds."""
     above, below = [], []
     for entry, _, y in group:
         stat = entry.row.stats[section.table.headline]
         low, high = entry.row.interval or (stat.mean - (stat.std or 0), stat.mean + (stat.std or 0))
-        # y is the mean, or its ratio to a constant either way: relative errors carry over.
+        # y is proportional to the mean or to its inverse, so relative errors are the same.
         scale = abs(y / stat.mean) if stat.mean else 0
         above.append(scale * (high - stat.mean))
         below.append(scale * (stat.mean - low))
@@ -208,17 +208,17 @@ def _spread(section: Section, group: Sequence[tuple[Entry, float, float]]) -> Js
 
 
 def sentence(section: Section, entry: Entry) -> str:
-    """The headline metric and an entry's score."""
+    """Return the headline metric and an entry's score, as a text."""
     score = section.shown(entry, section.table.headline)
     unit = " %" if section.percent else ""
     return ", ".join(filter(None, (f"{section.metric} {score}{unit}", entry.places)))
 
 
-# -- what more texts bring -----------------------------------------------------------------------------------
+# -- more texts ----------------------------------------------------------------------------------------------
 
 
 def transfer(section: Section) -> Chart | None:
-    """The score against the number of texts that a student learned from."""
+    """Return the chart of the score against the number of texts that a student learned from."""
     lines: dict[tuple[str, str, str], list[Entry]] = defaultdict(list)
     plain: list[Entry] = []
     alone: list[Entry] = []
@@ -234,7 +234,7 @@ def transfer(section: Section) -> Chart | None:
             else:
                 lines[entry.model, entry.loss, augmenter].append(entry)
     for key, group in lines.items():
-        group += [e for e in plain if (e.model, e.loss) == key[:2]]  # where every augmenter starts
+        group += [e for e in plain if (e.model, e.loss) == key[:2]]  # the start of each augmenter's line
         group.sort(key=lambda e: (e.learned_from, e.index))
     kept = sorted(lines.items(), key=lambda item: min(e.index for e in item[1]))
     kept = [item for item in kept if len({e.learned_from for e in item[1]}) > 1]
@@ -260,7 +260,7 @@ def transfer(section: Section) -> Chart | None:
     distinct = sorted({e.index: e for e in drawn}.values(), key=lambda e: (e.model, e.learned_from, e.index))
     return Chart(
         id=f"{section.slug}-transfer",
-        title="What more texts bring",
+        title="Score by number of training texts",
         note=f"Each line is one student and loss; to the right, the augmenter adds texts. {_bars(section)}"
         + (
             f" The best {MOST_LINES} lines are drawn; the table has the other {rest} too." if rest > 0 else ""
@@ -278,7 +278,7 @@ def transfer(section: Section) -> Chart | None:
 
 
 def _sizes(values: Sequence[float]) -> Json:
-    """The axis of set sizes: the very sizes where they are few, on a log scale where they differ much."""
+    """Return the axis of sizes, with a tick for each if they are few, and logarithmic if they differ much."""
     distinct = sorted(set(values))
     few = len(distinct) <= MOST_NAMED
     exact = {"tickvals": distinct, "ticktext": [f"{value:,.0f}" for value in distinct]} if few else {}
@@ -300,7 +300,7 @@ def _line(section: Section, group: Sequence[Entry], name: str) -> Json:
 def _points(
     section: Section, group: Sequence[tuple[Entry, float, float]], said: Sequence[Sequence[object]]
 ) -> Json:
-    """A trace of (entry, x, y), which look like the first of them."""
+    """Return a trace of points (entry, x, y) in the style of the first entry."""
     return {
         "type": "scatter",
         "x": [x for _, x, _ in group],

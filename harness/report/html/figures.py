@@ -1,7 +1,7 @@
-"""Figures as plotly.js takes them: plain JSON, drawn by the page and by the export to SVG alike.
+"""Build figures for plotly.js as plain JSON, for the page and for the export to SVG.
 
-In a figure, strings under DATA are data and stand there as they are; :func:`painted` escapes them for plotly,
-which reads its texts as a kind of HTML, and puts a theme's colours in the place of "@ink" and its like.
+Strings under the keys in DATA are data, and not escaped yet. :func:`painted` escapes them, because plotly
+reads texts as a kind of HTML, and replaces "@ink" and the other names of colours with the colours of a theme.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ THEMES: dict[str, dict[str, str]] = {
         "#0072B2": "#2b8ed8",
     },
 }
-HEIGHT = 400  # of a chart, where it says nothing else
+HEIGHT = 400  # the default height of a chart, in pixels
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 HOVER = "<b>%{customdata[0]}</b><br>%{customdata[1]}<br>%{customdata[2]}<extra></extra>"
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure, what it says, and the table of the same numbers."""
+    """A figure with a title, a note, and a table of the same numbers."""
 
     id: str  # unique on the page
     title: str
@@ -43,12 +43,12 @@ class Chart:
 
     @property
     def figure(self) -> Json:
-        """As plotly.js takes it, once painted."""
+        """Return the figure for plotly.js, before :func:`painted`."""
         return {"data": self.data, "layout": self.layout}
 
 
 def painted(value: Any, theme: str = "light", data: bool = False) -> Any:
-    """A figure with its data's strings escaped and its colours filled in."""
+    """Return a figure with escaped data and the colours of a theme."""
     if isinstance(value, str):
         if data:
             return value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
@@ -63,7 +63,7 @@ def painted(value: Any, theme: str = "light", data: bool = False) -> Any:
 
 
 def axis(title: str = "", **options: Any) -> Json:
-    """An axis with its title beside it, quiet lines and room for its labels."""
+    """Return an axis with a title, light lines, and room for its labels."""
     return {
         "title": {"text": title, "standoff": 8},
         "automargin": True,
@@ -75,7 +75,7 @@ def axis(title: str = "", **options: Any) -> Json:
 
 
 def log_axis(title: str, values: Sequence[float]) -> Json:
-    """A logarithmic axis of values above 0: powers of ten, or where there are few between them 1, 2 and 5."""
+    """Return a logarithmic axis for positive values, with ticks at powers of ten or closer if necessary."""
     low, high = math.log10(min(values)), math.log10(max(values))
     room = max(0.08 * (high - low), 0.1)  # for names beside points
     low, high = low - room, high + room
@@ -91,7 +91,7 @@ def log_axis(title: str, values: Sequence[float]) -> Json:
 
 
 def _short(value: float) -> str:
-    """20M, 50k, 3, 0.05."""
+    """Return a short text for a number: "20M", "50k", "3" or "0.05"."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= size * 0.9999:
             return f"{value / size:.3g}{unit}"
@@ -99,7 +99,7 @@ def _short(value: float) -> str:
 
 
 def layout(x: Json, y: Json, **options: Any) -> Json:
-    """What all charts share."""
+    """Return the layout that all charts share, with these axes and options."""
     return {
         "xaxis": x,
         "yaxis": y,

@@ -1,4 +1,4 @@
-"""What the report shows of language models: the parts of their losses, and the words they hold for alike."""
+"""Show the parts of language models' losses in training, and the nearest words of their vectors."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from harness.results.record import Record
 from harness.task_types.neighbours import KINDS
 
 MOST_POINTS = 60
-_NO_NAME = "\u00a0"  # plotly.js loses texts beside empty ones
-_PART = "loss_"  # what the names of parts begin with in a training's history
+_NO_NAME = "\u00a0"  # not empty, because plotly.js drops texts next to empty ones
+_PART = "loss_"  # the prefix of parts in a record's history
 _TITLES = {"embeddings": "By input embeddings", "hidden": "By last hidden states"}
 
 
 def loss_parts(section: Section) -> Look:
-    """The parts of a row's loss in training, each unweighted and under its name."""
+    """Return the figure of the parts of a row's loss during training, each unweighted and with its name."""
     style = {
         "type": "scatter",
         "mode": "lines+markers+text",
@@ -48,12 +48,12 @@ def loss_parts(section: Section) -> Look:
 
 
 def _has_texts(entry: Entry) -> bool:
-    """Whether its parts, if it has any, are told with how many texts were seen."""
+    """Return whether all points of an entry's parts have the number of texts seen so far."""
     return all("examples" in point for record in entry.records for point, _ in _points(record))
 
 
 def _points(record: Record) -> Iterator[tuple[Mapping[str, Any], list[str]]]:
-    """The points of its training that tell of parts, with those parts' names."""
+    """Yield the points of a record's history that have parts of the loss, with the names of these."""
     for point in loose.history(record):
         parts = [name for name in point if name.startswith(_PART)]
         if parts:
@@ -61,7 +61,7 @@ def _points(record: Record) -> Iterator[tuple[Mapping[str, Any], list[str]]]:
 
 
 def _series(entry: Entry, x_name: str) -> Json | None:
-    """All parts' and seeds' curves in one trace with gaps between, each part named at its end."""
+    """Return the curves of all parts and seeds as one trace with gaps, with each part's name at its end."""
     found: Json = {"x": [], "y": [], "customdata": [], "text": []}
     named: set[str] = set()
     for record in entry.records:
@@ -72,7 +72,7 @@ def _series(entry: Entry, x_name: str) -> Json | None:
                 for point, _ in points
                 if (x := loose.number(point.get(x_name))) is not None
                 and (y := loose.number(point.get(part))) is not None
-                and y > 0  # the axis is a logarithm's
+                and y > 0  # the axis is logarithmic
             ]
             if len(curve) < 2:
                 continue
@@ -96,9 +96,9 @@ def _add(found: Json, x: float | None, y: float | None, said: list[Any] | None, 
 
 
 def nearest_words(section: Section) -> list[dict[str, Any]]:
-    """For each kind of vector a table: words, and their neighbours in the best student and its teacher.
+    """Return a table for each kind of vector: words with their neighbours in the best student and teacher.
 
-    A cell is a list of (word, whether the teacher has it too).
+    A cell is a list of pairs: a word, and whether the teacher has it too.
     """
     student = next((e for role in ("distilled", "baseline") if (e := section.first(role))), None)
     teacher = section.teacher_of(student) if student else section.first("teacher")
@@ -128,7 +128,7 @@ def nearest_words(section: Section) -> list[dict[str, Any]]:
 
 
 def _tables(entry: Entry | None) -> dict[str, dict[str, list[str]]]:
-    """An entry's neighbours by kind and word, of its first seed that has them."""
+    """Return an entry's neighbours by kind and word, from its first seed that has any."""
     for record in entry.records if entry else ():
         if found := {
             kind: words

@@ -1,6 +1,6 @@
-"""A look: a figure without its data, of which each row brings one trace's worth.
+"""Define a look: a figure for one or two rows, whose data are stored separately for each row.
 
-So the page can show any row beside any other from little more than their numbers.
+The page can therefore compare any two rows, although each row's data are in the page only once.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from harness.report.html.sections import Entry
 
 @dataclass(frozen=True)
 class Look:
-    """A figure to be filled: ``styles`` of the row's trace and, where there are two, of the other row's.
+    """A figure without data: ``styles`` has the style of the row's trace and, if any, of the other row's.
 
-    ``series`` holds each entry's data by index, None where it has none. ``keys`` are the columns of its
-    table: paths into a trace, such as "x" or "customdata.0"; none means that the trace is a matrix.
+    ``series`` has the data of each entry by index, or None. ``keys`` are the columns of the table below the
+    figure, as paths into a trace such as "x" or "customdata.0"; it is empty if the trace is a matrix.
     """
 
     id: str
@@ -32,7 +32,7 @@ class Look:
     series: list[Json | None]
 
     def chart(self, row: Entry, other: Entry | None) -> Chart | None:
-        """The chart of one row beside another: what the page draws, too."""
+        """Return the chart of one row, or of two: the same that the page draws."""
         if self.series[row.index] is None:
             return None
         data = list(self.fixed)
@@ -47,7 +47,7 @@ class Look:
 
 
 def dressed(style: Any, entry: Entry) -> Any:
-    """A style with the colour of the entry's student in the place of "@row"."""
+    """Return a style with "@row" replaced by the colour of the entry's student."""
     if isinstance(style, Mapping):
         return {key: dressed(value, entry) for key, value in style.items()}
     if isinstance(style, list):
@@ -56,7 +56,7 @@ def dressed(style: Any, entry: Entry) -> Any:
 
 
 def pair(style: Json) -> tuple[Json, Json]:
-    """The style in the student's own colour, and in the muted one of what it is held against."""
+    """Return a style in the student's colour, and one in the muted colour for the row beside it."""
     marker = style.get("marker", {})
     own, other = (
         {**style, "line": {"color": colour, "width": width}, "marker": {**marker, "color": colour}}

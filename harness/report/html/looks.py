@@ -1,6 +1,6 @@
-"""The closer look at one row beside another: classes, confusions, calibration, training.
+"""Draw the figures that compare two rows in detail: classes, confusions, calibration and training.
 
-What these show, :mod:`harness.report.html.look` explains.
+See :mod:`harness.report.html.look`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ BLUE = "#0072B2"
 
 
 def of_section(section: Section, predictions: Mapping[str, Prediction]) -> list[Look]:
-    """The looks for which some row has the data."""
+    """Return the looks for which at least one row has data."""
     classes = _classes(section)
     bins = [_bins(entry, predictions) for entry in section.entries]
     found = [
@@ -47,7 +47,7 @@ def of_section(section: Section, predictions: Mapping[str, Prediction]) -> list[
 
 
 def _classes(section: Section) -> list[tuple[int, str]]:
-    """The classes to show, by their place and name: where there are many, those with the most errors."""
+    """Return the index and name of each class to show; if there are many, those with the most errors."""
     errors: dict[int, float] = {}
     names: list[str] = []
     for entry in section.entries:
@@ -155,8 +155,8 @@ def _confusion(section: Section, classes: list[tuple[int, str]]) -> Look:
         series.append({"x": names, "y": names, "z": shares, "customdata": counts})
     return Look(
         id=f"{section.slug}-confusion",
-        title="What is taken for what",
-        note="Of the texts of each gold class (a row), the share that gets each answer, over all seeds."
+        title="Confusion matrix",
+        note="For each gold class (a row), the share of its texts that get each answer, over all seeds."
         + _some(section, classes),
         styles=(
             {
@@ -168,7 +168,7 @@ def _confusion(section: Section, classes: list[tuple[int, str]]) -> Look:
                 "xgap": 1,
                 "ygap": 1,
                 **({"texttemplate": "%{z:.0f}"} if len(classes) <= 12 else {}),
-                "hovertemplate": "<b>%{y}</b> taken for <b>%{x}</b><br>"
+                "hovertemplate": "gold <b>%{y}</b>, answer <b>%{x}</b><br>"
                 "%{z:.1f} % (%{customdata})<extra></extra>",
             },
         ),
@@ -196,11 +196,11 @@ def _percent(share: float | None) -> float | None:
 
 
 def _bins(entry: Entry, predictions: Mapping[str, Prediction]) -> list[tuple[int, float, float]] | None:
-    """By bins of equal width: how many answers, their mean confidence, the share that is right."""
+    """Return, for bins of equal width, (number of answers, mean confidence, share of right answers)."""
     import numpy as np
 
     found = [predictions[record["cell"]] for record in entry.records if record["cell"] in predictions]
-    found = [one for one in found if len(one.confidence)]  # none are those of a regression
+    found = [one for one in found if len(one.confidence)]  # a regression has none
     if not found:
         return None
     confidence = np.concatenate([np.asarray(one.confidence, dtype=np.float64) for one in found])
@@ -240,8 +240,8 @@ def _reliability(section: Section, bins: Sequence[list[tuple[int, float, float]]
     diagonal = {"x": [0, 100], "y": [0, 100], "line": {"color": "@muted", "dash": "dot", "width": 1}}
     return Look(
         id=f"{section.slug}-reliability",
-        title="How far confidence can be trusted",
-        note=f"{BINS} bins of answers, larger where there are more; below the dotted line it is too sure.",
+        title="Calibration",
+        note=f"{BINS} bins of answers, larger if they have more. Below the line, confidence is too high.",
         styles=pair(style),
         fixed=[{"type": "scatter", "mode": "lines", "hoverinfo": "skip", "showlegend": False, **diagonal}],
         layout=layout(axis("confidence, %", range=[0, 101]), axis("right, %", range=[0, 101])),
@@ -271,7 +271,7 @@ def _confidence(section: Section, bins: Sequence[list[tuple[int, float, float]] 
     }
     return Look(
         id=f"{section.slug}-confidence",
-        title="How sure it is",
+        title="Distribution of confidence",
         note="The share of answers in each bin of confidence.",
         styles=({**style, "marker": {"color": "@row"}}, {**style, "marker": {"color": "@muted"}}),
         fixed=[],
@@ -288,7 +288,7 @@ def _confidence(section: Section, bins: Sequence[list[tuple[int, float, float]] 
 
 
 def _validated(section: Section) -> str:
-    """What training was scored by on validation: the headline, or for language models what gives it."""
+    """Return the validation metric in the histories: the headline or, for some types, another one."""
     headline = f"validation_{section.table.headline}"
     if not section.table.task_type.scaled:
         return headline
@@ -330,7 +330,7 @@ def _training(section: Section, name: str, title: str) -> Look:
 
 
 def _curves(entry: Entry, name: str, scale: float) -> Json | None:
-    """All seeds' curves in one trace, a gap between them."""
+    """Return the curves of all seeds as one trace, with gaps between them."""
     found: Json = {"x": [], "y": [], "customdata": []}
     for record in entry.records:
         points = [

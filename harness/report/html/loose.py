@@ -1,6 +1,6 @@
-"""What records hold that no schema checks: third parties' tasks and students write it too.
+"""Read the parts of records that the schema does not check, because plugins write them too.
 
-What has not the shape that the report knows counts as not there: it costs a chart, and never the page.
+Values of an unexpected form count as missing: a chart is then left out, but the page is still written.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ SCORES = ("precision", "recall", "f1", "support")
 
 
 def number(value: Any) -> float | None:
-    """A finite number, else None."""
+    """Return the value if it is a finite number, or None."""
     sound = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return value if sound else None
 
 
 def field(record: Record, name: str) -> Mapping[str, Any]:
-    """A part of a record that is a table, else an empty one."""
+    """Return a part of a record if it is a dictionary, or an empty one."""
     value = dict(record).get(name)
     return value if isinstance(value, Mapping) else {}
 
 
 def per_class(record: Record) -> dict[str, dict[str, float]]:
-    """By class, those of its SCORES that are numbers."""
+    """Return those SCORES of each class that are numbers."""
     found = field(record, "metrics").get("per_class")
     if not isinstance(found, Mapping) or not all(isinstance(scores, Mapping) for scores in found.values()):
         return {}
@@ -38,7 +38,7 @@ def per_class(record: Record) -> dict[str, dict[str, float]]:
 
 
 def confusion(record: Record) -> list[list[int]]:
-    """The square of counts, gold classes by answers."""
+    """Return the confusion matrix of counts, with a row for each gold class, or an empty list."""
     found = field(record, "metrics").get("confusion")
     if not isinstance(found, list):
         return []
@@ -47,13 +47,13 @@ def confusion(record: Record) -> list[list[int]]:
 
 
 def history(record: Record) -> list[Mapping[str, Any]]:
-    """The points of its training."""
+    """Return the points of the training's history."""
     found = dict(record).get("history")
     return [point for point in found if isinstance(point, Mapping)] if isinstance(found, list) else []
 
 
 def thinned(points: Sequence[tuple[float, float]], most: int) -> list[tuple[float, float]]:
-    """At most so many of the points, evenly spread, both ends among them."""
+    """Return at most `most` points, evenly spread, including the first and last."""
     if len(points) <= most:
         return list(points)
     step = (len(points) - 1) / (most - 1)

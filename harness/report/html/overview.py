@@ -1,4 +1,4 @@
-"""All suites of a folder of results: ``index.html`` to click through, ``README.md`` for a forge."""
+"""Write the overview of all suites in a folder of results: ``index.html`` and ``README.md``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TITLES = ("task", "teacher", "score", "best student", "score", "gain", "paramete
 
 @dataclass(frozen=True)
 class Suite:
-    """A suite's results in a line for each task."""
+    """The results of a suite, with a line for each task."""
 
     name: str
     folder: str  # its name, quoted for a link
@@ -31,7 +31,7 @@ class Suite:
 
 
 def suites(results: Path) -> list[Suite]:
-    """The suites that have records there, by name; one whose records are damaged says so."""
+    """Return the suites with records in a folder, by name; for damaged records, the summary is the error."""
     found = []
     for path in sorted(results.glob("*/records.jsonl")):
         folder = path.parent.name
@@ -69,7 +69,7 @@ def _row(section: Section) -> tuple[str, ...]:
 
 
 def to_html(found: Sequence[Suite]) -> str:
-    """A page that links to each suite's."""
+    """Return a page with links to the pages of all suites."""
     return str(
         template("overview.html").render(
             mark=trusted(MARK),
@@ -83,7 +83,7 @@ def to_html(found: Sequence[Suite]) -> str:
 
 
 def to_markdown(found: Sequence[Suite]) -> str:
-    """The same as a forge shows it, with links to the tables that are committed."""
+    """Return the overview as Markdown, with links to the tables of all suites."""
     lines = ["# Results", "", MARK, ""]
     for suite in found:
         lines += [
@@ -106,7 +106,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def write(results: Path) -> None:
-    """Write both into the folder, but over no file that is somebody's own."""
+    """Write both files into the folder, but do not replace files that the harness did not write."""
     found = suites(results)
     for name, text in (("index.html", to_html(found)), ("README.md", to_markdown(found))):
         if _ours(results / name):

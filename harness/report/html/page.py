@@ -1,7 +1,8 @@
-"""A suite's report: one file that opens from disk, needs no network, and lets none be used.
+"""Write the HTML report of a suite: one file that opens from disk and cannot use the network.
 
-Texts from data, plugins and file names reach the page through a template that escapes everything, or as JSON
-that no parser of HTML can leave; scripts run by their digest only, under a policy that forbids all else.
+Texts from data, plugins and file names come into the page through a template that escapes everything, or as
+JSON without characters that could end its element. A Content-Security-Policy allows only our scripts, by
+their digests.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _FACETS = ("role", "student", "augmenter", "loss", "teacher")
 def render(
     board: Leaderboard, records: Sequence[Record], predictions: Mapping[str, Prediction], name: str
 ) -> str:
-    """The page of a leaderboard and what it was made from, as HTML. ``name`` is the suite's."""
+    """Return the HTML page of a leaderboard, its records and predictions; ``name`` is the suite's."""
     found = sections(board, records)
     across = tasks.error_reduction(found)
     shown, data = [], []
@@ -74,7 +75,7 @@ def render(
 
 
 def _data(section: Section, fixed: Sequence[Chart], closer: Sequence[Look]) -> dict[str, Any]:
-    """What the page's script needs of a section."""
+    """Return the data of a section for the script of the page."""
     row, other = beside(section)
     return {
         "slug": section.slug,
@@ -87,12 +88,12 @@ def _data(section: Section, fixed: Sequence[Chart], closer: Sequence[Look]) -> d
 
 
 def beside(section: Section) -> tuple[Entry | None, Entry | None]:
-    """The rows that a closer look starts with: the best student and its teacher."""
+    """Return the rows that are compared in detail first: the best student and its teacher."""
     row = section.first("distilled") or section.first("baseline") or section.first("teacher")
     return row, section.teacher_of(row) if row else None
 
 
-# -- what stands in the template -----------------------------------------------------------------------------
+# -- the values in the template -----------------------------------------------------------------------------
 
 
 def _section(section: Section) -> dict[str, Any]:
@@ -143,7 +144,7 @@ def _with_score(section: Section, entry: Entry) -> str:
 
 
 def _value(entry: Entry, title: str, stat: str, text: str) -> float | int | str:
-    """What a column is sorted by: the number behind the text, where there is one."""
+    """Return the value that a column is sorted by: the number of the cell if it has one, or its text."""
     if stat:
         mean = entry.mean(stat)
         return "" if mean is None else mean
@@ -159,9 +160,9 @@ def _value(entry: Entry, title: str, stat: str, text: str) -> float | int | str:
 
 
 def _cards(section: Section) -> list[dict[str, Any]]:
-    """The headline: the teacher, the best student, what teaching gained, what size and time it saves."""
+    """Return the cards above a table: teacher and best student, the gain, parameters and latency."""
     teacher, best = section.first("teacher"), section.first("distilled") or section.first("baseline")
-    if best and section.table.task_type.scaled:  # other teachers may be on other scales
+    if best and section.table.task_type.scaled:  # scores of other teachers may have other scales
         teacher = section.teacher_of(best)
     unit = "%" if section.percent else ""
     headline = section.table.headline
@@ -220,19 +221,19 @@ def _gain_interval(entry: Entry, scale: float) -> str:
 
 
 def _few(value: float) -> str:
-    """Three digits that count, without an exponent."""
+    """Return a number with three significant digits and without an exponent."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _times(large: float | None, small: float | None) -> str:
-    """How many times less, where it is less."""
+    """Return how many times smaller the second value is, as a text; empty if it is not smaller."""
     if not large or not small or large <= small:
         return ""
     return f"{large / small:,.0f} ×" if large / small >= 10 else f"{large / small:.1f} ×"
 
 
 def facts(records: Sequence[Record], machines: Iterable[str]) -> list[tuple[str, list[str]]]:
-    """Hardware and provenance, each as its distinct values."""
+    """Return the facts about hardware and provenance, each with a title and its distinct values."""
     made: list[Mapping[str, Any]] = [record.get("provenance") or {} for record in records]
 
     def distinct(values: Iterable[Any]) -> list[str]:
@@ -280,11 +281,11 @@ def _words(*parts: Any) -> str:
     return " ".join(str(part) for part in parts if part)
 
 
-# -- a file of its own ---------------------------------------------------------------------------------------
+# -- the single file ----------------------------------------------------------------------------------------
 
 
 def embedded(value: Any) -> str:
-    """JSON for a script element: no "<" in it, so that nothing in it can end the element."""
+    """Return JSON for a script element, without "<", so that no text can end the element."""
     text = dumps(value)
     for char in ("<", ">", "&", "\u2028", "\u2029"):
         text = text.replace(char, f"\\u{ord(char):04x}")
@@ -292,7 +293,7 @@ def embedded(value: Any) -> str:
 
 
 def policy(*digests: str) -> str:
-    """A Content-Security-Policy: these scripts and no others, and no network."""
+    """Return a Content-Security-Policy that allows only the scripts with these digests, and no network."""
     allowed = " ".join(f"'{digest}'" for digest in digests)
     return (
         f"default-src 'none'; script-src {allowed or chr(39) + 'none' + chr(39)}; style-src 'unsafe-inline'; "
@@ -306,7 +307,7 @@ def _digest(script: str) -> str:
 
 @cache
 def packed_plotly() -> tuple[str, str]:
-    """plotly.js as the Python package brings it, gzipped in base64: 2 MB instead of 5; and its digest."""
+    """Return plotly.js from the Python package, gzipped as base64 (2 MB instead of 5), and its digest."""
     code = (resources.files("plotly") / "package_data" / "plotly.min.js").read_bytes()
     packed = gzip.compress(code, compresslevel=9, mtime=0)
     digest = base64.b64encode(hashlib.sha256(code).digest()).decode()
@@ -314,13 +315,13 @@ def packed_plotly() -> tuple[str, str]:
 
 
 def static(name: str) -> str:
-    """A file of this package."""
+    """Return the text of a file in the folder ``static``."""
     return (resources.files("harness.report.html") / "static" / name).read_text(encoding="utf-8")
 
 
 @cache
 def template(name: str) -> Any:
-    """A template in which everything is escaped that is not :func:`trusted`."""
+    """Return a template that escapes everything except what is :func:`trusted`."""
     import jinja2
 
     places = jinja2.FunctionLoader(static)
@@ -330,7 +331,7 @@ def template(name: str) -> Any:
 
 
 def trusted(text: str) -> Any:
-    """Our own code and style, base64, and what :func:`embedded` made: nothing else."""
+    """Return a text that is not escaped: only for our scripts, styles, base64, and :func:`embedded` JSON."""
     from markupsafe import Markup
 
     return Markup(text)

@@ -1,4 +1,4 @@
-"""What a report shows of each table: its rows with their records, colours and numbers in plain view."""
+"""Prepare the tables of a leaderboard for the report: rows with their records, colours and labels."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from harness.results.ranking import Row, Table, reference
 from harness.results.record import Record
 from harness.task_types.base import TaskType
 
-# Okabe & Ito (2008), told apart by the colour-blind too; black and yellow would be lost on one theme.
+# Okabe & Ito (2008), for colour-blind readers; without black and yellow, which one theme would hide.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
-SAME = 0.005  # share of predictions in which a form of a model may differ and still count as that model
+SAME = 0.005  # a form with a larger share of changed predictions does not count as the same model
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "pentagon", "hexagon")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One configuration: a row that has a result, and the records of its seeds."""
+    """One configuration: a row with a result, and the records of its seeds."""
 
     index: int
     row: Row
     records: tuple[Record, ...]
-    family: str  # what shares a colour: one student, or of many all of one name
+    family: str  # entries of one family share a colour: one student, or if there are many, all with one name
     colour: str
     symbol: str
     alone: str  # what a student without a teacher learns from
 
     @property
     def model(self) -> str:
-        """The teacher's name in its own row, else the student's."""
+        """Return the label of the student, or of the teacher in its own row."""
         return printable(self.row.labels["teacher" if self.row.role == "teacher" else "student"])
 
     @property
     def label(self) -> str:
-        """What tells it from the other rows, in a few words."""
+        """Return a short text that distinguishes the entry from others."""
         if self.row.role == "teacher":
             return f"{self.model} (teacher)"
         if self.row.role == "baseline":
@@ -50,24 +50,24 @@ class Entry:
 
     @property
     def augmenter(self) -> str:
-        """The augmenter's name, with the parameters that matter."""
+        """Return the label of the augmenter."""
         return printable(self.row.labels["augmenter"])
 
     @property
     def loss(self) -> str:
-        """The loss's name, with the parameters that matter."""
+        """Return the label of the loss."""
         return printable(self.row.labels["loss"])
 
     def mean(self, name: str) -> float | None:
-        """A number's mean over seeds."""
+        """Return a number's mean over seeds, or None if the row does not have it."""
         return self.row.stats[name].mean if name in self.row.stats else None
 
     @cached_property
     def latency(self) -> tuple[float, str] | None:
-        """The shortest median time for one text in milliseconds, and the runtime that takes it.
+        """Return the shortest median time for one text in milliseconds, and its runtime; None without one.
 
-        On the CPU where it was timed there: an answer from a GPU is no match for one from a CPU. A form that
-        answers otherwise than the model whose score is shown, as one in int8 may, does not count.
+        Measurements on the CPU come first, because times on a GPU cannot be compared to them. Forms whose
+        answers differ too often from those of the scored model, e.g. in int8, are not used.
         """
         found: list[tuple[bool, float, str]] = []
         for name, stat in self.row.stats.items():
@@ -94,13 +94,13 @@ class Entry:
 
     @property
     def places(self) -> str:
-        """The places that tests leave it, in words; "" where they leave one or there are none."""
+        """Return the range of ranks that tests allow, in words; empty for a single rank or without tests."""
         first, last = self.row.places or (0, 0)
         return f"places {first} to {last} by test" if first != last else ""
 
     @property
     def learned_from(self) -> float | None:
-        """Texts in its transfer set; for a baseline those of the training split."""
+        """Return the number of texts in its transfer set; for a baseline, in the training split."""
         known = []
         for record in self.records:
             alone = record["task"].get("train") if self.row.role == "baseline" else None
@@ -111,9 +111,9 @@ class Entry:
 
 @dataclass(frozen=True)
 class Section:
-    """One table of the leaderboard, ready to be shown."""
+    """One table of the leaderboard, prepared for the page."""
 
-    slug: str  # of [a-z0-9-], and no other section's
+    slug: str  # of [a-z0-9-], unique on the page
     table: Table
     entries: tuple[Entry, ...]  # best first
     columns: tuple[Column, ...]
@@ -121,60 +121,60 @@ class Section:
 
     @property
     def title(self) -> str:
-        """The task and its source."""
+        """Return the task and its source."""
         return printable(heading(self.table)[0])
 
     @property
     def details(self) -> str:
-        """Where the data came from and how much there is."""
+        """Return the origin of the data, their sizes, and other details."""
         return printable(heading(self.table)[1])
 
     @property
     def sample(self) -> bool:
-        """Whether its data are the project's own sample corpus."""
+        """Return whether its data are a generated sample corpus."""
         return self.table.task.get("source") == "sample"
 
     @property
     def metric(self) -> str:
-        """The headline metric, as people write it."""
+        """Return the name of the headline metric for people."""
         return printable({"f1": "F1"}.get(self.table.headline, self.table.headline.replace("_", " ")))
 
     @cached_property
     def percent(self) -> bool:
-        """Whether the headline is a share, shown as a percentage."""
+        """Return whether the headline is a share, which is shown as a percentage."""
         return is_share(self.table, self.table.headline, (entry.row for entry in self.entries))
 
     @property
     def alone(self) -> str:
-        """What its baselines learned from."""
+        """Return what baselines learned from, in words."""
         return alone_of(self.table.task_type)
 
     @property
     def lower(self) -> bool:
-        """Whether less is better."""
+        """Return whether a lower headline is better."""
         return self.table.lower_is_better()
 
     def score(self, entry: Entry) -> float | None:
-        """The headline's mean, in per cent where it is a share."""
+        """Return the mean of the headline, in percent if it is a share."""
         mean = entry.mean(self.table.headline)
         return None if mean is None else mean * (100 if self.percent else 1)
 
     def shown(self, entry: Entry, stat: str) -> str:
-        """A number as the table shows it; "" where there is none."""
+        """Return a number as the table shows it, or an empty string if it does not."""
         return next((column.cell(entry.row) for column in self.columns if column.stat == stat), "")
 
     def first(self, role: str) -> Entry | None:
-        """The best entry of a role that has a score."""
+        """Return the best entry of a role with a score."""
         return next((e for e in self.entries if e.row.role == role and self.score(e) is not None), None)
 
     def teacher_of(self, entry: Entry) -> Entry | None:
-        """The teacher to hold it against: its own, else the best."""
+        """Return the teacher to compare an entry to: its own, or otherwise the best one."""
         own = entry.row.labels["teacher"]
         found = [e for e in self.entries if e.row.role == "teacher" and self.score(e) is not None]
         return next((e for e in found if own and e.row.labels["teacher"] == own), found[0] if found else None)
 
     def baseline_of(self, entry: Entry) -> Entry | None:
-        """The same student on the gold labels alone, best first."""
+        """Return the best baseline of the same student, with the same teacher if it takes parts of one."""
         alone = [
             other
             for other in self.entries
@@ -182,10 +182,10 @@ class Section:
             and reference(other.row, "student") == reference(entry.row, "student")
         ]
         own = [other for other in alone if reference(other.row, "teacher") == reference(entry.row, "teacher")]
-        return next(iter(own or alone), None)  # own: of one that borrows, with parts of that teacher
+        return next(iter(own or alone), None)  # own: with parts of the same teacher
 
     def share(self, entry: Entry) -> float | None:
-        """Its headline in per cent of its teacher's; above 100 is better, whichever way the metric runs."""
+        """Return its headline in percent of its teacher's; above 100 is always better than the teacher."""
         teacher = self.teacher_of(entry)
         score, best = self.score(entry), self.score(teacher) if teacher else None
         if score is None or best is None or score <= 0 or best <= 0:
@@ -194,18 +194,18 @@ class Section:
 
 
 def alone_of(task_type: TaskType) -> str:
-    """Return what a student without a teacher learns from."""
+    """Return what a student without a teacher learns from, in words."""
     return f"{task_type.learns_from} alone"
 
 
 def is_share(table: Table, name: str, rows: Iterable[Row]) -> bool:
-    """Whether a metric runs from 0 to 1, more being better."""
+    """Return whether a metric is between 0 and 1, and higher is better."""
     means = [abs(row.stats[name].mean) for row in rows if name in row.stats]
     return not table.lower_is_better(name) and max(means, default=0) <= 1
 
 
 def sections(board: Leaderboard, records: Sequence[Record]) -> list[Section]:
-    """The tables of a leaderboard with the records that made them; real data before sample corpora."""
+    """Return the tables of a leaderboard with their records; sample corpora come last."""
     by_cell = {record["cell"]: record for record in records}
     families = _families(board)
     looks = {
@@ -229,7 +229,7 @@ def sections(board: Leaderboard, records: Sequence[Record]) -> list[Section]:
 
 
 def _families(board: Leaderboard) -> dict[str, str]:
-    """Each student's family, by its label: itself, or where they are more than colours, its name."""
+    """Return each student's family by its label: the label, or its name if there are more than colours."""
     rows = [row for table in board.tables for row in table.rows if row.parts["student"]]
     names = {row.labels["student"]: str((row.parts["student"] or {}).get("name")) for row in rows}
     return names if len(names) > len(COLOURS) else {label: label for label in names}

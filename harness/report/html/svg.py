@@ -1,7 +1,7 @@
-"""The page's charts as SVG, for papers: drawn by the same plotly.js in a browser without a window.
+"""Write the page's charts as SVG, for papers, with plotly.js in a headless browser.
 
-Needs the extra ``charts`` (kaleido) and a Chromium or Chrome; ``$CHROMIUM`` or ``$BROWSER_PATH`` name one
-that is not on the path.
+This needs the extra ``charts`` (kaleido), and Chromium or Chrome. If it is not on the path, set ``$CHROMIUM``
+or ``$BROWSER_PATH``.
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ if TYPE_CHECKING:
     from harness.task_types.base import Prediction
 
 WIDTH = 640
-LIMIT = 120  # seconds for all of them
+LIMIT = 120  # seconds for all charts
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge")
 
 
 def browser() -> str | None:
-    """The path of a browser that can draw; None where there is none."""
+    """Return the path of a browser, or None if there is none."""
     wanted = [os.environ.get("CHROMIUM"), os.environ.get("BROWSER_PATH"), *_NAMES]
     return next((path for name in wanted if name and (path := shutil.which(name))), None)
 
 
 def missing() -> str:
-    """Why no chart can be drawn here; "" where nothing stands in the way."""
+    """Return why charts cannot be drawn here, or an empty string if they can."""
     import importlib.util
 
     if importlib.util.find_spec("kaleido") is None:
-        return "kaleido is not installed: pip install 'distil-harness[charts]'"
-    return "" if browser() else "no Chromium or Chrome was found; $CHROMIUM may name one"
+        return "kaleido is not installed; run: pip install 'distil-harness[charts]'"
+    return "" if browser() else "there is no Chromium or Chrome on the path; install one, or set $CHROMIUM"
 
 
 def all_charts(
     board: Leaderboard, records: Sequence[Record], predictions: Mapping[str, Prediction]
 ) -> list[Chart]:
-    """Every chart of the page, the closer looks with the rows that the page starts with.
+    """Return all charts of the page; those that compare two rows have the rows that the page shows first.
 
-    Those of a sample corpus, which say nothing about real texts, only where there are no others.
+    Charts of sample corpora are included only if there are no others.
     """
     found = sections(board, records)
     across = tasks.error_reduction(found)
@@ -68,17 +68,22 @@ def all_charts(
 
 
 def write(made: Sequence[Chart], folder: Path) -> list[Path]:
-    """Write ``<id>.svg`` for each chart; HarnessError where the browser is missing or fails."""
+    """Write ``<id>.svg`` for each chart, and return the paths. Raise HarnessError if the browser fails."""
     if why := missing():
         raise HarnessError(why)
     try:
-        with ThreadPoolExecutor(1) as thread:  # whoever calls may have an event loop of their own
+        with ThreadPoolExecutor(1) as thread:  # the caller may already have an event loop
             drawn = thread.submit(lambda: asyncio.run(asyncio.wait_for(_drawn(made), LIMIT))).result()
     except TimeoutError:
-        raise HarnessError(f"the browser took longer than {LIMIT} s to draw the charts") from None
-    except Exception as error:  # whatever the browser or its driver comes up with
+        raise HarnessError(
+            f"cannot draw charts: the browser took longer than {LIMIT} s; set $CHROMIUM to another browser"
+        ) from None
+    except Exception as error:  # the browser and its driver raise many types
         reason = (str(error).splitlines() or [""])[0]
-        raise HarnessError(f"the browser drew no charts: {type(error).__name__}: {reason}") from None
+        raise HarnessError(
+            f"cannot draw charts: the browser failed ({type(error).__name__}: {reason}); "
+            "set $CHROMIUM to another browser"
+        ) from None
     paths = []
     for chart, text in zip(made, drawn, strict=True):
         paths.append(folder / f"{chart.id}.svg")
@@ -89,7 +94,7 @@ def write(made: Sequence[Chart], folder: Path) -> list[Path]:
 async def _drawn(made: Sequence[Chart]) -> list[str]:
     import kaleido
 
-    # Without MathJax, which would come from the network and take names with dollars for formulas.
+    # Without MathJax, which needs the network and would read names with dollars as formulas.
     async with kaleido.Kaleido(n=1, mathjax=False, path=browser()) as pen:
         return [_steady(await pen.calc_fig(_figure(chart), opts=_options(chart))) for chart in made]
 
@@ -99,17 +104,17 @@ def _options(chart: Chart) -> dict[str, Any]:
 
 
 def _figure(chart: Chart) -> dict[str, Any]:
-    """On paper's white, in a font that papers have."""
+    """Return the figure with a white background, and a font for papers."""
     figure: dict[str, Any] = painted(chart.figure)
     font = {**figure["layout"]["font"], "family": "Helvetica, Arial, sans-serif"}
     for i, trace in enumerate(figure["data"]):
-        trace["uid"] = f"t{i}"  # a random one else
+        trace["uid"] = f"t{i}"  # otherwise it is random
     figure["layout"] |= {"paper_bgcolor": "#ffffff", "plot_bgcolor": "#ffffff", "font": font}
     return figure
 
 
 def _steady(svg: bytes) -> str:
-    """Without the random id of the drawing, so that the same chart is the same file."""
+    """Return the SVG without its random id, so that the same chart gives the same file."""
     text = svg.decode()
     found = re.search(r'id="defs-([0-9a-f]+)"', text)
     return text.replace(found[1], "chart") if found else text

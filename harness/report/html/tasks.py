@@ -1,4 +1,4 @@
-"""The chart across tasks: how many of its errors distillation saves a student, and the teacher avoids."""
+"""Draw the chart across tasks: the share of a student's errors that distillation avoids."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from harness.report.html.sections import Entry, Section
 
 
 def error_reduction(found: Sequence[Section]) -> Chart | None:
-    """How many of a student's errors its teacher saves it, by task; and how many the teacher itself avoids.
+    """Return the chart of the change in each student's errors by task; None with fewer than two tasks.
 
-    Only where the headline is a share of right answers; sample corpora only where there is nothing else.
+    It also shows the change from the best baseline to the teacher. Only tasks whose headline is accuracy or
+    F1 are included, and sample corpora only if there are no others.
     """
     apt = [
         s
@@ -70,9 +71,9 @@ def error_reduction(found: Sequence[Section]) -> Chart | None:
     )
     return Chart(
         id="error-reduction",
-        title="What distillation saves, task by task",
+        title="Errors avoided by distillation, by task",
         note="Change in errors of each student's best recipe over the same student on the gold labels alone. "
-        "The recipe is chosen on the validation split where it was scored, and judged on the test split.",
+        "The recipe is chosen on the validation split if it has scores there, and scored on the test split.",
         data=data,
         layout=layout(
             axis(type="category", categoryarray=names, categoryorder="array"),
@@ -93,7 +94,7 @@ def _bare(section: Section, entry: Entry) -> str:
 
 
 def _recipes(section: Section) -> list[tuple[str, Entry, Entry]]:
-    """For each student its best distilled row, chosen on the validation split, and its own baseline."""
+    """Return each student with its best distilled row, chosen on the validation split, and its baseline."""
     best: dict[str, Entry] = {}
     for entry in section.entries:
         if entry.row.role == "distilled" and section.score(entry) is not None:
@@ -110,7 +111,7 @@ def _judged(section: Section, entry: Entry) -> float:
 
 
 def _distinct_names(apt: Sequence[Section]) -> list[str]:
-    """Tasks by name, with their source where two would be the same."""
+    """Return the tasks' names, with the source if two names are the same."""
     labels = [section.table.label for section in apt]
     return [
         label if labels.count(label) == 1 else section.title

@@ -1,4 +1,4 @@
-"""The closer look at time: one row's runtimes beside another's, for one text after the other."""
+"""Draw the figure that compares the latencies of two rows, by runtime."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.results.record import Latency
 
 
 def timing(section: Section) -> Look:
-    """The time from a text to its label in every form of a model that was timed."""
+    """Return the figure of the median time from one text to its label, for each measured runtime."""
     series = [_series(entry) for entry in section.entries]
     most = max((len(one["y"]) for one in series if one), default=0)
     style = {
@@ -41,7 +41,7 @@ def timing(section: Section) -> Look:
 
 
 def _series(entry: Entry) -> Json | None:
-    """Each runtime with its percentiles, means over seeds; fastest first."""
+    """Return each runtime with its percentiles, as means over seeds; the fastest comes first."""
     runs: dict[str, list[Latency]] = defaultdict(list)
     for record in entry.records:
         for run in record.get("latency") or []:
@@ -67,7 +67,7 @@ def _name(run: Latency) -> str:
 
 
 def _mean(runs: list[Latency], key: str) -> float | None:
-    """None where a run has no such number: too few texts for a percentile, or no such part."""
+    """Return the mean of a number, or None if a run lacks it, e.g. a percentile of too few texts."""
     values = [dict(run).get(key) for run in runs]
     known = [float(value) for value in values if isinstance(value, int | float)]
     return float(f"{math.fsum(known) / len(known):.4g}") if len(known) == len(values) else None

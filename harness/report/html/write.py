@@ -1,6 +1,6 @@
-"""Results as people look at them: a page, charts and a table for papers, an overview of all suites.
+"""Write the report of a suite: its page, charts and LaTeX table, and the overview of all suites.
 
-Everything is made from the records and the predictions beside them; no step is run.
+Everything comes from records and predictions; no step is run.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def write(
 
 
 def without_charts() -> str:
-    """Why no charts can be drawn here; "" where nothing stands in the way."""
+    """Return why charts cannot be drawn here, or an empty string if they can."""
     from harness.report.html import svg
 
     return svg.missing()
@@ -46,7 +46,7 @@ def without_charts() -> str:
 def write_charts(
     board: Leaderboard, records: Sequence[Record], predictions: Mapping[str, Prediction], folder: Path
 ) -> list[Path]:
-    """Write the page's charts into ``charts/``, as SVG; HarnessError where no browser can draw them."""
+    """Write the page's charts as SVG into ``charts/``. Raise HarnessError if no browser can draw them."""
     from harness.report.html import svg
 
     return svg.write(svg.all_charts(board, records, predictions), folder / "charts")
