@@ -177,7 +177,7 @@ def test_splits_with_files_of_their_own() -> None:
         "test": [("test text", ["b"])],
     }
     problems = list(MultiLabel().problems({**tables, "train": tables["validation"]}))
-    assert problems == ["'test' must have no label that training lacks, got ['b']"]
+    assert problems == ["table 'test' must have only labels of 'train', got also ['b']"]
 
 
 # -- what is wrong is told -----------------------------------------------------------------------------------
@@ -237,8 +237,8 @@ def test_mistakes_in_files_are_told() -> None:
     ("given", "says"),
     [
         ({"separator": ""}, "separator must not be empty"),
-        ({"text": "labels"}, "text and labels are both the column 'labels'"),
-        ({"columns": ["rain", "text"]}, "text and labels are both the column 'text'"),
+        ({"text": "labels"}, "text and labels must be different columns, got 'labels' for both"),
+        ({"columns": ["rain", "text"]}, "text and labels must be different columns, got 'text' for both"),
         ({"train": "rows.doc"}, "cannot read the train file 'rows.doc': unknown format"),
         ({"test": "rows.csv"}, "expected different files"),
         ({"validation_share": 0.6, "test_share": 0.4}, "leaves nothing to train on"),
