@@ -60,14 +60,19 @@ def compare(
         )
     else:
         old, new = (
-            comparing.load(path if (path := Path(side)).is_file() else results_of(path, results))
-            for side in (a, b)
+            comparing.load(path if _has_records(path) else results_of(path, results))
+            for path in (Path(a), Path(b))
         )
         found = comparing.sets(old, new, metric)
     show(comparison.to_json(found) if as_json else comparison.to_rich(found))
     if fail_on and not found.tests:
         raise HarnessError("cannot apply --fail-on: A and B have no rows in common that can be tested")
     return FOUND if fail_on and found.fails(fail_on) else OK
+
+
+def _has_records(path: Path) -> bool:
+    """Return whether a path is a file of records; a suite is a file too."""
+    return path.is_file() and path.suffix != ".toml"
 
 
 def _within(suite: Path | None, results: Path) -> Path:

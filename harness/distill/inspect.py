@@ -46,16 +46,19 @@ def look(
     offered = _offered(path, text, label, catalog)
     name = _chosen(path, asked, offered, catalog)
     file = offered[name]
-    others = [each for each in offered if each != name and _type_of(each, catalog) == DEFAULT]
-    another = f"; to read it otherwise, give --task {others[0]}" if others else ""
+    pool = _pool(unlabelled, str(file.parameters.get("text", "text")))
+    others = [each for each in offered if each != name and _fits(each, offered[each], catalog)]
+    usual = [each for each in others if _type_of(each, catalog) == DEFAULT]
+    another = f"; to read it otherwise, give --task {usual[0]}" if usual else ""
     why = f"read as task '{name}', because {file.why}{another}" if file.why and asked is None else ""
     try:
-        return _look({"use": name, **file.parameters}, path, unlabelled, catalog, why)
+        return _look({"use": name, **file.parameters}, path, pool, catalog, why)
     except HarnessError as error:
         if asked is not None or not file.why or not path.is_file():
             raise
+        end = ": name another with --task" if others else ""
         raise HarnessError(
-            f"{error}; {path.name} was read as task '{name}', because {file.why}: name another with --task"
+            f"{error}; {path.name} was read as task '{name}', because {file.why}{end}"
         ) from None
 
 
@@ -64,9 +67,9 @@ def _chosen(path: Path, asked: str | None, offered: Mapping[str, OwnFile], catal
     if asked is not None:
         catalog.get("task", asked)
         if asked not in offered:
-            raise HarnessError(
-                f"task '{asked}' cannot read {path}; name one of these with --task: {', '.join(offered)}"
-            )
+            fit = [name for name, file in offered.items() if _fits(name, file, catalog)]
+            named = f"name one of these with --task: {', '.join(fit)}" if fit else "and no other can"
+            raise HarnessError(f"task '{asked}' cannot read {path}; {named}")
         return asked
     if not offered:
         raise HarnessError(f"cannot read {path}: no installed task reads such a file")
@@ -74,6 +77,15 @@ def _chosen(path: Path, asked: str | None, offered: Mapping[str, OwnFile], catal
         return alike[0]
     usual = [name for name in offered if _type_of(name, catalog) == DEFAULT]
     return next(iter(usual or offered))
+
+
+def _fits(task: str, file: OwnFile, catalog: Catalog) -> bool:
+    """Return whether a task takes these parameters: one that reads other formats does not."""
+    try:
+        catalog.build("task", {"use": task, **file.parameters})
+    except HarnessError:
+        return False
+    return True
 
 
 def _type_of(task: str, catalog: Catalog) -> str:
@@ -93,7 +105,7 @@ def _offered(path: Path, text: str, label: str, catalog: Catalog) -> dict[str, O
     return found
 
 
-def _look(table: dict[str, Any], path: Path, unlabelled: Path | None, catalog: Catalog, why: str) -> Data:
+def _look(table: dict[str, Any], path: Path, pool: int, catalog: Catalog, why: str) -> Data:
     task = catalog.build("task", table)
     assert isinstance(task, Task)
     task_type = catalog.task_type_of(task)
@@ -128,7 +140,6 @@ def _look(table: dict[str, Any], path: Path, unlabelled: Path | None, catalog: C
         told.append(
             f"fewer than {_RARE} {task_type.counted[1]}, too few to learn or measure: {', '.join(rare[:8])}"
         )
-    pool = _pool(unlabelled, str(table.get("text", "text")))
     size = Size(train, validation + test, words, pool)
     english = budget.looks_english(texts[:_LOOKED_AT])
     return Data(table, task_type, size, seen.outputs, english, tuple(map(printable, told)))

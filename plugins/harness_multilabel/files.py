@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from harness import Ge, HarnessError, Interval
 from harness.api import SPLITS, OwnFile, Source
 from harness.sources import FORMATS, format_of, read_table
-from harness.sources.files import json_rows, readable
+from harness.sources.files import json_rows, need, readable, texts_of
+from harness.values import whole
 from harness_multilabel.task_type import MultiLabel, Rule
 from harness_tasks.carving import Share, carve, check_parts, shares_of
 from harness_tasks.own_files import OwnFiles
@@ -86,7 +88,8 @@ class FileMultiLabel(OwnFiles):
         for column in (label,) if label else ("labels", "label"):
             if (found := look_for_sets(path, text, column)) is not None:
                 separator, cell = found
-                shown = f"cells of column {column!r} have several labels, such as {cell[:60]!r}"
+                what = f"several labels, such as {cell[:60]!r}" if separator else f"lists, such as {cell}"
+                shown = f"cells of column {column!r} have {what}"
                 given = {"train": str(path), "text": text, "label": column}
                 return OwnFile({**given, "separator": separator} if separator else given, shown)
         return OwnFile({"train": str(path), "text": text, "label": label or "labels"})
@@ -112,35 +115,57 @@ def read_labels(path: Path, text: str, label: str, separator: str = "|", shown: 
     shown = shown or str(path)
     texts, cells = _cells(path, text, label, shown)
     if not texts:
-        raise HarnessError(f"cannot read {shown}: it has no rows")
+        raise HarnessError(f"{shown} has no rows")
     labels = [labels_in(cell, separator, f"{shown}, row {row}") for row, cell in enumerate(cells, 1)]
     return pa.table({"text": pa.array(texts, pa.string()), "labels": pa.array(labels, pa.list_(pa.string()))})
 
 
 def _cells(path: Path, text: str, label: str, shown: str = "") -> tuple[list[str], list[Any]]:
     """Return the texts of a file, and the cells of its column of labels: strings or lists."""
-    import pyarrow as pa
     from pyarrow import parquet
 
     shown = shown or str(path)
     kind = (format_of(path) or "").removesuffix(".gz")
     with readable(path, shown):
         if kind == ".jsonl":
-            rows = [row for _, row in json_rows(path, shown)]
-            for column in (text, label):
-                if rows and not any(column in row for row in rows):
-                    found = ", ".join(map(repr, dict.fromkeys(name for row in rows for name in row)))
-                    raise HarnessError(f"{shown} has no column {column!r}; found: {found}")
-            texts = ["" if row.get(text) is None else str(row[text]) for row in rows]
-            cells = [row.get(label) for row in rows]
-        elif kind == ".parquet" and pa.types.is_list(_type_of(parquet.read_schema(path), label)):
-            table = parquet.read_table(path, columns=[text, label])
-            texts, cells = (table[column].to_pylist() for column in (text, label))
-        else:
-            table = read_table(path, text=text, label=label, shown=shown)
-            texts = table["text"].to_pylist()
-            cells = ["" if cell is None else cell for cell in table["label"].to_pylist()]
+            return _cells_of_objects(path, text, label, shown)
+        if kind == ".parquet" and _has_lists(parquet.read_schema(path), label):
+            with parquet.ParquetFile(path) as file:
+                need([text, label], file.schema_arrow.names, shown)
+                table = file.read(columns=[text, label])
+            return texts_of(table[text], shown, text).to_pylist(), table[label].to_pylist()
+        table = read_table(path, text=text, label=label, shown=shown)
+        return table["text"].to_pylist(), table["label"].fill_null("").to_pylist()
+
+
+def _cells_of_objects(path: Path, text: str, label: str, shown: str) -> tuple[list[str], list[Any]]:
+    """Return what :func:`_cells` does, of JSON lines."""
+    texts: list[str] = []
+    cells: list[Any] = []
+    found: dict[str, None] = {}
+    for number, row in json_rows(path, shown):
+        found.update(dict.fromkeys(row))
+        value = row.get(text)
+        if isinstance(value, dict | list):
+            raise HarnessError(
+                f"{shown} line {number} has a list or object in column {text!r}; expected a string"
+            )
+        texts.append("" if value is None else whole(str(value)))
+        cells.append(row.get(label))
+    if found:
+        need([text, label], found, shown)
     return texts, cells
+
+
+def _has_lists(schema: pa.Schema, column: str) -> bool:
+    """Return whether a column of a Parquet file has lists."""
+    import pyarrow as pa
+
+    place = schema.get_field_index(column)
+    if place < 0:
+        return False
+    kind = schema.field(place).type
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
 
 
 def look_for_sets(path: Path, text: str, label: str) -> tuple[str, str] | None:
@@ -154,23 +179,17 @@ def look_for_sets(path: Path, text: str, label: str) -> tuple[str, str] | None:
         cells = _cells(path, text, label)[1][:5000]
     except (HarnessError, ValueError, OSError):
         return None  # the error is reported when the whole file is read
-    listed = next((c for c in cells if isinstance(c, list) or str(c or "").lstrip().startswith("[")), None)
-    if listed is not None:
-        return "", str(listed)
-    whole = {str(cell) for cell in cells if cell}
+    lists = [cell if isinstance(cell, list) else _list_in(str(cell or "")) for cell in cells]
+    sizes = [-1 if each is None else min(2, len(each)) for each in lists]
+    if (most := max(sizes, default=-1)) >= 0:
+        return "", str(cells[sizes.index(most)])[:60]
+    every = {str(cell) for cell in cells if cell}
     for separator in SEPARATORS:
-        several = sorted(cell for cell in whole if separator in cell)
-        parts = {part.strip() for cell in whole for part in cell.split(separator)}
-        if several and len(parts) < len(whole):
+        several = sorted(cell for cell in every if separator in cell)
+        parts = {part.strip() for cell in every for part in cell.split(separator)}
+        if several and len(parts) < len(every):
             return separator, several[0]
     return None
-
-
-def _type_of(schema: pa.Schema, column: str) -> pa.DataType:
-    import pyarrow as pa
-
-    place = schema.get_field_index(column)
-    return schema.field(place).type if place >= 0 else pa.null()
 
 
 def labels_in(cell: Any, separator: str, where: str) -> list[str] | None:
@@ -179,17 +198,30 @@ def labels_in(cell: Any, separator: str, where: str) -> list[str] | None:
         return None
     if isinstance(cell, str):
         if cell.lstrip().startswith("["):
-            try:
-                cell = json.loads(cell.replace("'", '"'))  # also accepts a list as printed by Python
-            except ValueError:
-                raise HarnessError(f"{where}: expected a JSON list of labels, got {cell[:60]!r}") from None
+            listed = _list_in(cell)
+            if listed is None:
+                raise HarnessError(f"{where}: expected a JSON list of labels, got {cell[:60]!r}")
+            cell = listed
         else:
             cell = cell.split(separator)
     if not isinstance(cell, list):
         cell = [cell]
     if any(isinstance(label, dict | list) for label in cell):
         raise HarnessError(f"{where}: expected a list of labels, got {str(cell)[:60]}")
-    return [str(label).strip() for label in cell if label is not None and str(label).strip()]
+    return [whole(str(label)).strip() for label in cell if label is not None and str(label).strip()]
+
+
+def _list_in(cell: str) -> list[Any] | None:
+    """Return the list that a cell has as JSON, or as Python prints it; None if it has none."""
+    if not cell.lstrip().startswith("["):
+        return None
+    for read in (json.loads, ast.literal_eval):
+        try:
+            found = read(cell.strip())
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        return found if isinstance(found, list) else None
+    return None
 
 
 def read_columns(path: Path, text: str, columns: Sequence[str]) -> pa.Table:

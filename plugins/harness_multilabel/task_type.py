@@ -274,7 +274,8 @@ class MultiLabel(TaskType):
             found = np.full(gold.shape[1], shared(scores, gold))
         else:
             found = per_label(scores, gold)
-        return replace(self, chosen=tuple(round(value, 4) for value in found.tolist()))
+        # Of a rare label the best threshold may be far below 0.0001, so digits are counted from the first.
+        return replace(self, chosen=tuple(float(f"{value:.6g}") for value in found.tolist()))
 
     def settle(self, answers: Answers) -> Answers:
         """Return the answers with the labels that are "decided" added, (N, C) uint8."""

@@ -44,6 +44,13 @@ def test_two_sets(command: Command) -> None:
         assert json.loads(again.output)["counts"]["worse"] == 1
 
 
+def test_a_suite_stands_for_its_results(command: Command) -> None:
+    Path("mine.toml").write_text('[suite]\nname = "old"\n')
+    done = command("compare", "mine.toml", "elsewhere", "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.output)["counts"]["worse"] == 1
+
+
 @pytest.mark.parametrize(
     ("sides", "fail", "status"),
     [

@@ -66,21 +66,21 @@ def test_what_is_too_many_is_sampled() -> None:
 
 
 def test_contradictions_by_hand() -> None:
-    given = [("a b", "x"), ("A  b", "x"), ("a b", "y"), ("c", "x"), ("c", "x"), ("d", "y")]
-    # One text, five rows that repeat, one against the most.
-    assert duplicates.conflicts((text, (label,)) for text, label in given) == (1, 5, 1)
+    rows = [("a b", "x"), ("A  b", "x"), ("a b", "y"), ("c", "x"), ("c", "x"), ("d", "y")]
+    named = [(text, (label,)) for text, label in rows]
+    assert duplicates.conflicts(named) == (1, 5, 1)  # one text, five rows that repeat, one against the most
+    # Of several labels, or none, all count together.
+    sets = [("a", ("x", "y")), ("a", ("x",)), ("a", ("x", "y")), ("b", ()), ("b", ()), ("c", ("x",))]
+    assert duplicates.conflicts(sets) == (1, 5, 1)
 
 
 # -- numbers -------------------------------------------------------------------------------------------------
 
 
-def splits() -> dict[str, list[tuple[str, tuple[str, ...]]]]:
+def splits() -> dict[str, diagnosis.Rows]:
     good, bad = ("good",), ("bad",)
-    return {
-        "train": [*[(f"good day number {n}", good) for n in range(6)], ("bad day", bad), ("bad day", good)],
-        "validation": [("fine", good)],
-        "test": [("Bad day", bad), ("so it is", good)],
-    }
+    train = [*[(f"good day number {n}", good) for n in range(6)], ("bad day", bad), ("bad day", good)]
+    return {"train": train, "validation": [("fine", good)], "test": [("Bad day", bad), ("so it is", good)]}
 
 
 def test_data_by_hand() -> None:
@@ -142,13 +142,25 @@ def test_two_models_on_the_same_texts() -> None:
         "only_bag_of_words_right": 0.0,
         "both_wrong": 0.25,
     }
-    # The same as two texts with two outputs each: on the first, the bag of words has one of two wrong.
+    # Two texts of two outputs: all of a text's outputs must be right, or the same.
     assert diagnosis.together(teacher, bag, 2) == {
         "agreement": 0.0,
         "only_teacher_right": 0.5,
         "only_bag_of_words_right": 0.0,
         "both_wrong": 0.5,
     }
+    unknown = prediction([0, 0, 1, 1], [1.0] * 4, [0, 0, 1, -1])
+    assert diagnosis.together(unknown, bag, 2)["agreement"] == 0.0  # of the first text alone
+    assert diagnosis.together(unknown, unknown, 2)["agreement"] == 1.0
+
+
+def test_data_with_several_labels_by_hand() -> None:
+    train = [("a b", ("x", "y")), ("c d", ()), ("e f", ("x",)), ("g h", ("x",))]
+    found = diagnosis.of_data({"train": train, "validation": [("i", ("y",))], "test": [("j", ("x",))]})
+    assert found["splits"]["train"]["classes"] == {"x": 3, "y": 1}
+    classes = found["classes"]
+    assert (classes["number"], classes["largest"], classes["imbalance"]) == (2, "x", 2.0)
+    assert classes["share"] == pytest.approx(4 / 6)
 
 
 # -- the verdict ---------------------------------------------------------------------------------------------
@@ -160,7 +172,7 @@ def known(bag: float, teacher: float | None = None, **of_teacher: Any) -> dict[s
     return {
         **diagnosis.of_data(splits()),
         "contested": diagnosis.contested([None]),
-        "compared": {"metric": "accuracy", "title": "accuracy"},
+        "compared": {"metric": "accuracy", "title": "accuracy", "label": "class"},
         "bag_of_words": {"accuracy": bag},
         "teachers": [] if teacher is None else [one],
     }
@@ -280,7 +292,8 @@ def test_mistakes_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             "no column 'lable'; found: 'text', 'label'; did you mean",
         ),
         (("rows.csv", "--teacher", "minilmm"), "unknown teacher 'minilmm'; did you mean 'minilm'?"),
-        (("scores.toml", "--text", "a"), "--text and --label are only for a file"),
+        (("scores.toml", "--text", "a"), "--task, --text and --label are only for a file"),
+        (("scores.toml", "--task", "file"), "--task, --text and --label are only for a file"),
         (("scores.toml",), "cannot diagnose task 'stsb': diagnose does not support regression"),
     ):
         result = invoke(*arguments)

@@ -7,26 +7,32 @@ import os
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
-from harness import catalog
+from harness import HarnessError, catalog
 from harness.cli import main
 from harness.distill import budget
 from harness.distill import pipeline as distilling
 from harness.distill.budget import Level
+from harness.distill.inspect import Data
 from harness.distill.pipeline import Wishes, fill
 from harness.plan.planner import build
 from harness.run.estimates import Size
 from harness.suite import reader as suite
+from harness.task_types.classification import Classification
+from harness.task_types.tagging import Tagging
+from harness_multilabel.task_type import MultiLabel
 
 GOOD, BAD = ("sunny", "warm", "bright", "calm", "mild"), ("rainy", "cold", "grey", "stormy", "wet")
 PLAIN = ["the", "weather", "in", "town", "is", "very", "much", "so", "today"]
 MLP = 'use = "mlp"\n'
 LEAST = Level(1, 1, 0, ("mlp",), ("kl",))
+INSTALLED = catalog.load()
 
 
 def weather(path: Path, rows: int = 200, text: str = "message", label: str = "mood") -> Path:
@@ -49,6 +55,16 @@ def wishes(folder: Path, **changed: Any) -> Wishes:
     given: dict[str, Any] = {"file": Path("rows.csv"), "text": "text", "label": "label", "teacher": None}
     rest: dict[str, Any] = {"seconds": 60.0, "seeds": None, "unlabelled": None, "out": folder / "out"}
     return Wishes(**(given | rest | changed))
+
+
+def data(**columns: Any) -> Data:
+    """What was found of a file, for a suite of it."""
+    table = {"use": "file", "train": "rows.csv", "text": "text", "label": "label", **columns}
+    return Data(table, Classification(), Size(1000, 200, 20.0), 2, True, ())
+
+
+def levels(train: int, seeds: int | None = None) -> list[Level]:
+    return budget.levels(Size(train, 200, 20.0), Classification(), INSTALLED, seeds)
 
 
 def invoke(*arguments: object) -> Result:
@@ -104,7 +120,7 @@ def test_a_file_becomes_a_model(done: tuple[Path, str]) -> None:
 def test_the_suite_that_it_wrote_is_an_ordinary_one(done: tuple[Path, str], monkeypatch: Any) -> None:
     folder, _ = done
     monkeypatch.chdir(folder)
-    read = suite.load(Path("out/suite.toml"), catalog.load())
+    read = suite.load(Path("out/suite.toml"), INSTALLED)
     assert read.name == "weather" and read.seeds == (0,)
     assert [task.name for task in read.tasks] == ["file"]
 
@@ -180,7 +196,7 @@ def test_mistakes_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         (("rows.csv", "--teacher", "checkpoint"), "checkpoint"),
         (("rows.csv", "--text", "label"), "text and label are both 'label'"),
         (("rows.txt",), "cannot read the train file 'rows.txt': unknown format"),
-        (("rows.csv", "--out", "full"), "full/model holds other files"),
+        (("rows.csv", "--out", "full"), "cannot export to full/model: it contains other files"),
         (
             ("rows.csv", "--unlabelled", "more.csv"),
             "cannot read the unlabelled file 'more.csv': it does not exist",
@@ -221,39 +237,69 @@ def test_the_first_level_that_fits_is_taken() -> None:
 
 
 def test_few_texts_get_more_passes_and_copies() -> None:
-    few, many = budget.levels(Size(800, 200, 20.0))[0], budget.levels(Size(16_000, 4000, 20.0))[0]
+    few, many = levels(800)[0], levels(16_000)[0]
     assert (few.epochs, few.copies) == (10, 30)  # 12,000 / 800 is above the most
     assert (many.epochs, many.copies) == (3, 8)
-    assert budget.levels(Size(3000, 200, 20.0))[0].epochs == 4  # 12,000 / 3,000
-    assert {level.seeds for level in budget.levels(Size(800, 200, 20.0), 5)} == {5}
-    least = budget.levels(Size(16_000, 4000, 20.0))[-1]
+    assert levels(3000)[0].epochs == 4  # 12,000 / 3,000
+    assert {level.seeds for level in levels(800, 5)} == {5}
+    least = levels(16_000)[-1]
     assert (least.seeds, least.epochs, least.copies) == (1, 1, 0)
 
 
-@pytest.mark.parametrize("level", budget.levels(Size(1000, 200, 20.0)))
+@pytest.mark.parametrize("level", levels(1000))
 def test_every_level_is_a_sound_suite(level: Level, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     weather(Path("rows.csv"), text="text", label="label")
     weather(Path("more.csv"), text="text")
-    found = catalog.load()
     teacher = {"use": "tfidf-logreg", "pupil": True, "epochs": False}
-    text = fill(wishes(tmp_path, unlabelled=Path("more.csv")), level, teacher, pool=50, chosen="")
-    plan = build(suite.parse(text, found), found)
+    given = wishes(tmp_path, unlabelled=Path("more.csv"))
+    text = fill(given, data(), INSTALLED, level, teacher, pool=50, chosen="")
+    plan = build(suite.parse(text, INSTALLED), INSTALLED)
     assert {cell.status for cell in plan.cells} == {"ok"}
     assert {cell.role for cell in plan.cells} == {"teacher", "baseline", "distilled"}
+
+
+def test_every_level_of_several_labels_is_a_sound_suite(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ("sun", "rain", "sun|rain")
+    rows = [f"day {n} is like day {n + 1},{names[n % 3]}" for n in range(60)]
+    Path("rows.csv").write_text("\n".join(["text,labels", *rows]))
+    given = wishes(tmp_path, text="", label="", teacher="mlp", unlabelled=Path("rows.csv"))
+    found = distilling.look(given, INSTALLED)
+    teacher, why = distilling.teacher_of(given, found, INSTALLED)
+    assert teacher == {"use": "mlp", "pupil": True, "epochs": False} and why == "mlp, as asked for"
+    offered = budget.levels(found.size, found.task_type, INSTALLED)
+    assert {name for level in offered for name in level.students} == {"mlp", "cnn", "bigru"}
+    assert {level.losses for level in offered} == {("binary-kl",)} and offered[-1].students == ("mlp",)
+    for level in offered:
+        text = fill(given, found, INSTALLED, level, teacher, pool=50, chosen="")
+        plan = build(suite.parse(text, INSTALLED), INSTALLED)
+        assert {cell.status for cell in plan.cells} == {"ok"}
+        assert {cell.role for cell in plan.cells} == {"teacher", "baseline", "distilled"}
+    with pytest.raises(HarnessError, match=r"student 'tfidf-logreg' cannot learn multi-label; name another"):
+        distilling.teacher_of(replace(given, teacher="tfidf-logreg"), found, INSTALLED)
+
+
+def test_the_bag_of_words_is_one_for_the_type() -> None:
+    types = (Classification(), MultiLabel(), Tagging())
+    assert [budget.bag_of_words(one, INSTALLED) for one in types] == ["tfidf-logreg", "mlp", None]
 
 
 def test_names_from_outside_stay_values(tmp_path: Path) -> None:
     hostile = 'a"\n[[task]]\nuse = "emotion'
     text = fill(
         wishes(tmp_path, text=hostile, file=Path("x\u007f.csv")),
+        data(text=hostile, train="x\u007f.csv"),
+        INSTALLED,
         LEAST,
         {"use": "minilm", "pupil": False, "epochs": True},
         pool=0,
         chosen="one\ntwo",
     )
-    (task,) = suite.parse(text, catalog.load()).tasks
-    assert vars(task)["text"] == hostile
+    (task,) = suite.parse(text, INSTALLED).tasks
+    assert vars(task)["text"] == hostile and vars(task)["train"] == Path("x\u007f.csv")
 
 
 def test_english_is_told_from_others() -> None:

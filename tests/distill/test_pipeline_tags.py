@@ -19,14 +19,20 @@ from harness import catalog
 from harness.cli import main
 from harness.distill import budget
 from harness.distill.budget import Level
-from harness.distill.inspect import is_tagged
+from harness.distill.inspect import Data
 from harness.distill.pipeline import Wishes, fill, look
 from harness.plan.planner import build
 from harness.run.estimates import Estimates, Size
+from harness.sources.tagged import is_tagged
 from harness.storage.store import Timings
 from harness.suite import reader as suite
+from harness.task_types.tagging import Tagging
+from harness_tasks.conll import ConllFile
 
 BERT = {"use": "minilm", "pupil": False, "epochs": True}
+INSTALLED = catalog.load()
+SIZE = Size(1000, 200, 20.0, 50)
+LEVELS = budget.levels(SIZE, Tagging(), INSTALLED)
 
 
 def sentences(count: int = 160) -> list[tuple[list[str], list[str]]]:
@@ -100,38 +106,42 @@ use = "kl"
 
 def wishes(file: Path, **changed: Any) -> Wishes:
     given: dict[str, Any] = {"text": "", "label": "", "teacher": None, "seconds": 60.0, "seeds": None}
-    rest = {"unlabelled": None, "out": Path("out"), "tagged": True}
+    rest = {"unlabelled": None, "out": Path("out")}
     return Wishes(**{"file": file, **given, **rest, **changed})
 
 
-@pytest.mark.parametrize("level", budget.levels(Size(1000, 200, 20.0), tagged=True))
+def data(file: str, tokens: int | str = "", tags: int | str = "") -> Data:
+    table = {"use": "conll-file", "train": file, "tokens": tokens, "tags": tags}
+    return Data(table, Tagging(), SIZE, 5, True, ())
+
+
+@pytest.mark.parametrize("level", LEVELS)
 def test_every_level_is_a_sound_suite(level: Level, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     conll(Path("rows.conll"))
     Path("more.csv").write_text("text\n" + "".join(f"a text {n}\n" for n in range(60)))
-    found = catalog.load()
     for teacher in ({"use": "bilstm-crf", "pupil": False, "epochs": True}, BERT):
         given = wishes(Path("rows.conll"), unlabelled=Path("more.csv"))
-        text = fill(given, level, teacher, pool=50, chosen="")
-        plan = build(suite.parse(text, found), found)
+        text = fill(given, data("rows.conll"), INSTALLED, level, teacher, pool=50, chosen="")
+        plan = build(suite.parse(text, INSTALLED), INSTALLED)
         assert {cell.status for cell in plan.cells} == {"ok"}
         assert {cell.role for cell in plan.cells} == {"teacher", "baseline", "distilled"}
-        expected = Estimates(Timings({}, {}), plan.steps, lambda step: Size(1000, 200, 20.0, 50))
+        expected = Estimates(Timings({}, {}), plan.steps, lambda step: SIZE)
         assert all(expected.seconds(step) > 0 for step in plan.steps.values())
 
 
 def test_levels_of_taggers() -> None:
-    levels = budget.levels(Size(1000, 200, 20.0), tagged=True)
-    assert {name for level in levels for name in level.students} == {"cnn-tagger", "bilstm-tagger"}
-    assert levels[-1].students == ("cnn-tagger",) and {level.losses for level in levels} == {("kl",)}
+    assert {name for level in LEVELS for name in level.students} == {"cnn-tagger", "bilstm-tagger"}
+    assert LEVELS[-1].students == ("cnn-tagger",) and {level.losses for level in LEVELS} == {("kl",)}
 
 
 def test_columns_are_names_or_numbers(tmp_path: Path) -> None:
-    found = catalog.load()
-    level = budget.levels(Size(1000, 200, 20.0), tagged=True)[-1]
     for text, label, tokens, tags in (("", "", "", ""), ("2", "-1", 2, -1), ("form", "ner", "form", "ner")):
-        told = fill(wishes(Path("a.conll"), text=text, label=label), level, BERT, pool=0, chosen="")
-        (task,) = suite.parse(told, found).tasks
+        read = ConllFile.of_file(Path("a.conll"), text, label)
+        assert read is not None
+        found = data("a.conll", read.parameters["tokens"], read.parameters["tags"])
+        told = fill(wishes(Path("a.conll")), found, INSTALLED, LEVELS[-1], BERT, pool=0, chosen="")
+        (task,) = suite.parse(told, INSTALLED).tasks
         assert (vars(task)["tokens"], vars(task)["tags"]) == (tokens, tags)
 
 
@@ -157,7 +167,7 @@ def test_iob1_and_languages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
     lines = [f"der O\nHund{n} O\nauf O\nBad I-loc\nEms I-loc\n" for n in range(60)]
     Path("rows.conll").write_text("\n".join(lines))
-    data = look(wishes(Path("rows.conll")), catalog.load())
+    data = look(wishes(Path("rows.conll")), INSTALLED)
     assert "60 entities of 1 types (loc 60)" in data.told[0] and not data.english
     assert (data.size.train, data.size.held_out, data.size.words) == (48, 12, 5.0)
 
@@ -170,16 +180,19 @@ def test_mistakes_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     Path("odd.conll").write_text("\n\n".join(f"a NOUN\nword{n} VERB" for n in range(60)))
     Path("plain.txt").write_text("so it goes\nno rain today at all\n")
     for arguments, says in (
-        (("plain.txt",), "plain.txt was read as CoNLL text, because its name ends in .txt: one word"),
-        (("few.conll",), "expected at least 50 tagged sentences in few.conll, got 20"),
+        (("plain.txt",), "plain.txt was read as task 'conll-file', because its name ends in .txt"),
+        (("few.conll",), "expected at least 50 labelled sentences in few.conll, got 20; add more sentences"),
         (
             ("none.conll",),
             "cannot train a tagger on none.conll: it has no entities, because all tags are 'O'",
         ),
         (("odd.conll",), "got 'NOUN'"),
         (("absent.conll",), "'absent.conll' does not exist"),
-        (("rows.conll", "--teacher", "mlp"), "student 'mlp' is not for tagging; name another with --teacher"),
-        (("rows.conll", "--text", "form"), "has no names of columns"),
+        (
+            ("rows.conll", "--teacher", "mlp"),
+            "student 'mlp' cannot learn tagging; name another with --teacher",
+        ),
+        (("rows.conll", "--text", "form"), "does not name its columns in a line"),
         (
             ("rows.conll", "--unlabelled", "more.csv"),
             "cannot read the unlabelled file 'more.csv': it does not exist",

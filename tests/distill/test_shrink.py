@@ -8,9 +8,10 @@ from harness import HarnessError, catalog
 from harness.distill import budget
 from harness.distill import shrink as smaller
 from harness.distill.budget import Level, Size
+from harness.task_types.classification import Classification
 from harness.training.model import count_parameters
 
-OFFERED = budget.levels(Size(1000, 200, 20.0))
+OFFERED = budget.levels(Size(1000, 200, 20.0), Classification(), catalog.load())
 
 
 def test_students_know_as_many_telling_words_as_the_limit_has_room_for() -> None:
