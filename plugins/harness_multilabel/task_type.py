@@ -437,15 +437,10 @@ class MultiLabel(TaskType):
         return tiny(self)
 
     def table(self, examples: Examples) -> pa.Table:
-        """See :class:`harness.TaskType`: lists of labels, null for a text whose labels are unknown."""
-        import pyarrow as pa
+        """Return a table of texts and lists of labels, null for a text whose labels are unknown."""
+        from harness_multilabel.tiny import table
 
-        assert examples.labels is not None
-        given: list[list[str] | None] = []
-        for row in examples.labels.tolist():
-            applies = [name for name, value in zip(examples.classes, row, strict=True) if value == 1]
-            given.append(applies if all(value == value for value in row) else None)
-        return pa.table({"text": list(examples.texts), "labels": pa.array(given, pa.list_(pa.string()))})
+        return table(examples)
 
     def draw_labels(self, rows: int, unlabelled: bool, generator: Any) -> Tensor:
         """Return labels of three classes, some of them NaN (missing)."""

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from harness import Examples, TaskType
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 LABELS = ("rain", "sun", "wind")
 SHAPES = ("the {} is here", "so much {} today !", "i like {} and more", "no {} , she said", "a {}")
@@ -34,3 +38,15 @@ def _part(task_type: TaskType, times: Sequence[str], shapes: Sequence[str], trai
     if training:
         gold[-1] = np.nan
     return Examples(texts, LABELS, gold, logits if training else None, task_type=task_type)
+
+
+def table(examples: Examples) -> pa.Table:
+    """Return examples as a table of texts and lists of labels, null for unknown labels."""
+    import pyarrow as pa
+
+    assert examples.labels is not None
+    given: list[list[str] | None] = []
+    for row in examples.labels.tolist():
+        applies = [name for name, value in zip(examples.classes, row, strict=True) if value == 1]
+        given.append(applies if all(value == value for value in row) else None)
+    return pa.table({"text": list(examples.texts), "labels": pa.array(given, pa.list_(pa.string()))})
