@@ -378,7 +378,7 @@ def _arguments(function: Callable[..., Any]) -> list[str]:
 
 
 def _source(component: type[Component]) -> tuple[str, int]:
-    """Return the file and line of a class. (`inspect` would parse the whole file for each class.)"""
+    """Return the file and line of a class, without parsing the whole file as `inspect` does."""
     file = getattr(sys.modules.get(component.__module__), "__file__", None) or ""
     statement = re.compile(rf"\s*class\s+{re.escape(component.__name__)}\b")
     lines = linecache.getlines(file) if file else []

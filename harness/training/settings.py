@@ -15,7 +15,6 @@ ClassWeights = Literal["uniform", "balanced", "square-root"]
 
 def training_of(component: Any) -> Training:
     """Return the training settings from a component's parameters."""
-
     return Training(
         **{f.name: getattr(component, f.name) for f in fields(Training) if hasattr(component, f.name)}
     )
