@@ -339,7 +339,7 @@ class Tagging(TaskType):
         """Return a function that compares tags, and the F1 of entities."""
         import numpy as np
 
-        from harness.task_types.differences import outputs_differ
+        from harness.task_types.differences import f1_lost, outputs_differ
         from harness.task_types.entities import spans_of
 
         labels = examples.labels
@@ -354,13 +354,10 @@ class Tagging(TaskType):
             counted = spans_of([decided, decides], labels, starts, examples.classes)
             right = 2 * counted.right.sum(1).astype(np.float64)  # (2, N)
             every = (counted.guessed.sum(1) + counted.gold.sum(0)).astype(np.float64)
-            whole = np.maximum(every.sum(1), 1)
-            f1 = right.sum(1) / whole
-            # F1 is a ratio of sums over texts; this is each text's first-order effect on it (delta method).
-            moved = (right - f1[:, None] * every) / whole[:, None]
-            error = float(np.sqrt(((moved[0] - moved[1]) ** 2).sum()))
-            found = outputs_differ(examples, (before, decided), (after, decides))
-            return {**found, "score": float(f1[1]), "lost": float(f1[0]) - float(f1[1]), "error": error}
+            return {
+                **outputs_differ(examples, (before, decided), (after, decides)),
+                **f1_lost(right, every),
+            }
 
         return compare
 

@@ -394,7 +394,7 @@ class MultiLabel(TaskType):
         """Return a function that compares decisions, and micro F1, which is reliable on few texts."""
         import numpy as np
 
-        from harness.task_types.differences import outputs_differ
+        from harness.task_types.differences import f1_lost, outputs_differ
 
         labels = examples.labels
         assert labels is not None
@@ -405,16 +405,13 @@ class MultiLabel(TaskType):
         def compare(form: Any) -> dict[str, Any]:
             after = form.predict(examples.texts)
             decides = self._decided(after)
-            right = [2.0 * (each & gold)[known].sum(axis=1) for each in (decided, decides)]
-            every = [
-                (each.sum(axis=1) + gold.sum(axis=1))[known].astype(float) for each in (decided, decides)
-            ]
-            f1 = [float(a.sum() / max(1.0, b.sum())) for a, b in zip(right, every, strict=True)]
-            # F1 is a ratio of sums over texts; this is each text's first-order effect on it (delta method).
-            moved = [(a - f * b) / max(1.0, b.sum()) for a, b, f in zip(right, every, f1, strict=True)]
-            error = float(np.sqrt(((moved[0] - moved[1]) ** 2).sum()))
-            found = outputs_differ(examples, (before, decided), (after, decides))
-            return {**found, "score": f1[1], "lost": f1[0] - f1[1], "error": error}
+            both = np.stack([decided, decides])[:, known]  # (2, M, C)
+            right = 2.0 * (both & gold[known]).sum(axis=2)
+            every = (both.sum(axis=2) + gold[known].sum(axis=1)).astype(np.float64)
+            return {
+                **outputs_differ(examples, (before, decided), (after, decides)),
+                **f1_lost(right, every),
+            }
 
         return compare
 
