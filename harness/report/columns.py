@@ -128,7 +128,8 @@ def _place(row: Row) -> str:
 
 def _percent(table: Table, name: str) -> bool:
     means = [abs(row.stats[name].mean) for row in table.rows if name in row.stats]
-    return not table.lower_is_better(name) and max(means, default=0) <= 1
+    share = not table.lower_is_better(name) or table.task_type.metric(name).high <= 1
+    return share and max(means, default=0) <= 1
 
 
 def _score(table: Table, name: str, spare: int) -> Column:

@@ -31,7 +31,7 @@ def outputs_differ(examples: Examples, expected: Outputs, found: Outputs) -> dic
 
 
 def f1_lost(right: NDArray[np.float64], every: NDArray[np.float64]) -> dict[str, float]:
-    """Return the F1 of the form as `score`, how much it has `lost` against the model, and the `error` of that.
+    """Return the form's F1 as `score`, how much it has `lost` against the model, and the `error` of that.
 
     Row 0 is the model's and row 1 the form's, with a column for each text: `right` is twice the number of its
     correct answers, and `every` the number of its answers plus that of its gold labels, both (2, N).
