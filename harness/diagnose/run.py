@@ -99,7 +99,11 @@ def _task(
     task_type = where.catalog.task_type_of(task)
     name = budget.bag_of_words(task_type, where.catalog)
     if not task_type.diagnosed or name is None:
-        raise HarnessError(f"cannot diagnose task '{task.name}': diagnose does not support {task.task_type}")
+        known = [name for name in where.catalog.names("task type") if where.catalog.task_type(name).diagnosed]
+        raise HarnessError(
+            f"cannot diagnose task '{task.name}': diagnose does not support {task.task_type}; "
+            f"it supports {', '.join(known)}"
+        )
     bag: Any = where.catalog.build("student", {"use": name})
     assert isinstance(bag, Student)
     bare = replace(
@@ -123,7 +127,8 @@ def _task(
             f"cannot diagnose task '{task.name}': its {bad['role']} has no result ({bad['reason']})"
         )
     if cell.source is None or "data" not in cell.steps or gone:
-        raise HarnessError(f"cannot diagnose task '{task.name}': no result ({gone or cell.reason})")
+        why = f"{gone} did not finish; run the command again" if gone else cell.reason
+        raise HarnessError(f"cannot diagnose task '{task.name}': {why}")
     if suite.teachers:
         more, said = _stored(_plan(replace(bare, teachers=suite.teachers), where), where, store)
         records, answers = _joined(records, more), {**said, **answers}

@@ -72,7 +72,10 @@ def decide(found: Results, every: Sequence[Record], fingerprint: str, limits: Li
     students = [row for row in scored if row.role != "teacher" and _exported(row, records)]
     if not students:
         why = "; ".join(sorted({reason for row in table.rows for _, reason, _ in row.problems})[:3])
-        raise HarnessError(f"cannot choose a model: no student could be exported{f' ({why})' if why else ''}")
+        raise HarnessError(
+            f"cannot choose a model: no student could be exported{f' ({why})' if why else ''}; "
+            "change the students in the suite, and run the command again"
+        )
 
     def advise(keep: Callable[[Row], bool]) -> Advice | None:
         rows = tuple(row for row in students if keep(row))

@@ -76,7 +76,7 @@ def run(job: Job) -> dict[str, Any]:
                 f"the ONNX export of '{job.learner.name}' differs from the model"
                 f"{'' if file == GRAPH else f' in its form {form!r}'}: {compared['changed']} of "
                 f"{compared['outputs']} predictions changed, and logits differ by up to "
-                f"{compared['difference']:.2g}"
+                f"{compared['difference']:.2g}; report it to the author of the component"
             )
         forms[form] = {**compared, "file_bytes": files[file], "size_bytes": files[file] + beside}
     for form, why in rejected.items():
