@@ -76,7 +76,7 @@ def test_hidden_words_are_told(model: str, home: Path) -> None:
 
 def test_the_card_and_the_record(home: Path) -> None:
     card = (home / "out" / "README.md").read_text()
-    assert "gives the most probable tokens for each `[MASK]`" in card
+    assert "predicts the most probable tokens for each `[MASK]`" in card
     assert 'model.tokens("a [MASK] text")' in card
     assert "Labels" not in card and "| perplexity |" in card
     assert "A `masked-lm` trained on hidden words." in (home / "large" / "README.md").read_text()

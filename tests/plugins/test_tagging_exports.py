@@ -92,7 +92,7 @@ def test_parity_word_by_word(kind: str, make: Callable[[str], Model], tmp_path: 
     assert form.decide(TEXTS, expected).tolist() == decided.tolist()
     names = [form.classes[number] for number in decided]
     assert [tag for text in TEXTS for tag in form.tags(text)] == names
-    with pytest.raises(Unsupported, match="this model is for tagging and has no label: call tags"):
+    with pytest.raises(Unsupported, match="cannot call label: this model is for tagging; call tags"):
         form.label("Sirius")
     tags, logits = form.answered(TEXTS)
     assert tags.tolist() == decided.tolist() and np.array_equal(logits, form.predict(TEXTS))
@@ -118,7 +118,9 @@ def test_only_a_tagger_tags(tmp_path: Path, context: CheckContext) -> None:
     model = Mlp(vocabulary=30, min_examples=0, epochs=1).fit(train, validation, FromLabels(), context)
     model.export(tmp_path)
     for form in ("numpy", "onnx"):
-        with pytest.raises(Unsupported, match="this model is for classification and has no tags: call label"):
+        with pytest.raises(
+            Unsupported, match="cannot call tags: this model is for classification; call label"
+        ):
             load(tmp_path, form).tags("sun")
 
 

@@ -137,7 +137,7 @@ def test_scores_are_kept_as_numbers(kind: type, bench: Bench) -> None:
 @pytest.mark.parametrize("label", ["good", "nan", "inf"])
 def test_a_score_that_is_no_number(label: str, bench: Bench) -> None:
     with pytest.raises(
-        HarnessError, match=f"'train' of task 'scored' has a label that is not a number: '{label}'"
+        HarnessError, match=f"expected numbers as labels in split 'train' of task 'scored', got '{label}'"
     ):
         bench.run("data", task=Scored.of(("a", "1"), ("b", label)))
 

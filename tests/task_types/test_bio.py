@@ -26,7 +26,7 @@ def test_schemes(given: list[str], expected: list[str]) -> None:
 
 @pytest.mark.parametrize("tag", ["per", "X-per", "B-", "-per", "BI-per", "o"])
 def test_what_is_no_tag(tag: str) -> None:
-    with pytest.raises(HarnessError, match="is no tag: expected O, or one of"):
+    with pytest.raises(HarnessError, match="expected a tag O or X-type, with X one of"):
         to_bio(["O", tag])
 
 

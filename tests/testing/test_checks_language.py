@@ -213,12 +213,12 @@ class Blurred(Frequencies):
     [
         (Short, r"predict must return the shape \(0, \d+\), got \(12, \d+\) for texts of language-modelling"),
         (Turned, "predict must keep the order of the texts"),
-        (Certain, "log-likelihoods must be finite, and none above 0"),
-        (Fickle, "masked must hide the same tokens every time"),
-        (Lazy, "masked must hide at least one token of each usual text"),
-        (Sociable, "which tokens masked hides must not depend on a text's company"),
-        (Uneven, r"masked must give as many of each, got \[1, \d+\]"),
-        (Wordless, "vectors must take words, of 'hidden', but: Unsupported: it has no hidden states"),
+        (Certain, "log-likelihoods of masked must be finite and at most 0"),
+        (Fickle, "masked must hide the same tokens and predict the same in every call"),
+        (Lazy, "masked must hide at least one token of each normal text"),
+        (Sociable, "tokens that masked hides in a text must not depend on the other texts"),
+        (Uneven, r"masked must return arrays of one length, got lengths \[1, \d+\]"),
+        (Wordless, "vectors of 'hidden' must accept any words: Unsupported: it has no hidden states"),
         (Blurred, "vectors must keep the order of the words"),
     ],
 )
@@ -231,7 +231,7 @@ def test_what_is_no_language_model_is_told() -> None:
     class Plain(Frequencies):
         masked = Model.masked
 
-    with pytest.raises(AssertionError, match=r"masked must take .* but: .*Plain is not"):
+    with pytest.raises(AssertionError, match=r"masked must accept .*Plain is not a language model"):
         check_teacher(variant(Frequent, "PlainFrequent", made=Plain))
 
 

@@ -96,10 +96,10 @@ def test_a_sound_task() -> None:
             {"tags": ("O", "sea")},
             "tags of table 'train' must be BIO, IOB1 or IOBES: expected a tag O or X-type",
         ),
-        ({"tags": ("O", "O")}, "'train' must have at least one entity"),
+        ({"tags": ("O", "O")}, "table 'train' must have at least one entity"),
         (
             {"tested": ("B-lake", "O")},
-            r"'validation' must have no type of entity that .* got \['lake'\]",
+            r"table 'validation' must have only types of entities of 'train', got also \['lake'\]",
         ),
         (
             {"tags": (0, 1)},
