@@ -64,18 +64,18 @@ class MaskedLanguageModelling(TaskType):
         **{name: Metric(title) for name, title in _NEIGHBOURS.items()},
     }
     legend = (
-        "For language models, perplexity is measured on hidden tokens, which are the same for all models "
-        "with the same vocabulary; a gain is a fall of the perplexity, and agreement is on tokens. same "
-        "neighbours: the share of a frequent word's ten nearest words, by input embeddings or by last hidden "
-        "states, that are among the teacher's ten too. neighbours as before: the same share, compared with "
-        "the teacher before it was trained on these texts."
+        "Of language models: perplexity is of hidden tokens, the same ones for models of one vocabulary; a "
+        "gain is how far it falls, and agreement is on tokens. same neighbours: of the ten words nearest to "
+        "each of the most frequent ones, by input embeddings or by last hidden states, the share that the "
+        "teacher has too; neighbours as before: the same for the teacher as it was before it was trained on "
+        "these texts."
     )
     learns_from = "hidden words"
     recorded = GOLD  # logits over the vocabulary are too large to store; the teacher runs during training
     call = "tokens"
     example = f"a {MASK} text"
     scaled = frozenset({"perplexity", "nll", "masked_accuracy"})
-    scale_note = "the vocabularies differ, and perplexities are comparable only with the same vocabulary"
+    scale_note = "vocabularies differ, and perplexities are on one scale only within a vocabulary"
     scale_column = ("hidden tokens", "tokens")
 
     # -- data ----------------------------------------------------------------------------------------------

@@ -276,6 +276,6 @@ def test_perplexities_are_as_good_within_a_share_of_the_best() -> None:
 
 def test_perplexities_of_other_vocabularies_are_told() -> None:
     advice = ask([language("good", 50, 5), language("other", 3, 1, tokens=20)])
-    assert any("perplexities are comparable only with the same vocabulary" in note for note in advice.notes)
+    assert any("perplexities are on one scale only" in note for note in advice.notes)
     assert advice.difference is None and "real difference" not in shown(advice)
     assert "no test" not in shown(advice)

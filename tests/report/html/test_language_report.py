@@ -178,7 +178,7 @@ def test_rows_with_other_tokens_are_told_and_tested_among_themselves() -> None:
         found = results.predictions[record["cell"]]
         results.predictions[record["cell"]] = found._replace(scale="others")
     (table,) = results.board.tables
-    assert "perplexities are comparable only with the same vocabulary" in table.note
+    assert "perplexities are on one scale only within" in table.note
     assert "hidden tokens" in [column.title for column in columns(table)]
     assert all(row.interval is not None for row in table.rows)  # each among those of its own tokens
     for row in table.rows:  # nothing is known of rows with other tokens: they may stand before it, or after
