@@ -23,7 +23,7 @@ from typing import Any
 import pluggy
 
 from harness import __version__, hookspecs
-from harness.api import KINDS, Component, HarnessError, Task
+from harness.api import KINDS, Component, HarnessError, Loss, Task
 from harness.hookspecs import DISTRIBUTION
 from harness.parameters import ParameterErrors, brief, describe, read, shown, types_of, unsuitable
 from harness.task_types.base import TaskType
@@ -137,6 +137,16 @@ class Catalog:
         except (ValueError, HarnessError) as error:
             raise ParameterErrors([((), str(error))]) from error
         return component
+
+    def baselines(self, task_type: TaskType) -> list[str]:
+        """Return the names of the losses that train baselines of this type by default.
+
+        A loss names the type in `baseline_for`, or else all the types whose components fit this one.
+        """
+        losses = [e.component for e in self.entries.values() if issubclass(e.component, Loss)]
+        named = [loss.name for loss in losses if task_type.name in loss.baseline_for]
+        fits = task_type.fits
+        return named or [loss.name for loss in losses if fits and fits <= loss.baseline_for]
 
     def task_type(self, name: str, options: Mapping[str, Any] | None = None) -> TaskType:
         """Return the task type with that name and options. Raise HarnessError if there is none.

@@ -22,6 +22,8 @@ import harness
 from harness import catalog
 from harness.catalog import Catalog, Entry
 from harness.parameters import ParameterErrors, describe, shown, spell
+from harness.task_types.base import TaskType
+from harness.task_types.classification import Classification
 from harness.task_types.tagging import Tagging
 
 GROUP = "harness-under-test"
@@ -655,3 +657,17 @@ def test_words() -> None:
     assert describe(tuple[str, ...] | None) == "a list of items, each a string"
     assert describe(complex) == "a value of the type complex"
     assert shown(frozenset({"b", "a"})) == "['a', 'b']"
+
+
+def test_a_type_has_the_baselines_of_the_types_that_it_fits() -> None:
+    @dataclass(frozen=True)
+    class Ordered(Classification):
+        """Classes with an order."""
+
+        name = "ordered"
+        fits = frozenset({"classification"})
+
+    TaskType.known.pop("ordered")
+    found = catalog.load()
+    assert found.baselines(Ordered()) == found.baselines(Classification()) == ["cross-entropy"]
+    assert found.baselines(found.task_type("multi-label")) == ["binary-cross-entropy"]

@@ -118,7 +118,7 @@ def _task(
         latency=False,
     )
     if task.task_type not in bare.baselines:  # a suite without students has none
-        bare = replace(bare, baselines={task.task_type: _baseline(task.task_type, where.catalog)})
+        bare = replace(bare, baselines={task.task_type: _baseline(task_type, where.catalog)})
     needed = _plan(replace(bare, students=(bag,), teachers=tuple(fitted)), where)
     records, answers, gone = _run(needed, where, store)
     cell = next(cell for cell in needed.cells if cell.role == "baseline")
@@ -145,17 +145,17 @@ def _task(
     )
 
 
-def _baseline(task_type: str, catalog: Catalog) -> Loss:
+def _baseline(task_type: TaskType, catalog: Catalog) -> Loss:
     """Return the default loss with which students learn from gold labels."""
-    for entry in catalog.entries.values():
-        if issubclass(entry.component, Loss) and task_type in entry.component.baseline_for:
-            built = catalog.build("loss", {"use": entry.name})
-            assert isinstance(built, Loss)
-            return built
-    raise HarnessError(
-        f"cannot train a baseline for {task_type}: no installed loss learns from its gold labels; "
-        "install a plugin that has one"
-    )
+    names = catalog.baselines(task_type)
+    if not names:
+        raise HarnessError(
+            f"cannot train a baseline for {task_type.name}: no installed loss learns from its gold labels; "
+            "install a plugin that has one"
+        )
+    built = catalog.build("loss", {"use": names[0]})
+    assert isinstance(built, Loss)
+    return built
 
 
 def _plan(suite: Suite, where: Where) -> Plan:
@@ -304,7 +304,8 @@ def _found(
 def _scores(row: Row, metric: str) -> dict[str, Any]:
     """Return a row's score by the metric of the diagnosis, its interval if it has one, and its macro F1."""
     interval = row.interval
-    return {metric: row.stats[metric].mean, "interval": interval, "f1_macro": row.stats["f1_macro"].mean}
+    shown = [name for name in dict.fromkeys((metric, "f1_macro")) if name in row.stats]
+    return {**{name: row.stats[name].mean for name in shown}, "interval": interval}
 
 
 def _where_contested(one: Prediction | None, words: Sequence[Contested | None]) -> dict[str, float]:

@@ -135,7 +135,8 @@ def _look(table: dict[str, Any], path: Path, pool: int, catalog: Catalog, why: s
         f"{test:,} for test",
     ]
     if dropped := sum(whole.dropped.values()):
-        told.append(f"skipped {dropped:,} rows without a text or a label")
+        reasons = ", ".join(f"{count:,} because {reason}" for reason, count in whole.dropped.items())
+        told.append(f"skipped {dropped:,} row{'s' * (dropped > 1)}: {reasons}")
     if rare:
         told.append(
             f"fewer than {_RARE} {task_type.counted[1]}, too few to learn or measure: {', '.join(rare[:8])}"

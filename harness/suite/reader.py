@@ -272,19 +272,18 @@ class _Reader:
         for name, task_type in types.items():
             if given is not None and task_type.accepts(given):
                 chosen[name] = given
-            elif "baseline" not in self.unsound and (default := self._baseline(name)) is not None:
+            elif "baseline" not in self.unsound and (default := self._baseline(task_type)) is not None:
                 chosen[name] = default
         return chosen
 
-    def _baseline(self, kind: str) -> Loss | None:
+    def _baseline(self, task_type: TaskType) -> Loss | None:
         """Return the default baseline loss for a type of task."""
-        classes = (entry.component for entry in self.catalog.entries.values())
-        names = [each.name for each in classes if issubclass(each, Loss) and kind in each.baseline_for]
+        kind, names = task_type.name, self.catalog.baselines(task_type)
         if len(names) == 1:
             found = self._default("loss", names[0], f"a `baseline` for {kind}")
             return next(iter(_only(Loss, found)), None)
         why = f"has several defaults: {', '.join(sorted(names))}" if names else "has no default"
-        self._problem((), f"the `baseline` for {kind} {why}; set `baseline` in [suite]")
+        self._problem((), f'the `baseline` for {kind} {why}; set `baseline = {{ use = "..." }}` in [suite]')
         return None
 
     def _read(self, table: Mapping[str, Any]) -> _Settings:

@@ -187,5 +187,5 @@ def test_rare_labels_and_skipped_rows_are_told() -> None:
     cells: list[Any] = [*CELLS, None, *CELLS, ["odd", "rain"]]
     data = seen(write("rows.jsonl", cells, rows=80))
     told = "\n".join(data.told)
-    assert "skipped 8 rows without a text or a label" in told
+    assert "skipped 8 rows: 8 because the labels are missing" in told
     assert "fewer than 10 texts, too few to learn or measure: odd" in told

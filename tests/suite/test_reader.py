@@ -274,7 +274,7 @@ def test_a_default_that_is_not_installed_is_a_mistake() -> None:
         suite.parse(SMALL, bare, Path("s.toml"))
     assert str(error.value).splitlines() == [
         "s.toml: without an [[augmenter]] a suite uses augmenter 'none': unknown augmenter 'none' (allowed: mask)",
-        "s.toml: the `baseline` for classification has no default; set `baseline` in [suite]",
+        's.toml: the `baseline` for classification has no default; set `baseline = { use = "..." }` in [suite]',
     ]
 
 

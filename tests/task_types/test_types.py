@@ -118,7 +118,7 @@ def test_two_defaults_are_a_mistake() -> None:
         planned(TEXT, both)
     assert str(error.value) == (
         "<suite>: the `baseline` for classification has several defaults: cross-entropy, rival; "
-        "set `baseline` in [suite]"
+        'set `baseline = { use = "..." }` in [suite]'
     )
     plain = 'baseline = { use = "cross-entropy" }'
     assert planned(TEXT.replace("latency = false", plain), both)
