@@ -276,6 +276,16 @@ KINDS: Mapping[str, type[Component]] = {
 }
 
 
+def types_of_all(components: Sequence[Component]) -> frozenset[str]:
+    """Return the names of the types of task that all of these components support.
+
+    A type supports more components than those that name it: see :meth:`TaskType.accepts`.
+    """
+    named = frozenset.intersection(*(getattr(each, "task_types", frozenset()) for each in components))
+    known = TaskType.known.items()
+    return named | {name for name, kind in known if all(kind().accepts(each) for each in components)}
+
+
 def parameters_of(component: Component) -> dict[str, Any]:
     """Return a component's parameters as plain JSON values; nested components have their name as `use`."""
 
@@ -322,5 +332,6 @@ __all__ = [
     "Unsupported",
     "parameters_of",
     "seed_of_repetition",
+    "types_of_all",
     "words_before",
 ]

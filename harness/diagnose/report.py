@@ -105,12 +105,13 @@ def _classes(found: Mapping[str, Any]) -> Laid:
 def _models(found: Mapping[str, Any]) -> Laid:
     metric, title = found["compared"]["metric"], found["compared"]["title"]
     second = metric != "f1_macro" and "f1_macro" in found["bag_of_words"]
+    calibrated = not found["teachers"] or any(one["ece"] is not None for one in found["teachers"])
     titles = [
         "model",
         f"{title}, %",
         "95 % interval",
         *(["macro F1, %"] if second else []),
-        "ECE, %",
+        *(["ECE, %"] if calibrated else []),
         "agreement, %",
         "headroom, points",
     ]
@@ -121,7 +122,7 @@ def _models(found: Mapping[str, Any]) -> Laid:
         return [f"{100 * one[metric]:.1f}", low_high, *others]
 
     bag = found["bag_of_words"]
-    lines = [[f"bag of words ({bag['student']})", *scores(bag), "", "", ""]]
+    lines = [[f"bag of words ({bag['student']})", *scores(bag), *[""] * (2 + calibrated)]]
     if (largest := bag["always_largest"]) is not None:
         lines.insert(0, ["always the largest class", f"{100 * largest:.1f}", *[""] * (len(titles) - 2)])
     for one in found["teachers"]:
@@ -130,8 +131,8 @@ def _models(found: Mapping[str, Any]) -> Laid:
             f"{100 * gap['value']:+.1f} ({100 * gap['low']:+.1f} to {100 * gap['high']:+.1f})" if gap else ""
         )
         agrees = f"{100 * one['agreement']:.1f}" if "agreement" in one else ""
-        ece = "" if one["ece"] is None else f"{100 * one['ece']:.1f}"
-        lines.append([f"teacher {one['name']}", *scores(one), ece, agrees, room])
+        ece = [] if not calibrated else ["" if one["ece"] is None else f"{100 * one['ece']:.1f}"]
+        lines.append([f"teacher {one['name']}", *scores(one), *ece, agrees, room])
     return titles, lines
 
 

@@ -135,7 +135,8 @@ def sentences(shipped: Shipped) -> list[str]:
     score = _percent(table, row.stats[table.headline].mean)
     about = f" (95 % interval {' – '.join(_percent(table, end) for end in interval)})" if interval else ""
     told = [
-        f"ship {name(row)}: {table.headline} {score}{about} on {table.task.get('test'):,} test texts",
+        f"ship {name(row)}: {table.task_type.metric(table.headline).title} {score}{about} on "
+        f"{table.task.get('test'):,} test texts",
     ]
     costs = [
         f"{amount(row.stats['parameters_total'].mean)} parameters" if "parameters_total" in row.stats else "",

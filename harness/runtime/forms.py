@@ -284,11 +284,12 @@ class AveragedModel(Exported):
 _sum = np.add.reduce
 
 
-def load(folder: Path, form: str = "auto", threads: int = 1) -> Exported:
+def load(folder: Path | str, form: str = "auto", threads: int = 1) -> Exported:
     """Return a form of the export in a folder; "auto" is the NumPy form if it exists, else the fp32 graph.
 
     Raise HarnessError if the folder does not contain an export, or not this form.
     """
+    folder = Path(folder)
     manifest = read_manifest(folder)
     forms = [name for name, file in FORMS.items() if (folder / file).is_file()]
     if form == "auto":

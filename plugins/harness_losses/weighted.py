@@ -51,8 +51,7 @@ class Weighted(harness.Loss):
     @property
     def task_types(self) -> frozenset[str]:  # type: ignore[override]
         """Return the types of task that every member supports."""
-        first, *others = (loss.task_types for loss in self.of)
-        return first.intersection(*others)
+        return harness.api.types_of_all(self.of)
 
     def __call__(self, student: Tensor, teacher: Tensor | None, batch: harness.Batch) -> Tensor:
         """Return the weighted sum, (), of the members' values; put them in `batch.parts`."""

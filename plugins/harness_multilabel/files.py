@@ -92,7 +92,10 @@ class FileMultiLabel(OwnFiles):
                 shown = f"cells of column {column!r} have {what}"
                 given = {"train": str(path), "text": text, "label": column}
                 return OwnFile({**given, "separator": separator} if separator else given, shown)
-        return OwnFile({"train": str(path), "text": text, "label": label or "labels"})
+        usual = label or next(
+            (name for name in ("labels", "label") if _has_column(path, text, name)), "labels"
+        )
+        return OwnFile({"train": str(path), "text": text, "label": usual})
 
     def whole(self, source: Source) -> pa.Table:
         """Return the rows of the training file."""
@@ -117,6 +120,11 @@ def read_labels(path: Path, text: str, label: str, separator: str = "|", shown: 
     if not texts:
         raise HarnessError(f"{shown} has no rows")
     labels = [labels_in(cell, separator, f"{shown}, row {row}") for row, cell in enumerate(cells, 1)]
+    if (names := {name for row in labels for name in row or ()}) and names <= {"0", "1"}:
+        raise HarnessError(
+            f"column {label!r} of {shown} has only 0 and 1, not names of labels; give names, or one column "
+            "of 0 and 1 for each label, and list these as `columns` of the task"
+        )
     return pa.table({"text": pa.array(texts, pa.string()), "labels": pa.array(labels, pa.list_(pa.string()))})
 
 
@@ -168,6 +176,14 @@ def _has_lists(schema: pa.Schema, column: str) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
 
 
+def _has_column(path: Path, text: str, label: str) -> bool:
+    try:
+        _cells(path, text, label)
+    except (HarnessError, ValueError, OSError):
+        return False
+    return True
+
+
 def look_for_sets(path: Path, text: str, label: str) -> tuple[str, str] | None:
     """Return the separator in a column of sets of labels ("" for lists), with an example of a cell.
 
@@ -181,8 +197,8 @@ def look_for_sets(path: Path, text: str, label: str) -> tuple[str, str] | None:
         return None  # the error is reported when the whole file is read
     lists = [cell if isinstance(cell, list) else _list_in(str(cell or "")) for cell in cells]
     sizes = [-1 if each is None else min(2, len(each)) for each in lists]
-    if (most := max(sizes, default=-1)) >= 0:
-        return "", str(cells[sizes.index(most)])[:60]
+    if sum(size >= 0 for size in sizes) * 2 > sum(bool(cell) or cell == [] for cell in cells):
+        return "", str(cells[sizes.index(max(sizes))])[:60]
     every = {str(cell) for cell in cells if cell}
     for separator in SEPARATORS:
         several = sorted(cell for cell in every if separator in cell)
@@ -197,13 +213,11 @@ def labels_in(cell: Any, separator: str, where: str) -> list[str] | None:
     if cell is None:
         return None
     if isinstance(cell, str):
-        if cell.lstrip().startswith("["):
-            listed = _list_in(cell)
-            if listed is None:
-                raise HarnessError(f"{where}: expected a JSON list of labels, got {cell[:60]!r}")
-            cell = listed
-        else:
-            cell = cell.split(separator)
+        plain, listed = cell.strip(), _list_in(cell)
+        damaged = plain.startswith("[") and separator not in plain
+        if listed is None and damaged and any(mark in plain for mark in ",'\""):
+            raise HarnessError(f"{where}: expected a JSON list of labels, got {cell[:60]!r}")
+        cell = cell.split(separator) if listed is None else listed
     if not isinstance(cell, list):
         cell = [cell]
     if any(isinstance(label, dict | list) for label in cell):

@@ -57,7 +57,7 @@ class MultiLabel(TaskType):
         "With several labels for each text: macro F1 is the mean over labels, micro F1 counts all decisions, "
         "samples F1 is the mean over texts; mAP is the mean over labels of the average precision; subset "
         "accuracy is the share of texts whose labels are all right; Hamming loss is the share of wrong "
-        "decisions. Thresholds were chosen on the validation set."
+        "decisions. Unless the task fixes the thresholds, they were chosen on the validation set."
     )
     counted = ("label", "texts")
     fits = ONE_ROW  # components with one row of outputs for each text fit, whatever the outputs mean
@@ -419,10 +419,10 @@ class MultiLabel(TaskType):
         """Return the labels with their thresholds."""
         chosen = self.chosen or (self.threshold,) * len(classes)
         listed = ", ".join(f"{name} ({cut:.2f})" for name, cut in zip(classes, chosen, strict=True))
+        how = "fixed in the suite" if self.thresholds == "fixed" else "chosen on the validation set"
         return (
             "It predicts each label whose probability reaches the threshold in brackets. "
-            "Labels: "
-            f"{listed}. The thresholds were chosen on the validation set and are in `export.json`."
+            f"Labels: {listed}. The thresholds were {how}, and are in `export.json`."
         )
 
     # -- checking ------------------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ class Ensemble(harness.Teacher):
     @property
     def task_types(self) -> frozenset[str]:  # type: ignore[override]
         """Return the types of task that every member is for."""
-        return self.of[0].task_types.intersection(*(member.task_types for member in self.of))
+        return harness.api.types_of_all(self.of)
 
     @property
     def mixed_precision(self) -> bool:  # type: ignore[override]

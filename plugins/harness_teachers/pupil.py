@@ -70,7 +70,7 @@ class Pupil(harness.Teacher):
     @property
     def task_types(self) -> frozenset[str]:  # type: ignore[override]
         """Return the types of task that both the student and its loss are for."""
-        return self.student.task_types & (self.loss or self.student).task_types
+        return harness.api.types_of_all([self.student, self.loss or self.student])
 
     @property
     def accelerated(self) -> bool:  # type: ignore[override]

@@ -340,3 +340,37 @@ def test_the_real_set_has_the_published_counts() -> None:
     counts = Counter(label for row in tables["train"]["labels"].to_pylist() for label in row)
     assert len(counts) == 28 and (counts["grief"], counts["neutral"]) == (77, 14_219)
     assert {len(row) for row in tables["train"]["labels"].to_pylist()} == {1, 2, 3, 4, 5}
+
+
+def test_lists_of_0_and_1_are_not_names_of_labels() -> None:
+    write_jsonl("marks.jsonl", [{"text": "a", "labels": [0, 1]}, {"text": "b", "labels": [1, 1]}])
+    with pytest.raises(HarnessError, match=r"marks\.jsonl has only 0 and 1, .*`columns`"):
+        read_labels(Path("marks.jsonl"), "text", "labels")
+    write_jsonl("bare.jsonl", [{"text": "a", "labels": []}])
+    assert rows_of(read_labels(Path("bare.jsonl"), "text", "labels")) == [("a", [])]
+
+
+def test_names_in_brackets_are_names() -> None:
+    assert labels_in("[urgent] bug|hm", "|", "row 1") == ["[urgent] bug", "hm"]
+    assert labels_in("[laughs]", "|", "row 1") == ["[laughs]"]
+    assert labels_in('["a", "b"]', "|", "row 1") == ["a", "b"]
+
+
+def test_the_usual_columns_are_found() -> None:
+    Path("one.csv").write_text("text,label\na,x\nb,y\n")
+    Path("two.csv").write_text("text,labels\na,x\nb,y\n")
+    for name, column in (("one.csv", "label"), ("two.csv", "labels")):
+        found = FileMultiLabel.of_file(Path(name), "", "")
+        assert found is not None and not found.why
+        assert found.parameters["label"] == column
+
+
+def test_losses_for_any_row_of_numbers_combine_with_the_types_own() -> None:
+    installed = catalog.load()
+    both = {"use": "weighted", "of": [{"use": "mse"}, {"use": "binary-cross-entropy"}]}
+    assert MultiLabel().accepts(installed.build("loss", both))
+    pupil = {"use": "student", "student": {"use": "mlp"}, "loss": {"use": "binary-cross-entropy"}}
+    assert MultiLabel().accepts(installed.build("teacher", pupil))
+    odd = {"use": "weighted", "of": [{"use": "cross-entropy"}, {"use": "binary-cross-entropy"}]}
+    with pytest.raises(HarnessError, match="no type of task supports all of them"):
+        installed.build("loss", odd)
