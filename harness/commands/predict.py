@@ -21,7 +21,8 @@ from harness.commands.options import HELP, OK, SOME_FAILED, reported
     "--top",
     type=click.IntRange(1),
     metavar="K",
-    help="Number of best labels to print.  [default: 1; for language models, 5]",
+    help="Number of most probable labels to print.  [default: 1, or all above their thresholds; for "
+    "language models, 5]",
 )
 @click.option(
     "--format",
@@ -48,7 +49,8 @@ def predict(folder: Path, column: str | None, top: int | None, form: str, int8: 
 
     For tagging, an answer contains the words of the text, their tags and the entities. Spaces separate words,
     so separate punctuation marks as in the training data. For a masked language model, an answer contains the
-    most likely tokens for each [MASK] in the text.
+    most likely tokens for each [MASK] in the text. With several labels for each text, an answer contains all
+    labels whose probability reaches their threshold.
 
     A line without a text gets an error instead of an answer, and the exit status is then 1.
     """
