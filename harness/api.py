@@ -279,11 +279,12 @@ KINDS: Mapping[str, type[Component]] = {
 def types_of_all(components: Sequence[Component]) -> frozenset[str]:
     """Return the names of the types of task that all of these components support.
 
-    A type supports more components than those that name it: see :meth:`TaskType.accepts`.
+    A type supports more components than those that name it: see :meth:`TaskType.accepts`. It is left out if
+    the other names imply it.
     """
     named = frozenset.intersection(*(getattr(each, "task_types", frozenset()) for each in components))
-    known = TaskType.known.items()
-    return named | {name for name, kind in known if all(kind().accepts(each) for each in components)}
+    others = [kind() for kind in TaskType.known.values() if not (kind.fits and kind.fits <= named)]
+    return named | {kind.name for kind in others if all(map(kind.accepts, components))}
 
 
 def parameters_of(component: Component) -> dict[str, Any]:

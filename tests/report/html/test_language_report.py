@@ -80,7 +80,7 @@ def test_the_leaderboard_has_the_least_perplexed_first(modelled: Results) -> Non
     assert {"gain", "kept, %", "agreement, %", "parameters", "onnx p50, ms"} < set(titles)
     assert "hidden tokens" not in titles  # which all rows have as many of
     assert "same neighbours, hidden, %" in to_markdown(modelled.board)
-    assert "For language models" in to_markdown(modelled.board) and "For language" not in legend(
+    assert "Of language models" in to_markdown(modelled.board) and "Of language" not in legend(
         Results().board
     )
     assert "neighbours_hidden_before" in to_csv(modelled.board)
