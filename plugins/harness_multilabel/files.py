@@ -85,17 +85,16 @@ class FileMultiLabel(OwnFiles):
         text = text or "text"
         if not path.is_file():
             return OwnFile({"train": str(path), "text": text, "label": label or "labels"})
-        for column in (label,) if label else ("labels", "label"):
-            if (found := look_for_sets(path, text, column)) is not None:
+        columns = (label,) if label else ("labels", "label")
+        read = {column: cells for column in columns if (cells := readable_cells(path, text, column))}
+        for column, cells in read.items():
+            if (found := sets_in(cells)) is not None:
                 separator, cell = found
                 what = f"several labels, such as {cell[:60]!r}" if separator else f"lists, such as {cell}"
                 shown = f"cells of column {column!r} have {what}"
                 given = {"train": str(path), "text": text, "label": column}
                 return OwnFile({**given, "separator": separator} if separator else given, shown)
-        usual = label or next(
-            (name for name in ("labels", "label") if _has_column(path, text, name)), "labels"
-        )
-        return OwnFile({"train": str(path), "text": text, "label": usual})
+        return OwnFile({"train": str(path), "text": text, "label": next(iter(read), columns[0])})
 
     def whole(self, source: Source) -> pa.Table:
         """Return the rows of the training file."""
@@ -176,25 +175,20 @@ def _has_lists(schema: pa.Schema, column: str) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
 
 
-def _has_column(path: Path, text: str, label: str) -> bool:
+def readable_cells(path: Path, text: str, label: str) -> list[Any]:
+    """Return the cells of a column in the first 5,000 rows; none if the file cannot be read."""
     try:
-        _cells(path, text, label)
+        return _cells(path, text, label)[1][:5000]
     except (HarnessError, ValueError, OSError):
-        return False
-    return True
+        return []  # the error is reported when the whole file is read
 
 
-def look_for_sets(path: Path, text: str, label: str) -> tuple[str, str] | None:
-    """Return the separator in a column of sets of labels ("" for lists), with an example of a cell.
+def sets_in(cells: Sequence[Any]) -> tuple[str, str] | None:
+    """Return the separator in cells with sets of labels ("" for lists), with an example of a cell.
 
-    None if the column does not look like that, or cannot be read. The first 5,000 rows are looked at. Names
-    that only contain a separator do not count: divided, they must give fewer different names than there are
-    different cells.
+    None if the cells do not look like that. Names that only contain a separator do not count: divided, they
+    must give fewer different names than there are different cells.
     """
-    try:
-        cells = _cells(path, text, label)[1][:5000]
-    except (HarnessError, ValueError, OSError):
-        return None  # the error is reported when the whole file is read
     lists = [cell if isinstance(cell, list) else _list_in(str(cell or "")) for cell in cells]
     sizes = [-1 if each is None else min(2, len(each)) for each in lists]
     if sum(size >= 0 for size in sizes) * 2 > sum(bool(cell) or cell == [] for cell in cells):

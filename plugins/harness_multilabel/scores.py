@@ -28,18 +28,13 @@ def multilabel(
     ``subset_accuracy`` the share of texts whose labels are all right; ``hamming_loss`` the share of wrong
     decisions. Raise HarnessError if no text has gold labels, or if the outputs are NaN or infinite.
     """
-    known = np.isfinite(gold).all(axis=1)
-    if not known.any():
-        raise HarnessError("cannot score: no text has gold labels")
+    known = known_rows(gold, scores)
     right, found, scores = gold[known] > 0.5, decided[known].astype(bool), scores[known]
-    if not np.isfinite(scores).all():
-        raise HarnessError("cannot score: the model's outputs are NaN or infinite")
     hits = (right & found).sum(axis=0)  # (C,)
     guessed, positive = found.sum(axis=0), right.sum(axis=0)
     precision, recall, f1 = _prf(hits, guessed, positive)
     micro = _prf(hits.sum(), guessed.sum(), positive.sum())
     by_text = _by_text(right, found)
-    averages = [average_precision(right[:, c], scores[:, c]) for c in range(len(classes)) if positive[c]]
     return {
         "f1_macro": float(f1.mean()),
         "f1_micro": float(micro[2]),
@@ -50,7 +45,7 @@ def multilabel(
         "recall_micro": float(micro[1]),
         "precision_samples": float(by_text[0].mean()),
         "recall_samples": float(by_text[1].mean()),
-        "map": float(np.mean(averages)) if averages else 0.0,
+        "map": mean_average_precision(right, scores),
         "subset_accuracy": float((right == found).all(axis=1).mean()),
         "hamming_loss": float((right != found).mean()),
         "labels_per_text": float(found.sum(axis=1).mean()),
@@ -61,6 +56,26 @@ def multilabel(
             )
         },
     }
+
+
+def known_rows(gold: NDArray[Any], scores: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which texts have gold labels, (N,).
+
+    Raise HarnessError if none has, or if their probabilities are NaN or infinite.
+    """
+    known = np.isfinite(gold).all(axis=1)
+    if not known.any():
+        raise HarnessError("cannot score: no text has gold labels")
+    if not np.isfinite(scores[known]).all():
+        raise HarnessError("cannot score: the model's outputs are NaN or infinite")
+    return np.asarray(known)
+
+
+def mean_average_precision(right: NDArray[np.bool_], scores: NDArray[np.float64]) -> float:
+    """Return the mean average precision over the labels that a text has, from (N, C) each; 0 if none has."""
+    labels = np.flatnonzero(right.any(axis=0))
+    averages = [average_precision(right[:, label], scores[:, label]) for label in labels]
+    return float(np.mean(averages)) if averages else 0.0
 
 
 def average_precision(right: NDArray[np.bool_], scores: NDArray[np.float64]) -> float:

@@ -193,11 +193,12 @@ class MultiLabel(TaskType):
 
     def watch(self, asked: Asked, examples: Examples) -> Watched:
         """Return the mean average precision, which needs no thresholds."""
-        from harness_multilabel.scores import multilabel
+        from harness_multilabel.scores import known_rows, mean_average_precision
 
         assert examples.labels is not None
         scores = sigmoid(asked.logits())
-        value = float(multilabel(examples.labels, scores, scores >= 0.5, examples.classes)["map"])
+        known = known_rows(examples.labels, scores)
+        value = mean_average_precision(examples.labels[known] > 0.5, scores[known])
         return Watched(value, "validation_map", value)
 
     def row_weights(

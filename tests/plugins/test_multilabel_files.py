@@ -18,7 +18,14 @@ from pyarrow import parquet
 
 from harness import catalog
 from harness.api import SPLITS, HarnessError
-from harness_multilabel.files import FileMultiLabel, carve_sets, labels_in, look_for_sets, read_labels
+from harness_multilabel.files import (
+    FileMultiLabel,
+    carve_sets,
+    labels_in,
+    read_labels,
+    readable_cells,
+    sets_in,
+)
 from harness_multilabel.go_emotions import GoEmotions, names_of
 from harness_multilabel.task_type import MultiLabel
 from harness_tasks.carving import folded
@@ -276,7 +283,7 @@ def test_the_rule_reaches_the_type() -> None:
 )
 def test_sets_are_told_from_names(cells: list[str], found: tuple[str, str] | None) -> None:
     write_csv("rows.csv", ("text", "mood"), [(f"text {n}", cell) for n, cell in enumerate(cells * 3)])
-    assert look_for_sets(Path("rows.csv"), "text", "mood") == found
+    assert sets_in(readable_cells(Path("rows.csv"), "text", "mood")) == found
 
 
 # -- GoEmotions ----------------------------------------------------------------------------------------------
