@@ -41,7 +41,7 @@ class Shipped:
 def ship(folder: Path, fingerprint: str, limits: Limits, store: Path, where: Path) -> Shipped:
     """Choose a row of the results in `folder` for these data, and write its model to `where`.
 
-    Raises HarnessError if no student has a result.
+    Raise HarnessError if no student has a result.
     """
     from harness import bundle
     from harness.storage.store import Store

@@ -40,7 +40,7 @@ def look(
 ) -> Data:
     """Inspect a file with the task that the user asked for, or else the one that it looks like.
 
-    `text` and `label` are the columns that the user named, "" for none. Raises HarnessError if no model can
+    `text` and `label` are the columns that the user named, "" for none. Raise HarnessError if no model can
     be trained on the file.
     """
     offered = _offered(path, text, label, catalog)

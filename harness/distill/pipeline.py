@@ -62,7 +62,7 @@ def distill(
 ) -> Distilled:
     """Choose a suite for a file, run it, and write the recommended model to ``<out>/model``.
 
-    `changed` are the options that only a new suite uses. Raises HarnessError if no model can be made.
+    `changed` are the options that only a new suite uses. Raise HarnessError if no model can be made.
     """
     from harness.bench import bench
     from harness.bundle import check_place

@@ -20,7 +20,7 @@ def within(
 ) -> tuple[list[Level], Settings, str]:
     """Return the levels without students that need more than `most` parameters, settings, and a message.
 
-    The settings make the other students small enough. Without a limit nothing changes. Raises HarnessError
+    The settings make the other students small enough. Without a limit nothing changes. Raise HarnessError
     if no student that can be exported is small enough.
     """
     if most is None:

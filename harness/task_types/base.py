@@ -47,7 +47,7 @@ class Metric(NamedTuple):
 
 
 class Overview(NamedTuple):
-    """What labels there are, for a user who looks at a file."""
+    """A summary of the labels in a user's file."""
 
     outputs: int  # how many outputs a model for them has
     counts: Mapping[str, int]  # how many texts or entities each label has
@@ -228,7 +228,7 @@ class TaskType(Component):
     def overview(self, labels: Sequence[Any], where: str) -> Overview:
         """Return what labels there are, given those of :meth:`clean`, for ``harness distill``.
 
-        Raises HarnessError, naming the place `where`, if no model can be trained on them.
+        Raise HarnessError, naming the place `where`, if no model can be trained on them.
         """
         raise HarnessError(f"cannot distil {where}: no suite can be chosen for {self.name}; write a suite")
 

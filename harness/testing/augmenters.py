@@ -30,7 +30,7 @@ def augmenter_checks(augmenter: Augmenter, types: Sequence[TaskType], shared: Sh
 
 
 class _Made:
-    """What an augmenter makes of texts in the form of a type of task."""
+    """The new texts of an augmenter, from texts in the form of a type of task."""
 
     def __init__(self, augmenter: Augmenter, task_type: TaskType, shared: Shared) -> None:
         self.augmenter = augmenter

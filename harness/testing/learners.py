@@ -114,12 +114,12 @@ class FittedStudent(Fitted):
 
     @cached_property
     def aligned(self) -> bool:
-        """Whether it reads the tokens of the teacher."""
+        """Return whether the student reads the tokens of the teacher."""
         return self.teacher is not None and self.component.aligned(self.teacher)
 
     @property
     def in_step(self) -> frozenset[str]:
-        """What it learns from the teacher in step with it: states that no type records."""
+        """Return the teacher's states that the student needs during training, because no step stores them."""
         if self.teacher is None or not self.aligned:
             return frozenset()
         return (self.component.learns_from - RECORDED) & self.teacher.gives

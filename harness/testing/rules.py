@@ -87,7 +87,7 @@ def types_of(component: Component, catalog: Catalog | None = None) -> list[TaskT
 
 
 def type_of(task: Task, catalog: Catalog | None = None) -> TaskType:
-    """Return the type of a task with its options. Raises HarnessError, with the nearest match, if unknown."""
+    """Return the type of a task with its options. Raise HarnessError, with the nearest match, if unknown."""
     from harness.catalog import installed_type
 
     if catalog is not None:

@@ -26,7 +26,7 @@ def check_map(layers: Map) -> None:
 def pairs(student: int, teacher: int, layers: Map) -> Sequence[tuple[int, int]]:
     """Return the pairs of layers to compare, counted from 1: (the student's, the teacher's).
 
-    `student` and `teacher` are the numbers of layers. Raises HarnessError if the map does not fit them.
+    `student` and `teacher` are the numbers of layers. Raise HarnessError if the map does not fit them.
     """
     if layers == "final":
         return ((student, teacher),)

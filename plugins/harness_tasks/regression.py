@@ -85,7 +85,7 @@ class HubRegression(Hub):
 def read_scored(path: Path, text: str, label: str) -> pa.Table:
     """Return a file as a table of ``text``, strings, and ``label``, numbers in single precision or null.
 
-    Raises HarnessError as :func:`harness.sources.read_table` does, and for a label that is not a number.
+    Raise HarnessError as :func:`harness.sources.read_table` does, and for a label that is not a number.
     """
     texts = read_table(path, text=text, label=None)
     cells = read_table(path, text=label, label=None)[
@@ -97,7 +97,7 @@ def read_scored(path: Path, text: str, label: str) -> pa.Table:
 def numbers(cells: Iterable[str | None], shown: str, column: str) -> pa.Array:
     """Return the cells of a column as numbers in single precision; empty cells and NaN become null.
 
-    Raises HarnessError for a cell that is not a finite number. The error names the row; row 1 is the first
+    Raise HarnessError for a cell that is not a finite number. The error names the row; row 1 is the first
     after the header.
     """
     import pyarrow as pa
@@ -121,7 +121,7 @@ def numbers(cells: Iterable[str | None], shown: str, column: str) -> pa.Array:
 def carve_scored(table: pa.Table, shares: Mapping[str, float], seed: int, shown: str) -> dict[str, pa.Table]:
     """Divide a table as :func:`harness_tasks.carving.carve` does, stratified by BINS bins of scores.
 
-    There are fewer bins if a share of one would be less than a row. Raises HarnessError if a part would be
+    There are fewer bins if a share of one would be less than a row. Raise HarnessError if a part would be
     empty; `shown` is the name of the data in that error.
     """
     import pyarrow as pa

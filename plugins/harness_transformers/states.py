@@ -25,7 +25,7 @@ class Watch:
     """The inner states of one pass through an encoder, by the names of :class:`harness.Batch`.
 
     Run the pass within ``with``, with the arguments `options`; :meth:`states` then returns the states.
-    Attention is read before its dropout, so this dropout is off meanwhile. Raises HarnessError if the
+    Attention is read before its dropout, so this dropout is off meanwhile. Raise HarnessError if the
     architecture does not provide a state.
     """
 

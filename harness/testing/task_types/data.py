@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class DataChecks(TinyType):
-    """What a type reads and keeps of its tiny examples."""
+    """Checks of the data of a type: its tiny examples, tables and labels."""
 
     def check_defaults(self) -> None:
         """Have a default for each option: records and conformance checks build a type without any."""
@@ -65,7 +65,7 @@ class DataChecks(TinyType):
             self.must("text_of must leave its own texts as they are", self.type.text_of(once) == once)
             same = self.type.input_of(text) == once
             self.must(f"input_of must return for the string {text[:20]!r} what text_of does", same)
-        self.must("input_of must return None for what is no input", self.type.input_of(1.5) is None)
+        self.must("input_of must return None for other values", self.type.input_of(1.5) is None)
         queries = self.type.queries(list(self.parts()[1].texts))
         sound = bool(queries) and all(isinstance(query, str) for query in queries)
         self.must(f"queries must return texts, got {queries[:3]!r}", sound)

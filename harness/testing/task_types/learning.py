@@ -15,7 +15,7 @@ _CLOSE = 1e-6  # how far an average of equal outputs may be from them
 
 
 class LearningChecks(TinyType):
-    """What a type gives to training."""
+    """Checks of what training needs from a type: losses, targets, weights."""
 
     def _batch(self, unlabelled: bool = False) -> tuple[Any, Batch]:
         """Return logits (8, C) and a batch of labels."""
