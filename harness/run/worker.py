@@ -21,6 +21,7 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import distribution
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, NoReturn
@@ -28,6 +29,7 @@ from typing import Any, NoReturn
 from harness.api import HarnessError, Unavailable
 from harness.devices import Slot
 from harness.global_state import GlobalState
+from harness.hookspecs import DISTRIBUTION, PROJECT
 from harness.plan.planner import Step
 from harness.run.executor import Event
 from harness.storage.store import Damaged, Store
@@ -36,7 +38,27 @@ Emit = Callable[[str, dict[str, Any]], None]  # as in harness.run.job, whose imp
 
 LOG_TAIL = 4000  # characters of a failed step's output that are kept
 MARK = "DISTIL_HARNESS_WORKER"  # an environment variable that all processes of a worker inherit
-_LIBRARIES = ("torch", "sklearn.linear_model", "scipy", "onnxruntime", "tokenizers", "safetensors")
+_LIBRARIES = frozenset(  # what the project depends on; libraries that only plugins use are not kept loaded
+    [
+        "numpy",
+        "scipy",
+        "sklearn",
+        "pandas",
+        "pyarrow",
+        "torch",
+        "transformers",
+        "tokenizers",
+        "safetensors",
+        "onnx",
+        "onnxruntime",
+        "datasets",
+        "pydantic",
+        "filelock",
+        "pluggy",
+        "joblib",
+        "threadpoolctl",
+    ]
+)
 _ROUNDS = 20
 _FORKS = sys.platform == "linux"
 _DIE_WITH_PARENT, _ADOPT_ORPHANS = 1, 36  # options of Linux's prctl
@@ -154,13 +176,11 @@ def _fork_for_each(connection: Connection, place: _Place) -> None:
     libc.prctl(_ADOPT_ORPHANS, 1, 0, 0, 0)
     while (sent := _received(connection)) is not None:
         os.truncate(place.log, 0)
-        reading, writing = os.pipe()
+        answer = os.memfd_create("answer")
         child = os.fork()
         if child == 0:
-            os.close(reading)
             libc.prctl(_DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
-            _run_and_exit(sent, writing, place)
-        os.close(writing)
+            _answer_and_exit(sent, answer, place)
         end = os.pidfd_open(child)
         orphaned = end not in wait([end, parent.sentinel])
         os.close(end)
@@ -170,25 +190,36 @@ def _fork_for_each(connection: Connection, place: _Place) -> None:
         _end_children()
         if orphaned:
             return
-        with os.fdopen(reading) as stream:
-            libraries = stream.read()
-        if not libraries:  # the step did not come to its end; end as it did, and the parent reports that
+        with os.fdopen(answer, "rb") as stream:
+            stream.seek(0)
+            size, modules, event = stream.readline(), stream.readline(), stream.read()
+        if not event or len(event) != int(size):  # the step did not come to its end; nor does this process
             if status < 0:
                 with suppress(OSError):  # SIGKILL has no handler
                     signal.signal(-status, signal.SIG_DFL)
                 os.kill(os.getpid(), -status)
             os._exit(status)
-        for name in json.loads(libraries):  # so that later steps find them loaded
+        connection.send_bytes(event)
+        for name in json.loads(modules):  # so that later steps find them loaded
             with suppress(Exception):
                 import_module(name)
 
 
-def _run_and_exit(sent: bytes, writing: int, place: _Place) -> NoReturn:
-    """Run a step in this new process; write the names of the libraries that it needed, and exit."""
-    status = 1
+def _lasting(modules: Collection[str]) -> list[str]:
+    """Return the modules, in order, that are not a plugin's: importing them again cannot do any harm."""
+    own = {point.module.partition(".")[0] for point in distribution(DISTRIBUTION).entry_points}
+    kept = own | {PROJECT} | _LIBRARIES | sys.stdlib_module_names
+    return [name for name in modules if name.partition(".")[0] in kept and name != "__main__"]
+
+
+def _answer_and_exit(sent: bytes, answer: int, place: _Place) -> NoReturn:
+    """Run a step in this new process; write the modules that it needed and its last event, and exit."""
+    status, before = 1, set(sys.modules)
     try:
-        place.connection.send(place.perform(sent, GlobalState.now())[0])
-        os.write(writing, json.dumps([name for name in _LIBRARIES if name in sys.modules]).encode())
+        event = pickle.dumps(place.perform(sent, GlobalState.now())[0])
+        modules = json.dumps(_lasting([name for name in sys.modules if name not in before]))
+        with os.fdopen(answer, "wb") as stream:
+            stream.write(b"%d\n%s\n%s" % (len(event), modules.encode(), event))
         status = 0
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else int(error.code is not None)

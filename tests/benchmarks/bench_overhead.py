@@ -137,6 +137,15 @@ print(len(built.cells), time.perf_counter() - clock, time.process_time() - cpu, 
 """
 
 
+# The command, with the plugin's steps treated as this project's own, which share a process.
+OWN = """
+from harness import cli
+from harness.plan.identity import Identities
+Identities.foreign = lambda self, component: False
+cli.main()
+"""
+
+
 def main() -> None:
     """Measure and print; append to results/ only with --record."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -186,16 +195,21 @@ def cells(folder: Path, count: int, seeds: int) -> dict[str, Any]:
     paths = [str(site), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
-    def bench(name: str, numbers: int, seeds: int) -> tuple[float, float]:
+    def bench(start: list[str], name: str, numbers: int, seeds: int) -> tuple[float, float]:
         suite = folder / f"{name}.toml"
         suite.write_text(SUITE.format(seeds=list(range(seeds)), numbers=list(range(numbers))))
         places = ["--store", str(folder / name / "store"), "--results", str(folder / name / "results")]
-        return timed([command(), "bench", str(suite), *places], environment)
+        return timed([*start, "bench", str(suite), *places], environment)
 
     found: dict[str, Any] = {"cells": count}
-    for state, goal in (("cold", 5), ("stored", 1)):
-        alone, _ = bench("one", 1, 1)
-        wall, cpu = bench("many", count // seeds, seeds)
+    for state, start, goal in (
+        ("cold", [sys.executable, "-c", OWN], 5),
+        ("stored", [sys.executable, "-c", OWN], 1),
+        ("foreign", [command()], 50),  # a process for each step of a plugin from elsewhere
+    ):
+        place = "foreign" if state == "foreign" else "own"
+        alone, _ = bench(start, f"{place}-one", 1, 1)
+        wall, cpu = bench(start, f"{place}-many", count // seeds, seeds)
         found[f"{state}_ms"], found[f"{state}_cpu_ms"] = (
             round(1000 * wall / count, 3),
             round(1000 * cpu / count, 3),
