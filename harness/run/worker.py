@@ -38,27 +38,11 @@ Emit = Callable[[str, dict[str, Any]], None]  # as in harness.run.job, whose imp
 
 LOG_TAIL = 4000  # characters of a failed step's output that are kept
 MARK = "DISTIL_HARNESS_WORKER"  # an environment variable that all processes of a worker inherit
-_LIBRARIES = frozenset(  # what the project depends on; libraries that only plugins use are not kept loaded
-    [
-        "numpy",
-        "scipy",
-        "sklearn",
-        "pandas",
-        "pyarrow",
-        "torch",
-        "transformers",
-        "tokenizers",
-        "safetensors",
-        "onnx",
-        "onnxruntime",
-        "datasets",
-        "pydantic",
-        "filelock",
-        "pluggy",
-        "joblib",
-        "threadpoolctl",
-    ]
-)
+# What the project depends on; libraries that only plugins use are not kept loaded.
+_LIBRARIES = {
+    *("numpy", "scipy", "sklearn", "joblib", "threadpoolctl", "pandas", "pyarrow", "datasets", "filelock"),
+    *("torch", "transformers", "tokenizers", "safetensors", "onnx", "onnxruntime", "pydantic", "pluggy"),
+}
 _ROUNDS = 20
 _FORKS = sys.platform == "linux"
 _DIE_WITH_PARENT, _ADOPT_ORPHANS = 1, 36  # options of Linux's prctl
