@@ -23,7 +23,7 @@ from harness.storage.store import Artefact, Damaged, Store
 from harness.training.checkpoint import seconds_before
 
 C = TypeVar("C", bound=Component)
-Emit = Callable[[str, dict[str, Any]], None]  # ("progress", {...}) or ("warning", {...})
+Emit = Callable[[str, dict[str, Any]], None]  # ("progress" or "warning" or "waiting", {...})
 
 _PROGRESS_EVERY_S = 0.2
 
@@ -164,7 +164,7 @@ class Job:
 
 def perform(step: Step, store: Store, slot: Slot, emit: Emit) -> Artefact:
     """Perform a step, unless another process has done it in the meantime; return its artefact."""
-    with store.claim(step.key):
+    with store.claim(step.key, lambda waits: emit("waiting", {"waiting": waits})):
         store.forget(step.key)
         with suppress(Damaged):  # it was set aside; make it again
             if (done := store.find(step.kind, step.key)) is not None:

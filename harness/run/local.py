@@ -118,7 +118,7 @@ class _Worker:
             while self.connection.poll():
                 event: Event = self.connection.recv()
                 self.leaving = event.details.pop("leaving", False)
-                if event.type not in ("progress", "warning"):
+                if event.type not in ("progress", "warning", "waiting"):
                     self.step = None
                 events.append(event)
         except (EOFError, OSError):

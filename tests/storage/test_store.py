@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 import harness
+from harness.storage import files
 from harness.storage import store as storing
 from harness.storage.store import Artefact, Damaged, Store, Timings
 
@@ -437,7 +438,7 @@ def test_sweeping_takes_what_the_dead_left_and_nothing_else(store: Store) -> Non
     dead = in_a_process("pass")
     dead.communicate()
     tmp = store.root / "tmp"
-    node = storing._NODE
+    node = files._NODE
     left = {
         f"k1-{dead.pid}@{node}": False,
         f"k2.scratch-{dead.pid}@{node}": False,
@@ -457,7 +458,7 @@ def test_a_process_of_another_user_is_alive(store: Store, monkeypatch: pytest.Mo
         raise PermissionError
 
     monkeypatch.setattr(os, "kill", refused)
-    (store.root / "tmp" / f"k1-12345@{storing._NODE}").mkdir()
+    (store.root / "tmp" / f"k1-12345@{files._NODE}").mkdir()
     store.sweep()
     assert len(list((store.root / "tmp").iterdir())) == 1
 
