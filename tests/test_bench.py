@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from components import SMALL, SUITE, Home, installed, until, without_times
+from components import SMALL, SUITE, Home, installed, without_times
 
 from harness.cli import main
 from harness.results import predictions
@@ -113,7 +113,7 @@ def test_a_failing_environment_erases_no_result(copied: Home, finished: Home, in
     after = content(copied)
     assert after["predictions.parquet"] == before["predictions.parquet"]
     for name in ("leaderboard.md", "index.html"):
-        assert after[name].count("the result is of an earlier run; on".encode()) == 4
+        assert after[name].count(b"the result is of an earlier run; on") == 4
     assert after["leaderboard.md"].decode().count(" †") == 4
 
     (copied.store / "evaluation").unlink()
@@ -173,7 +173,8 @@ def test_waiting_for_another_runs_step_is_shown(copied: Home) -> None:
         assert process.stdout is not None
         lines = iter(process.stdout.readline, "")
         assert any(
-            line.startswith("  waiting for another run, which does the same step: evaluation") for line in lines
+            line.startswith("  waiting for another run, which does the same step: evaluation")
+            for line in lines
         )
     out, errors = process.communicate()
     assert process.returncode == 0, errors
