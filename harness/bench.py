@@ -15,12 +15,12 @@ from harness.report import leaderboard
 from harness.report.html.write import write as write_report
 from harness.results import predictions
 from harness.results.board import Leaderboard, of_run
-from harness.results.collect import collect, rows
-from harness.results.merge import merge, tells
+from harness.results.collect import collect, known, rows
+from harness.results.merge import merge
 from harness.results.record import read
 from harness.run.local import LocalExecutor
 from harness.run.runner import prepare, run
-from harness.storage.files import locked
+from harness.storage import files
 from harness.storage.store import Store
 from harness.values import HarnessError
 
@@ -92,7 +92,8 @@ def bench(
     folder = results / plan.suite.name
     check_writable(folder)
     with follow(trackers, chosen, folder) as following:
-        _earlier(folder)  # if they cannot be read, fail now and not after hours
+        before, predicted = _earlier(folder)  # if they cannot be read, fail now and not after hours
+        there = known(chosen, before, predicted)
         kept = Store(store)
         if fresh:
             for step in chosen.steps.values():
@@ -107,18 +108,25 @@ def bench(
             interrupted = False
             try:
                 executor = LocalExecutor(store, places)
-                schedule = run(chosen, kept, executor, observe, plan.suite.time_limit)
+                schedule = run(chosen, kept, executor, observe, plan.suite.time_limit, there)
             except KeyboardInterrupt:
                 interrupted = True
-                schedule = prepare(chosen, kept)
+                schedule = prepare(chosen, kept, known=there)
             # Stored cells that this call did not select are in the tables too.
             whole = schedule if chosen is plan else prepare(plan, kept)
 
             def outcome(key: str) -> Outcome:
                 return (schedule if key in schedule.states else whole).outcome(key)
 
-            records = list(collect(plan, outcome, kept, catalog))
-            board = _written(plan, records, kept, catalog, folder, show)
+            def tell(message: str) -> None:
+                show({"event": "message", "message": message})
+
+            records = list(collect(plan, outcome, kept, catalog, before, tell))
+            try:
+                board = _written(plan, records, kept, catalog, folder, tell)
+            except HarnessError as error:
+                remedy = "run the same command again to write the results"
+                raise HarnessError(f"{error}; finished steps are in the store: {remedy}") from None
             asked = {cell.key for cell in chosen.cells}
             mine = [record for record in records if record["cell"] in asked]
             counts = {status: sum(r["status"] == status for r in mine) for status in STATUSES}
@@ -135,26 +143,33 @@ def _written(
     store: Store,
     catalog: Catalog,
     folder: Path,
-    observe: Callable[[dict[str, Any]], None],
+    tell: Callable[[str], None],
 ) -> Leaderboard:
     """Write a run's records, tables and report, together with earlier results; return all tables."""
     own = predictions.collect(plan, records, store)
-    told = {record["cell"] for record in records if tells(record)}
-    with locked(folder / ".lock"):  # keep what other runs have written there in the meantime
+
+    def waiting(waits: bool) -> None:
+        if waits:
+            tell(f"waiting for another run to write its results to {folder}")
+
+    with files.locked(folder / ".lock", waiting):  # keep what other runs have written there in the meantime
+        files.sweep(folder)
         before, predicted = _earlier(folder)
-        merged, stayed, gone = merge(before, records, rows(plan, catalog))
-        answers = predictions.merge(predicted, own, merged, told)
+        merged = merge(before, records, rows(plan, catalog))
+        answers = predictions.merge(predicted, own, before, merged.records)
         for count, why in (
-            (stayed, "of earlier runs are kept: this run has no newer results for their rows"),
-            (gone, "of earlier runs are removed: the suite no longer has their rows"),
+            (merged.stayed, "of earlier runs are kept: this run has no newer results for their rows"),
+            (merged.failed, "of earlier runs are kept: their cells failed in this run (see last_failure)"),
+            (merged.older, "of earlier runs are removed: other seeds of their rows were measured again"),
+            (merged.gone, "of earlier runs are removed: the suite no longer has their rows"),
         ):
             if count:
-                observe({"event": "message", "message": f"{count:,} records {why}"})
-        board = leaderboard.write(merged, folder, answers)
+                tell(f"{count:,} records {why}")
+        board = leaderboard.write(merged.records, folder, answers)
         try:
-            write_report(board, merged, answers, folder)
+            write_report(board, merged.records, answers, folder)
         except HarnessError as error:  # records and tables are written; the report can be written later
-            observe({"event": "message", "message": f"cannot write the report: {error}"})
+            tell(f"cannot write the report: {error}")
     return board
 
 
@@ -166,11 +181,7 @@ def _earlier(folder: Path) -> tuple[list[Record], dict[str, Prediction]]:
 
 def check_writable(folder: Path) -> None:
     """Raise HarnessError if results cannot be written to the folder: now, and not after hours."""
-    import tempfile
-
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        files.check_writable(folder)
     except OSError as error:
         raise HarnessError(f"cannot write results to {str(folder)!r}: {error.strerror or error}") from None

@@ -20,7 +20,7 @@ from harness.results.record import read as read_records
 from harness.runtime.chain import FILE as CHAIN
 from harness.runtime.forms import AVERAGED, GRAPH, INT8, LABELS, MANIFEST
 from harness.storage.files import dumps
-from harness.storage.store import Store
+from harness.storage.store import Damaged, Store
 
 RECORD, CARD = "record.json", "README.md"
 _FILES = {RECORD, CARD, GRAPH, INT8, AVERAGED, LABELS, MANIFEST, FEATURISER, CHAIN}  # the files of exports
@@ -107,13 +107,14 @@ def _sound(record: Record) -> Record:
     return record
 
 
-def write(record: Record, store: Store, folder: Path) -> dict[str, int]:
+def write(record: Record, store: Store, folder: Path, again: str = "") -> dict[str, int]:
     """Copy the cell's export to `folder`, with its record and card; return the bytes of each file.
 
     The folder must be new, empty, or an earlier export. All files are written to a temporary folder first, so
     that `folder` contains either the complete new export or the old one. Raise HarnessError if the model has
-    no ONNX form.
+    no ONNX form, or is missing or damaged in the store; `again` says how to make it again.
     """
+    again = again or f"run harness bench with the suite '{record['suite']}', then export again"
     found: dict[str, Any] = record.get("export") or {}  # type: ignore[assignment]
     key = record.get("artefacts", {}).get("export")
     if not found or key is None:
@@ -123,12 +124,18 @@ def write(record: Record, store: Store, folder: Path) -> dict[str, int]:
         )
     if not found["exported"]:
         raise HarnessError(f"cannot export cell {record['cell'][:12]}: {found['reason']}")
-    if store.find("export", key) is None:
+    try:
+        if store.find("export", key) is None:
+            raise HarnessError(
+                f"cannot export cell {record['cell'][:12]}: its model is not in the store {store.root}; name "
+                f"the right store with --store, or {again}"
+            )
+        artefact = store.open("export", key)
+    except Damaged as damage:
         raise HarnessError(
-            f"cannot export cell {record['cell'][:12]}: its model is not in the store {store.root}; name the "
-            "right store with --store, or run harness bench again"
-        )
-    artefact = store.open("export", key)
+            f"cannot export cell {record['cell'][:12]}: {damage.what}; it was set aside; to make it again, "
+            f"{again}"
+        ) from None
     check_place(folder)
     written = [RECORD, CARD, *sorted(artefact.files)]
     new = folder / _NEW

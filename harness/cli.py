@@ -20,6 +20,7 @@ from harness.commands.plugins import plugins
 from harness.commands.predict import predict
 from harness.commands.recommend import recommend
 from harness.commands.report import report
+from harness.commands.verify import verify
 
 
 @click.group(context_settings=HELP)
@@ -34,7 +35,7 @@ def main() -> None:
 
 for _command in (
     *(bench, plan, leaderboard, report, compare, recommend),
-    *(export, predict, distill, diagnose, plugins),
+    *(export, predict, distill, diagnose, verify, plugins),
 ):
     main.add_command(_command)
 

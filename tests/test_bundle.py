@@ -281,6 +281,20 @@ def test_a_cell_without_an_export(fields: dict[str, Any], message: str, store: S
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("damage", ["cut off", "changed"])
+def test_a_damaged_model_is_said_with_what_to_run(store: Store, tmp_path: Path, damage: str) -> None:
+    path = store.root / "export" / "e1" / "labels.json"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] if damage == "cut off" else content[:-1] + b"x")
+    with pytest.raises(HarnessError) as error:
+        bundle.write(make("aa", **exported()), Store(store.root), tmp_path / "out")
+    assert str(error.value).startswith("cannot export cell aa: stored export e1 is damaged (")
+    assert str(error.value).endswith(
+        "; it was set aside; to make it again, run harness bench with the suite 's', then export again"
+    )
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("role", ["baseline", "teacher"])
 def test_cards_of_other_roles(role: str, store: Store, tmp_path: Path) -> None:
     bundle.write(make("aa", role, **exported()), store, tmp_path / "out")

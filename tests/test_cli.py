@@ -656,7 +656,7 @@ def test_an_interrupt_keeps_what_is_finished_in_the_tables(
     assert done.exit_code == 130
     assert "12 ok in" in done.output
     assert "interrupted: finished steps are kept" in done.output
-    assert len(copied.records()) == CELLS - 1
+    assert len(copied.records()) == CELLS  # the earlier result of the cell stays: it is of the same code
 
 
 def test_an_interrupt_before_anything_began(

@@ -89,6 +89,8 @@ class Lines:
                 self.say(f"all {event['steps']} steps are stored: nothing to run")
         elif kind == "started" and event["kind"] in ("teacher", "targets"):
             self.say(f"  started {event['step']}")
+        elif kind == "waiting" and event["waiting"]:
+            self.say(f"  waiting for another run, which does the same step: {event['step']}")
         elif kind == "done":
             self.done += 1
             self.todo = max(self.todo, self.done + event["left"])  # a damaged artefact is made again
@@ -155,6 +157,10 @@ class Live(Lines):
                 f", loss {event['loss']:.3f}" if "loss" in event else ""
             )
             self._bars.update(self._tasks[key], completed=event["done"], total=event["total"], said=said)
+            return
+        elif kind == "waiting" and key in self._tasks:
+            said = "waiting for another run" if event["waiting"] else ""
+            self._bars.update(self._tasks[key], said=said)
             return
         if kind in ("done", "failed", "unavailable", "damaged") and key in self._tasks:
             self._bars.remove_task(self._tasks.pop(key))

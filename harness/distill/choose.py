@@ -51,7 +51,7 @@ def ship(folder: Path, fingerprint: str, limits: Limits, store: Path, where: Pat
     if shipped.candidate is None:
         return shipped
     record = bundle.of_row(records, shipped.advice.table, shipped.candidate.row)
-    bundle.write(record, Store(store), where)
+    bundle.write(record, Store(store), where, "run the same command again")
     return replace(shipped, record=record)
 
 

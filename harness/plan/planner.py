@@ -106,6 +106,16 @@ class Plan:
     cells: tuple[Cell, ...]
     steps: Mapping[str, Step]
 
+    def results(self, cell: Cell) -> dict[str, str]:
+        """Return the keys of all steps whose results are in a cell's record, by role.
+
+        The role of its teacher's evaluation, to which the cell is compared, is "teacher-evaluation".
+        """
+        found = {role: key for role, key in cell.steps.items() if role != "teacher" or cell.student is None}
+        if "evaluation" in found and (taught := self.steps[found["evaluation"]].needs.get("teacher")):
+            found["teacher-evaluation"] = taught
+        return found
+
 
 def build(suite: Suite, packages: Packages, *, source: str = "auto", precision: Precision = "fp32") -> Plan:
     """Return the plan of a suite. A combination that cannot run becomes a cell with a status and a reason."""

@@ -12,6 +12,9 @@ from harness.results.intervals import SIGNIFICANT
 from harness.results.ranking import Row, Table, mixed_scales
 from harness.wording import amount, significant, size
 
+MARK = "†"  # of rows with a footnote
+_NAMES = ("model", "teacher", "augmenter", "loss")
+
 
 @dataclass(frozen=True)
 class Column:
@@ -32,7 +35,7 @@ def columns(table: Table, merged: bool = False) -> list[Column]:
     found = [
         Column("#", _place),
         Column("role", lambda row: row.role, numeric=False),
-        Column("model", partial(_label, "model"), numeric=False),
+        Column("model", _model, numeric=False),
         *([Column("recipe", _recipe, numeric=False)] if merged else recipe),
         _score(table, names[0], spare=0),
         _interval(table, "95 % interval", lambda row: row.interval, "", spare=3),
@@ -76,11 +79,20 @@ def ranked(table: Table) -> list[Row]:
 
 def problems(table: Table) -> list[list[str]]:
     """Return a line under PROBLEM_TITLES for each row that lacks results for some or all seeds."""
-    names = ("model", "teacher", "augmenter", "loss")
     return [
-        [row.role, *(_label(name, row) for name in names), seeds_of(seeds), f"{status}: {reason}"]
+        [row.role, *(_label(name, row) for name in _NAMES), seeds_of(seeds), f"{status}: {reason}"]
         for row in table.rows
         for status, reason, seeds in row.problems
+    ]
+
+
+def footnotes(table: Table) -> list[str]:
+    """Return a sentence for each row whose result is of an earlier run, because a later run failed."""
+    return [
+        f"{MARK} {', '.join(filter(None, (row.role, *(_label(name, row) for name in _NAMES))))}, "
+        f"{seeds_of(seeds)}: the result is of an earlier run; on {day} the cell was {status}: {reason}"
+        for row in ranked(table)
+        for status, reason, day, seeds in row.failures
     ]
 
 
@@ -110,6 +122,10 @@ def _label(name: str, row: Row) -> str:
     if name == "model":
         return row.labels["teacher" if row.role == "teacher" else "student"]
     return "" if name == row.role == "teacher" else row.labels[name]
+
+
+def _model(row: Row) -> str:
+    return f"{_label('model', row)}{f' {MARK}' if row.failures else ''}"
 
 
 def _recipe(row: Row) -> str:

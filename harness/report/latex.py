@@ -38,6 +38,7 @@ _SPECIAL = {
     "·": r"$\cdot$",
     "×": r"$\times$",
     "—": "{}---{}",
+    "†": r"\textdagger{}",
 }
 
 
@@ -91,6 +92,7 @@ def _table(section: Section) -> str:
             "\n\\midrule\n".join(groups),
             r"\bottomrule",
             r"\end{tabular}",
+            *(rf"\par{{\footnotesize {escaped(note)}}}" for note in section.footnotes),
             r"\end{table}",
         ]
     )

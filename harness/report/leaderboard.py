@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.naming import PARTS
-from harness.report.columns import Column, columns, fitting, heading, problems, ranked, seeds_of
+from harness.report.columns import Column, columns, fitting, footnotes, heading, problems, ranked, seeds_of
 from harness.results.board import Leaderboard, build
 from harness.results.predictions import write as write_predictions
 from harness.results.ranking import Row, Table
@@ -37,6 +37,7 @@ __all__ = [
     "Table",
     "build",
     "columns",
+    "footnotes",
     "heading",
     "markdown",
     "printable",
@@ -64,9 +65,9 @@ def write(
     """
     records = list(records)
     board = build(records, predictions)
+    write_records(records, folder / "records.jsonl")  # first: all else can be computed again
     if predictions is not None:
-        write_predictions(folder, predictions)
-    write_records(records, folder / "records.jsonl")
+        write_predictions(folder, predictions, {record["cell"] for record in records})
     publish(folder / "leaderboard.md", to_markdown(board))
     publish(folder / "leaderboard.csv", to_csv(board))
     return board
@@ -119,6 +120,10 @@ def _json_row(row: Row) -> dict[str, Any]:
         "problems": [
             {"status": status, "reason": reason, "seeds": seeds} for status, reason, seeds in row.problems
         ],
+        "failures": [
+            {"status": status, "reason": reason, "when": day, "seeds": seeds}
+            for status, reason, day, seeds in row.failures
+        ],
     }
 
 
@@ -155,7 +160,9 @@ def _flat_row(table: Table, row: Row, names: Iterable[str]) -> dict[str, Any]:
             flat[name] = stat and stat.mean
         else:
             flat |= {f"{name}_mean": stat and stat.mean, f"{name}_std": stat and stat.std}
-    flat["problems"] = "; ".join(f"{seeds_of(s)} {status}: {why}" for status, why, s in row.problems)
+    told = [f"{seeds_of(s)} {status}: {why}" for status, why, s in row.problems]
+    told += [f"{seeds_of(s)} {status} on {day}: {why}" for status, why, day, s in row.failures]
+    flat["problems"] = "; ".join(told)
     return flat
 
 
@@ -185,6 +192,7 @@ def to_markdown(board: Leaderboard) -> str:
         shown = columns(table)
         rows = [[column.cell(row) for column in shown] for row in ranked(table)]
         blocks.append(_grid([column.title for column in shown], rows, [column.numeric for column in shown]))
+        blocks += map(markdown, footnotes(table))
         blocks.append(_grid(PROBLEM_TITLES, problems(table), [False] * len(PROBLEM_TITLES)))
     blocks.append(markdown(legend(board)) if board.tables else "No results yet.")
     return "\n\n".join(block for block in blocks if block) + "\n"
@@ -237,6 +245,7 @@ def to_rich(board: Leaderboard, width: int | None = None) -> Group:
             grid.add_row(*cells, style=STYLES.get(row.role, ""))
         if grid.rows:
             parts.append(grid)
+        parts += [Text(printable(note), style="yellow") for note in footnotes(table)]
         if dropped:
             parts.append(
                 Text(f"not shown, because the terminal is too narrow: {'; '.join(dropped)}", style="dim")

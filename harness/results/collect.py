@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from harness.api import Component, parameters_of
@@ -24,18 +24,37 @@ _COSTS = ("texts_per_s",)
 
 
 def collect(
-    plan: Plan, outcome: Callable[[str], Outcome], store: Store, catalog: Catalog
+    plan: Plan,
+    outcome: Callable[[str], Outcome],
+    store: Store,
+    catalog: Catalog,
+    before: Iterable[Record] = (),
+    tell: Callable[[str], None] = lambda message: None,
 ) -> Iterator[Record]:
-    """Yield the records of all cells that succeeded or failed, but not of unfinished ones."""
+    """Yield the records of all cells that succeeded or failed, but not of unfinished ones.
+
+    If the store has lost an artefact whose results a record contains, they are taken from the record of the
+    same cell in `before`, if it has them; `tell` is called with a sentence about it. Otherwise the cell is
+    unfinished, or failed if the artefact could not be made again.
+    """
     describe = _describer(plan, catalog)
     shared = environment()
+    earlier = _sound(before)
+    taken: dict[str, str] = {}  # kinds of the steps whose results come from earlier records, by key
     for cell in plan.cells:
         status, reason = verdict(cell, outcome)
         if status is None:
             continue
-        artefacts = {} if cell.status != "ok" else _artefacts(cell, plan, store)
-        if status == "ok" and any(plan.steps[key].kind not in artefacts for key in cell.goals):
-            continue  # damaged in the meantime; the next run makes it again
+        wanted = plan.results(cell)
+        artefacts = _artefacts(plan, {**cell.steps, **wanted}, store, tell)
+        old = earlier.get(cell.key)
+        lost = {role: key for role, key in wanted.items() if role not in artefacts}
+        if status == "ok" and lost:
+            gone = [key for role, key in lost.items() if old is None or not _has(old, cell, role)]
+            status, reason = worst([outcome(key) for key in gone]) if gone else ("ok", "")
+            if gone and status in (None, "ok"):
+                continue  # damaged in the meantime; the next run makes it again
+            taken |= {key: plan.steps[key].kind for key in lost.values()}
         data = artefacts["data"].result if "data" in artefacts else {}
         record: dict[str, Any] = {
             "schema": SCHEMA,
@@ -50,25 +69,107 @@ def collect(
         record["task"] |= data.get("rows", {})
         record["task"] |= {"cleaning": data["cleaning"]} if "cleaning" in data else {}
         record |= _measured(cell, artefacts)
-        record["artefacts"] = {role: artefact.key for role, artefact in artefacts.items()}
+        own = {role: key for role, key in cell.steps.items() if status == "ok" or role in artefacts}
+        record["artefacts"] = own
         if cell.role == "distilled" and status == "ok":
-            record["metrics"]["teacher_share"] = _share(plan, cell, artefacts["evaluation"], store)
-        made = [artefact.made for artefact in artefacts.values()]
+            share = _share(cell, artefacts) if "teacher-evaluation" in artefacts else None
+            record["metrics"]["teacher_share"] = share
+        made: list[Mapping[str, Any]] = [artefacts[role].made for role in cell.steps if role in artefacts]
+        if status == "ok" and old is not None and len(made) < len(cell.steps):
+            made.append(old.get("provenance") or {})
+        if status == "ok" and old is not None:
+            _take(record, old, cell, lost)
         record["provenance"] = {
             **shared,
-            "started": min((m["started"] for m in made), default=None),
-            "finished": max((m["finished"] for m in made), default=None),
+            "started": min(filter(None, (m.get("started") for m in made)), default=None),
+            "finished": max(filter(None, (m.get("finished") for m in made)), default=None),
         }
         yield record  # type: ignore[misc]
+    if taken:
+        counts = Counter(taken.values())
+        listed = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+        tell(f"the store no longer has some artefacts ({listed}); earlier records have their results")
+
+
+# -- results that the store has lost -------------------------------------------------------------------------
+
+
+def known(plan: Plan, before: Iterable[Record], predicted: Container[str] = frozenset()) -> set[str]:
+    """Return the steps that need not be done again if the store has lost them: records have their results.
+
+    The last steps of a cell are not among them, nor data without which its predictions would be lost;
+    `predicted` are the cells whose predictions are stored beside the records.
+    """
+    earlier = _sound(before)
+    had: set[str] = set()
+    missed: set[str] = set()
+    for cell in plan.cells:
+        old = earlier.get(cell.key)
+        for role, key in plan.results(cell).items():
+            there = old is not None and _has(old, cell, role) and (role != "data" or cell.key in predicted)
+            (had if there else missed).add(key)
+    return had - missed
+
+
+def _sound(records: Iterable[Record]) -> dict[str, Record]:
+    return {record["cell"]: record for record in records if record["status"] == "ok"}
+
+
+def _has(old: Record, cell: Cell, role: str) -> bool:
+    """Return whether an earlier record of a cell has the results of the step that now has this role."""
+    made = old.get("artefacts") or {}
+    if role == "teacher-evaluation":  # the key of the cell's own evaluation depends on it
+        share = (old.get("metrics") or {}).get("teacher_share")
+        return share is not None and made.get("evaluation") == cell.steps["evaluation"]
+    return cell.steps[role] not in cell.goals and made.get(role) == cell.steps[role]
+
+
+def _take(record: dict[str, Any], old: Record, cell: Cell, lost: Iterable[str]) -> None:
+    """Fill in the fields of lost artefacts from an earlier record; fields that are there stay."""
+    fitted = _fitted(cell)
+    for role in lost:
+        for path in _FIELDS.get("fitted" if role == fitted else role, ()):
+            field, _, inner = path.partition(".")
+            found: Any = old.get(field)
+            if inner:
+                found = {inner: found[inner]} if inner in (found or {}) else None
+            if isinstance(found, Mapping):
+                there = {key: value for key, value in record.get(field, {}).items() if value is not None}
+                record[field] = {**record.get(field, {}), **found, **there}
+            elif found is not None:
+                record[field] = found
+
+
+# By role, the fields of a record that a step measures; the last steps are never taken from earlier records.
+_FIELDS = {
+    "data": ("task",),
+    "fitted": ("parameters", "size_bytes.model", "cost", "history"),
+    "targets": ("cost.labelling_s",),
+    "hidden": ("cost.labelling_s",),
+    "prior": ("cost.prior_s",),
+    "transfer": ("transfer",),
+    "teacher-evaluation": ("metrics.teacher_share",),
+}
+
+
+def _fitted(cell: Cell) -> str:
+    return "teacher" if cell.role == "teacher" else "student"
+
+
+# -- parts of a record ---------------------------------------------------------------------------------------
 
 
 def rows(plan: Plan, catalog: Catalog) -> Iterator[dict[str, Any]]:
-    """Yield a description of each row of a plan: cells that differ only in their seed, with all `seeds`."""
+    """Yield a description of each row of a plan: cells that differ only in their seed.
+
+    `seeds` contains the key of the evaluation for each seed, or None if the cell cannot run.
+    """
     describe = _describer(plan, catalog)
     found: dict[str, dict[str, Any]] = {}
     for cell in plan.cells:
         row = describe(cell)
-        found.setdefault(configuration(row), row | {"seeds": set()})["seeds"].add(cell.seed)
+        same = found.setdefault(configuration(row), row | {"seeds": {}})
+        same["seeds"][cell.seed] = cell.steps.get("evaluation")
     yield from found.values()
 
 
@@ -112,7 +213,12 @@ def verdict(cell: Cell, outcome: Callable[[str], Outcome]) -> tuple[Status | Non
     """Return a cell's status and reason; the status is None if a step has not finished."""
     if cell.status != "ok":
         return cell.status, cell.reason
-    found = [outcome(key) for key in cell.goals]
+    return worst([outcome(key) for key in cell.goals])
+
+
+def worst(outcomes: Iterable[Outcome]) -> tuple[Status | None, str]:
+    """Return the status and reason of a cell with these steps; the status is None if one has not finished."""
+    found = list(outcomes)
     for state in ("failed", "unavailable"):
         for one in found:
             if one.state == state:
@@ -120,13 +226,16 @@ def verdict(cell: Cell, outcome: Callable[[str], Outcome]) -> tuple[Status | Non
     return ("ok", "") if all(one.state == "done" for one in found) else (None, "")
 
 
-def _artefacts(cell: Cell, plan: Plan, store: Store) -> dict[str, Artefact]:
-    """Return the artefacts of a cell by role, which is usually the kind of step."""
+def _artefacts(
+    plan: Plan, wanted: Mapping[str, str], store: Store, tell: Callable[[str], None]
+) -> dict[str, Artefact]:
+    """Return artefacts by role, without those that the store has lost."""
     found: dict[str, Artefact] = {}
-    for role, key in cell.steps.items():
+    for role, key in wanted.items():
         try:
             artefact = store.find(plan.steps[key].kind, key)
-        except Damaged:
+        except Damaged as damage:
+            tell(f"{damage.what}; it was set aside")
             continue
         if artefact is not None:
             found[role] = artefact
@@ -142,14 +251,9 @@ def _prior(cell: Cell, plan: Plan) -> dict[str, Any] | None:
     return {"task": data.components["task"].name, "origin": data.notes["origin"], **told}
 
 
-def _share(plan: Plan, cell: Cell, evaluation: Artefact, store: Store) -> float | None:
+def _share(cell: Cell, artefacts: Mapping[str, Artefact]) -> float | None:
     """Return a student's headline metric divided by its teacher's, so that above 1 is better than it."""
-    try:
-        teacher = store.find("evaluation", plan.steps[evaluation.key].needs["teacher"])
-    except Damaged:
-        return None  # it was moved away; the next run makes it again
-    if teacher is None:
-        return None
+    evaluation, teacher = artefacts["evaluation"], artefacts["teacher-evaluation"]
     headline = cell.headline
     of_teacher = teacher.result["test"].get(headline)
     of_student = evaluation.result["test"].get(headline)
@@ -161,7 +265,7 @@ def _share(plan: Plan, cell: Cell, evaluation: Artefact, store: Store) -> float 
 def _measured(cell: Cell, artefacts: dict[str, Artefact]) -> dict[str, Any]:
     """Return the fields of a record that the steps of a cell measured."""
     fields: dict[str, Any] = {}
-    fitted = artefacts.get("teacher" if cell.role == "teacher" else "student")
+    fitted = artefacts.get(_fitted(cell))
     if fitted is not None:
         seconds = seconds_of([fitted])
         history = fitted.result.get("history") or [{}]
@@ -178,9 +282,9 @@ def _measured(cell: Cell, artefacts: dict[str, Artefact]) -> dict[str, Any]:
             "precision": fitted.made["precision"],
             "device": fitted.made["device"],
         }
-        labelled = [artefacts[role] for role in ("targets", "hidden") if role in artefacts]
-        if labelled:
-            fields["cost"]["labelling_s"] = seconds_of(labelled)
+        labelled = [role for role in ("targets", "hidden") if role in cell.steps]
+        if labelled and all(role in artefacts for role in labelled):
+            fields["cost"]["labelling_s"] = seconds_of([artefacts[role] for role in labelled])
         if "prior" in artefacts:
             fields["cost"]["prior_s"] = seconds_of([artefacts["prior"]])
         if "history" in fitted.result:

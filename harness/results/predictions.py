@@ -9,7 +9,7 @@ the masked tokens of each text, and their likelihood. The file contains no texts
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,31 +53,69 @@ def read(folder: Path) -> dict[str, Prediction]:
         raise HarnessError(f"{path} is damaged; delete it and run harness bench again") from None
 
 
-def write(folder: Path, found: Mapping[str, Prediction]) -> None:
-    """Replace the file of a folder atomically; without predictions, remove it."""
+def write(folder: Path, found: Mapping[str, Prediction], cells: Container[str] = frozenset()) -> None:
+    """Replace the file of a folder atomically; without predictions, remove it.
+
+    Predictions that :func:`read` does not return, because the plugin with their type of task is not installed
+    here, are kept for the given cells.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     from harness.storage.files import publish
 
-    if not found:
+    foreign = _foreign(folder / FILE, lambda cell: cell in cells and cell not in found)
+    if not found and not foreign:
         (folder / FILE).unlink(missing_ok=True)
         return
     sink = pa.BufferOutputStream()
-    pq.write_table(_encode(found), sink, compression="zstd", compression_level=9, write_statistics=False)
+    table = _encode(found, foreign)
+    pq.write_table(table, sink, compression="zstd", compression_level=9, write_statistics=False)
     publish(folder / FILE, sink.getvalue().to_pybytes())
 
 
-def merge(
-    before: Mapping[str, Prediction], now: Mapping[str, Prediction], records: Iterable[Record], ran: set[str]
-) -> dict[str, Prediction]:
-    """Return the predictions of a run, and earlier ones of other cells that still have a record.
+def _foreign(path: Path, wanted: Callable[[str], bool]) -> list[dict[str, Any]]:
+    """Return the rows of wanted cells whose type of task is not installed, and of their gold labels."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
-    `records` are all records that are kept; `ran` are the cells that this run has records for, whatever their
-    status.
+    from harness.catalog import installed_type
+
+    if not path.is_file():
+        return []
+    file = pq.ParquetFile(pa.BufferReader(path.read_bytes()))
+    types = file.read(["type"])["type"].unique().to_pylist() if "type" in file.schema_arrow.names else []
+    absent = {name for name in types if name is not None and installed_type(name) is None}
+    if not absent:
+        return []
+    rows = file.read(use_threads=False).to_pylist()
+    gold = {row["gold"] for row in rows if row["type"] in absent}
+    kept = [row for row in rows if row["cell"] is not None and row["gold"] in gold and wanted(row["cell"])]
+    used = {row["gold"] for row in kept}
+    return [row for row in rows if row["cell"] is None and row["gold"] in used] + kept
+
+
+def merge(
+    before: Mapping[str, Prediction],
+    now: Mapping[str, Prediction],
+    earlier: Iterable[Record],
+    records: Iterable[Record],
+) -> dict[str, Prediction]:
+    """Return the predictions of a run, and earlier ones of cells whose evaluation is still the same.
+
+    `earlier` and `records` are the records before and after the run.
     """
-    others = {record["cell"] for record in records} - ran
-    return {**now, **{cell: before[cell] for cell in before if cell in others}}
+    made = {record["cell"]: _evaluation(record) for record in earlier}
+    same = {
+        record["cell"]
+        for record in records
+        if record["status"] == "ok" and made.get(record["cell"], "") == _evaluation(record)
+    }
+    return {**{cell: one for cell, one in before.items() if cell in same}, **now}
+
+
+def _evaluation(record: Record) -> str | None:
+    return (record.get("artefacts") or {}).get("evaluation")
 
 
 def collect(plan: Plan, records: Iterable[Record], store: Store) -> dict[str, Prediction]:
@@ -109,7 +147,7 @@ def _stored(cell: Cell, known: dict[str, Examples], store: Store) -> Prediction 
 # -- the file ------------------------------------------------------------------------------------------------
 
 
-def _encode(found: Mapping[str, Prediction]) -> pa.Table:
+def _encode(found: Mapping[str, Prediction], more: Iterable[Mapping[str, Any]] = ()) -> pa.Table:
     import numpy as np
     import pyarrow as pa
 
@@ -145,7 +183,7 @@ def _encode(found: Mapping[str, Prediction]) -> pa.Table:
         quantised = np.rint(one.confidence * _STEPS).astype(np.uint8)
         row = {"cell": cell, "gold": gold, column: one.predicted, "confidence": quantised}
         rows.append(row | ({} if one.numbers is None else {"numbers": one.numbers}))
-    return pa.Table.from_pylist(rows, schema)
+    return pa.Table.from_pylist([*rows, *more], schema)
 
 
 def _decode(rows: pa.Table) -> dict[str, Prediction]:

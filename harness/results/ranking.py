@@ -44,6 +44,7 @@ class Row:
     seeds: tuple[int, ...]
     stats: Mapping[str, Stat]
     problems: tuple[tuple[str, str, tuple[int, ...]], ...] = ()  # (status, reason, seeds)
+    failures: tuple[tuple[str, str, str, tuple[int, ...]], ...] = ()  # later: (status, reason, day, seeds)
     rank: int | None = None  # by the mean
     gain: float | None = None  # over the student's own baseline; above 0 is better
     cells: tuple[str, ...] = ()  # the keys of the cells that are ok, in the order of `seeds`
@@ -140,9 +141,11 @@ def _row(records: list[Record], label: Callable[[str, Any], str]) -> Row:
     first = records[0]
     parts: dict[str, Any] = {part: first.get(part) for part in PARTS}
     numbers: dict[str, list[float]] = defaultdict(list)
-    ok, problems = [], defaultdict(list)
+    ok, problems, failures = [], defaultdict(list), defaultdict(list)
     for record in records:
         if record["status"] == "ok":
+            if failed := record.get("last_failure"):
+                failures[failed["status"], failed["reason"], failed["when"][:10]].append(record["seed"])
             ok.append((record["seed"], record["cell"], (record.get("metrics") or {}).get("hidden")))
             for name, value in _numbers(record):
                 numbers[name].append(value)
@@ -156,7 +159,8 @@ def _row(records: list[Record], label: Callable[[str, Any], str]) -> Row:
         cells=tuple(cell for _, cell, _ in ok),
         scale=next((str(found) for _, _, found in ok if found), ""),
         stats={name: _stat(values) for name, values in numbers.items()},
-        problems=tuple((status, reason, tuple(seeds)) for (status, reason), seeds in problems.items()),
+        problems=tuple((*why, tuple(seeds)) for why, seeds in problems.items()),
+        failures=tuple((*why, tuple(seeds)) for why, seeds in failures.items()),
     )
 
 

@@ -101,6 +101,14 @@ class Cost(TypedDict, total=False):
     energy_j: float | None  # of the CPU, including other processes; null if not readable
 
 
+class Failure(TypedDict):
+    """Why a later run could not measure a cell again."""
+
+    status: str
+    reason: str
+    when: str  # ISO 8601
+
+
 class Record(TypedDict):
     """All results of one cell. ``metrics`` are on the test split, ``validation`` on the validation split."""
 
@@ -126,13 +134,24 @@ class Record(TypedDict):
     artefacts: NotRequired[dict[str, str]]  # role (usually the kind of step) → key in the store
     cost: NotRequired[Cost]
     provenance: NotRequired[Provenance]
+    last_failure: NotRequired[Failure]  # the result is of an earlier run; the next success removes this
 
 
 @cache
 def _adapter() -> TypeAdapter[Record]:
     from pydantic import TypeAdapter
 
-    for part in (ComponentInfo, TaskInfo, PriorInfo, ParameterCounts, Latency, Cost, Provenance, Record):
+    for part in (
+        ComponentInfo,
+        TaskInfo,
+        PriorInfo,
+        ParameterCounts,
+        Latency,
+        Cost,
+        Provenance,
+        Failure,
+        Record,
+    ):
         setattr(part, "__pydantic_config__", {"extra": "allow"})  # noqa: B010
     return TypeAdapter(Record)
 

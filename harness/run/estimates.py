@@ -20,7 +20,7 @@ from harness.api import (
     Task,
     Teacher,
 )
-from harness.storage.store import Artefact, Damaged, Store, Timings
+from harness.storage.store import Artefact, Store, Timings, Unsound
 
 if TYPE_CHECKING:
     from harness.plan.planner import Plan, Step
@@ -223,8 +223,8 @@ class Amounts:
 
     def _stored(self, step: Step) -> Artefact | None:
         try:
-            return self._store.find(step.kind, step.key)
-        except Damaged:  # the run reports this and makes the artefact again
+            return self._store.look(step.kind, step.key)  # the run sets damaged ones aside, and says so
+        except Unsound:  # the run reports this and makes the artefact again
             return None
 
     def _read(self, step: Step) -> Size | None:

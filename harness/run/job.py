@@ -24,7 +24,7 @@ from harness.storage.store import Artefact, Damaged, Store
 from harness.training.checkpoint import seconds_before
 
 C = TypeVar("C", bound=Component)
-Emit = Callable[[str, dict[str, Any]], None]  # "progress", "warning" or "spoiled", and details
+Emit = Callable[[str, dict[str, Any]], None]  # "progress", "warning", "waiting" or "spoiled", and details
 
 _PROGRESS_EVERY_S = 0.2
 
@@ -173,7 +173,7 @@ def perform(step: Step, store: Store, slot: Slot, emit: Emit, state: GlobalState
     If the step changes the global state of the process, e.g. torch's default dtype, that is undone and
     emitted as "spoiled" with `changes`. `state` is the state before, by default the present one.
     """
-    with store.claim(step.key):
+    with store.claim(step.key, lambda waits: emit("waiting", {"waiting": waits})):
         store.forget(step.key)
         with suppress(Damaged):  # it was set aside; make it again
             if (done := store.find(step.kind, step.key)) is not None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
-import tempfile
 import threading
 import time
 import uuid
@@ -19,6 +19,7 @@ from harness.devices import Slot
 from harness.plan.planner import Step
 from harness.run.executor import Event
 from harness.run.worker import LOG_TAIL, MARK, end_processes, work
+from harness.storage.store import Store
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
 
@@ -35,7 +36,7 @@ class LocalExecutor:
         self._workers: dict[tuple[int, bool], _Worker] = {}  # by slot, and whether it is isolated
         self._refused: list[Event] = []
         self._warned: set[str] = set()
-        self._logs = tempfile.TemporaryDirectory(prefix="harness-logs-")
+        self._logs: Path | None = None  # made with the first worker
 
     def free(self) -> list[int]:
         """See :class:`harness.run.executor.Executor`."""
@@ -49,7 +50,8 @@ class LocalExecutor:
         if worker is not None and worker.leaving:
             worker.end()
         if worker is None or worker.leaving or not worker.process.is_alive():
-            log = Path(self._logs.name) / f"{slot}-{time.time_ns()}.log"
+            self._logs = self._logs or Store(self._store).logs()
+            log = self._logs / f"{slot}-{time.time_ns()}.log"
             worker = self._workers[place] = _Worker(self._store, self.slots[slot], log, bool(step.foreign))
         try:
             worker.submit(step)
@@ -97,7 +99,8 @@ class LocalExecutor:
         for worker in self._workers.values():
             worker.kill() if worker.step else worker.end()
         self._workers.clear()
-        self._logs.cleanup()
+        if self._logs is not None:
+            shutil.rmtree(self._logs, ignore_errors=True)
 
 
 class _Worker:
@@ -130,7 +133,7 @@ class _Worker:
             while self.connection.poll():
                 event: Event = self.connection.recv()
                 self.leaving = event.details.pop("leaving", False)
-                if event.type not in ("progress", "warning"):
+                if event.type not in ("progress", "warning", "waiting"):
                     self.step = None
                 events.append(event)
         except (EOFError, OSError):

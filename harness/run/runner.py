@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,15 +24,19 @@ def run(
     executor: Executor,
     observe: Observe,
     time_limit: float | None = None,
+    known: Container[str] = frozenset(),
 ) -> Schedule:
     """Run every missing step; return the schedule, which contains the outcome of each.
 
     If a step fails, only the cells that need it are lost. An interrupt stops the workers; finished steps
-    stay in the store.
+    stay in the store. `known` are steps whose results earlier records have. Raise HarnessError, before
+    anything is run, if the store cannot be written.
     """
     store.sweep()
     slots = [slot.is_gpu for slot in executor.slots]
-    schedule = prepare(plan, store, observe, expected(plan, store, any(slots), read=False))
+    schedule = prepare(plan, store, observe, expected(plan, store, any(slots), read=False), known)
+    if schedule.unfinished:
+        store.check_writable()
     started: dict[str, float] = {}
     observe(
         {
@@ -62,6 +66,7 @@ def prepare(
     store: Store,
     observe: Observe = lambda event: None,
     estimates: Estimates | None = None,
+    known: Container[str] = frozenset(),
 ) -> Schedule:
     """Return the schedule of the steps that are missing in the store; damaged artefacts count as missing.
 
@@ -75,7 +80,7 @@ def prepare(
             observe({"event": "message", "message": str(damage)})
             return False
 
-    return Schedule(plan, stored, estimates or Estimates(Timings({}, {}), plan.steps))
+    return Schedule(plan, stored, estimates or Estimates(Timings({}, {}), plan.steps), known)
 
 
 def _fill(schedule: Schedule, executor: Executor, started: dict[str, float], observe: Observe) -> None:

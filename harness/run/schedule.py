@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
@@ -32,9 +32,19 @@ def offers(slots: Sequence[bool], free: Iterable[int]) -> list[tuple[int, bool]]
 
 
 class Schedule:
-    """The states of the steps that a run must do, without those that are stored or not needed."""
+    """The states of the steps that a run must do, without those that are stored or not needed.
 
-    def __init__(self, plan: Plan, stored: Callable[[Step], bool], estimates: Estimates) -> None:
+    A cell needs the steps whose results its record contains. Those in `known` are needed only if a missing
+    step uses them: an earlier record has their results.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        stored: Callable[[Step], bool],
+        estimates: Estimates,
+        known: Container[str] = frozenset(),
+    ) -> None:
         self.plan = plan
         self.estimates = estimates
         self.states: dict[str, State] = {}
@@ -54,7 +64,7 @@ class Schedule:
         # Heaps of (-rank, key) by (gpu, exclusive); entries that are no longer ready are skipped.
         self._ready: defaultdict[tuple[bool, bool], list[tuple[float, str]]] = defaultdict(list)
         for cell in plan.cells:
-            for key in cell.goals:
+            for key in (*cell.goals, *(key for key in plan.results(cell).values() if key not in known)):
                 self._demand(key)
         self._rank()
 

@@ -7,12 +7,20 @@ import errno
 import json
 import math
 import os
+import platform
+import shutil
+import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from harness.api import HarnessError
+
+_NODE = platform.node().replace("-", "_")
+_UNTOUCHED_S = 14 * 86_400.0  # age at which the leftovers of another machine count as abandoned
+_AT_ONCE_S = 0.3  # how long a lock may take to become free before the caller hears that it waits
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def dumps(value: Any, indent: int | None = None) -> str:
@@ -32,21 +40,117 @@ def _finite(value: Any) -> Any:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a lock that only one process can hold at a time; remove its file after success."""
-    from filelock import FileLock
+def locked(path: Path, waiting: Callable[[bool], None] = lambda waits: None) -> Iterator[None]:
+    """Hold a lock that only one process can hold at a time, and remove its file afterwards.
 
-    with FileLock(path).acquire(poll_interval=0.1):
+    If another process holds the lock, `waiting` is called with True, and with False when the wait is over.
+    Raise HarnessError if the lock's file cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path)
+
+    def acquired(seconds: float) -> bool:
+        try:
+            lock.acquire(timeout=seconds, poll_interval=0.05)
+        except Timeout:
+            return False
+        except OSError as error:
+            raise HarnessError(f"cannot lock {str(path)!r}: {why(error)}") from None
+        return True
+
+    if not acquired(_AT_ONCE_S):
+        waiting(True)
+        acquired(-1)
+        waiting(False)
+    try:
         yield
+    finally:
         with contextlib.suppress(OSError):
             path.unlink()
+        lock.release()
+
+
+def is_free(path: Path, remove: bool = False) -> bool:
+    """Return whether a lock's file exists and no process holds the lock; with `remove`, remove the file."""
+    from filelock import FileLock
+
+    if not path.is_file():
+        return False
+    try:
+        with FileLock(path).acquire(timeout=0):
+            if remove:
+                path.unlink()
+    except OSError:  # held (filelock's Timeout), or it cannot be locked
+        return False
+    return True
+
+
+# -- unfinished files and folders ----------------------------------------------------------------------------
+
+
+def owned(name: str) -> str:
+    """Return a name that shows which process on which machine made the file or folder."""
+    return f"{name}-{os.getpid()}@{_NODE}"
+
+
+def is_owned(path: Path) -> bool:
+    """Return whether the name of a file or folder is from :func:`owned`."""
+    pid, at, _ = path.name.rpartition("-")[2].partition("@")
+    return bool(at) and pid.isdecimal()
+
+
+def abandoned(folder: Path) -> list[Path]:
+    """Return the files and folders in `folder` with a name from :func:`owned` whose process has ended.
+
+    Whether a process of another machine runs is unknown; its files count as abandoned after 14 days.
+    """
+
+    def ended(path: Path) -> bool:
+        if not is_owned(path):
+            return False
+        pid, _, node = path.name.rpartition("-")[2].partition("@")
+        if node == _NODE:
+            return not _alive(int(pid))
+        with contextlib.suppress(OSError):
+            return time.time() - path.lstat().st_mtime > _UNTOUCHED_S
+        return False
+
+    try:
+        return sorted(path for path in folder.iterdir() if ended(path))
+    except OSError:
+        return []
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left unfinished in a folder."""
+    for path in abandoned(folder):
+        shutil.rmtree(path, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    try:  # in a container whose first process does not wait for its children, dead ones stay listed
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] not in "ZX"
+    except (OSError, ValueError):
+        return True
+
+
+# -- writing -------------------------------------------------------------------------------------------------
 
 
 def publish(path: Path, content: str | bytes) -> None:
     """Write a file under another name, sync it and rename it: a reader sees all of it, or the old file."""
     # File names may contain bytes that are not UTF-8; the escape used here is valid JSON too.
     data = content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
-    beside = path.parent / f".{path.name}.{uuid.uuid4().hex}"
+    beside = path.parent / owned(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -58,10 +162,23 @@ def publish(path: Path, content: str | bytes) -> None:
         finally:
             beside.unlink(missing_ok=True)
     except OSError as error:
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            why = "the folder is read-only"
-        elif error.errno in (errno.ENOSPC, errno.EDQUOT):
-            why = "the disk is full"
-        else:
-            why = error.strerror or str(error)
-        raise HarnessError(f"cannot write {path}: {why}") from None
+        raise HarnessError(f"cannot write {path}: {why(error)}") from None
+
+
+def check_writable(folder: Path) -> None:
+    """Make the folder, and raise OSError if a small file cannot be written in it."""
+    import tempfile
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(bytes(4096))  # a full disk often still takes an empty file
+        file.flush()
+
+
+def why(error: OSError) -> str:
+    """Return the cause of an error in plain words."""
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "the folder is read-only"
+    if error.errno in FULL:
+        return "the disk is full"
+    return error.strerror or str(error)

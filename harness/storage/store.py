@@ -9,35 +9,41 @@ contains unfinished work; ``checkpoints/<key>/`` contains what long steps save i
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
-import platform
 import shutil
+import stat
 import time
-from collections.abc import Iterable, Iterator
+import uuid
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.api import HarnessError
-from harness.storage.files import locked
+from harness.storage import files
 
 MANIFEST = "manifest.json"
 _SYNCED_S = 0.5  # work that takes longer is synced to disk, which can take tens of milliseconds
 _UNTOUCHED_S = 14 * 86_400.0  # age at which the checkpoints of a killed step are removed
 _LATEST = 20  # timings of each name that count
-_NODE = platform.node().replace("-", "_")
+_REFUSED = (errno.EACCES, errno.EPERM)
+_FULL_BYTES = 64 * 1024  # free bytes below which a disk counts as full
 
 
 class Damaged(HarnessError):
     """The error for an artefact whose bytes are not those that were published."""
 
     def __init__(self, kind: str, key: str, reason: str) -> None:
-        super().__init__(
-            f"stored {kind} {key[:12]} is damaged ({reason}); it was set aside and will be made again"
-        )
+        self.what = f"stored {kind} {key[:12]} is damaged ({reason})"
+        super().__init__(f"{self.what}; it was set aside and will be made again")
         self.kind, self.key = kind, key
+
+
+class Unsound(Exception):
+    """The reason why an artefact cannot be used, found by looking at it."""
 
 
 @dataclass(frozen=True)
@@ -66,22 +72,32 @@ class Timings:
 
 
 class Store:
-    """A folder of artefacts that any number of processes may share."""
+    """A folder of artefacts that any number of processes may share; it is made unless `create` is false."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, create: bool = True) -> None:
         self.root = root
         self._known: dict[str, Artefact] = {}
         self._verified: set[str] = set()
         try:
-            for name in ("tmp", "locks"):
+            for name in ("tmp", "locks") if create else ():
                 (root / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise HarnessError(f"cannot write the store {str(root)!r}: {error.strerror or error}") from None
+            raise self._unwritable(error) from None
 
     # -- reading --------------------------------------------------------------------------------------
 
     def find(self, kind: str, key: str) -> Artefact | None:
         """Return the artefact, or None if there is none. Set a damaged one aside and raise Damaged."""
+        try:
+            return self.look(kind, key)
+        except Unsound as fault:
+            raise self.set_aside(kind, key, str(fault)) from None
+
+    def look(self, kind: str, key: str) -> Artefact | None:
+        """Return the artefact, or None if there is none, after a look at its manifest and its files' sizes.
+
+        Change nothing on disk. Raise Unsound if it is damaged.
+        """
         known = self._known.get(key)
         if known is not None:
             return known
@@ -92,21 +108,25 @@ class Store:
                 return None
             raw = _bytes(folder / MANIFEST)  # it may have been published in the meantime
             if raw is None:
-                raise self._set_aside(kind, key, "it has no manifest")
+                raise Unsound("it has no manifest")
         try:
             manifest = json.loads(raw)
             checksum = manifest.pop("checksum")
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise self._set_aside(kind, key, "its manifest cannot be read") from None
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise Unsound("its manifest cannot be read") from None
         if checksum != _checksum(manifest):
-            raise self._set_aside(kind, key, "its manifest was altered")
+            raise Unsound("its manifest was altered")
+        if (found := (manifest.get("kind", kind), manifest.get("key", key))) != (kind, key):
+            raise Unsound(f"it is a copy of {found[0]} {found[1][:12]}")
         for name, (size, _) in manifest["files"].items():
             try:
-                found = (folder / name).stat().st_size
+                status = (folder / name).stat()
             except OSError:
-                raise self._set_aside(kind, key, f"{name} is missing") from None
-            if found != size:
-                raise self._set_aside(kind, key, f"{name} has {found} bytes instead of {size}")
+                raise Unsound(f"{name} is missing") from None
+            if not stat.S_ISREG(status.st_mode):  # reading a pipe would never end
+                raise Unsound(f"{name} is not a file")
+            if status.st_size != size:
+                raise Unsound(f"{name} has {status.st_size} bytes instead of {size}")
         artefact = Artefact(kind, key, folder, manifest["result"], manifest["made"], manifest["files"])
         self._known[key] = artefact
         return artefact
@@ -119,23 +139,27 @@ class Store:
         if artefact is None:
             raise Damaged(kind, key, "it is gone")
         if key not in self._verified:
-            for name, (_, sha256) in artefact.files.items():
-                try:
-                    found = _sha256(artefact.folder / name)
-                except FileNotFoundError:
-                    raise self._set_aside(kind, key, f"{name} is missing") from None
-                if found != sha256:
-                    raise self._set_aside(kind, key, f"the checksum of {name} is wrong")
+            try:
+                verify(artefact)
+            except Unsound as fault:
+                raise self.set_aside(kind, key, str(fault)) from None
             self._verified.add(key)
         return artefact
 
-    def _set_aside(self, kind: str, key: str, reason: str) -> Damaged:
+    def set_aside(self, kind: str, key: str, reason: str) -> Damaged:
+        """Move an artefact to ``damaged/``; return the error to raise. Raise HarnessError if that fails."""
         self.forget(key)
+        damaged = Damaged(kind, key, reason)
         aside = self.root / "damaged" / f"{kind}-{key}-{time.time_ns()}"
-        aside.parent.mkdir(exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):  # another process may have been faster
-            (self.root / kind / key).rename(aside)
-        return Damaged(kind, key, reason)
+        try:
+            aside.parent.mkdir(exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # another process may have been faster
+                (self.root / kind / key).rename(aside)
+        except OSError as error:
+            raise HarnessError(
+                f"{damaged.what}, but cannot be moved to {str(aside.parent)!r}: {files.why(error)}"
+            ) from None
+        return damaged
 
     def forget(self, key: str) -> None:
         """Forget what this process knows about an artefact, so that it is read from disk again."""
@@ -145,25 +169,65 @@ class Store:
     # -- writing --------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def claim(self, key: str) -> Iterator[None]:
+    def claim(self, key: str, waiting: Callable[[bool], None] = lambda waits: None) -> Iterator[None]:
         """Hold a step's lock, so that only one process on this store works on the step.
 
         The lock's file is removed with the lock. A process that waited for it then finds the artefact and has
-        nothing to do.
+        nothing to do. `waiting` is called with True when the wait begins, and with False when it ends.
         """
-        with locked(self.root / "locks" / f"{key}.lock"):
+        with files.locked(self.root / "locks" / f"{key}.lock", waiting):
             yield
 
     @contextlib.contextmanager
     def workspace(self, key: str) -> Iterator[Path]:
-        """Yield a private folder in which to make an artefact; remove what is left in it afterwards."""
-        folder = self.root / "tmp" / f"{key}-{os.getpid()}@{_NODE}"
+        """Yield a private folder in which to make an artefact; remove what is left in it afterwards.
+
+        If anything fails in it while the disk of the store is full, raise HarnessError that names the store.
+        """
+        folder = self.root / "tmp" / files.owned(key)
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
         try:
+            folder.mkdir(parents=True)
             yield folder
+        except HarnessError:
+            raise
+        except Exception as error:  # libraries report a full disk with errors of their own
+            if self._is_full() and not isinstance(error, MemoryError):
+                raise HarnessError(
+                    f"cannot write the store {str(self.root)!r}: the disk is full ({_brief(error)})"
+                ) from error
+            raise
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def logs(self) -> Path:
+        """Make a private folder for the output of workers; `sweep` removes it once this process has ended."""
+        folder = self.root / "tmp" / files.owned(f"logs.{uuid.uuid4().hex[:8]}")
+        try:
+            folder.mkdir(parents=True)
+        except OSError as error:
+            raise self._unwritable(error) from None
+        return folder
+
+    def check_writable(self) -> None:
+        """Raise HarnessError if nothing can be written to the store, e.g. because its disk is full."""
+        try:
+            files.check_writable(self.root / "tmp")
+            files.check_writable(self.root / "locks")
+        except OSError as error:
+            raise self._unwritable(error) from None
+
+    def _unwritable(self, error: OSError) -> HarnessError:
+        cause = error.strerror or str(error)
+        if isinstance(error, FileExistsError):
+            cause = f"{error.filename!r} is not a folder"
+        return HarnessError(f"cannot write the store {str(self.root)!r}: {cause}")
+
+    def _is_full(self) -> bool:
+        try:
+            return shutil.disk_usage(self.root).free < _FULL_BYTES
+        except OSError:
+            return False
 
     def publish(
         self, kind: str, key: str, folder: Path, result: dict[str, Any], made: dict[str, Any]
@@ -174,12 +238,12 @@ class Store:
         their checksums reveal it.
         """
         durable = made.get("seconds", _SYNCED_S) >= _SYNCED_S
-        files: dict[str, list[Any]] = {}
+        listed: dict[str, list[Any]] = {}
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
             if durable:
                 _sync(path)
-            files[path.relative_to(folder).as_posix()] = [path.stat().st_size, _sha256(path)]
-        manifest: dict[str, Any] = {"kind": kind, "key": key, "files": files, "result": result, "made": made}
+            listed[path.relative_to(folder).as_posix()] = [path.stat().st_size, _sha256(path)]
+        manifest: dict[str, Any] = {"kind": kind, "key": key, "files": listed, "result": result, "made": made}
         manifest["checksum"] = _checksum(manifest)
         with (folder / MANIFEST).open("w", encoding="utf-8") as stream:
             stream.write(_canonical(manifest))
@@ -195,7 +259,7 @@ class Store:
                 raise
         if durable:
             _sync(target.parent)
-        artefact = Artefact(kind, key, target, result, made, files)
+        artefact = Artefact(kind, key, target, result, made, listed)
         self._known[key] = artefact
         self._verified.add(key)
         return artefact
@@ -219,11 +283,10 @@ class Store:
         shutil.rmtree(self.checkpoints(key), ignore_errors=True)
 
     def sweep(self) -> None:
-        """Remove what killed workers left in ``tmp/``, and old checkpoints of steps that never continued."""
-        for folder in (self.root / "tmp").iterdir():
-            pid, _, node = folder.name.rpartition("-")[2].partition("@")
-            if node == _NODE and pid.isdigit() and not _alive(int(pid)):
-                shutil.rmtree(folder, ignore_errors=True)
+        """Remove what killed runs left: unfinished work and logs, locks, and checkpoints of 14 days ago."""
+        files.sweep(self.root / "tmp")
+        for path in (self.root / "locks").glob("*.lock"):
+            files.is_free(path, remove=True)
         for folder in (self.root / "checkpoints").glob("*"):
             with contextlib.suppress(OSError):
                 if time.time() - folder.stat().st_mtime > _UNTOUCHED_S:
@@ -246,7 +309,11 @@ class Store:
     def timings(self) -> Timings:
         """Return how long steps took here: the latest timings of each name."""
         found = Timings({}, {})
-        for line in (_bytes(self.root / "timings.jsonl") or b"").splitlines():
+        try:
+            lines = (_bytes(self.root / "timings.jsonl") or b"").splitlines()
+        except Unsound:  # only estimates are lost
+            lines = []
+        for line in lines:
             try:
                 row = json.loads(line)
                 seconds = float(row["seconds"])
@@ -276,14 +343,40 @@ def _checksum(manifest: dict[str, Any]) -> str:
     return hashlib.sha256(_canonical(manifest).encode()).hexdigest()
 
 
+def verify(artefact: Artefact) -> None:
+    """Raise Unsound if the bytes of a file are not those that were published."""
+    for name, (_, sha256) in artefact.files.items():
+        try:
+            found = _sha256(artefact.folder / name)
+        except FileNotFoundError:
+            raise Unsound(f"{name} is missing") from None
+        except OSError as error:
+            if error.errno in _REFUSED:
+                raise HarnessError(f"cannot read the store: {error.strerror}: {error.filename!r}") from None
+            raise Unsound(f"{name} cannot be read: {error.strerror or error}") from None
+        if found != sha256:
+            raise Unsound(f"the checksum of {name} is wrong")
+
+
 def _bytes(path: Path) -> bytes | None:
-    """Return a file's content, or None if there is no such file."""
+    """Return a file's content, or None if there is no such file. Raise Unsound if the disk cannot read it."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would never end
+            return None
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
     except OSError as error:
+        if error.errno == errno.ELOOP:  # a link to itself
+            return None
+        if error.errno == errno.EIO:
+            raise Unsound(f"{path.name} cannot be read: {error.strerror}") from None
         raise HarnessError(f"cannot read the store: {error.strerror}: {str(path)!r}") from None
+
+
+def _brief(error: Exception) -> str:
+    message = str(error).strip().partition("\n")[0]
+    return message or type(error).__name__
 
 
 def _sha256(path: Path) -> str:
@@ -297,16 +390,3 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        pass
-    try:  # in a container whose first process does not wait for its children, dead ones stay listed
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] not in "ZX"
-    except (OSError, ValueError):
-        return True

@@ -124,6 +124,16 @@ def test_plain_lines_tell_what_went_wrong(plan: Plan) -> None:
     assert found[-2:] == ["  failed: teacher big: too slow", "  stored data d is damaged"]
 
 
+def test_waiting_for_another_run_is_said_once(plan: Plan) -> None:
+    found = lines_of(plan, a_run(), event("waiting", waiting=True), event("waiting", waiting=False))
+    assert found[1:] == ["  waiting for another run, which does the same step: teacher big"]
+    with Live(plan, terminal(), 2) as show:
+        show(event("started"))
+        for waits, said in ((True, "waiting for another run"), (False, "")):
+            show(event("waiting", waiting=waits))
+            assert [task.fields["said"] for task in show._bars.tasks] == [said]
+
+
 def test_the_count_grows_where_something_is_made_again(plan: Plan) -> None:
     found = lines_of(
         plan,

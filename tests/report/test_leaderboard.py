@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from harness.report import leaderboard
+from harness.report.latex import to_latex
 from harness.report.leaderboard import build, to_csv, to_frame, to_json, to_markdown, to_rich
 from harness.results import record
 from harness.results.record import Record
@@ -510,6 +511,25 @@ def test_csv_is_for_machines() -> None:
     assert row["problems"] == "seed 3 failed: killed"
     assert rows[0]["accuracy_std"] == rows[0]["student"] == rows[0]["gain"] == ""
     assert list(to_frame(build(records))["rank"]) == [1, 2, 3]
+
+
+def test_a_result_of_an_earlier_run_has_a_footnote() -> None:
+    failure = {"status": "failed", "reason": "no *space*", "when": "2026-01-02T03:04:05+00:00"}
+    kept = [make("distilled", 0.7, seed, last_failure=failure) for seed in (0, 1)]
+    records = [make("teacher", 0.9), *kept, make("distilled", 0.8, 2)]
+    board = build(record.check(json.loads(json.dumps(one))) for one in records)
+    note = "distilled, mlp, minilm, kl, seeds 0, 1: the result is of an earlier run; on 2026-01-02 "
+    text = to_markdown(board)
+    assert f"† {note}the cell was failed: no \\*space\\*" in text
+    assert text.count("mlp †") == 1 and column(text, "n") == ["1", "3"]
+    assert f"† {note}the cell was failed: no *space*" in " ".join(terminal(records, 300).split())
+    (_, row) = json.loads(to_json(board))["tables"][0]["rows"]
+    told = {"status": "failed", "reason": "no *space*", "when": "2026-01-02", "seeds": [0, 1]}
+    assert (row["failures"], row["problems"]) == ([told], [])
+    (_, flat) = csv.DictReader(io.StringIO(to_csv(board)))
+    assert flat["problems"] == "seeds 0, 1 failed on 2026-01-02: no *space*"
+    latex = to_latex(board, records)
+    assert r"mlp \textdagger{}" in latex and r"\par{\footnotesize \textdagger{} distilled" in latex
 
 
 def test_a_negative_number_stays_a_number() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from components import SUITE, Home, Inline, installed, perform_in, plan_of
 from harness import catalog
 from harness.plan.planner import Cell, Plan
 from harness.results import record
-from harness.results.collect import collect, verdict
+from harness.results.collect import collect, known, verdict
 from harness.results.record import Record
 from harness.run.runner import prepare, run
 from harness.run.schedule import Outcome, Schedule
@@ -46,8 +47,14 @@ def full(measured: Path, toys: Home) -> Home:
     return toys
 
 
-def collected(plan: Plan, schedule: Schedule, home: Home) -> list[Record]:
-    return list(collect(plan, schedule.outcome, Store(home.store), catalog.load()))
+def collected(
+    plan: Plan,
+    schedule: Schedule,
+    home: Home,
+    before: Sequence[Record] = (),
+    tell: Callable[[str], None] = lambda message: None,
+) -> list[Record]:
+    return list(collect(plan, schedule.outcome, Store(home.store), catalog.load(), before, tell))
 
 
 def of(records: list[Record], **wanted: Any) -> list[Any]:
@@ -235,31 +242,109 @@ def test_a_cell_that_is_damaged_meanwhile_is_left_out(full: Home) -> None:
     assert prepare(plan, Store(full.store)).unfinished == 1
 
 
-def test_a_teacher_that_is_damaged_meanwhile_costs_shares_only(full: Home) -> None:
+def test_a_teacher_that_is_damaged_meanwhile_costs_no_share(full: Home) -> None:
     plan = plan_of(FULL)
     schedule = ran(plan, full)
+    before = collected(plan, schedule, full)
     (teacher,) = (cell for cell in plan.cells if cell.role == "teacher")
     students = Plan(plan.suite, tuple(c for c in plan.cells if c.role == "distilled"), plan.steps)
     (full.store / "evaluation" / teacher.steps["evaluation"] / "manifest.json").write_text("{}")
+    told: list[str] = []
     for _ in ("found damaged", "not there any more"):
-        records = collected(students, schedule, full)
-        assert len(records) == 4
-        assert {one["metrics"]["teacher_share"] for one in records} == {None}
+        assert collected(students, schedule, full) == []  # nothing says what the shares were
+        records = collected(students, schedule, full, before, told.append)
+        assert [one["metrics"] for one in records] == [one["metrics"] for one in of(before, role="distilled")]
+    (again,) = prepare(students, Store(full.store)).todo()
+    assert again.key == teacher.steps["evaluation"]
+    assert prepare(students, Store(full.store), known=known(students, before)).todo() == []
+    assert (
+        told
+        == ["the store no longer has some artefacts (1 evaluation); earlier records have their results"] * 2
+    )
 
 
-def test_models_that_were_deleted_leave_scores_without_sizes(full: Home) -> None:
+def by_cell(records: Sequence[Record]) -> dict[str, dict[str, Any]]:
+    """The records without the environment of the process that wrote them."""
+    return {one["cell"]: {**one, "provenance": None} for one in records}
+
+
+LOST = ("student", "teacher", "transfer", "targets", "data")
+
+
+@pytest.mark.parametrize("kinds", [*((kind,) for kind in LOST), LOST], ids="+".join)
+def test_a_record_never_loses_a_field(full: Home, kinds: tuple[str, ...]) -> None:
     plan = plan_of(FULL)
     schedule = ran(plan, full)
+    before = collected(plan, schedule, full)
     store = Store(full.store)
-    for step in plan.steps.values():
-        if step.kind in ("student", "teacher", "data"):
-            store.remove(step.kind, step.key)
-    records = collected(plan, schedule, full)
-    assert len(records) == 7
-    for one in records:
-        assert one["metrics"]["accuracy"] > 0
-        assert "parameters" not in one
-        assert "train" not in one["task"]
+    keys = {step.key for step in plan.steps.values() if step.kind in kinds}
+    for key in keys:
+        store.remove(plan.steps[key].kind, key)
+    told: list[str] = []
+    after = collected(plan, schedule, full, json.loads(json.dumps(before)), told.append)
+    assert by_cell(after) == by_cell(before)
+    for old, new in zip(before, after, strict=True):
+        assert old["provenance"]["started"] == new["provenance"]["started"]
+        assert old["provenance"]["finished"] == new["provenance"]["finished"]
+    (message,) = told
+    assert message.startswith("the store no longer has some artefacts (")
+    predicted = {one["cell"] for one in before}
+    assert prepare(plan, store, known=known(plan, before, predicted)).unfinished == 0
+
+    # Without earlier records, or with others, the artefacts are made again.
+    strange = [{**one, "artefacts": {**one["artefacts"], **dict.fromkeys(LOST, "other")}} for one in before]
+    for other in ([], [{**one, "status": "failed"} for one in before], strange):
+        wanted = known(plan, other, predicted)  # type: ignore[arg-type]
+        todo = prepare(plan, Store(full.store), known=wanted).todo()
+        assert {step.key for step in todo} >= keys - {plan.cells[0].steps.get("teacher")}
+        assert keys >= {step.key for step in todo}
+        left = collected(plan, schedule, full, other)  # type: ignore[arg-type]
+        assert not {one["cell"] for one in left} & {
+            cell.key for cell in plan.cells if keys & set(plan.results(cell).values())
+        }
+    run(plan, Store(full.store), Inline(full.store), lambda event: None)
+    assert all(store.find(plan.steps[key].kind, key) for key in keys)
+    again = collected(plan, prepare(plan, Store(full.store)), full)
+    assert [fields(one) for one in again] == [fields(one) for one in before]
+
+
+def fields(value: Any) -> Any:
+    """The names of all fields of a record, without their values."""
+    return {key: fields(inner) for key, inner in value.items()} if isinstance(value, dict) else None
+
+
+def test_damage_that_a_record_outlives_is_told(full: Home) -> None:
+    plan = plan_of(FULL)
+    schedule = ran(plan, full)
+    before = collected(plan, schedule, full)
+    (folder, *_) = full.store.glob("transfer/*")
+    (folder / "manifest.json").write_text("{}")
+    told: list[str] = []
+    collected(plan, schedule, full, before, told.append)
+    assert told[0] == (
+        f"stored transfer {folder.name[:12]} is damaged (its manifest cannot be read); it was set aside"
+    )
+
+
+def test_data_are_made_again_if_predictions_would_be_lost(full: Home) -> None:
+    plan = plan_of(FULL)
+    before = collected(plan, ran(plan, full), full)
+    (data,) = {cell.steps["data"] for cell in plan.cells}
+    cells = {cell.key for cell in plan.cells}
+    assert data in known(plan, before, cells)
+    assert data not in known(plan, before, cells - {plan.cells[0].key})
+
+
+def test_an_artefact_that_cannot_be_made_again_fails_its_cells(full: Home) -> None:
+    plan = plan_of(FULL)
+    before = collected(plan, ran(plan, full), full)
+    cell = next(cell for cell in plan.cells if cell.role == "baseline")
+    Store(full.store).remove("student", cell.steps["student"])
+    schedule = prepare(plan, Store(full.store))
+    schedule.failed(cell.steps["student"], "no luck")
+    records = {one["cell"]: one for one in collected(plan, schedule, full)}
+    assert len(records) == len(before)
+    assert (records[cell.key]["status"], records[cell.key]["reason"]) == ("failed", "no luck")
 
 
 def test_an_unknown_headline_costs_the_share_only(full: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,21 +364,21 @@ def test_an_export_is_weighed(full: Home, monkeypatch: pytest.MonkeyPatch, with_
     schedule = ran(plan, full)
     records = collected(plan, schedule, full)
     (one,) = of(records, role="baseline", seed=0)
+    model = one["size_bytes"]["model"]
     assert one["export"] == {"exported": False, "reason": "Centroids cannot be exported to ONNX"}
     assert set(one["size_bytes"]) == {"model"}
 
     store = Store(full.store)
     (cell,) = (cell for cell in plan.cells if cell.key == one["cell"])
     store.remove("export", cell.steps["export"])
-    if not with_model:
+    if not with_model:  # then its size is taken from the record
         store.remove("student", cell.steps["student"])
     with store.workspace("x") as folder:
         (folder / "model.onnx").write_bytes(b"x" * 123)
         made = {"started": "2000-01-01", "finished": "2099-01-01", "seconds": 1.0}
         store.publish("export", cell.steps["export"], folder, {"exported": True}, made)
-    (one,) = of(collected(plan, schedule, full), role="baseline", seed=0)
-    assert one["size_bytes"]["onnx"] == 123
-    assert ("model" in one["size_bytes"]) == with_model
+    (one,) = of(collected(plan, schedule, full, records), role="baseline", seed=0)
+    assert one["size_bytes"] == {"onnx": 123, "model": model}
     assert one["artefacts"]["export"] == cell.steps["export"]
     assert one["provenance"]["started"] == "2000-01-01"  # the first of its steps, and the last
     assert one["provenance"]["finished"] == "2099-01-01"
@@ -302,7 +387,7 @@ def test_an_export_is_weighed(full: Home, monkeypatch: pytest.MonkeyPatch, with_
     store.remove("export", cell.steps["export"])
     with store.workspace("x") as folder:
         store.publish("export", cell.steps["export"], folder, {"exported": True, "forms": forms}, made)
-    (one,) = of(collected(plan, schedule, full), role="baseline", seed=0)
+    (one,) = of(collected(plan, schedule, full, records), role="baseline", seed=0)
     assert {form: size for form, size in one["size_bytes"].items() if form != "model"} == {
         "onnx": 9,
         "numpy": 3,

@@ -19,10 +19,17 @@ from harness.results.record import Record
 from harness.run.runner import run
 from harness.storage.store import Store
 from harness.task_types.base import Prediction
+from harness.task_types.classification import Classification
 from harness.task_types.label_scores import classification
 from harness.task_types.regression import Regression
 
 CLASSES = ("anger", "fear", "joy", "love", "sadness", "surprise")
+
+
+class Strange(Classification):
+    """A type of task from a plugin."""
+
+    name = "strange"
 
 
 def prediction(seed: int, count: int = 50, gold: Any = None) -> Prediction:
@@ -169,10 +176,39 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
 
 def test_merge_keeps_what_other_sources_gave() -> None:
     old, new = prediction(0), prediction(1)
-    before = {"sample": old, "again": old, "gone": old, "now failed": old}
-    kept: list[Any] = [{"cell": cell} for cell in ("again", "now failed", "new", "sample")]
-    found = predictions.merge(before, {"again": new, "new": new}, kept, {"again", "new", "now failed"})
-    assert found == {"again": new, "new": new, "sample": old}
+    before = {"sample": old, "again": old, "gone": old, "now failed": old, "no data": old, "other code": old}
+
+    def record(cell: str, evaluation: str = "1", **fields: Any) -> Any:
+        return {"cell": cell, "status": "ok", "artefacts": {"evaluation": evaluation}, **fields}
+
+    earlier = [record(cell) for cell in before]
+    kept = [record("again", "2"), record("new"), record("sample"), record("now failed", last_failure={})]
+    kept += [record("no data"), record("other code", "2")]  # their predictions cannot be read now
+    found = predictions.merge(before, {"again": new, "new": new}, earlier, kept)
+    assert found == {"again": new, "new": new, "sample": old, "now failed": old, "no data": old}
+
+
+def test_predictions_of_types_that_are_not_installed_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {"a": prediction(0), "b": prediction(1), "c": prediction(2, 40)}
+    strange = {name: one._replace(task_type=Strange()) for name, one in found.items()}
+    monkeypatch.setattr(catalog, "installed_type", lambda name: Strange() if name == "strange" else None)
+    predictions.write(tmp_path, strange)
+    whole = predictions.read(tmp_path)
+    assert set(whole) == set(strange)
+    monkeypatch.undo()
+    assert predictions.read(tmp_path) == {}
+    predictions.write(tmp_path, {"d": prediction(3, 30)}, {"a", "c", "d"})
+    assert set(predictions.read(tmp_path)) == {"d"}
+    predictions.write(tmp_path, {}, {"a", "c"})  # the others have no record any more
+    monkeypatch.setattr(catalog, "installed_type", lambda name: Strange() if name == "strange" else None)
+    again = predictions.read(tmp_path)
+    assert set(again) == {"a", "c"}
+    assert all(same(again[name], whole[name]) for name in again)
+    monkeypatch.undo()
+    predictions.write(tmp_path, {})
+    assert not (tmp_path / FILE).exists()
 
 
 def test_a_run_leaves_the_predictions_behind_its_scores(toys: Home) -> None:

@@ -156,7 +156,8 @@ def test_a_failure_leaves_nothing_in_the_store(executor: LocalExecutor, plan: Pl
     store.sweep()
     assert store.find("student", student(plan, "raise").key) is None
     assert store.find("student", student(plan, "kill").key) is None
-    assert list((workshop.store / "tmp").iterdir()) == []
+    left = {path.name.partition(".")[0] for path in (workshop.store / "tmp").iterdir()}
+    assert left <= {"logs"}  # of workers that are still there
 
 
 # -- what goes well --------------------------------------------------------------------------------------

@@ -35,6 +35,7 @@ def scheduled(*steps: Step, goals: Iterable[str] | None = None, stored: Iterable
     plan = SimpleNamespace(
         steps={step.key: step for step in steps},
         cells=[SimpleNamespace(goals=tuple(goals if goals is not None else [steps[-1].key]))],
+        results=lambda cell: {},
     )
     known = {step.work: [float(step.work.split()[-1])] for step in steps}
     there = stored if isinstance(stored, set) else set(stored)
@@ -411,7 +412,9 @@ def test_the_pace_of_a_kind_serves_for_what_is_like_none() -> None:
 def test_what_the_data_tell_is_heeded_when_they_are_there() -> None:
     steps = (a_step("data"), a_step("student", "data", seconds=7))
     plan = SimpleNamespace(
-        steps={step.key: step for step in steps}, cells=[SimpleNamespace(goals=("student",))]
+        steps={step.key: step for step in steps},
+        cells=[SimpleNamespace(goals=("student",))],
+        results=lambda cell: {},
     )
     sizes: list[Size] = []
     estimates = Estimates(Timings({}, {}), plan.steps, lambda step: sizes[0] if sizes else None)

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 import harness
+from harness.storage import files
 from harness.storage import store as storing
 from harness.storage.store import Artefact, Damaged, Store, Timings
 
@@ -422,6 +423,26 @@ def test_the_lock_of_a_killed_process_is_free(store: Store) -> None:
     holder.communicate()
 
 
+def test_who_waits_for_a_lock_hears_of_it(store: Store) -> None:
+    told: list[bool] = []
+    with store.claim("k1", told.append):
+        pass
+    assert told == []
+    holder = in_a_process(HOLDER, store.root)
+    assert holder.stdout is not None and holder.stdin is not None
+    assert holder.stdout.readline() == "held\n"
+
+    def waiting(waits: bool) -> None:
+        told.append(waits)
+        if waits:
+            assert holder.stdin is not None
+            holder.stdin.close()
+
+    with store.claim("k1", waiting):
+        assert told == [True, False]
+    holder.wait()
+
+
 def test_a_failed_step_frees_its_lock(store: Store) -> None:
     def fail() -> None:
         with store.claim("k1"):
@@ -429,6 +450,7 @@ def test_a_failed_step_frees_its_lock(store: Store) -> None:
 
     with pytest.raises(RuntimeError):
         fail()
+    assert list((store.root / "locks").iterdir()) == []
     with store.claim("k1"):
         pass
 
@@ -437,7 +459,7 @@ def test_sweeping_takes_what_the_dead_left_and_nothing_else(store: Store) -> Non
     dead = in_a_process("pass")
     dead.communicate()
     tmp = store.root / "tmp"
-    node = storing._NODE
+    node = files._NODE
     left = {
         f"k1-{dead.pid}@{node}": False,
         f"k2.scratch-{dead.pid}@{node}": False,
@@ -457,7 +479,7 @@ def test_a_process_of_another_user_is_alive(store: Store, monkeypatch: pytest.Mo
         raise PermissionError
 
     monkeypatch.setattr(os, "kill", refused)
-    (store.root / "tmp" / f"k1-12345@{storing._NODE}").mkdir()
+    (store.root / "tmp" / f"k1-12345@{files._NODE}").mkdir()
     store.sweep()
     assert len(list((store.root / "tmp").iterdir())) == 1
 
@@ -480,6 +502,68 @@ def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
         harness.HarnessError, match=r"cannot write the store '.*/file/store': Not a directory"
     ):
         Store(tmp_path / "file" / "store")
+
+
+def test_what_fails_on_a_full_disk_names_the_store(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storing.Store, "_is_full", lambda self: True)
+
+    def use(error: Exception) -> None:
+        with store.workspace("k1"):
+            raise error
+
+    for error, said in (
+        (ValueError("cannot save\nmore"), "cannot save"),
+        (OSError(28, "No space"), "No space"),
+    ):
+        with pytest.raises(
+            harness.HarnessError, match=rf"cannot write the store '.*': the disk is full \(.*{said}\)"
+        ):
+            use(error)
+    for error in (harness.HarnessError("mine"), harness.Unavailable("mine"), MemoryError()):
+        with pytest.raises(type(error)):
+            use(error)
+
+
+def test_damage_that_cannot_be_set_aside_is_one_sentence(store: Store) -> None:
+    folder = put(store, "k1").folder
+    (folder / "manifest.json").write_text("{}")
+    (store.root / "damaged").touch()
+    with pytest.raises(
+        harness.HarnessError, match=r"stored data k1 is damaged \(.*\), but cannot be moved to '.*damaged': "
+    ):
+        again(store).find("data", "k1")
+
+
+@pytest.mark.parametrize("put_there", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to(path)])
+def test_a_lock_that_is_no_file(store: Store, put_there: Callable[[Path], None]) -> None:
+    put_there(store.root / "locks" / "k1.lock")
+    store.sweep()  # it goes on
+    try:
+        with store.claim("k1"):
+            pass
+    except harness.HarnessError as error:
+        assert str(error).startswith("cannot lock '")
+
+
+def test_logs_go_with_their_process(store: Store) -> None:
+    mine, other = store.logs(), store.logs()
+    assert mine != other and mine.parent == other.parent == store.root / "tmp"
+    store.sweep()
+    assert mine.is_dir()
+    dead = mine.with_name(mine.name.replace(f"-{os.getpid()}@", "-99999999@"))
+    mine.rename(dead)
+    store.sweep()
+    assert not dead.exists() and other.is_dir()
+
+
+def test_what_another_machine_left_goes_with_time(store: Store) -> None:
+    for name, days in (("old", 15), ("new", 13)):
+        left = store.root / "tmp" / f"{name}-1@another_machine"
+        left.mkdir()
+        then = time.time() - days * 86_400
+        os.utime(left, (then, then))
+    store.sweep()
+    assert [path.name for path in (store.root / "tmp").iterdir()] == ["new-1@another_machine"]
 
 
 def test_a_file_that_cannot_be_read_is_one_sentence(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,6 +130,7 @@ def _section(section: Section) -> dict[str, Any]:
         "columns": section.columns,
         "facets": facets,
         "rows": rows,
+        "footnotes": list(map(printable, section.footnotes)),
         "problems": [[printable(cell) for cell in cells] for cells in section.problems],
     }
 

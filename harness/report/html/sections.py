@@ -9,7 +9,7 @@ from functools import cached_property
 
 from harness.report.html import loose
 from harness.report.html.loose import field
-from harness.report.leaderboard import Column, columns, heading, printable, problems, ranked
+from harness.report.leaderboard import Column, columns, footnotes, heading, printable, problems, ranked
 from harness.results.board import Leaderboard
 from harness.results.ranking import Row, Table, reference
 from harness.results.record import Record
@@ -118,6 +118,7 @@ class Section:
     entries: tuple[Entry, ...]  # best first
     columns: tuple[Column, ...]
     problems: tuple[tuple[str, ...], ...]
+    footnotes: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -224,7 +225,9 @@ def sections(board: Leaderboard, records: Sequence[Record]) -> list[Section]:
         one_teacher = len({row.labels["teacher"] for row in table.rows} - {""}) == 1
         shown = tuple(c for c in columns(table) if not (one_teacher and c.title == "teacher"))
         lost = tuple(tuple(cells) for cells in problems(table))
-        found.append(Section(_slug(table, taken), table, tuple(entries), shown, lost))
+        found.append(
+            Section(_slug(table, taken), table, tuple(entries), shown, lost, tuple(footnotes(table)))
+        )
     return found
 
 
