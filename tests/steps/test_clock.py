@@ -139,7 +139,7 @@ def test_what_stays_disturbed_says_so(watch: Watch) -> None:
 def test_a_thread_that_waits_for_a_cpu_is_seen(
     watch: Watch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A second thread, for which the first one waits, waits for half of the time; all queries take as long."""
+    """A second thread waits for half of the time, and the first one for it: all queries take as long."""
     monkeypatch.setattr(clock, "_TASKS", tmp_path)
     for task in ("1", "2"):
         (tmp_path / task).mkdir()
