@@ -19,7 +19,7 @@ from harness.featurise.tokens import MaskedTokens as MaskedTokens
 from harness.featurise.tokens import Tokens as Tokens
 from harness.featurise.tokens import WordTokens as WordTokens
 from harness.featurise.tokens import batches_by_length as batches_by_length
-from harness.values import MASK, PAIR_SEPARATOR, HarnessError, words_before
+from harness.values import MASK, PAIR_SEPARATOR, HarnessError, is_fault, words_before
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -163,7 +163,9 @@ class Featuriser(ABC):
             raise
         except KeyError as error:
             raise HarnessError(f"cannot read {FILE}: it has no {error}") from None
-        except Exception as error:  # of any plugin's type, or of tokenizers
+        except BaseException as error:  # of any plugin's type, or of tokenizers
+            if not is_fault(error):
+                raise
             why = str(error).strip().partition("\n")[0][:300] or type(error).__name__
             raise HarnessError(f"cannot read {FILE}: {why}") from None
         return found

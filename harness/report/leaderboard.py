@@ -262,7 +262,7 @@ LEGEND = (
 )
 
 DISTURBED_LEGEND = (
-    f"{DISTURBED}: other programs used the CPUs during each of three measurements, so that the true time is "
+    f"{DISTURBED}: other programs used the CPUs during each measurement, so that the true time is "
     "shorter; measure it again on a quiet machine."
 )
 

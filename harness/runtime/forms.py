@@ -28,6 +28,7 @@ from harness.runtime.reading import MANIFEST as MANIFEST
 from harness.runtime.reading import arrays_of, check_digests, refuse, regular
 from harness.runtime.reading import read_manifest as read_manifest
 from harness.task_types.base import TaskType
+from harness.values import is_fault
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -320,7 +321,7 @@ def _count(items: Sized, noun: str) -> str:
     return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}"
 
 
-def _told(error: Exception) -> str:
+def _told(error: BaseException) -> str:
     """Return the first line of an error's message."""
     told = str(error).strip().partition("\n")[0]
     return re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", told)[:300] or type(error).__name__
@@ -349,7 +350,9 @@ def load(folder: Path | str, form: str = "auto", threads: int = 1) -> Exported:
         return model
     except HarnessError:
         raise
-    except Exception as error:  # any error of ONNX Runtime or the tokenizer means a damaged file
+    except BaseException as error:  # any error of ONNX Runtime or the tokenizer means a damaged file
+        if not is_fault(error):
+            raise
         refuse(folder, _told(error))
 
 

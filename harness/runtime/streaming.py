@@ -8,7 +8,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from harness.api import HarnessError
-from harness.values import whole
+from harness.values import is_fault, whole
 
 if TYPE_CHECKING:
     from harness.runtime.forms import Exported
@@ -105,7 +105,9 @@ def _told(model: Exported, texts: Sequence[str], top: int | None) -> list[dict[s
     """Return an answer for each text; if the model fails on some of them, these get an `error`."""
     try:
         told = model.task_type.answers(model, texts, top) if texts else []
-    except Exception as error:  # of ONNX Runtime, a tokenizer or a plugin's task type
+    except BaseException as error:  # of ONNX Runtime, a tokenizer or a plugin's task type
+        if not is_fault(error):
+            raise
         if len(texts) > 1:
             return [answer for text in texts for answer in _told(model, [text], top)]
         why = str(error).strip().partition("\n")[0][:300] or type(error).__name__

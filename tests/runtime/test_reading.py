@@ -190,6 +190,18 @@ def test_a_featuriser_lacks_nothing(folder: Path) -> None:
     assert "it has no 'vocabulary'" in refused(folder)
 
 
+def test_a_panic_of_the_tokenizer_is_an_error(folder: Path) -> None:
+    from tokenizers import Tokenizer, models, processors
+
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "a": 1}, unk_token="[UNK]"))
+    tokenizer.post_processor = processors.TemplateProcessing(single="[UNK] $A", special_tokens=[("[UNK]", 0)])
+    state = json.loads(tokenizer.to_str())
+    state["post_processor"]["single"][0]["SpecialToken"]["id"] = "missing"
+    found = {"type": "subwords", "tokenizer": json.dumps(state), "longest": 8, "padding": 0}
+    (folder / FILE).write_text(json.dumps(found))
+    assert "cannot read featuriser.json" in refused(folder)
+
+
 def saved(folder: Path, **change: Any) -> None:
     """Write the arrays with some of them changed, or left out if None."""
     with np.load(folder / AVERAGED) as arrays:

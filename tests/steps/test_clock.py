@@ -166,3 +166,14 @@ def test_few_queries_are_not_compared() -> None:
     assert clock.disturbed(0.0, np.array([1.0] * 32 + [9.0] * 32)) == {"disturbed": 9.0}
     assert clock.disturbed(0.0, np.array([1.0] * 32 + [1.9] * 32)) == {}
     assert clock.disturbed(0.19, ()) == {} and clock.disturbed(0.5, ()) == {"disturbed": 2.0}
+
+
+def test_a_slow_measurement_is_not_repeated(watch: Watch) -> None:
+    asked: list[float] = []
+
+    def measure() -> dict[str, Any]:
+        watch.now += clock.PATIENCE_S + 1
+        asked.append(watch.now)
+        return {"p50_ms": 1.0, "disturbed": 3.0}
+
+    assert clock.calm(measure) == {"p50_ms": 1.0, "disturbed": 3.0} and len(asked) == 1
