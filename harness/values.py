@@ -33,6 +33,11 @@ class Unavailable(HarnessError):
     """An error for something that is not available here, such as a model of the hub without a network."""
 
 
+def is_fault(error: BaseException) -> bool:
+    """Return whether an error is a fault, and not an interrupt; a panic of tokenizers is no Exception."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
 class Unsupported(HarnessError):
     """An error for something that a component does not support, such as an export to ONNX."""
 

@@ -99,6 +99,41 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
 
 
+_CONTROLS = "\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
+_HIDDEN = re.compile(rf"[{_CONTROLS}\\]")
+_HIDDEN_OR_SPACE = re.compile(rf"[{_CONTROLS}\\ ]")
+_IN_JSON = re.compile(rf"[{_CONTROLS}]")  # JSON already escapes those below a space
+_SHORT = {"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"}
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return _SHORT.get(match[0]) or (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}")
+
+
+def escaped(text: str) -> str:
+    r"""Return a text with escapes for line breaks, tabs, terminal codes and marks that change its direction.
+
+    They are those of Python, such as "\n", "\x1b" and "\u202e", with "\\" for a backslash: nothing is lost.
+    """
+    return _HIDDEN.sub(_escape, text)
+
+
+def inert_json(line: str) -> str:
+    """Return a line of JSON with escapes for the terminal codes that JSON allows; its value is the same."""
+    return _IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", line)
+
+
+def tsv(cells: Iterable[str]) -> str:
+    """Return texts as a line of tab-separated values, see :func:`escaped`."""
+    return "\t".join(map(escaped, cells))
+
+
+def spaced(words: Iterable[str]) -> str:
+    """Return texts separated by spaces; spaces in them are escaped."""
+    return " ".join(_HIDDEN_OR_SPACE.sub(_escape, word) for word in words)
+
+
 def duration(seconds: float) -> str:
     """Return a duration as people write it: "40 s", "10 min" or "2.5 h"."""
     if seconds < 99:

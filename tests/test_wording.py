@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from harness.api import HarnessError
-from harness.wording import quantity
+from harness.wording import escaped, inert_json, quantity, spaced, tsv
 
 MILLI = "time in milliseconds"
 
@@ -59,3 +61,21 @@ def test_what_they_should_not(text: str, kind: str, says: str) -> None:
     with pytest.raises(HarnessError) as error:
         quantity(text, kind)
     assert str(error.value).startswith(says)
+
+
+def test_what_a_terminal_would_obey_is_escaped() -> None:
+    odd = "a\tb\n\r\x1b[31m\x9b\x7f\u202e\u2028\ud83d\\"
+    told = escaped(odd)
+    assert told == r"a\tb\n\r\x1b[31m\x9b\x7f\u202e\u2028\ud83d\\"
+    assert told.encode().decode("unicode_escape").encode("utf-16", "surrogatepass") == odd.encode(
+        "utf-16", "surrogatepass"
+    )
+    assert escaped("plain ä 日本 👩\u200d🚀") == "plain ä 日本 👩\u200d🚀"
+    assert tsv(["a\tb", "c"]) == "a\\tb\tc"
+    assert spaced(["a b", "c"]) == r"a\x20b c"
+
+
+def test_json_keeps_its_value() -> None:
+    odd = {"a\x9b": ["\x7f\u202e", "\x1b\\", 1.5]}
+    line = inert_json(json.dumps(odd, ensure_ascii=False))
+    assert json.loads(line) == odd and line.isprintable()

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import click
 
+from harness.commands.console import complain
 from harness.commands.options import HELP, OK, SOME_FAILED, reported
+
+FAILED = r"\N"  # the line of a text without an answer in TSV; a label cannot be it, because "\\" is escaped
 
 
 @click.command(context_settings=HELP)
@@ -42,7 +45,7 @@ from harness.commands.options import HELP, OK, SOME_FAILED, reported
 )
 @reported
 def predict(folder: Path, column: str | None, top: int | None, form: str, int8: bool, threads: int) -> int:
-    """Label texts from standard input with an exported model.
+    r"""Label texts from standard input with an exported model.
 
     DIR is a folder that export wrote. Each line of the input is a text. The command prints an answer, a label
     with its score, as soon as it has read a line.
@@ -52,24 +55,30 @@ def predict(folder: Path, column: str | None, top: int | None, form: str, int8: 
     most likely tokens for each [MASK] in the text. With several labels for each text, an answer contains all
     labels whose probability reaches their threshold.
 
-    A line without a text gets an error instead of an answer, and the exit status is then 1.
+    A line without a text gets an error instead of an answer, and the exit status is then 1. With --format tsv
+    its line is \N, and the error is printed to stderr. Tabs, line breaks and control codes in labels are
+    escaped, as \t, \n and \x1b.
     """
     import json
     import sys
 
     from harness.runtime import forms as runtime
     from harness.runtime import streaming
+    from harness.wording import inert_json
 
     model = runtime.load(folder, "onnx-int8" if int8 else "auto", threads)
+    as_tsv = model.task_type.as_tsv
     status = OK
     for answer in streaming.answers(model, sys.stdin.buffer, column, top):
         if "error" in answer:
             status = SOME_FAILED
             if form == "tsv":
-                click.echo(f"warning: {answer['error']}", err=True)
+                complain(f"warning: {answer['error']}")
         if form == "jsonl":
-            line = json.dumps(answer, ensure_ascii=False)
-        else:  # a line without a text stays empty
-            line = "" if "error" in answer else model.task_type.as_tsv(answer)
+            line = inert_json(json.dumps(answer, ensure_ascii=False, allow_nan=False))
+        elif "error" in answer:
+            line = FAILED
+        else:
+            line = as_tsv(answer) if top is None else as_tsv(answer, top)
         click.echo(line.encode("utf-8", "backslashreplace"))
     return status

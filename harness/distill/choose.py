@@ -200,7 +200,7 @@ def teacher_in(row: Row) -> str:
 
 
 def _percent(table: Table, value: float) -> str:
-    return significant(value) if table.lower_is_better() else f"{100 * value:.1f} %"
+    return f"{100 * value:.1f} %" if table.is_share(table.headline) else significant(value)
 
 
 def _told(gap: Difference | None) -> str:

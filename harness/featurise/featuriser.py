@@ -7,7 +7,7 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import mkstemp
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
@@ -19,7 +19,7 @@ from harness.featurise.tokens import MaskedTokens as MaskedTokens
 from harness.featurise.tokens import Tokens as Tokens
 from harness.featurise.tokens import WordTokens as WordTokens
 from harness.featurise.tokens import batches_by_length as batches_by_length
-from harness.values import MASK, PAIR_SEPARATOR, HarnessError, words_before
+from harness.values import MASK, PAIR_SEPARATOR, HarnessError, is_fault, words_before
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 UNKNOWN = 1
 FILE = "featuriser.json"
 _CHUNK = 4096
+_LARGEST = 2**31 - 1  # ids are of 32 bits
 _IN_MEMORY = 20_000_000  # ids; a longer table is stored on disk
 
 
@@ -140,15 +141,51 @@ class Featuriser(ABC):
 
     @staticmethod
     def load(folder: Path) -> Featuriser:
-        """Return the featuriser in a folder's ``featuriser.json``; raise HarnessError for an unknown type."""
-        state = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        known: type[Featuriser] | None = Featuriser._known.get(state.get("type"))
+        """Return the featuriser in a folder's ``featuriser.json``; raise HarnessError if it is not sound."""
+        return Featuriser.of(json.loads((folder / FILE).read_text(encoding="utf-8")))
+
+    @staticmethod
+    def of(state: Any) -> Featuriser:
+        """Return the featuriser that was saved as `state`.
+
+        Raise HarnessError if its type is unknown, or if the state is not one of this type.
+        """
+        kind = state.get("type") if isinstance(state, dict) else None
+        known: type[Featuriser] | None = Featuriser._known.get(kind) if isinstance(kind, str) else None
         if known is None:
             raise HarnessError(
-                f"unknown type {state.get('type')!r} in {FILE} "
-                f"(allowed: {', '.join(sorted(Featuriser._known))})"
+                f"unknown type {kind!r:.80} in {FILE} (allowed: {', '.join(sorted(Featuriser._known))})"
             )
-        return known.restore(state)
+        try:
+            found = known.restore(state)
+            found.encode(["a"])
+        except HarnessError:
+            raise
+        except KeyError as error:
+            raise HarnessError(f"cannot read {FILE}: it has no {error}") from None
+        except BaseException as error:  # of any plugin's type, or of tokenizers
+            if not is_fault(error):
+                raise
+            why = str(error).strip().partition("\n")[0][:300] or type(error).__name__
+            raise HarnessError(f"cannot read {FILE}: {why}") from None
+        return found
+
+
+def check_numbers(state: Mapping[str, Any], **lowest: int) -> None:
+    """Raise ValueError unless these fields of a saved state are whole numbers, from `lowest` up."""
+    for name, least in lowest.items():
+        value = state[name]
+        if type(value) is not int or not least <= value <= _LARGEST:
+            raise ValueError(f"expected a whole number from {least} as '{name}', got {value!r:.40}")
+
+
+def check_vocabulary(state: Mapping[str, Any]) -> None:
+    """Raise ValueError unless the vocabulary of a saved state is a list of different words."""
+    words = state["vocabulary"]
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise ValueError("expected a list of words as 'vocabulary'")
+    if len(set(words)) < len(words):
+        raise ValueError("expected different words in 'vocabulary', got one twice")
 
 
 class MarksWords(Featuriser):
@@ -212,6 +249,8 @@ class Words(Featuriser):
     @classmethod
     def restore(cls, state: dict[str, Any]) -> Words:
         """Return the featuriser of a vocabulary and a maximum length."""
+        check_vocabulary(state)
+        check_numbers(state, longest=1)
         return cls(state["vocabulary"], state["longest"])
 
 
@@ -276,6 +315,7 @@ class Subwords(Featuriser):
         """Return the featuriser of a tokenizer, a maximum length and a padding id."""
         from tokenizers import Tokenizer
 
+        check_numbers(state, longest=1, padding=0)
         return cls(Tokenizer.from_str(state["tokenizer"]), state["longest"], state["padding"])
 
 
@@ -372,6 +412,7 @@ class MaskedSubwords(Subwords):
         """Return the featuriser of a tokenizer, a maximum length, a padding id and a mask id."""
         from tokenizers import Tokenizer
 
+        check_numbers(state, longest=1, padding=0, mask=0)
         return cls(Tokenizer.from_str(state["tokenizer"]), state["longest"], state["padding"], state["mask"])
 
 

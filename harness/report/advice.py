@@ -122,7 +122,7 @@ def _lines(advice: Advice) -> list[list[str]]:
 
 
 def _score(advice: Advice, value: float) -> str:
-    return significant(value) if advice.table.lower_is_better() else _percent(value)
+    return _percent(value) if advice.table.is_share(advice.table.headline) else significant(value)
 
 
 def _percent(value: float) -> str:

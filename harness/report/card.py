@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.catalog import installed_type
 from harness.parameters import frozen
+from harness.report.columns import DISTURBED
 from harness.report.leaderboard import markdown as escape
 from harness.steps.clock import P90_FLOOR, P99_FLOOR
 from harness.task_types.base import TaskType
@@ -96,12 +97,14 @@ def _forms(record: Found) -> str:
     forms: Mapping[str, Found] = (record.get("export") or {}).get("forms") or {}
     told = any("perplexity" in found for found in forms.values())  # for a language model
     rows, notes = [], []
+    slowed = False
     for form, found in forms.items():
         what = FORMS.get(form, escape(form))
         if why := found.get("rejected"):
             notes.append(f"{what}, was rejected: {escape(str(why))}.")
             continue
         single, offline = (_run(record, form, scenario) for scenario in ("single-stream", "offline"))
+        slowed = slowed or bool(single.get("disturbed"))
         rows.append(
             [
                 what,
@@ -122,6 +125,8 @@ def _forms(record: Found) -> str:
         "from string to answer; texts/s for all at once. "
         f"A p90 needs {P90_FLOOR} queries, a p99 {P99_FLOOR}."
     )
+    if slowed:
+        notes.insert(0, f"{DISTURBED} Other programs used the CPUs meanwhile: the true time is shorter.")
     return "\n\n".join([_table(head, rows), below, *notes])
 
 
@@ -136,7 +141,8 @@ def _run(record: Found, backend: str, scenario: str) -> Found:
 
 
 def _percentile(run: Found, name: str) -> str:
-    return FEW if run and run.get(name) is None else _number(run.get(name))
+    told = FEW if run and run.get(name) is None else _number(run.get(name))
+    return f"{told} {DISTURBED}" if run.get("disturbed") else told
 
 
 def _number(value: Any) -> str:

@@ -14,6 +14,7 @@ from harness.wording import amount, significant, size
 
 MARK = "†"  # of rows with a footnote
 _NAMES = ("model", "teacher", "augmenter", "loss")
+DISTURBED = "‡"  # the mark of a latency that other programs disturbed
 
 
 @dataclass(frozen=True)
@@ -142,14 +143,8 @@ def _place(row: Row) -> str:
     return f"{first or ''}" if first == last else f"{first}–{last}"
 
 
-def _percent(table: Table, name: str) -> bool:
-    means = [abs(row.stats[name].mean) for row in table.rows if name in row.stats]
-    share = not table.lower_is_better(name) or table.task_type.metric(name).high <= 1
-    return share and max(means, default=0) <= 1
-
-
 def _score(table: Table, name: str, spare: int) -> Column:
-    scale, digits = (100, 1) if _percent(table, name) else (1, 2)
+    scale, digits = (100, 1) if table.is_share(name) else (1, 2)
 
     def cell(row: Row) -> str:
         stat = row.stats.get(name)
@@ -163,7 +158,7 @@ def _score(table: Table, name: str, spare: int) -> Column:
 
 
 def _gain(table: Table) -> Column:
-    scale, digits = (100, 1) if _percent(table, table.headline) else (1, 2)
+    scale, digits = (100, 1) if table.is_share(table.headline) else (1, 2)
 
     def cell(row: Row) -> str:
         if row.gain is None:
@@ -178,7 +173,7 @@ def _gain(table: Table) -> Column:
 def _interval(
     table: Table, title: str, of: Callable[[Row], tuple[float, float] | None], sign: str, spare: int
 ) -> Column:
-    scale, digits = (100, 1) if _percent(table, table.headline) else (1, 2)
+    scale, digits = (100, 1) if table.is_share(table.headline) else (1, 2)
 
     def cell(row: Row) -> str:
         found = of(row)
@@ -192,7 +187,8 @@ def _interval(
 
 def _plain(title: str, name: str, show: Callable[[float], str], spare: int = 0) -> Column:
     def cell(row: Row) -> str:
-        return show(row.stats[name].mean) if name in row.stats else ""
+        told = show(row.stats[name].mean) if name in row.stats else ""
+        return f"{told} {DISTURBED}" if name in row.disturbed else told
 
     return Column(title, cell, spare=spare, stat=name)
 

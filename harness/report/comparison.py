@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from harness.naming import PARTS
-from harness.results.compare import VERDICTS, WEIGHTS, Comparison, Pair, lower_is_better, same, scales
+from harness.results.compare import VERDICTS, Comparison, Pair, same, scales
 from harness.results.ranking import Stat
 from harness.storage.files import dumps
 from harness.wording import printable, significant
@@ -106,11 +106,7 @@ def _cells(pair: Pair) -> list[str]:
 
 def _share(pair: Pair) -> bool:
     """Return whether the metric is a share, which is shown in percent."""
-    stats = [stat for row in (pair.a, pair.b) if (stat := pair.stat(row))]
-    weighs = pair.metric.startswith(WEIGHTS)
-    return (
-        not weighs and not lower_is_better(pair.table, pair.metric) and max(abs(s.mean) for s in stats) <= 1
-    )
+    return pair.table.is_share(pair.metric, [pair.a, pair.b])
 
 
 def _score(stat: Stat, share: bool) -> str:

@@ -39,6 +39,7 @@ _SPECIAL = {
     "×": r"$\times$",
     "—": "{}---{}",
     "†": r"\textdagger{}",
+    "‡": r"\textdaggerdbl{}",
 }
 
 

@@ -15,7 +15,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.naming import PARTS
-from harness.report.columns import Column, columns, fitting, footnotes, heading, problems, ranked, seeds_of
+from harness.report.columns import (
+    DISTURBED,
+    Column,
+    columns,
+    fitting,
+    footnotes,
+    heading,
+    problems,
+    ranked,
+    seeds_of,
+)
 from harness.results.board import Leaderboard, build
 from harness.results.predictions import write as write_predictions
 from harness.results.ranking import Row, Table
@@ -116,6 +126,7 @@ def _json_row(row: Row) -> dict[str, Any]:
         **row.parts,
         "labels": row.labels,
         **{name: getattr(row, name) for name in ("seeds", "cells", *ADDED)},
+        **({"disturbed": sorted(row.disturbed)} if row.disturbed else {}),
         "stats": {name: vars(row.stats[name]) for name in _in_order(row.stats)},
         "problems": [
             {"status": status, "reason": reason, "seeds": seeds} for status, reason, seeds in row.problems
@@ -269,11 +280,17 @@ LEGEND = (
     "device is named. train: the time to train this one model."
 )
 
+DISTURBED_LEGEND = (
+    f"{DISTURBED}: other programs used the CPUs during each measurement, so that the true time is "
+    "shorter; measure it again on a quiet machine."
+)
+
 
 def legend(board: Leaderboard) -> str:
     """Return how to read the columns of these tables."""
     more = dict.fromkeys(table.task_type.legend for table in board.tables if table.task_type.legend)
-    return " ".join([LEGEND, *more])
+    slowed = any(row.disturbed for table in board.tables for row in table.rows)
+    return " ".join([LEGEND, *([DISTURBED_LEGEND] if slowed else []), *more])
 
 
 def provenance(board: Leaderboard) -> str:

@@ -17,7 +17,7 @@ from harness.results import predictions, record
 from harness.results.board import build
 from harness.results.intervals import SIGNIFICANT, estimates, held_by, scale_of
 from harness.results.matching import configuration, matched
-from harness.results.ranking import Row, Stat, Table, mixed_scales
+from harness.results.ranking import NOT_SCORES, Row, Stat, Table, mixed_scales
 from harness.results.selecting import found_in, telling, wanted_by
 from harness.wording import choices, nearest
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # In the order in which they are shown.
 VERDICTS = ("worse", "failed", "better", "not separable", "not testable", "only in A", "only in B")
-WEIGHTS = ("latency_", "cost_", "size_", "parameters_")
+
 _RATES = ("cost_texts_per_s", "cost_examples_per_s", "cost_examples")
 
 
@@ -142,7 +142,7 @@ def _known(metric: str | None, tables: Iterable[Table]) -> None:
 
 def lower_is_better(table: Table, metric: str) -> bool:
     """Return whether a lower value is better, as for losses, sizes and costs."""
-    if metric.startswith(WEIGHTS):
+    if metric.startswith(NOT_SCORES):
         return metric not in _RATES
     return table.lower_is_better(metric)
 
@@ -225,7 +225,7 @@ def _over_seeds(pair: Pair) -> Difference | None:
     a, b = pair.stat(pair.a), pair.stat(pair.b)
     if a is None or b is None:
         return None
-    counted = pair.metric.startswith(WEIGHTS)  # such as bytes, which do not depend on chance
+    counted = pair.metric.startswith(NOT_SCORES)  # such as bytes, which do not depend on chance
     return welch(b, a) if a.std or b.std or a.mean == b.mean or counted else None
 
 

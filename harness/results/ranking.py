@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 ROLES = ("teacher", "baseline", "distilled")
 SOURCES = ("local", "hub", "sample")
+NOT_SCORES = ("latency_", "cost_", "size_", "parameters_")  # how the names of a row's other numbers begin
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Row:
     places: tuple[int, int] | None = None  # the best and the worst rank that tests allow
     gain_interval: tuple[float, float] | None = None
     gain_p: float | None = None  # corrected for the number of gains in the table
+    disturbed: frozenset[str] = frozenset()  # latencies that other programs slowed, for all seeds
 
     @property
     def status(self) -> str:
@@ -76,6 +78,16 @@ class Table:
     def lower_is_better(self, metric: str = "") -> bool:
         """Return whether a lower value of a metric is better; by default, of the headline."""
         return self.task_type.metric(metric or self.headline).lower_is_better
+
+    def is_share(self, metric: str, rows: Iterable[Row | None] | None = None) -> bool:
+        """Return whether a metric is a share, which people read in percent: none of its values is above 1.
+
+        `rows` are those to show; by default, all.
+        """
+        if metric.startswith(NOT_SCORES) or self.task_type.metric(metric).high > 1:
+            return False
+        shown = self.rows if rows is None else rows
+        return all(abs(row.stats[metric].mean) <= 1 for row in shown if row and metric in row.stats)
 
     def title(self, metric: str) -> str:
         """Return the title of a metric."""
@@ -140,15 +152,15 @@ def _type_of(task: Mapping[str, Any], rows: Sequence[Row]) -> TaskType:
 def _row(records: list[Record], label: Callable[[str, Any], str]) -> Row:
     first = records[0]
     parts: dict[str, Any] = {part: first.get(part) for part in PARTS}
-    numbers: dict[str, list[float]] = defaultdict(list)
+    calm, disturbed = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
     ok, problems, failures = [], defaultdict(list), defaultdict(list)
     for record in records:
         if record["status"] == "ok":
             if failed := record.get("last_failure"):
                 failures[failed["status"], failed["reason"], failed["when"][:10]].append(record["seed"])
             ok.append((record["seed"], record["cell"], (record.get("metrics") or {}).get("hidden")))
-            for name, value in _numbers(record):
-                numbers[name].append(value)
+            for name, value, slowed in _numbers(record):
+                (disturbed if slowed else calm)[name].append(value)
         else:
             problems[record["status"], record.get("reason") or "no reason given"].append(record["seed"])
     return Row(
@@ -158,14 +170,19 @@ def _row(records: list[Record], label: Callable[[str, Any], str]) -> Row:
         seeds=tuple(seed for seed, _, _ in ok),
         cells=tuple(cell for _, cell, _ in ok),
         scale=next((str(found) for _, _, found in ok if found), ""),
-        stats={name: _stat(values) for name, values in numbers.items()},
+        stats={name: _stat(values) for name, values in {**disturbed, **calm}.items()},  # calm ones if any
+        disturbed=frozenset(disturbed.keys() - calm.keys()),
         problems=tuple((*why, tuple(seeds)) for why, seeds in problems.items()),
         failures=tuple((*why, tuple(seeds)) for why, seeds in failures.items()),
     )
 
 
-def _numbers(record: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Yield all numbers of a record that can be averaged over seeds, each with a flat name."""
+def _numbers(record: Mapping[str, Any]) -> Iterator[tuple[str, float, bool]]:
+    """Yield all numbers of a record that can be averaged over seeds, each with a flat name.
+
+    The last value is true for a latency that other programs disturbed.
+    """
+    slowed: set[str] = set()
     groups = {
         "": record.get("metrics"),
         "validation_": record.get("validation"),
@@ -178,13 +195,13 @@ def _numbers(record: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         (run for run in record.get("latency") or [] if run["batch"] == 1), key=lambda r: r["threads"]
     )
     for run in reversed(runs):
-        groups[f"latency_{run['backend']}_{run['device'].partition(':')[0]}_"] = {
-            name: value for name, value in run.items() if name.endswith("_ms")
-        }
+        prefix = f"latency_{run['backend']}_{run['device'].partition(':')[0]}_"
+        groups[prefix] = {name: value for name, value in run.items() if name.endswith("_ms")}
+        (slowed.add if run.get("disturbed") else slowed.discard)(prefix)
     for prefix, group in groups.items():
         for name, value in (group or {}).items():
             if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-                yield prefix + name, value
+                yield prefix + name, value, prefix in slowed
 
 
 def _stat(values: Sequence[float]) -> Stat:

@@ -93,6 +93,12 @@ def recommend(
             raise HarnessError(
                 f"these results have no metric '{metric}'{nearest(metric, known) or choices(metric, known)}"
             )
+    for metric, bound in limits.scores.items():
+        if bound > 1 and any(t.is_share(metric) for t in results.tables if _has(t, metric)):
+            raise HarnessError(
+                f"expected a share from 0 to 1 as the limit on {metric}, got {bound:g}; for per cent, write "
+                f"{metric}={bound:g}%"
+            )
     if limits.backend is not None and limits.backend not in BACKENDS:
         told = nearest(limits.backend, BACKENDS) or choices(limits.backend, BACKENDS)
         raise HarnessError(f"there is no backend '{limits.backend}'{told}")
@@ -108,6 +114,10 @@ def recommend(
     return [
         _advice(attach(table, results.predictions), results, limits, tolerance) for table in first.values()
     ]
+
+
+def _has(table: Table, metric: str) -> bool:
+    return any(metric in row.stats for row in table.rows)
 
 
 def _place(source: str | None) -> int:
@@ -153,6 +163,8 @@ def _advice(table: Table, results: Results, limits: Limits, tolerance: float) ->
         (gap,) = differences([pair], *[results.predictions] * 2)
         if gap is None and not scales(pair):
             notes.append("no test of the difference: it needs predictions of both rows, or several seeds")
+    if f"latency_{chosen.form.backend}_{limits.device}_p50_ms" in chosen.row.disturbed:
+        notes.append("other programs slowed the measurement of its latency: the true time is shorter")
     for metric, bound in limits.scores.items():
         stat = chosen.row.stats.get(metric)
         if split == "validation" and stat and _breaks(table, metric, stat.mean, bound):

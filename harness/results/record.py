@@ -87,6 +87,7 @@ class Latency(TypedDict):
     tokenising_ms: NotRequired[float]  # its median part of a call
     kernels_ms: NotRequired[float]  # the median time of the GPU's kernels in a call of torch
     samples_per_s: NotRequired[float]  # only offline
+    disturbed: NotRequired[float]  # the factor by which other programs seem to have slowed it, if they did
 
 
 class Cost(TypedDict, total=False):

@@ -8,11 +8,14 @@ et al., 2001).
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from harness.runtime.reading import numbers, object_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,9 +33,16 @@ class Chain:
 
     @classmethod
     def read(cls, folder: Path) -> Chain | None:
-        """Return the chain of an export, or None if its tags are decided word by word."""
-        path = folder / FILE
-        return cls(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+        """Return the chain of an export, or None if its tags are decided word by word.
+
+        Raise HarnessError if the file is damaged.
+        """
+        if not os.path.lexists(folder / FILE):
+            return None
+        found = object_of(folder, FILE)
+        tags = len(found["end"]) if isinstance(found.get("end"), list) else 0
+        shapes = {"transitions": (tags, tags), "start": (tags,), "end": (tags,)}
+        return cls(**numbers(folder, FILE, found, shapes))
 
     def write(self, folder: Path) -> None:
         """Write ``transitions.json`` into a folder."""

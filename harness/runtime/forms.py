@@ -8,103 +8,36 @@ NumPy, ONNX Runtime and, for subwords, tokenizers.
 
 from __future__ import annotations
 
-import json
-from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from importlib import import_module
+import mmap
+import os
+import re
+from collections.abc import Sequence, Sized
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.api import HarnessError, Masked, Model, Parameters, Unsupported
-from harness.featurise.featuriser import FILE, Featuriser, run_all
+from harness.api import HarnessError, Masked, Unsupported
+from harness.featurise.featuriser import FILE, run_all
 from harness.featurise.tokens import Tokens, ids_at_once
-from harness.parameters import frozen
+from harness.runtime.chain import FILE as TRANSITIONS
 from harness.runtime.chain import Chain
+from harness.runtime.exported import Exported as Exported
+from harness.runtime.reading import LABELS as LABELS
+from harness.runtime.reading import MANIFEST as MANIFEST
+from harness.runtime.reading import arrays_of, check_digests, refuse, regular
+from harness.runtime.reading import read_manifest as read_manifest
 from harness.task_types.base import TaskType
+from harness.values import is_fault
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-GRAPH, INT8, AVERAGED, LABELS, MANIFEST = (
-    *("model.onnx", "model.int8.onnx", "averaged.npz", "labels.json", "export.json"),
-)
+GRAPH, INT8, AVERAGED = "model.onnx", "model.int8.onnx", "averaged.npz"
 FORMS = {"onnx": GRAPH, "onnx-int8": INT8, "numpy": AVERAGED}  # name of the form → its file
+SEALED = (*FORMS.values(), FILE, TRANSITIONS)  # the files whose digests are in the manifest
 _LOOKED_UP = 16_384  # ids to look up in the table at once
 _HIDDEN_BUDGET = 4_096  # ids at once; about every seventh has a logit for each token of the vocabulary
-
-
-class Exported(Model):
-    """A form of an exported model.
-
-    A row of logits belongs to a text, a word or a MASK, depending on the task type. Words that were cut off
-    at the maximum length have logits of zeros.
-    """
-
-    form: ClassVar[str]
-
-    def __init__(self, folder: Path, task_type: TaskType | None = None) -> None:
-        self.featuriser = _featuriser(folder)
-        self.classes: list[str] = json.loads((folder / LABELS).read_text(encoding="utf-8"))
-        self.task_type = task_type or _task_type(folder, self.featuriser, self.classes)
-        self._short: Callable[[str], Any] | None = None
-
-    @abstractmethod
-    def single(self, ids: list[int]) -> NDArray[np.float32]:
-        """Return the outputs for one text's ids: (C,), or (R, C) with a row for each word or MASK."""
-
-    @property
-    def short(self) -> Callable[[str], Any]:
-        """Return the fastest function from one text to its answer; it is used to measure latency."""
-        if self._short is None:
-            self._short = self.task_type.short(self)
-        return self._short
-
-    def answer(self, text: str) -> Any:
-        """Return the answer to one text, in the form of the task type."""
-        return self.short(text)
-
-    def label(self, text: str) -> str:
-        """Return the class of one text; raise Unsupported for another task type."""
-        return self._called("label", text)  # type: ignore[no-any-return]
-
-    def tags(self, text: str) -> list[str]:
-        """Return the tag of each word of one text; raise Unsupported for another task type."""
-        return self._called("tags", text)  # type: ignore[no-any-return]
-
-    def tokens(self, text: str) -> list[str]:
-        """Return the best token for each MASK of one text; raise Unsupported for another task type."""
-        return self._called("tokens", text)  # type: ignore[no-any-return]
-
-    def _called(self, method: str, text: str) -> Any:
-        if method != self.task_type.call:
-            raise Unsupported(
-                f"cannot call {method}: this model is for {self.task_type.name}; "
-                f"call {self.task_type.call}(text)"
-            )
-        return self.short(text)
-
-    def best(self, logits: NDArray[np.float32], counts: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the class of each row (R,); `counts` is the number of rows of each text."""
-        return logits.argmax(axis=1)  # type: ignore[no-any-return]
-
-    def decided(self, texts: Sequence[str]) -> NDArray[Any]:
-        """Return the decisions for texts: the number of each row's class, or the task type's own form."""
-        return self.task_type.decide(self, texts, self.predict(texts))
-
-    def answered(self, texts: Sequence[str]) -> tuple[NDArray[Any], NDArray[np.float32]]:
-        """Return the decisions for texts, and the logits."""
-        logits = self.predict(texts)
-        return self.task_type.decide(self, texts, logits), logits
-
-    def save(self, folder: Path) -> None:
-        """Raise Unsupported: an exported model is its folder."""
-        raise Unsupported("cannot save an exported model: copy its folder")
-
-    def parameters(self) -> Parameters:
-        """Raise Unsupported: a graph has further constants, and may have weights in another form."""
-        raise Unsupported("cannot count the parameters of an exported model: count them before the export")
 
 
 class OnnxModel(Exported):
@@ -120,11 +53,12 @@ class OnnxModel(Exported):
 
         super().__init__(folder, task_type)
         self.chain = Chain.read(folder)
-        self._at_once = ids_at_once(device)
+        self.at_once = ids_at_once(device)  # including padding
+        path = regular(folder, self.file)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # its errors are raised too; it would print them as well
         providers: list[Any] = ["CPUExecutionProvider"]
         if device != "cpu":
             if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
@@ -133,9 +67,63 @@ class OnnxModel(Exported):
                 )
             number = int(device.partition(":")[2] or 0)
             providers.insert(0, ("CUDAExecutionProvider", {"device_id": number}))
-        self.session = onnxruntime.InferenceSession(str(folder / self.file), options, providers=providers)
+        try:
+            self.session = onnxruntime.InferenceSession(
+                str(path),
+                options,
+                providers=providers,
+                enable_fallback=device != "cpu",  # it would print that it tries again
+            )
+        except Exception as error:  # its errors have no common base
+            refuse(folder, f"{self.file} is damaged, or is no ONNX graph: {_told(error)}")
         if device != "cpu" and self.session.get_providers()[0] != "CUDAExecutionProvider":
             raise Unsupported("cannot run on a GPU: ONNX Runtime failed to start CUDA")
+
+    def _check_signature(self, folder: Path) -> None:
+        """Raise HarnessError unless the graph maps ids (B, L) to logits for the classes of the export."""
+        given = [(one.name, one.type, len(one.shape)) for one in self.session.get_inputs()]
+        if given != [("ids", "tensor(int64)", 2)]:
+            refuse(folder, f"{self.file} has the inputs {given}; expected ids (B, L), int64")
+        logits = next((one for one in self.session.get_outputs() if one.name == "logits"), None)
+        if logits is None or logits.type != "tensor(float)":
+            refuse(folder, f"{self.file} has no output 'logits' of the type float")
+        width = logits.shape[-1] if logits.shape else None
+        if isinstance(width, int) and self.classes and width != len(self.classes):
+            refuse(
+                folder, f"{self.file} has {width} outputs, but {LABELS} has {_count(self.classes, 'label')}"
+            )
+
+    def check(self, folder: Path) -> None:
+        """Also run the graph on the ids that it was traced with, and on the vocabulary's last id."""
+        super().check(folder)
+        self._check_signature(folder)
+        if self.chain is not None and len(self.chain.end) != len(self.classes):
+            refuse(
+                folder,
+                f"{TRANSITIONS} has {_count(self.chain.end, 'tag')}, but {LABELS} has {len(self.classes)}",
+            )
+        ids = self.featuriser.sample()
+        last = self.featuriser.size - 1
+        ids[0, -1] = last + self.featuriser.size * (ids[0, -1] > last)  # keep its mark
+        try:
+            found = self.marked_logits(ids)
+        except Exception as error:
+            refuse(
+                folder,
+                f"{self.file} cannot take the ids of {FILE}, whose vocabulary has {self.featuriser.size}; "
+                f"the files may be from different exports: {_told(error)}",
+            )
+        marked = int((ids > last).sum())
+        width = len(self.classes) or found.shape[-1]
+        words = self.featuriser.marks == "words"
+        if found.shape != ((*ids.shape, width) if words else (marked or len(ids), width)):
+            refuse(
+                folder,
+                f"{self.file} returns outputs of shape {found.shape} for {FILE}, {LABELS} and ids "
+                f"of shape {ids.shape}; the files may be from different exports",
+            )
+        if not finite(found.reshape(-1, width)):
+            refuse(folder, f"{self.file} returns numbers that are NaN or infinite; its weights are damaged")
 
     def single(self, ids: list[int]) -> NDArray[np.float32]:
         """Return the outputs for one text's ids; with a chain, the scores of its words."""
@@ -148,7 +136,7 @@ class OnnxModel(Exported):
         if self.chain is not None:
             return self._marginals(*self._scores(texts))
         width = len(self.classes)
-        return self.featuriser.predict(texts, self.marked_logits, width, self._at_once)
+        return self.featuriser.predict(texts, self.marked_logits, width, self.at_once)
 
     def marked_logits(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the graph's outputs for ids (B, L); for a language model, of marked ids, (R, V)."""
@@ -156,7 +144,7 @@ class OnnxModel(Exported):
 
     def masked(self, texts: Sequence[str]) -> Masked:
         """Return the predictions for hidden tokens of texts."""
-        return self.featuriser.tokens(texts).at_hidden(self._judged, min(self._at_once, _HIDDEN_BUDGET))
+        return self.featuriser.tokens(texts).at_hidden(self._judged, min(self.at_once, _HIDDEN_BUDGET))
 
     def _judged(
         self, ids: NDArray[np.int64], gold: NDArray[np.int64]
@@ -190,7 +178,7 @@ class OnnxModel(Exported):
     def _scores(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], Tokens]:
         """Return the graph's outputs for the words of texts, (T, C), and the texts' tokens."""
         tokens = self.featuriser.tokens(texts)
-        return run_all(tokens, self.marked_logits, len(self.classes), self._at_once), tokens
+        return run_all(tokens, self.marked_logits, len(self.classes), self.at_once), tokens
 
     def _marginals(self, scores: NDArray[np.float32], tokens: Tokens) -> NDArray[np.float32]:
         assert self.chain is not None
@@ -219,10 +207,21 @@ _LOGITS = ["logits"]
 
 
 class Int8Model(OnnxModel):
-    """A graph with 8-bit weights, and products of 8-bit integers."""
+    """A graph with 8-bit weights, and products of 8-bit integers.
+
+    ONNX Runtime computes one scale for the activations of a whole batch. So each text is run alone: its
+    answer must not depend on the other texts.
+    """
 
     form = "onnx-int8"
     file = INT8
+
+    def __init__(
+        self, folder: Path, threads: int = 1, device: str = "cpu", task_type: TaskType | None = None
+    ) -> None:
+        super().__init__(folder, threads, device, task_type)
+        if _quantises_activations(folder / INT8):
+            self.at_once = 1
 
 
 class AveragedModel(Exported):
@@ -235,8 +234,10 @@ class AveragedModel(Exported):
 
     def __init__(self, folder: Path, task_type: TaskType | None = None) -> None:
         super().__init__(folder, task_type)
-        with np.load(folder / AVERAGED, allow_pickle=False) as arrays:
-            self._set({name: arrays[name] for name in arrays.files})
+        arrays = arrays_of(folder, AVERAGED)
+        if why := _unfit(arrays, self.featuriser.size, len(self.classes)):
+            refuse(folder, f"{AVERAGED} {why}")
+        self._set(arrays)
 
     def _set(self, arrays: dict[str, NDArray[np.float32]]) -> None:
         self.table = arrays["table"]  # (V, W), with a row of zeros for padding
@@ -284,26 +285,75 @@ class AveragedModel(Exported):
 _sum = np.add.reduce
 
 
+def finite(logits: NDArray[np.float32]) -> bool:
+    """Return whether each row of logits (R, C) has a finite maximum; -inf rules a class out."""
+    return not logits.size or bool(np.isfinite(logits.max(axis=1)).all())
+
+
+def _unfit(arrays: dict[str, NDArray[np.float32]], size: int, classes: int) -> str:
+    """Return why arrays are not a table (V, W) and dense layers to the classes; "" if they are."""
+    shapes = {name: array.shape for name, array in arrays.items()}
+    count = sum(name.startswith("bias_") for name in shapes)
+    names = {"table", *(f"{kind}_{i}" for kind in ("bias", "weight") for i in range(count))}
+    if not count or not names - {"weight_0"} <= shapes.keys() <= names or len(shapes["table"]) != 2:
+        return f"has the arrays {', '.join(sorted(shapes)) or 'none'}; expected a table and dense layers"
+    rows, width = shapes["table"]
+    if rows != size:
+        return f"has a table of {rows} rows, but the vocabulary in {FILE} needs {size}"
+    for i in range(count):
+        last = shapes[f"bias_{i}"]
+        weight = shapes.get(f"weight_{i}", (width, width))
+        if len(last) != 1 or weight != (width, last[0]):
+            return f"has arrays that do not fit together: weight_{i} {weight}, bias_{i} {last}"
+        width = last[0]
+    if width != classes:
+        return f"has {width} outputs, but {LABELS} has {classes}"
+    return ""
+
+
+def _quantises_activations(path: Path) -> bool:
+    """Return whether a graph has operators that compute a scale; the name of an operator is plain text."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return data.find(b"DynamicQuantize") >= 0
+
+
+def _count(items: Sized, noun: str) -> str:
+    return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}"
+
+
+def _told(error: BaseException) -> str:
+    """Return the first line of an error's message."""
+    told = str(error).strip().partition("\n")[0]
+    return re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", told)[:300] or type(error).__name__
+
+
 def load(folder: Path | str, form: str = "auto", threads: int = 1) -> Exported:
     """Return a form of the export in a folder; "auto" is the NumPy form if it exists, else the fp32 graph.
 
-    Raise HarnessError if the folder does not contain an export, or not this form.
+    All files are checked. Raise HarnessError if the folder does not contain a sound export, or not this form.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
-    forms = [name for name, file in FORMS.items() if (folder / file).is_file()]
+    forms = [name for name, file in FORMS.items() if os.path.lexists(folder / file)]
     if form == "auto":
         form = "numpy" if "numpy" in forms else "onnx"
     if form not in forms:
         why = manifest.get("rejected", {}).get(form) or f"it has: {', '.join(forms) or 'none'}"
         raise HarnessError(f"the export in {folder} has no form '{form}': {why}")
     try:
-        return open_form(folder, form, threads)
+        for path in folder.iterdir():  # all of them, because a graph may name further files
+            if not path.is_dir():
+                regular(folder, path.name)
+        check_digests(folder, manifest, {FORMS[form], FILE, TRANSITIONS})
+        model = open_form(folder, form, threads)
+        model.check(folder)
+        return model
     except HarnessError:
         raise
-    except Exception as error:  # any error of ONNX Runtime, NumPy or the tokenizer means a damaged file
-        why = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise HarnessError(f"cannot read the export in {folder}: {why}") from None
+    except BaseException as error:  # any error of ONNX Runtime or the tokenizer means a damaged file
+        if not is_fault(error):
+            raise
+        refuse(folder, _told(error))
 
 
 def open_form(
@@ -320,62 +370,3 @@ def open_form(
     if form == "numpy":
         return AveragedModel(folder, task_type)
     return (Int8Model if form == "onnx-int8" else OnnxModel)(folder, threads, device, task_type)
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return the contents of ``export.json``; raise HarnessError if it does not exist or is damaged."""
-    try:
-        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise HarnessError(f"cannot read the export in {folder}: {MANIFEST}: {error.strerror}") from None
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise HarnessError(f"cannot read the export in {folder}: {MANIFEST} is not a JSON object")
-    return found
-
-
-def _featuriser(folder: Path) -> Featuriser:
-    """Return the featuriser; a plugin's is imported from the module in the manifest."""
-    kind = json.loads((folder / FILE).read_text(encoding="utf-8")).get("type")
-    if kind not in Featuriser._known and (folder / MANIFEST).is_file():
-        _import(folder, str(read_manifest(folder).get("featuriser", "")), str(kind))
-    return Featuriser.load(folder)
-
-
-def _task_type(folder: Path, featuriser: Featuriser, classes: Sequence[str]) -> TaskType:
-    """Return the task type in the manifest, with the options chosen for this model."""
-    # By name: an edit of one type must not change the keys of the others' steps. It imports the core's types.
-    former = import_module("harness.task_types.former")
-    named = read_manifest(folder).get("task_type") if (folder / MANIFEST).is_file() else None
-    if named is None:  # an export of an earlier version
-        return former.of_export(featuriser, classes)  # type: ignore[no-any-return]
-    name = str(named["name"])
-    if name not in TaskType.known:
-        _import(folder, str(named.get("module", "")), name)
-    if name not in TaskType.known:
-        raise HarnessError(
-            f"cannot read the export in {folder}: its plugin has no task type '{name}'; install the version "
-            "of the plugin that wrote the export"
-        )
-    options = {key: frozen(value) for key, value in named.get("options", {}).items()}
-    return TaskType.known[name](**options)
-
-
-def _import(folder: Path, module: str, name: str) -> None:
-    """Import a plugin's module, so that its classes are known.
-
-    Raise HarnessError if it is not an installed plugin: a file must not choose which other code runs.
-    """
-    if module.partition(".")[0] not in _plugins():
-        raise HarnessError(
-            f"cannot read the export in {folder}: '{name}' is from a plugin that is not installed: {module}"
-        )
-    import_module(module)
-
-
-def _plugins() -> set[str]:
-    """Return the packages of the installed plugins."""
-    from importlib.metadata import entry_points
-
-    return {point.value.partition(":")[0].partition(".")[0] for point in entry_points(group="harness")}

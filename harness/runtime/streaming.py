@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from math import isfinite
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from harness.api import HarnessError
-from harness.values import whole
+from harness.values import is_fault, whole
 
 if TYPE_CHECKING:
     from harness.runtime.forms import Exported
@@ -78,11 +79,12 @@ def answers(
 ) -> Iterator[dict[str, Any]]:
     """Yield one answer for each line, in order, as JSON values.
 
-    A line without a text yields an `error`; blank lines between JSON objects yield nothing.
+    A line without a text, or for which the model fails, yields an `error`; blank lines between JSON objects
+    yield nothing.
     """
     number = 0
     for lines in batches(stream):
-        found: list[dict[str, Any]] = []
+        found: list[tuple[int, str | None]] = []  # number of each line, and its error
         texts: list[str] = []
         for line in lines:
             number += 1
@@ -90,8 +92,33 @@ def answers(
                 continue  # JSON lines may end with blank lines
             try:
                 texts.append(text_of(line, column, model.task_type))
-                found.append({})
+                found.append((number, None))
             except BadLine as error:
-                found.append({"error": f"line {number}: {error}"})
-        told = iter(model.task_type.answers(model, texts, top) if texts else ())
-        yield from (answer or next(told) for answer in found)
+                found.append((number, str(error)))
+        told = iter(_told(model, texts, top))
+        for at, why in found:
+            answer = {"error": why} if why is not None else next(told)
+            yield {"error": f"line {at}: {answer['error']}"} if "error" in answer else answer
+
+
+def _told(model: Exported, texts: Sequence[str], top: int | None) -> list[dict[str, Any]]:
+    """Return an answer for each text; if the model fails on some of them, these get an `error`."""
+    try:
+        told = model.task_type.answers(model, texts, top) if texts else []
+    except BaseException as error:  # of ONNX Runtime, a tokenizer or a plugin's task type
+        if not is_fault(error):
+            raise
+        if len(texts) > 1:
+            return [answer for text in texts for answer in _told(model, [text], top)]
+        why = str(error).strip().partition("\n")[0][:300] or type(error).__name__
+        return [{"error": f"cannot answer: {why}"}]
+    return [answer if _finite(answer) else {"error": "the model returned NaN or infinity"} for answer in told]
+
+
+def _finite(value: Any) -> bool:
+    """Return whether all numbers in a JSON value are finite."""
+    if isinstance(value, float):
+        return isfinite(value)
+    if isinstance(value, dict):
+        return all(map(_finite, value.values()))
+    return not isinstance(value, list) or all(map(_finite, value))

@@ -39,7 +39,8 @@ def run(job: Job) -> dict[str, Any]:
     """
     from harness.exports.onnx import GRAPH  # imported here also because the step's key must cover it
     from harness.exports.quantise import quantise
-    from harness.runtime.forms import FORMS, INT8, open_form
+    from harness.runtime.forms import FORMS, INT8, SEALED, open_form
+    from harness.runtime.reading import DIGESTS, digests
 
     model = job.model()
     try:
@@ -81,8 +82,9 @@ def run(job: Job) -> dict[str, Any]:
         forms[form] = {**compared, "file_bytes": files[file], "size_bytes": files[file] + beside}
     for form, why in rejected.items():
         forms.setdefault(form, {"rejected": why})
-    if rejected:  # for whoever asks for one of them
-        _describe(job.folder, task_type, rejected=rejected)
+    sealed = [name for name in SEALED if (job.folder / name).is_file()]
+    more = {"rejected": rejected} if rejected else {}  # for whoever asks for one of them
+    _describe(job.folder, task_type, **more, **{DIGESTS: digests(job.folder, sealed)})
     plain = ("texts", "changed", "difference", "size_bytes")
     return {"exported": True, **{name: forms["onnx"][name] for name in plain}, "forms": forms}
 

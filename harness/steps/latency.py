@@ -2,7 +2,8 @@
 
 Single texts are timed from the string to the answer; for tagging, that is the tags of all words, and for a
 language model the token in place of the middle word. All texts at once give the throughput. The texts are
-those of the test split. The step runs alone on the machine.
+those of the test split. The step runs alone on the machine, as far as the harness knows: a measurement that
+other programs disturbed is repeated, and marked if they go on.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ def run(job: Job) -> dict[str, Any]:
     """Return `latency`, a list of measurements, and the machine's `load` before they began.
 
     Each measurement has its backend, device, threads, scenario and number of texts. Single texts have
-    percentiles and the part of tokenising, in milliseconds; all texts at once have texts per second.
+    percentiles and the part of tokenising, in milliseconds; all texts at once have texts per second. Either
+    has `disturbed` if other programs slowed it, see :func:`harness.steps.clock.disturbed`.
     """
     load = os.getloadavg()[0]
     queries = _queries(data.load(job.need("data"), "test", job.task_type))
@@ -111,13 +113,15 @@ def _measure(model: Model, queries: Sequence[str], job: Job) -> Iterator[dict[st
     first = about["device"] != "cpu" or job.threads == 1
     ask = model.short if isinstance(model, Exported) else lambda text: decided([text])
     budget, fewest = (FIRST_S, clock.P90_FLOOR) if first else (OTHER_S, FEWEST)
-    single = clock.single_stream(ask, queries, budget, finish, fewest)
+    single = clock.calm(lambda: clock.single_stream(ask, queries, budget, finish, fewest))
+    assert single is not None
     if about["device"] != "cpu" and isinstance(model, TorchModel):
         single["kernels_ms"] = cuda.kernels_ms(model, queries[: clock.P90_FLOOR])
     yield {**about, **single}
     if isinstance(model, cuda.GraphedModel):
         return  # it takes one text at a time
-    together = clock.offline(decided, queries, OFFLINE_S, single["mean_ms"] / 1e3, finish)
+    each_s = single["mean_ms"] / 1e3
+    together = clock.calm(lambda: clock.offline(decided, queries, OFFLINE_S, each_s, finish))
     if together is not None:
         yield {**about, **together}
 
@@ -127,8 +131,10 @@ def _tokenising(model: Model, queries: Sequence[str]) -> float | None:
     featuriser = getattr(model, "featuriser", None)
     if featuriser is None:
         return None
-    encoded = clock.single_stream(lambda text: featuriser.encode([text]), queries, OFFLINE_S)
-    return encoded["p50_ms"]  # type: ignore[no-any-return]
+    encoded = clock.calm(
+        lambda: clock.single_stream(lambda text: featuriser.encode([text]), queries, OFFLINE_S)
+    )
+    return None if encoded is None else encoded["p50_ms"]
 
 
 def _backend(model: Model) -> str:

@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
 from harness.values import Batch, Component, HarnessError, Masked, Model
+from harness.wording import tsv
 
 if TYPE_CHECKING:
     import numpy as np
@@ -364,6 +365,10 @@ class TaskType(Component):
 
     # -- shipping ------------------------------------------------------------------------------------------
 
+    def unfit(self, classes: Sequence[str]) -> str:
+        """Return why an exported model of this type cannot have these classes; "" if it can."""
+        return "" if classes else "there are no labels"
+
     def short(self, model: Shipped) -> Callable[[str], Any]:
         """Return the fastest function from one text to its answer; it is used to measure latency."""
         raise NotImplementedError
@@ -372,11 +377,13 @@ class TaskType(Component):
         """Return an answer for each text, as JSON values, with the `top` alternatives."""
         raise NotImplementedError
 
-    def as_tsv(self, answer: Mapping[str, Any]) -> str:
-        """Return an answer as one line of tab-separated values."""
+    def as_tsv(self, answer: Mapping[str, Any], top: int | None = None) -> str:
+        """Return an answer as one line of tab-separated values, see :func:`harness.wording.tsv`.
+
+        `top` is that of :meth:`answers`.
+        """
         ranked = answer.get("top", [answer])
-        cells = [str(each[name]) for each in ranked for name in ("label", "score") if name in each]
-        return "\t".join(" ".join(cell.split()) for cell in cells)
+        return tsv(str(each[name]) for each in ranked for name in ("label", "score") if name in each)
 
     def parity(self, model: Model, examples: Examples) -> Callable[[Any], dict[str, Any]]:
         """Return a function that compares an exported form with the model.

@@ -27,6 +27,7 @@ from harness.task_types.base import (
 )
 from harness.task_types.classification import TINY, cross_entropy, topical
 from harness.values import MASK, Batch, HarnessError, Masked, Model
+from harness.wording import spaced
 
 if TYPE_CHECKING:
     import numpy as np
@@ -241,6 +242,10 @@ class MaskedLanguageModelling(TaskType):
 
     # -- shipping ------------------------------------------------------------------------------------------
 
+    def unfit(self, classes: Sequence[str]) -> str:
+        """Return why a model cannot have these classes: it has none."""
+        return f"a language model has no labels, got {len(classes)}" if classes else ""
+
     def short(self, model: Shipped) -> Callable[[str], list[str]]:
         """Return a function from one text to the most probable token for each MASK."""
         reads: Any = model.featuriser
@@ -255,9 +260,12 @@ class MaskedLanguageModelling(TaskType):
         blocks = (texts[start : start + _AT_ONCE] for start in range(0, len(texts), _AT_ONCE))
         return [answer for block in blocks for answer in _predicted(model, block, top or _TOKENS)]
 
-    def as_tsv(self, answer: Mapping[str, Any]) -> str:
-        """Return the predicted tokens, separated by spaces."""
-        return " ".join(each["token"] or "" for each in answer["masks"])
+    def as_tsv(self, answer: Mapping[str, Any], top: int | None = None) -> str:
+        """Return the predicted tokens, separated by spaces; with `top`, a cell with the best of each MASK."""
+        if top is not None:
+            best = [each.get("top", [each]) for each in answer["masks"]]
+            return "\t".join(spaced(one["token"] or "" for one in ranked) for ranked in best)
+        return spaced(each["token"] or "" for each in answer["masks"])
 
     def parity(self, model: Model, examples: Examples) -> Callable[[Any], dict[str, Any]]:
         """Return a function that compares all tokens except padding, and the accuracy on hidden tokens.
@@ -358,7 +366,7 @@ def _compared(model: Any, form: Any, texts: Sequence[str]) -> dict[str, Any]:
 
     tokens = form.featuriser.tokens(texts)
     outputs, changed, difference, spread = 0, 0, 0.0, 1.0
-    for rows in batches_by_length(tokens, _BUDGET):
+    for rows in batches_by_length(tokens, min(_BUDGET, form.at_once)):
         ids = tokens.batch(rows)
         marked = ids + tokens.size * (ids != tokens.padding)
         expected, found = model.marked_logits(marked), form.marked_logits(marked)

@@ -44,7 +44,7 @@ class Regression(TaskType):
         "mse": Metric(lower_is_better=True, high=math.inf),
         "mae": Metric(lower_is_better=True, high=math.inf),
     }
-    call = "label"
+    call = "answer"
     column = "numbers"
 
     # -- data ----------------------------------------------------------------------------------------------
@@ -194,10 +194,16 @@ class Regression(TaskType):
 
     # -- shipping ------------------------------------------------------------------------------------------
 
-    def short(self, model: Shipped) -> Callable[[str], str]:
-        """Return a function from one text to the name of its only output."""
-        classes, single, encode = model.classes, model.single, model.featuriser.encode
-        return lambda text: classes[single(encode((text,))[0]).argmax()]
+    def unfit(self, classes: Sequence[str]) -> str:
+        """Return why a model cannot have these classes: it has one output."""
+        return (
+            "" if len(classes) == 1 else f"a model for regression has one output, got {len(classes)} labels"
+        )
+
+    def short(self, model: Shipped) -> Callable[[str], float]:
+        """Return a function from one text to its number."""
+        single, encode = model.single, model.featuriser.encode
+        return lambda text: float(single(encode((text,))[0])[0])
 
     def answers(self, model: Shipped, texts: Sequence[str], top: int | None) -> list[dict[str, Any]]:
         """Return the predicted `score` of each text."""

@@ -34,6 +34,7 @@ from harness.task_types.classification import (
     weights_by_class,
 )
 from harness.values import SPLITS, Batch, HarnessError, Model, words_before
+from harness.wording import spaced
 
 if TYPE_CHECKING:
     import numpy as np
@@ -271,6 +272,13 @@ class Tagging(TaskType):
 
     # -- shipping ------------------------------------------------------------------------------------------
 
+    def unfit(self, classes: Sequence[str]) -> str:
+        """Return why a model cannot have these classes: they must be BIO tags, the first of them O."""
+        if not classes or classes[0] != OUTSIDE:
+            return f"the first tag must be {OUTSIDE}"
+        odd = next((tag for tag in classes[1:] if tag[:2] not in ("B-", "I-") or not tag[2:]), None)
+        return "" if odd is None else f"expected a tag O, B-type or I-type, got {odd!r:.80}"
+
     def short(self, model: Shipped) -> Callable[[str], list[str]]:
         """Return a function from one text to the tags of its words; words that are cut off get O."""
         import numpy as np
@@ -331,9 +339,11 @@ class Tagging(TaskType):
         nothing: dict[str, Any] = {"words": [], "tags": [], "scores": [], "entities": []}
         return [next(filled) if text else nothing for text in texts]
 
-    def as_tsv(self, answer: Mapping[str, Any]) -> str:
-        """Return the tags, separated by spaces."""
-        return " ".join(answer["tags"])
+    def as_tsv(self, answer: Mapping[str, Any], top: int | None = None) -> str:
+        """Return the tags, separated by spaces; with `top`, a cell with the best tags of each word."""
+        if top is not None and "top" in answer:
+            return "\t".join(spaced(one["tag"] for one in ranked) for ranked in answer["top"])
+        return spaced(answer["tags"])
 
     def parity(self, model: Model, examples: Examples) -> Callable[[Any], dict[str, Any]]:
         """Return a function that compares tags, and the F1 of entities."""

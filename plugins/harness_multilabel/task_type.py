@@ -23,6 +23,7 @@ from harness.task_types.base import (
     Shipped,
     Watched,
 )
+from harness.wording import tsv
 from harness_multilabel.outputs import binary_cross_entropy, sigmoid
 
 if TYPE_CHECKING:
@@ -296,7 +297,8 @@ class MultiLabel(TaskType):
         import numpy as np
 
         chosen = np.array(self.chosen or (self.threshold,) * count)
-        return np.asarray(np.log(chosen / (1 - chosen)), dtype=np.float32)
+        with np.errstate(divide="ignore"):  # 0 gives a label always, 1 never
+            return np.asarray(np.log(chosen / (1 - chosen)), dtype=np.float32)
 
     def score(self, answers: Answers, examples: Examples) -> dict[str, Any]:
         """Return the metrics of :func:`harness_multilabel.scores.multilabel`."""
@@ -365,31 +367,29 @@ class MultiLabel(TaskType):
         cut = self._cut(len(classes))
         return lambda text: [classes[i] for i in (single(encode((text,))[0]) >= cut).nonzero()[0]]
 
-    def answers(self, model: Shipped, texts: Sequence[str], top: int | None) -> list[dict[str, Any]]:
-        """Return the `labels` of each text, the most probable first, and their `scores`.
+    def unfit(self, classes: Sequence[str]) -> str:
+        """Return why a model cannot have these classes: each needs a threshold between 0 and 1."""
+        from harness_multilabel.thresholds import unfit
 
-        With `top`, also return the most probable labels, even those below their thresholds.
-        """
+        return super().unfit(classes) or unfit(self.threshold, self.chosen, len(classes))
+
+    def answers(self, model: Shipped, texts: Sequence[str], top: int | None) -> list[dict[str, Any]]:
+        """Return each text's `labels`, best first, their `scores`, and the `top` labels of all."""
         import numpy as np
 
         logits = model.predict(texts)
         found = []
         for scores, given in zip(sigmoid(logits), self._decided(logits), strict=True):
-            order = np.argsort(-scores, kind="stable")
-            named = [
-                {"label": model.classes[i], "score": round(float(scores[i]), DIGITS)} for i in order.tolist()
-            ]
-            labels = [one for one, i in zip(named, order.tolist(), strict=True) if given[i]]
-            answer: dict[str, Any] = {
-                "labels": [one["label"] for one in labels],
-                "scores": [one["score"] for one in labels],
-            }
+            order = np.argsort(-scores, kind="stable").tolist()
+            named = [{"label": model.classes[i], "score": round(float(scores[i]), DIGITS)} for i in order]
+            mine = [one for one, i in zip(named, order, strict=True) if given[i]]
+            answer: dict[str, Any] = {f"{key}s": [one[key] for one in mine] for key in ("label", "score")}
             found.append(answer if top is None else {**answer, "top": named[:top]})
         return found
 
-    def as_tsv(self, answer: Mapping[str, Any]) -> str:
-        """Return the labels, separated by tabs."""
-        return "\t".join(" ".join(label.split()) for label in answer["labels"])
+    def as_tsv(self, answer: Mapping[str, Any], top: int | None = None) -> str:
+        """Return the labels, separated by tabs; with `top`, the most probable ones with their scores."""
+        return tsv(answer["labels"]) if top is None else super().as_tsv(answer, top)
 
     def parity(self, model: Model, examples: Examples) -> Callable[[Any], dict[str, Any]]:
         """Return a function that compares decisions, and micro F1, which is reliable on few texts."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -73,3 +73,13 @@ def _f1_on_grid(scores: NDArray[np.float64], gold: NDArray[np.bool_]) -> NDArray
 
 def _log_odds(p: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.log(p / (1 - p)))
+
+
+def unfit(threshold: Any, chosen: Any, count: int) -> str:
+    """Return why these cannot be the thresholds of `count` labels; "" if they can."""
+    if not isinstance(chosen, tuple):
+        return f"expected a list of thresholds, got {chosen!r:.40}"
+    for one in (threshold, *chosen):
+        if isinstance(one, bool) or not isinstance(one, int | float) or not 0 <= one <= 1:
+            return f"expected a threshold from 0 to 1, got {one!r:.40}"
+    return "" if len(chosen) in (0, count) else f"there are {len(chosen)} thresholds for {count} labels"

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 from zlib import crc32
 
-from harness.featurise.featuriser import UNKNOWN, Featuriser, Words
+from harness.featurise.featuriser import UNKNOWN, Featuriser, Words, check_numbers
 
 _WORD, _CHARACTERS = 1, 0  # initial values of hashes: the word "in" and the n-gram "in" differ
 _STEP = 116_049_371  # factor from one word's hash to the next, as in fastText
+_MOST = 1000  # words or characters in an n-gram; more cannot be meant
 _REMEMBERED = 200_000  # size of the cache of words' ids
 
 
@@ -84,4 +85,7 @@ class HashedNgrams(Featuriser):
     @classmethod
     def restore(cls, state: dict[str, Any]) -> HashedNgrams:
         """See :class:`Featuriser`."""
+        check_numbers(state, buckets=1, words=1, min_characters=1, max_characters=0, longest=1)
+        if max(state["words"], state["max_characters"]) > _MOST:
+            raise ValueError(f"expected n-grams of at most {_MOST} words or characters")
         return cls(**{name: value for name, value in state.items() if name != "type"})

@@ -10,11 +10,12 @@ from zlib import crc32
 
 from harness import Gt, Interval
 from harness.api import Examples
-from harness.featurise.featuriser import PADDING, UNKNOWN, MarksWords
+from harness.featurise.featuriser import PADDING, UNKNOWN, MarksWords, check_numbers, check_vocabulary
 
 FORM, PREFIX, SUFFIX, SHAPE, CHARACTERS = range(5)  # positions of a word's ids; all characters come last
 _AFFIX = 3  # characters
 _RUN = 4  # longest run of one kind in a shape, as in spaCy
+_MOST = 1000  # characters of a word; more cannot be meant
 _REMEMBERED = 200_000  # size of the cache of words' ids
 
 
@@ -102,6 +103,10 @@ class WordFeatures(MarksWords):
     @classmethod
     def restore(cls, state: dict[str, Any]) -> WordFeatures:
         """See :class:`Featuriser`."""
+        check_vocabulary(state)
+        check_numbers(state, affixes=1, shapes=1, letters=1, characters=1, longest=1)
+        if state["characters"] > _MOST:
+            raise ValueError(f"expected at most {_MOST} 'characters', got {state['characters']}")
         return cls(**{name: value for name, value in state.items() if name != "type"})
 
 

@@ -73,7 +73,7 @@ def test_rows_are_answered_and_bad_ones_told(home: Path) -> None:
     why = "line 2: expected a JSON object, got something that is not JSON"
     assert second == {"error": why} and third["label"] == "bad"
     done = call(home, "predict", "out", "--text", "t", "--format", "tsv", given=given)
-    assert [line.partition(b"\t")[0] for line in done.stdout.split(b"\n")] == [b"good", b"", b"bad", b""]
+    assert [line.partition(b"\t")[0] for line in done.stdout.split(b"\n")] == [b"good", rb"\N", b"bad", b""]
     assert done.stderr.decode() == f"warning: {why}\n"
 
 

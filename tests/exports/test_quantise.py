@@ -47,6 +47,14 @@ def test_it_predicts_much_the_same(folder: Path) -> None:
     assert np.abs(alone - exact[:5]).max() < 0.2 * spread
 
 
+def test_an_answer_does_not_depend_on_the_other_texts(folder: Path) -> None:
+    model = Int8Model(folder)
+    together = model.predict(TEXTS)
+    alone = np.concatenate([model.predict([text]) for text in TEXTS])
+    assert np.array_equal(together, alone)
+    assert np.array_equal(model.predict(TEXTS[::-3]), together[::-3])
+
+
 def test_tables_and_products_are_of_8_bits(folder: Path) -> None:
     graph = onnx.load(folder / INT8).graph
     floats = [i for i in graph.initializer if i.data_type == onnx.TensorProto.FLOAT]

@@ -8,6 +8,7 @@ import random
 import statistics
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from harness.report import leaderboard
 from harness.report.latex import to_latex
 from harness.report.leaderboard import build, to_csv, to_frame, to_json, to_markdown, to_rich
 from harness.results import record
+from harness.results.ranking import Stat
 from harness.results.record import Record
 
 TASK = {"train": 16000, "validation": 2000, "test": 2000, "origin": "/data/emotion"}
@@ -608,3 +610,39 @@ def test_a_student_that_borrows_is_held_against_its_own_teachers_parts() -> None
     alone = [make("baseline", 0.5), make("distilled", 0.6), make("distilled", 0.7, teacher=big)]
     (table,) = build(alone).tables
     assert [row.gain for row in table.rows] == [pytest.approx(0.2), pytest.approx(0.1), None]
+
+
+def test_a_latency_that_other_programs_disturbed_is_marked() -> None:
+    def runs(slow: float, quick: float, **fields: Any) -> list[Any]:
+        return [latency("torch", slow, **fields), latency("onnx", quick)]
+
+    cells = [
+        make("baseline", 0.5, 0, latency=runs(9.0, 0.1, disturbed=3.0)),
+        make("baseline", 0.5, 1, latency=runs(2.0, 0.1)),
+        make("distilled", 0.9, 0, latency=runs(7.0, 0.1, disturbed=3.0)),
+    ]
+    board = build(cells)
+    (table,) = board.tables
+    distilled, baseline = table.rows
+    assert baseline.stats["latency_torch_cpu_p50_ms"].mean == 2 and not baseline.disturbed  # the calm seed's
+    assert "latency_torch_cpu_p50_ms" in distilled.disturbed
+    assert "latency_onnx_cpu_p50_ms" not in distilled.disturbed
+    told = to_markdown(board)
+    assert "7.00 ‡" in told and "0.100 |" in told and "‡: other programs used the CPUs" in told
+    assert json.loads(to_json(board))["tables"][0]["rows"][0]["disturbed"] == sorted(distilled.disturbed)
+    assert "‡" not in to_markdown(build(cells[:2]))
+
+
+def test_there_is_one_rule_of_what_is_a_share() -> None:
+    from harness_multilabel.task_type import MultiLabel
+
+    (table,) = build([make("baseline", 0.5)]).tables
+    row = replace(
+        table.rows[0], stats={name: Stat(0.2, None, 1) for name in ("hamming_loss", "labels_per_text")}
+    )
+    table = replace(table, task_type=MultiLabel(), rows=(row,))
+    assert table.is_share("hamming_loss") and table.is_share("validation_hamming_loss")
+    assert not table.is_share("labels_per_text")  # has no upper end
+    assert not table.is_share("cost_train_s") and not table.is_share("latency_onnx_cpu_p50_ms")
+    beyond = replace(row, stats={"hamming_loss": Stat(1.2, None, 1)})
+    assert not table.is_share("hamming_loss", [row, beyond, None])

@@ -279,3 +279,16 @@ def test_perplexities_of_other_vocabularies_are_told() -> None:
     assert any("perplexities are on one scale only" in note for note in advice.notes)
     assert advice.difference is None and "real difference" not in shown(advice)
     assert "no test" not in shown(advice)
+
+
+def test_a_limit_in_per_cent_is_not_taken_for_a_share() -> None:
+    cells = [model("best", 352)]
+    with pytest.raises(HarnessError, match=r"from 0 to 1 as the limit on f1_macro, got 70; .* f1_macro=70%"):
+        ask(cells, scores={"f1_macro": 70.0})
+    ask(cells, scores={"validation_nll": 2.0, "f1_macro": 0.4})  # a loss has no upper end
+
+
+def test_a_disturbed_latency_is_told() -> None:
+    advice = ask([model("best", 352, latency=[latency("onnx", 1.0, disturbed=3.0)])])
+    assert any("other programs" in note for note in advice.notes)
+    assert not any("other programs" in note for note in ask([model("best", 352)]).notes)

@@ -163,5 +163,47 @@ def test_deep_json_is_a_bad_line() -> None:
 def test_tsv_stays_in_its_columns() -> None:
     top = [{"label": "a\tb\n c", "score": 0.5}, {"label": "d", "score": 0.25}]
     as_tsv = Classification().as_tsv
-    assert as_tsv({**top[0], "top": top}) == "a b c\t0.5\td\t0.25"
+    assert as_tsv({**top[0], "top": top}) == r"a\tb\n c" + "\t0.5\td\t0.25"
     assert as_tsv(top[1]) == "d\t0.25"
+
+
+def test_answers_that_are_not_numbers_are_told_in_their_place(
+    model: Exported, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound = model.predict
+
+    def predict(texts: Sequence[str]) -> Any:
+        return np.array(
+            [[np.nan] * 3 if text == "bad" else row for text, row in zip(texts, sound(texts), strict=True)]
+        )
+
+    monkeypatch.setattr(model, "predict", predict)
+    for top in (None, 2):
+        first, second, third = answers(model, io.BytesIO(b"sun\nbad\nrain\n"), top=top)
+        assert (first["label"], third["label"]) == ("good", "bad")
+        assert second == {"error": "line 2: the model returned NaN or infinity"}
+
+
+def test_a_text_on_which_the_model_fails_costs_its_own_line_only(
+    model: Exported, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound = model.predict
+
+    def predict(texts: Sequence[str]) -> Any:
+        if "bad" in texts:
+            raise RuntimeError("too odd\nfor this graph")
+        return sound(texts)
+
+    monkeypatch.setattr(model, "predict", predict)
+    first, second, third = answers(model, io.BytesIO(b"sun\nbad\nrain\n"))
+    assert (first["label"], third["label"]) == ("good", "bad")
+    assert second == {"error": "line 2: cannot answer: too odd"}
+
+
+def test_tags_and_their_alternatives_stay_in_their_columns() -> None:
+    answer = {
+        "tags": ["O", "B-a b"],
+        "top": [[{"tag": "O"}, {"tag": "B-x"}], [{"tag": "B-a b"}, {"tag": "O"}]],
+    }
+    assert Tagging().as_tsv(answer) == r"O B-a\x20b"
+    assert Tagging().as_tsv(answer, 2) == "O B-x\t" + r"B-a\x20b O"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -110,3 +111,69 @@ def test_offline(each: float, budget: float, batch: int, passes: int, watch: Wat
     assert (found["batch"], found["n"]) == (batch, batch * passes)
     assert found["samples_per_s"] == pytest.approx(1 / each)
     assert clock.offline(answer, ["alone"], budget, each) is None
+
+
+def test_what_other_programs_disturb_is_measured_again(watch: Watch) -> None:
+    bursts = iter([0.001] * (clock.WARM_UP + 350) + [0.01] * 350 + [0.001] * 10_000)
+    found = clock.calm(
+        lambda: clock.single_stream(lambda text: model(watch, next(bursts))(text), TEXTS, 99.0)
+    )
+    assert found is not None and "disturbed" not in found
+    assert found["p50_ms"] == pytest.approx(1) and found["p99_ms"] == pytest.approx(1)
+
+
+def test_what_stays_disturbed_says_so(watch: Watch) -> None:
+    measured = []
+
+    def measure() -> dict[str, Any]:
+        pace = iter([0.001] * (clock.WARM_UP + 350) + [0.01 - 0.002 * len(measured)] * 350)
+        measured.append(clock.single_stream(lambda text: model(watch, next(pace))(text), TEXTS, 99.0))
+        return measured[-1]
+
+    found = clock.calm(measure)
+    assert len(measured) == clock.TRIES and found in measured
+    assert found["disturbed"] == pytest.approx(10 - 2 * measured.index(found))
+    assert found["p50_ms"] == min(each["p50_ms"] for each in measured)
+
+
+def test_a_thread_that_waits_for_a_cpu_is_seen(
+    watch: Watch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second thread waits for half of the time, and the first one for it: all queries take as long."""
+    monkeypatch.setattr(clock, "_TASKS", tmp_path)
+    for task in ("1", "2"):
+        (tmp_path / task).mkdir()
+        (tmp_path / task / "schedstat").write_text("5 1000 7")
+    (tmp_path / "3").mkdir()  # it has ended
+
+    def answer(texts: Sequence[str]) -> None:
+        watch.now += len(texts) * 0.001
+        (tmp_path / "2" / "schedstat").write_text(f"5 {1000 + round(watch.now * 0.5e9)} 7")
+
+    found = clock.single_stream(lambda text: answer([text]), TEXTS, 99.0)
+    assert found["disturbed"] == pytest.approx(2, abs=0.05)
+    offline = clock.offline(answer, TEXTS, 1.0, 0.001)
+    assert offline is not None and offline["disturbed"] == pytest.approx(2, abs=0.2)
+
+
+def test_without_what_linux_tells_nothing_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "_TASKS", tmp_path / "nowhere")
+    assert clock.Waits().share() == 0
+
+
+def test_few_queries_are_not_compared() -> None:
+    assert clock.disturbed(0.0, np.array([1.0] * 31 + [9.0] * 31)) == {}
+    assert clock.disturbed(0.0, np.array([1.0] * 32 + [9.0] * 32)) == {"disturbed": 9.0}
+    assert clock.disturbed(0.0, np.array([1.0] * 32 + [1.9] * 32)) == {}
+    assert clock.disturbed(0.19, ()) == {} and clock.disturbed(0.5, ()) == {"disturbed": 2.0}
+
+
+def test_a_slow_measurement_is_not_repeated(watch: Watch) -> None:
+    asked: list[float] = []
+
+    def measure() -> dict[str, Any]:
+        watch.now += clock.PATIENCE_S + 1
+        asked.append(watch.now)
+        return {"p50_ms": 1.0, "disturbed": 3.0}
+
+    assert clock.calm(measure) == {"p50_ms": 1.0, "disturbed": 3.0} and len(asked) == 1

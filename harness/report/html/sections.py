@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -143,7 +143,7 @@ class Section:
     @cached_property
     def percent(self) -> bool:
         """Return whether the headline is a share, which is shown as a percentage."""
-        return is_share(self.table, self.table.headline, (entry.row for entry in self.entries))
+        return self.table.is_share(self.table.headline, [entry.row for entry in self.entries])
 
     @property
     def alone(self) -> str:
@@ -197,12 +197,6 @@ class Section:
 def alone_of(task_type: TaskType) -> str:
     """Return what a student without a teacher learns from, in words."""
     return f"{task_type.learns_from} alone"
-
-
-def is_share(table: Table, name: str, rows: Iterable[Row]) -> bool:
-    """Return whether a metric is between 0 and 1, and higher is better."""
-    means = [abs(row.stats[name].mean) for row in rows if name in row.stats]
-    return not table.lower_is_better(name) and max(means, default=0) <= 1
 
 
 def sections(board: Leaderboard, records: Sequence[Record]) -> list[Section]:

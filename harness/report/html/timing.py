@@ -26,7 +26,8 @@ def timing(section: Section) -> Look:
     return Look(
         id=f"{section.slug}-timing",
         title="How fast it answers",
-        note="Median time from one text to its label, tokenisation included, by runtime and threads.",
+        note="Median time from one text to its label, tokenisation included, by runtime and threads."
+        + _disturbed(section),
         styles=({**style, "marker": {"color": "@row", "size": 12}}, {**style, "marker": muted}),
         fixed=[],
         layout=layout(
@@ -42,11 +43,7 @@ def timing(section: Section) -> Look:
 
 def _series(entry: Entry) -> Json | None:
     """Return each runtime with its percentiles, as means over seeds; the fastest comes first."""
-    runs: dict[str, list[Latency]] = defaultdict(list)
-    for record in entry.records:
-        for run in record.get("latency") or []:
-            if run["batch"] == 1 and run.get("p50_ms", 0) > 0:
-                runs[_name(run)].append(run)
+    runs = _runs(entry)
     if not runs:
         return None
     rows = [
@@ -59,6 +56,27 @@ def _series(entry: Entry) -> Json | None:
         "y": [row[0] for row in rows],
         "customdata": [row[2:] for row in rows],
     }
+
+
+def _runs(entry: Entry) -> dict[str, list[Latency]]:
+    """Return the measurements of each runtime; disturbed ones only if there are no others."""
+    runs: dict[str, list[Latency]] = defaultdict(list)
+    for record in entry.records:
+        for run in record.get("latency") or []:
+            if run["batch"] == 1 and run.get("p50_ms", 0) > 0:
+                runs[_name(run)].append(run)
+    return {name: [run for run in all_ if "disturbed" not in run] or all_ for name, all_ in runs.items()}
+
+
+def _disturbed(section: Section) -> str:
+    """Return a sentence with the measurements that other programs disturbed, or an empty string."""
+    found = [
+        f"{entry.label} by {name}"
+        for entry in section.entries
+        for name, runs in _runs(entry).items()
+        if "disturbed" in runs[0]
+    ]
+    return f" Slowed by other programs: {'; '.join(dict.fromkeys(found))}." if found else ""
 
 
 def _name(run: Latency) -> str:
