@@ -21,9 +21,9 @@ from harness.api import SPLITS, HarnessError
 from harness_multilabel.files import (
     FileMultiLabel,
     carve_sets,
+    cells_of,
     labels_in,
     read_labels,
-    readable_cells,
     sets_in,
 )
 from harness_multilabel.go_emotions import GoEmotions, names_of
@@ -283,7 +283,7 @@ def test_the_rule_reaches_the_type() -> None:
 )
 def test_sets_are_told_from_names(cells: list[str], found: tuple[str, str] | None) -> None:
     write_csv("rows.csv", ("text", "mood"), [(f"text {n}", cell) for n, cell in enumerate(cells * 3)])
-    assert sets_in(readable_cells(Path("rows.csv"), "text", "mood")) == found
+    assert sets_in(cells_of(Path("rows.csv"), "text", "mood")[1]) == found
 
 
 # -- GoEmotions ----------------------------------------------------------------------------------------------
