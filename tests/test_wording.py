@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.api import HarnessError
-from harness.wording import quantity
+from harness.wording import alike, quantity
 
 MILLI = "time in milliseconds"
 
@@ -59,3 +59,19 @@ def test_what_they_should_not(text: str, kind: str, says: str) -> None:
     with pytest.raises(HarnessError) as error:
         quantity(text, kind)
     assert str(error.value).startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("names", "groups"),
+    [
+        (["joy", "Joy", "JOY ", "anger"], ["'joy', 'Joy', 'JOY '"]),
+        (["a\u200bb", "ab", "a\u00a0b", "a-b", "a_b"], ["'a\\u200bb', 'ab', 'a\\xa0b', 'a-b', 'a_b'"]),
+        (["1", "1.0", "01", "-1", "2"], ["'1', '1.0', '01'"]),
+        (["B-loc", "I-loc", "B-LOC", "I-LOC", "O"], ["'B-loc', 'B-LOC'", "'I-loc', 'I-LOC'"]),
+        (["A", "A-", "A+", "C", "C#", "C++", "-", "--", "", "\u00e9", "e"], []),
+        (["\ufb01sh", "fish"], ["'\ufb01sh', 'fish'"]),
+    ],
+)
+def test_labels_that_look_alike(names: list[str], groups: list[str]) -> None:
+    ends = " look alike; if they are one label, write it in one way"
+    assert alike(names) == [f"the labels {group}{ends}" for group in groups]

@@ -42,17 +42,16 @@ def batches(stream: BinaryIO) -> Iterator[list[bytes]]:
         first, *rest = block.split(b"\n")
         parts.append(first)
         size += len(first)
+        if rest:
+            ended, parts, size = [b"".join(parts), *rest[:-1]], rest[-1:], len(rest[-1])
+            number += len(ended)
+            for start in range(0, len(ended), BATCH):
+                yield ended[start : start + BATCH]
         if size > LONGEST:
             raise HarnessError(
                 f"cannot read the input: line {number} is longer than {LONGEST >> 20} MiB; "
                 "expected one text on each line"
             )
-        if not rest:
-            continue
-        ended, parts, size = [b"".join(parts), *rest[:-1]], rest[-1:], len(rest[-1])
-        number += len(ended)
-        for start in range(0, len(ended), BATCH):
-            yield ended[start : start + BATCH]
     if any(parts):
         last = b"".join(parts)
         ended = last.removesuffix(b"\r").split(b"\r") if number == 1 else [last]

@@ -22,6 +22,7 @@ _BLOCK = 1 << 24  # bytes of the longest row
 _SPANNED = 1000  # lines that a cell may span before its quotation mark counts as a character
 _LISTED = 5  # lines that an error names
 _CELL = re.compile(r'"[^"]*(?:""[^"]*)*"|[^"\t]+|(?<![^\t])(?=\t|$)')
+csv.field_size_limit(max(csv.field_size_limit(), 1 << 30))  # characters of a cell; else 131,072
 _ROW = re.compile(rf"(?:{_CELL.pattern})(?:\t(?:{_CELL.pattern}))*")
 
 
@@ -42,12 +43,7 @@ def read_delimited(path: Path, columns: Sequence[str], shown: str) -> pa.Table:
 
     line_ends, marks = _scanned(path, shown)
     dialect = _dialect(path, columns, shown, marks)
-    uneven: list[Any] = []
-
-    def stop(row: Any) -> str:
-        uneven.append(row)
-        return "error"
-
+    uneven = False  # pyarrow's handler for such rows shows a traceback if one is not UTF-8
     with _opened(path, dialect.skipped) as stream:
         try:
             table = pacsv.read_csv(
@@ -58,7 +54,6 @@ def read_delimited(path: Path, columns: Sequence[str], shown: str) -> pa.Table:
                     delimiter=dialect.delimiter,
                     quote_char='"' if dialect.quoted else False,
                     newlines_in_values=dialect.quoted,
-                    invalid_row_handler=stop,
                 ),
                 convert_options=pacsv.ConvertOptions(
                     include_columns=dialect.columns,
@@ -68,6 +63,7 @@ def read_delimited(path: Path, columns: Sequence[str], shown: str) -> pa.Table:
                 ),
             )
         except pa.ArrowInvalid as error:
+            uneven = "columns, got" in str(error)
             if not uneven and "straddling" not in str(error):
                 raise
             table = None

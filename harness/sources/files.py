@@ -164,7 +164,7 @@ def _reader(path: Path) -> Reader:
         case ".jsonl" | ".json":
             return read_objects
         case ".parquet":
-            return _read_parquet
+            return read_parquet
     return read_delimited
 
 
@@ -176,12 +176,15 @@ def lines_of(path: Path, shown: str) -> Iterator[str]:
                 yield line
 
 
-def _read_parquet(path: Path, columns: Sequence[str], shown: str) -> pa.Table:
+def read_parquet(path: Path, columns: Sequence[str], shown: str) -> pa.Table:
+    """Return columns of a Parquet file, without their types changed. Call it inside :func:`readable`."""
     from pyarrow import parquet
 
     with parquet.ParquetFile(path) as file:
         need(columns, file.schema_arrow.names, shown)
-        return file.read(columns=list(columns)).select(list(columns))
+        table = file.read(columns=list(columns)).select(list(columns))
+    table.validate(full=True)  # strings of a damaged file might not be UTF-8
+    return table
 
 
 __all__ = [
@@ -200,6 +203,7 @@ __all__ = [
     "lines_of",
     "need",
     "open_bytes",
+    "read_parquet",
     "read_table",
     "readable",
     "suggest",

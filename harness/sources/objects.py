@@ -39,10 +39,12 @@ def json_rows(path: Path, shown: str, *, columns: bool = False) -> Iterator[Row]
             except (ValueError, RecursionError):
                 first = None
             rest = b"" if isinstance(first, dict) else stream.read()
-            following = b"" if rest else stream.readline()
+            following, further = b"\n" if not rest else b"", 0
+            while following.isspace():
+                following, further = stream.readline(), further + 1
             if isinstance(first, dict) and following:
                 yield number, first
-                yield from _each_line(following, stream, number + 1, shown)
+                yield from _each_line(following, stream, number + further, shown)
             else:
                 text = "\n" * (number - 1) + (line + rest).decode()
                 yield from _document(text, shown, columns)

@@ -6,10 +6,11 @@ import codecs
 import io
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from importlib import import_module
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from harness.api import HarnessError
 
@@ -27,6 +28,13 @@ _ENCODINGS = {  # by byte order mark, the longer ones first
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
+}
+_PACKINGS = {  # by the first bytes of a file
+    b"\x1f\x8b": "gzip",
+    b"\xfd7zXZ\0": "lzma",
+    b"PK\3\4": "zipfile",
+    b"PK\5\6": "zipfile",
+    b"\x28\xb5\x2f\xfd": "pyarrow",
 }
 _FOREIGN = {
     b"PAR1\x15": "it is a Parquet file; give it a name that ends in .parquet",
@@ -88,6 +96,8 @@ def open_bytes(path: Path) -> IO[bytes]:
                 return io.BytesIO(_as_utf8(stream.read(), encoding))
         if head.startswith(codecs.BOM_UTF8):
             stream.read(len(codecs.BOM_UTF8))
+        if _packing(head):
+            raise OSError("it is compressed twice; unpack it once")
         for mark, trouble in _FOREIGN.items():
             if head.startswith(mark):
                 raise OSError(trouble)
@@ -97,27 +107,27 @@ def open_bytes(path: Path) -> IO[bytes]:
     return stream
 
 
+def _packing(head: bytes) -> str:
+    """Return the module that unpacks data with this beginning; "" if they are not compressed."""
+    if head.startswith(b"BZh"):
+        return "bz2" if head[4:10] == b"1AY&SY" else ""
+    return next((module for mark, module in _PACKINGS.items() if head.startswith(mark)), "")
+
+
 def _unpacked(path: Path) -> IO[bytes]:
-    plain: Any = path.open("rb")
-    start = plain.peek(10)[:10]
-    if start.startswith(b"\x1f\x8b"):
-        import gzip as module
-    elif start.startswith(b"BZh") and start.endswith(b"1AY&SY"):
-        import bz2 as module  # type: ignore[no-redef]
-    elif start.startswith(b"\xfd7zXZ\0"):
-        import lzma as module  # type: ignore[no-redef]
-    elif start.startswith((b"PK\3\4", b"PK\5\6")):
-        plain.close()
+    plain = path.open("rb")
+    packing = _packing(plain.peek(10)[:10])
+    if not packing:
+        return plain
+    plain.close()
+    if packing == "zipfile":
         return _member(path)
-    elif start.startswith(b"\x28\xb5\x2f\xfd"):
+    if packing == "pyarrow":
         import pyarrow as pa
 
-        plain.close()
         return io.BufferedReader(pa.input_stream(str(path), compression="zstd"))
-    else:
-        return plain  # type: ignore[no-any-return]
-    plain.close()
-    return module.open(path, "rb")  # type: ignore[return-value]
+    found: IO[bytes] = import_module(packing).open(path, "rb")
+    return found
 
 
 def _member(path: Path) -> IO[bytes]:
@@ -155,7 +165,7 @@ def readable(path: Path, shown: str) -> Iterator[None]:
     except Exception as error:
         if not isinstance(error, _damage()):
             raise
-        if "invalid UTF8" in str(error):
+        if "invalid utf8" in str(error).lower():
             raise not_utf8(path, shown) from None
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0][:200]
         raise HarnessError(f"cannot read {shown}: {reason}") from error
@@ -174,7 +184,7 @@ def _damage() -> tuple[type[Exception], ...]:
 
 def not_utf8(path: Path, shown: str) -> HarnessError:
     """Return the error for a file that is not UTF-8; it names the first such line."""
-    with open_bytes(path) as stream:
+    with suppress(OSError), open_bytes(path) as stream:  # an error for what is no text, such as Parquet
         for number, line in enumerate(stream, 1):
             try:
                 line.decode("utf-8")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from harness.api import HarnessError, Unavailable
 from harness.sources import DatasetTask
 from harness.sources.columns import need, tidy
-from harness.sources.files import UNLABELLED, bare, find_splits, kind_of, read_table
+from harness.sources.files import UNLABELLED, bare, find_splits, kind_of, read_parquet, read_table
 from harness.sources.hub import hub_tables
 from harness.sources.objects import json_rows
 from harness.sources.opening import PACKED, note, numbered_lines, readable
@@ -292,11 +292,7 @@ def _objects(path: Path, names: Sequence[str], shown: str) -> Sentences:
 
 
 def _parquet(path: Path, names: Sequence[str], shown: str) -> Sentences:
-    from pyarrow import parquet
-
-    with parquet.ParquetFile(path) as file:
-        need(names, file.schema_arrow.names, shown)
-        table = file.read(columns=list(names))
+    table = read_parquet(path, names, shown)
     rows = zip(table[names[0]].to_pylist(), table[names[1]].to_pylist(), strict=True)
     for number, (words, tags) in enumerate(rows, 1):
         yield number, words, tags

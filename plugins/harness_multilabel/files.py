@@ -13,7 +13,8 @@ from harness import Ge, HarnessError, Interval
 from harness.api import SPLITS, OwnFile, Source
 from harness.sources import FORMATS, format_of, note, read_table
 from harness.sources.columns import NoColumn, need, texts_of, tidy
-from harness.sources.files import kind_of
+from harness.sources.delimited import header_of
+from harness.sources.files import kind_of, read_parquet
 from harness.sources.objects import json_rows
 from harness.sources.opening import readable
 from harness.sources.tagged import has_lists
@@ -101,7 +102,7 @@ class FileMultiLabel(OwnFiles):
             except NoColumn:
                 pass
             except HarnessError:  # reported when the whole file is read
-                damaged += [column] if _has_first(path, column) else []
+                damaged += [column] if column in _names(path, text) else []
         for column, cells in read.items():
             if (found := sets_in(cells)) is not None:
                 separator, cell = found
@@ -110,8 +111,10 @@ class FileMultiLabel(OwnFiles):
                 given = {"train": str(path), "text": text, "label": column}
                 return OwnFile({**given, "separator": separator} if separator else given, shown)
         names = [*read, *damaged, columns[0]]
-        # Only this task has such a column by default, so that it is to report the damage.
-        why = "it has a column 'labels'" if not label and damaged[:1] == ["labels"] else ""
+        # Only this task has such a column by default, so that it is to report damage.
+        several = any(mark in str(cell) for cell in read.get("labels", ()) for mark in SEPARATORS)
+        mine = damaged[:1] == ["labels"] or (several and "label" not in read)
+        why = "it has a column 'labels'" if mine and not label else ""
         return OwnFile({"train": str(path), "text": text, "label": names[0]}, why)
 
     def whole(self, source: Source) -> pa.Table:
@@ -161,9 +164,7 @@ def cells_of(path: Path, text: str, label: str, shown: str = "") -> tuple[list[s
         if kind in (".jsonl", ".json"):
             return _cells_of_objects(path, text, label, shown)
         if kind == ".parquet" and has_lists(parquet.read_schema(path), label):
-            with parquet.ParquetFile(path) as file:
-                need([text, label], file.schema_arrow.names, shown)
-                table = file.read(columns=[text, label])
+            table = read_parquet(path, [text, label], shown)
             return texts_of(table[text], shown, text).to_pylist(), table[label].to_pylist()
         table = read_table(path, text=text, label=label, shown=shown)
         return table["text"].to_pylist(), table["label"].fill_null("").to_pylist()
@@ -188,15 +189,18 @@ def _cells_of_objects(path: Path, text: str, label: str, shown: str) -> tuple[li
     return texts, cells
 
 
-def _has_first(path: Path, column: str) -> bool:
-    """Return whether the first object of a damaged JSON file has a column; True for other formats."""
-    if kind_of(path) not in (".jsonl", ".json"):
-        return True
+def _names(path: Path, text: str) -> list[str]:
+    """Return the names of the columns of a file that is damaged further on; none if it has no beginning."""
+    from pyarrow import parquet
+
+    kind = kind_of(path)
     try:
         with readable(path, str(path)):
-            return column in next(json_rows(path, str(path)), (0, {}))[1]
+            if kind in (".jsonl", ".json"):
+                return list(next(json_rows(path, str(path)), (0, {}))[1])
+            return parquet.read_schema(path).names if kind == ".parquet" else header_of(path, text, str(path))
     except HarnessError:
-        return False
+        return []
 
 
 def sets_in(cells: Sequence[Any]) -> tuple[str, str] | None:

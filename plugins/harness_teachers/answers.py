@@ -22,6 +22,7 @@ from harness.sources.objects import json_rows
 from harness.sources.opening import note, numbered_lines, readable
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from numpy.typing import NDArray
 
 _BLOCK = 8192
@@ -76,7 +77,7 @@ def blocks(source: Source, files: Sequence[Path], classes: Sequence[str]) -> Ite
 
 
 def _is_text(text: Any) -> bool:
-    return text is not None and text == text and text != ""
+    return text is not None and text == text  # not NaN
 
 
 def _text(text: Any, place: str) -> str:
@@ -114,13 +115,18 @@ def _objects(source: Source, path: Path, classes: Sequence[str]) -> Iterator[tup
         with parquet.ParquetFile(path) as file:
             wanted = _wanted(source, file.schema_arrow.names, classes)
             batches = file.iter_batches(batch_size=_BLOCK, columns=wanted)
-            rows = (row for batch in batches for row in batch.to_pylist())
+            rows = (row for batch in batches for row in _checked(batch).to_pylist())
             yield from ((f"{shown} row {number}", row) for number, row in enumerate(rows, 1))
         return
     header = header_of(path, source.text, shown)
     table = read_delimited(path, _wanted(source, header, classes), shown)
     rows = (row for batch in table.to_batches(_BLOCK) for row in batch.to_pylist())
     yield from ((f"{shown} row {number}", row) for number, row in enumerate(rows, 1))
+
+
+def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:
+    batch.validate(full=True)  # strings of a damaged file might not be UTF-8
+    return batch
 
 
 def _wanted(source: Source, found: Iterable[str], classes: Sequence[str]) -> list[str]:
