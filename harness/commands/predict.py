@@ -52,8 +52,8 @@ def predict(folder: Path, column: str | None, top: int | None, form: str, int8: 
     most likely tokens for each [MASK] in the text. With several labels for each text, an answer contains all
     labels whose probability reaches their threshold.
 
-    A line without a text, such as a blank one, and a line that is not UTF-8 get an error instead of an answer,
-    and the exit status is then 1. Between JSON objects, blank lines are skipped.
+    A line without a text, such as a blank one, or a line that is not UTF-8 gets an error instead of an
+    answer, and the exit status is then 1. Between JSON objects, blank lines are skipped.
     """
     import json
     import sys
