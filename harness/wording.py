@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
@@ -59,6 +60,31 @@ def nearest(word: Any, allowed: Iterable[str]) -> str:
         for match in get_close_matches(word.lower().replace("_", "-"), folded, n=1):
             return f"; did you mean '{folded[match]}'?"
     return ""
+
+
+def alike(names: Iterable[str]) -> list[str]:
+    """Return a sentence for each group of labels that might be one label.
+
+    They differ only in case, spacing, invisible characters, or the way to write a number.
+    """
+    groups: dict[str | float, list[str]] = {}
+    for name in names:
+        groups.setdefault(_folded(name), []).append(name)
+    return [
+        f"the labels {', '.join(map(repr, group[:5]))} look alike; if they are one label, write it in one way"
+        for group in groups.values()
+        if len(group) > 1
+    ]
+
+
+def _folded(name: str) -> str | float:
+    try:
+        return float(name)
+    except ValueError:
+        pass
+    plain = unicodedata.normalize("NFKC", name).casefold().strip()
+    plain = "".join(char for char in plain if unicodedata.category(char) not in ("Cf", "Cc"))
+    return re.sub(r"(?<=\w)[-_\s]+(?=\w)", "", plain) or name
 
 
 def choices(word: Any, allowed: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from harness.api import HarnessError
-from harness.wording import escaped, inert_json, quantity, spaced, tsv
+from harness.wording import alike, escaped, inert_json, quantity, spaced, tsv
 
 MILLI = "time in milliseconds"
 
@@ -79,3 +79,19 @@ def test_json_keeps_its_value() -> None:
     odd = {"a\x9b": ["\x7f\u202e", "\x1b\\", 1.5]}
     line = inert_json(json.dumps(odd, ensure_ascii=False))
     assert json.loads(line) == odd and line.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("names", "groups"),
+    [
+        (["joy", "Joy", "JOY ", "anger"], ["'joy', 'Joy', 'JOY '"]),
+        (["a\u200bb", "ab", "a\u00a0b", "a-b", "a_b"], ["'a\\u200bb', 'ab', 'a\\xa0b', 'a-b', 'a_b'"]),
+        (["1", "1.0", "01", "-1", "2"], ["'1', '1.0', '01'"]),
+        (["B-loc", "I-loc", "B-LOC", "I-LOC", "O"], ["'B-loc', 'B-LOC'", "'I-loc', 'I-LOC'"]),
+        (["A", "A-", "A+", "C", "C#", "C++", "-", "--", "", "\u00e9", "e"], []),
+        (["\ufb01sh", "fish"], ["'\ufb01sh', 'fish'"]),
+    ],
+)
+def test_labels_that_look_alike(names: list[str], groups: list[str]) -> None:
+    ends = " look alike; if they are one label, write it in one way"
+    assert alike(names) == [f"the labels {group}{ends}" for group in groups]

@@ -55,9 +55,10 @@ def predict(folder: Path, column: str | None, top: int | None, form: str, int8: 
     most likely tokens for each [MASK] in the text. With several labels for each text, an answer contains all
     labels whose probability reaches their threshold.
 
-    A line without a text gets an error instead of an answer, and the exit status is then 1. With --format tsv
-    its line is \N, and the error is printed to stderr. Tabs, line breaks and control codes in labels are
-    escaped, as \t, \n and \x1b.
+    A line without a text, such as a blank one, or a line that is not UTF-8 gets an error instead of an
+    answer, and the exit status is then 1. Between JSON objects, blank lines are skipped. With --format tsv
+    the line of an error is \N, and the error is printed to stderr. Tabs, line breaks and control codes in
+    labels are escaped, as \t, \n and \x1b.
     """
     import json
     import sys

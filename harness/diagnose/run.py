@@ -142,6 +142,7 @@ def _task(
         bag.name,
         _splits(store, cell.steps["data"], cell.task_type),
         cell.task_type,
+        store.open("data", cell.steps["data"]).result.get("notes", ()),
     )
 
 
@@ -239,8 +240,9 @@ def _found(
     bag: str,
     splits: Mapping[str, diagnosis.Rows],
     task_type: TaskType,
+    notes: Sequence[str],
 ) -> dict[str, Any]:
-    """Return all measurements of a task, with the verdict."""
+    """Return all measurements of a task, with the verdict and notes about its files and labels."""
     from harness.distill.choose import teacher_in
     from harness.results.board import build
     from harness.results.compare import Pair, differences
@@ -298,7 +300,7 @@ def _found(
             }
         )
     pays, reasons = diagnosis.verdict(found)
-    return {**found, "pays": pays, "reasons": reasons}
+    return {**found, "pays": pays, "reasons": [*reasons, *notes]}
 
 
 def _scores(row: Row, metric: str) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from harness import HarnessError
 from harness.api import PAIR_SEPARATOR, OwnFile, Task, TaskType
 from harness.distill import budget
 from harness.run.estimates import Size
-from harness.sources.files import format_of, read_table
+from harness.sources.files import format_of, lines_of, read_table
+from harness.sources.opening import trouble_with
 from harness.task_types.base import DEFAULT
 from harness.wording import printable
 
@@ -73,7 +74,11 @@ def _chosen(path: Path, asked: str | None, offered: Mapping[str, OwnFile], catal
         return asked
     if not offered:
         raise HarnessError(f"cannot read {path}: no installed task reads such a file")
-    if alike := [name for name, file in offered.items() if file.why]:
+    alike = [name for name, file in offered.items() if file.why]
+    if len(alike) > 1:
+        reasons = "; ".join(f"'{name}', because {offered[name].why}" for name in alike)
+        raise HarnessError(f"several tasks could read {path}: {reasons}; name one with --task")
+    if alike:
         return alike[0]
     usual = [name for name in offered if _type_of(name, catalog) == DEFAULT]
     return next(iter(usual or offered))
@@ -150,11 +155,10 @@ def _pool(path: Path | None, column: str) -> int:
     """Return the number of unlabelled texts in a file; 0 without a file."""
     if path is None:
         return 0
-    if not path.is_file():
+    if trouble := trouble_with(path):
         raise HarnessError(
-            f"cannot read the unlabelled file {str(path)!r}: it does not exist (looked in {Path.cwd()})"
+            f"cannot read the unlabelled file {str(path)!r}: {trouble} (looked in {Path.cwd()})"
         )
     if format_of(path) is None:  # lines of text, which are checked when they are read
-        with path.open("rb") as stream:
-            return sum(1 for _ in stream)
+        return sum(1 for _ in lines_of(path, str(path)))
     return int(read_table(path, text=column, label=None).num_rows)

@@ -17,7 +17,9 @@ from harness.api import SPLITS, HarnessError, Source, Task, Unavailable
 from harness.sources.files import (
     FORMATS,
     LINES,
+    SPLIT_FORMATS,
     UNLABELLED,
+    endings,
     find_splits,
     fingerprint,
     format_of,
@@ -34,6 +36,7 @@ from harness.sources.hub import (
     prepared_folder,
     read_hub,
 )
+from harness.sources.opening import note, noted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +49,7 @@ SOURCES = ("local", "hub", "sample")  # in the order in which "auto" tries them
 class DatasetTask(Task):
     """A task whose data are local, on the hub, or generated. "auto" takes the first source that is available.
 
-    - ``local``: ``$HARNESS_DATA/<folder>/{train,validation,test}`` with one of the extensions FORMATS,
+    - ``local``: ``$HARNESS_DATA/<folder>/{train,validation,test}`` with one of the extensions SPLIT_FORMATS,
       and optionally ``unlabelled``.
     - ``hub``: the data set `hub` at its pinned revision.
     - ``sample``: the corpus that :meth:`sample` generates.
@@ -175,15 +178,19 @@ __all__ = [
     "FORMATS",
     "LINES",
     "SOURCES",
+    "SPLIT_FORMATS",
     "UNLABELLED",
     "DatasetTask",
     "HubSet",
+    "endings",
     "endpoint",
     "find_splits",
     "fingerprint",
     "format_of",
     "hub_answers",
     "lines_of",
+    "note",
+    "noted",
     "offline",
     "prepared_folder",
     "read_hub",

@@ -1,45 +1,45 @@
-"""Read a split's file (JSON lines, CSV, TSV or Parquet) into the two string columns of a task's table."""
+"""Read a split's file (JSON, CSV, TSV or Parquet) into the two string columns of a task's table."""
 
 from __future__ import annotations
 
-import codecs
-import csv
-import difflib
-import gzip
 import hashlib
-import io
-import json
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.api import SPLITS, HarnessError
-from harness.values import whole
+from harness.sources.columns import labels_of, need, suggest, texts_of
+from harness.sources.delimited import read_delimited
+from harness.sources.objects import json_rows, read_objects
+from harness.sources.opening import PACKED, numbered_lines, open_bytes, readable, trouble_with
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FORMATS = (".jsonl.gz", ".jsonl", ".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.gz")
-LINES = (".txt", ".txt.gz")  # UTF-8, one text per line
+# Of the files in a folder of splits.
+SPLIT_FORMATS = (".jsonl.gz", ".jsonl", ".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.gz")
+FORMATS = (
+    *(f"{name}{packed}" for name in (".jsonl", ".json", ".csv", ".tsv") for packed in ("", *PACKED)),
+    ".parquet",
+)
+LINES = tuple(f".txt{packed}" for packed in ("", *PACKED))  # one text per line
 UNLABELLED = "unlabelled"
-_EXACT = 2.0**53  # below it, doubles represent every whole number
 
 
 def find_splits(
-    folder: Path, required: Sequence[str] = SPLITS, formats: Sequence[str] = FORMATS
+    folder: Path, required: Sequence[str] = SPLITS, formats: Sequence[str] = SPLIT_FORMATS
 ) -> dict[str, Path]:
     """Return the file of each split in a folder, and of ``unlabelled`` if there is one.
 
-    `formats` are the allowed formats of the splits; ``unlabelled`` must have one of FORMATS. Raise
-    HarnessError if a required split has no file, or if any split has two files or an empty one.
+    `formats` are the allowed formats of the splits; ``unlabelled`` must have one of
+    SPLIT_FORMATS. Raise HarnessError if a required split has no file, or if any split has two files, an empty
+    one, or what is not a file.
     """
     present = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     files = {}
     for split in (*SPLITS, UNLABELLED):
-        known = {split + suffix for suffix in (FORMATS if split == UNLABELLED else formats)}
+        known = {split + suffix for suffix in (SPLIT_FORMATS if split == UNLABELLED else formats)}
         found = [name for name in present if name.lower() in known]
         if len(found) > 1:
             raise HarnessError(f"{folder} has more than one {split} split: {', '.join(found)}; keep one")
@@ -60,7 +60,7 @@ def is_empty(path: Path) -> bool:
     try:
         with open_bytes(path) as stream:
             return not stream.read(1)
-    except (OSError, EOFError, zlib.error):
+    except Exception:  # each kind of compression has its own errors
         return False  # a damaged file is not empty; reading it reports the error
 
 
@@ -68,6 +68,8 @@ def fingerprint(files: Mapping[str, Path]) -> str:
     """Return a hash of the files' contents, which does not depend on their location."""
     total = hashlib.sha256()
     for split, path in sorted(files.items()):
+        if trouble := trouble_with(path):
+            raise HarnessError(f"cannot read {path}: {trouble}")
         status = path.stat()
         total.update(f"{split}\0{_digest(path.absolute(), status.st_size, status.st_mtime_ns)}\n".encode())
     return f"sha256:{total.hexdigest()}"
@@ -75,8 +77,11 @@ def fingerprint(files: Mapping[str, Path]) -> str:
 
 @lru_cache(maxsize=1024)
 def _digest(path: Path, size: int, mtime_ns: int) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise HarnessError(f"cannot read {path}: {error.strerror}") from None
 
 
 def read_table(
@@ -90,7 +95,9 @@ def read_table(
     """Return a file as a table with the string columns ``text`` and, unless `label` is None, ``label``.
 
     A missing text becomes "", a missing label null. Labels that are class numbers become class names if these
-    are known. TSV is read without quoting: a quote is an ordinary character there.
+    are known. Compression and byte order marks are recognised by content. In TSV a quotation mark is a
+    character, unless all rows show that it encloses cells as in CSV. What else was decided about a file is
+    noted (see :func:`harness.sources.opening.note`).
 
     Errors call the file `shown`. Raise HarnessError for a file that is damaged, is not UTF-8, has no rows or
     lacks a column.
@@ -111,22 +118,6 @@ def read_table(
     return pa.table(tidy)
 
 
-@contextmanager
-def readable(path: Path, shown: str) -> Iterator[None]:
-    """Raise HarnessError if the code inside cannot read a file because it is damaged or not UTF-8."""
-    import pyarrow as pa
-
-    try:
-        yield
-    except UnicodeDecodeError:
-        raise _not_utf8(path, shown) from None
-    except (OSError, EOFError, zlib.error, csv.Error, pa.ArrowException) as error:
-        if "invalid UTF8" in str(error):
-            raise _not_utf8(path, shown) from None
-        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0][:200]
-        raise HarnessError(f"cannot read {shown}: {reason}") from error
-
-
 Reader = Callable[[Path, Sequence[str], str], "pa.Table"]
 
 
@@ -135,194 +126,86 @@ def format_of(path: Path) -> str | None:
     return next((suffix for suffix in FORMATS if path.name.lower().endswith(suffix)), None)
 
 
+def kind_of(path: Path, formats: Sequence[str] = FORMATS) -> str:
+    """Return how a file is to be read: the ending of its name without compression, such as ".csv".
+
+    A Parquet file is recognised by its content. Raise HarnessError for another ending.
+    """
+    name = path.name.lower()
+    found = next((suffix for suffix in formats if name.endswith(suffix)), None)
+    if found is None:
+        raise HarnessError(f"cannot read {path}: expected a name that ends with {endings(formats)}")
+    if trouble_with(path):
+        return bare(found)
+    with path.open("rb") as stream:
+        marked = stream.read(4) == b"PAR1"
+        if marked:
+            stream.seek(-4, 2)
+            marked = stream.read(4) == b"PAR1"
+    return ".parquet" if marked else bare(found)
+
+
+def bare(suffix: str) -> str:
+    """Return the ending of a file's name without the ending of its compression."""
+    return next((suffix.removesuffix(packed) for packed in PACKED if suffix.endswith(packed)), suffix)
+
+
+def endings(formats: Sequence[str]) -> str:
+    """Return formats in words, with those that may be compressed first."""
+    plain = [name for name in dict.fromkeys(map(bare, formats)) if name in formats]
+    packed = [name for name in plain if any(f"{name}{each}" in formats for each in PACKED)]
+    marks = [each for each in PACKED if any(f"{name}{each}" in formats for name in packed)]
+    alone = [name for name in plain if name not in packed]
+    return f"{', '.join(packed)} (or with {', '.join(marks)}), {', '.join(alone)}".strip(", ")
+
+
 def _reader(path: Path) -> Reader:
-    match (format_of(path) or "").removesuffix(".gz"):
-        case ".jsonl":
-            return _read_jsonl
-        case ".csv" | ".tsv":
-            return _read_delimited
+    match kind_of(path):
+        case ".jsonl" | ".json":
+            return read_objects
         case ".parquet":
-            return _read_parquet
-    raise HarnessError(f"cannot read {path}: expected a name that ends with {', '.join(FORMATS)}")
-
-
-def open_bytes(path: Path) -> IO[bytes]:
-    """Open a file for reading, and decompress it if necessary."""
-    return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")  # type: ignore[return-value]
-
-
-def need(wanted: Iterable[str], found: Iterable[str], shown: str) -> None:
-    """Raise HarnessError unless each wanted column is found exactly once."""
-    found = list(found)
-    for name in wanted:
-        if name not in found:
-            listed = ", ".join(map(repr, found))
-            raise HarnessError(f"{shown} has no column {name!r}; found: {listed}{suggest(name, found)}")
-        if found.count(name) > 1:
-            raise HarnessError(f"{shown} has more than one column {name!r}; rename or remove the others")
-
-
-def json_rows(path: Path, shown: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the objects of a JSON lines file, each with its line number; skip empty lines."""
-    with open_bytes(path) as stream:
-        for number, line in enumerate(stream, 1):
-            if line.isspace():
-                continue
-            try:
-                row = json.loads(line.removeprefix(codecs.BOM_UTF8).decode())
-            except UnicodeDecodeError:
-                raise
-            except (ValueError, RecursionError) as error:
-                raise HarnessError(f"{shown} line {number} is not JSON: {error}") from None
-            if not isinstance(row, dict):
-                raise HarnessError(f"{shown} line {number} is not a JSON object")
-            yield number, row
-
-
-def _read_jsonl(path: Path, columns: Sequence[str], shown: str) -> pa.Table:
-    # Python's parser, because Arrow's turns texts that look like dates into dates, and does not report
-    # the line of an error.
-    import pyarrow as pa
-
-    values: dict[str, list[Any]] = {name: [] for name in columns}
-    found: dict[str, None] = {}
-    for number, row in json_rows(path, shown):
-        found.update(dict.fromkeys(row))
-        for name, cells in values.items():
-            value = row.get(name)
-            if isinstance(value, dict | list):
-                raise HarnessError(
-                    f"{shown} line {number} has a list or object in column {name!r}; "
-                    "expected a string or number"
-                )
-            cells.append(value)
-    if found:
-        need(columns, found, shown)
-
-    def column(cells: list[Any]) -> pa.Array:
-        try:
-            return pa.array(cells)
-        except (pa.ArrowException, UnicodeError, OverflowError):  # mixed types, or half a surrogate pair
-            return pa.array([None if cell is None else whole(str(cell)) for cell in cells])
-
-    return pa.table([column(cells) for cells in values.values()], names=list(columns))
+            return read_parquet
+    return read_delimited
 
 
 def lines_of(path: Path, shown: str) -> Iterator[str]:
     """Yield the lines of a text file without their line ends; skip blank lines."""
-    with readable(path, shown), open_bytes(path) as stream:
-        for line in io.TextIOWrapper(stream, "utf-8-sig", newline="\n"):
-            if not line.isspace():
-                yield line.rstrip("\r\n")
+    with readable(path, shown):
+        for _, line in numbered_lines(path, shown):
+            if line and not line.isspace():
+                yield line
 
 
-def _read_delimited(path: Path, columns: Sequence[str], shown: str) -> pa.Table:
-    import pyarrow as pa
-    from pyarrow import csv as pacsv
-
-    tsv = ".tsv" in str(format_of(path))
-    delimiter = "\t" if tsv else ","
-    with open_bytes(path) as stream:
-        lines = io.TextIOWrapper(stream, "utf-8-sig", newline="")
-        header = next(
-            csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE if tsv else csv.QUOTE_MINIMAL), None
-        )
-    if header is None:
-        raise HarnessError(f"{shown} is empty")
-    need(columns, header, shown)
-
-    with pa.input_stream(str(path), compression="detect") as stream:
-        return pacsv.read_csv(
-            stream,
-            read_options=pacsv.ReadOptions(
-                use_threads=False, block_size=1 << 24
-            ),  # with threads, errors do not name the row
-            parse_options=pacsv.ParseOptions(
-                delimiter=delimiter,
-                quote_char=False if tsv else '"',
-                newlines_in_values=not tsv,
-            ),
-            convert_options=pacsv.ConvertOptions(
-                include_columns=list(columns),
-                column_types=dict.fromkeys(columns, pa.string()),
-                null_values=[""],
-                strings_can_be_null=True,
-            ),
-        )
-
-
-def _read_parquet(path: Path, columns: Sequence[str], shown: str) -> pa.Table:
+def read_parquet(path: Path, columns: Sequence[str], shown: str) -> pa.Table:
+    """Return columns of a Parquet file, without their types changed. Call it inside :func:`readable`."""
     from pyarrow import parquet
 
     with parquet.ParquetFile(path) as file:
         need(columns, file.schema_arrow.names, shown)
-        return file.read(columns=list(columns)).select(list(columns))
+        table = file.read(columns=list(columns)).select(list(columns))
+    table.validate(full=True)  # strings of a damaged file might not be UTF-8
+    return table
 
 
-def _not_utf8(path: Path, shown: str) -> HarnessError:
-    with open_bytes(path) as stream:
-        for number, line in enumerate(stream, 1):
-            try:
-                line.decode("utf-8")
-            except UnicodeDecodeError:
-                return HarnessError(f"{shown} line {number} is not UTF-8; save the file as UTF-8")
-    return HarnessError(f"{shown} is not UTF-8; save the file as UTF-8")
-
-
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    import pyarrow as pa
-
-    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
-
-
-def _strings(column: pa.ChunkedArray, shown: str, name: str) -> pa.ChunkedArray:
-    import pyarrow as pa
-
-    try:
-        return _plain(column).cast(pa.string())
-    except pa.ArrowException:
-        raise HarnessError(
-            f"{shown} has values of type {column.type} in column {name!r}; expected strings"
-        ) from None
-
-
-def texts_of(column: pa.ChunkedArray, shown: str, name: str) -> pa.ChunkedArray:
-    """Return a column as strings; missing values become ""."""
-    return _strings(column, shown, name).fill_null("")
-
-
-def labels_of(column: pa.ChunkedArray, class_names: Sequence[str], shown: str, name: str) -> pa.ChunkedArray:
-    """Return a column as strings; missing values become null, and class numbers become class names."""
-    import pyarrow as pa
-    from pyarrow import compute as pc
-
-    column = _plain(column)
-    if pa.types.is_floating(column.type):  # integers with missing values, as pandas writes them
-        column = column.cast(pa.float64())  # Arrow has no arithmetic for half precision
-        column = pc.if_else(pc.is_nan(column), None, column)
-        exact = pc.and_(pc.equal(column, pc.floor(column)), pc.less(pc.abs(column), _EXACT))
-        if pc.all(exact).as_py() is not False:
-            column = column.cast(pa.int64())
-    if not pa.types.is_integer(column.type):
-        column = pc.utf8_trim_whitespace(_strings(column, shown, name))
-        column = pc.if_else(pc.equal(column, ""), None, column)
-        numbers = pc.all(pc.match_substring_regex(column, r"^-?\d{1,9}$")).as_py()
-        if class_names and numbers and not pc.any(pc.is_in(column, pa.array(class_names))).as_py():
-            column = column.cast(pa.int64())
-    if not class_names or not pa.types.is_integer(column.type):
-        return column.cast(pa.string())
-    column = pc.if_else(pc.equal(column, -1), None, column)  # how the hub marks a withheld label
-    span = pc.min_max(column).as_py()
-    for end in span.values():
-        if end is not None and not 0 <= end < len(class_names):
-            raise HarnessError(
-                f"{shown} has the label {end} in column {name!r}; "
-                f"expected 0 to {len(class_names) - 1} ({', '.join(class_names)})"
-            )
-    return pa.chunked_array([pa.array(class_names, pa.string())]).take(column)
-
-
-def suggest(name: str, known: Iterable[str]) -> str:
-    """Return the end of an error about an unknown name: "; did you mean 'x'?", or an empty string."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else ""
+__all__ = [
+    "FORMATS",
+    "LINES",
+    "SPLIT_FORMATS",
+    "UNLABELLED",
+    "bare",
+    "endings",
+    "find_splits",
+    "fingerprint",
+    "format_of",
+    "json_rows",
+    "kind_of",
+    "labels_of",
+    "lines_of",
+    "need",
+    "open_bytes",
+    "read_parquet",
+    "read_table",
+    "readable",
+    "suggest",
+    "texts_of",
+]

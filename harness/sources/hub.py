@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.api import SPLITS, HarnessError, Unavailable
-from harness.sources.files import UNLABELLED, labels_of, need, texts_of
+from harness.sources.columns import labels_of, need, texts_of
+from harness.sources.files import UNLABELLED
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from harness.api import SPLITS, Examples, HarnessError, Source, Task, TaskType
+from harness.sources.opening import noted
 from harness.storage import arrow
+from harness.wording import alike
 
 if TYPE_CHECKING:
     from harness.run.job import Job
@@ -19,12 +21,14 @@ def run(job: Job) -> dict[str, Any]:
     """Return `classes`, `rows` by split, `dropped` by split and reason, and `shared` texts of two splits.
 
     `cleaning` is the number of texts that each cleaning step of the task changed or dropped, by split, if the
-    task reports it. Raise HarnessError if a split is missing or empty.
+    task reports it. `notes`, if there are any, are what readers decided about files, and labels that look
+    alike. Raise HarnessError if a split is missing or empty.
     """
     task: Task = job.component("task")
     task_type = job.task_type
     settings = job.step.settings
-    tables = task.read(Source(settings["source"], settings["fingerprint"], job.step.notes["origin"]))
+    with noted() as notes:
+        tables = task.read(Source(settings["source"], settings["fingerprint"], job.step.notes["origin"]))
     if missing := [split for split in SPLITS if split not in tables]:
         raise HarnessError(f"task '{task.name}' has no split '{missing[0]}'; found: {', '.join(tables)}")
     read = {split: task_type.clean(tables[split]) for split in SPLITS}
@@ -37,6 +41,9 @@ def run(job: Job) -> dict[str, Any]:
         for reason, count in reasons.items():
             job.warn(f"{task.name}: {count} rows of '{split}' dropped: {reason}")
     classes, numbers = task_type.number(task.name, {split: labels for split, (_, labels, _) in read.items()})
+    notes += alike(classes)
+    for note in notes:
+        job.warn(f"{task.name}: {note}")
     for split, (texts, _, _) in read.items():
         columns = {"text": pa.array(texts, pa.string())}
         if split in numbers:
@@ -56,7 +63,7 @@ def run(job: Job) -> dict[str, Any]:
     rows = {split: len(texts) for split, (texts, _, _) in read.items()}
     result = {"classes": list(classes), "rows": rows, "dropped": dropped, "shared": shared}
     told = {split: found for split in SPLITS if (found := arrow.cleaning(tables[split]))}
-    return result | ({"cleaning": told} if told else {})
+    return result | ({"cleaning": told} if told else {}) | ({"notes": notes} if notes else {})
 
 
 def _cleaned_away(counts: Mapping[str, int]) -> str:

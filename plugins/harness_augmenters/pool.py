@@ -16,12 +16,14 @@ from harness.sources import (
     FORMATS,
     LINES,
     UNLABELLED,
+    endings,
     find_splits,
     fingerprint,
     lines_of,
     read_table,
     suggest,
 )
+from harness.sources.opening import trouble_with
 from harness_augmenters.blocks import KEEPS_WORDS
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ class Unlabelled(harness.Augmenter):
         if self.file and not self.file.lower().endswith((*FORMATS, *LINES)):
             raise ValueError(
                 f"cannot read the file {self.file!r}: unknown format; "
-                f"expected a file name that ends in {', '.join((*LINES, *FORMATS))}"
+                f"expected a file name that ends in {endings((*LINES, *FORMATS))}"
             )
 
     def base(self) -> str:
@@ -101,6 +103,8 @@ class Unlabelled(harness.Augmenter):
         if not self.file:
             return None
         path = Path(self.file).expanduser()
+        if path.exists() and (trouble := trouble_with(path)):
+            raise harness.HarnessError(f"augmenter 'unlabelled' cannot read {self.file!r}: {trouble}")
         if not path.is_file():
             raise harness.Unavailable(
                 f"augmenter 'unlabelled' cannot read {self.file!r}: the file does not exist "

@@ -11,8 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from harness import Ge, HarnessError, Interval
 from harness.api import SPLITS, OwnFile, Source
-from harness.sources import FORMATS, format_of, read_table
-from harness.sources.files import json_rows, need, readable, texts_of
+from harness.sources import FORMATS, format_of, note, read_table
+from harness.sources.columns import NoColumn, need, texts_of, tidy
+from harness.sources.delimited import header_of
+from harness.sources.files import kind_of, read_parquet
+from harness.sources.objects import json_rows
+from harness.sources.opening import readable
+from harness.sources.tagged import has_lists
 from harness.values import whole
 from harness_multilabel.task_type import MultiLabel, Rule
 from harness_tasks.carving import Share, carve, check_parts, shares_of
@@ -22,7 +27,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-SEPARATORS = ("|", ";")  # that are looked for in a user's file
+SEPARATORS = ("|", ";", ",")  # that are looked for in a user's file
+_LOOKED_AT = 5000  # rows in which they are looked for
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,8 @@ class FileMultiLabel(OwnFiles):
         self.check_files(dict.fromkeys(SPLITS, FORMATS))
         if not self.separator:
             raise ValueError("separator must not be empty")
+        if twice := sorted({name for name in self.columns if self.columns.count(name) > 1}):
+            raise ValueError(f"columns must be different, got {', '.join(map(repr, twice))} more than once")
         if self.text in (self.label, *self.columns):
             raise ValueError(f"text and labels must be different columns, got {self.text!r} for both")
 
@@ -86,7 +94,15 @@ class FileMultiLabel(OwnFiles):
         if not path.is_file():
             return OwnFile({"train": str(path), "text": text, "label": label or "labels"})
         columns = (label,) if label else ("labels", "label")
-        read = {column: cells for column in columns if (cells := readable_cells(path, text, column))}
+        read: dict[str, list[Any]] = {}
+        damaged: list[str] = []
+        for column in columns:
+            try:
+                read[column] = cells_of(path, text, column)[1][:_LOOKED_AT]
+            except NoColumn:
+                pass
+            except HarnessError:  # reported when the whole file is read
+                damaged += [column] if column in _names(path, text) else []
         for column, cells in read.items():
             if (found := sets_in(cells)) is not None:
                 separator, cell = found
@@ -94,7 +110,12 @@ class FileMultiLabel(OwnFiles):
                 shown = f"cells of column {column!r} have {what}"
                 given = {"train": str(path), "text": text, "label": column}
                 return OwnFile({**given, "separator": separator} if separator else given, shown)
-        return OwnFile({"train": str(path), "text": text, "label": next(iter(read), columns[0])})
+        names = [*read, *damaged, columns[0]]
+        # Only this task has such a column by default, so that it is to report damage.
+        several = any(mark in str(cell) for cell in read.get("labels", ()) for mark in SEPARATORS)
+        mine = damaged[:1] == ["labels"] or (several and "label" not in read)
+        why = "it has a column 'labels'" if mine and not label else ""
+        return OwnFile({"train": str(path), "text": text, "label": names[0]}, why)
 
     def whole(self, source: Source) -> pa.Table:
         """Return the rows of the training file."""
@@ -115,9 +136,15 @@ def read_labels(path: Path, text: str, label: str, separator: str = "|", shown: 
     import pyarrow as pa
 
     shown = shown or str(path)
-    texts, cells = _cells(path, text, label, shown)
+    texts, cells = cells_of(path, text, label, shown)
     if not texts:
         raise HarnessError(f"{shown} has no rows")
+    other = sets_in(cells[:_LOOKED_AT])
+    if other and other[0] not in ("", separator) and not any(separator in str(cell) for cell in cells):
+        note(
+            f"cells of column {label!r} of {shown}, such as {other[1][:60]!r}, look like several labels with "
+            f"{other[0]!r} between them; if so, set separator = {other[0]!r}"
+        )
     labels = [labels_in(cell, separator, f"{shown}, row {row}") for row, cell in enumerate(cells, 1)]
     if (names := {name for row in labels for name in row or ()}) and names <= {"0", "1"}:
         raise HarnessError(
@@ -127,26 +154,24 @@ def read_labels(path: Path, text: str, label: str, separator: str = "|", shown: 
     return pa.table({"text": pa.array(texts, pa.string()), "labels": pa.array(labels, pa.list_(pa.string()))})
 
 
-def _cells(path: Path, text: str, label: str, shown: str = "") -> tuple[list[str], list[Any]]:
+def cells_of(path: Path, text: str, label: str, shown: str = "") -> tuple[list[str], list[Any]]:
     """Return the texts of a file, and the cells of its column of labels: strings or lists."""
     from pyarrow import parquet
 
     shown = shown or str(path)
-    kind = (format_of(path) or "").removesuffix(".gz")
+    kind = kind_of(path)
     with readable(path, shown):
-        if kind == ".jsonl":
+        if kind in (".jsonl", ".json"):
             return _cells_of_objects(path, text, label, shown)
-        if kind == ".parquet" and _has_lists(parquet.read_schema(path), label):
-            with parquet.ParquetFile(path) as file:
-                need([text, label], file.schema_arrow.names, shown)
-                table = file.read(columns=[text, label])
+        if kind == ".parquet" and has_lists(parquet.read_schema(path), label):
+            table = read_parquet(path, [text, label], shown)
             return texts_of(table[text], shown, text).to_pylist(), table[label].to_pylist()
         table = read_table(path, text=text, label=label, shown=shown)
         return table["text"].to_pylist(), table["label"].fill_null("").to_pylist()
 
 
 def _cells_of_objects(path: Path, text: str, label: str, shown: str) -> tuple[list[str], list[Any]]:
-    """Return what :func:`_cells` does, of JSON lines."""
+    """Return what :func:`cells_of` does, of JSON lines."""
     texts: list[str] = []
     cells: list[Any] = []
     found: dict[str, None] = {}
@@ -164,30 +189,26 @@ def _cells_of_objects(path: Path, text: str, label: str, shown: str) -> tuple[li
     return texts, cells
 
 
-def _has_lists(schema: pa.Schema, column: str) -> bool:
-    """Return whether a column of a Parquet file has lists."""
-    import pyarrow as pa
+def _names(path: Path, text: str) -> list[str]:
+    """Return the names of the columns of a file that is damaged further on; none if it has no beginning."""
+    from pyarrow import parquet
 
-    place = schema.get_field_index(column)
-    if place < 0:
-        return False
-    kind = schema.field(place).type
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
-
-
-def readable_cells(path: Path, text: str, label: str) -> list[Any]:
-    """Return the cells of a column in the first 5,000 rows; none if the file cannot be read."""
+    kind = kind_of(path)
     try:
-        return _cells(path, text, label)[1][:5000]
-    except (HarnessError, ValueError, OSError):
-        return []  # the error is reported when the whole file is read
+        with readable(path, str(path)):
+            if kind in (".jsonl", ".json"):
+                return list(next(json_rows(path, str(path)), (0, {}))[1])
+            return parquet.read_schema(path).names if kind == ".parquet" else header_of(path, text, str(path))
+    except HarnessError:
+        return []
 
 
 def sets_in(cells: Sequence[Any]) -> tuple[str, str] | None:
     """Return the separator in cells with sets of labels ("" for lists), with an example of a cell.
 
     None if the cells do not look like that. Names that only contain a separator do not count: divided, they
-    must give fewer different names than there are different cells.
+    must give fewer different names than there are different cells; for commas, which are common in names, at
+    most half as many, or only names that cells have alone.
     """
     lists = [cell if isinstance(cell, list) else _list_in(str(cell or "")) for cell in cells]
     sizes = [-1 if each is None else min(2, len(each)) for each in lists]
@@ -197,7 +218,8 @@ def sets_in(cells: Sequence[Any]) -> tuple[str, str] | None:
     for separator in SEPARATORS:
         several = sorted(cell for cell in every if separator in cell)
         parts = {part.strip() for cell in every for part in cell.split(separator)}
-        if several and len(parts) < len(every):
+        few = 2 * len(parts) <= len(every) or parts <= every if separator == "," else True
+        if several and few and len(parts) < len(every):
             return separator, several[0]
     return None
 
@@ -216,7 +238,7 @@ def labels_in(cell: Any, separator: str, where: str) -> list[str] | None:
         cell = [cell]
     if any(isinstance(label, dict | list) for label in cell):
         raise HarnessError(f"{where}: expected a list of labels, got {str(cell)[:60]}")
-    return [whole(str(label)).strip() for label in cell if label is not None and str(label).strip()]
+    return [name for label in cell if label is not None and (name := tidy(whole(str(label))))]
 
 
 def _list_in(cell: str) -> list[Any] | None:

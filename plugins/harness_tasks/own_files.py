@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from harness.api import SPLITS, HarnessError, Source, Task, Unavailable
-from harness.sources import SOURCES, fingerprint, suggest
+from harness.sources import SOURCES, endings, fingerprint, suggest
+from harness.sources.opening import trouble_with
 from harness_tasks.carving import Share, check_shares, shares_of
 
 
@@ -37,7 +38,7 @@ class OwnFiles(Task):
             if not path.name.lower().endswith(tuple(formats[split])):
                 raise ValueError(
                     f"cannot read the {split} file {str(path)!r}: unknown format; "
-                    f"expected a file name that ends in {', '.join(formats[split])}"
+                    f"expected a file name that ends in {endings(tuple(formats[split]))}"
                 )
         if len({path.absolute() for path in files.values()}) < len(files):
             *names, last = formats
@@ -62,8 +63,12 @@ class OwnFiles(Task):
                 "use the source auto or local"
             )
         for split, path in files.items():
-            if not path.is_file():
-                raise HarnessError(f"the {split} file {str(path)!r} does not exist (looked in {Path.cwd()})")
+            if trouble := trouble_with(path):
+                if not path.exists():
+                    raise HarnessError(
+                        f"the {split} file {str(path)!r} does not exist (looked in {Path.cwd()})"
+                    )
+                raise HarnessError(f"cannot read the {split} file {str(path)!r}: {trouble}")
         # The same file with other columns or another split is different data, with its own table of results.
         what: list[object] = [fingerprint(files), *columns]
         if carved := shares_of(self):

@@ -10,21 +10,24 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import harness
 from harness import Gt, Lt
+from harness.sources import FORMATS, endings, noted
+from harness.sources.opening import trouble_with
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
 
+UNEVEN = 0.02  # a difference of a sum of probabilities from 1 that rounding does not explain
 Outputs = Literal["logits", "probabilities", "scores"]
-SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".safetensors")
+SUFFIXES = (*FORMATS, ".safetensors")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Precomputed(harness.Teacher):
     """A file of outputs that were computed elsewhere, such as the answers of a large language model.
 
-    Parquet or JSON Lines (also gzipped) files have a column of texts. The outputs are in one column for each
+    Parquet, JSON lines, CSV or TSV files have a column of texts. The outputs are in one column for each
     class, with the name of the class, or in one column of lists named ``logits`` or ``probabilities``::
 
         {"text": "what a day", "joy": 2.1, "anger": -0.3}
@@ -35,6 +38,9 @@ class Precomputed(harness.Teacher):
 
     For regression, set ``outputs = "scores"``; the scores are in a column ``score``.
 
+    Instead of a list, there can be an object with a number for each class, or either as a string. Percentages
+    are read as probabilities.
+
     Texts are compared without regard to white space. A text that the file lacks is an error: the file must
     contain all validation, test and transfer texts of the suite.
     """
@@ -42,7 +48,7 @@ class Precomputed(harness.Teacher):
     name = "precomputed"
     speed: ClassVar[harness.Speed] = harness.Speed(train=math.inf, label=100_000)
 
-    file: Path  # relative to the current folder; ends in .parquet, .jsonl, .jsonl.gz or .safetensors
+    file: Path  # relative to the current folder; Parquet, JSON lines, CSV, TSV or safetensors
     outputs: Outputs = "logits"  # type of the numbers, and name of their column or tensor
     text: str = "text"  # name of the column of texts
 
@@ -56,9 +62,9 @@ class Precomputed(harness.Teacher):
 
     def check(self) -> None:
         """Raise ValueError if the file has an unknown format, or if classes are equal."""
-        if not self.file.name.endswith(SUFFIXES):
+        if not self.file.name.lower().endswith(SUFFIXES):
             raise ValueError(
-                f"expected a file with a name that ends in {', '.join(SUFFIXES)}, got {str(self.file)!r}"
+                f"expected a file with a name that ends in {endings(SUFFIXES)}, got {str(self.file)!r}"
             )
         if len(set(self.classes)) < len(self.classes):
             raise ValueError(f"expected different classes, got {', '.join(self.classes)}")
@@ -70,8 +76,10 @@ class Precomputed(harness.Teacher):
         digests = []
         for path in self._files():
             if not path.is_file():
+                what = "read" if path.exists() else "find"
+                trouble = f": {trouble_with(path)}" if path.exists() else f" in {Path.cwd()}"
                 raise harness.HarnessError(
-                    f"cannot find the file {str(path)!r} of teacher 'precomputed' in {Path.cwd()}"
+                    f"cannot {what} the file {str(path)!r} of teacher 'precomputed'{trouble}"
                 )
             with path.open("rb") as stream:
                 digests.append(hashlib.file_digest(stream, "sha256").hexdigest())
@@ -82,19 +90,34 @@ class Precomputed(harness.Teacher):
     ) -> harness.Model:
         """Read the file; nothing is trained. See :class:`harness.Teacher`."""
         import numpy as np
-        import pyarrow as pa
 
         from harness_teachers.answers import Source, blocks, keys_of
 
         self.base()  # raises an error if a file is missing
         source = Source(self.file, self.text, self.outputs, self.classes)
         keys, outputs = [np.zeros(0, np.uint64)], [np.zeros((0, len(train.classes)), np.float32)]
-        try:
-            for texts, numbers in blocks(source, self._files(), train.classes):
-                keys.append(keys_of(texts))
-                outputs.append(self._logits(numbers).astype(np.float32))
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise harness.HarnessError(f"cannot read {self.file}: {str(error).splitlines()[0]}") from None
+        percent: bool | None = None  # whether probabilities are percentages, as the first block shows
+        uneven = 0
+        with noted() as notes:
+            for block in blocks(source, self._files(), train.classes):
+                numbers = block.numbers
+                if self.outputs == "probabilities":
+                    sums = numbers.sum(axis=1)
+                    if percent is None:
+                        percent = bool((numbers > 1).any() and (abs(sums - 100) <= 1).all())
+                    numbers = numbers / 100 if percent else numbers
+                    uneven += int((abs(numbers.sum(axis=1) - 1) > UNEVEN).sum())
+                keys.append(keys_of(block.texts))
+                outputs.append(self._logits(numbers, block.places).astype(np.float32))
+        for message in notes:
+            context.warn(message)
+        if percent:
+            context.warn(f"{self.file} has percentages; they were divided by 100")
+        if uneven:
+            context.warn(
+                f"{self.file} has {uneven} rows of probabilities that do not sum to 1; they were divided by "
+                "their sum"
+            )
         every = np.concatenate(keys)
         unique, first = np.unique(every, return_index=True)
         if repeated := len(every) - len(unique):
@@ -109,18 +132,17 @@ class Precomputed(harness.Teacher):
         path = self.file.expanduser()
         return (path, path.with_suffix(".txt")) if path.suffix == ".safetensors" else (path,)
 
-    def _logits(self, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _logits(self, numbers: NDArray[np.float64], places: Sequence[str]) -> NDArray[np.float64]:
         """Return numbers (N, C) as logits: for probabilities, their logarithms, at least the floor's."""
         import numpy as np
 
-        if not np.isfinite(numbers).all():
-            raise harness.HarnessError(
-                f"expected finite {self.outputs} in {self.file}, got missing or infinite"
-            )
         if self.outputs != "probabilities":
             return numbers
-        if numbers.min(initial=0) < 0 or numbers.max(initial=0) > 1 + 1e-3:
-            raise harness.HarnessError(f"expected probabilities between 0 and 1 in {self.file}")
+        if bad := np.flatnonzero(((numbers < 0) | (numbers > 1 + 1e-3)).any(axis=1)).tolist():
+            raise harness.HarnessError(
+                f"{places[bad[0]]}: expected probabilities between 0 and 1, got {numbers[bad[0]].tolist()}; "
+                "if the numbers are logits, set outputs = 'logits'"
+            )
         raised = np.maximum(numbers, self.floor)
         return np.asarray(np.log(raised / raised.sum(axis=1, keepdims=True)))
 
@@ -147,7 +169,8 @@ class PrecomputedModel(harness.Model):
             example = texts[missing[0]]
             raise harness.HarnessError(
                 f"cannot find {len(missing)} of {len(texts)} texts in {self.file}, "
-                f"such as {example if len(example) <= 80 else f'{example[:77]}...'!r}"
+                f"such as {example if len(example) <= 80 else f'{example[:77]}...'!r}; "
+                "add a row for each text of the suite"
             )
         return np.ascontiguousarray(self.logits[rows])
 

@@ -84,7 +84,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("model", ["out", "large"])
 def test_words_and_entities_are_answered(model: str, home: Path) -> None:
     done = call(home, "predict", model, given="Ann Li met us in  Rome .\n\nnothing happened today\n")
-    assert done.returncode == 0 and not done.stderr
+    assert done.returncode == 1 and not done.stderr  # because of the blank line
     first, empty, third = map(json.loads, done.stdout.splitlines())
     assert first["words"] == ["Ann", "Li", "met", "us", "in", "Rome", "."]
     assert first["tags"] == ["B-per", "I-per", "O", "O", "O", "B-loc", "O"]
@@ -98,7 +98,7 @@ def test_words_and_entities_are_answered(model: str, home: Path) -> None:
         "score": min(first["scores"][:2]),
     }
     assert place == {"text": "Rome", "type": "loc", "start": 5, "end": 6, "score": first["scores"][5]}
-    assert empty == {"words": [], "tags": [], "scores": [], "entities": []}
+    assert empty == {"error": "line 2: expected a text, got a blank line"}
     assert third["entities"] == [] and third["tags"] == ["O"] * 3
 
 
@@ -110,7 +110,7 @@ def test_lists_of_words_columns_and_int8(home: Path) -> None:
     assert first["words"] == ["Bo", "Ek", "met_us"] and len(first["top"]) == 3
     for word, tag, score in zip(first["top"], first["tags"], first["scores"], strict=True):
         assert len(word) == 2 and word[0] == {"tag": tag, "score": score} and word[1]["score"] <= score
-    assert second["words"] == ["in", "Oslo"] and empty["words"] == []
+    assert second["words"] == ["in", "Oslo"] and empty == {"error": "line 4: expected text in 'w', got none"}
     assert third == {"error": "line 3: expected text or a list of words in 'w', got a list"}
     done = call(home, "predict", "out", "--format", "tsv", given="Ann Li met us\n\nmuch is here\n")
     assert done.stdout == b"B-per I-per O O\n\nO O O\n"

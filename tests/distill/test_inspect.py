@@ -189,3 +189,60 @@ def test_rare_labels_and_skipped_rows_are_told() -> None:
     told = "\n".join(data.told)
     assert "skipped 8 rows: 8 because the labels are missing" in told
     assert "fewer than 10 texts, too few to learn or measure: odd" in told
+
+
+def test_damage_is_reported_by_the_task_that_has_the_column() -> None:
+    """Not as the lack of the column that another task reads by default."""
+    for name, content, says in (
+        ("a.csv", "text,labels\na,x|y\nb,x,y\n", "line 3 has 3 cells, expected 2"),
+        ("a.jsonl", '{"text": "a", "labels": ["x"]}\n{\n', "a.jsonl line 2 is not JSON"),
+        ("b.jsonl", "{\n", "b.jsonl line 1 is not JSON"),
+        ("b.csv", "", "b.csv is empty"),
+    ):
+        Path(name).write_text(content)
+        with pytest.raises(HarnessError) as told:
+            seen(Path(name))
+        assert says in str(told.value)
+        assert ("because it has a column 'labels'" in str(told.value)) == name.startswith("a")
+
+
+@pytest.mark.parametrize("kind", [pa.list_(pa.string(), 1), pa.list_view(pa.string())])
+def test_lists_of_every_type_are_recognised(kind: pa.DataType) -> None:
+    cells = pa.array([["rain"], ["sun"]] * 40, pa.list_(pa.string()))
+    texts = [f"it is day {n} of the year" for n in range(80)]
+    try:
+        parquet.write_table(pa.table({"text": texts, "labels": cells.cast(kind)}), "rows.parquet")
+    except pa.ArrowException:
+        pytest.skip("this version of Arrow does not write such lists")
+    assert seen(Path("rows.parquet")).task["use"] == "file-multilabel"
+
+
+def test_two_tasks_that_recognise_a_file_are_named() -> None:
+    rows = [
+        {"text": f"a {n}", "tokens": ["a", f"b{n}"], "tags": ["O", "B-x"], "labels": ["x"]} for n in range(80)
+    ]
+    Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(HarnessError) as told:
+        seen(Path("rows.jsonl"))
+    for part in (
+        "several tasks could read rows.jsonl: ",
+        "'conll-file', because",
+        "'file-multilabel', because",
+    ):
+        assert part in str(told.value)
+    assert str(told.value).endswith("name one with --task")
+    assert seen(Path("rows.jsonl"), task="conll-file").task["use"] == "conll-file"
+
+
+@pytest.mark.parametrize(
+    ("cells", "several"),
+    [
+        (["rain", "sun", "rain, sun"], True),
+        (["rain, sun", "sun, wind", "rain, wind", "rain, sun, wind", "sun, rain", "wind, sun"], True),
+        (["Paris, France", "Lyon, France", "Bonn, Germany", "Rome, Italy", "Berlin, Germany"], False),
+    ],
+)
+def test_commas_between_labels(cells: list[str], several: bool) -> None:
+    data = seen(write("rows.csv", cells, "label"))
+    assert data.task["use"] == ("file-multilabel" if several else "file")
+    assert not several or data.task["separator"] == ","

@@ -18,12 +18,13 @@ from pyarrow import parquet
 
 from harness import catalog
 from harness.api import SPLITS, HarnessError
+from harness.sources import noted
 from harness_multilabel.files import (
     FileMultiLabel,
     carve_sets,
+    cells_of,
     labels_in,
     read_labels,
-    readable_cells,
     sets_in,
 )
 from harness_multilabel.go_emotions import GoEmotions, names_of
@@ -187,6 +188,14 @@ def test_splits_with_files_of_their_own() -> None:
     assert problems == ["table 'test' must have only labels of 'train', got also ['b']"]
 
 
+def test_another_separator_is_hinted_at() -> None:
+    write_csv("rows.csv", ("text", "labels"), [("one", "a"), ("two", "b"), ("three", "a,b")])
+    with noted() as notes:
+        assert whole(train=Path("rows.csv"))[2] == ("three", ["a,b"])
+        whole(train=Path("rows.csv"), separator=",")
+    assert len(notes) == 1 and notes[0].endswith("if so, set separator = ','")
+
+
 # -- what is wrong is told -----------------------------------------------------------------------------------
 
 
@@ -244,6 +253,7 @@ def test_mistakes_in_files_are_told() -> None:
     ("given", "says"),
     [
         ({"separator": ""}, "separator must not be empty"),
+        ({"columns": ["rain", "sun", "rain"]}, "columns must be different, got 'rain' more than once"),
         ({"text": "labels"}, "text and labels must be different columns, got 'labels' for both"),
         ({"columns": ["rain", "text"]}, "text and labels must be different columns, got 'text' for both"),
         ({"train": "rows.doc"}, "cannot read the train file 'rows.doc': unknown format"),
@@ -283,7 +293,7 @@ def test_the_rule_reaches_the_type() -> None:
 )
 def test_sets_are_told_from_names(cells: list[str], found: tuple[str, str] | None) -> None:
     write_csv("rows.csv", ("text", "mood"), [(f"text {n}", cell) for n, cell in enumerate(cells * 3)])
-    assert sets_in(readable_cells(Path("rows.csv"), "text", "mood")) == found
+    assert sets_in(cells_of(Path("rows.csv"), "text", "mood")[1]) == found
 
 
 # -- GoEmotions ----------------------------------------------------------------------------------------------

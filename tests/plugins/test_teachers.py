@@ -337,10 +337,20 @@ def test_repeated_texts_are_said(tmp_path: Path, context: CheckContext) -> None:
 @pytest.mark.parametrize(
     ("line", "given", "message"),
     [
-        ({"words": "a", "logits": [1, 2, 3]}, {}, "; found: words, logits"),
+        ({"words": "a", "logits": [1, 2, 3]}, {}, "has no column 'text'; found: 'words', 'logits'"),
         ({"text": "a", "it's sun": 1.0}, {}, "'it's rain' is missing"),
-        ({"text": "a", "logits": [1, 2]}, {}, "one per class of the task, got 2"),
-        ({"text": "a", "logits": [1, 2, None]}, {}, "expected finite logits"),
+        (
+            {"text": "a", "logits": [1, 2]},
+            {},
+            "a.jsonl line 1: expected 3 numbers in 'logits', one for each class (it's",
+        ),
+        ({"text": "a", "logits": [1, 2]}, {}, "got 2; mend or remove the row"),
+        ({"text": "a", "logits": [1, 2, None]}, {}, "got nothing; mend or remove the row"),
+        ({"text": "a", "logits": [1, 2, float("nan")]}, {}, "got nan; mend or remove the row"),
+        ({"text": "a", "logits": None}, {}, "got nothing; mend or remove the row"),
+        ({"text": "a", "logits": "[1, 2"}, {}, "got '[1, 2'"),
+        ({"text": "a", "logits": {"it's sun": 1}}, {}, "but class 'it's rain' has none"),
+        ({"text": "a", "scores": [1, 2, 3]}, {}, "if its numbers are scores, set outputs = 'scores'"),
         (
             {"text": "a", "logits": [1, 2, 3]},
             {"classes": ("x", "y", "z")},
@@ -351,10 +361,16 @@ def test_repeated_texts_are_said(tmp_path: Path, context: CheckContext) -> None:
             {"outputs": "probabilities"},
             "expected probabilities between 0 and 1",
         ),
-        ({"text": 3, "logits": [1, 2, 3]}, {}, "expected a text in every row"),
-        ({"text": "a", "logits": ["x", "y", "z"]}, {}, "cannot read "),
-        ("{", {}, "cannot read "),
-        ([1], {}, "expected a JSON object in every line"),
+        (
+            {"text": "a", "probabilities": [0.1, 0.2, -1]},
+            {"outputs": "probabilities"},
+            "line 1: expected probabilities between 0 and 1, got [0.1, 0.2, -1.0]; if the numbers are logits",
+        ),
+        ({"text": ["a"], "logits": [1, 2, 3]}, {}, "line 1 has a list or object where a text was expected"),
+        ({"text": "a", "logits": ["x", "y", "z"]}, {}, "got 'x'; mend or remove the row"),
+        ("{", {}, "a.jsonl line 1 is not JSON"),
+        ("", {}, "a.jsonl has no rows"),
+        ([1], {}, "a.jsonl line 1 is not a JSON object"),
     ],
 )
 def test_files_that_make_no_sense(
@@ -379,8 +395,52 @@ def test_base_follows_the_bytes(tmp_path: Path) -> None:
         teacher.base()
     (tmp_path / "a.jsonl").write_bytes(b"{}")
     assert teacher.base() == hashlib.sha256(b"{}").hexdigest()
-    with pytest.raises(ValueError, match=r"ends in \.parquet"):
-        Precomputed(file=Path("a.csv")).check()
+    with pytest.raises(ValueError, match=r"ends in \.jsonl"):
+        Precomputed(file=Path("a.doc")).check()
+    with pytest.raises(harness.HarnessError, match=r"cannot read the file .*: it is a folder"):
+        Precomputed(file=tmp_path).base()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.jsonl", '\ufeff{"text": "a", "probabilities": [0.2, 0.3, 0.5]}\n'),
+        ("a.jsonl", '{"text": "a", "probabilities": "[0.2, 0.3, 0.5]"}\n'),
+        (
+            "a.jsonl",
+            """{"text": "a", "probabilities": {"it's rain": 0.3, "it's sun": 0.2, "it's wind": 0.5}}""",
+        ),
+        (
+            "a.jsonl",
+            '{"text": "a", "probabilities": [20, 30, 50]}\n{"text": "b", "probabilities": [0, 0, 99.5]}',
+        ),
+        ("a.json", '[\n {"text": "a", "probabilities": ["0.2", "30%", 0.5]}]'),
+        (
+            "a.jsonl",
+            '{"text": null, "probabilities": null}\n{"text": "a", "probabilities": [0.2, 0.3, 0.5]}\n',
+        ),
+        ("a.csv", "text,it's sun,it's wind,it's rain\na,0.2,0.5,0.3\n"),
+        ("a.csv", "text;it's sun;it's wind;it's rain\na;20%;50%;30%\n"),
+        ("a.tsv", "probabilities\ttext\n[0.2, 0.3, 0.5]\ta\n"),
+    ],
+)
+def test_outputs_as_people_have_them(name: str, content: str, tmp_path: Path, context: CheckContext) -> None:
+    (tmp_path / name).write_text(content)
+    teacher = Precomputed(file=tmp_path / name, outputs="probabilities", classes=())
+    order = ("it's sun", "it's rain", "it's wind")
+    examples = harness.Examples(("a",), order)
+    found = teacher.fit(examples, examples, context).predict(["a"])
+    np.testing.assert_allclose(np.exp(found), [[0.2, 0.3, 0.5]], rtol=1e-5)
+    said = " ".join(context.warnings)
+    assert ("percentages; they were divided by 100" in said) == ("99.5" in content)
+    assert ("rows without a text, which were skipped: 1" in said) == ("null" in content)
+
+
+def test_sums_that_rounding_does_not_explain_are_told(tmp_path: Path, context: CheckContext) -> None:
+    lines = [{"text": text, "probabilities": [0.2, 0.3, last]} for text, last in (("a", 0.5), ("b", 0.9))]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    Precomputed(file=tmp_path / "a.jsonl", outputs="probabilities").fit(*tiny_examples(), context)
+    assert "1 rows of probabilities that do not sum to 1" in context.warnings[0]
 
 
 # -- checkpoints and presets --------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from harness.api import HarnessError
 from harness.exports.onnx import export_module
 from harness.featurise.featuriser import Words
 from harness.runtime import streaming
@@ -56,6 +58,14 @@ class Trickle(io.RawIOBase):
         ((b"a\n\n\nb\n",), [[b"a", b"", b"", b"b"]]),
         ((b"\xc3", b"\xa4\n"), [["ä".encode()]]),  # a letter in two pieces
         ((), []),
+        ((b"\xef\xbb", b"\xbfa\nb"), [[b"a"], [b"b"]]),
+        (("ä\nb\n".encode("utf-16"),), [["ä".encode(), b"b"]]),
+        (
+            (b"\xff\xfe", "ä\n".encode("utf-16-le")[:1], "ä\nb".encode("utf-16-le")[1:]),
+            [["ä".encode()], [b"b"]],
+        ),
+        ((b"a\rb\r",), [[b"a", b"b"]]),
+        ((b"a\x1cb\xe2\x80\xa8c\n",), [[b"a\x1cb\xe2\x80\xa8c"]]),
     ],
 )
 def test_lines_are_given_as_they_come(pieces: tuple[bytes, ...], expected: Any) -> None:
@@ -136,7 +146,7 @@ def test_bad_lines_are_told_in_their_place(model: Exported) -> None:
 
 @pytest.mark.parametrize(
     ("line", "expected"),
-    [(b"a text\r", "a text"), (b"", ""), (b"\xff\xfea", "\ufffd\ufffda"), ("ä".encode(), "ä")],
+    [(b"a text\r", "a text"), ("ä".encode(), "ä"), (b" a\xe2\x80\xa8b\x85"[:6], " a\u2028b")],
 )
 def test_plain_lines(line: bytes, expected: str) -> None:
     assert text_of(line, None, Classification()) == expected
@@ -207,3 +217,38 @@ def test_tags_and_their_alternatives_stay_in_their_columns() -> None:
     }
     assert Tagging().as_tsv(answer) == r"O B-a\x20b"
     assert Tagging().as_tsv(answer, 2) == "O B-x\t" + r"B-a\x20b O"
+
+
+@pytest.mark.parametrize(
+    ("line", "column", "message"),
+    [
+        (b"a\xff", None, "expected UTF-8, got the byte 0xff at 2"),
+        (b'{"a": "\xff"}', "a", "expected UTF-8, got the byte 0xff at 8"),
+        (b"a\0", None, "expected text, got a NUL byte"),
+        (b"", None, "expected a text, got a blank line"),
+        (b" \xc2\xa0\r", None, "expected a text, got a blank line"),
+        (b'{"a": " "}', "a", "expected text in 'a', got none"),
+    ],
+)
+@pytest.mark.parametrize("task_type", [Classification(), Tagging()])
+def test_lines_without_a_text(line: bytes, column: str | None, message: str, task_type: Any) -> None:
+    with pytest.raises(BadLine) as told:
+        text_of(line, column, task_type)
+    assert str(told.value) == message
+
+
+def test_blank_lines_are_errors_in_their_place(model: Exported) -> None:
+    found = list(answers(model, io.BytesIO(b"sun\n\nrain\n")))
+    assert [each.get("label") for each in found] == ["good", None, "bad"]
+    assert found[1] == {"error": "line 2: expected a text, got a blank line"}
+
+
+def test_streams_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "LONGEST", 99)
+    for data, message in (
+        (gzip.compress(b"sun\n"), "it is compressed; unpack it first, as with gzip -cd"),
+        (b"sun\n" + b"x" * 100, "line 2 is longer than"),
+        ("sun\n".encode("utf-16")[:-1], "its byte order mark says UTF-16, but it is damaged"),
+    ):
+        with pytest.raises(HarnessError, match=message):
+            list(batches(io.BytesIO(data)))

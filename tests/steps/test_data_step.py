@@ -11,6 +11,7 @@ import pytest
 from stepbench import Bench, Given, Rows, Scored, table
 
 from harness.api import HarnessError
+from harness.sources.opening import note
 from harness.steps import data
 from harness.storage import arrow
 from harness.task_types.masked_lm import MaskedLanguageModelling
@@ -113,6 +114,20 @@ def test_texts_in_two_splits_are_said_and_kept(bench: Bench) -> None:
 def test_nothing_is_said_of_clean_data(bench: Bench) -> None:
     found = bench.data(TRAIN, TEST, [("three", "no")])
     assert bench.warnings == [] and "warnings" not in found.result and found.result["shared"] == {}
+
+
+def test_what_readers_decide_and_labels_that_look_alike_are_noted(bench: Bench) -> None:
+    @dataclass(frozen=True)
+    class Noting(Given):
+        def read(self, source: Any) -> Any:
+            note("a.csv was read with semicolons between its cells")
+            return super().read(source)
+
+    rows: Rows = [("a", "Joy"), ("b", "joy"), ("c", "anger")]
+    found = bench.run("data", task=Noting(dict.fromkeys(("train", "validation", "test"), table(rows))))
+    notes = ["a.csv was read with semicolons between its cells", "the labels 'Joy', 'joy' look alike"]
+    for noted, expected in zip(found.result["notes"], notes, strict=True):
+        assert noted.startswith(expected) and f"given: {noted}" in found.result["warnings"]
 
 
 def test_unlabelled_texts_are_kept_beside(bench: Bench) -> None:
