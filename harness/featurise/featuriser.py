@@ -8,6 +8,7 @@ import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from tempfile import mkstemp
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
@@ -26,9 +27,13 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 UNKNOWN = 1
+# Characters of a longer word that are read: half of them from its beginning, half from its end. Without a
+# limit, a single long token, such as an image in base 64, would take more time than all other texts.
+CHARACTERS = 128
 FILE = "featuriser.json"
 _CHUNK = 4096
 _IN_MEMORY = 20_000_000  # ids; a longer table is stored on disk
+_LONG = 50_000  # characters of a text in which words are sought only as far as they are read
 
 
 Run = Callable[["NDArray[np.int64]"], "NDArray[np.float32]"]  # ids (B, L) → a model's outputs
@@ -171,16 +176,41 @@ class MarksWords(Featuriser):
         return self.tokens(["a b c", "d"]).batch(np.arange(2))
 
 
+# A mask hides a word, so it is one token, and unknown. The separator of a pair is one known token.
+_WORD = re.compile(r"\[mask\]|\[sep\]|\w+(?:['’]\w+)*|[^\w\s]")
+
+
+def words_of(text: str, most: int | None = None, characters: int | None = CHARACTERS) -> list[str]:
+    """Return the first `most` lower-cased words and punctuation marks of a text, each :func:`cut`."""
+    text = text.lower()
+    if most is not None and len(text) > _LONG:
+        words = [found.group() for found in islice(_WORD.finditer(text), most)]
+    else:
+        words = _WORD.findall(text)[:most]
+    # A text that is not longer has no longer words.
+    return words if characters is None or len(text) <= characters else [cut(w, characters) for w in words]
+
+
+def cut(word: str, characters: int | None) -> str:
+    """Return a word without its middle, so that at most `characters` remain; None: all."""
+    if characters is None or len(word) <= characters:
+        return word
+    half = characters // 2
+    return word[: characters - half] + word[-half:]
+
+
 class Words(Featuriser):
-    """A vocabulary of the most frequent lower-cased words and punctuation marks."""
+    """A vocabulary of the most frequent lower-cased words and punctuation marks.
+
+    Of words longer than `characters`, the beginning and the end are read; None: all, as earlier versions did.
+    """
 
     type = "words"
-    # A mask hides a word, so it is one token, and unknown. The separator of a pair is one known token.
-    _split = re.compile(r"\[mask\]|\[sep\]|\w+(?:['’]\w+)*|[^\w\s]").findall
 
-    def __init__(self, vocabulary: Sequence[str], longest: int) -> None:
+    def __init__(self, vocabulary: Sequence[str], longest: int, characters: int | None = CHARACTERS) -> None:
         self.vocabulary = list(vocabulary)
         self.longest = longest
+        self.characters = characters
         self.size = len(self.vocabulary) + 2
         self._ids = {word: number for number, word in enumerate(self.vocabulary, start=2)}
 
@@ -196,23 +226,24 @@ class Words(Featuriser):
     @classmethod
     def words(cls, text: str) -> list[str]:
         """Return a text's words and punctuation marks in order, without masks."""
-        return [word for word in cls._split(text.lower()) if word != "[mask]"]
+        return [word for word in words_of(text) if word != "[mask]"]
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of the words of each text, up to the maximum length."""
-        known, split, longest = self._ids.get, self._split, self.longest
+        known, longest, characters = self._ids.get, self.longest, self.characters
         return [
-            [known(word, UNKNOWN) for word in split(text.lower())[:longest]] or [UNKNOWN] for text in texts
+            [known(word, UNKNOWN) for word in words_of(text, longest, characters)] or [UNKNOWN]
+            for text in texts
         ]
 
     def state(self) -> dict[str, Any]:
-        """Return the vocabulary and the maximum length."""
-        return {"vocabulary": self.vocabulary, "longest": self.longest}
+        """Return the vocabulary, the maximum length, and the characters that are read of a word."""
+        return {"vocabulary": self.vocabulary, "longest": self.longest, "characters": self.characters}
 
     @classmethod
     def restore(cls, state: dict[str, Any]) -> Words:
-        """Return the featuriser of a vocabulary and a maximum length."""
-        return cls(state["vocabulary"], state["longest"])
+        """Return the featuriser with a given `state`."""
+        return cls(state["vocabulary"], state["longest"], state.get("characters"))
 
 
 class Subwords(Featuriser):
@@ -221,17 +252,24 @@ class Subwords(Featuriser):
     Two texts with PAIR_SEPARATOR between them are encoded as a pair, with the tokenizer's own template, and
     the longer one is truncated first. If the template has no separator, as GPT-2's, they are encoded as one
     text. MASK in a text becomes the tokenizer's mask token or, if it has none, its unknown token.
+
+    At most `longest` ids are read, from the first `longest` times `characters` characters of a text; None:
+    from all, as earlier versions did. Padding may be an id of its own, after the tokenizer's.
     """
 
     type = "subwords"
 
-    def __init__(self, tokenizer: Tokenizer, longest: int, padding: int) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, longest: int, padding: int, characters: int | None = CHARACTERS
+    ) -> None:
         self.tokenizer = tokenizer
         self.tokenizer.no_padding()
         self.tokenizer.enable_truncation(max_length=longest)
         self.longest = longest
         self.padding = padding
-        self.size = tokenizer.get_vocab_size(with_added_tokens=True)
+        self.characters = characters
+        self._most = None if characters is None else longest * characters
+        self.size = max(tokenizer.get_vocab_size(with_added_tokens=True), padding + 1)
         marks = tokenizer.num_special_tokens_to_add
         # A pair needs room for at least one token of either text.
         self.pairs = marks(True) > marks(False) and longest >= marks(True) + 2
@@ -242,9 +280,15 @@ class Subwords(Featuriser):
         """Return the ids of the tokens of each text, or pair of texts."""
         given: list[Any] = self._masked(texts)
         if self.pairs:
-            given = [_pair(text) if PAIR_SEPARATOR in text else text for text in given]
+            given = [self._pair(text) if PAIR_SEPARATOR in text else text[: self._most] for text in given]
+        else:
+            given = [text[: self._most] for text in given]
         encoded = self.tokenizer.encode_batch_fast(given)
         return [encoding.ids or [self.padding] for encoding in encoded]
+
+    def _pair(self, text: str) -> tuple[str, str]:
+        first, _, second = text.partition(PAIR_SEPARATOR)
+        return first[: self._most], second[: self._most]
 
     def named(self, *names: str) -> str | None:
         """Return the first of these names that is a token of the tokenizer, or None."""
@@ -268,33 +312,38 @@ class Subwords(Featuriser):
             "tokenizer": self.tokenizer.to_str(),
             "longest": self.longest,
             "padding": self.padding,
+            "characters": self.characters,
             "separator": self.separator,  # for programs that rebuild a model; not needed here
         }
 
     @classmethod
     def restore(cls, state: dict[str, Any]) -> Subwords:
-        """Return the featuriser of a tokenizer, a maximum length and a padding id."""
+        """Return the featuriser with a given `state`."""
         from tokenizers import Tokenizer
 
-        return cls(Tokenizer.from_str(state["tokenizer"]), state["longest"], state["padding"])
+        tokenizer = Tokenizer.from_str(state["tokenizer"])
+        return cls(tokenizer, state["longest"], state["padding"], state.get("characters"))
 
 
 class WordSubwords(MarksWords, Subwords):
     """A Hugging Face fast tokenizer for tagging; the first subword of each word is marked.
 
     Words are separated by single spaces, whatever the tokenizer does with them. A word without any subword,
-    such as a lone variation selector, is read as an unknown word, so that it has one.
+    such as a lone variation selector, is read as an unknown word, so that it has one. Of words longer than
+    `characters`, the beginning and the end are read; None: all, as earlier versions did.
     """
 
     type = "word-subwords"
 
-    def __init__(self, tokenizer: Tokenizer, longest: int, padding: int) -> None:
-        super().__init__(_spaced(tokenizer), longest, padding)
+    def __init__(
+        self, tokenizer: Tokenizer, longest: int, padding: int, characters: int | None = CHARACTERS
+    ) -> None:
+        super().__init__(_spaced(tokenizer), longest, padding, characters)
         self.unknown = self.named(*UNKNOWN_NAMES) or "?"
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of each text; the first id of each word is marked."""
-        given = [text.split(" ") for text in self._masked(texts)]
+        given = [self._words(text) for text in self._masked(texts)]
         encoded = self.tokenizer.encode_batch(given, is_pretokenized=True)
         for row, (words, encoding) in enumerate(zip(given, encoded, strict=True)):
             read = set(encoding.word_ids)
@@ -304,6 +353,12 @@ class WordSubwords(MarksWords, Subwords):
                 full = [word if at in read else self.unknown for at, word in enumerate(words)]
                 encoded[row] = self.tokenizer.encode(full, is_pretokenized=True)
         return [self._marked(encoding.ids, encoding.word_ids) for encoding in encoded]
+
+    def _words(self, text: str) -> list[str]:
+        if self.characters is None or len(text) <= self.characters:
+            return text.split(" ")
+        # Each word has an id: those after the first `longest` are never read.
+        return [cut(word, self.characters) for word in text.split(" ", self.longest)[: self.longest]]
 
     def _marked(self, ids: list[int], words: list[int | None]) -> list[int]:
         before: int | None = None
@@ -325,8 +380,15 @@ class MaskedSubwords(Subwords):
     type = "masked-subwords"
     marks = "masks"
 
-    def __init__(self, tokenizer: Tokenizer, longest: int, padding: int, mask: int) -> None:
-        super().__init__(tokenizer, longest, padding)
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        longest: int,
+        padding: int,
+        mask: int,
+        characters: int | None = CHARACTERS,
+    ) -> None:
+        super().__init__(tokenizer, longest, padding, characters)
         self.mask = mask
         added = tokenizer.get_added_tokens_decoder()
         self.special = sorted({padding, mask, *(number for number, token in added.items() if token.special)})
@@ -369,10 +431,11 @@ class MaskedSubwords(Subwords):
 
     @classmethod
     def restore(cls, state: dict[str, Any]) -> MaskedSubwords:
-        """Return the featuriser of a tokenizer, a maximum length, a padding id and a mask id."""
+        """Return the featuriser with a given `state`."""
         from tokenizers import Tokenizer
 
-        return cls(Tokenizer.from_str(state["tokenizer"]), state["longest"], state["padding"], state["mask"])
+        tokenizer = Tokenizer.from_str(state["tokenizer"])
+        return cls(tokenizer, state["longest"], state["padding"], state["mask"], state.get("characters"))
 
 
 UNKNOWN_NAMES = ("[UNK]", "<unk>", "[unk]", "<UNK>")  # in different vocabularies
@@ -401,8 +464,3 @@ def _spaced(tokenizer: Tokenizer) -> Tokenizer:
     state = json.loads(tokenizer.to_str())
     set_in(state["pre_tokenizer"])
     return Tokenizer.from_str(json.dumps(state))
-
-
-def _pair(text: str) -> tuple[str, str]:
-    first, _, second = text.partition(PAIR_SEPARATOR)
-    return first, second

@@ -70,11 +70,20 @@ def prune(encoder: Any, keep: Sequence[int]) -> None:
 
     parent, name = place_of_layers(encoder)
     layers = nn.ModuleList(getattr(parent, name)[place] for place in keep)
+    for number, layer in enumerate(layers):
+        for part in layer.modules():  # decoders number their layers, from 0, for the cache of keys and values
+            for attribute in _NUMBERS:
+                if isinstance(getattr(part, attribute, None), int):
+                    setattr(part, attribute, number)
     setattr(parent, name, layers)
     shorten(encoder.config, keep)
-    with torch.device("meta"):
-        parent, name = place_of_layers(type(encoder)(encoder.config))
-    if getattr(parent, name).state_dict().keys() != layers.state_dict().keys():
+    try:
+        with torch.device("meta"):
+            parent, name = place_of_layers(type(encoder)(encoder.config))
+        same = getattr(parent, name).state_dict().keys() == layers.state_dict().keys()
+    except (ValueError, IndexError, TypeError):  # the architecture allows some numbers of layers only
+        same = False
+    if not same:
         raise HarnessError(
             f"cannot keep the layers {', '.join(str(place + 1) for place in keep)} of a model of type "
             f"'{encoder.config.model_type}': some have other parts than the layers that they would replace"
@@ -83,6 +92,23 @@ def prune(encoder: Any, keep: Sequence[int]) -> None:
 
 def shorten(config: Any, keep: Sequence[int]) -> None:
     """Adapt a configuration to a model that has only these layers."""
+    count = config.num_hidden_layers
+    for name in _BY_LAYER:
+        kinds = getattr(config, name, None)
+        if isinstance(kinds, list | tuple) and len(kinds) == count:
+            setattr(config, name, [kinds[place] for place in keep])
+    if getattr(config, "attention_types", None):  # GPT-Neo's short form of `attention_layers`
+        config.attention_types = [[[kind], 1] for kind in config.attention_layers]
     config.num_hidden_layers = len(keep)
-    if types := getattr(config, "layer_types", None):  # such as global or local attention
-        config.layer_types = [types[place] for place in keep]
+
+
+_NUMBERS = ("layer_idx", "layer_id", "layer_number", "layer_index")  # attributes of a layer's parts
+# Lists with an entry for each layer, such as global or local attention.
+_BY_LAYER = (
+    "layer_types",
+    "attention_layers",
+    "mlp_layer_types",
+    "no_rope_layers",
+    "layers_block_type",
+    "attention_window",
+)
