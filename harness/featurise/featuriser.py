@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
 from pathlib import Path
 from tempfile import mkstemp
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
@@ -20,6 +18,7 @@ from harness.featurise.tokens import MaskedTokens as MaskedTokens
 from harness.featurise.tokens import Tokens as Tokens
 from harness.featurise.tokens import WordTokens as WordTokens
 from harness.featurise.tokens import batches_by_length as batches_by_length
+from harness.featurise.words import CHARACTERS, cut, words_of
 from harness.values import MASK, PAIR_SEPARATOR, HarnessError, words_before
 
 if TYPE_CHECKING:
@@ -27,13 +26,9 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 UNKNOWN = 1
-# Characters of a longer word that are read: half of them from its beginning, half from its end. Without a
-# limit, a single long token, such as an image in base 64, would take more time than all other texts.
-CHARACTERS = 128
 FILE = "featuriser.json"
 _CHUNK = 4096
 _IN_MEMORY = 20_000_000  # ids; a longer table is stored on disk
-_LONG = 50_000  # characters of a text in which words are sought only as far as they are read
 
 
 Run = Callable[["NDArray[np.int64]"], "NDArray[np.float32]"]  # ids (B, L) → a model's outputs
@@ -174,29 +169,6 @@ class MarksWords(Featuriser):
     def sample(self) -> NDArray[np.int64]:
         """Return the ids of two tagged texts, (2, L), the second of them padded."""
         return self.tokens(["a b c", "d"]).batch(np.arange(2))
-
-
-# A mask hides a word, so it is one token, and unknown. The separator of a pair is one known token.
-_WORD = re.compile(r"\[mask\]|\[sep\]|\w+(?:['’]\w+)*|[^\w\s]")
-
-
-def words_of(text: str, most: int | None = None, characters: int | None = CHARACTERS) -> list[str]:
-    """Return the first `most` lower-cased words and punctuation marks of a text, each :func:`cut`."""
-    text = text.lower()
-    if most is not None and len(text) > _LONG:
-        words = [found.group() for found in islice(_WORD.finditer(text), most)]
-    else:
-        words = _WORD.findall(text)[:most]
-    # A text that is not longer has no longer words.
-    return words if characters is None or len(text) <= characters else [cut(w, characters) for w in words]
-
-
-def cut(word: str, characters: int | None) -> str:
-    """Return a word without its middle, so that at most `characters` remain; None: all."""
-    if characters is None or len(word) <= characters:
-        return word
-    half = characters // 2
-    return word[: characters - half] + word[-half:]
 
 
 class Words(Featuriser):

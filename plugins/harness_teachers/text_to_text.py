@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from harness import Context, Examples, HarnessError
 from harness.api import PAIR_SEPARATOR
-from harness.featurise.featuriser import CHARACTERS, Featuriser, Subwords
+from harness.featurise.featuriser import Featuriser, Subwords
+from harness.featurise.words import CHARACTERS
 from harness.training.loop import train
 from harness_transformers.finetuning import Classifier
 from harness_transformers.folders import CONFIG, Configured, check_loaded, featuriser_of, name_of, read_config

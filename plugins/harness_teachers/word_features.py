@@ -10,8 +10,9 @@ from zlib import crc32
 
 from harness import Gt, Interval
 from harness.api import Examples
-from harness.featurise.featuriser import CHARACTERS as CUT_TO
-from harness.featurise.featuriser import PADDING, UNKNOWN, MarksWords, cut
+from harness.featurise.featuriser import PADDING, UNKNOWN, MarksWords
+from harness.featurise.words import CHARACTERS as CUT_TO
+from harness.featurise.words import cut
 
 FORM, PREFIX, SUFFIX, SHAPE, CHARACTERS = range(5)  # positions of a word's ids; all characters come last
 _AFFIX = 3  # characters
@@ -64,7 +65,7 @@ class WordFeatures(MarksWords):
         """Return a featuriser with the most frequent forms that occur at least twice, `size` - 2 at most."""
         counts: Counter[str] = Counter()
         for text in texts:
-            counts.update(cut(word, CUT_TO) for word in text.lower().split(" "))
+            counts.update(cut(word) for word in text.lower().split(" "))
         ranked = sorted((word for word, count in counts.items() if count > 1), key=lambda w: (-counts[w], w))
         return cls(ranked[: size - 2], **options)
 

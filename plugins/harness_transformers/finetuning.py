@@ -104,7 +104,7 @@ def _head_of_last(encoder: Any) -> Callable[[Tensor], Tensor] | None:
     it fails without a padding id in the configuration, and errs if a text contains this id.
     """
     if isinstance(getattr(encoder, "score", None), nn.Linear):
-        return encoder.score  # type: ignore[no-any-return]
+        return encoder.score
     if getattr(encoder.config, "model_type", "") == "xlnet" and encoder.config.summary_type == "last":
         return lambda last: encoder.logits_proj(encoder.sequence_summary(last.unsqueeze(1)))  # type: ignore[no-any-return]
     return None

@@ -19,6 +19,7 @@ from harness_transformers.token_types import drop_types
 if TYPE_CHECKING:
     from harness_transformers.pretrained import Pooling
 
+SAVE_AGAIN = "save the tokenizer there again, with save_pretrained()"
 CONFIG = "config"  # folder of the architecture's configuration, beside the weights
 
 
@@ -33,7 +34,7 @@ class Configured(TorchModel):
 
 def read_config(folder: Path) -> Any:
     """Return the configuration in a model folder. Code in the folder is never run."""
-    with loading(f"cannot read the configuration in {folder}"):
+    with loading(f"cannot read the configuration in {folder}", "check config.json"):
         from transformers import AutoConfig
 
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
@@ -51,7 +52,8 @@ def loaded(kind: Any, what: str, folder: Path | None, config: Path | None, **lab
     # On CPUs, plain attention is 10 % faster than fused attention for short texts. On GPUs, its results are
     # reproducible to the bit, and it does not inspect the mask, which a CUDA graph would not allow.
     attention = {"attn_implementation": "eager"}
-    with loading(f"cannot build a {what} from {folder or config}"):
+    remedy = "check that config.json and the weights are those of one model of text"
+    with loading(f"cannot build a {what} from {folder or config}", remedy):
         if folder is None:
             model = kind.from_config(AutoConfig.from_pretrained(config, **labels), **attention)
             if getattr(model.config, "type_vocab_size", None) == 0:
@@ -111,10 +113,12 @@ def featuriser_of(
     folder: Path, config: Any, longest: int, of_words: bool = False, masked: bool = False
 ) -> Subwords:
     """Return the fast tokenizer of a model folder: for texts, for tagged words or for masked tokens."""
-    with loading(f"cannot load the tokenizer in {folder}"):
+    with loading(f"cannot load the tokenizer in {folder}", SAVE_AGAIN):
         from transformers import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
+        if tokenizer.is_fast:
+            tokenizer.backend_tokenizer.encode("☃ ☃")  # fails without an unknown token
     if not tokenizer.is_fast:
         raise HarnessError(f"expected a fast tokenizer (tokenizer.json) in {folder}, got a slow one")
     padding = padding_of(tokenizer, config)
@@ -137,7 +141,7 @@ def positions(config: Any) -> int | None:
 
     Some architectures count positions from the padding id of their configuration.
     """
-    most = getattr(config, "max_position_embeddings", None)
+    most = getattr(config, "max_position_embeddings", getattr(config, "max_seq_len", None))
     if not isinstance(most, int) or most < 0:  # XLNet has no limit, which its configuration writes as -1
         return None
     return most - ((config.pad_token_id or 0) + 1 if config.model_type in _COUNTED_FROM_PADDING else 0)

@@ -49,6 +49,11 @@ def check_folder(folder: Path) -> dict[str, Any]:
     if not (folder / "config.json").exists():
         raise HarnessError(f"cannot find a model in {str(folder)!r}: config.json is missing{_advice(folder)}")
     config = _table(folder / "config.json")
+    for name in ("num_hidden_layers", "num_layers", "n_layers", "n_layer"):
+        if isinstance(layers := config.get(name, 1), int) and layers < 1:
+            raise HarnessError(
+                f"cannot read {folder / 'config.json'}: expected layers, got {name} = {layers}"
+            )
     _check_type(folder, config)
     rows = _rows(_check_weights(folder))
     _check_tokenizer(folder)
@@ -63,8 +68,8 @@ def check_folder(folder: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def loading(failed: str) -> Iterator[None]:
-    """Raise HarnessError for any error of a library: `failed`, such as "cannot load X in Y", and why."""
+def loading(failed: str, remedy: str = "") -> Iterator[None]:
+    """Raise HarnessError for any error of a library: what `failed` ("cannot load X"), why, and a remedy."""
     try:
         yield
     except (HarnessError, MemoryError):
@@ -72,13 +77,19 @@ def loading(failed: str) -> Iterator[None]:
     except Exception as error:  # Transformers, safetensors and tokenizers raise errors of many types
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         why = lines[0].rstrip(".") if lines else type(error).__name__
+        if why.endswith(":"):
+            why = " ".join(lines[:2])
+        if isinstance(error, KeyError):
+            why = f"transformers does not know {why}"
+        if unfit := re.search(r"kind of AutoModel: (?:AutoModel)?(\w+)", str(error)):
+            why = f"transformers has no model {unfit[1]} of this architecture"
         if isinstance(error, ImportError) and "sentencepiece" in str(error).lower():
             why = "it needs the package sentencepiece; pip install 'distil-harness[sentencepiece]'"
         elif "trust_remote_code" in str(error):
             why = "it needs custom code, which is never run; use another architecture"
         elif "weights_only" in str(error) or type(error).__name__ == "UnpicklingError":
             why = "its pickled weights are damaged, or contain more than tensors; save them as safetensors"
-        raise HarnessError(f"{failed}: {why}") from None
+        raise HarnessError("; ".join(filter(None, (f"{failed}: {why}", remedy)))) from None
 
 
 def has_tokenizer(folder: Path) -> bool:
@@ -122,7 +133,7 @@ def _reason(error: Exception) -> str:
 def _advice(folder: Path) -> str:
     """Return what a folder without a configuration or weights has instead, and what to do, or ""."""
     for pattern, advice in _OTHERS.items():
-        if found := sorted(folder.glob(pattern)):
+        if found := sorted(path for path in folder.glob(pattern) if path.name not in _INDICES):
             return f", and there is {found[0].relative_to(folder)}: {advice}"
     return ""
 
@@ -133,7 +144,7 @@ def _table(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _LONGEST:
             raise HarnessError(f"cannot read {path}: it has more than {_LONGEST // 10**6} MB; get it again")
-        found = json.loads(path.read_bytes())
+        found = json.loads(path.read_text(encoding="utf-8"))
     except RecursionError:
         found = None
     except ValueError as error:
@@ -192,16 +203,17 @@ def _check_weights(folder: Path) -> dict[str, list[int]]:
             return _header(folder / whole)
         if (folder / index).is_file():
             parts = _table(folder / index).get("weight_map")
-            names = set(parts.values()) if isinstance(parts, dict) else {None}
-            if not all(isinstance(name, str) and Path(name).name == name for name in names):
+            names = list(parts.values()) if isinstance(parts, dict) else [None]
+            if not names or not all(isinstance(name, str) and Path(name).name == name for name in names):
                 raise HarnessError(f"cannot read {folder / index}: expected names of files in weight_map")
-            if missing := sorted(name for name in names if not (folder / name).is_file()):
+            files = sorted({str(name) for name in names})
+            if missing := [name for name in files if not (folder / name).is_file()]:
                 raise HarnessError(
-                    f"cannot load the weights in {folder}: {len(missing)} of {len(names)} files are missing, "
+                    f"cannot load the weights in {folder}: {len(missing)} of {len(files)} files are missing, "
                     f"such as {missing[0]}; download them again"
                 )
             found: dict[str, list[int]] = {}
-            for name in sorted(names):
+            for name in files:
                 found |= _header(folder / name)
             return found
     raise HarnessError(f"cannot load the weights in {folder}: model.safetensors is missing{_advice(folder)}")
@@ -265,19 +277,15 @@ def _check_tokenizer(folder: Path) -> None:
         _table(path) if path.suffix == ".json" else _check_start(path)
     for path in sorted(folder.glob("*.model")):
         _check_start(path)
-        package = "sentencepiece" if _binary(path) else "tiktoken"
+        with path.open("rb") as stream:
+            lines = re.match(rb"[A-Za-z0-9+/=]+ \d+\s", stream.read(256))  # those of tiktoken
+        package = "tiktoken" if lines else "sentencepiece"
         if not list(folder.glob("vocab.*")) and find_spec(package) is None:
             extra = "'distil-harness[sentencepiece]'" if package == "sentencepiece" else package
             raise Unavailable(
                 f"cannot load the tokenizer in {folder}: {path.name} needs the package {package}; "
                 f"pip install {extra}, or save the tokenizer as tokenizer.json"
             )
-
-
-def _binary(path: Path) -> bool:
-    """Return whether a file of a tokenizer is SentencePiece's; tiktoken's is text."""
-    with path.open("rb") as stream:
-        return not stream.read(256).isascii()
 
 
 def _check_size(folder: Path, rows: Any) -> None:

@@ -24,14 +24,14 @@ def padding_of(tokenizer: Any, config: Any) -> int:
     with the end of text or with the unknown token, which must not be masked where a text contains it.
     """
     backend = tokenizer.backend_tokenizer
-    vocabulary = backend.get_vocab(with_added_tokens=True)
+    vocabulary: dict[str, int] = backend.get_vocab(with_added_tokens=True)
     new = max(vocabulary.values(), default=-1) + 1
-    known = backend.get_added_tokens_decoder()
-    taken = {getattr(tokenizer, name, None) for name in _SPECIAL} | set(backend.encode("").ids)
-    for number in (tokenizer.pad_token_id, getattr(config, "pad_token_id", None)):
-        if number in known and known[number].special and number not in taken and new == len(vocabulary):
-            return int(number)
-    return new
+    if new != len(vocabulary):  # marks of words and masks need ids without gaps
+        return new
+    special = {number for number, token in backend.get_added_tokens_decoder().items() if token.special}
+    special -= {getattr(tokenizer, name, None) for name in _SPECIAL} | set(backend.encode("").ids)
+    own = (tokenizer.pad_token_id, getattr(config, "pad_token_id", None))
+    return next((number for number in own if number in special), new)
 
 
 def embeddings_of(encoder: Any) -> int:
@@ -83,13 +83,13 @@ def check_size(encoder: Any, featuriser: Subwords, model: str) -> None:
 
 
 def check_module(module: nn.Module, featuriser: Subwords, model: str) -> None:
-    """Raise HarnessError if a module cannot read a tokenizer's ids, or reads padding.
+    """Raise HarnessError if a module cannot read what a tokenizer gives, or reads padding.
 
-    `model` is its name in errors. The module reads a short text alone and with padding: with different
+    `model` is its name in errors. The module reads a short text alone, and beside the longest: with different
     outputs, its answers would depend on the other texts in a batch.
     """
     check_size(module.encoder, featuriser, model)
-    table = featuriser.tokens(["a", "b a b a b"])
+    table = featuriser.tokens(["a", "b a " * featuriser.longest])
     alone, both = (torch.from_numpy(table.batch(np.arange(count))) for count in (1, 2))  # (1, K), (2, L)
     was = {part: part.training for part in module.modules()}
     try:
@@ -100,7 +100,10 @@ def check_module(module: nn.Module, featuriser: Subwords, model: str) -> None:
         raise
     except Exception as error:  # whatever an architecture raises: it was written for other inputs
         why = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise HarnessError(f"cannot run {model} on texts: {why}; is it a model of text?") from None
+        remedy = 'set pooling = "mean", or use another model of text'
+        if getattr(module.encoder.config, "is_encoder_decoder", False):
+            remedy = "it has a decoder: use teacher 't5' for a T5, or a model that has an encoder only"
+        raise HarnessError(f"cannot run {model} on texts: {why.rstrip('.')}; {remedy}") from None
     finally:
         for part, training in was.items():
             part.training = training
