@@ -62,7 +62,8 @@ def attended(ids: Tensor, padding: int, filler: int | None) -> tuple[Tensor, Ten
     nothing would depend on how much padding there is.
     """
     mask = (ids != padding).long()
-    mask = torch.cat([torch.ones_like(mask[:, :1]), mask[:, 1:]], 1)
+    empty = (mask.sum(1, keepdim=True) == 0).long()  # (B, 1)
+    mask = torch.cat([mask[:, :1] + empty, mask[:, 1:]], 1)
     return (ids if filler is None else ids.masked_fill(ids == padding, filler)), mask
 
 

@@ -98,7 +98,8 @@ def test_a_decoder_teaches_and_lends_its_layers(kind: str, context: CheckContext
     train, validation = tiny_examples()
     teacher = Transformer(model=str(make(kind, tmp_path / "base")), **QUICK)
     fitted: Any = teacher.fit(train, validation, context)
-    is_sound(fitted, lambda folder: teacher.load(folder, context), tmp_path / "teacher")
+    alone = np.concatenate([fitted.predict([text]) for text in TEXTS])
+    np.testing.assert_allclose(alone, fitted.predict(TEXTS), rtol=1e-3, atol=1e-4)
     taught = replace(context, teacher=fitted)
     learnt = replace(train, logits=fitted.predict(train.texts))
     student = TransformerStudent(layers=(4, 2), **QUICK)
@@ -107,7 +108,7 @@ def test_a_decoder_teaches_and_lends_its_layers(kind: str, context: CheckContext
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
-@pytest.mark.parametrize("kind", ["GPT2", "OPT", "Llama", "XLNet"])
+@pytest.mark.parametrize("kind", ["OPT", "XLNet"])
 def test_a_decoder_has_every_pooling(kind: str, pooling: Any, context: CheckContext, tmp_path: Path) -> None:
     start = Transformer(model=str(make(kind, tmp_path / "base")), pooling=pooling, **QUICK)
     train, validation = tiny_examples()
