@@ -103,10 +103,11 @@ def _head_of_last(encoder: Any) -> Callable[[Tensor], Tensor] | None:
     Return None for other heads, which read the first token. A decoder's head finds the last token by the ids:
     it fails without a padding id in the configuration, and errs if a text contains this id.
     """
-    if isinstance(getattr(encoder, "score", None), nn.Linear):
-        return encoder.score
+    score = getattr(encoder, "score", None)
+    if isinstance(score, nn.Linear):
+        return score
     if getattr(encoder.config, "model_type", "") == "xlnet" and encoder.config.summary_type == "last":
-        return lambda last: encoder.logits_proj(encoder.sequence_summary(last.unsqueeze(1)))  # type: ignore[no-any-return]
+        return lambda last: encoder.logits_proj(encoder.sequence_summary(last.unsqueeze(1)))
     return None
 
 

@@ -24,14 +24,15 @@ def padding_of(tokenizer: Any, config: Any) -> int:
     with the end of text or with the unknown token, which must not be masked where a text contains it.
     """
     backend = tokenizer.backend_tokenizer
+    backend.no_padding()  # as in MiniLM's tokenizer.json, whose texts would all contain padding
     vocabulary: dict[str, int] = backend.get_vocab(with_added_tokens=True)
     new = max(vocabulary.values(), default=-1) + 1
     if new != len(vocabulary):  # marks of words and masks need ids without gaps
         return new
     special = {number for number, token in backend.get_added_tokens_decoder().items() if token.special}
     special -= {getattr(tokenizer, name, None) for name in _SPECIAL} | set(backend.encode("").ids)
-    own = (tokenizer.pad_token_id, getattr(config, "pad_token_id", None))
-    return next((number for number in own if number in special), new)
+    own: tuple[Any, ...] = (tokenizer.pad_token_id, getattr(config, "pad_token_id", None))
+    return next((int(number) for number in own if number in special), new)
 
 
 def embeddings_of(encoder: Any) -> int:
@@ -89,7 +90,8 @@ def check_module(module: nn.Module, featuriser: Subwords, model: str) -> None:
     `model` is its name in errors. The module reads a short text alone, and beside the longest: with different
     outputs, its answers would depend on the other texts in a batch.
     """
-    check_size(module.encoder, featuriser, model)
+    encoder: Any = module.encoder
+    check_size(encoder, featuriser, model)
     table = featuriser.tokens(["a", "b a " * featuriser.longest])
     alone, both = (torch.from_numpy(table.batch(np.arange(count))) for count in (1, 2))  # (1, K), (2, L)
     was = {part: part.training for part in module.modules()}
@@ -102,7 +104,7 @@ def check_module(module: nn.Module, featuriser: Subwords, model: str) -> None:
     except Exception as error:  # whatever an architecture raises: it was written for other inputs
         why = str(error).strip().partition("\n")[0] or type(error).__name__
         remedy = 'set pooling = "mean", or use another model of text'
-        if getattr(module.encoder.config, "is_encoder_decoder", False):
+        if getattr(encoder.config, "is_encoder_decoder", False):
             remedy = "it has a decoder: use teacher 't5' for a T5, or a model that has an encoder only"
         raise HarnessError(f"cannot run {model} on texts: {why.rstrip('.')}; {remedy}") from None
     finally:

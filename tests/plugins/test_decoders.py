@@ -19,6 +19,7 @@ from harness_losses.soft import SoftTargets
 from harness_students.static import Static
 from harness_students.transformer import TransformerStudent
 from harness_transformers.finetuning import Classifier
+from harness_transformers.padding import padding_of
 from harness_transformers.transformer import Transformer
 
 QUICK: dict[str, Any] = {"epochs": 1, "batch_size": 8, "learning_rate": 1e-3}
@@ -139,6 +140,15 @@ def test_a_padding_token_of_its_own_stays(context: CheckContext, tmp_path: Path)
         *tiny_examples(), context
     )
     assert model.featuriser.padding == 2 and model.module.filler is None
+
+
+def test_a_tokenizer_that_pads_by_itself_has_padding(tmp_path: Path) -> None:
+    """As MiniLM's, whose file asks for padding to a fixed length."""
+    import transformers
+
+    fast = transformers.AutoTokenizer.from_pretrained(make("GPT2", tmp_path, "<pad>"))
+    fast.backend_tokenizer.enable_padding(pad_id=2, pad_token="<pad>", length=9)
+    assert padding_of(fast, None) == 2
 
 
 def test_padding_beyond_the_embeddings_needs_none(context: CheckContext, tmp_path: Path) -> None:
