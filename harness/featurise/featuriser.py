@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,6 +18,7 @@ from harness.featurise.tokens import MaskedTokens as MaskedTokens
 from harness.featurise.tokens import Tokens as Tokens
 from harness.featurise.tokens import WordTokens as WordTokens
 from harness.featurise.tokens import batches_by_length as batches_by_length
+from harness.featurise.words import CHARACTERS, cut, words_of
 from harness.values import MASK, PAIR_SEPARATOR, HarnessError, is_fault, words_before
 
 if TYPE_CHECKING:
@@ -179,6 +179,11 @@ def check_numbers(state: Mapping[str, Any], **lowest: int) -> None:
             raise ValueError(f"expected a whole number from {least} as '{name}', got {value!r:.40}")
 
 
+def limit_of(state: Mapping[str, Any], name: str) -> dict[str, int]:
+    """Return the lowest value of a limit for :func:`check_numbers`; empty if the state has no such limit."""
+    return {} if state.get(name) is None else {name: 1}
+
+
 def check_vocabulary(state: Mapping[str, Any]) -> None:
     """Raise ValueError unless the vocabulary of a saved state is a list of different words."""
     words = state["vocabulary"]
@@ -209,15 +214,17 @@ class MarksWords(Featuriser):
 
 
 class Words(Featuriser):
-    """A vocabulary of the most frequent lower-cased words and punctuation marks."""
+    """A vocabulary of the most frequent lower-cased words and punctuation marks.
+
+    Of words longer than `characters`, the beginning and the end are read; None: all, as earlier versions did.
+    """
 
     type = "words"
-    # A mask hides a word, so it is one token, and unknown. The separator of a pair is one known token.
-    _split = re.compile(r"\[mask\]|\[sep\]|\w+(?:['’]\w+)*|[^\w\s]").findall
 
-    def __init__(self, vocabulary: Sequence[str], longest: int) -> None:
+    def __init__(self, vocabulary: Sequence[str], longest: int, characters: int | None = CHARACTERS) -> None:
         self.vocabulary = list(vocabulary)
         self.longest = longest
+        self.characters = characters
         self.size = len(self.vocabulary) + 2
         self._ids = {word: number for number, word in enumerate(self.vocabulary, start=2)}
 
@@ -233,25 +240,26 @@ class Words(Featuriser):
     @classmethod
     def words(cls, text: str) -> list[str]:
         """Return a text's words and punctuation marks in order, without masks."""
-        return [word for word in cls._split(text.lower()) if word != "[mask]"]
+        return [word for word in words_of(text) if word != "[mask]"]
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of the words of each text, up to the maximum length."""
-        known, split, longest = self._ids.get, self._split, self.longest
+        known, longest, characters = self._ids.get, self.longest, self.characters
         return [
-            [known(word, UNKNOWN) for word in split(text.lower())[:longest]] or [UNKNOWN] for text in texts
+            [known(word, UNKNOWN) for word in words_of(text, longest, characters)] or [UNKNOWN]
+            for text in texts
         ]
 
     def state(self) -> dict[str, Any]:
-        """Return the vocabulary and the maximum length."""
-        return {"vocabulary": self.vocabulary, "longest": self.longest}
+        """Return the vocabulary, the maximum length, and the characters that are read of a word."""
+        return {"vocabulary": self.vocabulary, "longest": self.longest, "characters": self.characters}
 
     @classmethod
     def restore(cls, state: dict[str, Any]) -> Words:
-        """Return the featuriser of a vocabulary and a maximum length."""
+        """Return the featuriser with a given `state`."""
         check_vocabulary(state)
-        check_numbers(state, longest=1)
-        return cls(state["vocabulary"], state["longest"])
+        check_numbers(state, longest=1, **limit_of(state, "characters"))
+        return cls(state["vocabulary"], state["longest"], state.get("characters"))
 
 
 class Subwords(Featuriser):
@@ -260,17 +268,24 @@ class Subwords(Featuriser):
     Two texts with PAIR_SEPARATOR between them are encoded as a pair, with the tokenizer's own template, and
     the longer one is truncated first. If the template has no separator, as GPT-2's, they are encoded as one
     text. MASK in a text becomes the tokenizer's mask token or, if it has none, its unknown token.
+
+    At most `longest` ids are read, from the first `longest` times `characters` characters of a text; None:
+    from all, as earlier versions did. Padding may be an id of its own, after the tokenizer's.
     """
 
     type = "subwords"
 
-    def __init__(self, tokenizer: Tokenizer, longest: int, padding: int) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, longest: int, padding: int, characters: int | None = CHARACTERS
+    ) -> None:
         self.tokenizer = tokenizer
         self.tokenizer.no_padding()
         self.tokenizer.enable_truncation(max_length=longest)
         self.longest = longest
         self.padding = padding
-        self.size = tokenizer.get_vocab_size(with_added_tokens=True)
+        self.characters = characters
+        self._most = None if characters is None else longest * characters
+        self.size = max(tokenizer.get_vocab_size(with_added_tokens=True), padding + 1)
         marks = tokenizer.num_special_tokens_to_add
         # A pair needs room for at least one token of either text.
         self.pairs = marks(True) > marks(False) and longest >= marks(True) + 2
@@ -281,9 +296,15 @@ class Subwords(Featuriser):
         """Return the ids of the tokens of each text, or pair of texts."""
         given: list[Any] = self._masked(texts)
         if self.pairs:
-            given = [_pair(text) if PAIR_SEPARATOR in text else text for text in given]
+            given = [self._pair(text) if PAIR_SEPARATOR in text else text[: self._most] for text in given]
+        else:
+            given = [text[: self._most] for text in given]
         encoded = self.tokenizer.encode_batch_fast(given)
         return [encoding.ids or [self.padding] for encoding in encoded]
+
+    def _pair(self, text: str) -> tuple[str, str]:
+        first, _, second = text.partition(PAIR_SEPARATOR)
+        return first[: self._most], second[: self._most]
 
     def named(self, *names: str) -> str | None:
         """Return the first of these names that is a token of the tokenizer, or None."""
@@ -307,34 +328,39 @@ class Subwords(Featuriser):
             "tokenizer": self.tokenizer.to_str(),
             "longest": self.longest,
             "padding": self.padding,
+            "characters": self.characters,
             "separator": self.separator,  # for programs that rebuild a model; not needed here
         }
 
     @classmethod
     def restore(cls, state: dict[str, Any]) -> Subwords:
-        """Return the featuriser of a tokenizer, a maximum length and a padding id."""
+        """Return the featuriser with a given `state`."""
         from tokenizers import Tokenizer
 
-        check_numbers(state, longest=1, padding=0)
-        return cls(Tokenizer.from_str(state["tokenizer"]), state["longest"], state["padding"])
+        check_numbers(state, longest=1, padding=0, **limit_of(state, "characters"))
+        tokenizer = Tokenizer.from_str(state["tokenizer"])
+        return cls(tokenizer, state["longest"], state["padding"], state.get("characters"))
 
 
 class WordSubwords(MarksWords, Subwords):
     """A Hugging Face fast tokenizer for tagging; the first subword of each word is marked.
 
     Words are separated by single spaces, whatever the tokenizer does with them. A word without any subword,
-    such as a lone variation selector, is read as an unknown word, so that it has one.
+    such as a lone variation selector, is read as an unknown word, so that it has one. Of words longer than
+    `characters`, the beginning and the end are read; None: all, as earlier versions did.
     """
 
     type = "word-subwords"
 
-    def __init__(self, tokenizer: Tokenizer, longest: int, padding: int) -> None:
-        super().__init__(_spaced(tokenizer), longest, padding)
+    def __init__(
+        self, tokenizer: Tokenizer, longest: int, padding: int, characters: int | None = CHARACTERS
+    ) -> None:
+        super().__init__(_spaced(tokenizer), longest, padding, characters)
         self.unknown = self.named(*UNKNOWN_NAMES) or "?"
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of each text; the first id of each word is marked."""
-        given = [text.split(" ") for text in self._masked(texts)]
+        given = [self._words(text) for text in self._masked(texts)]
         encoded = self.tokenizer.encode_batch(given, is_pretokenized=True)
         for row, (words, encoding) in enumerate(zip(given, encoded, strict=True)):
             read = set(encoding.word_ids)
@@ -344,6 +370,12 @@ class WordSubwords(MarksWords, Subwords):
                 full = [word if at in read else self.unknown for at, word in enumerate(words)]
                 encoded[row] = self.tokenizer.encode(full, is_pretokenized=True)
         return [self._marked(encoding.ids, encoding.word_ids) for encoding in encoded]
+
+    def _words(self, text: str) -> list[str]:
+        if self.characters is None or len(text) <= self.characters:
+            return text.split(" ")
+        # Each word has an id: those after the first `longest` are never read.
+        return [cut(word, self.characters) for word in text.split(" ", self.longest)[: self.longest]]
 
     def _marked(self, ids: list[int], words: list[int | None]) -> list[int]:
         before: int | None = None
@@ -365,8 +397,15 @@ class MaskedSubwords(Subwords):
     type = "masked-subwords"
     marks = "masks"
 
-    def __init__(self, tokenizer: Tokenizer, longest: int, padding: int, mask: int) -> None:
-        super().__init__(tokenizer, longest, padding)
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        longest: int,
+        padding: int,
+        mask: int,
+        characters: int | None = CHARACTERS,
+    ) -> None:
+        super().__init__(tokenizer, longest, padding, characters)
         self.mask = mask
         added = tokenizer.get_added_tokens_decoder()
         self.special = sorted({padding, mask, *(number for number, token in added.items() if token.special)})
@@ -409,11 +448,12 @@ class MaskedSubwords(Subwords):
 
     @classmethod
     def restore(cls, state: dict[str, Any]) -> MaskedSubwords:
-        """Return the featuriser of a tokenizer, a maximum length, a padding id and a mask id."""
+        """Return the featuriser with a given `state`."""
         from tokenizers import Tokenizer
 
-        check_numbers(state, longest=1, padding=0, mask=0)
-        return cls(Tokenizer.from_str(state["tokenizer"]), state["longest"], state["padding"], state["mask"])
+        check_numbers(state, longest=1, padding=0, mask=0, **limit_of(state, "characters"))
+        tokenizer = Tokenizer.from_str(state["tokenizer"])
+        return cls(tokenizer, state["longest"], state["padding"], state["mask"], state.get("characters"))
 
 
 UNKNOWN_NAMES = ("[UNK]", "<unk>", "[unk]", "<UNK>")  # in different vocabularies
@@ -442,8 +482,3 @@ def _spaced(tokenizer: Tokenizer) -> Tokenizer:
     state = json.loads(tokenizer.to_str())
     set_in(state["pre_tokenizer"])
     return Tokenizer.from_str(json.dumps(state))
-
-
-def _pair(text: str) -> tuple[str, str]:
-    first, _, second = text.partition(PAIR_SEPARATOR)
-    return first, second

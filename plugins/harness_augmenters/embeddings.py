@@ -14,6 +14,7 @@ from harness_augmenters.blocks import Probability, Words
 from harness_augmenters.classes import BARE
 from harness_augmenters.lexicon import count
 from harness_augmenters.words import Substitutes, Substitution
+from harness_transformers.inspection import loading
 from harness_transformers.transformer import MiniLM
 
 if TYPE_CHECKING:
@@ -198,19 +199,12 @@ def _tokenizer(folder: Path) -> Any:
     if (folder / "tokenizer.json").is_file():
         from tokenizers import Tokenizer
 
-        try:
+        with loading(f"cannot load the tokenizer in {folder}"):
             return Tokenizer.from_file(str(folder / "tokenizer.json"))
-        except Exception as error:  # tokenizers raises no more specific type
-            why = str(error).partition("\n")[0]
-            raise harness.HarnessError(f"cannot load the tokenizer in {folder}: {why}") from None
-    from transformers import AutoTokenizer
+    with loading(f"cannot load a fast tokenizer in {folder}"):
+        from transformers import AutoTokenizer
 
-    try:
         return AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False).backend_tokenizer
-    except (OSError, ValueError, AttributeError, ImportError) as error:
-        raise harness.HarnessError(
-            f"cannot load a fast tokenizer in {folder}: embedding-replace needs a model with a tokenizer.json"
-        ) from error
 
 
 def _unknown(tokenizer: Any) -> int | None:
@@ -241,12 +235,8 @@ def _table(folder: Path) -> NDArray[np.float32]:
 
 def _table_by_torch(folder: Path) -> NDArray[np.float32]:
     """Return the same from the loaded model, for weights with other formats, types or names."""
-    from safetensors import SafetensorError
-    from transformers import AutoModel
+    with loading(f"cannot load the model in {folder}"):
+        from transformers import AutoModel
 
-    try:
         model = AutoModel.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        why = str(error).partition("\n")[0]
-        raise harness.HarnessError(f"cannot load the model in {folder}: {why}") from None
     return model.get_input_embeddings().weight.detach().float().numpy()  # type: ignore[no-any-return]

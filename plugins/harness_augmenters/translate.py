@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import harness
 from harness.api import PAIR_SEPARATOR
 from harness_augmenters.blocks import Copies, Prepared, Transform, blocks
+from harness_transformers.transformer import Transformer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,16 +55,13 @@ class BackTranslate(Prepared):
         """Return the models' commits, or fingerprints of their folders; raise Unavailable without a model."""
         from importlib.util import find_spec
 
-        from harness_transformers.weights import folder_fingerprint, hub_commit
-
         if not (self.forth and self.back) and find_spec("sentencepiece") is None:
             raise harness.Unavailable(
                 "back-translate needs the package sentencepiece for its models; "
                 "install it: pip install 'distil-harness[sentencepiece]'"
             )
         return "\n".join(
-            folder_fingerprint(Path(model)) if _is_folder(model) else hub_commit(model, revision)
-            for model, revision in self._models()
+            Transformer(model=model, revision=revision).base() for model, revision in self._models()
         )
 
     def prepare(self, corpus: Sequence[str]) -> Transform:
@@ -122,18 +119,14 @@ class _Translator:
     """A translation model with its tokenizer."""
 
     def __init__(self, how: BackTranslate, model: str, revision: str, device: str) -> None:
-        from safetensors import SafetensorError
-        from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+        from harness_transformers.inspection import loading
 
-        from harness_transformers.weights import hub_snapshot
+        folder = Transformer(model=model, revision=revision).folder()
+        with loading(f"cannot load the translation model '{model}'"):
+            from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
-        folder = Path(model).expanduser() if _is_folder(model) else hub_snapshot(model, revision)
-        try:
             self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             found = AutoModelForSeq2SeqLM.from_pretrained(folder, trust_remote_code=False)
-        except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
-            why = str(error).partition("\n")[0]
-            raise harness.HarnessError(f"cannot load the translation model '{model}': {why}") from None
         self.model: Any = found.to(device).eval()
         self.how = how
         # The maximum number of positions, if the architecture has one.
@@ -165,7 +158,3 @@ class _Translator:
             for row, text in zip(rows, decoded, strict=True):
                 new[row] = " ".join(text.split())
         return new
-
-
-def _is_folder(model: str) -> bool:
-    return model.startswith((".", "/", "~")) or Path(model).is_dir()

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from harness import HarnessError
 from harness.featurise.featuriser import Featuriser, Subwords
+from harness_transformers.padding import embeddings_of
 
 _AT_ONCE = 1024  # subwords per batch through a transformer
 
@@ -74,11 +75,14 @@ def states_of(module: nn.Module, featuriser: Featuriser, device: str) -> NDArray
     before, after = around.ids[:start], around.ids[end:]
     encoder = encoder.base_model.to(device).eval()
     blocks = []
-    for first in range(0, featuriser.size, _AT_ONCE):
-        pieces = range(first, min(first + _AT_ONCE, featuriser.size))
+    size = min(featuriser.size, embeddings_of(encoder))
+    for first in range(0, size, _AT_ONCE):
+        pieces = range(first, min(first + _AT_ONCE, size))
         ids = torch.tensor([[*before, piece, *after] for piece in pieces], device=device)  # (B, 3)
         states = encoder(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
         blocks.append(states.mean(1).float().cpu().numpy())
+    if size < featuriser.size:  # padding has no embedding
+        blocks.append(np.zeros((featuriser.size - size, blocks[0].shape[1]), dtype=np.float32))
     return np.concatenate(blocks)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
 from harness import Context, HarnessError
@@ -34,6 +35,9 @@ def borrow(
         module, featuriser = pretrained(source, context)
         if (table := _table(module)) is None:
             raise HarnessError(f"cannot take embeddings for student '{who}': '{source.name}' has none")
+    table = table.detach().float().cpu()[: featuriser.size].clone()
+    if len(table) == featuriser.padding == featuriser.size - 1:  # padding that the transformer has not
+        table = torch.cat([table, torch.zeros_like(table[:1])])
     if len(table) < featuriser.size:
         raise HarnessError(
             f"cannot take embeddings for student '{who}': there are {len(table)}, but their tokenizer has "
@@ -41,7 +45,7 @@ def borrow(
         )
     state = featuriser.state()
     copy = type(featuriser).restore({**state, "longest": min(longest, state["longest"])})
-    return module, table.detach().float().cpu()[: featuriser.size].clone(), copy
+    return module, table, copy
 
 
 def unknown_of(featuriser: Featuriser) -> int:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from harness import Gt, HarnessError
 from harness_students.borrower import Borrower
 from harness_transformers.transformer import FineTuned
+
+if TYPE_CHECKING:
+    from torch import nn
 
 # A number of layers, evenly spread from the first to the last; the layers themselves, counted from 1; or half
 # of them: every second (as in DistilBERT), the first or the last. None: every second layer of a teacher, all
@@ -72,17 +75,52 @@ def prune(encoder: Any, keep: Sequence[int]) -> None:
     layers = nn.ModuleList(getattr(parent, name)[place] for place in keep)
     setattr(parent, name, layers)
     shorten(encoder.config, keep)
-    with torch.device("meta"):
-        parent, name = place_of_layers(type(encoder)(encoder.config))
-    if getattr(parent, name).state_dict().keys() != layers.state_dict().keys():
+    try:
+        with torch.device("meta"):
+            parent, name = place_of_layers(type(encoder)(encoder.config))
+        fresh: nn.ModuleList = getattr(parent, name)
+        same = fresh.state_dict().keys() == layers.state_dict().keys()
+    except (ValueError, IndexError, TypeError):  # the architecture allows some numbers of layers only
+        same = False
+    if not same:
         raise HarnessError(
             f"cannot keep the layers {', '.join(str(place + 1) for place in keep)} of a model of type "
             f"'{encoder.config.model_type}': some have other parts than the layers that they would replace"
         )
+    for layer, other in zip(layers, fresh, strict=True):
+        parts = dict(layer.named_modules())
+        for path, part in other.named_modules():
+            _renumber(parts[path], part)
+
+
+def _renumber(part: nn.Module, fresh: nn.Module) -> None:
+    """Give a part of a layer what depends on the layer's number, as a new model has it.
+
+    Decoders number their layers for the cache of keys and values; GPT-2 may scale attention by the number.
+    """
+    for name, value in vars(fresh).items():
+        if name != "training" and isinstance(value, int | float | str):
+            setattr(part, name, value)
 
 
 def shorten(config: Any, keep: Sequence[int]) -> None:
     """Adapt a configuration to a model that has only these layers."""
+    count = config.num_hidden_layers
+    for name in _BY_LAYER:
+        kinds = getattr(config, name, None)
+        if isinstance(kinds, list | tuple) and len(kinds) == count:
+            setattr(config, name, [kinds[place] for place in keep])
+    if getattr(config, "attention_types", None):  # GPT-Neo's short form of `attention_layers`
+        config.attention_types = [[[kind], 1] for kind in config.attention_layers]
     config.num_hidden_layers = len(keep)
-    if types := getattr(config, "layer_types", None):  # such as global or local attention
-        config.layer_types = [types[place] for place in keep]
+
+
+# Lists with an entry for each layer, such as global or local attention.
+_BY_LAYER = (
+    "layer_types",
+    "attention_layers",
+    "mlp_layer_types",
+    "no_rope_layers",
+    "layers_block_type",
+    "attention_window",
+)

@@ -13,10 +13,13 @@ from torch import Tensor, nn
 from harness import Context, Examples, HarnessError
 from harness.api import PAIR_SEPARATOR
 from harness.featurise.featuriser import Featuriser, Subwords
+from harness.featurise.words import CHARACTERS
 from harness.training.loop import train
 from harness_transformers.finetuning import Classifier
-from harness_transformers.folders import CONFIG, Configured, check_loaded, featuriser_of, read_config
+from harness_transformers.folders import CONFIG, Configured, check_loaded, featuriser_of, name_of, read_config
 from harness_transformers.gold import GoldLabels
+from harness_transformers.inspection import loading
+from harness_transformers.padding import attended, check_module, filler_of
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -31,8 +34,16 @@ class PrefixedSubwords(Subwords):
 
     type = "prefixed-subwords"
 
-    def __init__(self, tokenizer: Tokenizer, longest: int, padding: int, prefix: str, second: str) -> None:
-        super().__init__(tokenizer, longest, padding)
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        longest: int,
+        padding: int,
+        prefix: str,
+        second: str,
+        characters: int | None = CHARACTERS,
+    ) -> None:
+        super().__init__(tokenizer, longest, padding, characters)
         self.prefix = prefix
         self.second = second
 
@@ -54,7 +65,8 @@ class PrefixedSubwords(Subwords):
     def restore(cls, state: dict[str, Any]) -> PrefixedSubwords:
         """See :class:`harness.featurise.featuriser.Featuriser`."""
         plain = Subwords.restore(state)
-        return cls(plain.tokenizer, plain.longest, plain.padding, state["prefix"], state["second"])
+        before = state["prefix"], state["second"]
+        return cls(plain.tokenizer, plain.longest, plain.padding, *before, plain.characters)
 
 
 class LabelTokens(nn.Module):
@@ -64,6 +76,7 @@ class LabelTokens(nn.Module):
         super().__init__()
         self.encoder = encoder  # the whole T5; the name is that of :class:`Classifier`
         self.padding = padding
+        self.filler = filler_of(encoder, padding)
         config: Any = encoder.config
         # By default, T5's decoder starts with padding.
         start = getattr(config, "decoder_start_token_id", None)
@@ -79,8 +92,8 @@ class LabelTokens(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         """Return the logits (B, C) of ids (B, L)."""
         model: Any = self.encoder
-        mask = (ids != self.padding).long()  # (B, L)
-        states = model.encoder(input_ids=ids, attention_mask=mask).last_hidden_state  # (B, L, W)
+        read, mask = attended(ids, self.padding, self.filler)  # (B, L), (B, L)
+        states = model.encoder(input_ids=read, attention_mask=mask).last_hidden_state  # (B, L, W)
         scores = []
         # `ids.shape[0]`, because an export would treat `len(ids)` as a constant.
         labels = (torch.split(ids, self.lengths) for ids in (self.told, self.given))
@@ -169,19 +182,21 @@ def _module(
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     if pretrained:
-        try:
+        with loading(f"cannot build a classifier from {folder}"):
             model, told = kind.from_pretrained(
                 folder, config=config, dtype=torch.float32, output_loading_info=True, **options
             )
-        except (ValueError, OSError, KeyError) as error:
-            why = str(error).splitlines()[0]
-            raise HarnessError(f"cannot build a classifier from {folder}: {why}") from None
-        check_loaded(model, told, folder)
+            check_loaded(model, told, folder)
     else:
         model = kind._from_config(config, **options)
+    module: nn.Module
     if shape.by == "encoder":
-        return Classifier(model, "mean", featuriser.padding, len(classes), shape.dropout)
-    return LabelTokens(model, featuriser.padding, _labels(featuriser, classes, shape.model))
+        module = Classifier(model, "mean", featuriser.padding, len(classes), shape.dropout)
+    else:
+        module = LabelTokens(model, featuriser.padding, _labels(featuriser, classes, shape.model))
+    if pretrained:
+        check_module(module, featuriser, name_of(model))
+    return module
 
 
 def _labels(featuriser: PrefixedSubwords, classes: Sequence[str], model: str) -> list[list[int]]:

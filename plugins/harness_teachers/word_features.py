@@ -10,7 +10,16 @@ from zlib import crc32
 
 from harness import Gt, Interval
 from harness.api import Examples
-from harness.featurise.featuriser import PADDING, UNKNOWN, MarksWords, check_numbers, check_vocabulary
+from harness.featurise.featuriser import (
+    PADDING,
+    UNKNOWN,
+    MarksWords,
+    check_numbers,
+    check_vocabulary,
+    limit_of,
+)
+from harness.featurise.words import CHARACTERS as CUT_TO
+from harness.featurise.words import cut
 
 FORM, PREFIX, SUFFIX, SHAPE, CHARACTERS = range(5)  # positions of a word's ids; all characters come last
 _AFFIX = 3  # characters
@@ -26,6 +35,7 @@ class WordFeatures(MarksWords):
     are hashed into separate rows (CRC-32 of UTF-8, which is the same in every process), so that unseen words
     have features too, as in spaCy's MultiHashEmbed. Only the first and last `characters` / 2 characters of a
     longer word are read; a shorter word is padded. The first id of each word, that of its form, is marked.
+    Words longer than `cut_to` lose their middle before all this; None: none, as in earlier versions.
     """
 
     type = "word-features"
@@ -38,6 +48,7 @@ class WordFeatures(MarksWords):
         letters: int,
         characters: int,
         longest: int,
+        cut_to: int | None = CUT_TO,
     ) -> None:
         self.vocabulary = list(vocabulary)
         self.affixes = affixes
@@ -45,6 +56,7 @@ class WordFeatures(MarksWords):
         self.letters = letters
         self.characters = characters
         self.longest = longest
+        self.cut_to = cut_to
         self._forms = {word: number for number, word in enumerate(self.vocabulary, start=2)}
         rows = (2 + len(self.vocabulary), affixes, affixes, shapes, letters)
         self._starts = [sum(rows[:at]) for at in range(len(rows))]
@@ -61,7 +73,7 @@ class WordFeatures(MarksWords):
         """Return a featuriser with the most frequent forms that occur at least twice, `size` - 2 at most."""
         counts: Counter[str] = Counter()
         for text in texts:
-            counts.update(text.lower().split(" "))
+            counts.update(cut(word) for word in text.lower().split(" "))
         ranked = sorted((word for word, count in counts.items() if count > 1), key=lambda w: (-counts[w], w))
         return cls(ranked[: size - 2], **options)
 
@@ -70,7 +82,8 @@ class WordFeatures(MarksWords):
         found = []
         for text in texts:
             ids: list[int] = []
-            for word in text.split(" ")[: self.longest]:
+            for word in text.split(" ", self.longest)[: self.longest]:
+                word = cut(word, self.cut_to)
                 known = self._ids.get(word)
                 ids += self._remember(word) if known is None else known
             found.append(ids)
@@ -97,17 +110,18 @@ class WordFeatures(MarksWords):
 
     def state(self) -> dict[str, Any]:
         """See :class:`Featuriser`."""
-        names = ("vocabulary", "affixes", "shapes", "letters", "characters", "longest")
+        names = ("vocabulary", "affixes", "shapes", "letters", "characters", "longest", "cut_to")
         return {name: getattr(self, name) for name in names}
 
     @classmethod
     def restore(cls, state: dict[str, Any]) -> WordFeatures:
         """See :class:`Featuriser`."""
         check_vocabulary(state)
-        check_numbers(state, affixes=1, shapes=1, letters=1, characters=1, longest=1)
+        least = {"affixes": 1, "shapes": 1, "letters": 1, "characters": 1, "longest": 1}
+        check_numbers(state, **least, **limit_of(state, "cut_to"))
         if state["characters"] > _MOST:
             raise ValueError(f"expected at most {_MOST} 'characters', got {state['characters']}")
-        return cls(**{name: value for name, value in state.items() if name != "type"})
+        return cls(**{"cut_to": None} | {name: value for name, value in state.items() if name != "type"})
 
 
 def shape(word: str) -> str:

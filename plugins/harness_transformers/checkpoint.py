@@ -53,7 +53,7 @@ class Checkpoint(harness.Teacher):
         """Load the classifier; nothing is trained. See :class:`harness.Teacher`."""
         from harness_transformers.labelled import from_folder
 
-        folder = self._weights.folder().expanduser()
+        folder = self._weights.folder()
         return from_folder(folder, train.classes, self.longest, self.model, context)
 
     def load(self, folder: Path, context: harness.Context) -> harness.Model:

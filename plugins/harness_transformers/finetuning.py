@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from inspect import signature
 from pathlib import Path
@@ -13,13 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from harness import Context, Examples
+from harness import Context, Examples, HarnessError
 from harness.featurise.featuriser import Subwords, Tokens, WordSubwords
 from harness.training.loop import train
 from harness.training.model import TorchModel
 from harness.training.settings import training_of
-from harness_transformers.folders import CONFIG, Configured, encoder_of, featuriser_of, read_config
+from harness_transformers.folders import CONFIG, Configured, encoder_of, featuriser_of, name_of, read_config
 from harness_transformers.gold import GoldLabels
+from harness_transformers.padding import attended, check_module, filler_of, last_of
 from harness_transformers.states import Watch
 
 if TYPE_CHECKING:
@@ -47,12 +48,13 @@ class Classifier(nn.Module):
         self.encoder = encoder
         self.pooling = pooling
         self.padding = padding
+        self.filler = filler_of(encoder, padding)
         config: Any = encoder.config
         typed = "token_type_ids" in signature(encoder.forward).parameters
         two_types = typed and (getattr(config, "type_vocab_size", None) or 0) >= 2
         self.separator = separator if two_types else None
         self.dropout = nn.Dropout(dropout)
-        self.output = None if pooling == "head" else nn.Linear(config.hidden_size, classes)
+        self.output = None if pooling == "head" else nn.Linear(width_of(config), classes)
 
     def forward(self, ids: Tensor) -> Tensor:
         """Return the logits (B, C) of ids (B, L)."""
@@ -60,23 +62,53 @@ class Classifier(nn.Module):
 
     def outputs(self, ids: Tensor, names: Collection[str]) -> dict[str, Any]:
         """Return the logits (B, C) of ids (B, L) and the inner states `names` of :class:`harness.Batch`."""
-        mask = (ids != self.padding).long()  # (B, L)
+        read, mask = attended(ids, self.padding, self.filler)  # (B, L), (B, L)
         typed = {}
         if self.separator is not None:
             marks = (ids == self.separator).long()
             typed["token_type_ids"] = ((marks.cumsum(1) - marks) > 0).long() * mask  # (B, L)
+        own: Any = self.encoder  # the encoder with its own head
+        head = _head_of_last(own) if self.output is None else None
+        body = own if head is None else own.base_model
         with Watch(self.encoder, names, head=self.output is None) as watch:
-            found = self.encoder(input_ids=ids, attention_mask=mask, **typed, **watch.options)
+            found = body(input_ids=read, attention_mask=mask, **typed, **watch.options)
+            if self.output is None:
+                logits = found.logits if head is None else head(last_of(found.last_hidden_state, mask))
         if self.output is None:
-            return {"logits": found.logits, **watch.states(found, None)}
+            return {"logits": logits, **watch.states(found, None)}
         states = found.last_hidden_state  # (B, L, W)
         if self.pooling == "cls":
             pooled = states[:, 0]
         else:
             weights = mask.unsqueeze(-1).to(states.dtype)
-            # An empty text is all padding if the tokenizer adds no special tokens.
-            pooled = (states * weights).sum(1) / weights.sum(1).clamp(min=1)  # (B, W)
+            pooled = (states * weights).sum(1) / weights.sum(1)  # (B, W)
         return {"logits": self.output(self.dropout(pooled)), **watch.states(found, pooled)}
+
+
+def width_of(config: Any) -> int:
+    """Return the width of an encoder's last hidden states. Raise HarnessError if it has none."""
+    # OPT-350M projects its states down to the width of its embeddings.
+    width = getattr(config, "word_embed_proj_dim", None) or getattr(config, "hidden_size", None)
+    if not isinstance(width, int):
+        raise HarnessError(
+            f"cannot classify with a model of type '{config.model_type}': its configuration has no "
+            "hidden_size; use a model of text alone"
+        )
+    return width
+
+
+def _head_of_last(encoder: Any) -> Callable[[Tensor], Tensor] | None:
+    """Return a decoder's own head as a function from the state of the last token, (B, W), to logits (B, C).
+
+    Return None for other heads, which read the first token. A decoder's head finds the last token by the ids:
+    it fails without a padding id in the configuration, and errs if a text contains this id.
+    """
+    score = getattr(encoder, "score", None)
+    if isinstance(score, nn.Linear):
+        return score
+    if getattr(encoder.config, "model_type", "") == "xlnet" and encoder.config.summary_type == "last":
+        return lambda last: encoder.logits_proj(encoder.sequence_summary(last.unsqueeze(1)))
+    return None
 
 
 class TokenClassifier(Classifier):
@@ -92,8 +124,7 @@ class TokenClassifier(Classifier):
 
     def outputs(self, ids: Tensor, names: Collection[str]) -> dict[str, Any]:
         """Return the logits (B, L, C) and the inner states `names`; "hidden" is (B, L, W), one per token."""
-        ids = ids % self.size
-        mask = (ids != self.padding).long()  # (B, L)
+        ids, mask = attended(ids % self.size, self.padding, self.filler)  # (B, L), (B, L)
         with Watch(self.encoder, set(names) - {"hidden"}, head=False) as watch:
             found = self.encoder(input_ids=ids, attention_mask=mask, **watch.options)
         assert self.output is not None
@@ -125,11 +156,17 @@ def fine_tune(teacher: Pretrained, examples: Examples, validation: Examples, con
 def classifier(
     encoder: nn.Module, pooling: Pooling, featuriser: Subwords, classes: int, dropout: float
 ) -> Classifier:
-    """Return a new classifier of texts, or of words if the featuriser marks words."""
+    """Return a new classifier of texts, or of words if the featuriser marks words.
+
+    Raise HarnessError if the encoder cannot read texts, or cannot ignore padding.
+    """
     padding = featuriser.padding
     if featuriser.marks == "words":
-        return TokenClassifier(encoder, padding, classes, dropout, featuriser.size)
-    return Classifier(encoder, pooling, padding, classes, dropout, featuriser.separator)
+        module: Classifier = TokenClassifier(encoder, padding, classes, dropout, featuriser.size)
+    else:
+        module = Classifier(encoder, pooling, padding, classes, dropout, featuriser.separator)
+    check_module(module, featuriser, name_of(encoder))
+    return module
 
 
 class TransformerModel(Configured):
@@ -193,6 +230,7 @@ def seen_rows_only(module: Classifier, *tables: Tokens) -> Iterator[tuple[Tokens
         or not full.weight.requires_grad
         or len(used) > 0.8 * full.num_embeddings
         or module.padding > len(used)
+        or module.filler is not None
     ):
         yield tables
         return

@@ -12,12 +12,14 @@ from torch import nn
 from harness import HarnessError
 from harness.featurise.featuriser import MaskedSubwords, Subwords, WordSubwords
 from harness.training.model import TorchModel
+from harness_transformers.inspection import loading
+from harness_transformers.padding import padding_of
 from harness_transformers.token_types import drop_types
-from harness_transformers.weights import has_tokenizer
 
 if TYPE_CHECKING:
     from harness_transformers.pretrained import Pooling
 
+SAVE_AGAIN = "save the tokenizer there again, with save_pretrained()"
 CONFIG = "config"  # folder of the architecture's configuration, beside the weights
 
 
@@ -32,13 +34,10 @@ class Configured(TorchModel):
 
 def read_config(folder: Path) -> Any:
     """Return the configuration in a model folder. Code in the folder is never run."""
-    from transformers import AutoConfig
+    with loading(f"cannot read the configuration in {folder}", "check config.json"):
+        from transformers import AutoConfig
 
-    try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except (ValueError, OSError, KeyError) as error:
-        why = str(error).strip().partition("\n")[0]
-        raise HarnessError(f"cannot read the configuration in {folder}: {why}") from None
 
 
 def loaded(kind: Any, what: str, folder: Path | None, config: Path | None, **labels: int) -> Any:
@@ -53,27 +52,27 @@ def loaded(kind: Any, what: str, folder: Path | None, config: Path | None, **lab
     # On CPUs, plain attention is 10 % faster than fused attention for short texts. On GPUs, its results are
     # reproducible to the bit, and it does not inspect the mask, which a CUDA graph would not allow.
     attention = {"attn_implementation": "eager"}
-    try:
+    remedy = "check that config.json and the weights are those of one model of text"
+    with loading(f"cannot build a {what} from {folder or config}", remedy):
         if folder is None:
             model = kind.from_config(AutoConfig.from_pretrained(config, **labels), **attention)
             if getattr(model.config, "type_vocab_size", None) == 0:
                 drop_types(model.base_model)
-            return model
-        # A head for other labels is dropped: only the encoder below it is needed.
-        model, told = kind.from_pretrained(
-            folder,
-            dtype=torch.float32,
-            ignore_mismatched_sizes=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-            **labels,
-            **attention,
-        )
-        check_loaded(model, told, folder)
-    except (ValueError, OSError, KeyError) as error:
-        raise HarnessError(
-            f"cannot build a {what} from {folder or config}: {str(error).splitlines()[0]}"
-        ) from None
+        else:
+            # A head for other labels is dropped: only the encoder below it is needed.
+            model, told = kind.from_pretrained(
+                folder,
+                dtype=torch.float32,
+                ignore_mismatched_sizes=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+                **labels,
+                **attention,
+            )
+            check_loaded(model, told, folder)
+    for cache in ("use_cache", "use_mems_eval"):  # of earlier tokens: texts are read at once
+        if getattr(model.config, cache, None):
+            setattr(model.config, cache, False)
     return model
 
 
@@ -93,40 +92,43 @@ def encoder_of(
 
 
 def check_loaded(encoder: Any, told: Mapping[str, Any], folder: Path) -> None:
-    """Raise HarnessError if weights below the head are not in the folder and would be random."""
+    """Raise HarnessError if weights below the head are not in the folder, or are not finite."""
     below = f"{encoder.base_model_prefix}." if encoder.base_model is not encoder else ""
     lacking = {*told["missing_keys"], *(name for name, *_ in told["mismatched_keys"])}
     lacking = {name for name in lacking if name.startswith(below) and "pooler" not in name}
     if lacking:
         raise HarnessError(
             f"cannot load the weights in {folder}: {len(lacking)} are missing or have another shape than its "
-            f"configuration requires, such as {min(lacking)}"
+            f"configuration requires, such as {min(lacking)}; use the files of one model"
         )
+    for name, values in encoder.named_parameters():
+        if not torch.isfinite(values).all():
+            raise HarnessError(
+                f"cannot use the weights in {folder}: '{name}' contains NaN or infinite numbers; get them or "
+                "train the model again"
+            )
 
 
 def featuriser_of(
     folder: Path, config: Any, longest: int, of_words: bool = False, masked: bool = False
 ) -> Subwords:
     """Return the fast tokenizer of a model folder: for texts, for tagged words or for masked tokens."""
-    from transformers import AutoTokenizer
+    with loading(f"cannot load the tokenizer in {folder}", SAVE_AGAIN):
+        from transformers import AutoTokenizer
 
-    if not has_tokenizer(folder):  # Transformers would make up an empty one
-        raise HarnessError(f"cannot find a tokenizer in {folder}: tokenizer.json is missing")
-    try:
         tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
-    except (ImportError, ValueError, OSError) as error:  # SentencePiece may have to be installed
-        why = str(error).strip().partition("\n")[0]
-        raise HarnessError(f"cannot load the tokenizer in {folder}: {why}") from None
+        if tokenizer.is_fast:
+            tokenizer.backend_tokenizer.encode("☃ ☃")  # fails without an unknown token
     if not tokenizer.is_fast:
         raise HarnessError(f"expected a fast tokenizer (tokenizer.json) in {folder}, got a slow one")
-    # Decoders such as GPT-2 have no padding token: the end-of-text token, which texts never contain, is used.
-    ids = (tokenizer.pad_token_id, getattr(config, "pad_token_id", None), tokenizer.eos_token_id)
-    padding = next((number for number in ids if number is not None), None)
-    if padding is None:
+    padding = padding_of(tokenizer, config)
+    longest = min(longest, positions(config) or longest)
+    fewest = tokenizer.backend_tokenizer.num_special_tokens_to_add(False) + 1
+    if longest < fewest:
         raise HarnessError(
-            f"cannot pad texts: the model in {folder} has neither a padding token nor an end-of-text token"
+            f"cannot read texts with the model in {folder}: it reads {longest} tokens, and a text has "
+            f"{fewest} or more; check max_position_embeddings in config.json"
         )
-    longest = min(longest, positions(config, padding) or longest)
     if masked:
         if tokenizer.mask_token_id is None:
             raise HarnessError(f"cannot mask tokens: the tokenizer in {folder} has no mask token")
@@ -134,13 +136,21 @@ def featuriser_of(
     return (WordSubwords if of_words else Subwords)(tokenizer.backend_tokenizer, longest, padding)
 
 
-def positions(config: Any, padding: int) -> int | None:
+def positions(config: Any) -> int | None:
     """Return the maximum number of tokens that a model can read, or None if there is no limit.
 
-    Some architectures count positions from their padding id.
+    Some architectures count positions from the padding id of their configuration.
     """
-    most: int | None = getattr(config, "max_position_embeddings", None)
-    return most and most - (padding + 1 if config.model_type in _COUNTED_FROM_PADDING else 0)
+    most = getattr(config, "max_position_embeddings", getattr(config, "max_seq_len", None))
+    if not isinstance(most, int) or most < 0:  # XLNet has no limit, which its configuration writes as -1
+        return None
+    return most - ((config.pad_token_id or 0) + 1 if config.model_type in _COUNTED_FROM_PADDING else 0)
+
+
+def name_of(encoder: Any) -> str:
+    """Return the name of an encoder in errors: that of its folder, if it is from one."""
+    folder = getattr(encoder, "name_or_path", "")
+    return f"the model in {folder}" if folder else f"the model of type '{encoder.config.model_type}'"
 
 
 _COUNTED_FROM_PADDING = (

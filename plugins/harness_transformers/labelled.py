@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from harness import Context, HarnessError
 from harness.api import SCORE
 from harness_transformers.finetuning import Classifier, TransformerModel
-from harness_transformers.folders import CONFIG, encoder_of, featuriser_of, read_config
+from harness_transformers.folders import CONFIG, encoder_of, featuriser_of, name_of, read_config
+from harness_transformers.padding import check_module
 
 
 class LabelledClassifier(Classifier):
@@ -46,12 +47,9 @@ def from_folder(
     order = order_of(config.id2label, classes, model)
     featuriser = featuriser_of(folder, config, longest)
     encoder = encoder_of("head", config.num_labels, folder=folder)
-    return TransformerModel(
-        LabelledClassifier(encoder, featuriser.padding, order, featuriser.separator),
-        featuriser,
-        classes,
-        context,
-    )
+    module = LabelledClassifier(encoder, featuriser.padding, order, featuriser.separator)
+    check_module(module, featuriser, name_of(encoder))
+    return TransformerModel(module, featuriser, classes, context)
 
 
 def order_of(labels: Mapping[int, str], classes: Sequence[str], model: str) -> list[int]:

@@ -20,10 +20,14 @@ from harness.training.settings import Training, training_of
 from harness_transformers import wordpiece
 from harness_transformers.folders import CONFIG, Configured, featuriser_of, loaded, positions, read_config
 from harness_transformers.gold import GoldLabels
+from harness_transformers.padding import attended, check_size, embeddings_of, filler_of
 from harness_transformers.states import Watch
 
 if TYPE_CHECKING:
     from harness_transformers.pretrained import Pretrained
+
+
+_NEVER = -1e4  # a logit; infinity would give NaN in differences of logits
 
 
 class Head(nn.Module):
@@ -57,14 +61,14 @@ class MaskedLanguageModel(nn.Module):
         self.encoder = encoder
         self.head = head
         self.padding = padding
+        self.filler = filler_of(encoder, padding)
         self.size = size  # V; an encoder may have more rows than its tokenizer has ids
         self.mask = mask  # the id of the mask token
 
     def forward(self, ids: Tensor) -> Tensor:
         """Return the logits (B, L, V) of all ids (B, L), marked or not."""
-        ids = ids % self.size
-        attended = (ids != self.padding).long()
-        found: Any = self.encoder(input_ids=ids, attention_mask=attended)
+        read, mask = attended(ids % self.size, self.padding, self.filler)
+        found: Any = self.encoder(input_ids=read, attention_mask=mask)
         return self._logits(found.last_hidden_state)
 
     def outputs(self, ids: Tensor, names: Collection[str]) -> dict[str, Any]:
@@ -73,17 +77,18 @@ class MaskedLanguageModel(nn.Module):
         Other inner states `names` are those of all tokens; see :class:`harness.Batch`.
         """
         marked = ids >= self.size  # (B, L)
-        ids = ids % self.size
-        attended = (ids != self.padding).long()
+        read, mask = attended(ids % self.size, self.padding, self.filler)
         with Watch(self.encoder, set(names) - {"hidden"}, head=False) as watch:
-            found: Any = self.encoder(input_ids=ids, attention_mask=attended, **watch.options)
+            found: Any = self.encoder(input_ids=read, attention_mask=mask, **watch.options)
         hidden = found.last_hidden_state[marked]  # (R, H)
         return {"logits": self._logits(hidden), "hidden": hidden, **watch.states(found, None)}
 
     def _logits(self, states: Tensor) -> Tensor:
         encoder: Any = self.encoder
         table = encoder.get_input_embeddings().weight
-        return self.head(states, table if len(table) == self.size else table[: self.size])  # type: ignore[no-any-return]
+        logits: Tensor = self.head(states, table if len(table) == self.size else table[: self.size])
+        # Padding without an embedding of its own is never the answer.
+        return logits if self.filler is None else F.pad(logits, (0, 1), value=_NEVER)
 
 
 class TransformerLanguageModel(Configured, LanguageModel):
@@ -185,7 +190,7 @@ def _prior(teacher: Pretrained, context: Context) -> tuple[MaskedLanguageModel, 
 
 def _shorter(teacher: Pretrained, module: MaskedLanguageModel, featuriser: MaskedSubwords) -> dict[str, Any]:
     """Return the state of a tokenizer that reads as much as the teacher wants and the encoder can."""
-    most = positions(module.encoder.config, module.padding) or teacher.longest
+    most = positions(module.encoder.config) or teacher.longest
     return {**featuriser.state(), "longest": min(teacher.longest, most)}
 
 
@@ -222,12 +227,8 @@ def _of(model: Any, featuriser: MaskedSubwords) -> MaskedLanguageModel:
     from transformers.activations import ACT2FN
 
     config, encoder, decoder = model.config, model.base_model, model.get_output_embeddings()
-    rows = encoder.get_input_embeddings().num_embeddings
-    if rows < featuriser.size:
-        raise HarnessError(
-            f"cannot use a model of type '{config.model_type}': its tokenizer has {featuriser.size} ids, but "
-            f"there are {rows} embeddings"
-        )
+    rows = embeddings_of(encoder)
+    check_size(encoder, featuriser, f"a model of type '{config.model_type}'")
     below = set(encoder.modules())
     above = [module for module in model.modules() if module not in below and module is not decoder]
     dense = [module for module in above if isinstance(module, nn.Linear)]
@@ -239,10 +240,10 @@ def _of(model: Any, featuriser: MaskedSubwords) -> MaskedLanguageModel:
         head = Head(dense[0], ACT2FN[name], norm[0], bias[: featuriser.size])
         made = MaskedLanguageModel(encoder, head, featuriser.padding, featuriser.size, featuriser.mask).eval()
         ids = torch.arange(min(5, featuriser.size))[None]
-        attended = (ids != featuriser.padding).long()
+        read, mask = attended(ids, made.padding, made.filler)
         with torch.no_grad():
-            own = model.eval()(input_ids=ids, attention_mask=attended).logits[..., : featuriser.size]
-            same = torch.allclose(made(ids), own, rtol=1e-3, atol=1e-3)
+            own = model.eval()(input_ids=read, attention_mask=mask).logits[..., : featuriser.size]
+            same = torch.allclose(made(ids)[..., : own.shape[-1]], own, rtol=1e-3, atol=1e-3)
         if same:
             return made
     raise HarnessError(

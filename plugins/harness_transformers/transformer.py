@@ -139,10 +139,13 @@ class Transformer(FineTuned):
 
     def folder(self) -> Path:
         """Return the folder itself, or the hub's snapshot, downloading it if necessary."""
+        from harness_transformers.inspection import check_folder
         from harness_transformers.weights import hub_snapshot
 
         if self._is_folder():
-            return Path(self.model).expanduser()
+            folder = Path(self.model).expanduser()
+            check_folder(folder)
+            return folder
         return hub_snapshot(self.model, self.revision)
 
     def _is_folder(self) -> bool:

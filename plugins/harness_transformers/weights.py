@@ -5,20 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 
 from harness import HarnessError, Unavailable
 from harness.sources.hub import hub_answers, offline
-
-WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.spm")
-PICKLED = "pytorch_model*.bin"  # downloaded only if there is nothing else; only tensors are read
+from harness_transformers.inspection import PICKLED, WANTED, check_folder, has_tokenizer
 
 
 def folder_fingerprint(folder: Path) -> str:
-    """Return a digest of the names and bytes of a model folder's files."""
+    """Return a digest of the names and bytes of a model folder's files, after :func:`check_folder`."""
     folder = folder.expanduser()
-    if not (folder / "config.json").is_file():
-        raise HarnessError(f"cannot find a model in {str(folder)!r}: config.json is missing")
+    check_folder(folder)
     total = hashlib.sha256()
     for path in sorted(path for pattern in (*WANTED, PICKLED) for path in folder.glob(pattern)):
         with path.open("rb") as stream:
@@ -30,26 +28,37 @@ def hub_commit(model: str, revision: str) -> str:
     """Return the commit of a revision, from the cache or the hub. Raise Unavailable if neither has it."""
     if cached := _cached(model, revision):
         return cached.name
+    _check_id(model)
     if offline() or not hub_answers():
         raise Unavailable(
             f"cannot find model '{model}': not in the hub's cache, and the hub cannot be reached"
         )
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import HFValidationError
 
     try:
         return str(HfApi().model_info(model, revision=revision, timeout=10).sha)
     except HFValidationError as error:
         raise HarnessError(f"cannot find model '{model}': neither a folder nor a hub id: {error}") from None
-    except (HfHubHTTPError, OSError) as error:
+    except Exception as error:  # of the hub, or of its client for HTTP
         where = f"model '{model}' at revision '{revision}'"
-        raise Unavailable(f"cannot find {where} on the hub: {error}") from None
+        raise Unavailable(f"cannot find {where} on the hub: {_why(error, model)}") from None
 
 
 def hub_snapshot(model: str, revision: str) -> Path:
-    """Return the folder of a model's files in the cache, downloading them if necessary. Raise Unavailable."""
+    """Return the folder of a model's files in the cache, downloading them if necessary.
+
+    Raise Unavailable if that is impossible, and HarnessError if the files are no model.
+    """
+    folder = _snapshot(model, revision)
+    check_folder(folder)
+    return folder
+
+
+def _snapshot(model: str, revision: str) -> Path:
     if cached := _cached(model, revision):
         return cached
+    _check_id(model)
     if offline():
         raise Unavailable(f"cannot find model '{model}': not in the hub's cache, and HF_HUB_OFFLINE is set")
     from huggingface_hub import snapshot_download
@@ -59,13 +68,28 @@ def hub_snapshot(model: str, revision: str) -> Path:
         if not any(folder.glob("*.safetensors")):
             snapshot_download(model, revision=revision, allow_patterns=[PICKLED])
         return folder
-    except (OSError, ValueError) as error:
-        raise Unavailable(f"cannot download model '{model}': {str(error).splitlines()[0]}") from None
+    except Exception as error:  # of the hub, of its client for HTTP, or of the disk
+        raise Unavailable(f"cannot download model '{model}': {_why(error, model)}") from None
 
 
-def has_tokenizer(folder: Path) -> bool:
-    """Return whether a model folder has any of the files that tokenizers are built from."""
-    return any(path for pattern in ("tokenizer.json", "vocab.*", "*.model") for path in folder.glob(pattern))
+def _why(error: Exception, model: str) -> str:
+    """Return why the hub does not give a model, in one line, with a remedy if it is known."""
+    page = f"https://huggingface.co/{model}"
+    remedies = {
+        "GatedRepoError": f"it is gated; accept its terms at {page}, then log in with `hf auth login`",
+        "RepositoryNotFoundError": "there is none, or it is private; check the name, or `hf auth login`",
+        "RevisionNotFoundError": f"it has no such revision; see {page}/tree/main",
+    }
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return remedies.get(type(error).__name__, first)
+
+
+def _check_id(model: str) -> None:
+    """Raise HarnessError unless a name can be that of a model on the hub."""
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model, re.ASCII):
+        raise HarnessError(
+            f"cannot find model '{model}': neither a folder nor a hub id such as FacebookAI/roberta-base"
+        )
 
 
 def _cached(model: str, revision: str) -> Path | None:

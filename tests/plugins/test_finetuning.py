@@ -59,6 +59,9 @@ class Encoder(nn.Module):
         self.table = nn.Embedding(10, 4)
         self.seen: list[Tensor] = []
 
+    def get_input_embeddings(self) -> nn.Embedding:
+        return self.table
+
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Any:
         self.seen.append(attention_mask)
         states = self.table(input_ids)
@@ -316,11 +319,11 @@ def without(*patterns: str) -> Callable[[Path], Any]:
     ("change", "message"),
     [
         (without("tokenizer*"), "cannot find a tokenizer"),
-        (without("*.safetensors"), "cannot build a classifier from"),
-        (lambda folder: (folder / "config.json").write_text("{"), "cannot read the configuration in "),
-        (configure(model_type="nothing-known"), "cannot read the configuration in "),
+        (without("*.safetensors"), "cannot load the weights in .*: model.safetensors is missing"),
+        (lambda folder: (folder / "config.json").write_text("{"), "config.json: it is not JSON: "),
+        (configure(model_type="nothing-known"), "does not know model_type 'nothing-known'"),
         (configure(num_hidden_layers=3), "cannot load the weights in .*: 16 are missing"),
-        (configure(vocab_size=99), ": 1 are missing or have another shape than"),
+        (configure(vocab_size=99), "embeddings has 72 rows, but config.json has vocab_size = 99"),
         (configure(model_type="mine", auto_map={"AutoConfig": "code.Config"}), "custom code"),
     ],
 )

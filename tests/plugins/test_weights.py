@@ -14,7 +14,8 @@ from harness_transformers.transformer import Transformer
 from harness_transformers.weights import folder_fingerprint, hub_commit, hub_snapshot
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-FILES = {"config.json": "{}", "model.safetensors": "weights", "tokenizer.json": "words"}
+WEIGHTS = "\x02" + 7 * "\0" + "{}"  # a safetensors file without tensors
+FILES = {"config.json": "{}", "model.safetensors": WEIGHTS, "tokenizer.json": '{"model": {}}'}
 
 
 def write(folder: Path, **changes: str | None) -> Path:
@@ -63,13 +64,13 @@ def test_a_folders_fingerprint_is_of_its_bytes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"model__safetensors": "Weights"},
-        {"tokenizer__json": "word"},
+        {"model__safetensors": "\x03" + WEIGHTS[1:] + " "},
+        {"tokenizer__json": '{"model": {"type": "BPE"}}'},
         {"config__json": "{ }"},
         {"vocab__txt": "new"},
         {"pytorch_model__bin": "weights too"},
         {"pytorch_model-00001-of-00002__bin": "a part of them"},
-        {"tokenizer__json": None},
+        {"tokenizer__json": None, "vocab__txt": "new"},
     ],
     ids=repr,
 )
@@ -133,7 +134,7 @@ def test_the_cache_is_where_the_hub_puts_it(
 
 
 def test_a_model_whose_weights_are_pickled_counts_as_cached(tmp_path: Path) -> None:
-    old = {"pytorch_model__bin": "x", "vocab__txt": "x"}
+    old = {"pytorch_model__bin": "\x80", "vocab__txt": "x"}
     cached(tmp_path / "hub", model__safetensors=None, tokenizer__json=None, **old)
     assert hub_commit("owner/model", "main") == COMMIT
 

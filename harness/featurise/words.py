@@ -1,0 +1,32 @@
+"""Split texts into words, and shorten long ones, so that one token never costs as much as all texts."""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+
+# Characters of a longer word that are read: half of them from its beginning, half from its end. An image in
+# base 64 would otherwise take more time than all other texts.
+CHARACTERS = 128
+_LONG = 50_000  # characters of a text in which words are sought only as far as they are read
+# A mask hides a word, so it is one token, and unknown. The separator of a pair is one known token.
+_WORD = re.compile(r"\[mask\]|\[sep\]|\w+(?:['’]\w+)*|[^\w\s]")
+
+
+def words_of(text: str, most: int | None = None, characters: int | None = CHARACTERS) -> list[str]:
+    """Return the first `most` lower-cased words and punctuation marks of a text, each :func:`cut`."""
+    text = text.lower()
+    if most is not None and len(text) > _LONG:
+        words = [found.group() for found in islice(_WORD.finditer(text), most)]
+    else:
+        words = _WORD.findall(text)[:most]
+    # A text that is not longer has no longer words.
+    return words if characters is None or len(text) <= characters else [cut(w, characters) for w in words]
+
+
+def cut(word: str, characters: int | None = CHARACTERS) -> str:
+    """Return a word without its middle, so that at most `characters` remain; None: all."""
+    if characters is None or len(word) <= characters:
+        return word
+    half = characters // 2
+    return word[: characters - half] + word[-half:]
