@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -80,7 +79,6 @@ def bench(
     places = slots(devices)
     whole = planned(loaded, catalog, places, source)
     chosen = select(whole, only, seeds)
-    interrupt_on_sigterm()
     ran = run(
         *(whole, chosen, catalog, places, store, results),
         fresh=fresh,
@@ -90,12 +88,3 @@ def bench(
     if ran.interrupted:
         return INTERRUPTED
     return SOME_FAILED if ran.counts["failed"] or (strict and ran.counts["unavailable"]) else OK
-
-
-def interrupt_on_sigterm() -> None:
-    """Treat SIGTERM like Ctrl-C, so that results are written before the process ends."""
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, stop)

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
+from harness.commands.console import complain, output
 from harness.commands.options import HELP, OK, SOME_FAILED, reported
+from harness.values import HarnessError
 
 
 @click.command(context_settings=HELP)
@@ -60,16 +62,18 @@ def predict(folder: Path, column: str | None, top: int | None, form: str, int8: 
     from harness.runtime import forms as runtime
     from harness.runtime import streaming
 
+    if sys.stdin is None:
+        raise HarnessError("cannot read texts: standard input is closed; pass them, as in < texts.txt")
     model = runtime.load(folder, "onnx-int8" if int8 else "auto", threads)
     status = OK
     for answer in streaming.answers(model, sys.stdin.buffer, column, top):
         if "error" in answer:
             status = SOME_FAILED
             if form == "tsv":
-                click.echo(f"warning: {answer['error']}", err=True)
+                complain(f"warning: {answer['error']}")
         if form == "jsonl":
             line = json.dumps(answer, ensure_ascii=False)
         else:  # a line without a text stays empty
             line = "" if "error" in answer else model.task_type.as_tsv(answer)
-        click.echo(line.encode("utf-8", "backslashreplace"))
+        click.echo(line.encode("utf-8", "backslashreplace"), file=output())
     return status
