@@ -24,6 +24,7 @@ from harness.commands.plugins import plugins
 from harness.commands.predict import predict
 from harness.commands.recommend import recommend
 from harness.commands.report import report
+from harness.commands.suites import suites
 
 
 class Program(click.Group):
@@ -56,7 +57,7 @@ def main() -> None:
 
 for _command in (
     *(bench, plan, leaderboard, report, compare, recommend),
-    *(export, predict, distill, diagnose, plugins),
+    *(export, predict, distill, diagnose, suites, plugins),
 ):
     main.add_command(_command)
 

@@ -74,11 +74,9 @@ def _make(call: Callable[[], object], writer: int, log: IO[bytes]) -> None:
         signal.alarm(round(LIMIT_S) + 60)  # if the parent is killed
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
+        sys.stdout = sys.stderr = os.fdopen(2, "w", buffering=1, errors="replace", closefd=False)
         atexit._clear()  # those of the parent
         call()
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(Exception):
-                stream.flush()
         _join_threads()
         atexit._run_exitfuncs()
         os.write(writer, b".")

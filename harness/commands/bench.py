@@ -63,8 +63,9 @@ def bench(
 ) -> int:
     """Run the missing steps of a suite and write its results.
 
-    SUITE is a TOML file. Finished steps are stored and never run twice, so an interrupted run can be
-    continued with the same command. The exit status is 1 if a cell failed.
+    SUITE is a TOML file, or the name of a suite that `harness suites` lists. Finished steps are stored and
+    never run twice, so an interrupted run can be continued with the same command. The exit status is 1 if a
+    cell failed.
     """
     from harness.bench import bench as run
     from harness.commands.progress import display

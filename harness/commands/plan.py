@@ -37,7 +37,8 @@ def plan(
 ) -> None:
     """Show what bench would run, and the expected time.
 
-    Show the cells, the steps that they share, which steps are stored, and which cells cannot run and why.
+    SUITE is a TOML file, or the name of a suite that `harness suites` lists. Show the cells, the steps that
+    they share, which steps are stored, and which cells cannot run and why.
     """
     from harness.devices import slots
     from harness.plan.select import select
