@@ -109,7 +109,7 @@ def bench(
             try:
                 executor = LocalExecutor(store, places)
                 schedule = run(chosen, kept, executor, observe, plan.suite.time_limit, there)
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, BrokenPipeError):  # BrokenPipeError: who read the display has gone
                 interrupted = True
                 schedule = prepare(chosen, kept, known=there)
             # Stored cells that this call did not select are in the tables too.

@@ -15,7 +15,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from importlib import import_module, metadata
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +25,7 @@ import pluggy
 from harness import __version__, hookspecs
 from harness.api import KINDS, Component, HarnessError, Loss, Task
 from harness.hookspecs import DISTRIBUTION
+from harness.isolation.probe import Trial, shielded, tried
 from harness.parameters import ParameterErrors, brief, describe, read, shown, types_of, unsuitable
 from harness.task_types.base import TaskType
 from harness.tracking import Tracker
@@ -184,11 +185,18 @@ class Catalog:
         return {entry.component: entry for entry in self.entries.values()}
 
 
-def load(*, group: str = "harness") -> Catalog:
-    """Load all plugins that are installed as entry points of the group."""
+def load(*, group: str = "harness", notice: Callable[[str], None] = lambda message: None) -> Catalog:
+    """Load all plugins that are installed as entry points of the group.
+
+    Other people's plugins are imported in a child process first, because an import may end its process or
+    never end. `notice` is called with a message if that takes long.
+    """
     loader = _Loader()
     for point in sorted(loader.find(group), key=lambda point: point.order):
-        loader.load(point)
+        if point.is_ours:
+            loader.load(point)
+        else:
+            loader.load_tried(point, notice)
     return Catalog(loader.entries, tuple(loader.failures))
 
 
@@ -273,16 +281,40 @@ class _Loader:
                 continue
             yield from (_Point(p, package, version) for p in points if _normal(p.name) not in disabled)
 
+    def load_tried(self, point: _Point, notice: Callable[[str], None]) -> None:
+        """Load a plugin that is not ours; one that would end or hold up this process becomes a failure."""
+        trial = Trial()
+        if point.entry.module not in sys.modules:
+            told = f"plugin {point.title} is still being imported; {point.remedy}"
+            trial = tried(partial(self.load, point), partial(notice, told))
+        if trial.trouble:
+            reason = f"its import {trial.trouble}; {point.remedy}"
+            self.failures.append(Failure(point.entry.name, point.package, reason, trial.log))
+        else:
+            self.load(point)
+
     def load(self, point: _Point) -> None:
         """Load one plugin and call its hooks."""
         name, package = point.entry.name, point.package
         try:
-            plugin = point.entry.load()
+            with shielded():
+                plugin = point.entry.load()
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # SystemExit and panics of compiled modules too
             self.fail(name, package, "cannot be imported", error)
             return
+        try:
+            with shielded():
+                self.register(plugin, point)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            self.fail(name, package, "cannot be used", error)
+
+    def register(self, plugin: Any, point: _Point) -> None:
+        """Call the hooks of an imported plugin."""
+        name, package = point.entry.name, point.package
         manager = pluggy.PluginManager(hookspecs.PROJECT)
         manager.add_hookspecs(hookspecs)
         sound, mistakes = _hooks(plugin, manager)
@@ -301,7 +333,7 @@ class _Loader:
 
         def register(component: type[Component]) -> None:
             vet(kind, component)
-            name, owner = component.name, f"plugin '{point.entry.name}' of {point.package}"
+            name, owner = component.name, f"plugin {point.title}"
             file, line = _source(component)
             entry = Entry(kind, name, component, point.entry.name, point.package, point.version, file, line)
             first = self.entries.setdefault((kind, name), entry)
@@ -349,9 +381,24 @@ class _Point:
     version: str
 
     @property
+    def is_ours(self) -> bool:
+        """Return whether the plugin belongs to this project."""
+        return _normal(self.package) == DISTRIBUTION
+
+    @property
     def order(self) -> tuple[bool, str, str]:
         """Return the sort key: this project first, then by name, so that `sys.path` does not matter."""
-        return _normal(self.package) != DISTRIBUTION, _normal(self.package), self.entry.name
+        return not self.is_ours, _normal(self.package), self.entry.name
+
+    @property
+    def title(self) -> str:
+        """Return the name that messages use."""
+        return f"'{self.entry.name}' of {self.package}"
+
+    @property
+    def remedy(self) -> str:
+        """Return how to do without the plugin."""
+        return f"to leave it out, set {DISABLE}={self.entry.name}"
 
 
 def _hooks(

@@ -19,7 +19,7 @@ import pytest
 
 from harness import catalog
 from harness.devices import Slot
-from harness.global_state import GlobalState
+from harness.isolation.global_state import GlobalState
 from harness.plan.planner import Plan, Step, build
 from harness.results.collect import collect
 from harness.results.record import Record

@@ -159,7 +159,7 @@ def test_a_plugin_that_cannot_be_imported_stops_no_other(install: Install, sourc
 
 
 def test_an_interrupt_is_no_failure(install: Install) -> None:
-    install("slow", it="raise KeyboardInterrupt")
+    install("slow", it="import os, signal, time\nos.kill(os.getppid(), signal.SIGINT)\ntime.sleep(60)")
     with pytest.raises(KeyboardInterrupt):
         load()
 

@@ -16,6 +16,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -544,9 +545,181 @@ def test_a_reader_that_has_read_enough(copied: Home, arguments: tuple[str, ...],
 def test_a_full_disk_behind_stdout_is_an_error(copied: Home) -> None:
     full = os.open("/dev/full", os.O_WRONLY)
     process = copied.start("leaderboard", "toys", prepare=lambda: os.dup2(full, 1))
-    assert process.communicate() == ("", "error: No space left on device\n")
+    assert process.communicate() == ("", "error: stdout: No space left on device\n")
     assert process.returncode == 2
     os.close(full)
+
+
+def close(*numbers: int) -> Callable[[], None]:
+    return lambda: [os.close(number) for number in numbers] and None
+
+
+def fill(number: int) -> Callable[[], None]:
+    return lambda: os.dup2(os.open("/dev/full", os.O_WRONLY), number) and None
+
+
+CLOSED = "error: stdout: Bad file descriptor\n"
+FULL = "error: stdout: No space left on device\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize(
+    ("prepare", "status", "said"),
+    [
+        (close(1), 2, CLOSED),
+        (fill(1), 2, FULL),
+        (close(2), 0, ""),
+        (fill(2), 0, ""),
+        (close(0), 0, ""),
+        (close(0, 1, 2), 2, ""),
+    ],
+)
+@pytest.mark.parametrize("arguments", [("--help",), ("suites", "emotion")], ids=" ".join)
+def test_streams_that_are_closed_or_full(
+    home: Home, arguments: tuple[str, ...], prepare: Callable[[], None], status: int, said: str
+) -> None:
+    process = home.start(*arguments, prepare=prepare)
+    assert process.communicate()[1] == said
+    assert process.returncode == status
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(("plan", "toys.toml"), ("plan", "toys.toml", "--json"), ("leaderboard", "toys"), ("plugins",)),
+        *(("compare", "toys", "toys"), ("recommend", "toys"), ("bench", "toys.toml", "--json")),
+    ],
+    ids=" ".join,
+)
+def test_a_closed_stdout_is_an_error_of_every_command(copied: Home, arguments: tuple[str, ...]) -> None:
+    process = copied.start(*arguments, prepare=close(1))
+    assert (process.communicate()[1], process.returncode) == (CLOSED, 2)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("prepare", [close(1), fill(1)])
+def test_a_run_whose_output_cannot_be_written_runs_to_its_end(
+    home: Home, prepare: Callable[[], None]
+) -> None:
+    process = home.start("bench", home.write(SMALL), "--devices", "cpu:1", prepare=prepare)
+    assert process.communicate()[1] in (CLOSED, FULL)
+    assert process.returncode == 2
+    assert {one["status"] for one in home.records("small")} == {"ok"}
+
+
+def test_messages_that_cannot_be_written(home: Home) -> None:
+    for prepare in (close(2), close(0, 1, 2)):
+        for arguments in (("plan", "absent.toml"), ("plan", "--wrong"), ("wrong",)):
+            process = home.start(*arguments, prepare=prepare)
+            assert process.communicate() == ("", "")
+            assert process.returncode == 2
+
+
+def test_a_run_that_is_cut_off_writes_its_results(toys: Home) -> None:
+    toys.write(GATED)
+    process = toys.start("bench", "toys.toml", "--devices", "cpu:1", "--json")
+    assert process.stdout is not None and process.stderr is not None
+    until(lambda: any("gate" in line for line in toys.journal()), process)
+    process.stdout.close()
+    (toys.path / "gate").touch()
+    assert process.stderr.read() == ""
+    assert process.wait() == 130
+    finished = sum(place.startswith("evaluation/") for place in toys.manifests())
+    assert len(toys.records()) == finished
+
+
+LOUD = """
+    import os, sys
+    from ctypes import CDLL
+    from dataclasses import dataclass
+    import harness
+
+    def shout(place):
+        print("printed", place)
+        print("printed more", place, file=sys.__stdout__)
+        os.write(1, f"written {place}\\n".encode())
+        CDLL(None).puts(f"put {place}".encode())
+
+    shout("at import")
+
+    @dataclass(frozen=True)
+    class Loud(harness.Augmenter):
+        \"""Speak.\"""
+
+        name = "loud"
+
+        def check(self):
+            shout("in a check")
+
+    @harness.hookimpl
+    def register_augmenters(register):
+        shout("in a hook")
+        register(Loud)
+"""
+
+
+def add_plugin(home: Home, name: str, source: str) -> None:
+    """Put a plugin beside the toys, for commands that run in processes of their own."""
+    site = home.path / "more"
+    fake_distribution(site, f"{name}-kit", points={name: f"{name}_kit"})
+    (site / f"{name}_kit.py").write_text(dedent(source))
+    home.environment["PYTHONPATH"] = os.pathsep.join([str(home.site), str(site)])
+
+
+def test_what_plugins_print_is_not_output(home: Home) -> None:
+    add_plugin(home, "loud", LOUD)
+    home.write(SUITE.replace("[[loss]]", '[[augmenter]]\nuse = "loud"\n\n[[loss]]'))
+    for arguments in (("plan", "toys.toml", "--json"), ("plugins", "--json")):
+        done = home.run(*arguments)
+        assert done.returncode == 0
+        assert json.loads(done.stdout)
+        places = ["at import", "in a hook", *(["in a check"] if arguments[0] == "plan" else [])]
+        for place in places:
+            for verb in ("printed", "printed more", "written", "put"):
+                assert done.stderr.count(f"{verb} {place}\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("import os; os._exit(9)", "its import ends the process, with exit status 9"),
+        (
+            "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+            "its import ends the process, with SIGKILL",
+        ),
+        ("raise KeyboardInterrupt", "its import ends the process, with exit status 0"),
+        ("input()", "cannot be imported: EOFError: EOF when reading a line"),
+        ("def f(): f()\nf()", "cannot be imported: RecursionError: maximum recursion depth exceeded"),
+        ("raise ValueError('two\\nlines \\x1b[31m')", "cannot be imported: ValueError: two lines  [31m"),
+        ("def __dir__(): raise ValueError('no')", "cannot be used: ValueError: no"),
+    ],
+)
+def test_a_plugin_that_would_end_the_command_is_named(home: Home, source: str, reason: str) -> None:
+    add_plugin(home, "bad", source)
+    home.write()
+    done = home.run("plan", "toys.toml", "--json")
+    assert done.returncode == 0 and json.loads(done.stdout)
+    assert f"warning: plugin 'bad' of bad-kit: {reason}" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    (failure,) = json.loads(home.run("plugins", "--json").stdout)["failures"]
+    assert (failure["plugin"], failure["package"]) == ("bad", "bad-kit")
+    home.environment["HARNESS_DISABLE_PLUGINS"] = f"{catalog.DISTRIBUTION},bad"
+    done = home.run("plan", "toys.toml", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_plugin_that_hangs_is_named(toys: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.isolation.probe.NOTICE_S", 0.1)
+    monkeypatch.setattr("harness.isolation.probe.LIMIT_S", 0.5)
+    fake_distribution(toys.path / "more", "slow-kit", points={"slow": "slow_kit"})
+    (toys.path / "more" / "slow_kit.py").write_text("import time\ntime.sleep(600)\n")
+    monkeypatch.syspath_prepend(str(toys.path / "more"))
+    done = CliRunner().invoke(main, ["plan", toys.write().name, "--json"])
+    assert done.exit_code == 0 and json.loads(done.stdout)
+    first, second = done.stderr.splitlines()
+    remedy = "to leave it out, set HARNESS_DISABLE_PLUGINS=slow"
+    assert first == f"plugin 'slow' of slow-kit is still being imported; {remedy}"
+    assert f"'slow' of slow-kit: its import does not end within 0.5 seconds; {remedy}" in second
 
 
 def test_names_that_no_file_can_have_are_a_sentence(copied: Home, invoke: Invoke) -> None:
@@ -609,7 +782,7 @@ def test_a_module_is_a_command_too(home: Home) -> None:
 GATED = SINGLE.replace("size = { sweep = [1, 2] }", 'trouble = { sweep = ["", "gate"] }')
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_goes_on_where_it_was(toys: Home, invoke: Invoke, number: signal.Signals) -> None:
     toys.write(GATED)
     process = toys.start("bench", "toys.toml", "--devices", "cpu:2")
@@ -619,7 +792,7 @@ def test_an_interrupted_run_goes_on_where_it_was(toys: Home, invoke: Invoke, num
     else:
         process.send_signal(number)
     out, err = process.communicate()
-    assert process.returncode == 130, err
+    assert process.returncode == 128 + number, err
     assert "interrupted: finished steps are kept; run the same command to continue" in out
     assert "Traceback" not in out + err
     with pytest.raises(ProcessLookupError):
@@ -662,13 +835,39 @@ def test_an_interrupt_keeps_what_is_finished_in_the_tables(
 def test_an_interrupt_before_anything_began(
     toys: Home, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted() -> None:
+    def interrupted(**_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(catalog, "load", interrupted)
     toys.write()
     done = invoke("bench", "toys.toml")
     assert (done.exit_code, done.stderr) == (130, "interrupted\n")
+
+
+def test_a_signal_that_the_caller_ignores_stays_ignored(toys: Home) -> None:
+    """As nohup does with SIGHUP."""
+    toys.write(GATED)
+    ignore = partial(signal.signal, signal.SIGHUP, signal.SIG_IGN)
+    process = toys.start("bench", "toys.toml", "--devices", "cpu:1", prepare=ignore)
+    until(lambda: any("gate" in line for line in toys.journal()), process)
+    process.send_signal(signal.SIGHUP)
+    (toys.path / "gate").touch()
+    _, err = process.communicate()
+    assert (process.returncode, err) == (0, "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signals_while_results_are_written_change_nothing(toys: Home, number: signal.Signals) -> None:
+    toys.write(GATED)
+    process = toys.start("bench", "toys.toml", "--devices", "cpu:1")
+    until(lambda: any("gate" in line for line in toys.journal()), process)
+    while process.poll() is None:
+        process.send_signal(number)
+        time.sleep(0.002)
+    out, err = process.communicate()
+    assert process.returncode == 128 + number and "Traceback" not in out + err
+    assert "interrupted: finished steps are kept" in out
+    assert (toys.path / "results" / "toys" / "records.jsonl").is_file()
 
 
 # -- kills, and company ----------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -64,8 +63,9 @@ def bench(
 ) -> int:
     """Run the missing steps of a suite and write its results.
 
-    SUITE is a TOML file. Finished steps are stored and never run twice, so an interrupted run can be
-    continued with the same command. The exit status is 1 if a cell failed.
+    SUITE is a TOML file, or the name of a suite that `harness suites` lists. Finished steps are stored and
+    never run twice, so an interrupted run can be continued with the same command. The exit status is 1 if a
+    cell failed.
     """
     from harness.bench import bench as run
     from harness.commands.progress import display
@@ -80,7 +80,6 @@ def bench(
     places = slots(devices)
     whole = planned(loaded, catalog, places, source)
     chosen = select(whole, only, seeds)
-    interrupt_on_sigterm()
     ran = run(
         *(whole, chosen, catalog, places, store, results),
         fresh=fresh,
@@ -90,12 +89,3 @@ def bench(
     if ran.interrupted:
         return INTERRUPTED
     return SOME_FAILED if ran.counts["failed"] or (strict and ran.counts["unavailable"]) else OK
-
-
-def interrupt_on_sigterm() -> None:
-    """Treat SIGTERM like Ctrl-C, so that results are written before the process ends."""
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, stop)

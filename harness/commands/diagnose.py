@@ -56,7 +56,8 @@ def diagnose(
 ) -> int:
     """Check whether distillation is likely to help on a data set.
 
-    A target that ends with .toml is a suite; any other target is a file of labelled texts.
+    A target that ends with .toml, or is the name of a suite, is a suite; any other target is a file of
+    labelled texts.
 
     The command counts classes, text lengths, duplicates, texts that appear in several splits, and
     contradictory labels. It fits a bag-of-words model and compares it with the stored teachers, or with the
@@ -67,8 +68,11 @@ def diagnose(
     from harness.devices import slots
     from harness.diagnose import report as findings
     from harness.diagnose import run as diagnosing
+    from harness.suite.bundled import find
 
-    if target.suffix == ".toml" and (task or text or label):
+    suite_file = find(target)
+    of_suite = suite_file.suffix == ".toml"
+    if of_suite and (task or text or label):
         raise HarnessError(
             "--task, --text and --label are only for a file; remove them, because a suite names its tasks "
             "and their columns"
@@ -79,12 +83,12 @@ def diagnose(
         return nullcontext(lambda event: None) if as_json else display(False, plan, count)
 
     where = diagnosing.Where(catalog, slots(devices), store, results, source, watch)
-    if target.suffix == ".toml":
+    if of_suite:
         from harness.suite.reader import load
 
-        suite = load(target, catalog)
+        suite = load(suite_file, catalog)
         fitted = diagnosing.named(teacher, suite, catalog)
-        found = diagnosing.of_suite(suite, fitted, target, where)
+        found = diagnosing.of_suite(suite, fitted, suite_file, where)
     else:
         found, told = diagnosing.of_file(target, text or "", label or "", task, teacher, where)
         if not as_json:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.commands.bench import interrupt_on_sigterm
 from harness.commands.console import show
 from harness.commands.options import (
     DEVICES,
@@ -113,7 +112,6 @@ def distill(
     optional = {"task": task, "teacher": teacher, "seeds": seeds, "unlabelled": unlabelled, "budget": budget}
     wishes = pipeline.Wishes(file, text or "", label or "", teacher, seconds, seeds, unlabelled, out, task)
     given = [f"--{name}" for name, value in optional.items() if value is not None]
-    interrupt_on_sigterm()
     done = pipeline.distill(wishes, limits, store, slots(devices), installed(), _Shown(), given)
     if done.shipped is None:
         return INTERRUPTED

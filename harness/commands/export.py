@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from harness.commands.console import show
 from harness.commands.options import HELP, STORE, reported, results_option
 
 
@@ -40,4 +41,4 @@ def export(cell: str, folder: Path, suite: Path | None, results: Path, store: Pa
     record = bundle.choose(bundle.read(results, suite), cell)
     files = bundle.write(record, Store(store), folder)
     for name, size in files.items():
-        click.echo(f"{size:>12,}  {folder / name}")
+        show(f"{size:>12,}  {folder / name}\n")

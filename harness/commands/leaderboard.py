@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
-from harness.commands.console import open_console
+from harness.commands.console import open_console, show
 from harness.commands.options import HELP, SUITE, reported, results_option
 from harness.results.locate import results_of
 
@@ -56,4 +55,4 @@ def show_leaderboard(records: list[Record], predictions: Mapping[str, Prediction
     render = {"markdown": leaderboard.to_markdown, "csv": leaderboard.to_csv, "json": leaderboard.to_json}[
         form
     ]
-    sys.stdout.write(render(board))
+    show(render(board))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
-import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from harness import HarnessError
+from harness.commands.console import complain, own_stdout
+from harness.wording import printable
 
 if TYPE_CHECKING:
     from harness.catalog import Catalog
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 OK, SOME_FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
+RUNS = ("bench", "distill")  # commands whose work is kept even if nobody reads what they print
 
 HELP = {"help_option_names": ["-h", "--help"]}
 
@@ -86,53 +90,75 @@ def which(function: F) -> F:
 
 def reported(function: F) -> F:
     """Print our errors as one line on stderr, and exit with the right status."""
+    runs = function.__name__ in RUNS
 
     @wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> None:
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="replace")  # not every terminal can show an en dash
+        stopped: list[int] = []
         try:
-            status = function(*args, **kwargs) or OK
-            sys.stdout.flush()
-            sys.exit(status)
+            with stoppable(stopped), own_stdout(patient=runs):
+                status = function(*args, **kwargs) or OK
         except HarnessError as error:
-            for line in str(error).splitlines():
-                click.echo(f"error: {line}", err=True)
-            sys.exit(BAD_USAGE)
+            complain("".join(f"error: {line}\n" for line in str(error).splitlines()))
+            status = BAD_USAGE
         except KeyboardInterrupt:
-            click.echo("interrupted", err=True)
-            sys.exit(INTERRUPTED)
+            complain("interrupted")
+            status = INTERRUPTED
         except BrokenPipeError:
             # `harness leaderboard … | head` is a success, but a run that is cut off is an interrupt.
-            _write_no_more()
-            sys.exit(INTERRUPTED if function.__name__ == "bench" else OK)
+            status = INTERRUPTED if runs else OK
         except OSError as error:  # e.g. a folder that cannot be read, or a full disk
-            where = f"{error.filename}: " if error.filename else ""
-            click.echo(f"error: {where}{error.strerror or error}", err=True)
-            _write_no_more()
-            sys.exit(BAD_USAGE)
+            complain(f"error: {said(error)}")
+            status = BAD_USAGE
+        sys.exit(128 + stopped[0] if stopped and status == INTERRUPTED else status)
 
     return wrapper  # type: ignore[return-value]
 
 
-def _write_no_more() -> None:
-    """Discard output that is still buffered for stdout; otherwise Python would fail again at exit."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def said(error: OSError) -> str:
+    """Return an error of the system in one line, with the file if it names one."""
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
+
+
+@contextmanager
+def stoppable(stopped: list[int]) -> Iterator[None]:
+    """Treat SIGTERM and SIGHUP like Ctrl-C, so that results are written; put the signal's number in a list.
+
+    Further ones are ignored then, because a terminal that is closed may send several. A signal that the
+    caller ignores, as nohup does, stays ignored.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    heeded = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+
+    def stop(number: int, _: object) -> None:
+        for one in heeded:
+            signal.signal(one, signal.SIG_IGN)
+        stopped.append(number)
+        raise KeyboardInterrupt
+
+    try:
+        for one in heeded:
+            signal.signal(one, stop)
+        yield
+    finally:
+        for one in heeded:
+            signal.signal(one, before[one])
 
 
 def installed() -> Catalog:
     """Return all installed components, after printing a warning for each plugin that failed."""
     from harness.catalog import load
 
-    catalog = load()
+    catalog = load(notice=complain)
     for failure in catalog.failures:
-        click.echo(
-            f"warning: plugin '{failure.plugin}' of {failure.package}: {failure.reason}; "
-            "for details run: harness plugins",
-            err=True,
-        )
+        told = f"plugin '{failure.plugin}' of {failure.package}: {failure.reason}"
+        complain(printable(f"warning: {told}; for details run: harness plugins"))
     return catalog
 
 

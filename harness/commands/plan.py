@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.api import KINDS, parameters_of
-from harness.commands.console import as_text, inert, open_console
+from harness.commands.console import as_text, inert, open_console, show
 from harness.commands.options import AS_JSON, HELP, SUITE, installed, planned, reported, which
 from harness.wording import duration
 
@@ -38,7 +37,8 @@ def plan(
 ) -> None:
     """Show what bench would run, and the expected time.
 
-    Show the cells, the steps that they share, which steps are stored, and which cells cannot run and why.
+    SUITE is a TOML file, or the name of a suite that `harness suites` lists. Show the cells, the steps that
+    they share, which steps are stored, and which cells cannot run and why.
     """
     from harness.devices import slots
     from harness.plan.select import select
@@ -80,7 +80,7 @@ def show_plan(plan: Plan, schedule: Schedule, slots: Sequence[bool], as_json: bo
                 for key, step in plan.steps.items()
             ],
         }
-        sys.stdout.write(json.dumps(value, indent=1) + "\n")
+        show(json.dumps(value, indent=1) + "\n")
         return
     from rich import box
     from rich.table import Table

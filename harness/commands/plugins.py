@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
-from harness.commands.console import inert, open_console
+from harness.commands.console import complain, inert, open_console, show
 from harness.commands.options import AS_JSON, HELP, reported
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ def plugins(as_json: bool) -> None:
     """List all components, their parameters, and failed plugins."""
     from harness.catalog import load
 
-    show_plugins(load(), as_json)
+    show_plugins(load(notice=complain), as_json)
 
 
 def show_plugins(catalog: Catalog, as_json: bool) -> None:
@@ -50,7 +49,7 @@ def show_plugins(catalog: Catalog, as_json: bool) -> None:
             ],
             "failures": [vars(failure) for failure in catalog.failures],
         }
-        sys.stdout.write(json.dumps(value, indent=1) + "\n")
+        show(json.dumps(value, indent=1) + "\n")
         return
     console = open_console()
     for kind in kinds:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from harness.commands.console import complain
+from harness.commands.console import complain, output
 from harness.commands.options import HELP, OK, SOME_FAILED, reported
+from harness.values import HarnessError
 
 FAILED = r"\N"  # the line of a text without an answer in TSV; a label cannot be it, because "\\" is escaped
 
@@ -67,6 +68,8 @@ def predict(folder: Path, column: str | None, top: int | None, form: str, int8: 
     from harness.runtime import streaming
     from harness.wording import inert_json
 
+    if sys.stdin is None:
+        raise HarnessError("cannot read texts: standard input is closed; pass them, as in < texts.txt")
     model = runtime.load(folder, "onnx-int8" if int8 else "auto", threads)
     as_tsv = model.task_type.as_tsv
     status = OK
@@ -81,5 +84,5 @@ def predict(folder: Path, column: str | None, top: int | None, form: str, int8: 
             line = FAILED
         else:
             line = as_tsv(answer) if top is None else as_tsv(answer, top)
-        click.echo(line.encode("utf-8", "backslashreplace"))
+        click.echo(line.encode("utf-8", "backslashreplace"), file=output())
     return status

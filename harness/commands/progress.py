@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from harness.api import Component, parameters_of
-from harness.commands.console import inert, open_console
+from harness.commands.console import inert, open_console, output
 from harness.naming import labeller
 from harness.storage.files import dumps
 from harness.wording import duration
@@ -33,7 +32,7 @@ def display(as_json: bool, plan: Plan, slots: int) -> Iterator[Display]:
         yield JsonLines(plan)
         return
     console = open_console()
-    if not (console.is_terminal and sys.stdout.isatty()):  # FORCE_COLOR makes a file look like a terminal
+    if not (console.is_terminal and output().isatty()):  # FORCE_COLOR makes a file look like a terminal
         yield Lines(plan, console, slots)
         return
     live = Live(plan, console, slots)
@@ -49,8 +48,8 @@ class JsonLines:
 
     def __call__(self, event: dict[str, Any]) -> None:
         """See :class:`Display`."""
-        sys.stdout.write(dumps(event) + "\n")
-        sys.stdout.flush()
+        output().write(dumps(event) + "\n")
+        output().flush()
 
     def finish(self, ran: Ran) -> None:
         """See :class:`Display`."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.commands.console import complain, show
 from harness.commands.options import HELP, SUITE, reported, results_option
 from harness.results.locate import results_of
 
@@ -40,11 +41,11 @@ def report(suite: Path, results: Path, charts: bool) -> None:
     check_writable(folder)
     board = build(records, answers)
     pages.write(board, records, answers, folder)
-    click.echo(f"wrote {folder / 'index.html'} and leaderboard.tex")
+    show(f"wrote {folder / 'index.html'} and leaderboard.tex\n")
     if not charts:
         return
     if why := pages.without_charts():
-        click.echo(f"no charts were drawn: {why}", err=True)
+        complain(f"no charts were drawn: {why}")
         return
     drawn = pages.write_charts(board, records, answers, folder)
-    click.echo(f"drew {len(drawn)} charts in {folder / 'charts'}")
+    show(f"drew {len(drawn)} charts in {folder / 'charts'}\n")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 
-from harness.api import HarnessError
+from harness.suite.bundled import find, suggested
+from harness.values import HarnessError
 
 
 def results_of(suite: Path, results: Path) -> Path:
@@ -12,10 +14,18 @@ def results_of(suite: Path, results: Path) -> Path:
 
     Raise HarnessError if there are no results.
     """
-    for folder in (suite, results / name_in(suite), results / suite.name):
+    path = find(suite)
+    for folder in (suite, results / suite.name, results / name_in(path)):
         if (folder / "records.jsonl").is_file():
             return folder
-    raise HarnessError(f"there are no results of '{suite}' in {results}/; run: harness bench {suite}")
+    near = [folder.parent.name for folder in results.glob("*/records.jsonl")]
+    if path.is_file():
+        remedy = f"run: harness bench {suite}"
+    elif names := [*get_close_matches(suite.name, near, n=1), *suggested(suite)]:
+        remedy = f"did you mean {' or '.join(dict.fromkeys(names))}?"
+    else:
+        remedy = f"there are results of {', '.join(sorted(near)) or 'no suite'}"
+    raise HarnessError(f"there are no results of '{suite}' in {results}/; {remedy}")
 
 
 def name_in(path: Path) -> str:

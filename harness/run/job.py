@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from harness.api import Component, Model, Precision, Student, TaskType, Teacher
 from harness.devices import Slot, cpu_info, energy_j, energy_uj, gpus
-from harness.global_state import GlobalState, guarded, seed_generators
+from harness.isolation.global_state import GlobalState, guarded, seed_generators
 from harness.plan.planner import Step
 from harness.storage.store import Artefact, Damaged, Store
 from harness.training.checkpoint import seconds_before

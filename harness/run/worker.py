@@ -28,8 +28,8 @@ from typing import Any, NoReturn
 
 from harness.api import HarnessError, Unavailable
 from harness.devices import Slot
-from harness.global_state import GlobalState
 from harness.hookspecs import DISTRIBUTION, PROJECT
+from harness.isolation.global_state import GlobalState
 from harness.plan.planner import Step
 from harness.run.executor import Event
 from harness.storage.store import Damaged, Store

@@ -14,6 +14,7 @@ from annotated_types import Gt, Interval, MinLen
 
 from harness.api import KINDS, Augmenter, Component, HarnessError, Loss, Student, Task, Teacher
 from harness.parameters import ParameterErrors, Where, brief, read, spell, types_of
+from harness.suite.bundled import find, suggested
 from harness.suite.excludes import Exclude, ExcludeReader
 from harness.suite.lines import line_of, locate
 from harness.suite.sweeps import variants, written
@@ -88,7 +89,11 @@ class _Settings:
 
 
 def load(path: Path, catalog: Catalog) -> Suite:
-    """Read a suite's file. Raise SuiteError with all its mistakes."""
+    """Read a suite, given its path or name (see :mod:`harness.suite.bundled`).
+
+    Raise SuiteError with all its mistakes.
+    """
+    path = find(path)
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -117,14 +122,10 @@ def _file(path: Path | None) -> str:
 def _unreadable(path: Path, error: OSError) -> str:
     if not isinstance(error, FileNotFoundError):
         return f"cannot read the suite: {(error.strerror or str(error)).lower()}"
-    there = {
-        candidate.name: candidate
-        for folder in (path.parent / "suites", path.parent)
-        for candidate in (sorted(folder.glob("*.toml")) if folder.is_dir() else ())
-    }
-    name = path.name if path.suffix else f"{path.name}.toml"
-    near = get_close_matches(name, there, n=1)
-    return f"cannot read the suite: no such file{f'; did you mean {there[near[0]]}?' if near else ''}"
+    if near := " or ".join(suggested(path)):
+        return f"cannot read the suite: no such file; did you mean {near}?"
+    by_name = "; to list known suites, run: harness suites" if len(path.parts) == 1 else ""
+    return f"cannot read the suite: no such file{by_name}"
 
 
 class _Reader:

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 import torch
 
-from harness.global_state import GlobalState, guarded, seed_generators
+from harness.isolation.global_state import GlobalState, guarded, seed_generators
 
 
 def fewer_files() -> None:
@@ -88,7 +88,7 @@ def test_a_change_is_found_and_undone(what: str) -> None:
 
 ZONE = """
 import os, time
-from harness.global_state import GlobalState
+from harness.isolation.global_state import GlobalState
 before = GlobalState.now()
 os.environ["TZ"] = "Asia/Tokyo"
 time.tzset()
@@ -104,7 +104,7 @@ def test_what_cannot_be_undone_is_still_found() -> None:
 
 
 LATE = """
-from harness.global_state import GlobalState
+from harness.isolation.global_state import GlobalState
 before = GlobalState.now()
 import numpy, sklearn.linear_model, scipy.stats, torch, onnxruntime, transformers, datasets
 print(before.changes())

@@ -1,0 +1,1 @@
+"""Protect this process, and the steps that run in it, from what plugins do."""

@@ -1,0 +1,134 @@
+"""Code of plugins in a child process: whatever it does to its process is told."""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import faulthandler
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.isolation import probe
+from harness.isolation.probe import Trial, tried
+
+
+def crashed(crash: Callable[[], object]) -> Callable[[], object]:
+    """A call that crashes without the report of pytest's fault handler."""
+
+    def call() -> None:
+        faulthandler.disable()
+        crash()
+
+    return call
+
+
+def nothing() -> None:
+    pass
+
+
+def forked() -> None:
+    if os.fork():
+        os._exit(0)
+    time.sleep(60)  # holds the pipe open
+
+
+def closed() -> None:
+    os.closerange(3, 256)
+    time.sleep(0.3)
+
+
+@pytest.mark.parametrize(
+    ("call", "trouble"),
+    [
+        (nothing, ""),
+        (lambda: os._exit(9), "ends the process, with exit status 9"),
+        (lambda: os._exit(0), "ends the process, with exit status 0"),
+        (lambda: os.kill(os.getpid(), signal.SIGKILL), "ends the process, with SIGKILL"),
+        (crashed(lambda: ctypes.string_at(0)), "ends the process, with SIGSEGV"),
+        (crashed(os.abort), "ends the process, with SIGABRT"),
+        (forked, "ends the process, with exit status 0"),
+        (closed, "ends the process, with exit status 0"),
+        (lambda: atexit.register(os._exit, 7), "ends the process, with exit status 7"),
+        (lambda: atexit.register(nothing), ""),
+        (lambda: threading.Thread(target=time.sleep, args=(0.1,)).start(), ""),
+    ],
+)
+def test_what_a_call_does_to_its_process(call: Callable[[], object], trouble: str) -> None:
+    assert tried(call, nothing).trouble == trouble
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: time.sleep(60),
+        lambda: threading.Thread(target=time.sleep, args=(60,)).start(),
+        lambda: atexit.register(time.sleep, 60),
+        lambda: (signal.signal(signal.SIGTERM, signal.SIG_IGN), subprocess.run(["sleep", "60"])),
+    ],
+)
+def test_a_call_that_never_ends(call: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "LIMIT_S", 0.6)
+    monkeypatch.setattr(probe, "NOTICE_S", 0.1)
+    told: list[int] = []
+    began = time.monotonic()
+    assert tried(call, lambda: told.append(1)).trouble == "does not end within 0.6 seconds"
+    assert time.monotonic() - began < 20 and told == [1]
+
+
+def test_what_it_printed_is_kept_and_not_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    def call() -> None:
+        sys.stdout.write("in Python\n")
+        os.write(1, b"in C\n")
+        os._exit(1)
+
+    trial = tried(call, nothing)
+    assert trial.trouble and trial.log == "in Python\nin C\n"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_this_process_is_left_as_it_was(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGINT), Path.cwd(), len(list(Path("/proc/self/fd").iterdir()))
+
+    def call() -> None:
+        os.chdir(tmp_path)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    assert tried(call, nothing) == Trial()
+    assert (signal.getsignal(signal.SIGINT), Path.cwd(), len(list(Path("/proc/self/fd").iterdir()))) == before
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)  # no child is left
+
+
+def test_a_system_without_forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "fork")
+    assert tried(lambda: os._exit(1), nothing) == Trial()
+
+
+def test_shielded_code_has_nothing_to_read() -> None:
+    code = """
+import sys
+from harness.isolation.probe import shielded
+try:
+    with shielded():
+        input()
+except EOFError:
+    print("nothing,", sys.stdin.read())
+"""
+    done = subprocess.run([sys.executable, "-c", code], input="kept", capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("nothing, kept\n", "")
+
+
+def test_shielded_code_without_a_stdin() -> None:
+    code = (
+        "import os; os.close(0)\nfrom harness.isolation.probe import shielded\nwith shielded(): print('ran')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("ran\n", "")
