@@ -82,7 +82,7 @@ def diagnose(
     if target.suffix == ".toml":
         from harness.suite.reader import load
 
-        suite = load(target, catalog)
+        suite = load(target, catalog, limit=None)
         fitted = diagnosing.named(teacher, suite, catalog)
         found = diagnosing.of_suite(suite, fitted, target, where)
     else:

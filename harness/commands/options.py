@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from harness import HarnessError
+from harness.suite.size import LIMIT
 
 if TYPE_CHECKING:
     from harness.catalog import Catalog
@@ -75,6 +76,13 @@ def which(function: F) -> F:
                 help="Select the cells with these components or roles, and the rows they are compared to.",
             ),
             click.option("--seeds", metavar="N,…", help="Select these seeds of the suite, e.g. 0,1."),
+            click.option(
+                "--limit",
+                type=click.IntRange(min=1),
+                default=LIMIT,
+                show_default=True,
+                help="Largest number of cells that a suite may have.",
+            ),
             SOURCE,
             STORE,
             DEVICES,

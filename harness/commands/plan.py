@@ -31,6 +31,7 @@ def plan(
     suite: Path,
     only: tuple[str, ...],
     seeds: str | None,
+    limit: int,
     source: str,
     store: Path,
     devices: str,
@@ -49,7 +50,7 @@ def plan(
 
     catalog = installed()
     places = slots(devices)
-    chosen = select(planned(load(suite, catalog), catalog, places, source), only, seeds)
+    chosen = select(planned(load(suite, catalog, limit), catalog, places, source), only, seeds)
     gpus, kept = [place.is_gpu for place in places], Store(store)
     show_plan(chosen, prepare(chosen, kept, estimates=expected(chosen, kept, any(gpus))), gpus, as_json)
 

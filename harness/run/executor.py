@@ -12,9 +12,9 @@ from harness.plan.planner import Step
 
 @dataclass(frozen=True)
 class Event:
-    """The outcome of a step, or its progress."""
+    """The outcome of a step, or a sign of life: its progress, a warning, or that it waits for another run."""
 
-    type: Literal["progress", "warning", "done", "failed", "unavailable", "damaged"]
+    type: Literal["progress", "warning", "waiting", "done", "failed", "unavailable", "damaged"]
     key: str  # of the step
     details: dict[str, Any]
 

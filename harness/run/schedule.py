@@ -113,6 +113,10 @@ class Schedule:
         longest = max([*heads, *(self._ranks.get(key, 0.0) for key in self.running)], default=0.0)
         return max(paced[False] / slots + paced[True], longest * slower) if self._open else 0.0
 
+    def paced_s(self, step: Step) -> float:
+        """Return the expected seconds for a step if similar ones were slower than expected in this run."""
+        return self.estimates.seconds(step) * max(1.0, self._pace(step.likes))
+
     def todo(self) -> list[Step]:
         """Return the steps that wait, could run, or run."""
         return [self.plan.steps[key] for key, state in self.states.items() if state in _OPEN]
