@@ -35,7 +35,7 @@ def run(
     """
     store.sweep()
     slots = [slot.is_gpu for slot in executor.slots]
-    schedule = prepare(plan, store, observe, expected(plan, store, any(slots), read=False))
+    schedule = prepare(plan, store, observe, expected(plan, store, any(slots)))
     observe(
         {
             "event": "run",

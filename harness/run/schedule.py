@@ -9,6 +9,7 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import Literal
 
+from harness.api import Unavailable
 from harness.plan.planner import Plan, Step
 from harness.run.estimates import Estimates
 
@@ -196,6 +197,9 @@ class Schedule:
         step = self.plan.steps[key]
         if self._stored(step):
             return False
+        if (error := self.estimates.unreadable(step)) is not None:
+            self.failed(key, str(error), "unavailable" if isinstance(error, Unavailable) else "failed")
+            return True
         waits = {needed for needed in step.needs.values() if self._demand(needed)}
         self._waits[key] = waits
         for needed in waits:
