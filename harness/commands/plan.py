@@ -132,7 +132,7 @@ def show_plan(plan: Plan, schedule: Schedule, slots: Sequence[bool], as_json: bo
         console.print(f"{len(todo)} steps to do, about {duration(expected)} on {len(slots)} workers")
         for line in _grounds(schedule.estimates):
             console.print(inert(line), markup=False)
-    elif broken or any(cell.status != "ok" for cell in plan.cells):
+    elif broken or any(cell.status == "failed" for cell in plan.cells):
         console.print("bench would run no step: every cell is stored or cannot run")
     else:
         console.print("everything is stored: bench would run no step")

@@ -204,9 +204,10 @@ class Schedule:
         self._waits[key] = waits
         for needed in waits:
             self._feeds[needed].add(key)
-        self._set(key, "waiting" if waits else "ready")
         if broken := next((needed for needed in waits if self.states[needed] not in _OPEN), None):
             self._fail(key, self._passed[broken], self._passed[broken], self.states[broken])
+        else:
+            self._set(key, "waiting" if waits else "ready")
         return True
 
     def _set(self, key: str, state: State) -> None:
