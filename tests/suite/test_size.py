@@ -168,3 +168,16 @@ def test_many_mistakes_are_cut_off() -> None:
 def test_control_codes_in_a_suite_reach_no_terminal() -> None:
     (said,) = mistakes(SMALL.replace("kl", "\\u001b[31mkl\\u202e"))
     assert said.isprintable()
+
+
+def test_the_baselines_own_loss_on_plain_texts_is_one_row() -> None:
+    text = (
+        SMALL + '[[loss]]\nuse = "cross-entropy"\n[[augmenter]]\nuse = "none"\n[[augmenter]]\nuse = "mask"\n'
+    )
+    rows = [cell for cell in cells_of(suite.parse(text, CATALOG, Path("s.toml"))) if cell.role == "baseline"]
+    assert [cell.augmenter and cell.augmenter.name for cell in rows] == [None, "mask"]
+    smoothed = text.replace('"cross-entropy"', '"cross-entropy"\nsmoothing = 0.1')
+    rows = [
+        cell for cell in cells_of(suite.parse(smoothed, CATALOG, Path("s.toml"))) if cell.role == "baseline"
+    ]
+    assert [cell.augmenter and cell.augmenter.name for cell in rows] == [None, "none", "mask"]
