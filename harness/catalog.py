@@ -23,7 +23,7 @@ from typing import Any
 import pluggy
 
 from harness import __version__, hookspecs
-from harness.api import KINDS, Component, HarnessError, Loss, Task
+from harness.api import KINDS, Augmenter, Component, HarnessError, Loss, Task
 from harness.hookspecs import DISTRIBUTION
 from harness.isolation.probe import Trial, shielded, tried
 from harness.parameters import ParameterErrors, brief, describe, read, shown, types_of, unsuitable
@@ -148,6 +148,11 @@ class Catalog:
         named = [loss.name for loss in losses if task_type.name in loss.baseline_for]
         fits = task_type.fits
         return named or [loss.name for loss in losses if fits and fits <= loss.baseline_for]
+
+    def plain_augmenter(self) -> str | None:
+        """Return the name of the first augmenter that adds no texts, or None if there is none."""
+        there = (entry for entry in self.entries.values() if issubclass(entry.component, Augmenter))
+        return next((entry.name for entry in there if not entry.component.adds), None)  # type: ignore[attr-defined]
 
     def task_type(self, name: str, options: Mapping[str, Any] | None = None) -> TaskType:
         """Return the task type with that name and options. Raise HarnessError if there is none.

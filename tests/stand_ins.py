@@ -56,6 +56,7 @@ class Nothing(harness.Augmenter):
     """No new texts."""
 
     name = "none"
+    adds: ClassVar[bool] = False
 
 
 @dataclass(frozen=True)

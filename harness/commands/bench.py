@@ -51,6 +51,7 @@ def bench(
     suite: Path,
     only: tuple[str, ...],
     seeds: str | None,
+    limit: int,
     source: str,
     store: Path,
     devices: str,
@@ -75,7 +76,7 @@ def bench(
     from harness.trackers import chosen as tracker
 
     catalog = installed()
-    loaded = load(suite, catalog)
+    loaded = load(suite, catalog, limit)
     told = (*loaded.trackers, *(tracker(text, catalog) for text in trackers))
     places = slots(devices)
     whole = planned(loaded, catalog, places, source)

@@ -86,7 +86,7 @@ def diagnose(
     if of_suite:
         from harness.suite.reader import load
 
-        suite = load(suite_file, catalog)
+        suite = load(suite_file, catalog, limit=None)
         fitted = diagnosing.named(teacher, suite, catalog)
         found = diagnosing.of_suite(suite, fitted, suite_file, where)
     else:

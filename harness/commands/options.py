@@ -16,6 +16,7 @@ import click
 
 from harness import HarnessError
 from harness.commands.console import complain, own_stdout
+from harness.suite.size import LIMIT
 from harness.wording import printable
 
 if TYPE_CHECKING:
@@ -79,6 +80,13 @@ def which(function: F) -> F:
                 help="Select the cells with these components or roles, and the rows they are compared to.",
             ),
             click.option("--seeds", metavar="N,…", help="Select these seeds of the suite, e.g. 0,1."),
+            click.option(
+                "--limit",
+                type=click.IntRange(min=1),
+                default=LIMIT,
+                show_default=True,
+                help="Largest number of cells that a suite may have.",
+            ),
             SOURCE,
             STORE,
             DEVICES,

@@ -40,6 +40,8 @@ def combinations(suite: Suite) -> Iterator[Combination]:
             for augmenter in suite.augmenters:
                 for loss in suite.losses:
                     alone = loss.needs <= {"labels"}  # it needs no teacher
+                    if loss == baseline and not augmenter.adds:
+                        continue  # the baseline above, trained on the same texts
                     for each in starts if alone else suite.teachers:
                         role: Role = "baseline" if alone else "distilled"
                         for seed in suite.seeds:

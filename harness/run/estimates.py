@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.api import (
-    SPLITS,
     Component,
+    HarnessError,
     Source,
     Speed,
     Student,
     Task,
+    TaskType,
     Teacher,
 )
 from harness.storage.store import Artefact, Store, Timings, Unsound
@@ -62,6 +63,7 @@ UNKNOWN = Size(10_000, 2_000, 20.0)  # assumed for a task while its data are not
 
 Sizes = Callable[["Step"], Size | None]  # data step → size, or None if it is not known yet
 Rows = Callable[["Step"], int | None]  # transfer step → number of texts in its set, or None
+Read = Callable[[Task, TaskType, Source], Any]  # such as `harness.steps.data.checked`
 
 
 class Estimates:
@@ -74,7 +76,9 @@ class Estimates:
         sizes: Sizes = lambda step: None,
         rows: Rows = lambda step: None,
         gpu: bool = False,
+        unreadable: Callable[[Step], HarnessError | None] = lambda step: None,
     ) -> None:
+        self.unreadable = unreadable  # why the data of a step cannot be used, as far as it is known
         self._timings = timings
         self._steps = steps
         self._sizes = sizes
@@ -192,29 +196,39 @@ def _number(component: Component, name: str, default: int) -> int:
     return value if isinstance(value, int) else default
 
 
-def expected(plan: Plan, store: Store, gpu: bool = False, read: bool = True) -> Estimates:
-    """Return estimates for a plan's steps, from the store, or from reading the data if it has none.
+def expected(plan: Plan, store: Store, gpu: bool = False, read: Read | None = None) -> Estimates:
+    """Return estimates for a plan's steps, from the store, or from data that `read` reads if it has none.
 
-    A run passes `read=False`, because its steps read the data. `gpu` is whether a GPU may do the steps.
+    A run passes no `read`, because its steps read the data. `gpu` is whether a GPU may do the steps.
     """
     amounts = Amounts(store, read)
-    return Estimates(store.timings(), plan.steps, amounts.size, amounts.rows, gpu)
+    return Estimates(store.timings(), plan.steps, amounts.size, amounts.rows, gpu, amounts.unreadable)
 
 
 # -- the amount of data --------------------------------------------------------------------------------------
 
 
 class Amounts:
-    """The amount of data that a plan's steps work on: from the store or, if `read`, from available data."""
+    """The amount of data that a plan's steps work on: from the store, or from available data.
 
-    def __init__(self, store: Store, read: bool = True) -> None:
+    `read` reads a task's data and checks them as its data step does.
+    """
+
+    def __init__(self, store: Store, read: Read | None = None) -> None:
         self._store = store
-        self._reads = ("local", "sample") if read else ()
+        self._reads = read
+        self._read: dict[str, Size | HarnessError | None] = {}  # data step → what reading it gave
 
     def size(self, step: Step) -> Size | None:
         """Return the size for a data step, or None if its data are not fetched yet or cannot be read."""
         artefact = self._stored(step)
-        return self._read(step) if artefact is None else _held(artefact)
+        size = self._size(step) if artefact is None else _held(artefact)
+        return None if isinstance(size, HarnessError) else size
+
+    def unreadable(self, step: Step) -> HarnessError | None:
+        """Return why the data of a data step that is not stored cannot be used, as far as it is known."""
+        found = self._size(step) if step.kind == "data" else None
+        return found if isinstance(found, HarnessError) else None
 
     def rows(self, step: Step) -> int | None:
         """Return the number of texts in a transfer step's set, or None if it is not drawn yet."""
@@ -227,21 +241,37 @@ class Amounts:
         except Unsound:  # the run reports this and makes the artefact again
             return None
 
-    def _read(self, step: Step) -> Size | None:
-        settings, task = step.settings, step.components.get("task")
-        if not isinstance(task, Task) or settings.get("source") not in self._reads:
+    def _size(self, step: Step) -> Size | HarnessError | None:
+        """Return the size of data that are here, or the error of their reader; None if they are not here."""
+        if step.key not in self._read:
+            self._read[step.key] = self._measured(step)
+        return self._read[step.key]
+
+    def _measured(self, step: Step) -> Size | HarnessError | None:
+        settings, task, task_type = step.settings, step.components.get("task"), step.components["task_type"]
+        local = settings.get("source") in ("local", "sample")
+        if (
+            self._reads is None
+            or not local
+            or not isinstance(task, Task)
+            or not isinstance(task_type, TaskType)
+        ):
             return None
         source = Source(settings["source"], settings["fingerprint"], step.notes.get("origin", ""))
         try:
-            tables = task.read(source)
-            counts = {split: tables[split].num_rows for split in SPLITS}
-            train = tables["train"]
-            column = train["text" if "text" in train.column_names else "tokens"]
-            pool = tables["unlabelled"].num_rows if "unlabelled" in tables else 0
-            picked = column.take(list(_spread(len(column)))).to_pylist()
-        except Exception:  # the data step reports the error
-            return None
-        return Size(counts["train"], counts["validation"] + counts["test"], words(picked), pool)
+            data = self._reads(task, task_type, source)
+            counts = {split: len(texts) for split, (texts, *_) in data.rows.items()}
+            pool = data.tables["unlabelled"].num_rows if "unlabelled" in data.tables else 0
+            mean = words(data.rows["train"][0])
+        except HarnessError as error:
+            return error
+        except OSError as error:
+            return HarnessError(
+                f"{error.strerror or error}" + (f": '{error.filename}'" if error.filename else "")
+            )
+        except Exception as error:
+            return HarnessError(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
+        return Size(counts["train"], counts["validation"] + counts["test"], mean, pool)
 
 
 def _held(artefact: Artefact) -> Size | None:

@@ -12,7 +12,7 @@ from harness.plan.planner import Step
 
 @dataclass(frozen=True)
 class Event:
-    """The outcome of a step, or its progress. `waiting` tells whether it waits for another run's step."""
+    """The outcome of a step, or a sign of life: its progress, a warning, or that it waits for another run."""
 
     type: Literal["progress", "warning", "waiting", "done", "failed", "unavailable", "damaged"]
     key: str  # of the step

@@ -42,6 +42,7 @@ class Job:
     history: list[dict[str, float]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     _last: float = 0.0
+    _done: int = -1
 
     # -- the Context that components see
 
@@ -99,8 +100,9 @@ class Job:
             self.history.append({"done": float(done), **plain})
         now = time.monotonic()
         # Measured values are always sent, because trackers keep them; counts alone are only for display.
-        if plain or now - self._last >= _PROGRESS_EVERY_S or done >= total:
-            self._last = now
+        ends = done >= total and done != self._done  # a last report may be repeated as a sign of life
+        if plain or ends or now - self._last >= _PROGRESS_EVERY_S:
+            self._last, self._done = now, done
             self.emit("progress", {**plain, "done": int(done), "total": int(total)})
 
     def warn(self, message: str) -> None:

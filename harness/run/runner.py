@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,12 +9,14 @@ from typing import Any
 from harness.plan.planner import Plan, Step
 from harness.run.estimates import Estimates, expected
 from harness.run.executor import Event, Executor
+from harness.run.limits import Patience, TimeLimit, Watch
 from harness.run.schedule import Schedule, offers
 from harness.storage.store import Damaged, Store, Timings
 
 Observe = Callable[[dict[str, Any]], None]  # takes one JSON-able event; its "event" names the type
 
 _TICK_S = 0.5
+_DOWNLOAD_S = 360.0  # allowed for a data set of the hub, whose size is not known
 
 
 def run(
@@ -23,21 +24,22 @@ def run(
     store: Store,
     executor: Executor,
     observe: Observe,
-    time_limit: float | None = None,
+    time_limit: TimeLimit = "auto",
     known: Container[str] = frozenset(),
+    patience: Patience | None = None,
 ) -> Schedule:
     """Run every missing step; return the schedule, which contains the outcome of each.
 
-    If a step fails, only the cells that need it are lost. An interrupt stops the workers; finished steps
-    stay in the store. `known` are steps whose results earlier records have. Raise HarnessError, before
-    anything is run, if the store cannot be written.
+    A step that exceeds the limit fails; `patience` is for the limit "auto" (see :mod:`harness.run.limits`).
+    If a step fails, only the cells that need it are lost. An interrupt stops the workers; finished steps stay
+    in the store. `known` are steps whose results earlier records have. Raise HarnessError, before anything is
+    run, if the store cannot be written.
     """
     store.sweep()
     slots = [slot.is_gpu for slot in executor.slots]
-    schedule = prepare(plan, store, observe, expected(plan, store, any(slots), read=False), known)
+    schedule = prepare(plan, store, observe, expected(plan, store, any(slots)), known)
     if schedule.unfinished:
         store.check_writable()
-    started: dict[str, float] = {}
     observe(
         {
             "event": "run",
@@ -50,14 +52,19 @@ def run(
     )
     if not schedule.unfinished:
         return schedule
+    watch = Watch(time_limit, lambda key: _usual(schedule, key), patience)
     with _closing(executor, store):
         while schedule.unfinished:
-            _fill(schedule, executor, started, observe)
+            _fill(schedule, executor, watch, observe)
             for event in executor.wait(_TICK_S):
+                watch.heard(event)
                 _note(event, schedule, store, observe, len(slots))
-            for key in _overdue(schedule, started, time_limit):
-                limit = f"it exceeded its time limit of {time_limit:g} s"
-                _note(executor.stop(key, limit), schedule, store, observe, len(slots))
+            for late in watch.overdue(list(schedule.running)):
+                if late.ended:
+                    _note(executor.stop(late.key, late.message), schedule, store, observe, len(slots))
+                else:
+                    step = plan.steps[late.key]
+                    observe({"event": "message", "key": step.key, "message": f"{step.label} {late.message}"})
     return schedule
 
 
@@ -83,7 +90,14 @@ def prepare(
     return Schedule(plan, stored, estimates or Estimates(Timings({}, {}), plan.steps), known)
 
 
-def _fill(schedule: Schedule, executor: Executor, started: dict[str, float], observe: Observe) -> None:
+def _usual(schedule: Schedule, key: str) -> float:
+    """Return the seconds that a step should take, at the pace of this run so far."""
+    step = schedule.plan.steps[key]
+    download = step.kind == "data" and step.settings.get("source") == "hub"
+    return max(schedule.paced_s(step), _DOWNLOAD_S if download else 0.0)
+
+
+def _fill(schedule: Schedule, executor: Executor, watch: Watch, observe: Observe) -> None:
     """Give each free slot a step, if there is one for it."""
     slots = [slot.is_gpu for slot in executor.slots]
     gpus = any(slots)
@@ -91,7 +105,7 @@ def _fill(schedule: Schedule, executor: Executor, started: dict[str, float], obs
         if index not in executor.free() or (step := schedule.next(gpu, gpus)) is None:
             continue
         schedule.started(step.key)
-        started[step.key] = time.monotonic()
+        watch.started(step.key)
         executor.submit(index, step._replace(rated=schedule.estimates.rated(step)))
         observe({"event": "started", "key": step.key, "kind": step.kind, "step": step.label, "slot": index})
 
@@ -110,13 +124,6 @@ def _note(event: Event, schedule: Schedule, store: Store, observe: Observe, slot
         store.forget(event.details["damaged"])
         schedule.lost(event.details["damaged"], event.key)
     observe(told)
-
-
-def _overdue(schedule: Schedule, started: dict[str, float], limit: float | None) -> list[str]:
-    if limit is None:
-        return []
-    now = time.monotonic()
-    return [key for key in schedule.running if now - started[key] > limit]
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import Literal
 
+from harness.api import Unavailable
 from harness.plan.planner import Plan, Step
 from harness.run.estimates import Estimates
 
@@ -123,6 +124,10 @@ class Schedule:
         longest = max([*heads, *(self._ranks.get(key, 0.0) for key in self.running)], default=0.0)
         return max(paced[False] / slots + paced[True], longest * slower) if self._open else 0.0
 
+    def paced_s(self, step: Step) -> float:
+        """Return the expected seconds for a step if similar ones were slower than expected in this run."""
+        return self.estimates.seconds(step) * max(1.0, self._pace(step.likes))
+
     def todo(self) -> list[Step]:
         """Return the steps that wait, could run, or run."""
         return [self.plan.steps[key] for key, state in self.states.items() if state in _OPEN]
@@ -202,13 +207,17 @@ class Schedule:
         step = self.plan.steps[key]
         if self._stored(step):
             return False
+        if (error := self.estimates.unreadable(step)) is not None:
+            self.failed(key, str(error), "unavailable" if isinstance(error, Unavailable) else "failed")
+            return True
         waits = {needed for needed in step.needs.values() if self._demand(needed)}
         self._waits[key] = waits
         for needed in waits:
             self._feeds[needed].add(key)
-        self._set(key, "waiting" if waits else "ready")
         if broken := next((needed for needed in waits if self.states[needed] not in _OPEN), None):
             self._fail(key, self._passed[broken], self._passed[broken], self.states[broken])
+        else:
+            self._set(key, "waiting" if waits else "ready")
         return True
 
     def _set(self, key: str, state: State) -> None:

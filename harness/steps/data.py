@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from harness.storage.store import Artefact
 
 
+class Checked(NamedTuple):
+    """A task's data, by split."""
+
+    tables: Mapping[str, pa.Table]  # as read, perhaps with `unlabelled`
+    rows: Mapping[str, tuple[Any, Any, Mapping[str, int]]]  # texts, labels, and rows dropped by reason
+    classes: Sequence[str]
+    numbers: Mapping[str, Any]  # labels as numbers, if the type of the task stores any
+
+
 def run(job: Job) -> dict[str, Any]:
     """Return `classes`, `rows` by split, `dropped` by split and reason, and `shared` texts of two splits.
 
@@ -27,20 +36,13 @@ def run(job: Job) -> dict[str, Any]:
     task: Task = job.component("task")
     task_type = job.task_type
     settings = job.step.settings
+    source = Source(settings["source"], settings["fingerprint"], job.step.notes["origin"])
     with noted() as notes:
-        tables = task.read(Source(settings["source"], settings["fingerprint"], job.step.notes["origin"]))
-    if missing := [split for split in SPLITS if split not in tables]:
-        raise HarnessError(f"task '{task.name}' has no split '{missing[0]}'; found: {', '.join(tables)}")
-    read = {split: task_type.clean(tables[split]) for split in SPLITS}
+        tables, read, classes, numbers = checked(task, task_type, source)
     dropped = {split: reasons for split, (_, _, reasons) in read.items() if reasons}
-    for split, (texts, _, reasons) in read.items():
-        if not texts:
-            why = "; ".join(f"{reason} in {count} rows" for reason, count in reasons.items())
-            why = why or _cleaned_away(arrow.cleaning(tables[split])) or "it has no rows"
-            raise HarnessError(f"split '{split}' of task '{task.name}' is empty: {why}")
+    for split, reasons in dropped.items():
         for reason, count in reasons.items():
             job.warn(f"{task.name}: {count} rows of '{split}' dropped: {reason}")
-    classes, numbers = task_type.number(task.name, {split: labels for split, (_, labels, _) in read.items()})
     notes += alike(classes)
     for note in notes:
         job.warn(f"{task.name}: {note}")
@@ -64,6 +66,24 @@ def run(job: Job) -> dict[str, Any]:
     result = {"classes": list(classes), "rows": rows, "dropped": dropped, "shared": shared}
     told = {split: found for split in SPLITS if (found := arrow.cleaning(tables[split]))}
     return result | ({"cleaning": told} if told else {}) | ({"notes": notes} if notes else {})
+
+
+def checked(task: Task, task_type: TaskType, source: Source) -> Checked:
+    """Return a task's data, read and checked as training needs them.
+
+    Raise HarnessError if they cannot be read, if a split is missing or empty, or if labels are not valid.
+    """
+    tables = task.read(source)
+    if missing := [split for split in SPLITS if split not in tables]:
+        raise HarnessError(f"task '{task.name}' has no split '{missing[0]}'; found: {', '.join(tables)}")
+    read = {split: task_type.clean(tables[split]) for split in SPLITS}
+    for split, (texts, _, reasons) in read.items():
+        if not texts:
+            why = "; ".join(f"{reason} in {count} rows" for reason, count in reasons.items())
+            why = why or _cleaned_away(arrow.cleaning(tables[split])) or "it has no rows"
+            raise HarnessError(f"split '{split}' of task '{task.name}' is empty: {why}")
+    classes, numbers = task_type.number(task.name, {split: labels for split, (_, labels, _) in read.items()})
+    return Checked(tables, read, classes, numbers)
 
 
 def _cleaned_away(counts: Mapping[str, int]) -> str:

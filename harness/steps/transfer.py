@@ -70,7 +70,7 @@ def run(job: Job) -> dict[str, Any]:
             else:
                 seen.add(folded)
                 yield row_of(row, text)
-            if made % 10_000 == 0:
+            if made % 100 == 0:
                 job.progress(made, max(made, len(train)))
 
     columns = {} if stored is None else {"label": stored}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import stat
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -17,14 +20,18 @@ from harness.parameters import ParameterErrors, Where, brief, read, spell, types
 from harness.suite.bundled import find, suggested
 from harness.suite.excludes import Exclude, ExcludeReader
 from harness.suite.lines import line_of, locate
+from harness.suite.size import LARGEST, LIMIT, measure
 from harness.suite.sweeps import variants, written
 from harness.task_types.base import TaskType
 from harness.tracking import Tracker
+from harness.wording import printable
 
 if TYPE_CHECKING:
     from harness.catalog import Catalog
 
 _C = TypeVar("_C", bound=Component)
+TimeLimit = Annotated[float, Gt(0)] | Literal["auto", "none"]
+_MOST = 100  # mistakes that are reported at once
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ class Problem:
 
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}:{self.line}"
-        return ": ".join(filter(None, (place, self.where, self.message)))
+        return ": ".join(map(printable, filter(None, (place, self.where, self.message))))
 
 
 class SuiteError(HarnessError):
@@ -69,7 +76,7 @@ class Suite:
     excludes: tuple[Exclude, ...]
     precision: Literal["auto", "fp32", "bf16"]
     latency: bool
-    time_limit: float | None
+    time_limit: TimeLimit
     trackers: tuple[Tracker, ...] = ()  # they follow runs of the suite, and are not part of any key
 
 
@@ -85,32 +92,44 @@ class _Settings:
     baseline: Loss | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     latency: bool = True
-    time_limit: Annotated[float, Gt(0)] | None = None  # seconds that a step may take
+    # Seconds that a step may take; "auto": it may not be silent for much longer than usual; "none": no limit
+    time_limit: TimeLimit = "auto"
 
 
-def load(path: Path, catalog: Catalog) -> Suite:
+def load(path: Path, catalog: Catalog, limit: int | None = LIMIT) -> Suite:
     """Read a suite, given its path or name (see :mod:`harness.suite.bundled`).
 
-    Raise SuiteError with all its mistakes.
+    Raise SuiteError with all its mistakes, or if it has more than `limit` cells.
     """
     path = find(path)
     try:
-        data = path.read_bytes()
-    except OSError as error:
+        # A pipe may wait for ever, and a device such as /dev/zero has no end.
+        if path.exists() and not path.is_dir() and not stat.S_ISREG(path.stat().st_mode):
+            message = "cannot read the suite: it is a pipe, a socket or a device; write the suite to a file"
+            raise SuiteError([Problem(str(path), None, "", message)])
+        with path.open("rb") as stream:
+            data = stream.read(LARGEST + 1)
+    except (OSError, ValueError) as error:
         raise SuiteError([Problem(str(path), None, "", _unreadable(path, error))]) from None
+    if len(data) > LARGEST:
+        message = f"cannot read the suite: the file has more than {LARGEST:,} bytes; is it a suite?"
+        raise SuiteError([Problem(str(path), None, "", message)])
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
         utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
         message = f"the file is not UTF-8 ({error.reason}); save it as UTF-8{', not UTF-16' if utf16 else ''}"
         raise SuiteError([Problem(str(path), data.count(b"\n", 0, error.start) + 1, "", message)]) from None
-    return parse(text, catalog, path)
+    return parse(text, catalog, path, limit)
 
 
-def parse(text: str, catalog: Catalog, path: Path | None = None) -> Suite:
-    """Read a suite's text. Raise SuiteError with all its mistakes."""
+def parse(text: str, catalog: Catalog, path: Path | None = None, limit: int | None = LIMIT) -> Suite:
+    """Read a suite's text. Raise SuiteError with all its mistakes, or if it has more than `limit` cells.
+
+    With None as the limit, a suite may have any number of cells, for a caller that does not make them.
+    """
     try:
-        return _Reader(catalog, path, text.removeprefix("\ufeff")).suite()
+        return _Reader(catalog, path, text.removeprefix("\ufeff"), limit).suite()
     except RecursionError:
         raise SuiteError([Problem(_file(path), None, "", "tables or arrays are nested too deeply")]) from None
 
@@ -119,9 +138,9 @@ def _file(path: Path | None) -> str:
     return str(path) if path else "<suite>"
 
 
-def _unreadable(path: Path, error: OSError) -> str:
+def _unreadable(path: Path, error: OSError | ValueError) -> str:
     if not isinstance(error, FileNotFoundError):
-        return f"cannot read the suite: {(error.strerror or str(error)).lower()}"
+        return f"cannot read the suite: {(getattr(error, 'strerror', None) or str(error)).lower()}"
     if near := " or ".join(suggested(path)):
         return f"cannot read the suite: no such file; did you mean {near}?"
     by_name = "; to list known suites, run: harness suites" if len(path.parts) == 1 else ""
@@ -129,21 +148,31 @@ def _unreadable(path: Path, error: OSError) -> str:
 
 
 class _Reader:
-    def __init__(self, catalog: Catalog, path: Path | None, text: str) -> None:
+    def __init__(self, catalog: Catalog, path: Path | None, text: str, limit: int | None) -> None:
         self.catalog = catalog
         self.path = path
+        self.text = text
+        self.limit = limit
         self.file = _file(path)
         self.problems: dict[tuple[Where, str], Problem] = {}  # a dict, because sweeps repeat mistakes
         self.unsound: set[str] = set()  # the kinds of which some components could not be built
         self.document = self._toml(text)
-        self.lines = locate(text)
+
+    @cached_property
+    def lines(self) -> Mapping[Where, int]:
+        """Return the lines of the suite's tables and keys; finding them takes longer than reading a suite."""
+        return locate(self.text)
 
     def suite(self) -> Suite:
+        for where in _large(self.document):
+            self._problem(where, "expected an integer that fits into 64 bits")
+        self._sound()
         tables = self._tables()
         settings, name = self._settings(self.document.get("suite", {}))
+        self._sized(tables, settings)
         found = {kind: self._components(kind, tables.get(kind, [])) for kind in (*KINDS, "tracker")}
         if "augmenter" not in self.document.keys() | self.unsound:
-            found["augmenter"] = self._default("augmenter", "none", "an [[augmenter]]")
+            found["augmenter"] = self._plain()
         given = self.document.keys() | self.unsound
         if "task" not in given:
             allowed = ", ".join(self.catalog.names("task")) or "none"
@@ -158,8 +187,7 @@ class _Reader:
         excludes = [
             reader.read(("exclude", index), table) for index, table in enumerate(tables.get("exclude", []))
         ]
-        if self.problems:
-            raise SuiteError(sorted(self.problems.values(), key=lambda problem: problem.line or 0))
+        self._sound()
         return Suite(
             name=name,
             path=self.path,
@@ -179,8 +207,16 @@ class _Reader:
         )
 
     def _problem(self, where: Where, message: str) -> None:
-        line = line_of(self.lines, where)
+        line = line_of(self.lines, where) if where else None
         self.problems.setdefault((where, message), Problem(self.file, line, spell(where), message))
+        if len(self.problems) == _MOST:  # the search for similar names would take long
+            self.problems[(), ""] = Problem(self.file, None, "", "there may be more mistakes than these")
+            self._sound()
+
+    def _sound(self) -> None:
+        """Raise SuiteError if the suite has mistakes."""
+        if self.problems:
+            raise SuiteError(sorted(self.problems.values(), key=lambda problem: problem.line or 0))
 
     # -- shape ----------------------------------------------------------------------------------------
 
@@ -190,10 +226,12 @@ class _Reader:
         except tomllib.TOMLDecodeError as error:
             place = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", str(error))
             source = text.splitlines() or [""]
-            line = int(place[1]) if place and place[1] else len(source)
+            line: int | None = int(place[1]) if place and place[1] else len(source)
             said = str(error)[: place.start()] if place else str(error)
-            near = source[min(line, len(source)) - 1].strip()
+            near = source[min(line or 1, len(source)) - 1].strip()
             message = f"not valid TOML: {said[:1].lower()}{said[1:]}, near: {near[:60]}"
+        except ValueError:  # from int()
+            line, message = None, "not valid TOML: an integer has thousands of digits"
         raise SuiteError([Problem(self.file, line, "", message)])
 
     def _tables(self) -> dict[str, list[dict[str, Any]]]:
@@ -239,7 +277,7 @@ class _Reader:
             settings = self._read({key: value for key, value in table.items() if key not in wrong})
         if "seeds" in wrong:
             self.unsound.add("seed")
-        if twice := [seed for seed in settings.seeds if settings.seeds.count(seed) > 1]:
+        if twice := [seed for seed, count in Counter(settings.seeds).items() if count > 1]:
             self._problem(("suite", "seeds"), f"`seeds` contains {twice[0]} more than once")
         name = settings.name if settings.name is not None else self.path.stem if self.path else ""
         if "name" not in wrong and not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,99}", name):
@@ -256,6 +294,17 @@ class _Reader:
         if "baseline" in wrong:
             self.unsound.add("baseline")
         return settings, name
+
+    def _sized(self, tables: Mapping[str, list[dict[str, Any]]], settings: _Settings) -> None:
+        """Refuse a suite that is too large, before anything in it is expanded."""
+        students = {
+            name: self.catalog.get("student", name).component for name in self.catalog.names("student")
+        }
+        seeds = len(settings.seeds)
+        taught = seeds if settings.teacher_seeds == "each" else 1
+        if refusal := measure(tables, students, seeds, taught).refusal(self.limit):
+            self._problem((), refusal)
+            self._sound()
 
     def _types(self, tasks: Iterable[Task]) -> dict[str, TaskType]:
         """Return the types of tasks by name; report a problem for each type that is not installed."""
@@ -294,10 +343,9 @@ class _Reader:
 
     def _components(self, kind: str, tables: list[dict[str, Any]]) -> list[Component]:
         """Return all components of a kind, with sweeps expanded."""
-        found: dict[Component, int | None] = {}  # → line
+        found: dict[Component, Where] = {}
         for index, table in enumerate(tables):
             here: Where = (kind, index)
-            line = line_of(self.lines, here)
             swept, mistakes = variants(table)
             for where, message in mistakes:
                 self._problem((*here, *where), message)
@@ -314,13 +362,24 @@ class _Reader:
                 if mistakes:
                     continue
                 if component in found:
-                    first = "the sweep" if found[component] == line else f"line {found[component]}"
+                    line = line_of(self.lines, found[component])
+                    first = "the sweep" if found[component] == here else f"line {line}"
                     message = f"{first} already gives {kind} '{component.name}' with the same parameters"
                     self._problem(here, message)
-                found.setdefault(component, line)
+                found.setdefault(component, here)
             if mistakes:
                 self.unsound.add(kind)
         return list(found)
+
+    def _plain(self) -> list[Component]:
+        """Return the augmenter of a suite that names none: one that adds no texts."""
+        if (name := self.catalog.plain_augmenter()) is not None:
+            return self._default("augmenter", name, "an [[augmenter]]")
+        allowed = ", ".join(self.catalog.names("augmenter")) or "none"
+        self._problem(
+            (), f"a suite needs an [[augmenter]], as no installed one adds no texts (allowed: {allowed})"
+        )
+        return []
 
     def _default(self, kind: str, name: str, missing: str) -> list[Component]:
         try:
@@ -328,6 +387,19 @@ class _Reader:
         except ParameterErrors as errors:
             self._problem((), f"without {missing} a suite uses {kind} '{name}': {errors}")
             return []
+
+
+def _large(value: Any, where: Where = ()) -> Iterator[Where]:
+    """Yield the paths of integers that do not fit into 64 bits, as TOML requires."""
+    items: Iterable[tuple[str | int, Any]] = ()
+    if isinstance(value, Mapping):
+        items = value.items()
+    elif isinstance(value, list):
+        items = enumerate(value)
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        yield where
+    for key, item in items:
+        yield from _large(item, (*where, key))
 
 
 def _within(where: Where, other: Where) -> bool:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import chain, product
-from math import prod
 from typing import Any
 
 from harness.api import HarnessError
 from harness.parameters import Where, brief
-
-LIMIT = 10_000  # tables that one table may expand into
 
 # Pairs of paths: of a value in a variant, and in the table as written. Inner sweeps follow outer ones.
 Moves = tuple[tuple[Where, Where], ...]
@@ -34,11 +31,9 @@ def expand(table: Mapping[str, Any]) -> list[dict[str, Any]]:
 def variants(table: Mapping[str, Any]) -> tuple[Variants, Mistakes]:
     """Return the tables as `expand` does, each with the moves for :func:`written`, and all mistakes.
 
-    An invalid sweep becomes None.
+    An invalid sweep becomes None. The caller counts them first (see :mod:`harness.suite.size`).
     """
     mistakes: Mistakes = []
-    if (size := prod(map(_count, table.values()))) > LIMIT:
-        return [], [((), f"the sweeps make {size:,} combinations; at most {LIMIT:,} are allowed")]
     return _combined(table, (), (), mistakes), mistakes
 
 
@@ -80,11 +75,3 @@ def _combined(value: Any, at: Where, origin: Where, mistakes: Mistakes) -> Varia
         moves = tuple(chain.from_iterable(moved for _, moved in combination))
         found.append((dict(zip(steps, items, strict=True)) if isinstance(value, Mapping) else items, moves))
     return found
-
-
-def _count(value: Any) -> int:
-    if isinstance(value, Mapping):
-        if isinstance(swept := value.get("sweep"), list):
-            return sum(map(_count, swept))
-        return prod(map(_count, value.values()))
-    return prod(map(_count, value)) if isinstance(value, list) else 1

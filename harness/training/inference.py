@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -29,13 +30,22 @@ def autocast(context: Context) -> AbstractContextManager[Any]:
 
 @torch.inference_mode()
 def predict(
-    module: torch.nn.Module, tokens: Tokens, context: Context, output: str = "logits"
+    module: torch.nn.Module,
+    tokens: Tokens,
+    context: Context,
+    output: str = "logits",
+    alive: Callable[[], object] | None = None,
 ) -> NDArray[np.float32]:
-    """Return logits (R, C), or hidden states (R, H), for each row of outputs, in the order of the tokens."""
+    """Return logits (R, C), or hidden states (R, H), for each row of outputs, in the order of the tokens.
+
+    `alive` is called before each batch.
+    """
     module.eval()
     device = torch.device(context.device)
 
     def run(batch: NDArray[np.int64]) -> NDArray[np.float32]:
+        if alive is not None:
+            alive()
         ids = torch.from_numpy(batch).to(device)
         found = module(ids) if output == "logits" else module.outputs(ids, {output})[output]  # type: ignore[operator]
         return found.float().cpu().numpy()  # type: ignore[no-any-return]
@@ -47,17 +57,20 @@ def predict(
 class Validation:
     """A module in training, and the validation set; see :class:`harness.task_types.base.Asked`.
 
-    Each method sets the module back to training mode.
+    Each method sets the module back to training mode. `alive` is called before each batch.
     """
 
-    def __init__(self, module: torch.nn.Module, tokens: Tokens, context: Context) -> None:
+    def __init__(
+        self, module: torch.nn.Module, tokens: Tokens, context: Context, alive: Callable[[], object] = int
+    ) -> None:
         self.module = module
         self.tokens = tokens
         self.context = context
+        self.alive = alive
 
     def logits(self) -> NDArray[np.float32]:
         """Return the logits of all rows of outputs, (R, C)."""
-        found = predict(self.module, self.tokens, self.context)
+        found = predict(self.module, self.tokens, self.context, alive=self.alive)
         self.module.train()
         return found
 

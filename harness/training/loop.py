@@ -130,7 +130,7 @@ def train(
         wanted = validation is not None and (settings.keep_best or settings.patience)
         if wanted and (at.epoch % scored_every == 0 or at.epoch == epochs):
             assert validation is not None
-            asked = Validation(module, validation[0], context)
+            asked = Validation(module, validation[0], context, lambda: context.progress(at.step, steps))
             watched = examples.task_type.watch(asked, validation[1])
             scalars[watched.name] = watched.value
             at.since_best += 1

@@ -27,3 +27,13 @@ class Borrower(harness.Student):
     def borrows(self) -> bool:
         """Return whether the fitted teacher is the lender; see :class:`harness.Student`."""
         return self.lender == "teacher"
+
+    def refuses(self, teacher: harness.Teacher) -> str:
+        """Return why the teacher has no embeddings; see :class:`harness.Student`."""
+        network = teacher.accelerated or teacher.gives - {"logits"}
+        if network or isinstance(getattr(teacher, "student", None), Borrower):
+            return ""
+        return (
+            f"student '{self.name}' takes embeddings of its teacher, but teacher '{teacher.name}' has none; "
+            'set `embeddings` to a pretrained model, such as { use = "minilm" }'
+        )

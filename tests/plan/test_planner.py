@@ -154,7 +154,7 @@ def a_suite(**changes: Any) -> Suite:
         "excludes": (),
         "precision": "auto",
         "latency": True,
-        "time_limit": None,
+        "time_limit": "auto",
     }
     return Suite(**plain | changes)
 

@@ -17,9 +17,12 @@ from harness import catalog
 from harness.plan.planner import Plan, Step, build
 from harness.run.estimates import UNKNOWN, Amounts, Estimates, Size, expected, words
 from harness.run.runner import run
+from harness.steps.data import checked
 from harness.storage import arrow
 from harness.storage.store import Store, Timings
 from harness.suite import reader as suite
+from harness.task_types.classification import Classification
+from harness.task_types.tagging import Tagging
 
 NONE = Timings({}, {})
 TEXTS = Size(16_000, 4_000, 20.0)
@@ -227,7 +230,7 @@ def test_data_that_are_not_here_are_guessed_until_they_are(tmp_path: Path) -> No
 
 def test_amounts_are_read_before_a_run_and_stored_after_it(toys: Home) -> None:
     plan, store = plan_of(SUITE), Store(toys.store)
-    amounts = Amounts(store)
+    amounts = Amounts(store, checked)
     data, shuffle = only(plan, "data"), only(plan, "transfer", "shuffle")
     before = amounts.size(data)
     assert before is not None
@@ -260,9 +263,11 @@ def test_damaged_data_are_no_traceback(toys: Home) -> None:
     data = only(plan, "data")
     train = toys.store / "data" / data.key / "train.arrow"
     train.write_bytes(b"x" * train.stat().st_size)
-    assert Amounts(Store(toys.store)).size(data) is None
+    assert Amounts(Store(toys.store), checked).size(data) is None
     train.write_bytes(b"x")
-    assert Amounts(Store(toys.store)).size(data) is not None  # it is set aside, and the source is asked
+    assert (
+        Amounts(Store(toys.store), checked).size(data) is not None
+    )  # it is set aside, and the source is asked
 
 
 class Broken(harness.Task):
@@ -279,30 +284,41 @@ class Broken(harness.Task):
         return self.tables  # type: ignore[attr-defined, no-any-return]
 
 
-def asked(task: harness.Task, toys: Home, source: str = "local") -> Size | None:
+def asked(
+    task: harness.Task, toys: Home, source: str = "local", kind: harness.TaskType | None = None
+) -> tuple[Size | None, str]:
+    """The size of a task's data, and why they cannot be read."""
     step = only(plan_of(SUITE), "data")
     settings = {"source": source, "fingerprint": "1"}
-    return Amounts(Store(toys.store)).size(
-        step._replace(key="other", components={"task": task}, settings=settings)
+    parts = {"task": task, "task_type": kind or Classification()}
+    amounts = Amounts(Store(toys.store), checked)
+    step = step._replace(key="other", components=parts, settings=settings)
+    return amounts.size(step), str(amounts.unreadable(step) or "")
+
+
+def test_what_cannot_be_read_is_not_known_but_why(toys: Home) -> None:
+    assert asked(Broken(harness.HarnessError("it is not there")), toys) == (None, "it is not there")
+    assert asked(Broken(RuntimeError("a mistake\nof its author")), toys) == (None, "RuntimeError: a mistake")
+    missing = FileNotFoundError(2, "No such file", "a.csv")
+    assert asked(Broken(missing), toys) == (None, "No such file: 'a.csv'")
+    assert asked(Broken({}), toys) == (None, "task 'broken' has no split 'train'; found: ")
+    none = pa.table({"text": pa.array([], pa.string()), "label": pa.array([], pa.string())})
+    assert asked(Broken(dict.fromkeys(("train", "validation", "test"), none)), toys) == (
+        None,
+        "split 'train' of task 'broken' is empty: it has no rows",
     )
 
 
-def test_what_cannot_be_read_is_not_known(toys: Home) -> None:
-    assert asked(Broken(harness.HarnessError("it is not there")), toys) is None
-    assert asked(Broken(RuntimeError("an author's mistake")), toys) is None
-    assert asked(Broken({}), toys) is None
-
-
 def test_words_and_pools_are_counted_of_tables(toys: Home) -> None:
-    tagged = pa.table({"tokens": [["a", "b c", "d"], ["e"]], "tags": [["O"] * 3, ["O"]]})
+    tagged = pa.table({"tokens": [["a", "b c", "d"], ["e"]], "tags": [["B-x", "O", "O"], ["O"]]})
     tables = {
         "train": tagged,
         "validation": tagged,
         "test": tagged,
         "unlabelled": pa.table({"text": ["x"] * 5}),
     }
-    assert asked(Broken(tables), toys) == Size(2, 4, 2.0, 5)
-    assert asked(Broken(tables), toys, "hub") is None  # it would have to be fetched
+    assert asked(Broken(tables), toys, kind=Tagging()) == (Size(2, 4, 2.0, 5), "")
+    assert asked(Broken(tables), toys, "hub") == (None, "")  # it would have to be fetched
 
 
 def test_words_are_counted_of_texts_from_all_over() -> None:

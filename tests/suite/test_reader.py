@@ -46,7 +46,7 @@ def test_a_small_suite_has_defaults() -> None:
         excludes=(),
         precision="auto",
         latency=True,
-        time_limit=None,
+        time_limit="auto",
     )
 
 
@@ -218,7 +218,7 @@ def test_all_mistakes_are_reported_at_once_with_their_lines() -> None:
         ]),
         ("[suite]\nlatency = 1\ntime_limit = 0" + SMALL, [
             "s.toml:2: suite.latency: key 'latency' of [suite] must be true or false, got 1",
-            "s.toml:3: suite.time_limit: key 'time_limit' of [suite] must be a number greater than 0, got 0",
+            "s.toml:3: suite.time_limit: key 'time_limit' of [suite] must be a number greater than 0 or 'auto' or 'none', got 0",
         ]),
         ("[suite]\nbaseline = { use = 'cross-entropi' }" + SMALL, [
             "s.toml:2: suite.baseline.use: unknown loss 'cross-entropi'; did you mean 'cross-entropy'? "
@@ -273,7 +273,7 @@ def test_a_default_that_is_not_installed_is_a_mistake() -> None:
     with pytest.raises(SuiteError) as error:
         suite.parse(SMALL, bare, Path("s.toml"))
     assert str(error.value).splitlines() == [
-        "s.toml: without an [[augmenter]] a suite uses augmenter 'none': unknown augmenter 'none' (allowed: mask)",
+        "s.toml: a suite needs an [[augmenter]], as no installed one adds no texts (allowed: mask)",
         's.toml: the `baseline` for classification has no default; set `baseline = { use = "..." }` in [suite]',
     ]
 

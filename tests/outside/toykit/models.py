@@ -38,6 +38,7 @@ Trouble = Literal[
     "unavailable",
     "hang",
     "gate",
+    "slow",
     "warn",
     "numpy",
     "disorder",
@@ -126,6 +127,10 @@ def stumble(trouble: str, context: harness.Context) -> None:
         case "hang":
             while True:
                 time.sleep(1)
+        case "slow":
+            for done in range(8):
+                context.progress(done, 8)
+                time.sleep(0.21)  # so that each report is sent
         case "gate":
             wait_for_gate()
         case "disorder":
