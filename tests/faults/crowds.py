@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+import subprocess
 import time
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 from faults.bases import aside, forget
 from faults.judge import Case
+from faults.world import LIMIT_S
 
 if TYPE_CHECKING:
     from faults.world import World
@@ -53,7 +56,8 @@ def at_once(world: World, kind: str, runs: int, seed: int) -> None:
         if not killed.kill(rng.choice(("group", "parent"))):
             killed = None
     for running in started:
-        running.process.wait(240)
+        with suppress(subprocess.TimeoutExpired):
+            running.process.wait(2 * LIMIT_S)
     for running in started:
         said = world.wait(running)
         if running is not killed:

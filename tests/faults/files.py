@@ -42,25 +42,23 @@ def read(world: World, seed: int, count: int) -> None:
     with zygote(world) as warm:
         for index in range(count):
             name = rng.choice(sorted(FORMATS))
-            data = FORMATS[name](rng)
+            make, text, steps = FORMATS[name]
+            data = make(rng)
             for _ in range(rng.randint(1, 3)):
                 data = rng.choice(CHANGES)(data, rng)
             path = world.folder / f"mutated-{index}.{name}"
             path.write_bytes(data)
             suite = world.folder / f"mutated-{index}.toml"
-            suite.write_text(SUITES[name].format(file=path.name))
+            suite.write_text(text.format(file=path.name))
             planned = warm.ask("command", "plan", suite.name, limit=_LIMIT_S)
             judge(world, planned, _copy(path))
             if planned.status == 0:
-                done = warm.ask(
-                    "faults.suites:perform_all", suite.name, f"store-{index}", "data", limit=_LIMIT_S
-                )
+                asked = (suite.name, f"store-{index}", *steps)
+                done = warm.ask("faults.suites:perform_all", *asked, limit=_LIMIT_S)
                 judge(world, done, _copy(path))
-                known = "data" if "as if of" in planned.out or "failed" not in planned.out else ""
-                if done.status == 2 and known:
-                    world.fault(
-                        "wrong", f"the plan of {path.name} hid: {done.err[:300]}; input {data[:300]!r}"
-                    )
+                if done.status == 2:
+                    what = f"{done.err[:300]}; input {data[:300]!r}"
+                    world.fault("wrong", f"the plan of {path.name} hid: {what}")
 
 
 def _copy(path: Path) -> Path:
@@ -110,20 +108,59 @@ def _tagged(rng: random.Random) -> bytes:
     return "\n".join(lines).encode()
 
 
-FORMATS: dict[str, Callable[[random.Random], bytes]] = {
-    "csv": _delimited(","),
-    "tsv": _delimited("\t"),
-    "jsonl": _json_lines,
-    "jsonl.gz": lambda rng: gzip.compress(_json_lines(rng), mtime=0),
-    "csv.gz": lambda rng: gzip.compress(_delimited(",")(rng), mtime=0),
-    "parquet": _parquet,
-    "conll": _tagged,
-}
-_CLASSES = (
-    '[suite]\nlatency = false\n[[task]]\nuse = "file"\ntrain = "{file}"\n[[student]]\nuse = "tfidf-logreg"\n'
+def _scores(rng: random.Random) -> bytes:
+    return "".join(["text,score\n", *(f"{row['text']},{rng.random():.3f}\n" for row in _rows(rng))]).encode()
+
+
+def _several(rng: random.Random) -> bytes:
+    rows = ({"text": row["text"], "labels": [row["label"], "day"][: rng.randint(0, 2)]} for row in _rows(rng))
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
+
+
+def _words(rng: random.Random) -> bytes:
+    rows = (row["text"].split() for row in _rows(rng))
+    return "".join(
+        json.dumps({"tokens": words, "tags": ["O"] * len(words)}) + "\n" for words in rows
+    ).encode()
+
+
+def _outputs(rng: random.Random) -> bytes:
+    texts = [row["text"] for row in csv.DictReader(io.StringIO(labelled_texts()))]
+    return "".join(json.dumps({"text": text, "logits": [1.0, 0.5, -2]}) + "\n" for text in texts).encode()
+
+
+def _lines_of_text(rng: random.Random) -> bytes:
+    return "\n".join(row["text"] for row in _rows(rng)).encode()
+
+
+def _suite(task: str, student: str) -> str:
+    task = f'[[task]]\nuse = "{task}"\ntrain = "{{file}}"'
+    return f'[suite]\nlatency = false\n{task}\n[[student]]\nuse = "{student}"\n'
+
+
+_CLASSES = _suite("file", "tfidf-logreg")
+_TAGS = _suite("conll-file", "cnn-tagger")
+_TAUGHT = (
+    _suite("file", "mlp").replace("{file}", "toys.csv")
+    + '[[teacher]]\nuse = "precomputed"\nfile = "{file}"\n[[loss]]\nuse = "kl"\n'
 )
-_TAGS = _CLASSES.replace('"file"', '"conll-file"').replace("tfidf-logreg", "perceptron-tagger")
-SUITES = dict.fromkeys(FORMATS, _CLASSES) | {"conll": _TAGS}
+_TEXTS = _suite("text-file", "none").replace("student", "teacher").replace('"none"', '"masked-lm"')
+_DATA = ("data",)
+# By the end of a file's name: how to make one, a suite that reads it, and the steps in which that happens.
+FORMATS: dict[str, tuple[Callable[[random.Random], bytes], str, tuple[str, ...]]] = {
+    "csv": (_delimited(","), _CLASSES, _DATA),
+    "tsv": (_delimited("\t"), _CLASSES, _DATA),
+    "jsonl": (_json_lines, _CLASSES, _DATA),
+    "jsonl.gz": (lambda rng: gzip.compress(_json_lines(rng), mtime=0), _CLASSES, _DATA),
+    "csv.gz": (lambda rng: gzip.compress(_delimited(",")(rng), mtime=0), _CLASSES, _DATA),
+    "parquet": (_parquet, _CLASSES, _DATA),
+    "conll": (_tagged, _TAGS, _DATA),
+    "words.jsonl": (_words, _TAGS, _DATA),
+    "scores.csv": (_scores, _suite("file-regression", "mlp"), _DATA),
+    "several.jsonl": (_several, _suite("file-multilabel", "mlp"), _DATA),
+    "lines.txt": (_lines_of_text, _TEXTS, _DATA),
+    "outputs.jsonl": (_outputs, _TAUGHT, ("data", "transfer", "teacher", "targets")),
+}
 
 
 # -- mutations --------------------------------------------------------------------------------------------
@@ -206,6 +243,7 @@ def _labels(data: bytes, rng: random.Random) -> bytes:
     return data.replace(word, new, rng.choice((1, -1)))
 
 
+_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n"
 CHANGES: tuple[Callable[[bytes, random.Random], bytes], ...] = (
     *(_insert,) * 3,
     *(_flip,) * 2,
@@ -222,9 +260,6 @@ CHANGES: tuple[Callable[[bytes, random.Random], bytes], ...] = (
     lambda data, rng: data.decode("latin-1").encode(rng.choice(("utf-16", "utf-16-le", "utf-8", "utf-32"))),
     lambda data, rng: gzip.compress(data),
     lambda data, rng: b"\xef\xbb\xbf" + data,
-    lambda data, rng: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n",
-    lambda data, rng: b"<!DOCTYPE html><html>404</html>",
-    lambda data, rng: rng.randbytes(rng.randint(0, 5000)),
-    lambda data, rng: b"",
+    lambda data, rng: rng.choice((b"", b"<!DOCTYPE html>404", _POINTER, rng.randbytes(rng.randint(0, 5000)))),
     lambda data, rng: b"[" + data.replace(b"}\n{", b"},\n{") + b"]",
 )

@@ -237,7 +237,7 @@ class World:
         if self.plugin_at_fault:
             text = "\n".join([said.err, *_without_log(said.out)])
         if TRACEBACK in text:
-            self.fault("tracebacks", f"{what}: {_around(text, TRACEBACK)}")
+            self.fault("tracebacks", f"{what}: {_last_lines(text)}")
         if "\x1b" in text or "\x07" in text:
             self.fault("wrong", f"{what} printed control codes: {_around(text, chr(27))!r}")
 
@@ -251,8 +251,11 @@ class World:
 
     def records(self) -> dict[str, dict[str, Any]]:
         """The records by cell; none if the file is missing or cannot be read."""
+        path = self.results / "records.jsonl"
+        if not path.is_file():  # e.g. a named pipe, on which reading would wait for ever
+            return {}
         try:
-            lines = (self.results / "records.jsonl").read_text().splitlines()
+            lines = path.read_text().splitlines()
             return {record["cell"]: record for record in map(json.loads, lines)}
         except (OSError, ValueError, KeyError, TypeError):
             return {}
@@ -286,6 +289,9 @@ class World:
                 if name in now[cell] and one != other:
                     what = _difference(one, other)
                     self.fault("changed", f"{name} of {_cell(reference[cell])}: {what}")
+        if not (self.results / predictions.FILE).is_file():
+            self.fault("lost", "the predictions are gone")
+            return
         try:
             wanted, found = predictions.read(right.results), predictions.read(self.results)
         except Exception as error:
@@ -362,6 +368,11 @@ def _events(text: str) -> Iterable[dict[str, Any]]:
 
 
 def _without_log(text: str) -> Iterable[str]:
+    """Yield output without the tracebacks that belong in it: of a failed step, or of a plugin that failed."""
+    with suppress(ValueError):
+        if isinstance(whole := json.loads(text), dict) and "failures" in whole:
+            yield str([{**failure, "traceback": ""} for failure in whole["failures"]])
+            return
     for line in text.splitlines():
         try:
             event = json.loads(line)
@@ -374,6 +385,14 @@ def _without_log(text: str) -> Iterable[str]:
 def _around(text: str, what: str) -> str:
     place = text.find(what)
     return text[max(0, place - 300) : place + 1_000]
+
+
+def _last_lines(text: str) -> str:
+    """Return the end of the first traceback: the error and the innermost frames."""
+    lines = text[text.find(TRACEBACK) :].splitlines()
+    ends = (place for place, line in enumerate(lines) if place and not line.startswith((" ", "\t")))
+    end = next(ends, len(lines))
+    return "\n".join(lines[max(0, end - 8) : end + 1])
 
 
 def _cell(record: Mapping[str, Any]) -> str:
