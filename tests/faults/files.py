@@ -109,7 +109,7 @@ def _tagged(rng: random.Random) -> bytes:
 
 
 def _scores(rng: random.Random) -> bytes:
-    return "".join(["text,score\n", *(f"{row['text']},{rng.random():.3f}\n" for row in _rows(rng))]).encode()
+    return "".join(["text,label\n", *(f"{row['text']},{rng.random():.3f}\n" for row in _rows(rng))]).encode()
 
 
 def _several(rng: random.Random) -> bytes:
@@ -119,9 +119,8 @@ def _several(rng: random.Random) -> bytes:
 
 def _words(rng: random.Random) -> bytes:
     rows = (row["text"].split() for row in _rows(rng))
-    return "".join(
-        json.dumps({"tokens": words, "tags": ["O"] * len(words)}) + "\n" for words in rows
-    ).encode()
+    tagged = ({"tokens": words, "tags": ["B-SKY", *["O"] * (len(words) - 1)]} for words in rows)
+    return "".join(json.dumps(row) + "\n" for row in tagged).encode()
 
 
 def _outputs(rng: random.Random) -> bytes:
