@@ -19,13 +19,14 @@ import pytest
 
 from harness import catalog
 from harness.devices import Slot
+from harness.global_state import GlobalState
 from harness.plan.planner import Plan, Step, build
 from harness.results.collect import collect
 from harness.results.record import Record
 from harness.run.executor import Event
 from harness.run.job import perform
-from harness.run.local import _perform
 from harness.run.runner import run
+from harness.run.worker import perform_step
 from harness.storage.store import Artefact, Store
 from harness.suite import reader as suite
 from harness.testing.tiny import CheckContext
@@ -135,11 +136,11 @@ class Inline:
 
     def submit(self, slot: int, step: Step) -> None:
         self.log.write_text("")
-        self.events.append(_perform(step, self.store, CPU, self, self.log))  # type: ignore[arg-type]
 
-    def send(self, event: Event) -> None:
-        """What a worker's connection does."""
-        self.events.append(event)
+        def emit(kind: str, details: dict[str, Any]) -> None:
+            self.events.append(Event(kind, step.key, details))  # type: ignore[arg-type]
+
+        self.events.append(perform_step(step, self.store, CPU, emit, self.log, GlobalState.now()))
 
     def wait(self, timeout: float) -> list[Event]:
         events, self.events = self.events, []

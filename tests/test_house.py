@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 # The rooms of harness/, from the lowest to the highest: a room imports rooms before it alone.
 LAYERS = (
     *("values", "wording", "featurise", "task_types", "api", "parameters", "hookspecs", "tracking"),
-    *("catalog", "naming", "devices", "storage", "sources", "training", "runtime", "exports"),
+    *("global_state", "catalog", "naming", "devices", "storage", "sources", "training", "runtime", "exports"),
     *("suite", "plan", "run", "steps", "results", "report", "trackers", "bench", "bundle"),
     *("distill", "diagnose", "commands", "cli", "__main__", "testing"),
 )

@@ -8,6 +8,7 @@ from dataclasses import fields
 from typing import Protocol
 
 from harness.api import Component, HarnessError, Task, TaskType, parameters_of
+from harness.hookspecs import DISTRIBUTION
 from harness.plan.fingerprint import class_digest
 from harness.values import digest
 
@@ -30,6 +31,7 @@ class Identities:
         self._base_of = base_of
         self._identities: dict[int, str] = {}
         self._configurations: dict[int, str] = {}
+        self._foreign: dict[int, bool] = {}
 
     def of(self, component: Component) -> str:
         """Return the digest of everything that can change what a component does.
@@ -45,6 +47,14 @@ class Identities:
             known = self._identities[id(component)] = digest(
                 self.configured(component), str(base), *classes, *sources
             )
+        return known
+
+    def foreign(self, component: Component) -> bool:
+        """Return whether a component, or one in its fields, is from another package than this project's."""
+        known = self._foreign.get(id(component))
+        if known is None:
+            packages = {self.packages.package_of(c).partition(" ")[0] for c in _with_parts(component)}
+            known = self._foreign[id(component)] = packages != {DISTRIBUTION}
         return known
 
     def configured(self, component: Component) -> str:

@@ -59,6 +59,7 @@ class Step(NamedTuple):
     likes: tuple[str, ...]  # names of groups of similar steps, the most similar first; for rougher estimates
     gpu: bool = False  # whether it is faster on a GPU
     exclusive: bool = False  # whether it must run while no other step runs
+    foreign: tuple[str, ...] = ()  # the components, such as "student 'x'", that are from other packages
     rated: float = 0.0  # expected seconds, given the components' rates; set when it is scheduled
 
 
@@ -388,6 +389,11 @@ class _Planner:
                 likes=(f"{kind} {alone} {settings.get('precision', '')}".rstrip(), f"{kind} {names}", kind),
                 gpu=kind in _ACCELERATED and any(_on_gpu(kind, c) for c in components.values()),
                 exclusive=kind == "latency",
+                foreign=tuple(
+                    f"{c.kind} '{c.name}'"
+                    for c in {**components, "": task_type}.values()
+                    if self._identities.foreign(c)
+                ),
             )
         return key
 

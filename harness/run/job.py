@@ -18,12 +18,13 @@ from typing import Any, TypeVar
 
 from harness.api import Component, Model, Precision, Student, TaskType, Teacher
 from harness.devices import Slot, cpu_info, energy_j, energy_uj, gpus
+from harness.global_state import GlobalState, guarded, seed_generators
 from harness.plan.planner import Step
 from harness.storage.store import Artefact, Damaged, Store
 from harness.training.checkpoint import seconds_before
 
 C = TypeVar("C", bound=Component)
-Emit = Callable[[str, dict[str, Any]], None]  # ("progress", {...}) or ("warning", {...})
+Emit = Callable[[str, dict[str, Any]], None]  # "progress", "warning" or "spoiled", and details
 
 _PROGRESS_EVERY_S = 0.2
 
@@ -109,6 +110,10 @@ class Job:
 
     # -- for the steps
 
+    def spoil(self) -> None:
+        """Report that no other step may run in this process."""
+        self.emit("spoiled", {})
+
     def need(self, role: str) -> Artefact:
         """Return the artefact that fills a role, after verifying its checksums."""
         key = self.step.needs[role]
@@ -162,8 +167,12 @@ class Job:
         return {key: special.get(role, role) for key, role in plain.items()}
 
 
-def perform(step: Step, store: Store, slot: Slot, emit: Emit) -> Artefact:
-    """Perform a step, unless another process has done it in the meantime; return its artefact."""
+def perform(step: Step, store: Store, slot: Slot, emit: Emit, state: GlobalState | None = None) -> Artefact:
+    """Perform a step, unless another process has done it in the meantime; return its artefact.
+
+    If the step changes the global state of the process, e.g. torch's default dtype, that is undone and
+    emitted as "spoiled" with `changes`. `state` is the state before, by default the present one.
+    """
     with store.claim(step.key):
         store.forget(step.key)
         with suppress(Damaged):  # it was set aside; make it again
@@ -177,7 +186,9 @@ def perform(step: Step, store: Store, slot: Slot, emit: Emit) -> Artefact:
             _reset_peak_memory()
             energy = energy_uj()
             started, clock = datetime.now(UTC), time.perf_counter()
-            result = run(job)
+            seed_generators(job.seed)
+            with guarded(lambda changes: emit("spoiled", {"changes": changes}), state):
+                result = run(job)
             before = seconds_before(store.checkpoints(step.key))
             seconds = time.perf_counter() - clock + before
             if job.history:

@@ -1,8 +1,9 @@
-"""Measure single texts on a GPU: the time of its kernels, and CUDA graphs, which launch faster."""
+"""Train reproducibly on a GPU, and measure single texts there: its kernels, and CUDA graphs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,27 @@ if TYPE_CHECKING:
 STEP = 16  # texts are padded to a multiple of this, because a graph has a fixed shape
 CLOSE = 1e-3  # largest difference from the model, relative to the largest logit
 
-disordered = False  # a capture failed in this process, which makes the GPU's random generator unusable
+
+class Disordered(Unsupported):
+    """The error for a capture that failed, which makes the GPU's random generator unusable."""
+
+
+@contextmanager
+def reproducible(device: str) -> Iterator[None]:
+    """Make the same seed on the same device give the same weights, which CPUs do anyway."""
+    if device == "cpu":
+        yield
+        return
+    import torch
+
+    memory = torch.utils.deterministic
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    memory.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # no code reads it
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
+        memory.fill_uninitialized_memory = True  # type: ignore[attr-defined]
 
 
 def padded(ids: Sequence[int], padding: int) -> NDArray[np.int64]:
@@ -52,7 +73,8 @@ class GraphedModel(Model):
     def __init__(self, model: TorchModel, texts: Sequence[str]) -> None:
         """Capture a graph for each length of the texts, and compare the results with the model's.
 
-        Raise Unsupported if the model's work depends on more than shapes, or if the results differ.
+        Raise Unsupported if the model's work depends on more than shapes, or if the results differ, and
+        Disordered if a capture fails.
         """
         if type(model).decide is not Model.decide:
             raise Unsupported("cannot use CUDA graphs: the model's decisions depend on more than its outputs")
@@ -70,10 +92,8 @@ class GraphedModel(Model):
             expected = model.predict(texts)
             found = np.concatenate([self.predict([text]) for text in texts])
         except Exception as error:  # of CUDA, or of a module that cannot be captured
-            global disordered
-            disordered = True
             why = str(error).strip().partition("\n")[0] or type(error).__name__
-            raise Unsupported(f"cannot capture a CUDA graph: {why}") from error
+            raise Disordered(f"cannot capture a CUDA graph: {why}") from error
         if not np.abs(expected - found).max() <= CLOSE * max(1.0, float(np.abs(expected).max())):
             raise Unsupported("cannot use CUDA graphs: their outputs differ from the model's")
 

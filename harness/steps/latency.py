@@ -65,9 +65,6 @@ def _queries(examples: Examples) -> list[str]:
 
 def _on_gpu(job: Job, queries: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Yield measurements of the model, of its ONNX graph and of its CUDA graphs, if they exist."""
-    import torch
-
-    torch.use_deterministic_algorithms(False)  # a training in this process may have set it
     model = job.model()
     yield from _measure(model, queries, job)
     if "onnx" in _forms(job):
@@ -82,6 +79,8 @@ def _on_gpu(job: Job, queries: Sequence[str]) -> Iterator[dict[str, Any]]:
             graphed = cuda.GraphedModel(model, queries)
         except Unsupported as why:
             job.warn(str(why))
+            if isinstance(why, cuda.Disordered):
+                job.spoil()
         else:
             yield from _measure(graphed, queries, job)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.api import Loss, Student
 from harness.steps import data, targets, transfer
+from harness.steps.cuda import reproducible
 
 if TYPE_CHECKING:
     from harness.run.job import Job
@@ -25,7 +26,9 @@ def run(job: Job) -> dict[str, Any]:
         examples = replace(examples, logits=targets.load(job.need("targets"), "logits"))
     if job.has("hidden"):
         examples = replace(examples, hidden=targets.load(job.need("hidden"), "hidden"))
-    model = student.fit(examples, data.load(source, "validation", job.task_type), loss, job)
+    validation = data.load(source, "validation", job.task_type)
+    with reproducible(job.device):
+        model = student.fit(examples, validation, loss, job)
     (folder := job.folder / "model").mkdir()
     model.save(folder)
     return {"parameters": asdict(model.parameters()), "examples": len(examples)}

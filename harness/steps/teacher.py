@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from harness.api import Teacher
 from harness.steps import data
 from harness.steps.cost import seconds_of
+from harness.steps.cuda import reproducible
 
 if TYPE_CHECKING:
     from harness.run.job import Job
@@ -25,7 +26,9 @@ def run(job: Job) -> dict[str, Any]:
         ]
         model = teacher.joined(models, job.task_type)
     else:
-        model = teacher.fit(train, data.load(source, "validation", job.task_type), job)
+        validation = data.load(source, "validation", job.task_type)
+        with reproducible(job.device):
+            model = teacher.fit(train, validation, job)
     (folder := job.folder / "model").mkdir()
     model.save(folder)
     result: dict[str, Any] = {"parameters": asdict(model.parameters()), "examples": len(train)}

@@ -56,9 +56,6 @@ def train(
     torch.manual_seed(context.seed)
     generator = np.random.default_rng(context.seed)
     device = torch.device(context.device)
-    if device.type == "cuda":  # the same seed on the same device must give the same weights
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # no code reads it
     module.to(device).train()
     epochs = max(settings.epochs, math.ceil(settings.min_examples / len(tokens)))
     scored_every = max(1, _SCORED // len(tokens))  # epochs

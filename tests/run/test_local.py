@@ -9,7 +9,7 @@ import sys
 import time
 import types
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -29,13 +29,19 @@ TROUBLES = (
     "",
     *("raise", "raise-nothing", "refuse", "print", "leave", "exit", "kill", "odd-signal", "memory"),
     *("full-disk", "unavailable", "hang", "gate", "warn", "numpy", "unplain", "nan", "shape"),
-    "disorder",
+    *("disorder", "spoil", "daemon"),
 )
 SUITE = f"{SMALL}    trouble = {{ sweep = {list(TROUBLES)} }}\n"
 
 
+@pytest.fixture(scope="module", params=["isolated", "own"])
+def isolated(request: pytest.FixtureRequest) -> bool:
+    """Whether steps run in processes of their own, as those of the toys do, or as this project's do."""
+    return bool(request.param == "isolated")
+
+
 @pytest.fixture(scope="module")
-def workshop(tmp_path_factory: pytest.TempPathFactory, toy_site: Path) -> Iterator[Home]:
+def workshop(tmp_path_factory: pytest.TempPathFactory, toy_site: Path, isolated: bool) -> Iterator[Home]:
     """The toys installed, and their data in the store."""
     with installed(Home(tmp_path_factory.mktemp("workshop"), toy_site)) as home:
         perform_in(Store(home.store), plan_of(SUITE), "data")
@@ -43,8 +49,16 @@ def workshop(tmp_path_factory: pytest.TempPathFactory, toy_site: Path) -> Iterat
 
 
 @pytest.fixture(scope="module")
-def plan(workshop: Home) -> Plan:
-    return plan_of(SUITE)
+def plan(workshop: Home, isolated: bool) -> Plan:
+    return planned(isolated)
+
+
+def planned(isolated: bool) -> Plan:
+    plan = plan_of(SUITE)
+    assert all(step.foreign for step in plan.steps.values())
+    if isolated:
+        return plan
+    return replace(plan, steps={key: step._replace(foreign=()) for key, step in plan.steps.items()})
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +92,7 @@ def do(executor: LocalExecutor, step: Step) -> list[Event]:
 
 
 def process_of(executor: LocalExecutor, slot: int) -> Any:
-    worker = executor._workers[slot]
-    assert worker is not None
+    (worker,) = (worker for (place, _), worker in executor._workers.items() if place == slot)
     return worker.process
 
 
@@ -214,17 +227,52 @@ def test_a_worker_that_dies_while_idle_is_replaced(executor: LocalExecutor, plan
     assert ended(executor, student(plan, "raise"))[-1].details["reason"] == "ValueError: the toy broke"
 
 
-def test_a_worker_whose_gpu_is_in_disorder_makes_place_for_a_fresh_one(
-    executor: LocalExecutor, plan: Plan
+@pytest.mark.parametrize("trouble", ["disorder", "spoil"])
+def test_a_worker_that_a_step_has_changed_makes_place_for_a_fresh_one(
+    executor: LocalExecutor, plan: Plan, isolated: bool, trouble: str
 ) -> None:
     do(executor, student(plan, "raise"))
     process = process_of(executor, 0)
-    (event,) = (e for e in do(executor, student(plan, "disorder")) if e.type == "done")
+    (event,) = (e for e in do(executor, student(plan, trouble)) if e.type == "done")
     assert set(event.details) == {"seconds"}
     executor.submit(0, student(plan, "raise"))  # at once, whether or not the old one has ended by now
-    assert process_of(executor, 0) is not process
-    assert not process.is_alive()
+    assert (process_of(executor, 0) is process) == isolated
+    assert process.is_alive() == isolated
     assert ended(executor, student(plan, "raise"))[-1].details["reason"] == "ValueError: the toy broke"
+
+
+def test_who_changes_the_global_state_is_named_once(plan: Plan, workshop: Home) -> None:
+    step, store = student(plan, "disorder"), Store(workshop.store)
+    with LocalPlace(workshop) as executor:
+        said = []
+        for _ in range(2):
+            store.remove("student", step.key)
+            said += [e.details["message"] for e in do(executor, step) if e.type == "warning"]
+    assert said == [
+        "student 'toy' or loss 'toy-labels' changed the current folder "
+        f"(from {Path.cwd()} to /), environment variable OMP_NUM_THREADS, "
+        "NumPy's error state; other steps are not affected"
+    ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not list the processes of others")
+def test_what_a_step_starts_ends_with_it(plan: Plan, workshop: Home, isolated: bool) -> None:
+    if not isolated:
+        pytest.skip("this project's components start no processes")
+
+    def daemons() -> list[Path]:
+        return [p for p in Path("/proc").glob("[0-9]*") if b"TOY_DAEMON=1" in environment_of(p)]
+
+    with LocalPlace(workshop) as executor:
+        assert do(executor, student(plan, "daemon"))[-1].type == "done"
+    assert daemons() == []
+
+
+def environment_of(process: Path) -> list[bytes]:
+    try:
+        return (process / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
 
 
 def test_a_death_between_two_looks_is_not_lost(
@@ -331,27 +379,28 @@ def test_closing_ends_workers_that_work_and_workers_that_rest(plan: Plan, worksh
 ORPHANS = """
     import os
     from pathlib import Path
-    from components import CPU, plan_of, steps_of
-    from test_local import SUITE, student
+    from components import CPU
+    from test_local import planned, student
     from harness.run.local import LocalExecutor
 
     if __name__ == "__main__":
-        plan = plan_of(SUITE)
+        plan = planned(bool(os.environ["ISOLATED"]))
         executor = LocalExecutor(Path(os.environ["HARNESS_STORE"]), (CPU, CPU))
         executor.submit(0, student(plan, "hang"))
         executor.submit(1, student(plan, "raise"))
         while executor.wait(1) == [] or 1 not in executor.free():
             pass
-        print(*(worker.process.pid for worker in executor._workers), flush=True)
+        print(*(worker.process.pid for worker in executor._workers.values()), flush=True)
         executor.wait(1000)
 """
 
 
-def test_workers_end_when_their_parent_is_killed(workshop: Home, tmp_path: Path) -> None:
+def test_workers_end_when_their_parent_is_killed(workshop: Home, isolated: bool, tmp_path: Path) -> None:
     script = tmp_path / "orphans.py"
     script.write_text(dedent(ORPHANS))
     here = Path(__file__).parent
     environment = workshop.variables()
+    environment["ISOLATED"] = "yes" if isolated else ""
     environment["PYTHONPATH"] += os.pathsep + os.pathsep.join([str(here), str(here.parent)])
     parent = subprocess.Popen([sys.executable, script], env=environment, stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
@@ -391,9 +440,10 @@ def test_a_worker_sees_its_card_alone(
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     handler = signal.getsignal(signal.SIGINT)
-    with local._environment(slot):
+    with local._environment(slot, "m"):
         assert os.environ["CUDA_VISIBLE_DEVICES"] == expected
         assert os.environ["OMP_NUM_THREADS"] == os.environ["MKL_NUM_THREADS"] == "1"
+        assert os.environ["DISTIL_HARNESS_WORKER"] == "m"
         assert (
             signal.getsignal(signal.SIGINT) is signal.SIG_IGN
         )  # a worker that starts must not be interrupted

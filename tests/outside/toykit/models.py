@@ -6,12 +6,12 @@ import errno
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,6 +41,8 @@ Trouble = Literal[
     "warn",
     "numpy",
     "disorder",
+    "spoil",
+    "daemon",
     "unplain",
     "nan",
     "shape",
@@ -126,8 +128,14 @@ def stumble(trouble: str, context: harness.Context) -> None:
                 time.sleep(1)
         case "gate":
             wait_for_gate()
-        case "disorder":  # as where a CUDA graph cannot be captured
-            import_module("harness.steps.cuda").disordered = True
+        case "disorder":
+            np.seterr(all="raise")
+            os.environ["OMP_NUM_THREADS"] = "9"
+            os.chdir("/")
+        case "spoil":  # as if a CUDA graph could not be captured
+            context.spoil()  # type: ignore[attr-defined]
+        case "daemon":
+            subprocess.Popen(["sleep", "600"], env={"TOY_DAEMON": "1"}, start_new_session=True)
         case "warn":
             context.warn("this toy is [red]hot[/red]")
 

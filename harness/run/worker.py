@@ -1,0 +1,245 @@
+"""Run steps in a worker process, so that no step can change what another one does.
+
+A worker runs one step after the other. Steps with components from other packages come to a worker of their
+own, which runs each of them in a new process: a fork of one that has never run a step, but has loaded the
+libraries, so that it costs milliseconds. On systems other than Linux, such a worker ends after each step.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import import_module
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, NoReturn
+
+from harness.api import HarnessError, Unavailable
+from harness.devices import Slot
+from harness.global_state import GlobalState
+from harness.plan.planner import Step
+from harness.run.executor import Event
+from harness.storage.store import Damaged, Store
+
+Emit = Callable[[str, dict[str, Any]], None]  # as in harness.run.job, whose import takes time
+
+LOG_TAIL = 4000  # characters of a failed step's output that are kept
+MARK = "DISTIL_HARNESS_WORKER"  # an environment variable that all processes of a worker inherit
+_LIBRARIES = ("torch", "sklearn.linear_model", "scipy", "onnxruntime", "tokenizers", "safetensors")
+_ROUNDS = 20
+_FORKS = sys.platform == "linux"
+_DIE_WITH_PARENT, _ADOPT_ORPHANS = 1, 36  # options of Linux's prctl
+
+
+def work(connection: Connection, root: Path, slot: Slot, log: Path, isolated: bool) -> None:
+    """Receive steps and send events, until the parent closes the connection.
+
+    `isolated` workers run each step in a process of its own.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    stream = log.open("a", buffering=1, encoding="utf-8", errors="replace")
+    os.dup2(stream.fileno(), 1)
+    os.dup2(stream.fileno(), 2)
+    sys.stdout = sys.stderr = stream
+    store = Store(root)
+    place = _Place(store, slot, connection, log)
+    if isolated and _FORKS:
+        _fork_for_each(connection, place)
+        return
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    state = GlobalState.now()
+    while (sent := _received(connection)) is not None:
+        os.truncate(log, 0)
+        event, spoiled = place.perform(sent, state)
+        if leaving := spoiled or isolated:
+            event.details["leaving"] = True
+        connection.send(event)
+        if leaving:
+            return
+        state.extend()
+
+
+def _received(connection: Connection) -> bytes | None:
+    """Return the next step, still pickled; None after the parent has closed the connection."""
+    try:
+        return connection.recv_bytes()
+    except (EOFError, OSError):
+        return None
+
+
+def perform_step(step: Step, store: Store, slot: Slot, emit: Emit, log: Path, state: GlobalState) -> Event:
+    """Perform a step; return the event of its end. `emit` gets what it reports before."""
+    from harness.run.job import perform
+
+    try:
+        artefact = perform(step, store, slot, emit, state)
+        return Event("done", step.key, {"seconds": artefact.made["seconds"]})
+    except Damaged as error:
+        return Event("damaged", step.key, {"kind": error.kind, "damaged": error.key, "reason": str(error)})
+    except Unavailable as error:
+        return Event("unavailable", step.key, {"reason": str(error)})
+    except HarnessError as error:
+        return Event("failed", step.key, {"reason": str(error), "log": ""})
+    except OSError as error:
+        reason = f"{error.strerror or error}" + (f": '{error.filename}'" if error.filename else "")
+        return Event("failed", step.key, {"reason": reason, "log": traceback.format_exc()[-LOG_TAIL:]})
+    except MemoryError:
+        return Event(
+            "failed", step.key, {"reason": "out of memory", "log": traceback.format_exc()[-LOG_TAIL:]}
+        )
+    except Exception as error:
+        told_before = log.read_text(encoding="utf-8", errors="replace")
+        message = str(error).strip().partition("\n")[0]
+        reason = f"{type(error).__name__}: {message}" if message else type(error).__name__
+        tail = (told_before + traceback.format_exc())[-LOG_TAIL:]
+        return Event("failed", step.key, {"reason": reason, "log": tail})
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a worker runs steps, and where it reports them."""
+
+    store: Store
+    slot: Slot
+    connection: Connection
+    log: Path
+
+    def perform(self, sent: bytes, state: GlobalState) -> tuple[Event, bool]:
+        """Perform a step and send its events, except for the last one, which is returned.
+
+        The second value is whether the step has changed the process, so that no other step may run in it.
+        """
+        step: Step = pickle.loads(sent)
+        spoiled = False
+
+        def emit(kind: str, details: dict[str, Any]) -> None:
+            nonlocal spoiled
+            if kind == "spoiled":
+                spoiled = True
+                if not (changes := details.get("changes")):
+                    return
+                message = f"{_culprits(step)} changed {', '.join(changes)}; other steps are not affected"
+                kind, details = "warning", {"message": message, "repeats": True}
+            self.connection.send(Event(kind, step.key, details))  # type: ignore[arg-type]
+
+        return perform_step(step, self.store, self.slot, emit, self.log, state), spoiled
+
+
+def _culprits(step: Step) -> str:
+    """Return the names of the components that a change of the global state may come from."""
+    if step.foreign:
+        return " or ".join(step.foreign)
+    return " or ".join(f"{c.kind} '{c.name}'" for role, c in step.components.items() if role != "task_type")
+
+
+# -- a process for each step ---------------------------------------------------------------------------------
+
+
+def _fork_for_each(connection: Connection, place: _Place) -> None:
+    """Run each step in a fork of this process, which itself never runs one and has a single thread."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    libc = ctypes.CDLL(None)
+    libc.prctl(_ADOPT_ORPHANS, 1, 0, 0, 0)
+    while (sent := _received(connection)) is not None:
+        os.truncate(place.log, 0)
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reading)
+            libc.prctl(_DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
+            _run_and_exit(sent, writing, place)
+        os.close(writing)
+        end = os.pidfd_open(child)
+        orphaned = end not in wait([end, parent.sentinel])
+        os.close(end)
+        if orphaned:
+            os.kill(child, signal.SIGKILL)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        _end_children()
+        if orphaned:
+            return
+        with os.fdopen(reading) as stream:
+            libraries = stream.read()
+        if not libraries:  # the step did not come to its end; end as it did, and the parent reports that
+            if status < 0:
+                with suppress(OSError):  # SIGKILL has no handler
+                    signal.signal(-status, signal.SIG_DFL)
+                os.kill(os.getpid(), -status)
+            os._exit(status)
+        for name in json.loads(libraries):  # so that later steps find them loaded
+            with suppress(Exception):
+                import_module(name)
+
+
+def _run_and_exit(sent: bytes, writing: int, place: _Place) -> NoReturn:
+    """Run a step in this new process; write the names of the libraries that it needed, and exit."""
+    status = 1
+    try:
+        place.connection.send(place.perform(sent, GlobalState.now())[0])
+        os.write(writing, json.dumps([name for name in _LIBRARIES if name in sys.modules]).encode())
+        status = 0
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with suppress(Exception):
+            sys.stdout.flush()
+        os._exit(status)
+
+
+def _end_children() -> None:
+    """Kill the processes that a step has started and left; this process has adopted them."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    while True:
+        try:
+            found = [int(pid) for pid in children.read_text(encoding="ascii").split()]
+        except OSError:  # of a kernel without this list
+            return
+        if not found:
+            return
+        for pid in found:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            with suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+
+
+def end_processes(mark: str, spared: Collection[int] = ()) -> None:
+    """Kill all processes of a worker that are left, which its environment variable MARK identifies."""
+    wanted = f"{MARK}={mark}".encode()
+    for _ in range(_ROUNDS):  # a process may start another one while it is killed
+        found = [int(folder.name) for folder in Path("/proc").glob("[0-9]*") if wanted in _environ(folder)]
+        if not (found := [pid for pid in found if pid not in spared]):
+            return
+        for pid in found:
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.01)
+
+
+def _environ(process: Path) -> list[bytes]:
+    try:
+        return (process / "environ").read_bytes().split(b"\0")
+    except OSError:  # it ended, or belongs to someone else
+        return []
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        end_processes(os.environ.get(MARK, "-"), {os.getpid()})
+        os._exit(1)
