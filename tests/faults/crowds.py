@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from faults.bases import aside, forget
 from faults.judge import Case
-from faults.world import LIMIT_S
+from faults.world import LIMIT_S, slowness
 
 if TYPE_CHECKING:
     from faults.world import World
@@ -57,7 +57,7 @@ def at_once(world: World, kind: str, runs: int, seed: int) -> None:
             killed = None
     for running in started:
         with suppress(subprocess.TimeoutExpired):
-            running.process.wait(2 * LIMIT_S)
+            running.process.wait(2 * LIMIT_S * slowness())
     for running in started:
         said = world.wait(running)
         if running is not killed:

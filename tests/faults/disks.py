@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from faults.bases import aside, forget
 from faults.judge import Case, Skip
+from faults.world import LIMIT_S, slowness
 
 if TYPE_CHECKING:
     from faults.world import World
@@ -77,7 +78,7 @@ def small_files(world: World, before: bool, size: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
     try:
         running = world.start("bench", "suite.toml", "--json", *(["--fresh"] if before else []))
-        running.process.wait(120)
+        running.process.wait(LIMIT_S * slowness())
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     world.expect(world.wait(running), 0, 1, 2)

@@ -40,8 +40,9 @@ class Zygote:
 
     def ask(self, entry: str, *arguments: str, limit: float) -> Said:
         """Run a command ("command") or a function ("module:function") in a copy of the warm process."""
-        from faults.world import Said
+        from faults.world import Said, slowness
 
+        limit = round(limit * slowness(), 1)
         assert self.process.stdin and self.process.stdout
         out, err = self.world.folder / "asked.out", self.world.folder / "asked.err"
         request = {"entry": entry, "arguments": arguments, "limit": limit, "out": str(out), "err": str(err)}

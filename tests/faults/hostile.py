@@ -13,6 +13,7 @@ from components import fake_distribution
 from faults import mischief
 from faults.bases import aside, forget
 from faults.judge import Case
+from faults.world import slowness
 
 if TYPE_CHECKING:
     from faults.world import World
@@ -115,7 +116,7 @@ def beside(world: World, group: str, where: str, code: str) -> None:
     install(world, where, code)
     suite = world.folder / "hostile.toml"
     name = _name(code) if where == "body" else "hostile"
-    limits = f'name = "suite"\ntime_limit = {15 if group == "hang" else 60}'
+    limits = f'name = "suite"\ntime_limit = {round((15 if group == "hang" else 60) * slowness())}'
     text = world.suite.read_text().replace("[suite]", f"[suite]\n{limits}", 1)
     suite.write_text(text + dedent(_STUDENT).format(name=json.dumps(name)))
     said = world.bench("--devices", "cpu:1", suite=suite)

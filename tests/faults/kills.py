@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from faults.bases import aside, forget
 from faults.judge import Case
+from faults.world import slowness
 
 if TYPE_CHECKING:
     from faults.world import Running, World
@@ -84,7 +85,7 @@ def exports(world: World, seed: int, kills: int) -> None:
 
 
 def _until(condition: Callable[[], object], running: Running) -> bool:
-    deadline = time.monotonic() + _PATIENCE_S
+    deadline = time.monotonic() + _PATIENCE_S * slowness()
     while not running.ended and time.monotonic() < deadline:
         if condition():
             return True

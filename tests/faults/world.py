@@ -18,7 +18,7 @@ from typing import Any
 
 from faults.judge import Fault
 
-LIMIT_S = 120.0  # of a command; trivial ones take seconds, but other cases may use the machine too
+LIMIT_S = 120.0  # of a command on an idle machine, where it takes seconds
 GRACE_S = 15.0  # in which the processes of an ended run must be gone
 TRACEBACK = "Traceback (most recent call last)"
 _MARK = "HARNESS_FAULTS_MARK"  # the variable by which the processes of a world are found
@@ -179,6 +179,7 @@ class World:
 
     def wait(self, running: Running, limit: float = LIMIT_S) -> Said:
         """Wait for the end of a command, judge what it wrote, and see that all its processes end."""
+        limit *= slowness()
         try:
             status: int | None = running.process.wait(limit)
         except subprocess.TimeoutExpired:
@@ -334,6 +335,11 @@ class World:
         if places:
             names = ", ".join(str(path.relative_to(self.folder)) for path in places)
             self.fault("wrong", f"temporary files are left: {names[:400]}")
+
+
+def slowness() -> float:
+    """Return how much longer things may take than on an idle machine: the load of each core, at least 1."""
+    return max(1.0, os.getloadavg()[0] / len(os.sched_getaffinity(0)))
 
 
 def children(parent: int) -> list[int]:
