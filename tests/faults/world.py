@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
@@ -50,8 +51,11 @@ class Running:
     def __init__(self, command: list[str], folder: Path, said: Path, variables: Mapping[str, str]) -> None:
         self.out, self.err = said.with_suffix(".out"), said.with_suffix(".err")
 
+        libc = ctypes.CDLL(None)
+
         def first() -> None:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
+            libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: if the trials are stopped, so is the command
 
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = subprocess.Popen(
