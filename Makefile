@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/installed
 # installation ends, and kept even where the environment says not to, for the tests start hundreds of processes.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help bench test tests lint clean
+.PHONY: help bench test tests lint faults clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -31,6 +31,10 @@ lint: $(INSTALLED) ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+faults: $(INSTALLED) ## disturb runs in 1,500 ways (about 40 minutes), and write docs/faults.md
+	PYTHONPATH=tests $(BIN)/python -m faults --out build/faults; status=$$?; \
+	PYTHONPATH=tests $(BIN)/python -m faults.page build/faults && exit $$status
 
 clean: ## remove the environment, the store and all caches; results stay
 	rm -rf $(VENV) .harness .mypy_cache .pytest_cache .ruff_cache .benchmarks .coverage .coverage.* build dist *.egg-info

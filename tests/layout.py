@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "layout.md"
 # What is no module, or what stands before and behind the tree of harness/.
 BEFORE = (
-    ("Makefile", "make bench, test, lint, clean"),
+    ("Makefile", "make bench, test, lint, faults, clean"),
     ("constraints.txt", "the versions that are tested"),
     ("suites/", "what to compare"),
     ("results/", "tables and records of real runs"),
@@ -19,6 +19,7 @@ BEFORE = (
 AFTER = (
     ("tests/", "one file a module, in folders as the modules are"),
     ("  benchmarks/", "what the harness costs, how fast it fine-tunes, how fast its models answer"),
+    ("  faults/", "runs disturbed from outside: killed, on full disks, beside hostile plugins, on odd input"),
 )
 FILES = {
     "recipes": "templates of the suites that `harness distill` fills in",

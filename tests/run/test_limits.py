@@ -81,12 +81,12 @@ def test_a_training_that_stops_reporting_is_ended_whatever_it_should_have_taken(
 def test_a_step_that_waits_for_another_run_has_all_its_time_afterwards() -> None:
     hours = Hours()
     hours.passed(30)
-    hours.heard("waiting")
+    hours.heard("waiting", waiting=True)
     assert hours.passed(10_000) == (10_000, [])
-    hours.heard("waiting", over=True)
+    hours.heard("waiting", waiting=False)
     assert hours.passed(1_000)[0] == 101
     hours = Hours(limit=10.0)
-    hours.heard("waiting")
+    hours.heard("waiting", waiting=True)
     assert hours.passed(100)[0] == 100
     hours.heard("progress", done=1, total=2)
     assert hours.passed(100) == (11, ["it exceeded its time limit of 10 s"])
