@@ -121,6 +121,10 @@ def to_json(board: Leaderboard) -> str:
 
 
 def _json_row(row: Row) -> dict[str, Any]:
+    failures = [
+        {"status": status, "reason": reason, "when": day, "seeds": seeds}
+        for status, reason, day, seeds in row.failures
+    ]
     return {
         **{name: getattr(row, name) for name in ("rank", "role", "status")},
         **row.parts,
@@ -131,10 +135,7 @@ def _json_row(row: Row) -> dict[str, Any]:
         "problems": [
             {"status": status, "reason": reason, "seeds": seeds} for status, reason, seeds in row.problems
         ],
-        "failures": [
-            {"status": status, "reason": reason, "when": day, "seeds": seeds}
-            for status, reason, day, seeds in row.failures
-        ],
+        **({"failures": failures} if failures else {}),
     }
 
 
