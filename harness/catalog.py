@@ -135,8 +135,14 @@ class Catalog:
         try:
             component = entry.component(**values)
             component.check()
+            if hash(component) != hash(component) or component != component:  # plans compare them
+                raise HarnessError(f"{kind} '{name}' does not equal itself")
         except (ValueError, HarnessError) as error:
             raise ParameterErrors([((), str(error))]) from error
+        except Exception as error:  # a plugin's mistake
+            raise ParameterErrors(
+                [((), f"{kind} '{name}' raised {type(error).__name__}: {error}")]
+            ) from error
         return component
 
     def baselines(self, task_type: TaskType) -> list[str]:
@@ -301,8 +307,13 @@ class _Loader:
     def load(self, point: _Point) -> None:
         """Load one plugin and call its hooks."""
         name, package = point.entry.name, point.package
+
+        def undone(changes: list[str]) -> None:
+            reason = f"its import changed {', '.join(changes)}; that was undone"
+            self.failures.append(Failure(name, package, reason, ""))
+
         try:
-            with shielded():
+            with shielded(undone):
                 plugin = point.entry.load()
         except KeyboardInterrupt:
             raise
@@ -310,7 +321,7 @@ class _Loader:
             self.fail(name, package, "cannot be imported", error)
             return
         try:
-            with shielded():
+            with shielded(undone):
                 self.register(plugin, point)
         except KeyboardInterrupt:
             raise

@@ -52,6 +52,10 @@ class GlobalState:
                 found.values[part.name] = part.read()
         return found
 
+    def without(self, *names: str) -> GlobalState:
+        """Return this state without some parts, which may change."""
+        return GlobalState({name: value for name, value in self.values.items() if name not in names})
+
     def extend(self) -> None:
         """Add the parts of libraries that were loaded since."""
         self.values = GlobalState.now().values | self.values

@@ -13,6 +13,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO
 
+from harness.isolation.global_state import GlobalState, guarded
+
 NOTICE_S = 5.0  # after which somebody is told that a call takes long
 LIMIT_S = 30.0  # that a call may take
 _TICK_S = 0.2
@@ -114,16 +116,21 @@ def _trouble(reader: int, child: int, notice: Callable[[], None]) -> str:
 
 
 @contextmanager
-def shielded() -> Iterator[None]:
-    """Surround code that a plugin runs while it is loaded in this process: here is the one place for guards.
+def shielded(complain: Callable[[list[str]], None] = lambda changes: None) -> Iterator[None]:
+    """Surround code that a plugin runs while it is loaded in this process.
 
-    The code finds nothing to read on stdin, which is the command's.
+    The code finds nothing to read on stdin, which is the command's. What it changes in the global state of
+    the process is undone, except for the search path of modules; `complain` is called with the changes.
+    Environment variables are not among these: many libraries set some for themselves.
     """
+    before = GlobalState.now().without("the search path of modules")
     with ExitStack() as stack:
+        stack.enter_context(guarded(complain, before.without("environment variables")))
+        stack.enter_context(guarded(lambda changes: None, before))
         with suppress(OSError):  # stdin is closed
-            before = os.dup(0)
-            stack.callback(os.close, before)
-            stack.callback(os.dup2, before, 0)
+            earlier = os.dup(0)
+            stack.callback(os.close, earlier)
+            stack.callback(os.dup2, earlier, 0)
             nothing = os.open(os.devnull, os.O_RDONLY)
             os.dup2(nothing, 0)
             os.close(nothing)

@@ -28,6 +28,7 @@ from harness.api import (
     seed_of_repetition,
 )
 from harness.devices import machine
+from harness.isolation.global_state import guarded
 from harness.plan.compatibility import Status, in_step, obstacle
 from harness.plan.fingerprint import code_digest
 from harness.plan.identity import Identities, Packages
@@ -430,9 +431,13 @@ def _on_gpu(kind: str, component: Component) -> bool:
 
 
 def _asked(component: Component, question: Callable[[], A]) -> A | HarnessError:
-    """Return a component's answer, or its error: that affects only the component's cells, not the plan."""
+    """Return a component's answer, or its error: that affects only the component's cells, not the plan.
+
+    What the question changes in the global state of this process is undone.
+    """
     try:
-        return question()
+        with guarded(lambda changes: None):
+            return question()
     except HarnessError as error:
         return error
     except Exception as error:

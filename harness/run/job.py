@@ -5,10 +5,11 @@ Each kind of step has a module in :mod:`harness.steps`.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache, cached_property
@@ -189,7 +190,7 @@ def perform(step: Step, store: Store, slot: Slot, emit: Emit, state: GlobalState
             energy = energy_uj()
             started, clock = datetime.now(UTC), time.perf_counter()
             seed_generators(job.seed)
-            with guarded(lambda changes: emit("spoiled", {"changes": changes}), state):
+            with guarded(lambda changes: emit("spoiled", {"changes": changes}), state), _no_copies():
                 result = run(job)
             before = seconds_before(store.checkpoints(step.key))
             seconds = time.perf_counter() - clock + before
@@ -215,6 +216,17 @@ def perform(step: Step, store: Store, slot: Slot, emit: Emit, state: GlobalState
         store.drop_checkpoints(step.key)
         store.add_timing(step.work, step.likes, seconds, step.rated)
         return artefact
+
+
+@contextmanager
+def _no_copies() -> Iterator[None]:
+    """End a copy of this process that a component has made by a fork, before it does the rest of the step."""
+    process = os.getpid()
+    try:
+        yield
+    finally:
+        if os.getpid() != process:
+            os._exit(1)
 
 
 def _torch_on_gpu() -> Any:

@@ -132,12 +132,16 @@ class _Worker:
         try:
             while self.connection.poll():
                 event: Event = self.connection.recv()
+                if self.step is None or event.key != self.step.key:
+                    continue  # from a copy of the worker that a component has made
                 self.leaving = event.details.pop("leaving", False)
                 if event.type not in ("progress", "warning", "waiting"):
                     self.step = None
                 events.append(event)
         except (EOFError, OSError):
             pass  # the sentinel reports the rest
+        except Exception:  # a component has written to the connection
+            self.process.kill()
         return events
 
     def died(self, reason: str = "") -> Event:

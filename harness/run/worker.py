@@ -33,6 +33,7 @@ from harness.isolation.global_state import GlobalState
 from harness.plan.planner import Step
 from harness.run.executor import Event
 from harness.storage.store import Damaged, Store
+from harness.wording import printable
 
 Emit = Callable[[str, dict[str, Any]], None]  # as in harness.run.job, whose import takes time
 
@@ -94,12 +95,12 @@ def perform_step(step: Step, store: Store, slot: Slot, emit: Emit, log: Path, st
     except Damaged as error:
         return Event("damaged", step.key, {"kind": error.kind, "damaged": error.key, "reason": str(error)})
     except Unavailable as error:
-        return Event("unavailable", step.key, {"reason": str(error)})
+        return Event("unavailable", step.key, {"reason": _line(error)})
     except HarnessError as error:
-        return Event("failed", step.key, {"reason": str(error), "log": ""})
+        return Event("failed", step.key, {"reason": _line(error), "log": ""})
     except OSError as error:
         reason = f"{error.strerror or error}" + (f": '{error.filename}'" if error.filename else "")
-        return Event("failed", step.key, {"reason": reason, "log": traceback.format_exc()[-LOG_TAIL:]})
+        return Event("failed", step.key, {"reason": _line(reason), "log": traceback.format_exc()[-LOG_TAIL:]})
     except MemoryError:
         return Event(
             "failed", step.key, {"reason": "out of memory", "log": traceback.format_exc()[-LOG_TAIL:]}
@@ -107,9 +108,14 @@ def perform_step(step: Step, store: Store, slot: Slot, emit: Emit, log: Path, st
     except Exception as error:
         told_before = log.read_text(encoding="utf-8", errors="replace")
         message = str(error).strip().partition("\n")[0]
-        reason = f"{type(error).__name__}: {message}" if message else type(error).__name__
+        reason = _line(f"{type(error).__name__}: {message}" if message else type(error).__name__)
         tail = (told_before + traceback.format_exc())[-LOG_TAIL:]
         return Event("failed", step.key, {"reason": reason, "log": tail})
+
+
+def _line(reason: object) -> str:
+    """Return a reason for a record and a table: one line without control codes."""
+    return printable(" ".join(str(reason).splitlines()))
 
 
 @dataclass(frozen=True)
@@ -127,10 +133,12 @@ class _Place:
         The second value is whether the step has changed the process, so that no other step may run in it.
         """
         step: Step = pickle.loads(sent)
-        spoiled = False
+        process, spoiled = os.getpid(), False
 
         def emit(kind: str, details: dict[str, Any]) -> None:
             nonlocal spoiled
+            if os.getpid() != process:  # a copy that the component has made must not write between our events
+                return
             if kind == "spoiled":
                 spoiled = True
                 if not (changes := details.get("changes")):

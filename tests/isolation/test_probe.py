@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from harness.isolation import probe
-from harness.isolation.probe import Trial, tried
+from harness.isolation.probe import Trial, shielded, tried
 
 
 def crashed(crash: Callable[[], object]) -> Callable[[], object]:
@@ -132,3 +132,16 @@ def test_shielded_code_without_a_stdin() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("ran\n", "")
+
+
+def test_what_shielded_code_changes_is_undone_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, path, told = Path.cwd(), list(sys.path), list[str]()
+    with shielded(told.extend):
+        os.chdir(tmp_path)
+        os.environ["OF_A_LIBRARY"] = "1"
+        monkeypatch.syspath_prepend(tmp_path)
+    assert (Path.cwd(), "OF_A_LIBRARY" in os.environ) == (here, False)
+    assert told == [f"the current folder (from {here} to {tmp_path})"]
+    assert sys.path == [str(tmp_path), *path]  # a plugin may bring modules of its own
