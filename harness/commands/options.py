@@ -155,7 +155,7 @@ def stoppable(stopped: list[int]) -> Iterator[None]:
             signal.signal(one, stop)
         yield
     finally:
-        for one in heeded:
+        for one in () if stopped else heeded:  # the process ends; its status is that of the first signal
             signal.signal(one, before[one])
 
 
