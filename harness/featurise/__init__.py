@@ -2,8 +2,10 @@
 
 from harness.featurise.featuriser import Featuriser, MarksWords, MaskedSubwords, Subwords, Words, WordSubwords
 from harness.featurise.tokens import MaskedTokens, Tokens, WordTokens
+from harness.featurise.words import CHARACTERS, cut, words_of
 
 __all__ = [
+    "CHARACTERS",
     "Featuriser",
     "MarksWords",
     "MaskedSubwords",
@@ -13,4 +15,6 @@ __all__ = [
     "WordSubwords",
     "WordTokens",
     "Words",
+    "cut",
+    "words_of",
 ]

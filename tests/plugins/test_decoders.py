@@ -60,7 +60,7 @@ TEXTS = [*ODD_TEXTS, "sun", "", "nothing known here", "the rain is here , so muc
 
 
 def make(kind: str, folder: Path, padding: str | None = None) -> Path:
-    """A model with a tokenizer whose padding is the token `padding`, and none in the configuration."""
+    """A model with a tokenizer whose padding is the token `padding`, and mostly none in the configuration."""
     import transformers
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
@@ -71,8 +71,9 @@ def make(kind: str, folder: Path, padding: str | None = None) -> Path:
     names = {"unk_token": "<unk>", "eos_token": "<end>"} | ({"pad_token": padding} if padding else {})
     transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(folder)
     torch.manual_seed(0)
+    own = 2 if kind == "Roberta" else None  # it counts positions from this id
     config = getattr(transformers, f"{kind}Config")(
-        vocab_size=len(words), pad_token_id=None, bos_token_id=1, eos_token_id=1, **KINDS.get(kind, BERT)
+        vocab_size=len(words), pad_token_id=own, bos_token_id=1, eos_token_id=1, **KINDS.get(kind, BERT)
     )
     for name in ("initializer_range", "init_std"):
         if hasattr(config, name):
