@@ -126,8 +126,6 @@ def text_of(line: bytes, column: str | None, task_type: TaskType) -> str:
     if text is None:
         wanted = "text or a list of words" if task_type.reads_words else "text"
         raise BadLine(f"expected {wanted} in '{column}', got {_kind(value)}")
-    if not text.strip():
-        raise BadLine(f"expected text in '{column}', got none")
     return text
 
 
