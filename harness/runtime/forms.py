@@ -235,9 +235,19 @@ class AveragedModel(Exported):
     def __init__(self, folder: Path, task_type: TaskType | None = None) -> None:
         super().__init__(folder, task_type)
         arrays = arrays_of(folder, AVERAGED)
-        if why := _unfit(arrays, self.featuriser.size, len(self.classes)):
+        if why := _unfit(arrays, self.featuriser.size):
             refuse(folder, f"{AVERAGED} {why}")
         self._set(arrays)
+
+    def check(self, folder: Path) -> None:
+        """Also compare the number of outputs with the labels."""
+        super().check(folder)
+        width = len(self.layers[-1][1] if self.layers else self.bias)
+        if width != len(self.classes):
+            refuse(
+                folder,
+                f"{AVERAGED} has {width} outputs, but {LABELS} has {_count(self.classes, 'label')}",
+            )
 
     def _set(self, arrays: dict[str, NDArray[np.float32]]) -> None:
         self.table = arrays["table"]  # (V, W), with a row of zeros for padding
@@ -290,8 +300,8 @@ def finite(logits: NDArray[np.float32]) -> bool:
     return not logits.size or bool(np.isfinite(logits.max(axis=1)).all())
 
 
-def _unfit(arrays: dict[str, NDArray[np.float32]], size: int, classes: int) -> str:
-    """Return why arrays are not a table (V, W) and dense layers to the classes; "" if they are."""
+def _unfit(arrays: dict[str, NDArray[np.float32]], size: int) -> str:
+    """Return why arrays are not a table (V, W) and dense layers; "" if they are."""
     shapes = {name: array.shape for name, array in arrays.items()}
     count = sum(name.startswith("bias_") for name in shapes)
     names = {"table", *(f"{kind}_{i}" for kind in ("bias", "weight") for i in range(count))}
@@ -306,8 +316,6 @@ def _unfit(arrays: dict[str, NDArray[np.float32]], size: int, classes: int) -> s
         if len(last) != 1 or weight != (width, last[0]):
             return f"has arrays that do not fit together: weight_{i} {weight}, bias_{i} {last}"
         width = last[0]
-    if width != classes:
-        return f"has {width} outputs, but {LABELS} has {classes}"
     return ""
 
 

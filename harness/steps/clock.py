@@ -36,6 +36,7 @@ def single_stream(
     budget_s: float,
     finish: Callable[[], None] = nothing,
     fewest: int = P90_FLOOR,
+    warm_up: int = WARM_UP,
 ) -> dict[str, Any]:
     """Measure one text at a time, in whole passes until there are enough queries for a p99.
 
@@ -44,7 +45,7 @@ def single_stream(
     """
     clock = time.perf_counter_ns
     deadline = time.perf_counter() + budget_s
-    for text in queries[:WARM_UP]:
+    for text in queries[:warm_up]:
         ask(text)
         finish()
         if time.perf_counter() > deadline:
@@ -64,10 +65,11 @@ def single_stream(
     return {"scenario": "single-stream", "batch": 1, **percentiles(milliseconds), **slowed}
 
 
-def calm(measure: Callable[[], dict[str, Any] | None]) -> dict[str, Any] | None:
+def calm(measure: Callable[[int], dict[str, Any] | None]) -> dict[str, Any] | None:
     """Return a measurement, repeated if other programs disturbed it; the fastest one if they always did.
 
-    Such a one has the field `disturbed`, see :func:`disturbed`.
+    Such a one has the field `disturbed`, see :func:`disturbed`. The argument of `measure` is the number of
+    calls to warm up with; a repetition needs none.
     """
 
     def seconds(found: dict[str, Any]) -> float:
@@ -75,8 +77,8 @@ def calm(measure: Callable[[], dict[str, Any] | None]) -> dict[str, Any] | None:
 
     best: dict[str, Any] | None = None
     start = time.perf_counter()
-    for _ in range(TRIES):
-        found = measure()
+    for number in range(TRIES):
+        found = measure(0 if number else WARM_UP)
         if found is None or "disturbed" not in found:
             return found
         best = found if best is None else min(best, found, key=seconds)
@@ -143,6 +145,7 @@ def offline(
     budget_s: float,
     each_s: float,
     finish: Callable[[], None] = nothing,
+    warm_up: int = WARM_UP,
 ) -> dict[str, Any] | None:
     """Measure all texts at once, which the model may batch by length; return None for fewer than two texts.
 
@@ -152,8 +155,9 @@ def offline(
     texts = list(queries[: max(32, int(budget_s / max(each_s, 1e-9)))])
     if len(texts) < 2:
         return None
-    answer(texts[:WARM_UP])
-    finish()
+    if warm_up:
+        answer(texts[:warm_up])
+        finish()
     passes = 0
     waits = Waits()
     start = time.perf_counter()

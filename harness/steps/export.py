@@ -39,8 +39,7 @@ def run(job: Job) -> dict[str, Any]:
     """
     from harness.exports.onnx import GRAPH  # imported here also because the step's key must cover it
     from harness.exports.quantise import quantise
-    from harness.runtime.forms import FORMS, INT8, SEALED, open_form
-    from harness.runtime.reading import DIGESTS, digests
+    from harness.runtime.forms import FORMS, INT8, open_form
 
     model = job.model()
     try:
@@ -82,9 +81,8 @@ def run(job: Job) -> dict[str, Any]:
         forms[form] = {**compared, "file_bytes": files[file], "size_bytes": files[file] + beside}
     for form, why in rejected.items():
         forms.setdefault(form, {"rejected": why})
-    sealed = [name for name in SEALED if (job.folder / name).is_file()]
-    more = {"rejected": rejected} if rejected else {}  # for whoever asks for one of them
-    _describe(job.folder, task_type, **more, **{DIGESTS: digests(job.folder, sealed)})
+    if rejected:  # for whoever asks for one of them
+        _describe(job.folder, task_type, rejected=rejected)
     plain = ("texts", "changed", "difference", "size_bytes")
     return {"exported": True, **{name: forms["onnx"][name] for name in plain}, "forms": forms}
 
@@ -98,13 +96,18 @@ def _first(examples: Examples, count: int) -> Examples:
 
 
 def _describe(folder: Path, task_type: TaskType, **more: Any) -> None:
-    """Add the task type, and more fields, to the manifest. A plugin's export may have no manifest yet."""
-    from harness.runtime.forms import MANIFEST, read_manifest
+    """Add the task type, the digests of the files, and more fields to the manifest.
+
+    A plugin's export may have no manifest yet.
+    """
+    from harness.runtime.forms import MANIFEST, SEALED, read_manifest
+    from harness.runtime.reading import DIGESTS, digests
 
     path = folder / MANIFEST
     found = read_manifest(folder) if path.is_file() else {"format": 1}
     options = parameters_of(task_type)
     known = {"name": task_type.name, "module": type(task_type).__module__, "options": options}
+    more[DIGESTS] = digests(folder, [name for name in SEALED if (folder / name).is_file()])
     path.write_text(json.dumps({**found, "task_type": known, **more}), encoding="utf-8")
 
 

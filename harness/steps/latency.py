@@ -113,7 +113,7 @@ def _measure(model: Model, queries: Sequence[str], job: Job) -> Iterator[dict[st
     first = about["device"] != "cpu" or job.threads == 1
     ask = model.short if isinstance(model, Exported) else lambda text: decided([text])
     budget, fewest = (FIRST_S, clock.P90_FLOOR) if first else (OTHER_S, FEWEST)
-    single = clock.calm(lambda: clock.single_stream(ask, queries, budget, finish, fewest))
+    single = clock.calm(lambda warm_up: clock.single_stream(ask, queries, budget, finish, fewest, warm_up))
     assert single is not None
     if about["device"] != "cpu" and isinstance(model, TorchModel):
         single["kernels_ms"] = cuda.kernels_ms(model, queries[: clock.P90_FLOOR])
@@ -121,7 +121,7 @@ def _measure(model: Model, queries: Sequence[str], job: Job) -> Iterator[dict[st
     if isinstance(model, cuda.GraphedModel):
         return  # it takes one text at a time
     each_s = single["mean_ms"] / 1e3
-    together = clock.calm(lambda: clock.offline(decided, queries, OFFLINE_S, each_s, finish))
+    together = clock.calm(lambda warm_up: clock.offline(decided, queries, OFFLINE_S, each_s, finish, warm_up))
     if together is not None:
         yield {**about, **together}
 
@@ -131,9 +131,11 @@ def _tokenising(model: Model, queries: Sequence[str]) -> float | None:
     featuriser = getattr(model, "featuriser", None)
     if featuriser is None:
         return None
-    encoded = clock.calm(
-        lambda: clock.single_stream(lambda text: featuriser.encode([text]), queries, OFFLINE_S)
-    )
+
+    def encode(text: str) -> Any:
+        return featuriser.encode([text])
+
+    encoded = clock.calm(lambda warm_up: clock.single_stream(encode, queries, OFFLINE_S, warm_up=warm_up))
     return None if encoded is None else encoded["p50_ms"]
 
 
