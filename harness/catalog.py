@@ -333,7 +333,7 @@ class _Loader:
         name, package = point.entry.name, point.package
         manager = pluggy.PluginManager(hookspecs.PROJECT)
         manager.add_hookspecs(hookspecs)
-        sound, mistakes = _hooks(plugin, manager)
+        sound, mistakes = hookspecs.sound_hooks(plugin, manager)
         self.failures += (Failure(name, package, reason, place) for reason, place in mistakes)
         manager.register(SimpleNamespace(**sound), name)
         for hook, kind in HOOKS.items():
@@ -415,39 +415,6 @@ class _Point:
     def remedy(self) -> str:
         """Return how to do without the plugin."""
         return f"to leave it out, set {DISABLE}={self.entry.name}"
-
-
-def _hooks(
-    plugin: Any, manager: pluggy.PluginManager
-) -> tuple[dict[str, Callable[..., None]], list[tuple[str, str]]]:
-    """Return the valid hooks of a plugin by name, and for each other hook the mistake and its place."""
-    sound, mistakes = {}, []
-    for name in dir(plugin):
-        options = manager.parse_hookimpl_opts(plugin, name)
-        if options is None and name not in HOOKS:
-            continue
-        function = getattr(plugin, name)
-        hook = (options and options.get("specname")) or name
-        if options is None:
-            reason = f"'{name}' is missing the @harness.hookimpl decorator"
-        elif hook not in HOOKS:
-            reason = f"unknown hook '{hook}'{choices(hook, HOOKS)}"
-        elif (takes := _arguments(function)) != ["register"]:
-            reason = f"hook '{hook}' takes one argument, 'register', got ({', '.join(takes)})"
-        else:
-            sound[name] = function
-            continue
-        code = getattr(function, "__code__", None)
-        place = f'  File "{code.co_filename}", line {code.co_firstlineno}, in {name}\n' if code else ""
-        mistakes.append((reason, place))
-    if not sound and not mistakes:
-        mistakes.append((f"has no hook (allowed: {', '.join(HOOKS)})", ""))
-    return sound, mistakes
-
-
-def _arguments(function: Callable[..., Any]) -> list[str]:
-    parameters = inspect.signature(function).parameters.values()
-    return [p.name for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
 
 
 def _source(component: type[Component]) -> tuple[str, int]:

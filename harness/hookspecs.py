@@ -6,11 +6,14 @@ shows the author's own line.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from typing import Any
 
 import pluggy
 
 from harness.api import Component
+from harness.wording import choices
 
 PROJECT = "harness"
 
@@ -56,3 +59,37 @@ def register_trackers(register: Register) -> None:
 
 
 DISTRIBUTION = "distil-harness"  # this project's; its components come first
+
+
+def sound_hooks(
+    plugin: Any, manager: pluggy.PluginManager
+) -> tuple[dict[str, Callable[..., None]], list[tuple[str, str]]]:
+    """Return the valid hooks of a plugin by name, and for each other hook the mistake and its place."""
+    known = [name for name in globals() if name.startswith("register_")]
+    sound, mistakes = {}, []
+    for name in dir(plugin):
+        options = manager.parse_hookimpl_opts(plugin, name)
+        if options is None and name not in known:
+            continue
+        function = getattr(plugin, name)
+        hook = (options and options.get("specname")) or name
+        if options is None:
+            reason = f"'{name}' is missing the @harness.hookimpl decorator"
+        elif hook not in known:
+            reason = f"unknown hook '{hook}'{choices(hook, known)}"
+        elif (takes := _arguments(function)) != ["register"]:
+            reason = f"hook '{hook}' takes one argument, 'register', got ({', '.join(takes)})"
+        else:
+            sound[name] = function
+            continue
+        code = getattr(function, "__code__", None)
+        place = f'  File "{code.co_filename}", line {code.co_firstlineno}, in {name}\n' if code else ""
+        mistakes.append((reason, place))
+    if not sound and not mistakes:
+        mistakes.append((f"has no hook (allowed: {', '.join(known)})", ""))
+    return sound, mistakes
+
+
+def _arguments(function: Callable[..., Any]) -> list[str]:
+    parameters = inspect.signature(function).parameters.values()
+    return [p.name for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD]

@@ -61,7 +61,7 @@ def calls(text: str) -> Iterator[list[str]]:
     """The words of each call of the command in a shell's lines, also behind a pipe."""
     for line in text.splitlines():
         for part in line.split(" | "):
-            words = shlex.split(part, comments=True)
+            words = shlex.split(part.partition(" > ")[0], comments=True)
             if words[:1] == ["harness"]:
                 yield words
 

@@ -6,19 +6,20 @@ import json
 import os
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from tempfile import mkstemp
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import numpy as np
 
+from harness.featurise.checks import check_numbers, check_vocabulary, limit_of
 from harness.featurise.tokens import PADDING as PADDING
 from harness.featurise.tokens import MaskedTokens as MaskedTokens
 from harness.featurise.tokens import Tokens as Tokens
 from harness.featurise.tokens import WordTokens as WordTokens
 from harness.featurise.tokens import batches_by_length as batches_by_length
-from harness.featurise.words import CHARACTERS, cut, words_of
+from harness.featurise.words import CHARACTERS, cut, spaced, words_of
 from harness.values import MASK, PAIR_SEPARATOR, HarnessError, is_fault, words_before
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 UNKNOWN = 1
 FILE = "featuriser.json"
 _CHUNK = 4096
-_LARGEST = 2**31 - 1  # ids are of 32 bits
 _IN_MEMORY = 20_000_000  # ids; a longer table is stored on disk
 
 
@@ -169,28 +169,6 @@ class Featuriser(ABC):
             why = str(error).strip().partition("\n")[0][:300] or type(error).__name__
             raise HarnessError(f"cannot read {FILE}: {why}") from None
         return found
-
-
-def check_numbers(state: Mapping[str, Any], **lowest: int) -> None:
-    """Raise ValueError unless these fields of a saved state are whole numbers, from `lowest` up."""
-    for name, least in lowest.items():
-        value = state[name]
-        if type(value) is not int or not least <= value <= _LARGEST:
-            raise ValueError(f"expected a whole number from {least} as '{name}', got {value!r:.40}")
-
-
-def limit_of(state: Mapping[str, Any], name: str) -> dict[str, int]:
-    """Return the lowest value of a limit for :func:`check_numbers`; empty if the state has no such limit."""
-    return {} if state.get(name) is None else {name: 1}
-
-
-def check_vocabulary(state: Mapping[str, Any]) -> None:
-    """Raise ValueError unless the vocabulary of a saved state is a list of different words."""
-    words = state["vocabulary"]
-    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise ValueError("expected a list of words as 'vocabulary'")
-    if len(set(words)) < len(words):
-        raise ValueError("expected different words in 'vocabulary', got one twice")
 
 
 class MarksWords(Featuriser):
@@ -355,7 +333,7 @@ class WordSubwords(MarksWords, Subwords):
     def __init__(
         self, tokenizer: Tokenizer, longest: int, padding: int, characters: int | None = CHARACTERS
     ) -> None:
-        super().__init__(_spaced(tokenizer), longest, padding, characters)
+        super().__init__(spaced(tokenizer), longest, padding, characters)
         self.unknown = self.named(*UNKNOWN_NAMES) or "?"
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
@@ -457,28 +435,3 @@ class MaskedSubwords(Subwords):
 
 
 UNKNOWN_NAMES = ("[UNK]", "<unk>", "[unk]", "<UNK>")  # in different vocabularies
-
-
-def _spaced(tokenizer: Tokenizer) -> Tokenizer:
-    """Return a copy of the tokenizer that puts a space before each word.
-
-    Byte-level vocabularies, such as RoBERTa's, have different subwords for the start and the middle of a
-    word.
-    """
-    from tokenizers import Tokenizer
-
-    def set_in(part: Any) -> None:
-        if isinstance(part, dict):
-            if part.get("type") == "ByteLevel" and "add_prefix_space" in part:
-                part["add_prefix_space"] = True
-            if part.get("type") == "Metaspace" and "prepend_scheme" in part:
-                part["prepend_scheme"] = "always"
-            for inner in part.values():
-                set_in(inner)
-        elif isinstance(part, list):
-            for inner in part:
-                set_in(inner)
-
-    state = json.loads(tokenizer.to_str())
-    set_in(state["pre_tokenizer"])
-    return Tokenizer.from_str(json.dumps(state))

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 # Characters of a longer word that are read: half of them from its beginning, half from its end. An image in
 # base 64 would otherwise take more time than all other texts.
@@ -30,3 +35,28 @@ def cut(word: str, characters: int | None = CHARACTERS) -> str:
         return word
     half = characters // 2
     return word[: characters - half] + word[-half:]
+
+
+def spaced(tokenizer: Tokenizer) -> Tokenizer:
+    """Return a copy of the tokenizer that puts a space before each word.
+
+    Byte-level vocabularies, such as RoBERTa's, have different subwords for the start and the middle of a
+    word.
+    """
+    from tokenizers import Tokenizer
+
+    def set_in(part: Any) -> None:
+        if isinstance(part, dict):
+            if part.get("type") == "ByteLevel" and "add_prefix_space" in part:
+                part["add_prefix_space"] = True
+            if part.get("type") == "Metaspace" and "prepend_scheme" in part:
+                part["prepend_scheme"] = "always"
+            for inner in part.values():
+                set_in(inner)
+        elif isinstance(part, list):
+            for inner in part:
+                set_in(inner)
+
+    state = json.loads(tokenizer.to_str())
+    set_in(state["pre_tokenizer"])
+    return Tokenizer.from_str(json.dumps(state))

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO
 
-from harness.isolation.global_state import GlobalState, guarded
+from harness.isolation.global_state import GlobalState
 
 NOTICE_S = 5.0  # after which somebody is told that a call takes long
 LIMIT_S = 30.0  # that a call may take
@@ -125,8 +125,7 @@ def shielded(complain: Callable[[list[str]], None] = lambda changes: None) -> It
     """
     before = GlobalState.now().without("the search path of modules")
     with ExitStack() as stack:
-        stack.enter_context(guarded(complain, before.without("environment variables")))
-        stack.enter_context(guarded(lambda changes: None, before))
+        stack.callback(_undo, before, complain)
         with suppress(OSError):  # stdin is closed
             earlier = os.dup(0)
             stack.callback(os.close, earlier)
@@ -135,3 +134,10 @@ def shielded(complain: Callable[[list[str]], None] = lambda changes: None) -> It
             os.dup2(nothing, 0)
             os.close(nothing)
         yield
+
+
+def _undo(before: GlobalState, complain: Callable[[list[str]], None]) -> None:
+    changes = before.without("environment variables").changes()
+    before.restore()
+    if changes:
+        complain(changes)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 from zlib import crc32
 
-from harness.featurise.featuriser import UNKNOWN, Featuriser, check_numbers, limit_of
+from harness.featurise.checks import check_numbers, limit_of
+from harness.featurise.featuriser import UNKNOWN, Featuriser
 from harness.featurise.words import CHARACTERS, words_of
 
 _WORD, _CHARACTERS = 1, 0  # initial values of hashes: the word "in" and the n-gram "in" differ

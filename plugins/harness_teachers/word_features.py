@@ -10,14 +10,8 @@ from zlib import crc32
 
 from harness import Gt, Interval
 from harness.api import Examples
-from harness.featurise.featuriser import (
-    PADDING,
-    UNKNOWN,
-    MarksWords,
-    check_numbers,
-    check_vocabulary,
-    limit_of,
-)
+from harness.featurise.checks import check_numbers, check_vocabulary, limit_of
+from harness.featurise.featuriser import PADDING, UNKNOWN, MarksWords
 from harness.featurise.words import CHARACTERS as CUT_TO
 from harness.featurise.words import cut
 

@@ -154,7 +154,7 @@ def test_a_worker_that_is_stopped_is_ended(toys: Home) -> None:
 
     def stop(event: dict[str, Any], executor: LocalExecutor) -> None:
         if event["event"] == "progress" and not stopped:
-            (worker,) = filter(None, executor._workers)
+            (worker,) = executor._workers.values()
             os.kill(worker.process.pid or 0, signal.SIGSTOP)
             stopped.append(worker.process.pid or 0)
 
