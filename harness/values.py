@@ -10,7 +10,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
@@ -81,22 +80,11 @@ class Masked(NamedTuple):
 
 @dataclass(frozen=True)
 class Parameters:
-    """The numbers of parameters of a model. Raise HarnessError if one is not a whole number from 0 up."""
+    """The numbers of parameters of a model."""
 
     total: int
     trainable: int
     embedding: int
-
-    def __post_init__(self) -> None:
-        for name in ("total", "trainable", "embedding"):
-            try:
-                number = index(getattr(self, name))  # plain, not of NumPy
-            except TypeError:
-                number = -1
-            if not 0 <= number < 2**63:
-                found = repr(getattr(self, name))[:40]
-                raise HarnessError(f"expected a whole number of {name} parameters from 0 up, got {found}")
-            object.__setattr__(self, name, number)
 
 
 class Context(Protocol):

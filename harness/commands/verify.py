@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.commands.console import inert, show
 from harness.commands.options import AS_JSON, HELP, OK, SOME_FAILED, STORE, reported, results_option
 
 if TYPE_CHECKING:
@@ -35,14 +36,14 @@ def verify(store: Path, results: Path, repair: bool, as_json: bool) -> int:
     records, broken = _results(results)
     if as_json:
         told = {"store": str(store), **vars(found), "records": records, "results": broken}
-        click.echo(dumps({**told, "sound": found.sound and not broken}))
+        show(dumps({**told, "sound": found.sound and not broken}) + "\n")
     else:
         for line in _lines(store, found, repair):
-            click.echo(line)
+            show(f"{inert(line)}\n")
         for message in broken:
-            click.echo(f"damaged: {message}")
+            show(f"{inert(f'damaged: {message}')}\n")
         if records:
-            click.echo(f"{results}: {records:,} records can be read")
+            show(f"{inert(str(results))}: {records:,} records can be read\n")
     return OK if found.sound and not broken else SOME_FAILED
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
 from harness.isolation.global_state import GlobalState
@@ -38,10 +39,9 @@ def tried(call: Callable[[], object], notice: Callable[[], None]) -> Trial:
     """
     if not hasattr(os, "fork"):
         return Trial()
-    import tempfile
     import warnings
 
-    with tempfile.TemporaryFile() as log:
+    with _log() as log:
         reader, writer = os.pipe()
         for stream in (sys.stdout, sys.stderr):
             with suppress(Exception):
@@ -65,6 +65,16 @@ def tried(call: Callable[[], object], notice: Callable[[], None]) -> Trial:
                 if os.waitpid(child, os.WNOHANG)[0] == 0:
                     os.kill(child, signal.SIGKILL)  # if it has no group of its own yet
                     os.waitpid(child, 0)
+
+
+def _log() -> IO[bytes]:
+    """Return an open file for what a child prints; it keeps nothing if no temporary file can be made."""
+    import tempfile
+
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:
+        return Path(os.devnull).open("w+b")
 
 
 def _make(call: Callable[[], object], writer: int, log: IO[bytes]) -> None:

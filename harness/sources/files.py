@@ -105,6 +105,8 @@ def read_table(
     import pyarrow as pa
 
     shown = shown or str(path)
+    if text == label:
+        raise HarnessError(f"text and label are both '{text}'; expected two different columns")
     reader = _reader(path)
     columns = [text] if label is None else [text, label]
     with readable(path, shown):

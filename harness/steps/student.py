@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from harness.api import Loss, Student
 from harness.steps import data, targets, transfer
+from harness.steps.cost import parameters_of
 from harness.steps.cuda import reproducible
 
 if TYPE_CHECKING:
@@ -31,4 +32,4 @@ def run(job: Job) -> dict[str, Any]:
         model = student.fit(examples, validation, loss, job)
     (folder := job.folder / "model").mkdir()
     model.save(folder)
-    return {"parameters": asdict(model.parameters()), "examples": len(examples)}
+    return {"parameters": parameters_of(model), "examples": len(examples)}

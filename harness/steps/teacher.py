@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from harness.api import Teacher
 from harness.steps import data
-from harness.steps.cost import seconds_of
+from harness.steps.cost import parameters_of, seconds_of
 from harness.steps.cuda import reproducible
 
 if TYPE_CHECKING:
@@ -31,5 +30,5 @@ def run(job: Job) -> dict[str, Any]:
             model = teacher.fit(train, validation, job)
     (folder := job.folder / "model").mkdir()
     model.save(folder)
-    result: dict[str, Any] = {"parameters": asdict(model.parameters()), "examples": len(train)}
+    result: dict[str, Any] = {"parameters": parameters_of(model), "examples": len(train)}
     return result | ({"seconds_before": seconds_of(members)} if members else {})

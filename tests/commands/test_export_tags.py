@@ -113,7 +113,7 @@ def test_lists_of_words_columns_and_int8(home: Path) -> None:
     assert second["words"] == ["in", "Oslo"] and empty["words"] == []
     assert third == {"error": "line 3: expected text or a list of words in 'w', got a list"}
     done = call(home, "predict", "out", "--format", "tsv", given="Ann Li met us\n\nmuch is here\n")
-    assert done.stdout == b"B-per I-per O O\n\nO O O\n"
+    assert done.stdout == b"B-per I-per O O\n\\N\nO O O\n"
 
 
 def test_the_card_says_what_it_tags_and_how(home: Path) -> None:

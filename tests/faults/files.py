@@ -56,7 +56,7 @@ def read(world: World, seed: int, count: int) -> None:
                 asked = (suite.name, f"store-{index}", *steps)
                 done = warm.ask("faults.suites:perform_all", *asked, limit=_LIMIT_S)
                 judge(world, done, _copy(path))
-                if done.status == 2:
+                if done.status == 2 and name != "outputs.jsonl":  # a plan does not read a teacher's answers
                     what = f"{done.err[:300]}; input {data[:300]!r}"
                     world.fault("wrong", f"the plan of {path.name} hid: {what}")
 

@@ -97,7 +97,9 @@ def judge(world: World, said: Any, path: Path) -> None:
     """See that a mutated input was accepted, or refused with messages; keep it with the faults if not."""
     before = len(world.faults)
     world.judge_text(said, path.name)
-    world.expect(said, 0, 2)
+    world.expect(said, 0, 1, 2)  # 1: a plan with cells that would fail
+    if said.status == 1 and "failed" not in said.out:
+        world.fault("wrong", f"{path.name} fails without a reason: {said.out[:300]!r}")
     if said.status == 2 and not re.search(r"^(error|Error|Usage): ", said.err, re.MULTILINE):
         world.fault("wrong", f"{path.name} was refused without a message: {said.err[:300]!r}")
     if len(said.out) + len(said.err) > _MOST:

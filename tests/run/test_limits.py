@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
 from components import CPU, SMALL, Home, named, plan_of, steps_of
@@ -155,7 +156,9 @@ def test_a_worker_that_is_stopped_is_ended(toys: Home) -> None:
     def stop(event: dict[str, Any], executor: LocalExecutor) -> None:
         if event["event"] == "progress" and not stopped:
             (worker,) = executor._workers.values()
-            os.kill(worker.process.pid or 0, signal.SIGSTOP)
+            children = Path(f"/proc/{worker.process.pid}/task/{worker.process.pid}/children")
+            for pid in (worker.process.pid, *map(int, children.read_text().split())):
+                os.kill(pid or 0, signal.SIGSTOP)
             stopped.append(worker.process.pid or 0)
 
     schedule, _ = done(toys, plan, stop)
