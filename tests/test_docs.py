@@ -63,7 +63,7 @@ def calls(text: str) -> Iterator[list[str]]:
         for part in line.split(" | "):
             words = shlex.split(part.partition(" > ")[0], comments=True)
             if words[:1] == ["harness"]:
-                yield words
+                yield words[: words.index(">")] if ">" in words else words
 
 
 def without_code(text: str) -> str:
