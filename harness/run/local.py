@@ -112,6 +112,7 @@ class _Worker:
         self.connection, theirs = context.Pipe()
         self.log = log
         self.mark = uuid.uuid4().hex
+        self.isolated = isolated
         self.step: Step | None = None
         self.leaving = False  # whether it is about to end by itself
         with _environment(slot, self.mark):
@@ -172,6 +173,9 @@ class _Worker:
         self.connection.close()
 
     def end(self) -> None:
+        if self.isolated:  # it runs no step, but may be loading libraries for the next one
+            self.kill()
+            return
         self.connection.close()  # an idle worker ends when its connection is closed
         self.process.join(2)
         if self.process.is_alive():

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 from faults import bases
 from faults.families import FAMILIES, cases
-from faults.judge import Outcome, details, figures, judge, table
+from faults.judge import Case, Outcome, details, figures, judge, table
 
 
 def main() -> int:
@@ -23,12 +23,17 @@ def main() -> int:
     parser.add_argument("families", nargs="*", help=f"any of {', '.join(FAMILIES)}; default: all")
     parser.add_argument("--small", action="store_true", help="only the trials of `make test`")
     parser.add_argument("--only", default="", help="only cases whose name contains this")
+    parser.add_argument("--most", type=int, default=1000, help="cases of a family, evenly spread over it")
     parser.add_argument("--jobs", type=int, default=2, help="cases that run at once")
     parser.add_argument("--out", type=Path, default=Path("build/faults"), help="folder for the figures")
     options = parser.parse_args()
 
     began = time.monotonic()
-    chosen = [case for case in cases(not options.small, options.families) if options.only in case.name]
+    chosen: list[Case] = []
+    for family in options.families or FAMILIES:
+        found = [case for case in cases(not options.small, [family]) if options.only in case.name]
+        count = min(options.most, len(found))
+        chosen += (found[place * len(found) // count] for place in range(count))
     keep = options.out / "kept"
     outcomes: list[Outcome] = []
     with TemporaryDirectory(prefix="faults-") as made:

@@ -134,7 +134,7 @@ def done(toys: Home, plan: Plan, observe: Any = None) -> tuple[Schedule, list[di
         if observe:
             observe(event, executor)
 
-    schedule = run(plan, store, executor, note, patience=Patience(times=0.0, least_s=1.0))
+    schedule = run(plan, store, executor, note, patience=Patience(times=0.0, least_s=2.0))
     return schedule, told
 
 
@@ -172,4 +172,4 @@ def test_a_slow_step_that_reports_is_not_ended(toys: Home) -> None:
     schedule, told = done(toys, plan)
     assert {schedule.outcome(key).state for key in plan.steps} == {"done"}
     (took,) = (event["seconds"] for event in named(told, "done") if event["kind"] == "student")
-    assert took > 1.0
+    assert took > 2.0

@@ -108,7 +108,7 @@ def process_of(executor: LocalExecutor, slot: int) -> Any:
         ("print", "ValueError: the toy broke", "the last words\nof a toy\nTraceback"),
         ("memory", "out of memory", "Traceback"),
         ("full-disk", "No space left on device: '", "OSError"),
-        ("unplain", "expected a whole number of total parameters from 0 up, got <unlocked", None),
+        ("unplain", "TypeError: cannot pickle '_thread.lock' object", "Traceback"),
         ("leave", "its worker ended with status 5", ""),
         ("exit", "its worker ended with status 3", "gone without a word"),
         ("kill", "its worker was ended by SIGKILL, perhaps because memory ran out", ""),
@@ -374,7 +374,7 @@ def test_closing_ends_workers_that_work_and_workers_that_rest(plan: Plan, worksh
     executor.close()
     assert [process.is_alive() for process in processes] == [False, False]
     assert processes[0].exitcode == -signal.SIGKILL
-    assert processes[1].exitcode == 0
+    assert processes[1].exitcode in (0, -signal.SIGKILL)  # an isolated one may be loading libraries
     assert not logs.exists()
 
 

@@ -128,8 +128,8 @@ def stumble(trouble: str, context: harness.Context) -> None:
             while True:
                 time.sleep(1)
         case "slow":
-            for done in range(8):
-                context.progress(done, 8)
+            for done in range(12):
+                context.progress(done, 12)
                 time.sleep(0.21)  # so that each report is sent
         case "gate":
             wait_for_gate()
