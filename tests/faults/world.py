@@ -314,7 +314,7 @@ class World:
         elif now["status"] != "ok":
             self.fault("lost", f"{_cell(before)} was ok and is {now['status']}: {now['reason'][:200]}")
         else:
-            gone = before.keys() - now.keys()
+            gone = before.keys() - now.keys() - {"last_failure"}  # the next success removes it
             gone |= {
                 f"{name}.{part}"
                 for name in ("cost", "size_bytes", "metrics", "artefacts")

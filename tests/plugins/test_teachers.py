@@ -485,6 +485,7 @@ def test_labels_that_are_not_the_classes(bert: Path, context: CheckContext) -> N
 
 
 def test_what_was_not_fine_tuned_is_no_checkpoint(bert: Path, context: CheckContext, tmp_path: Path) -> None:
+    shutil.copytree(bert, tmp_path, dirs_exist_ok=True)
     config = json.loads((bert / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"architectures": ["BertModel"]}))
     with pytest.raises(
