@@ -18,7 +18,7 @@ from harness.results.predictions import FILE
 from harness.results.record import Record
 from harness.run.runner import run
 from harness.storage.store import Store
-from harness.task_types.base import Prediction
+from harness.task_types.base import Prediction, TaskType
 from harness.task_types.classification import Classification
 from harness.task_types.label_scores import classification
 from harness.task_types.regression import Regression
@@ -30,6 +30,9 @@ class Strange(Classification):
     """A type of task from a plugin."""
 
     name = "strange"
+
+
+del TaskType.known["strange"]  # it is not among those that are installed
 
 
 def prediction(seed: int, count: int = 50, gold: Any = None) -> Prediction:
