@@ -35,6 +35,7 @@ class _Part:
     name: str
     read: Callable[[], Any]
     write: Callable[[Any], Any] | None = None
+    quiet: bool = False  # whether libraries change it for themselves; it is undone, but not mentioned
 
 
 @dataclass
@@ -60,12 +61,15 @@ class GlobalState:
         """Add the parts of libraries that were loaded since."""
         self.values = GlobalState.now().values | self.values
 
-    def changes(self) -> list[str]:
-        """Return what has changed since, as phrases such as "torch's default dtype"."""
+    def changes(self, quiet: bool = False) -> list[str]:
+        """Return what has changed since, as phrases such as "torch's default dtype".
+
+        `quiet` is whether to include what libraries change for themselves.
+        """
         found = []
         for part in _parts():
             before = self.values.get(part.name, _usual(part.name))
-            if before is _MISSING:  # of a library that was loaded since
+            if before is _MISSING or (part.quiet and not quiet):  # missing: of a library loaded since
                 continue
             try:
                 after = part.read()
@@ -96,9 +100,11 @@ def guarded(complain: Callable[[list[str]], None], before: GlobalState | None = 
     try:
         yield
     finally:
-        if changes := state.changes():
+        if state.changes(quiet=True):
+            changes = state.changes()
             state.restore()
-            complain(changes)
+            if changes:
+                complain(changes)
 
 
 def seed_generators(seed: int) -> None:
@@ -139,7 +145,9 @@ def _python() -> Iterator[_Part]:
     yield _Part("the current folder", os.getcwd, os.chdir)
     yield _Part("environment variables", _environment, _set_environment)
     yield _Part("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit)
-    yield _Part("the search path of modules", lambda: list(sys.path), lambda old: _refill(sys.path, old))
+    yield _Part(
+        "the search path of modules", lambda: list(sys.path), lambda old: _refill(sys.path, old), True
+    )
     yield _Part("Python's warnings filters", _filters, _set_filters)
     yield _Part("the locale", lambda: locale.setlocale(locale.LC_ALL), _set_locale)
     yield _Part("the time zone", lambda: time.tzname)

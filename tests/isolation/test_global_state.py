@@ -39,7 +39,6 @@ CHANGES: dict[str, Callable[[], Any]] = {
     "environment variables A, B, C and 1 more": lambda: os.environ.update(dict.fromkeys("ABCD", "1")),
     "environment variable PATH": lambda: os.environ.pop("PATH"),
     "the recursion limit (from": lambda: sys.setrecursionlimit(5000),
-    "the search path of modules": lambda: sys.path.insert(0, "/nowhere"),
     "Python's warnings filters": lambda: warnings.simplefilter("error"),
     "the locale": lambda: locale.setlocale(locale.LC_ALL, "C.UTF-8"),
     "the precision of decimals (from 28 to 3)": lambda: setattr(decimal.getcontext(), "prec", 3),
@@ -84,6 +83,14 @@ def test_a_change_is_found_and_undone(what: str) -> None:
         pytest.skip("this machine has one CPU")
     assert any(one.startswith(what) for one in found), found
     assert before.changes() == []
+
+
+def test_the_search_path_is_put_back_without_a_word() -> None:
+    before, path = GlobalState.now(), list(sys.path)
+    sys.path.insert(0, "/nowhere")  # as libraries do
+    assert before.changes() == []
+    before.restore()
+    assert sys.path == path
 
 
 ZONE = """
