@@ -68,9 +68,15 @@ def diagnose(
     from harness.devices import slots
     from harness.diagnose import report as findings
     from harness.diagnose import run as diagnosing
-    from harness.suite.bundled import find
+    from harness.suite.bundled import find, suggested
 
     suite_file = find(target)
+    if (
+        target.suffix in ("", ".toml")
+        and not suite_file.exists()
+        and (near := " or ".join(suggested(target)))
+    ):
+        raise HarnessError(f"cannot diagnose '{target}': no such file or suite; did you mean {near}?")
     of_suite = suite_file.suffix == ".toml"
     if of_suite and (task or text or label):
         raise HarnessError(

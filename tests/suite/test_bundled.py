@@ -95,7 +95,7 @@ def test_the_command_lists_and_prints_them() -> None:
 def test_every_command_names_the_nearest_suite(command: str) -> None:
     done = CliRunner().invoke(main, [command, "emotin"])
     assert done.exit_code == 2 and "Traceback" not in done.output
-    assert command == "diagnose" or "did you mean emotion?" in done.output
+    assert "did you mean emotion?" in done.output
 
 
 def test_a_wheel_has_them_in_the_package(tmp_path: Path) -> None:
