@@ -15,9 +15,9 @@ FIGURES = Path("tests/faults/figures.json")
 _TEXT = """\
 # Faults
 
-What happens to a run that is disturbed from outside. `make faults` disturbs runs in many ways and writes this page;
-`make test` tries a few ways of each family. The figures are of the last run that was kept: {trials} ways, which took
-{minutes} minutes on {cores} cores. The right figure in every column is 0.
+What happens to a run that is disturbed from outside. `make faults` disturbs runs in many ways and writes
+this page; `make test` tries a few ways of each family. The figures are of the last run that was kept:
+{trials} ways, which took {minutes} minutes on {cores} cores. The right figure in every column is 0.
 
 {table}
 
