@@ -63,11 +63,12 @@ SUITE = """
     use = "toy-soft"
 """
 
-# One student on gold labels, and nothing else.
+# One student on gold labels, and nothing else; its keys are the same on all CPUs.
 SMALL = """
     [suite]
     name = "small"
     latency = false
+    precision = "fp32"
     baseline = { use = "toy-labels" }
 
     [[task]]
