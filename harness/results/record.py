@@ -99,6 +99,8 @@ class Cost(TypedDict, total=False):
     examples_per_s: float | None
     peak_rss_bytes: int | None
     peak_gpu_bytes: int | None  # allocated by torch; null on a CPU
+    precision: str
+    precision_reason: str  # why a model was not trained in another precision
     energy_j: float | None  # of the CPU, including other processes; null if not readable
 
 
