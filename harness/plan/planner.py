@@ -43,6 +43,7 @@ A = TypeVar("A")
 # In the order in which they run; each is the name of a module in harness.steps.
 STEP_KINDS = ("data", "teacher", "transfer", "targets", "student", "evaluation", "export", "latency")
 PARTS = 4  # of a transfer set, for slow teachers; the same on all machines, because keys depend on it
+_WIDE = ("teacher", "student", "targets", "evaluation")
 _ACCELERATED = ("teacher", "transfer", "targets", "student", "evaluation", "latency")
 
 
@@ -59,6 +60,7 @@ class Step(NamedTuple):
     work: str  # equal for steps that differ only in their seed; for estimates
     likes: tuple[str, ...]  # names of groups of similar steps, the most similar first; for rougher estimates
     gpu: bool = False  # whether it is faster on a GPU
+    wide: bool = False  # whether it uses the cores that other steps leave idle
     exclusive: bool = False  # whether it must run while no other step runs
     foreign: tuple[str, ...] = ()  # the components, such as "student 'x'", that are from other packages
     rated: float = 0.0  # expected seconds, given the components' rates; set when it is scheduled
@@ -402,6 +404,7 @@ class _Planner:
                 work=self._works[work],
                 likes=(f"{kind} {alone} {settings.get('precision', '')}".rstrip(), f"{kind} {names}", kind),
                 gpu=kind in _ACCELERATED and any(_on_gpu(kind, c) for c in components.values()),
+                wide=kind in _WIDE and any(c.spreads for c in components.values()),
                 exclusive=kind == "latency",
                 foreign=tuple(
                     f"{c.kind} '{c.name}'"

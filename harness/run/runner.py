@@ -56,6 +56,7 @@ def run(
     with _closing(executor, store):
         while schedule.unfinished:
             _fill(schedule, executor, watch, observe)
+            _lend(schedule, executor)
             for event in executor.wait(_TICK_S):
                 watch.heard(event)
                 _note(event, schedule, store, observe, len(slots))
@@ -108,6 +109,14 @@ def _fill(schedule: Schedule, executor: Executor, watch: Watch, observe: Observe
         watch.started(step.key)
         executor.submit(index, step._replace(rated=schedule.estimates.rated(step)))
         observe({"event": "started", "key": step.key, "kind": step.kind, "step": step.label, "slot": index})
+
+
+def _lend(schedule: Schedule, executor: Executor) -> None:
+    """Lend the cores of free slots to the running steps that can use them."""
+    idle = sum(not executor.slots[slot].is_gpu for slot in executor.free())
+    wide = sorted(key for key in schedule.running if schedule.plan.steps[key].wide)
+    for place, key in enumerate(wide):
+        executor.lend(key, 1 + idle // len(wide) + (place < idle % len(wide)))
 
 
 def _note(event: Event, schedule: Schedule, store: Store, observe: Observe, slots: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 from textwrap import dedent
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from components import CPU, SMALL, SUITE, Home, Inline, named, perform_in, plan_
 
 from harness.devices import Slot
 from harness.plan.planner import Plan, Step
+from harness.run import runner
 from harness.run.executor import Event
 from harness.run.local import LocalExecutor
 from harness.run.runner import prepare, run
@@ -329,3 +331,22 @@ def test_a_gpus_worker_that_would_be_idle_takes_what_is_for_cores(toys: Home) ->
     only.slots = (Slot("cuda:0"),)
     schedule = run(plan, Store(toys.path / "other"), only, lambda event: None)
     assert states(schedule, plan) == {"done": 31}
+
+
+def test_idle_cores_are_lent_to_steps_that_use_them() -> None:
+    lent: dict[str, int] = {}
+    steps = {key: SimpleNamespace(wide=key != "narrow") for key in ("a", "b", "narrow")}
+
+    def lend(idle: int, *running: str, gpu: bool = False) -> dict[str, int]:
+        lent.clear()
+        slots = [Slot("cuda:0" if gpu else "cpu")] * 8
+        executor = SimpleNamespace(slots=slots, free=lambda: list(range(idle)), lend=lent.__setitem__)
+        schedule = SimpleNamespace(running=set(running), plan=SimpleNamespace(steps=steps))
+        runner._lend(schedule, executor)  # type: ignore[arg-type]
+        return dict(lent)
+
+    assert lend(3, "a", "b", "narrow") == {"a": 3, "b": 2}
+    assert lend(1, "a") == {"a": 2}
+    assert lend(0, "a", "narrow") == {"a": 1}
+    assert lend(2, "narrow") == {}
+    assert lend(2, "a", gpu=True) == {"a": 1}
