@@ -14,7 +14,7 @@ from functools import cache
 from itertools import groupby
 from typing import Any
 
-from harness.api import HarnessError
+from harness.api import Component, HarnessError, parameters_of
 from harness.wording import nearest
 
 
@@ -106,6 +106,15 @@ def labeller(records: Sequence[Mapping[str, Any]]) -> Callable[[str, Any], str]:
         return _call(name, namesakes[kind, name][identity], every, differing(kind, name))
 
     return lambda kind, component: shown(kind, component["name"], _canonical(identity(component)))
+
+
+def component_labeller(components: Iterable[Component]) -> Callable[[Component], str]:
+    """Return a function from any of these components to its label; the same object is described only once."""
+    every = {id(component): component for component in components}
+    described = {key: {"name": one.name, "params": parameters_of(one)} for key, one in every.items()}
+    label = labeller([{one.kind: described[key]} for key, one in every.items()])
+    known = {key: label(one.kind, described[key]) for key, one in every.items()}
+    return lambda component: known[id(component)]
 
 
 def _traits(component: Mapping[str, Any]) -> dict[str, Any]:

@@ -79,15 +79,23 @@ def prepare(
 
     Without `estimates`, the schedule knows what is to do, but not how long it takes.
     """
+    listed: dict[str, set[str]] | None = {}  # asking the disk for each of many missing steps takes long
 
     def stored(step: Step) -> bool:
+        if listed is not None:
+            if step.kind not in listed:
+                listed[step.kind] = store.keys(step.kind)
+            if step.key not in listed[step.kind]:
+                return False
         try:
             return store.find(step.kind, step.key) is not None
         except Damaged as damage:
             observe({"event": "message", "message": str(damage)})
             return False
 
-    return Schedule(plan, stored, estimates or Estimates(Timings({}, {}), plan.steps), known)
+    schedule = Schedule(plan, stored, estimates or Estimates(Timings({}, {}), plan.steps), known)
+    listed = None  # from now on, other processes may add artefacts, and steps of this run find damaged ones
+    return schedule
 
 
 def _usual(schedule: Schedule, key: str) -> float:

@@ -54,8 +54,8 @@ class Schedule:
         self._stored = stored
         self._passed: dict[str, str] = {}
         self._losses: Counter[tuple[str, str]] = Counter()
-        self._waits: dict[str, set[str]] = {}
-        self._feeds: defaultdict[str, set[str]] = defaultdict(set)
+        self._waits: dict[str, int] = {}  # how many unfinished steps a step waits for
+        self._feeds: defaultdict[str, list[str]] = defaultdict(list)  # the steps that wait for a step
         self._open = 0
         # Expected seconds of unfinished steps, by their likes and whether they run alone; and the actual and
         # expected seconds of finished steps, by each name in their likes.
@@ -64,9 +64,12 @@ class Schedule:
         self._ranks: dict[str, float] = {}
         # Heaps of (-rank, key) by (gpu, exclusive); entries that are no longer ready are skipped.
         self._ready: defaultdict[tuple[bool, bool], list[tuple[float, str]]] = defaultdict(list)
+        asked: set[str] = set()  # cells share most of their steps
         for cell in plan.cells:
             for key in (*cell.goals, *(key for key in plan.results(cell).values() if key not in known)):
-                self._demand(key)
+                if key not in asked:
+                    asked.add(key)
+                    self._demand(key)
         self._rank()
 
     # -- the state ------------------------------------------------------------------------------------
@@ -95,22 +98,47 @@ class Schedule:
 
         Each slot is given by whether it is a GPU.
         """
-        open_keys = {key for key, state in self.states.items() if state in _OPEN}
-        played = Schedule(self.plan, lambda step: step.key not in open_keys, self.estimates)
-        free, gpus, now, order = list(range(len(slots))), any(slots), 0.0, count()
-        ends: list[tuple[float, int, int, str]] = []
-        while played.unfinished:
+        todo = sorted(key for key, state in self.states.items() if state in _OPEN)
+        todo.sort(key=lambda key: self._ranks.get(key, 0.0), reverse=True)
+        places = {key: place for place, key in enumerate(todo)}  # the first that are ready are taken first
+        steps = [self.plan.steps[key] for key in todo]
+        waits = [0] * len(todo)
+        for key in todo:
+            for other in self._feeds.get(key, ()):
+                if other in places:
+                    waits[places[other]] += 1
+        gpus, now, order, alone = any(slots), 0.0, count(), False
+        # Heaps of places by (gpu, exclusive); without a GPU, all steps are for cores.
+        ready: defaultdict[tuple[bool, bool], list[int]] = defaultdict(list)
+        for place, (step, waiting) in enumerate(zip(steps, waits, strict=True)):
+            if not waiting:
+                ready[step.gpu and gpus, step.exclusive].append(place)
+
+        def take(gpu: bool) -> int | None:
+            if not alone and ready[gpu, False]:
+                return heappop(ready[gpu, False])
+            idle = not (alone or ends or ready[True, False] or ready[False, False])
+            return heappop(ready[gpu, True]) if idle and ready[gpu, True] else None
+
+        free = list(range(len(slots)))
+        ends: list[tuple[float, int, int, int]] = []
+        while True:
             for slot, gpu in offers(slots, free):
-                if slot in free and (step := played.next(gpu, gpus)):
-                    played.started(step.key)
+                if slot in free and (taken := take(gpu)) is not None:
+                    alone = steps[taken].exclusive
                     free.remove(slot)
-                    heappush(ends, (now + self.estimates.seconds(step), next(order), slot, step.key))
-            if not ends:
-                break  # these slots do not run the steps that are left
-            now, _, slot, key = heappop(ends)
-            played.done(key)
+                    heappush(ends, (now + self.estimates.seconds(steps[taken]), next(order), slot, taken))
+            if not ends:  # all are done, or these slots do not run the steps that are left
+                return now
+            now, _, slot, place = heappop(ends)
+            alone = False  # a step that runs alone is the only one that can end
             free.append(slot)
-        return now
+            for other in self._feeds.get(todo[place], ()):
+                if (waiting_place := places.get(other)) is not None:
+                    waits[waiting_place] -= 1
+                    if not waits[waiting_place]:
+                        step = steps[waiting_place]
+                        heappush(ready[step.gpu and gpus, step.exclusive], waiting_place)
 
     def left_s(self, slots: int) -> float:
         """Return a quick estimate of the wall seconds to the end, from how long similar steps took so far."""
@@ -152,8 +180,8 @@ class Schedule:
                 self._took[name] = took + seconds, expected + self.estimates.seconds(step)
             if step.kind in ("data", "transfer"):
                 self._learn()
-        for other in self._feeds[key]:
-            self._waits[other].discard(key)
+        for other in self._feeds.pop(key, ()):
+            self._waits[other] -= 1
             if self.states[other] == "waiting" and not self._waits[other]:
                 self._set(other, "ready")
 
@@ -183,8 +211,8 @@ class Schedule:
                 return
             self.states.pop(key, None)
         self._set(consumer, "waiting")
-        self._waits[consumer].add(key)
-        self._feeds[key].add(consumer)
+        self._waits[consumer] += 1
+        self._feeds[key].append(consumer)
         if state not in _OPEN:
             self._demand(key)
             self._rank()
@@ -195,7 +223,7 @@ class Schedule:
         """Record a step that cannot be done; `passed` is the reason for the steps that need it."""
         self._set(key, state)
         self.reasons[key], self._passed[key] = reason, passed
-        for other in self._feeds[key]:
+        for other in self._feeds.get(key, ()):
             if self.states[other] in ("waiting", "ready"):
                 self._fail(other, passed, passed, state)
 
@@ -211,9 +239,9 @@ class Schedule:
             self.failed(key, str(error), "unavailable" if isinstance(error, Unavailable) else "failed")
             return True
         waits = {needed for needed in step.needs.values() if self._demand(needed)}
-        self._waits[key] = waits
+        self._waits[key] = len(waits)
         for needed in waits:
-            self._feeds[needed].add(key)
+            self._feeds[needed].append(key)
         if broken := next((needed for needed in waits if self.states[needed] not in _OPEN), None):
             self._fail(key, self._passed[broken], self._passed[broken], self.states[broken])
         else:
@@ -264,10 +292,11 @@ class Schedule:
 
     def _rank(self) -> None:
         """Compute upward ranks (Topcuoglu et al., 2002): seconds of the longest path from each step."""
+        ranks = self._ranks
         for key in reversed(list(self.plan.steps)):
             if self.states.get(key) in _OPEN:
-                after = max((self._ranks.get(other, 0.0) for other in self._feeds[key]), default=0.0)
-                self._ranks[key] = self.estimates.seconds(self.plan.steps[key]) + after
+                after = max([ranks.get(other, 0.0) for other in self._feeds.get(key, ())], default=0.0)
+                ranks[key] = self.estimates.seconds(self.plan.steps[key]) + after
         self._ready.clear()
         for key, state in self.states.items():
             if state == "ready":

@@ -131,6 +131,16 @@ class Store:
         self._known[key] = artefact
         return artefact
 
+    def keys(self, kind: str) -> set[str]:
+        """Return the keys of all artefacts of a kind, sound or damaged, by one look at their folder."""
+        try:
+            with os.scandir(self.root / kind) as found:
+                return {entry.name for entry in found}
+        except (FileNotFoundError, NotADirectoryError):
+            return set()
+        except OSError as error:
+            raise HarnessError(f"cannot read the store: {error.strerror}: {error.filename!r}") from None
+
     def open(self, kind: str, key: str) -> Artefact:
         """Return the artefact after verifying the checksum of every file (once per process)."""
         if key in self._known and not (self._known[key].folder / MANIFEST).exists():
