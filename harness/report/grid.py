@@ -40,19 +40,21 @@ class Grid:
         known: dict[tuple[str, int], list[str]] = {}
         widths = self._widths(options.max_width)
 
-        def lines(row: Sequence[str], style: str) -> Iterator[Segment]:
+        def lines(row: Sequence[str], style: str, last: int = 0) -> Iterator[Segment]:
             found = []
             for cell, width in zip(row, widths, strict=True):
                 if (cell, width) not in known:
                     known[cell, width] = _wrapped(cell, width, console)
-                found.append(known[cell, width])
+                texts = known[cell, width]
+                found.append([""] * (last - len(texts)) + texts)
             drawn = console.get_style(style) if style else None
             for pieces in zip_longest(*found, fillvalue=""):
                 cells = zip(pieces, widths, self._numeric, strict=True)
                 yield Segment(_GAP.join([_placed(*cell) for cell in cells]), drawn)
                 yield Segment.line()
 
-        yield from lines(self._titles, "bold")
+        titles = [_wrapped(title, width, console) for title, width in zip(self._titles, widths, strict=True)]
+        yield from lines(self._titles, "bold", max(map(len, titles)))  # short titles are next to the line
         yield Segment("─" * (sum(widths) + len(_GAP) * (len(widths) - 1)))
         yield Segment.line()
         for row, style in self._rows:
