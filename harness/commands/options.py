@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import signal
 import sys
@@ -175,4 +176,9 @@ def planned(suite: Suite, catalog: Catalog, places: Sequence[Slot], source: str 
     from harness.devices import precision
     from harness.plan.planner import build
 
-    return build(suite, catalog, source=source, precision=precision(suite.precision, places))
+    gc.disable()  # a plan has millions of objects, and looking through them for garbage takes long
+    try:
+        return build(suite, catalog, source=source, precision=precision(suite.precision, places))
+    finally:
+        gc.freeze()
+        gc.enable()

@@ -175,11 +175,11 @@ def _state(cell: Cell, schedule: Schedule) -> tuple[str, str]:
     """Return the state of a cell before a run, and the reason if it cannot run."""
     if cell.status != "ok":
         return cell.status, cell.reason
-    outcomes = [schedule.outcome(key) for key in cell.goals]
-    for outcome in outcomes:
-        if outcome.state in ("failed", "unavailable"):
-            return outcome.state, outcome.reason
-    return ("stored" if all(outcome.state == "done" for outcome in outcomes) else "to do"), ""
+    goals = [(schedule.states.get(key, "done"), key) for key in cell.goals]
+    for state, key in goals:
+        if state in ("failed", "unavailable"):
+            return state, schedule.outcome(key).reason
+    return ("stored" if all(state == "done" for state, _ in goals) else "to do"), ""
 
 
 def _grouped(plan: Plan, states: Sequence[tuple[str, str]]) -> Iterator[list[str]]:

@@ -58,6 +58,7 @@ class Graph:
         self._code = code  # the digest of the code of each kind of step
         self._forms: dict[tuple[Any, ...], _Form] = {}
         self._works: dict[tuple[str, ...], str] = {}
+        self._needs: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
 
     def add(
         self,
@@ -92,7 +93,7 @@ class Graph:
                 form.components,
                 form.settings.setdefault(seed, settings),
                 form.notes,
-                needs,
+                self._needs.setdefault(tuple(needs.items()), needs) if seed else needs,  # other seeds' too
                 self._works[work],
                 form.likes,
                 form.gpu,

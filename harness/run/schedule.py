@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from itertools import count
+from itertools import chain, count
 from typing import Literal
 
 from harness.api import Unavailable
@@ -64,13 +64,11 @@ class Schedule:
         self._ranks: dict[str, float] = {}
         # Heaps of (-rank, key) by (gpu, exclusive); entries that are no longer ready are skipped.
         self._ready: defaultdict[tuple[bool, bool], list[tuple[float, str]]] = defaultdict(list)
-        asked: set[str] = set()  # cells share most of their steps
+        wanted: set[str] = set()
         for cell in plan.cells:
-            for key in (*cell.goals, *(key for key in plan.results(cell).values() if key not in known)):
-                if key not in asked:
-                    asked.add(key)
-                    self._demand(key)
-        self._rank()
+            wanted.update(cell.goals)
+            wanted.update([key for key in plan.results(cell).values() if key not in known])
+        self._demand(wanted)
 
     # -- the state ------------------------------------------------------------------------------------
 
@@ -98,47 +96,52 @@ class Schedule:
 
         Each slot is given by whether it is a GPU.
         """
-        todo = sorted(key for key, state in self.states.items() if state in _OPEN)
-        todo.sort(key=lambda key: self._ranks.get(key, 0.0), reverse=True)
-        places = {key: place for place, key in enumerate(todo)}  # the first that are ready are taken first
-        steps = [self.plan.steps[key] for key in todo]
-        waits = [0] * len(todo)
-        for key in todo:
-            for other in self._feeds.get(key, ()):
-                if other in places:
-                    waits[places[other]] += 1
-        gpus, now, order, alone = any(slots), 0.0, count(), False
-        # Heaps of places by (gpu, exclusive); without a GPU, all steps are for cores.
-        ready: defaultdict[tuple[bool, bool], list[int]] = defaultdict(list)
-        for place, (step, waiting) in enumerate(zip(steps, waits, strict=True)):
+        # Steps are numbered in the order in which slots take them, as `next` does, but in the plan's order if
+        # their ranks are equal: neighbours in a plan are neighbours in memory.
+        steps = sorted(self.todo(), key=lambda step: self._ranks.get(step.key, 0.0), reverse=True)
+        numbers = {step.key: number for number, step in enumerate(steps)}
+        feeds = [
+            [numbers[key] for key in self._feeds[step.key] if key in numbers]
+            if step.key in self._feeds
+            else ()
+            for step in steps
+        ]
+        seconds = list(map(self.estimates.seconds, steps))
+        waits = [0] * len(steps)
+        for number in chain.from_iterable(feeds):
+            waits[number] += 1
+        gpus, now, alone = any(slots), 0.0, False
+        # The heap on which a step is when it is ready, by whether it is for a GPU, and whether it runs alone.
+        heaps: dict[tuple[bool, bool], list[int]] = {(g, x): [] for g in (True, False) for x in (True, False)}
+        own = [heaps[step.gpu and gpus, step.exclusive] for step in steps]
+        for number, waiting in enumerate(waits):
             if not waiting:
-                ready[step.gpu and gpus, step.exclusive].append(place)
+                own[number].append(number)
 
         def take(gpu: bool) -> int | None:
-            if not alone and ready[gpu, False]:
-                return heappop(ready[gpu, False])
-            idle = not (alone or ends or ready[True, False] or ready[False, False])
-            return heappop(ready[gpu, True]) if idle and ready[gpu, True] else None
+            if not alone and heaps[gpu, False]:
+                return heappop(heaps[gpu, False])
+            idle = not (alone or ends or heaps[True, False] or heaps[False, False])
+            return heappop(heaps[gpu, True]) if idle and heaps[gpu, True] else None
 
         free = list(range(len(slots)))
         ends: list[tuple[float, int, int, int]] = []
+        order = count()
         while True:
             for slot, gpu in offers(slots, free):
                 if slot in free and (taken := take(gpu)) is not None:
                     alone = steps[taken].exclusive
                     free.remove(slot)
-                    heappush(ends, (now + self.estimates.seconds(steps[taken]), next(order), slot, taken))
+                    heappush(ends, (now + seconds[taken], next(order), slot, taken))
             if not ends:  # all are done, or these slots do not run the steps that are left
                 return now
-            now, _, slot, place = heappop(ends)
-            alone = False  # a step that runs alone is the only one that can end
+            now, _, slot, done = heappop(ends)
+            alone = False  # while a step runs alone, no other one can end
             free.append(slot)
-            for other in self._feeds.get(todo[place], ()):
-                if (waiting_place := places.get(other)) is not None:
-                    waits[waiting_place] -= 1
-                    if not waits[waiting_place]:
-                        step = steps[waiting_place]
-                        heappush(ready[step.gpu and gpus, step.exclusive], waiting_place)
+            for number in feeds[done]:
+                waits[number] -= 1
+                if not waits[number]:
+                    heappush(own[number], number)
 
     def left_s(self, slots: int) -> float:
         """Return a quick estimate of the wall seconds to the end, from how long similar steps took so far."""
@@ -214,8 +217,7 @@ class Schedule:
         self._waits[consumer] += 1
         self._feeds[key].append(consumer)
         if state not in _OPEN:
-            self._demand(key)
-            self._rank()
+            self._demand({key})
 
     # -- helpers --------------------------------------------------------------------------------------
 
@@ -227,26 +229,33 @@ class Schedule:
             if self.states[other] in ("waiting", "ready"):
                 self._fail(other, passed, passed, state)
 
-    def _demand(self, key: str) -> bool:
-        """Add a step that is not stored, and the steps that it needs; return whether it is still to do."""
-        known = self.states.get(key)
-        if known is not None:
-            return known != "done"
-        step = self.plan.steps[key]
-        if self._stored(step):
-            return False
-        if (error := self.estimates.unreadable(step)) is not None:
-            self.failed(key, str(error), "unavailable" if isinstance(error, Unavailable) else "failed")
-            return True
-        waits = {needed for needed in step.needs.values() if self._demand(needed)}
-        self._waits[key] = len(waits)
-        for needed in waits:
-            self._feeds[needed].append(key)
-        if broken := next((needed for needed in waits if self.states[needed] not in _OPEN), None):
-            self._fail(key, self._passed[broken], self._passed[broken], self.states[broken])
-        else:
-            self._set(key, "waiting" if waits else "ready")
-        return True
+    def _demand(self, wanted: set[str]) -> None:
+        """Add the wanted steps that are not stored, and the steps that they need; `wanted` grows by these.
+
+        A plan may have 400,000 steps: this takes some microseconds for each.
+        """
+        states, missing = self.states, []
+        for step in reversed(list(self.plan.steps.values())):  # each step comes after those that it needs
+            if step.key in wanted and step.key not in states and not self._stored(step):
+                missing.append(step)
+                wanted.update(step.needs.values())
+        for step in reversed(missing):
+            key = step.key
+            if (error := self.estimates.unreadable(step)) is not None:
+                self.failed(key, str(error), "unavailable" if isinstance(error, Unavailable) else "failed")
+                continue
+            waits = {needed for needed in step.needs.values() if states.get(needed, "done") != "done"}
+            broken = [needed for needed in waits if states[needed] not in _OPEN] if self.reasons else ()
+            if broken:
+                self._fail(key, self._passed[broken[0]], self._passed[broken[0]], states[broken[0]])
+                continue
+            states[key] = "waiting" if waits else "ready"  # `_rank` puts those that are ready on their heaps
+            self._open += 1
+            self._left_s[step.likes, step.exclusive] += self.estimates.seconds(step)
+            self._waits[key] = len(waits)
+            for needed in waits:
+                self._feeds[needed].append(key)
+        self._rank()
 
     def _set(self, key: str, state: State) -> None:
         step = self.plan.steps[key]
@@ -292,11 +301,13 @@ class Schedule:
 
     def _rank(self) -> None:
         """Compute upward ranks (Topcuoglu et al., 2002): seconds of the longest path from each step."""
-        ranks = self._ranks
-        for key in reversed(list(self.plan.steps)):
-            if self.states.get(key) in _OPEN:
-                after = max([ranks.get(other, 0.0) for other in self._feeds.get(key, ())], default=0.0)
-                ranks[key] = self.estimates.seconds(self.plan.steps[key]) + after
+        states, ranks, feeds = self.states, self._ranks, self._feeds
+        for step in reversed(list(self.plan.steps.values())):
+            if states.get(step.key) in _OPEN:
+                after = 0.0
+                for other in feeds.get(step.key, ()):
+                    after = max(after, ranks.get(other, 0.0))
+                ranks[step.key] = self.estimates.seconds(step) + after
         self._ready.clear()
         for key, state in self.states.items():
             if state == "ready":
