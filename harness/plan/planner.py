@@ -129,6 +129,7 @@ class _Planner:
         self._resolved: dict[int, Source | HarnessError] = {}
         self._bases: dict[int, str | HarnessError] = {}
         self._starts: dict[tuple[int, int], tuple[Component, Cell | HarnessError | None]] = {}
+        self._recipes: dict[int, Recipe | HarnessError | None] = {}
         self._types: dict[int, tuple[Task, TaskType]] = {}
 
     def plan(self) -> Plan:
@@ -336,7 +337,9 @@ class _Planner:
         return self._starts[memo][1]
 
     def _looked_into(self, component: Component, seed: int) -> Cell | HarnessError | None:
-        recipe = _asked(component, lambda: getattr(component, "prior", None))
+        if id(component) not in self._recipes:
+            self._recipes[id(component)] = _asked(component, lambda: getattr(component, "prior", None))
+        recipe = self._recipes[id(component)]
         if not isinstance(recipe, Recipe):
             return recipe
         parts = parts_of(recipe, component, self.suite, seed)

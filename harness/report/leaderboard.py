@@ -68,16 +68,20 @@ PROBLEM_TITLES = ("without a result", "model", "teacher", "augmenter", "loss", "
 
 
 def write(
-    records: Iterable[Record], folder: Path, predictions: Mapping[str, Prediction] | None = None
+    records: Iterable[Record],
+    folder: Path,
+    predictions: Mapping[str, Prediction] | None = None,
+    written: bool = False,
 ) -> Leaderboard:
     """Write ``records.jsonl``, ``leaderboard.md`` and ``leaderboard.csv``, and return the leaderboard.
 
-    With `predictions`, ``predictions.parquet`` is written too. Each file is replaced atomically.
+    With `predictions`, ``predictions.parquet`` is written too, unless it has been `written` with the same
+    content. Each file is replaced atomically.
     """
     records = list(records)
     board = build(records, predictions)
     write_records(records, folder / "records.jsonl")  # first: all else can be computed again
-    if predictions is not None:
+    if predictions is not None and not written:
         write_predictions(folder, predictions, {record["cell"] for record in records})
     publish(folder / "leaderboard.md", to_markdown(board))
     publish(folder / "leaderboard.csv", to_csv(board))
