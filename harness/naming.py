@@ -89,9 +89,11 @@ def labeller(records: Sequence[Mapping[str, Any]]) -> Callable[[str, Any], str]:
     A label is the component's name and the parameters in which components of that name differ.
     """
     namesakes: dict[tuple[str, str], dict[str, dict[str, Any]]] = defaultdict(dict)
+    seen: set[tuple[str, int]] = set()  # records of one run share the descriptions of components
     for fields in records:
         for kind in ("task", *PARTS):
-            if component := fields.get(kind):
+            if (component := fields.get(kind)) and (kind, id(component)) not in seen:
+                seen.add((kind, id(component)))
                 namesakes[kind, component["name"]].setdefault(
                     _canonical(identity(component)), _traits(component)
                 )

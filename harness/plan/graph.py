@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from harness.api import Component, Task, TaskType
@@ -52,10 +52,10 @@ class Graph:
     longer than all the rest. They must exist as long as the graph.
     """
 
-    def __init__(self, identities: Identities, code: Mapping[str, str]) -> None:
+    def __init__(self, identities: Identities, code: Callable[[str], str]) -> None:
         self.steps: dict[str, Step] = {}
         self._identities = identities
-        self._code = code  # the digest of the code of each kind of step
+        self._code = code  # returns the digest of the code of a kind of step
         self._forms: dict[tuple[Any, ...], _Form] = {}
         self._works: dict[tuple[str, ...], str] = {}
         self._needs: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
@@ -119,7 +119,7 @@ class Graph:
         alone = of.get("student") or of.get("teacher") or "".join(of.values())
         names = ",".join(component.name for component in components.values())
         return _Form(
-            start=f"{kind}\x1f{self._code[kind]}",
+            start=f"{kind}\x1f{self._code(kind)}",
             middle="\x1f".join((*of.values(), typed, *(f"{name}={value}" for name, value in plain))),
             label=f"{kind} {label}",
             components={**components, "task_type": task_type},

@@ -123,8 +123,7 @@ class _Planner:
         self._configuration: tuple[Any, ...] = ()  # of the last cell; those that follow differ in their seed
         self._about: tuple[str, TaskType, Source | None, Status, str]
         self._machine = machine()
-        code = {kind: code_digest((f"harness.steps.{kind}",)) for kind in STEP_KINDS}
-        self._graph = Graph(self._identities, code)
+        self._graph = Graph(self._identities, lambda kind: code_digest((f"harness.steps.{kind}",)))
         self.steps = self._graph.steps
         self._resolved: dict[int, Source | HarnessError] = {}
         self._bases: dict[int, str | HarnessError] = {}
