@@ -176,9 +176,6 @@ def planned(suite: Suite, catalog: Catalog, places: Sequence[Slot], source: str 
     from harness.devices import precision
     from harness.plan.planner import build
 
-    gc.disable()  # a plan has millions of objects, and looking through them for garbage takes long
-    try:
-        return build(suite, catalog, source=source, precision=precision(suite.precision, places))
-    finally:
-        gc.freeze()
-        gc.enable()
+    # Plans and records have millions of objects, and looking through them for garbage takes long.
+    gc.set_threshold(200_000, 1_000)
+    return build(suite, catalog, source=source, precision=precision(suite.precision, places))
