@@ -8,6 +8,7 @@ libraries, so that it costs milliseconds. On systems other than Linux, such a wo
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import multiprocessing
 import os
@@ -20,6 +21,7 @@ import traceback
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from importlib.metadata import distribution
 from multiprocessing.connection import Connection, wait
@@ -181,9 +183,11 @@ def _fork_for_each(connection: Connection, place: _Place) -> None:
     assert parent is not None
     libc = ctypes.CDLL(None)
     libc.prctl(_ADOPT_ORPHANS, 1, 0, 0, 0)
+    _kept()  # here, and not in each child
     while (sent := _received(connection)) is not None:
         os.truncate(place.log, 0)
         answer = os.memfd_create("answer")
+        gc.freeze()  # a child that looks for garbage would get a copy of all memory that it looks at
         child = os.fork()
         if child == 0:
             libc.prctl(_DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
@@ -214,9 +218,14 @@ def _fork_for_each(connection: Connection, place: _Place) -> None:
 
 def _lasting(modules: Collection[str]) -> list[str]:
     """Return the modules, in order, that are not a plugin's: importing them again cannot do any harm."""
-    own = {point.module.partition(".")[0] for point in distribution(DISTRIBUTION).entry_points}
-    kept = own | {PROJECT} | _LIBRARIES | sys.stdlib_module_names
+    kept = _kept()
     return [name for name in modules if name.partition(".")[0] in kept and name != "__main__"]
+
+
+@cache
+def _kept() -> frozenset[str]:
+    own = {point.module.partition(".")[0] for point in distribution(DISTRIBUTION).entry_points}
+    return frozenset(own | {PROJECT} | _LIBRARIES | sys.stdlib_module_names)
 
 
 def _answer_and_exit(sent: bytes, answer: int, place: _Place) -> NoReturn:
