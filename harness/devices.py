@@ -7,13 +7,12 @@ import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from harness.api import HarnessError, Precision
+from harness.api import HarnessError
 
 _WORKERS_OF_A_CARD = 4  # more workers gain little, because they take turns on the GPU
 _MEMORY_OF_A_WORKER_GIB = 16  # enough to fine-tune a transformer of 300 million parameters
@@ -56,6 +55,7 @@ class _Card:
 
     uuid: str
     memory_mib: int
+    capability: float  # 8.0 or more: it computes in bf16
     name: str
 
 
@@ -64,16 +64,19 @@ def _cards() -> tuple[_Card, ...]:
     """Return the NVIDIA GPUs that torch could use here, in torch's order."""
     if not shutil.which("nvidia-smi") or metadata.version("torch").endswith("+cpu"):
         return ()
-    query = ["nvidia-smi", "--query-gpu=uuid,memory.total,name", "--format=csv,noheader,nounits"]
+    query = ["nvidia-smi", "--query-gpu=uuid,memory.total,compute_cap,name", "--format=csv,noheader,nounits"]
     try:
         found = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return ()
     cards = []
     for line in found.splitlines():
-        if len(parts := [part.strip() for part in line.split(",", 2)]) == 3:  # other lines are messages
-            uuid, memory, name = parts
-            cards.append(_Card(uuid, int(memory) if memory.isdigit() else 0, name))  # some say "[N/A]"
+        if len(parts := [part.strip() for part in line.split(",", 3)]) == 4:  # other lines are messages
+            uuid, memory, capability, name = parts  # some say "[N/A]"
+            known = re.fullmatch(r"\d+\.\d+", capability)
+            cards.append(
+                _Card(uuid, int(memory) if memory.isdigit() else 0, float(capability) if known else 8.0, name)
+            )
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
         return tuple(cards)
@@ -89,6 +92,11 @@ def _cards() -> tuple[_Card, ...]:
 def gpus() -> tuple[str, ...]:
     """Return the names of the NVIDIA GPUs that torch could use here."""
     return tuple(card.name for card in _cards())
+
+
+def gpus_have_bf16() -> bool:
+    """Return whether all GPUs compute in bf16, which those of before 2020 do not."""
+    return all(card.capability >= 8.0 for card in _cards())
 
 
 def _at_once(card: int) -> int:
@@ -129,15 +137,6 @@ def slots(devices: str = "auto") -> tuple[Slot, ...]:
                 workers += [card] * int(count or _at_once(int(card.partition(":")[2])))
     rest = max(1, cpu_count() - len(workers)) if devices == "auto" else 1
     return tuple(map(Slot, workers)) + (Slot("cpu"),) * rest
-
-
-def precision(wanted: str, available: Sequence[Slot]) -> Precision:
-    """Return the precision for components that can use bf16; "auto" means bf16 if the hardware has it."""
-    if wanted in ("fp32", "bf16"):
-        return wanted  # type: ignore[return-value]
-    if any(slot.is_gpu for slot in available):
-        return "bf16"  # all GPUs that current torch versions can train on support it
-    return "bf16" if cpu_info()[1] & {"avx512_bf16", "amx_bf16", "bf16"} else "fp32"
 
 
 @cache

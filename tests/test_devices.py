@@ -13,9 +13,9 @@ import pytest
 
 import harness
 from harness import devices
-from harness.devices import Slot, precision, slots
+from harness.devices import Slot, slots
 
-CARDS = "GPU-aaaa-1, 81559, NVIDIA H100\nGPU-bbbb-2, 23028, NVIDIA A10\n"
+CARDS = "GPU-aaaa-1, 81559, 9.0, NVIDIA H100\nGPU-bbbb-2, 23028, 8.6, NVIDIA A10\n"
 CPU, A10 = Slot("cpu"), Slot("cuda:1")
 H100 = [Slot("cuda:0")]
 
@@ -101,7 +101,7 @@ def test_a_tool_that_hangs_is_given_up(machine: Machine, monkeypatch: pytest.Mon
         ({}, "auto", H100 * 3 + [A10] + [CPU] * 4),
         ({"cores": 20}, "auto", H100 * 4 + [A10] + [CPU] * 15),
         ({"cores": 1}, "auto", [*H100, A10, CPU]),
-        ({"says": "GPU-a, [N/A], NVIDIA GB10\n"}, "auto", [*H100] + [CPU] * 7),
+        ({"says": "GPU-a, [N/A], 12.1, NVIDIA GB10\n"}, "auto", [*H100] + [CPU] * 7),
         ({}, "cpu", [CPU] * 8),
         ({}, "cpu:3", [CPU] * 3),
         ({}, "cuda", H100 * 3 + [A10, CPU]),
@@ -174,15 +174,13 @@ def test_a_slot_knows_whether_it_is_a_gpu() -> None:
     assert CPU.threads == 1
 
 
-def test_precision_is_what_is_asked_for_else_what_the_hardware_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "cpu_info", lambda: ("a cpu", frozenset({"avx2"})))
-    assert precision("fp32", [Slot("cuda:0")]) == "fp32"
-    assert precision("bf16", [CPU]) == "bf16"
-    assert precision("auto", [CPU]) == "fp32"
-    assert precision("auto", [CPU, Slot("cuda:0")]) == "bf16"
-    for flag in ("avx512_bf16", "amx_bf16", "bf16"):
-        monkeypatch.setattr(devices, "cpu_info", lambda flag=flag: ("a cpu", frozenset({flag})))
-        assert precision("auto", [CPU]) == "bf16"
+def test_old_cards_do_not_compute_in_bf16(machine: Machine) -> None:
+    machine()
+    assert devices.gpus_have_bf16()
+    machine(says=CARDS + "GPU-c, 16384, 7.5, Tesla T4\n")
+    assert not devices.gpus_have_bf16()
+    machine(says="GPU-a, 81559, [N/A], NVIDIA GB10\n")  # a new one
+    assert devices.gpus_have_bf16()
 
 
 CPUINFO = """processor\t: 0

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (
     *("values", "wording", "featurise", "task_types", "api", "parameters", "hookspecs", "tracking"),
     *("isolation", "catalog", "naming", "devices", "storage", "sources", "training", "runtime", "exports"),
-    *("suite", "plan", "run", "steps", "results", "report", "trackers", "bench", "bundle"),
+    *("suite", "speeds", "plan", "run", "steps", "results", "report", "trackers", "bench", "bundle"),
     *("distill", "diagnose", "commands", "cli", "__main__", "testing"),
 )
 MOST_AT_THE_TOP = 16

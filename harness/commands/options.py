@@ -172,7 +172,7 @@ def installed() -> Catalog:
 
 def planned(suite: Suite, catalog: Catalog, places: Sequence[Slot], source: str = "auto") -> Plan:
     """Return the plan of a suite on the given slots."""
-    from harness.devices import precision
     from harness.plan.planner import build
+    from harness.speeds import choose
 
-    return build(suite, catalog, source=source, precision=precision(suite.precision, places))
+    return build(suite, catalog, source=source, precision=choose(suite, places))

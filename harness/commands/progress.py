@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from harness.api import Component, parameters_of
 from harness.commands.console import inert, open_console, output
 from harness.naming import labeller
+from harness.speeds import uses_bf16
 from harness.storage.files import dumps
 from harness.wording import duration
 
@@ -209,3 +210,5 @@ def heading(plan: Plan) -> Iterator[str]:
         f"{counts[role]} {role}" for role in ("teacher", "baseline", "distilled") if counts[role]
     )
     yield f"{len(plan.cells)} cells ({roles}), {len(plan.steps)} steps"
+    if uses_bf16(plan.suite):
+        yield f"precision {plan.precision}"

@@ -160,12 +160,10 @@ def _baseline(task_type: TaskType, catalog: Catalog) -> Loss:
 
 
 def _plan(suite: Suite, where: Where) -> Plan:
-    from harness.devices import precision
     from harness.plan.planner import build
+    from harness.speeds import choose
 
-    return build(
-        suite, where.catalog, source=where.source, precision=precision(suite.precision, where.places)
-    )
+    return build(suite, where.catalog, source=where.source, precision=choose(suite, where.places))
 
 
 Held = tuple["list[Record]", "dict[str, Prediction]"]

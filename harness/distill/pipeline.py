@@ -305,7 +305,7 @@ def teacher_of(wishes: Wishes, data: Data, catalog: Catalog) -> tuple[dict[str, 
 
 
 def _plan(suite: Suite, catalog: Catalog, places: tuple[Slot, ...]) -> Plan:
-    from harness.devices import precision
     from harness.plan.planner import build
+    from harness.speeds import choose
 
-    return build(suite, catalog, precision=precision(suite.precision, places))
+    return build(suite, catalog, precision=choose(suite, places))

@@ -18,7 +18,6 @@ from harness.api import (
     Component,
     HarnessError,
     Loss,
-    Precision,
     Recipe,
     Source,
     Student,
@@ -33,6 +32,7 @@ from harness.plan.compatibility import Status, in_step, obstacle
 from harness.plan.fingerprint import code_digest
 from harness.plan.identity import Identities, Packages
 from harness.plan.matrix import Combination, Role, combinations, parts_of, seed_of_teachers
+from harness.speeds import FP32, Choice
 from harness.values import digest
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ class Plan:
     suite: Suite
     cells: tuple[Cell, ...]
     steps: Mapping[str, Step]
+    precision: Choice = FP32  # of components that can compute in bf16
 
     def results(self, cell: Cell) -> dict[str, str]:
         """Return the keys of all steps whose results are in a cell's record, by role.
@@ -118,13 +119,13 @@ class Plan:
         return found
 
 
-def build(suite: Suite, packages: Packages, *, source: str = "auto", precision: Precision = "fp32") -> Plan:
+def build(suite: Suite, packages: Packages, *, source: str = "auto", precision: Choice = FP32) -> Plan:
     """Return the plan of a suite. A combination that cannot run becomes a cell with a status and a reason."""
     return _Planner(suite, packages, source, precision).plan()
 
 
 class _Planner:
-    def __init__(self, suite: Suite, packages: Packages, source: str, precision: Precision) -> None:
+    def __init__(self, suite: Suite, packages: Packages, source: str, precision: Choice) -> None:
         self.suite = suite
         self.source = source
         self.precision = precision
@@ -146,7 +147,7 @@ class _Planner:
             if cell.key in cells or any(exclude.matches(cell) for exclude in self.suite.excludes):
                 continue
             cells[cell.key] = replace(cell, steps=self._steps(cell)) if cell.status == "ok" else cell
-        return Plan(self.suite, tuple(cells.values()), self.steps)
+        return Plan(self.suite, tuple(cells.values()), self.steps, self.precision)
 
     # -- cells -----------------------------------------------------------------------------------------
 
@@ -164,7 +165,9 @@ class _Planner:
         # The usual seed, 0, is left out, so that cells that were measured earlier keep their keys.
         if parts.teacher is not None and taught:
             started.append(f"teachers {taught}")
-        key = digest("cell", parts.role, *configured, fingerprint, str(seed), self.precision, *started)
+        key = digest(
+            "cell", parts.role, *configured, fingerprint, str(seed), self.precision.precision, *started
+        )
         status, reason = obstacle(parts, task_type, source, self._base)
         for start in starts if status == "ok" else ():
             if isinstance(start, HarnessError):
@@ -359,7 +362,7 @@ class _Planner:
         )
 
     def _precise(self, component: Component) -> dict[str, str]:
-        return {"precision": self.precision if component.mixed_precision else "fp32"}
+        return {"precision": self.precision.precision if component.mixed_precision else "fp32"}
 
     def _step(
         self,

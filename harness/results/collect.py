@@ -69,6 +69,8 @@ def collect(
         record["task"] |= data.get("rows", {})
         record["task"] |= {"cleaning": data["cleaning"]} if "cleaning" in data else {}
         record |= _measured(cell, artefacts)
+        if "cost" in record and (cell.student or cell.teacher).mixed_precision:  # type: ignore[union-attr]
+            record["cost"]["precision_reason"] = plan.precision.reason
         own = {role: key for role, key in cell.steps.items() if status == "ok" or role in artefacts}
         record["artefacts"] = own
         if cell.role == "distilled" and status == "ok":

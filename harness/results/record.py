@@ -101,6 +101,8 @@ class Cost(TypedDict, total=False):
     peak_anonymous_bytes: int | None  # without them; null on systems other than Linux
     peak_mapped_bytes: int | None  # resident pages of mapped files and shared memory; null as above
     peak_gpu_bytes: int | None  # allocated by torch; null on a CPU
+    precision: str
+    precision_reason: str  # why a model was not trained in another precision
     energy_j: float | None  # of the CPU, including other processes; null if not readable
 
 

@@ -4,7 +4,7 @@
 
 Each contender runs in a process of its own, one after the other, with the same texts, batch size, number of
 epochs, learning-rate schedule, weight decay, clipping and seed. The Trainer works in fp32 and pads each batch
-to its longest text; our teacher works in bf16 where the CPU has it and batches by length. Timed is training
+to its longest text; our teacher batches by length. Timed is training
 alone: loading and tokenising are left out for both, and neither looks at the validation split meanwhile.
 Accuracy is that of the last weights on the test split. Needs the extra ``bench``.
 """
@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument(
         "--source", default="auto", help="of the data: auto (HARNESS_DATA, if set), local, hub or sample"
     )
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of our teacher")
     parser.add_argument("--record", action="store_true", help="append to tests/benchmarks/results/")
     parser.add_argument("--contender", choices=CONTENDERS, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -177,7 +178,6 @@ def ours(options: argparse.Namespace) -> dict[str, Any]:
 
     import harness_transformers.finetuning as finetuning
     from harness import Examples
-    from harness.devices import precision, slots
     from harness.testing.tiny import CheckContext
     from harness_transformers.transformer import MiniLM
 
@@ -204,9 +204,7 @@ def ours(options: argparse.Namespace) -> dict[str, Any]:
         keep_best: bool = False
 
     with tempfile.TemporaryDirectory() as scratch:
-        context = CheckContext(
-            Path(scratch), SEED, threads=options.threads, precision=precision("auto", slots("cpu"))
-        )
+        context = CheckContext(Path(scratch), SEED, threads=options.threads, precision=options.precision)
         teacher = LastWeights(epochs=options.epochs, batch_size=BATCH_SIZE)
         few = Examples(texts[:8], tuple(classes), np.array(labels[:8]))
         model = teacher.fit(train, few, context)

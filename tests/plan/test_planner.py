@@ -21,6 +21,7 @@ from harness.catalog import Catalog
 from harness.plan import planner as planning
 from harness.plan.planner import Cell, Plan, Step, build
 from harness.plan.select import select
+from harness.speeds import Choice
 from harness.suite.excludes import Exclude
 from harness.suite.reader import Suite
 
@@ -161,6 +162,8 @@ def a_suite(**changes: Any) -> Suite:
 
 def planned(packages: Any = None, **changes: Any) -> Plan:
     options = {name: changes.pop(name) for name in ("source", "precision") if name in changes}
+    if "precision" in options:
+        options["precision"] = Choice(options["precision"], "for this test")
     return build(a_suite(**changes), packages or Versions(), **options)
 
 

@@ -325,7 +325,7 @@ def test_a_small_students_latency_is_measured_on_a_gpu_too() -> None:
     [[loss]]
     use = "kl"
     """
-    plan = build(parse(suite, load()), load(), source="sample", precision="fp32")
+    plan = build(parse(suite, load()), load(), source="sample")
     steps = {(step.kind, step.gpu) for step in plan.steps.values() if "student" in step.components}
     assert steps >= {("student", False), ("evaluation", False), ("latency", True)}
     assert {kind for kind, gpu in steps if gpu} == {"latency"}
