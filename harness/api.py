@@ -49,6 +49,18 @@ class Speed(NamedTuple):
     label: float
 
 
+class Operations(NamedTuple):
+    """Floating-point operations of a large model, for the estimates of a plan.
+
+    A multiplication with its addition counts as two. The estimates divide these numbers by the speed of this
+    machine in the step's precision. For each one that is None, they use the model's :class:`Speed`.
+    """
+
+    train: float | None = None  # forward and backward pass, for one text; 0 if it is not trained
+    label: float | None = None  # forward pass, for one text
+    once: float = 0.0  # before training, for any number of texts
+
+
 @dataclass(frozen=True)
 class Source:
     """The origin of a task's data, which is known before the data is read."""
@@ -130,6 +142,13 @@ class Teacher(Component):
         :meth:`fit`, `context.prior` is the fitted model.
         """
         return None
+
+    def operations(self, words: float) -> Operations:
+        """Return the operations for a text of so many words, as far as they are known; see `speed`.
+
+        A plan calls this method, so it must be fast, and must not download anything.
+        """
+        return Operations()
 
     @property
     def members(self) -> tuple[Teacher, ...]:
@@ -214,6 +233,14 @@ class Student(Component):
     def refuses(self, teacher: Teacher) -> str:
         """Return why it cannot take parts of this teacher, as a sentence, or an empty string if it can."""
         return ""
+
+    def operations(self, words: float, teacher: Teacher | None = None) -> Operations:
+        """Return the operations for a text of so many words, as far as they are known; see `speed`.
+
+        `teacher` is the one that it takes parts of. A plan calls this method, so it must be fast, and must
+        not download anything.
+        """
+        return Operations()
 
     def aligned(self, teacher: Teacher) -> bool:
         """Return whether it splits texts into the same tokens as this teacher."""
@@ -322,6 +349,7 @@ __all__ = [
     "Loss",
     "Masked",
     "Model",
+    "Operations",
     "OwnFile",
     "Parameters",
     "Precision",

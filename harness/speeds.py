@@ -155,12 +155,15 @@ def measure() -> Speeds:
 
 
 def _fastest(work: Callable[[], None]) -> float:
-    """Return the seconds of the fastest of some tries, because other programs can only slow one down."""
+    """Return the seconds of the fastest of some tries, because other programs can only slow one down.
+
+    They are seconds of this process, of one thread: it may have to wait for a core while it is measured.
+    """
     took = []
     for _ in range(_TRIES):
-        clock = time.perf_counter()
+        clock = time.process_time()
         work()
-        took.append(time.perf_counter() - clock)
+        took.append(time.process_time() - clock)
     return min(took)
 
 

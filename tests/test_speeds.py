@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -110,3 +111,7 @@ def test_a_real_measurement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert found.train.keys() == found.label.keys() >= {"fp32"}
     assert all(1e8 < rate < 1e14 for rate in (*found.train.values(), *found.label.values()))
     assert list(tmp_path.glob("*/speeds.json"))
+
+
+def test_waiting_for_a_core_does_not_count() -> None:
+    assert speeds._fastest(lambda: time.sleep(0.05)) < 0.05

@@ -279,6 +279,8 @@ def _measured(cell: Cell, artefacts: dict[str, Artefact]) -> dict[str, Any]:
             "examples": examples,
             "examples_per_s": examples / max(seconds, 1e-9),
             "peak_rss_bytes": fitted.made["peak_rss_bytes"],
+            "peak_anonymous_bytes": fitted.made.get("peak_anonymous_bytes"),
+            "peak_mapped_bytes": fitted.made.get("peak_mapped_bytes"),
             "peak_gpu_bytes": fitted.made.get("peak_gpu_bytes"),
             "energy_j": fitted.made.get("energy_j"),
             "precision": fitted.made["precision"],

@@ -97,7 +97,9 @@ class Cost(TypedDict, total=False):
     prior_s: float  # for the model that it starts from, if there is one
     examples: int | None  # seen in training, including repetitions
     examples_per_s: float | None
-    peak_rss_bytes: int | None
+    peak_rss_bytes: int | None  # all resident pages, with those of mapped files
+    peak_anonymous_bytes: int | None  # without them; null on systems other than Linux
+    peak_mapped_bytes: int | None  # resident pages of mapped files and shared memory; null as above
     peak_gpu_bytes: int | None  # allocated by torch; null on a CPU
     precision: str
     precision_reason: str  # why a model was not trained in another precision

@@ -1,19 +1,23 @@
 """Estimate how long steps take: from earlier timings of the same work, or from rates and the amount of data.
 
-Rates are the speeds that components declare. The store's timings show how much longer steps take here than
-these rates predict: steps of the same component and settings, else of the same components, else of one kind.
+Rates come from the operations that components count, and the measured speed of this machine; or they are the
+speeds that components declare. The store's timings show how much longer steps take here than these rates
+predict: steps of the same component and settings, else of the same components, else of one kind.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.api import (
     Component,
     HarnessError,
+    Loss,
+    Operations,
     Source,
     Speed,
     Student,
@@ -21,6 +25,8 @@ from harness.api import (
     TaskType,
     Teacher,
 )
+from harness.plan.compatibility import in_step
+from harness.speeds import Speeds, here
 from harness.storage.store import Artefact, Store, Timings, Unsound
 
 if TYPE_CHECKING:
@@ -32,6 +38,7 @@ _LOOKED_AT = 1_000  # texts whose words are counted
 _WORDS, _FIXED = 20, 8  # words of a text; fixed cost of a text, in words
 _SLOW = 1_000  # texts per second; a model that labels fewer is a transformer
 _LONGEST = 100  # words of a text that a transformer reads
+_SCORED = 5_000  # examples between two looks at the validation set, at least
 _BF16, _GPU = 2.0, 20.0  # speed-up of a transformer by bf16, and of the steps that a GPU speeds up
 _READ = 50_000  # texts per second, for data and transfer sets
 
@@ -61,6 +68,16 @@ class Size:
 
 UNKNOWN = Size(10_000, 2_000, 20.0)  # assumed for a task while its data are not available
 
+
+class Costs(NamedTuple):
+    """Seconds that a model needs on one core of this machine."""
+
+    train: float  # for a text
+    label: float  # for a text
+    once: float  # before training
+    slow: bool  # whether it is a transformer, whose export is large
+
+
 Sizes = Callable[["Step"], Size | None]  # data step → size, or None if it is not known yet
 Rows = Callable[["Step"], int | None]  # transfer step → number of texts in its set, or None
 Read = Callable[[Task, TaskType, Source], Any]  # such as `harness.steps.data.checked`
@@ -77,6 +94,7 @@ class Estimates:
         rows: Rows = lambda step: None,
         gpu: bool = False,
         unreadable: Callable[[Step], HarnessError | None] = lambda step: None,
+        speeds: Callable[[], Speeds | None] = lambda: None,
     ) -> None:
         self.unreadable = unreadable  # why the data of a step cannot be used, as far as it is known
         self._timings = timings
@@ -84,6 +102,7 @@ class Estimates:
         self._sizes = sizes
         self._rows = rows
         self._gpu = gpu
+        self._speeds = speeds
         self._seconds: dict[tuple[str, str | None], float] = {}
         self._known: dict[str, Size | None] = {}
         self._counted: dict[str, int] = {}
@@ -107,7 +126,7 @@ class Estimates:
         return self._seconds[memo]
 
     def rated(self, step: Step) -> float:
-        """Return the seconds that the step should take by the speeds that components declare."""
+        """Return the seconds that the step should take by the components' operations or declared speeds."""
         return self._rated(step) / (_GPU if self._gpu and step.gpu else 1.0)
 
     def learn(self) -> None:
@@ -129,24 +148,55 @@ class Estimates:
         if not isinstance(learner, Teacher | Student):
             made = self._texts(step, size) if step.kind == "transfer" else size.train + size.held_out
             return start + (made + size.pool) / _READ
-        train, label = _speed(learner)
-        slow, words = label < _SLOW, size.words
-        if slow:
-            words = min(words, _LONGEST)
-            if step.settings.get("precision") == "bf16":
-                train, label = train * _BF16, label * _BF16
-        longer = (_FIXED + words) / (_FIXED + _WORDS)
+        if step.kind == "targets" and "transfer" not in step.needs:  # it only joins parts
+            return start
+        lender = self._lender(step)
+        costs = self._costs(learner, step, size.words, lender)
         if step.kind in ("export", "latency"):
-            return _SLOWLY[step.kind] if slow else start
+            return _SLOWLY[step.kind] if costs.slow else start
         if step.kind == "evaluation":
-            return start + size.held_out / label * longer
+            return start + size.held_out * costs.label
         rows = self._texts(step, size)
         if step.kind == "targets":
-            if "transfer" not in step.needs:  # it only joins parts
-                return start
-            return start + rows / int(step.settings.get("parts", 1)) / label * longer
-        seen = max(_number(learner, "epochs", 1) * rows, _number(learner, "min_examples", 0))
-        return start + seen / train * longer
+            return start + rows / int(step.settings.get("parts", 1)) * costs.label
+        epochs = max(_number(learner, "epochs", 1), _number(learner, "min_examples", 0) / max(1, rows))
+        loss, task_type = parts.get("loss"), parts.get("task_type")
+        if lender and isinstance(loss, Loss) and isinstance(task_type, TaskType) and in_step(loss, task_type):
+            asked = self._costs(lender, step, size.words).label  # it runs beside the student
+        else:
+            asked = 0.0
+        looks = epochs * min(1.0, rows / _SCORED) if costs.slow and costs.train else 0.0
+        seen = epochs * rows * (costs.train + asked) + looks * size.held_out / 2 * costs.label
+        return start + costs.once + seen
+
+    def _lender(self, step: Step) -> Teacher | None:
+        """Return the teacher that a step's student takes parts or outputs of."""
+        made = self._steps.get(step.needs.get("model", ""), step)
+        lender = made.components.get("teacher")
+        return lender if "student" in made.components and isinstance(lender, Teacher) else None
+
+    def _costs(
+        self, learner: Teacher | Student, step: Step, words: float, lender: Teacher | None = None
+    ) -> Costs:
+        """Return what a model costs: by its operations if it counts them, else by its declared speed."""
+        speed, counted = _speed(learner), _operations(learner, words, lender)
+        slow, precision = speed.label < _SLOW, step.settings.get("precision", "fp32")
+        if slow:
+            words = min(words, _LONGEST)
+        longer = (_FIXED + words) / (_FIXED + _WORDS)
+        gain = _BF16 if slow and precision == "bf16" else 1.0
+        train, label = longer / speed.train / gain, longer / speed.label / gain
+        measured = self._speeds() if any(counted) else None
+        if measured is None:
+            return Costs(train, label, 0.0, slow)
+        to_train = measured.train.get(precision, measured.train["fp32"])  # operations a second
+        to_label = measured.label.get(precision, measured.label["fp32"])
+        return Costs(
+            train if counted.train is None else counted.train / to_train,
+            label if counted.label is None else counted.label / to_label,
+            counted.once / to_label,
+            slow or bool(counted.label),
+        )
 
     def _texts(self, step: Step, size: Size) -> int:
         """Return how many texts a step works on: those of its transfer set, or the training texts."""
@@ -181,6 +231,19 @@ def _speed(learner: Teacher | Student) -> Speed:
         return usual
 
 
+def _operations(learner: Teacher | Student, words: float, lender: Teacher | None) -> Operations:
+    """Return the operations that a learner counts, or none of them if they are not valid."""
+    try:
+        asked = (
+            learner.operations(words) if isinstance(learner, Teacher) else learner.operations(words, lender)
+        )
+        counted = Operations(*asked)
+        valid = all(0 <= number < math.inf for number in counted if number is not None)
+        return counted if valid else Operations()
+    except Exception:  # a plugin's mistake, or a model whose files are not here: the plan reports that
+        return Operations()
+
+
 def _new(augmenter: Component | None, size: Size) -> int:
     """Return how many new texts an augmenter should make: copies of each text, or a fixed number."""
     if augmenter is None:  # the steps of a prior have none
@@ -203,7 +266,7 @@ def expected(plan: Plan, store: Store, gpu: bool = False, read: Read | None = No
     A run passes no `read`, because its steps read the data. `gpu` is whether a GPU may do the steps.
     """
     amounts = Amounts(store, read)
-    return Estimates(store.timings(), plan.steps, amounts.size, amounts.rows, gpu, amounts.unreadable)
+    return Estimates(store.timings(), plan.steps, amounts.size, amounts.rows, gpu, amounts.unreadable, here)
 
 
 # -- the amount of data --------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from harness.api import Component, Model, Precision, Student, TaskType, Teacher
 from harness.devices import Slot, cpu_info, energy_j, energy_uj, gpus
 from harness.isolation.global_state import GlobalState, guarded, seed_generators
 from harness.plan.planner import Step
+from harness.run.memory import peak_memory
 from harness.storage.store import Artefact, Damaged, Store
 from harness.training.checkpoint import seconds_before
 
@@ -201,11 +202,16 @@ def perform(
             lend = cache(lambda: stack.enter_context(store.workspace(f"{step.key}.scratch")))
             job = Job(step, store, slot, folder, lend, emit, lent)
             run: Callable[[Job], dict[str, Any]] = import_module(f"harness.steps.{step.kind}").run
-            _reset_peak_memory()
+            if torch := _torch_on_gpu():
+                torch.cuda.reset_peak_memory_stats()
             energy = energy_uj()
             started, clock = datetime.now(UTC), time.perf_counter()
             seed_generators(job.seed)
-            with guarded(lambda changes: emit("spoiled", {"changes": changes}), state), _no_copies():
+            with (
+                guarded(lambda changes: emit("spoiled", {"changes": changes}), state),
+                peak_memory() as memory,
+                _no_copies(),
+            ):
                 result = run(job)
             before = seconds_before(store.checkpoints(step.key))
             seconds = time.perf_counter() - clock + before
@@ -217,7 +223,9 @@ def perform(
                 "started": started.isoformat(timespec="seconds"),
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
                 "seconds": round(seconds, 6),
-                "peak_rss_bytes": _peak_memory(),
+                "peak_rss_bytes": memory.rss_bytes,
+                "peak_anonymous_bytes": memory.anonymous_bytes,
+                "peak_mapped_bytes": memory.mapped_bytes,
                 "peak_gpu_bytes": _peak_gpu_memory(job.device),
                 "energy_j": None if before else energy_j(energy, energy_uj()),
                 "device": job.device,
@@ -250,14 +258,6 @@ def _torch_on_gpu() -> Any:
     return torch if torch is not None and torch.cuda.is_initialized() else None
 
 
-def _reset_peak_memory() -> None:
-    if torch := _torch_on_gpu():
-        torch.cuda.reset_peak_memory_stats()
-    # On systems other than Linux, the peak is that of the process, not of the step.
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-
-
 def _release_gpu_memory() -> None:
     """Free the memory that torch caches, because other workers may share the GPU."""
     if torch := _torch_on_gpu():
@@ -268,15 +268,3 @@ def _peak_gpu_memory(device: str) -> int | None:
     """Return the peak number of bytes that torch allocated on the GPU; None for a step on a CPU."""
     torch = _torch_on_gpu()
     return int(torch.cuda.max_memory_allocated()) if torch and device != "cpu" else None
-
-
-def _peak_memory() -> int:
-    try:
-        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-            if line.startswith("VmHWM"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

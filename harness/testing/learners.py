@@ -8,7 +8,7 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from harness.api import RECORDED, Loss, Model, Speed, Student, TaskType, Teacher
+from harness.api import RECORDED, Loss, Model, Operations, Speed, Student, TaskType, Teacher
 from harness.testing.models import Fitted, Named, model_checks
 from harness.testing.rules import NEEDS, Rules, known, listed
 from harness.testing.shared import Shared
@@ -61,7 +61,11 @@ def student_checks(
 def _check_speed(learner: Teacher | Student) -> None:
     speed = learner.speed
     sound = isinstance(speed, Speed) and min(speed) > 0
-    Rules(learner)(f"speed must be a Speed of two numbers above 0, got {speed!r}", sound)
+    must = Rules(learner)
+    must(f"speed must be a Speed of two numbers above 0, got {speed!r}", sound)
+    counted = learner.operations(20.0)
+    sound = isinstance(counted, Operations) and all(number is None or number >= 0 for number in counted)
+    must(f"operations must return Operations of numbers of at least 0 or None, got {counted!r}", sound)
 
 
 def _check_base(teacher: Teacher) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import harness
 from harness import Ge, Gt, Interval
@@ -13,6 +13,7 @@ from harness_transformers.transformer import FineTuned
 if TYPE_CHECKING:
     import torch
 
+_AROUND = 2  # special tokens around a subword that is read alone
 Weighting = Literal["sif", "zipf", "uniform"]
 
 
@@ -51,6 +52,12 @@ class Static(Borrower, harness.TorchStudent):
     def lender(self) -> FineTuned | str:
         """See :class:`Borrower`."""
         return self.embeddings
+
+    def operations(self, words: float, teacher: harness.Teacher | None = None) -> harness.Operations:
+        """See :class:`harness.Student`: the transformer reads each subword of its vocabulary once."""
+        lender: Any = self.lender if isinstance(self.lender, FineTuned) else teacher
+        shape = lender.shape() if self.of == "encoder" and hasattr(lender, "shape") else None
+        return harness.Operations(once=shape.vocabulary * shape.forward(_AROUND + 1) if shape else 0.0)
 
     def fit(
         self,

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import harness
 from harness import Ge, Gt, Interval
 from harness.training.settings import Schedule
-from harness_students.pruning import Pruned
+from harness_students.pruning import Layers, Pruned, chosen
 from harness_teachers.pupil import Pupil
 from harness_transformers.checkpoint import Checkpoint
 from harness_transformers.masked_lm import MaskedLM
 from harness_transformers.pretrained import INNER
+from harness_transformers.shapes import Shape
 from harness_transformers.transformer import FineTuned
 
 if TYPE_CHECKING:
@@ -55,6 +56,21 @@ class TransformerStudent(Pruned, harness.TorchStudent):
         """Return the expected speed: twice that of the model that it starts from, if that is known."""
         start = self.start.speed if isinstance(self.start, harness.Teacher) else harness.Speed(40, 130)
         return harness.Speed(2 * start.train, 2 * start.label)
+
+    def shape(self, teacher: harness.Teacher | None) -> Shape | None:
+        """Return the sizes of the student, given the teacher that lends its layers; None if unknown."""
+        start: Any = self.start if isinstance(self.start, FineTuned) else teacher
+        if isinstance(start, Pupil):
+            whole = start.student.shape(None) if isinstance(start.student, TransformerStudent) else None
+        else:
+            whole = start.shape() if isinstance(start, _READERS) else None
+        otherwise: Layers = None if isinstance(self.start, FineTuned) else "every-second"
+        return whole and replace(whole, layers=len(chosen(self.layers, whole.layers, otherwise)))
+
+    def operations(self, words: float, teacher: harness.Teacher | None = None) -> harness.Operations:
+        """See :class:`harness.Student`."""
+        shape = self.shape(teacher)
+        return harness.Operations() if shape is None else shape.operations(words)
 
     def refuses(self, teacher: harness.Teacher) -> str:
         """See :class:`harness.Student`."""

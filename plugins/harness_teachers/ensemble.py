@@ -76,6 +76,12 @@ class Ensemble(harness.Teacher):
         """Return the expected speed: separate steps train the members, and all members label each text."""
         return harness.Speed(math.inf, 1 / sum(1 / member.speed.label for member in self.of))
 
+    def operations(self, words: float) -> harness.Operations:
+        """Return the operations of all members, if they are known of all: separate steps train them."""
+        asked = [member.operations(words).label for member in self.of]
+        known = [operations for operations in asked if operations is not None]
+        return harness.Operations(0.0, sum(known)) if len(known) == len(asked) else harness.Operations()
+
     @property
     def members(self) -> tuple[harness.Teacher, ...]:
         """See :class:`harness.Teacher`."""

@@ -47,6 +47,10 @@ class Pupil(harness.Teacher):
         """Return the speed of the student."""
         return self.student.speed
 
+    def operations(self, words: float) -> harness.Operations:
+        """Return the operations of the student."""
+        return self.student.operations(words)
+
     @property
     def epochs(self) -> int:
         """Return the student's epochs."""

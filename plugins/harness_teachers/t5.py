@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -11,6 +11,7 @@ from harness import Ge, Gt, Interval
 from harness.training.settings import ClassWeights, Schedule, training_of
 from harness_transformers.transformer import Transformer
 
+_DECODER = 1.5  # cost with the decoder, whose layers read all states of the encoder, but write few tokens
 By = Literal["label-tokens", "encoder"]
 
 
@@ -68,6 +69,16 @@ class T5(harness.Teacher):
         before, settings = (self.prefix, self.second), training_of(self)
         folder = self._weights.folder()
         return fine_tune(shape, folder, self.longest, before, settings, train, validation, context)
+
+    def operations(self, words: float) -> harness.Operations:
+        """See :class:`harness.Teacher`."""
+        shape = replace(self._weights, longest=self.longest).shape()
+        if shape is None:
+            return harness.Operations()
+        train, label, _ = shape.operations(words)  # of the encoder
+        assert train is not None and label is not None
+        decoded = _DECODER if self.by == "label-tokens" else 1.0
+        return harness.Operations(decoded * train, decoded * label)
 
     def load(self, folder: Path, context: harness.Context) -> harness.Model:
         """See :class:`harness.Teacher`."""

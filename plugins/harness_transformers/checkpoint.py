@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, ClassVar
 
 import harness
 from harness import Gt
 from harness_transformers.pretrained import INNER
+from harness_transformers.shapes import Shape
 from harness_transformers.transformer import Transformer
 
 
@@ -47,6 +48,15 @@ class Checkpoint(harness.Teacher):
     def base(self) -> str:
         """Return the commit of the hub, or the fingerprint of a folder's files."""
         return self._weights.base()
+
+    def shape(self) -> Shape | None:
+        """Return the sizes of the model, or None if its configuration is not on this machine."""
+        return replace(self._weights, longest=self.longest).shape()
+
+    def operations(self, words: float) -> harness.Operations:
+        """See :class:`harness.Teacher`."""
+        shape = self.shape()
+        return harness.Operations() if shape is None else shape.operations(words)._replace(train=0.0)
 
     def fit(
         self, train: harness.Examples, validation: harness.Examples, context: harness.Context

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import harness
 from harness import Gt
+from harness_transformers.shapes import Shape
 from harness_transformers.transformer import FineTuned
 
 
@@ -58,6 +59,12 @@ class FromLanguageModel(FineTuned):
         start: Any = self.teacher if student is None or student.borrows else getattr(student, "start", None)
         known: str = start.tokenizer() if hasattr(start, "tokenizer") else ""
         return f"{known} on {self.task!r}" if known and not isinstance(start, FineTuned) else known
+
+    def shape(self) -> Shape | None:
+        """Return the sizes of the language model, if they are known; see :class:`FineTuned`."""
+        model: Any = self.teacher if self.student is None else self.student
+        lent = () if self.student is None else (self.teacher,)
+        return model.shape(*lent) if hasattr(model, "shape") else None
 
     def folder(self) -> Path:
         """Raise HarnessError, because there is no folder of weights."""

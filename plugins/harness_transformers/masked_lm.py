@@ -10,6 +10,7 @@ import harness
 from harness import Ge, Gt, Interval
 from harness.training.settings import Schedule, training_of
 from harness_transformers.pretrained import INNER
+from harness_transformers.shapes import Shape, layer_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,15 @@ class MaskedLM(harness.Teacher):
         """Return the expected speed, which depends on the layers and their width."""
         train = 4_300 / (self.layers * (self.width / 64) ** 1.5)
         return harness.Speed(train, 4 * train)
+
+    def shape(self) -> Shape:
+        """Return the sizes of the model."""
+        weights = layer_weights(self.width, self.feedforward)
+        return Shape(self.layers, self.width, weights, self.vocabulary, self.longest)
+
+    def operations(self, words: float) -> harness.Operations:
+        """See :class:`harness.Teacher`."""
+        return self.shape().operations(words)
 
     def check(self) -> None:
         """Raise ValueError if the width is not a multiple of the heads."""

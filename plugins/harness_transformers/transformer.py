@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar
 import harness
 from harness import Gt
 from harness_transformers.pretrained import INNER, Pooling, Pretrained
+from harness_transformers.shapes import Shape, shape_in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,15 @@ class FineTuned(Pretrained):
     def tokenizer(self) -> str:
         """Return a name that is equal for teachers with the same tokenizer, or "" if it is unknown."""
         return self.TOKENIZER
+
+    def shape(self) -> Shape | None:
+        """Return the sizes of the pretrained model, or None if its configuration is not on this machine."""
+        raise NotImplementedError
+
+    def operations(self, words: float) -> harness.Operations:
+        """See :class:`harness.Teacher`."""
+        shape = self.shape()
+        return harness.Operations() if shape is None else shape.operations(words)
 
     def fit(
         self, train: harness.Examples, validation: harness.Examples, context: harness.Context
@@ -96,6 +106,10 @@ class MiniLM(FineTuned):
             )
         return folder
 
+    def shape(self) -> Shape | None:
+        """See :class:`FineTuned`."""
+        return shape_in(self._package(), self.longest)
+
     def _package(self) -> Path:
         from importlib.util import find_spec
 
@@ -147,6 +161,13 @@ class Transformer(FineTuned):
             check_folder(folder)
             return folder
         return hub_snapshot(self.model, self.revision)
+
+    def shape(self) -> Shape | None:
+        """See :class:`FineTuned`; of a model of the hub, the cache is asked."""
+        from harness_transformers.weights import cached
+
+        folder = Path(self.model).expanduser() if self._is_folder() else cached(self.model, self.revision)
+        return shape_in(folder, self.longest)
 
     def _is_folder(self) -> bool:
         return self.model.startswith((".", "/", "~")) or Path(self.model).is_dir()

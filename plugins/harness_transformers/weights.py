@@ -26,8 +26,8 @@ def folder_fingerprint(folder: Path) -> str:
 
 def hub_commit(model: str, revision: str) -> str:
     """Return the commit of a revision, from the cache or the hub. Raise Unavailable if neither has it."""
-    if cached := _cached(model, revision):
-        return cached.name
+    if snapshot := cached(model, revision):
+        return snapshot.name
     _check_id(model)
     if offline() or not hub_answers():
         raise Unavailable(
@@ -56,8 +56,8 @@ def hub_snapshot(model: str, revision: str) -> Path:
 
 
 def _snapshot(model: str, revision: str) -> Path:
-    if cached := _cached(model, revision):
-        return cached
+    if snapshot := cached(model, revision):
+        return snapshot
     _check_id(model)
     if offline():
         raise Unavailable(f"cannot find model '{model}': not in the hub's cache, and HF_HUB_OFFLINE is set")
@@ -92,7 +92,7 @@ def _check_id(model: str) -> None:
         )
 
 
-def _cached(model: str, revision: str) -> Path | None:
+def cached(model: str, revision: str) -> Path | None:
     """Return a model's snapshot in the cache if it is complete, else None. No library is imported."""
     caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
     home = Path(os.environ.get("HF_HOME") or caches / "huggingface")

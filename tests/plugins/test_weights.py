@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness import HarnessError, Unavailable
+from harness import HarnessError, Operations, Unavailable
 from harness_transformers import weights
 from harness_transformers.transformer import Transformer
 from harness_transformers.weights import folder_fingerprint, hub_commit, hub_snapshot
@@ -113,6 +113,14 @@ def test_a_cached_model_needs_no_network(revision: str, tmp_path: Path) -> None:
     assert hub_snapshot("owner/model", revision) == snapshot
     teacher = Transformer(model="owner/model", revision=revision)
     assert (teacher.base(), teacher.folder()) == (COMMIT, snapshot)
+
+
+def test_the_operations_of_a_cached_model_are_known(tmp_path: Path) -> None:
+    config = {"hidden_size": 8, "num_hidden_layers": 4, "num_attention_heads": 2}
+    teacher = Transformer(model="owner/model")
+    assert teacher.operations(20) == Operations()
+    cached(tmp_path / "hub", config__json=json.dumps(config))
+    assert teacher.operations(20).label is not None
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,7 @@ def test_what_a_record_says(full: Home) -> None:
     assert cost["train_s"] > 0
     assert cost["labelling_s"] > 0
     assert cost["peak_rss_bytes"] > 10**7
+    assert 0 < cost["peak_anonymous_bytes"] < cost["peak_rss_bytes"] and cost["peak_mapped_bytes"] > 0
     assert (cost["device"], cost["precision"]) == ("cpu", "fp32")
     assert cost["texts_per_s"] > 0
     assert "texts_per_s" not in one["metrics"]

@@ -17,7 +17,7 @@ from harness import catalog
 from harness.plan.planner import Plan, Step, build
 from harness.run.estimates import UNKNOWN, Amounts, Estimates, Size, expected, words
 from harness.run.runner import run
-from harness.speeds import Choice
+from harness.speeds import Choice, Speeds
 from harness.steps.data import checked
 from harness.storage import arrow
 from harness.storage.store import Store, Timings
@@ -79,7 +79,7 @@ def test_seconds_by_hand() -> None:
     plan = laid_out()
     found = by_kind(plan, estimated(plan))
     assert found["data"] == [1 + 20_000 / 50_000]
-    assert found["teacher"] == [2 + 3 * 16_000 / 40]
+    assert found["teacher"] == pytest.approx([2 + 3 * 16_000 / 40 + 3 * 2_000 / 130])  # and validation
     assert sorted(found["targets"]) == pytest.approx([0.5, *[0.5 + 4_000 / 130] * 4])  # parts, and joining
     assert found["student"] == pytest.approx([1 + 300_000 * 14e-6] * 2)  # its least number of examples
     assert sorted(found["evaluation"])[-1] == pytest.approx(0.2 + 4_000 / 130)
@@ -186,6 +186,73 @@ def test_what_a_component_says_wrongly_costs_no_plan() -> None:
     for student in (Odd(), type("Idle", (Odd,), {"speed": harness.Speed(0, 0)})()):
         odd = step._replace(key=f"{student}", components={"student": student})
         assert estimated(plan).seconds(odd) == 1 + 16_000 / 5_000
+
+
+# -- by operations -----------------------------------------------------------------------------------------
+
+FAST = Speeds(train={"fp32": 1e10, "bf16": 3e10}, label={"fp32": 2e10, "bf16": 8e10})
+
+
+def test_counted_operations_are_divided_by_the_speed_of_this_machine() -> None:
+    for precision in ("fp32", "bf16"):
+        plan = laid_out(precision=Choice(precision, "as a test sets it"))
+        estimates = estimated(plan, speeds=lambda: FAST)
+        asked = only(plan, "teacher").components["teacher"].operations(20)  # type: ignore[attr-defined]
+        train, label = asked.train / FAST.train[precision], asked.label / FAST.label[precision]
+        trained = 2 + 3 * (16_000 * train + 2_000 * label)
+        assert estimates.seconds(only(plan, "teacher")) == pytest.approx(trained)
+        part = only(plan, "targets", "part 4")
+        assert estimates.seconds(part) == pytest.approx(0.5 + 4_000 * label)
+        assert estimates.seconds(only(plan, "student")) == estimated(plan).seconds(only(plan, "student"))
+        assert estimates.seconds(only(plan, "export", "minilm")) == 16
+
+
+@dataclass(frozen=True)
+class Counting(harness.Student):
+    """A student that counts some operations only."""
+
+    name = "counting"
+
+    def operations(self, words: float, teacher: harness.Teacher | None = None) -> harness.Operations:
+        return harness.Operations(once=1e11) if teacher is None else harness.Operations(words * 1e9, 1e9)
+
+
+def test_what_is_not_counted_is_declared_and_some_is_done_once() -> None:
+    plan = laid_out()
+    step = only(plan, "student")
+    counting = step._replace(key="c", components={"student": Counting()})
+    assert estimated(plan).seconds(counting) == 1 + 16_000 / 5_000
+    assert estimated(plan, speeds=lambda: FAST).seconds(counting) == 1 + 16_000 / 5_000 + 5
+    teacher = only(plan, "teacher").components["teacher"]
+    lent = step._replace(key="l", components={"student": Counting(), "teacher": teacher})
+    assert estimated(plan, speeds=lambda: FAST).seconds(lent) == pytest.approx(1 + 16_000 * 2 + 2_000 * 0.05)
+
+
+class InStep(harness.Loss):
+    """A loss on outputs of the teacher that are not stored."""
+
+    name = "in-step"
+    needs = frozenset({"layers"})
+
+
+def test_a_teacher_that_runs_beside_its_student_is_asked_for_each_text() -> None:
+    plan = laid_out()
+    step, teacher = only(plan, "student"), only(plan, "teacher").components["teacher"]
+    parts = {"student": Counting(), "teacher": teacher, "task_type": Classification()}
+    kl = step._replace(key="k", work="k", components={**parts, "loss": step.components["loss"]})
+    in_step = step._replace(key="i", work="i", components={**parts, "loss": InStep()})
+    estimates = estimated(plan, speeds=lambda: FAST)
+    asked = 16_000 * teacher.operations(20).label / 2e10  # type: ignore[attr-defined]
+    assert estimates.seconds(in_step) - estimates.seconds(kl) == pytest.approx(asked)
+
+
+def test_operations_that_are_not_valid_cost_no_plan() -> None:
+    plan = laid_out()
+    step = only(plan, "student")
+    for odd in (None, harness.Operations(-1.0), harness.Operations(float("nan")), (1, 2, 3, 4)):
+        student = type("Wrong", (Counting,), {"operations": lambda self, words, lender, odd=odd: odd})()
+        wrong = step._replace(key=f"{odd}", components={"student": student})
+        assert estimated(plan, speeds=lambda: FAST).seconds(wrong) == 1 + 16_000 / 5_000
 
 
 # -- by what was timed -------------------------------------------------------------------------------------

@@ -293,6 +293,9 @@ def test_teachers_say_what_they_give_and_start_from() -> None:
     for speed in (harness.Speed(0, 1), (3, 4), None):
         assert "speed must be a Speed" in broken_by(variant(LetterTeacher, "Hasty", speed=speed))
         assert "speed must be a Speed" in broken_by(variant(LetterStudent, "Hasty", speed=speed))
+    for counted in (harness.Operations(-1.0), (3, 4, 0), None):
+        odd = variant(LetterTeacher, "Odd", operations=lambda self, words, counted=counted: counted)
+        assert "operations must return Operations" in broken_by(odd)
     nothing = variant(LetterTeacher, "Baseless", base=lambda self: None)
     assert "base must return a string" in broken_by(nothing)
     numbers = iter("123456789")

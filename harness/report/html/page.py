@@ -246,7 +246,8 @@ def facts(records: Sequence[Record], machines: Iterable[str]) -> list[tuple[str,
             versions.setdefault(printable(str(package)), set()).add(printable(str(version)))
     listed = (f"{name} {' and '.join(sorted(several))}" for name, several in sorted(versions.items()))
     costs: list[Mapping[str, Any]] = [record.get("cost") or {} for record in records]
-    peak = max((cost.get("peak_rss_bytes") or 0 for cost in costs), default=0)
+    needed = (cost.get("peak_anonymous_bytes") or cost.get("peak_rss_bytes") or 0 for cost in costs)
+    peak = max(needed, default=0)
     seconds = sum(cost.get("train_s") or 0 for cost in costs)
     worked = f"{seconds / 60:,.0f} minutes" if seconds >= 60 else f"{seconds:.1f} s"
     times = sorted(
