@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 from abc import ABC, abstractmethod
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from tempfile import mkstemp
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 import numpy as np
 
 from harness.featurise.checks import check_numbers, check_vocabulary, limit_of
+from harness.featurise.splitting import splits
 from harness.featurise.tokens import PADDING as PADDING
 from harness.featurise.tokens import MaskedTokens as MaskedTokens
 from harness.featurise.tokens import Tokens as Tokens
@@ -67,6 +68,8 @@ class Featuriser(ABC):
     def __init_subclass__(cls) -> None:
         if "type" in vars(cls):
             Featuriser._known[cls.type] = cls
+        if "encode" in vars(cls) and "blocks" not in vars(cls):
+            cls.blocks = Featuriser.blocks  # type: ignore[method-assign]  # not those of another `encode`
 
     @abstractmethod
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
@@ -83,15 +86,14 @@ class Featuriser(ABC):
 
     def tokens(self, texts: Sequence[str], scratch: Path | None = None) -> Tokens:
         """Return the ids of any number of texts; a table of many millions is stored in `scratch`."""
-        lengths = np.zeros(len(texts) + 1, dtype=np.int64)
+        counts: list[NDArray[np.int64]] = [np.zeros(1, dtype=np.int64)]
         blocks: list[NDArray[np.int32]] = []
         held = 0
         spilled: Path | None = None
-        for start in range(0, len(texts), _CHUNK):
-            encoded = self.encode(texts[start : start + _CHUNK])
-            lengths[start + 1 : start + 1 + len(encoded)] = [len(ids) for ids in encoded]
-            blocks.append(np.fromiter((i for ids in encoded for i in ids), dtype=np.int32))
-            held += len(blocks[-1])
+        for ids, lengths in self.blocks(texts):
+            counts.append(lengths)
+            blocks.append(ids)
+            held += len(ids)
             if held > _IN_MEMORY and scratch is not None:
                 if spilled is None:  # a unique name, because several tables may share a folder
                     number, name = mkstemp(prefix="tokens-", suffix=".bin", dir=scratch)
@@ -103,10 +105,20 @@ class Featuriser(ABC):
         if spilled is not None:
             with spilled.open("ab") as stream:
                 stream.writelines(block.tobytes() for block in blocks)
-            ids: NDArray[np.int32] = np.memmap(spilled, dtype=np.int32, mode="r")
+            table: NDArray[np.int32] = np.memmap(spilled, dtype=np.int32, mode="r")
         else:
-            ids = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.int32)
-        return self._table(ids, np.cumsum(lengths), texts)
+            table = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.int32)
+        return self._table(table, np.cumsum(np.concatenate(counts)), texts)
+
+    def blocks(self, texts: Sequence[str]) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int64]]]:
+        """Yield the ids of texts, one text after the other, and the number of each text's, block by block.
+
+        They are those of :meth:`encode`. Override this method if there is a faster way for many texts.
+        """
+        for start in range(0, len(texts), _CHUNK):
+            encoded = self.encode(texts[start : start + _CHUNK])
+            lengths = np.array([len(ids) for ids in encoded], dtype=np.int64)
+            yield np.fromiter(chain.from_iterable(encoded), np.int32, int(lengths.sum())), lengths
 
     def _table(self, ids: NDArray[np.int32], offsets: NDArray[np.int64], texts: Sequence[str]) -> Tokens:
         return Tokens(ids, offsets, self.padding)
@@ -171,6 +183,15 @@ class Featuriser(ABC):
         return found
 
 
+def with_unknown(
+    ids: NDArray[np.int32], lengths: NDArray[np.int64]
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Return the ids of texts, and the number of each text's, with UNKNOWN for each text without any."""
+    if lengths.all():
+        return ids, lengths
+    return np.insert(ids, np.cumsum(lengths)[lengths == 0], UNKNOWN), np.maximum(lengths, 1)
+
+
 class MarksWords(Featuriser):
     """A featuriser for tagging: texts are words separated by single spaces, each with its own outputs.
 
@@ -209,16 +230,13 @@ class Words(Featuriser):
     @classmethod
     def fit(cls, texts: Iterable[str], size: int, longest: int = 128) -> Words:
         """Return a vocabulary of at most `size` ids, including padding and unknown words."""
-        counts: Counter[str] = Counter()
-        for text in texts:
-            counts.update(cls.words(text))
-        ranked = sorted(counts, key=lambda word: (-counts[word], word))
+        counts: dict[str, int] = {}
+        for found in splits(texts):
+            for word, count in zip(found.words, found.counts.tolist(), strict=True):
+                counts[word] = counts.get(word, 0) + count
+        counts.pop("[mask]", None)  # it hides a word, which stays unknown
+        ranked = sorted(sorted(counts), key=counts.__getitem__, reverse=True)
         return cls(ranked[: size - 2], longest)
-
-    @classmethod
-    def words(cls, text: str) -> list[str]:
-        """Return a text's words and punctuation marks in order, without masks."""
-        return [word for word in words_of(text) if word != "[mask]"]
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of the words of each text, up to the maximum length."""
@@ -227,6 +245,13 @@ class Words(Featuriser):
             [known(word, UNKNOWN) for word in words_of(text, longest, characters)] or [UNKNOWN]
             for text in texts
         ]
+
+    def blocks(self, texts: Sequence[str]) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int64]]]:
+        """See :meth:`Featuriser.blocks`."""
+        known = self._ids.get
+        for found in splits(texts, self.longest, self.characters):
+            ids = np.array([known(word, UNKNOWN) for word in found.words], dtype=np.int32)
+            yield with_unknown(ids[found.numbers], found.lengths)
 
     def state(self) -> dict[str, Any]:
         """Return the vocabulary, the maximum length, and the characters that are read of a word."""
