@@ -28,6 +28,7 @@ from harness.api import (
     Task,
     TaskType,
     Teacher,
+    Tokeniser,
     Unavailable,
     Unsupported,
 )
@@ -74,6 +75,7 @@ __all__ = [
     "Task",
     "TaskType",
     "Teacher",
+    "Tokeniser",
     "TorchStudent",
     "Unavailable",
     "Unsupported",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from tempfile import mkstemp
@@ -17,9 +17,11 @@ from harness.featurise.checks import check_numbers, check_vocabulary, limit_of
 from harness.featurise.splitting import splits
 from harness.featurise.tokens import PADDING as PADDING
 from harness.featurise.tokens import MaskedTokens as MaskedTokens
+from harness.featurise.tokens import Run as Run
 from harness.featurise.tokens import Tokens as Tokens
 from harness.featurise.tokens import WordTokens as WordTokens
 from harness.featurise.tokens import batches_by_length as batches_by_length
+from harness.featurise.tokens import run_all as run_all
 from harness.featurise.words import CHARACTERS, cut, spaced, words_of
 from harness.values import MASK, PAIR_SEPARATOR, HarnessError, is_fault, words_before
 
@@ -31,26 +33,6 @@ UNKNOWN = 1
 FILE = "featuriser.json"
 _CHUNK = 4096
 _IN_MEMORY = 20_000_000  # ids; a longer table is stored on disk
-
-
-Run = Callable[["NDArray[np.int64]"], "NDArray[np.float32]"]  # ids (B, L) → a model's outputs
-
-
-def run_all(tokens: Tokens, run: Run, width: int | None, at_once: int) -> NDArray[np.float32]:
-    """Return the outputs (R, C) of all rows of the texts, in order; rows that were cut off are zeros.
-
-    C is `width` or, by default, the width of the outputs.
-    """
-    table = None if width is None else np.zeros((tokens.outputs, width), dtype=np.float32)
-    for rows in batches_by_length(tokens, at_once):
-        ids = tokens.batch(rows)
-        block = run(ids)
-        if (picked := tokens.picked(ids)) is not None:
-            block = block[picked]
-        if table is None:
-            table = np.zeros((tokens.outputs, block.shape[1]), dtype=np.float32)
-        table[tokens.targets(rows)] = block
-    return table if table is not None else np.empty((0, 0), dtype=np.float32)
 
 
 class Featuriser(ABC):
@@ -108,7 +90,7 @@ class Featuriser(ABC):
             table: NDArray[np.int32] = np.memmap(spilled, dtype=np.int32, mode="r")
         else:
             table = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.int32)
-        return self._table(table, np.cumsum(np.concatenate(counts)), texts)
+        return self.table(table, np.cumsum(np.concatenate(counts)), texts)
 
     def blocks(self, texts: Sequence[str]) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int64]]]:
         """Yield the ids of texts, one text after the other, and the number of each text's, block by block.
@@ -120,7 +102,8 @@ class Featuriser(ABC):
             lengths = np.array([len(ids) for ids in encoded], dtype=np.int64)
             yield np.fromiter(chain.from_iterable(encoded), np.int32, int(lengths.sum())), lengths
 
-    def _table(self, ids: NDArray[np.int32], offsets: NDArray[np.int64], texts: Sequence[str]) -> Tokens:
+    def table(self, ids: NDArray[np.int32], offsets: NDArray[np.int64], texts: Sequence[str]) -> Tokens:
+        """Return the table of the ids of texts; the ids of text i are those from `offsets[i]` on."""
         return Tokens(ids, offsets, self.padding)
 
     # -- running a model on one text or on many, and tracing its graph
@@ -200,7 +183,8 @@ class MarksWords(Featuriser):
 
     marks = "words"
 
-    def _table(self, ids: NDArray[np.int32], offsets: NDArray[np.int64], texts: Sequence[str]) -> Tokens:
+    def table(self, ids: NDArray[np.int32], offsets: NDArray[np.int64], texts: Sequence[str]) -> Tokens:
+        """See :class:`Featuriser`."""
         return WordTokens(ids, offsets, self.padding, self.size, words_before(texts))
 
     def rows_of(self, ids: Sequence[int], outputs: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -421,7 +405,8 @@ class MaskedSubwords(Subwords):
         """Return the number of masks in a text, including those that will be cut off."""
         return text.replace(MASK, self.mask_name).count(self.mask_name)
 
-    def _table(self, ids: NDArray[np.int32], offsets: NDArray[np.int64], texts: Sequence[str]) -> Tokens:
+    def table(self, ids: NDArray[np.int32], offsets: NDArray[np.int64], texts: Sequence[str]) -> Tokens:
+        """See :class:`Featuriser`."""
         return MaskedTokens(ids, offsets, self.padding, self.size, self.mask, self.special)
 
     def given(self, ids: Sequence[int]) -> NDArray[np.int64]:

@@ -17,6 +17,7 @@ PADDING = 0
 HIDDEN, MASKED, RANDOM = 0.15, 0.8, 0.1  # shares of tokens, and of the hidden ones (Devlin et al., 2019)
 _PART = 1 << 22  # ids that are processed together
 
+Run = Callable[["NDArray[np.int64]"], "NDArray[np.float32]"]  # ids (B, L) → a model's outputs
 # Ids (B, L) → the logits (R, V) of the marked ones, text by text.
 Told = Callable[["NDArray[np.int64]"], "NDArray[np.float32]"]
 # The same ids, and the hidden ids (R,) → the most likely ids (R,), and the hidden ones' log-likelihoods (R,).
@@ -353,3 +354,20 @@ def batches_of(lengths: NDArray[np.int64], budget: int) -> Iterator[NDArray[np.i
         count = max(1, budget // int(lengths[order[start]]))
         yield order[start : start + count]
         start += count
+
+
+def run_all(tokens: Tokens, run: Run, width: int | None, at_once: int) -> NDArray[np.float32]:
+    """Return the outputs (R, C) of all rows of the texts, in order; rows that were cut off are zeros.
+
+    C is `width` or, by default, the width of the outputs.
+    """
+    table = None if width is None else np.zeros((tokens.outputs, width), dtype=np.float32)
+    for rows in batches_by_length(tokens, at_once):
+        ids = tokens.batch(rows)
+        block = run(ids)
+        if (picked := tokens.picked(ids)) is not None:
+            block = block[picked]
+        if table is None:
+            table = np.zeros((tokens.outputs, block.shape[1]), dtype=np.float32)
+        table[tokens.targets(rows)] = block
+    return table if table is not None else np.empty((0, 0), dtype=np.float32)

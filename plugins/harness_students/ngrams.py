@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import numpy as np
 
+from harness.api import Examples, Tokeniser
 from harness.featurise.checks import check_numbers, limit_of
 from harness.featurise.featuriser import UNKNOWN, Featuriser, with_unknown
 from harness.featurise.splitting import Split, splits
@@ -22,6 +24,24 @@ _STEP = 116_049_371  # factor from one word's hash to the next, as in fastText
 _MOST = 1000  # words or characters in an n-gram; more cannot be meant
 _REMEMBERED = 200_000  # size of the cache of words' ids
 _USUAL = 20  # characters; the words of ordinary texts are shorter on average, so that they lose nothing
+
+
+@dataclass(frozen=True, kw_only=True)
+class HashedWords(Tokeniser):
+    """Hashed words and n-grams, for :class:`HashedNgrams`; nothing is fitted."""
+
+    name = "hashed-words"
+
+    buckets: int
+    words: int  # longest word n-gram
+    min_characters: int
+    max_characters: int
+    longest: int
+
+    def fit(self, transfer: Examples) -> HashedNgrams:
+        """See :class:`harness.api.Tokeniser`."""
+        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        return HashedNgrams(**own)
 
 
 class HashedNgrams(Featuriser):

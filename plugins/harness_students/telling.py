@@ -1,13 +1,15 @@
-"""Vocabularies of the words that are most informative of a text's class."""
+"""Vocabularies of words: the most frequent ones, or those that are most informative of a text's class."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import compress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 import harness
+from harness.api import Tokeniser
 from harness.featurise.featuriser import Words
 from harness.featurise.splitting import splits
 
@@ -18,6 +20,32 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 _FREQUENT = 10  # a tenth of the vocabulary are the most frequent words, as context for the others
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrequentWords(Tokeniser):
+    """The most frequent words of the transfer set."""
+
+    name = "frequent-words"
+
+    vocabulary: int  # ids, including padding and unknown words
+    longest: int  # maximum number of words read from a text
+
+    def fit(self, transfer: harness.Examples) -> Words:
+        """See :class:`harness.api.Tokeniser`."""
+        return Words.fit(transfer.texts, self.vocabulary, self.longest)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TellingWords(FrequentWords):
+    """The words that are most informative of the teacher's logits or, without them, of the gold labels."""
+
+    name = "telling-words"
+    needs: ClassVar[frozenset[str]] = frozenset({"logits"})
+
+    def fit(self, transfer: harness.Examples) -> Words:
+        """See :class:`harness.api.Tokeniser`."""
+        return telling(transfer, self.vocabulary, self.longest)
 
 
 def telling(transfer: harness.Examples, size: int, longest: int) -> Words:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 from zlib import crc32
@@ -12,7 +12,7 @@ from zlib import crc32
 import numpy as np
 
 from harness import Gt, Interval
-from harness.api import Examples
+from harness.api import Examples, Teacher, Tokeniser
 from harness.featurise.checks import check_numbers, check_vocabulary, limit_of
 from harness.featurise.featuriser import PADDING, UNKNOWN, MarksWords
 from harness.featurise.words import CHARACTERS as CUT_TO
@@ -154,6 +154,25 @@ def shape(word: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FrequentForms(Tokeniser):
+    """The most frequent forms of the texts, and the spelling of all words; see :class:`WordFeatures`."""
+
+    name = "frequent-forms"
+
+    vocabulary: int
+    affixes: int
+    shapes: int
+    letters: int
+    characters: int
+    longest: int
+
+    def fit(self, transfer: Examples) -> WordFeatures:
+        """See :class:`harness.api.Tokeniser`."""
+        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        return WordFeatures.fit(transfer.texts, own.pop("vocabulary"), **own)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReadsWords:
     """The parameters of students and teachers that use :class:`WordFeatures`."""
 
@@ -168,14 +187,10 @@ class ReadsWords:
     longest: Annotated[int, Gt(0)] = 256  # maximum number of words read from a text; others get the first tag
     layers: Annotated[int, Interval(ge=1, le=8)] = 1
 
+    def tokeniser(self, teacher: Teacher | None = None) -> FrequentForms:
+        """Return how texts become ids."""
+        return FrequentForms(**{field.name: getattr(self, field.name) for field in fields(FrequentForms)})
+
     def featuriser(self, transfer: Examples) -> WordFeatures:
         """Return a featuriser, fitted on the texts to learn from."""
-        return WordFeatures.fit(
-            transfer.texts,
-            self.vocabulary,
-            affixes=self.affixes,
-            shapes=self.shapes,
-            letters=self.letters,
-            characters=self.characters,
-            longest=self.longest,
-        )
+        return self.tokeniser().fit(transfer)
