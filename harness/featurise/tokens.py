@@ -132,10 +132,9 @@ class Tokens:
         starts, lengths = self.offsets[rows], self.lengths[rows]
         width = int(lengths.max())
         columns = np.arange(width)
-        positions = np.minimum(starts[:, None] + columns, len(self.ids) - 1)
-        padded = self.ids[positions].astype(np.int64)
-        padded[columns >= lengths[:, None]] = self.padding
-        return np.asarray(padded)  # (B, L)
+        padded = np.take(self.ids, starts[:, None] + columns, mode="clip").astype(np.int64)  # (B, L)
+        np.copyto(padded, self.padding, where=columns >= lengths[:, None])
+        return padded
 
 
 class WordTokens(Tokens):

@@ -124,7 +124,7 @@ def _train(
             words = None if drawn.counts is None else torch.from_numpy(drawn.counts).to(device)
             batch = Batch(labels, drawn.rows, seen.own, seen.theirs, seen.mask, counts, words)
             value = loss(seen.student.float(), targets, batch)
-        return Part(value, value * (drawn.rows / all_rows), batch)
+        return Part(value, value if drawn.rows == all_rows else value * (drawn.rows / all_rows), batch)
 
     while at.epoch <= epochs:
         at.order = dict(generator.bit_generator.state)

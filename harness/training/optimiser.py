@@ -1,7 +1,7 @@
 """AdamW, its learning rate schedule, and the clipping of gradients.
 
-The numbers are bit for bit those of torch's optimiser, scheduler and ``clip_grad_norm_``. Their bookkeeping
-takes longer than a step of the smallest models; here, a step is little more than torch's fused kernel.
+The steps are those of torch's optimiser and scheduler to the bit, but their bookkeeping takes longer than a
+step of the smallest models. Here, a step is little more than torch's fused kernel.
 """
 
 from __future__ import annotations
@@ -133,10 +133,14 @@ def clip_gradients(gradients: Sequence[Tensor], largest: float) -> None:
     """Scale gradients down, in place, to a norm of at most `largest`."""
     if not gradients:
         return
-    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))  # type: ignore[arg-type]
-    factor = largest / (norm + 1e-6)
-    if factor.device.type != "cpu" or not factor >= 1:  # to read it from a GPU, the GPU would have to wait
-        torch._foreach_mul_(gradients, factor.clamp(max=1.0))  # type: ignore[call-overload]
+    norms = torch._foreach_norm(list(gradients))
+    if gradients[0].device.type == "cpu":
+        factor = largest / (math.sqrt(sum(norm * norm for norm in map(float, norms))) + 1e-6)
+        if not factor >= 1:  # also for NaN
+            torch._foreach_mul_(gradients, factor)  # type: ignore[call-overload]
+    else:  # to read a number from a GPU, one would have to wait for it
+        scale = largest / (torch.linalg.vector_norm(torch.stack(norms)) + 1e-6)
+        torch._foreach_mul_(gradients, scale.clamp(max=1.0))  # type: ignore[call-overload]
 
 
 def rate_factor(settings: Training, steps: int) -> Callable[[int], float]:

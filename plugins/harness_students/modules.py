@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from harness_students.pooling import MeanOfRows, max_over_time, trains_on_cpu
+
 
 def embedding(size: int, width: int, scale: float) -> nn.Embedding:
     """Return an embedding with initial values of standard deviation `scale`."""
@@ -25,6 +27,7 @@ class AveragedWords(nn.Module):
     ) -> None:
         super().__init__()
         self.embedding = embedding(size, width, scale)
+        self._mean = MeanOfRows()
         self.dropout = nn.Dropout(dropout)
         self.hidden = nn.Linear(width, hidden) if hidden else None
         self.output = nn.Linear(hidden or width, classes)
@@ -35,9 +38,11 @@ class AveragedWords(nn.Module):
 
     def outputs(self, ids: Tensor, names: Collection[str]) -> dict[str, Tensor]:
         """Return the logits (B, C), and "hidden", the input of the last layer before dropout, (B, H)."""
-        known = (ids != 0).unsqueeze(-1).to(self.embedding.weight.dtype)  # (B, L, 1)
-        summed = (self.embedding(ids) * known).sum(1)  # (B, W)
-        mean = summed / known.sum(1).clamp(min=1)
+        if self.training and trains_on_cpu(self.embedding.weight):
+            mean = self._mean(self.embedding.weight, ids, ids != 0)  # (B, W)
+        else:
+            known = (ids != 0).unsqueeze(-1).to(self.embedding.weight.dtype)  # (B, L, 1)
+            mean = (self.embedding(ids) * known).sum(1) / known.sum(1).clamp(min=1)
         dropped = self.dropout(mean)
         if self.hidden is None:
             return {"logits": self.output(dropped), "hidden": mean}
@@ -84,6 +89,6 @@ class Convolutions(nn.Module):
         for span, layer in zip(self.spans, self.layers, strict=True):
             joined = torch.cat([words[:, at : at + length] for at in range(span)], dim=2)  # (B, L, W * span)
             # Padding adds zeros to the maximum, without effect: the ReLU after it makes negative maxima 0.
-            pooled.append((layer(joined) * known).amax(1))  # (B, F)
+            pooled.append(max_over_time(layer(joined) * known))  # (B, F)
         hidden = F.relu(torch.cat(pooled, dim=1))
         return {"logits": self.output(self.dropout(hidden)), "hidden": hidden}

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harness_students.modules import embedding
+from harness_students.pooling import max_over_time, trains_on_cpu, turned
+from harness_students.scans import scan
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class RecurrentClassifier(nn.Module):
         lengths = real.sum(1, keepdim=True).clamp(min=1)  # (B, 1)
         places = torch.arange(ids.shape[1], device=ids.device).unsqueeze(0)  # (1, L)
         # Reverses the first `length` places and leaves the padding; it is its own inverse.
-        turned = torch.where(places < lengths, lengths - 1 - places, places)  # (B, L)
+        reverse = torch.where(places < lengths, lengths - 1 - places, places)  # (B, L)
         words = self.embedding(ids)  # (B, L, W)
         if self.projection is not None:
             words = self.projection(words)
@@ -98,13 +100,11 @@ class RecurrentClassifier(nn.Module):
         for number, directions in enumerate(self.layers):
             if number:
                 states = self._shared_dropout(states, self.layer_dropout)
-            found = []
             assert isinstance(directions, nn.ModuleList)
-            for backward, layer in enumerate(directions):
-                if backward:
-                    found.append(_pick(self._run(layer, _pick(states, turned)), turned))
-                else:
-                    found.append(self._run(layer, states))
+            given = [states, turned(states, reverse)] if self.bidirectional else [states]
+            found = self._run(list(directions), given)
+            if self.bidirectional:
+                found[1] = turned(found[1], reverse)
             states = torch.cat(found, dim=2)  # (B, L, S)
         pooled = self._pool(states, real, lengths)
         if self.feedforward is not None:
@@ -124,7 +124,7 @@ class RecurrentClassifier(nn.Module):
         """Return the states (B, L, S) pooled over time, (B, S)."""
         mask = real.unsqueeze(-1)  # (B, L, 1)
         if self.pooling == "max":
-            return states.masked_fill(~mask, -1e4).amax(1)
+            return max_over_time(states + (mask.to(states.dtype) - 1) * 1e4)
         if self.pooling == "mean":
             return (states * mask.to(states.dtype)).sum(1) / lengths.to(states.dtype)
         if self.attention is not None:  # Felbo et al., 2017 (DeepMoji)
@@ -136,12 +136,19 @@ class RecurrentClassifier(nn.Module):
         half = self.state // 2  # the backward direction ends at the first word
         return torch.cat([last[:, :half], states[:, 0, half:]], dim=1)
 
-    def _run(self, layer: nn.Module, states: Tensor) -> Tensor:
-        if not (self.training and self.weight_dropout):
-            return layer(states)[0]  # type: ignore[no-any-return]
-        weight = layer.weight_hh_l0
-        dropped = {"weight_hh_l0": F.dropout(weight, self.weight_dropout)}  # type: ignore[arg-type]
-        return torch.func.functional_call(layer, dropped, (states,))[0]  # type: ignore[no-any-return]
+    def _run(self, layers: list[Any], inputs: list[Tensor]) -> list[Tensor]:
+        """Return the states (B, L, H) of the directions of one layer, each with its own inputs (B, L, W)."""
+        recurrent = [layer.weight_hh_l0 for layer in layers]
+        if self.training and self.weight_dropout:
+            recurrent = [F.dropout(weight, self.weight_dropout) for weight in recurrent]
+        if self.training and trains_on_cpu(inputs[0]):
+            return scan(layers, inputs, recurrent)
+        return [
+            torch.func.functional_call(layer, {"weight_hh_l0": weight}, (states,))[0]
+            if weight is not layer.weight_hh_l0
+            else layer(states)[0]
+            for layer, states, weight in zip(layers, inputs, recurrent, strict=True)
+        ]
 
     def _shared_dropout(self, states: Tensor, share: float) -> Tensor:
         """Apply dropout, with the same mask for all words of a text (Gal & Ghahramani, 2016)."""
