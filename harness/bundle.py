@@ -18,12 +18,12 @@ from harness.results.ranking import Row, Table
 from harness.results.record import Record
 from harness.results.record import read as read_records
 from harness.runtime.chain import FILE as CHAIN
-from harness.runtime.forms import AVERAGED, GRAPH, INT8, LABELS, MANIFEST
+from harness.runtime.forms import FORMS, LABELS, MANIFEST
 from harness.storage.files import dumps
 from harness.storage.store import Damaged, Store
 
 RECORD, CARD = "record.json", "README.md"
-_FILES = {RECORD, CARD, GRAPH, INT8, AVERAGED, LABELS, MANIFEST, FEATURISER, CHAIN}  # the files of exports
+_FILES = {RECORD, CARD, *FORMS.values(), LABELS, MANIFEST, FEATURISER, CHAIN}  # the files of exports
 _NEW = ".new"  # the folder in which an export is written before it is moved to its place
 
 

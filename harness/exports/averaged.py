@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.runtime.forms import AVERAGED, AveragedModel
+from harness.runtime.tables import AVERAGED, AveragedModel, TableModel
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +24,7 @@ _TOLERANCE = 1e-5  # largest difference, relative to the largest logit
 
 
 def recognise(module: torch.nn.Module, size: int, padding: int) -> Arrays | None:
-    """Return the arrays for :class:`harness.runtime.forms.AveragedModel`, or None if the module differs.
+    """Return the arrays for :class:`harness.runtime.tables.AveragedModel`, or None if the module differs.
 
     The module must consist of one embedding and linear layers, with ReLU between them. Its code is not read:
     its outputs are compared on random ids, with and without padding.
@@ -32,16 +32,8 @@ def recognise(module: torch.nn.Module, size: int, padding: int) -> Arrays | None
     arrays = _arrays(module, padding)
     if arrays is None or len(arrays["table"]) != size:
         return None
-    ids = _trial(size, padding)
-    try:
-        expected = _logits(module, ids)
-    except Exception:  # it does not accept these ids, so it is another kind of module
-        return None
-    found = _computed(arrays, ids, padding)
-    if expected.shape != found.shape:
-        return None
-    close = np.abs(expected - found).max() <= _TOLERANCE * max(1.0, float(np.abs(expected).max()))
-    return arrays if close else None  # NaN is not close either
+    ids = trial(size, padding)
+    return arrays if alike(module, ids, outputs(AveragedModel, arrays, ids, padding)) else None
 
 
 def _arrays(module: torch.nn.Module, padding: int) -> Arrays | None:
@@ -71,28 +63,38 @@ def _arrays(module: torch.nn.Module, padding: int) -> Arrays | None:
     return {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in arrays.items()}
 
 
-def _trial(size: int, padding: int) -> NDArray[np.int64]:
-    """Return random ids (B, L); the last row is all padding."""
+def trial(size: int, padding: int, inside: bool = True) -> NDArray[np.int64]:
+    """Return random ids (B, L). The last row is all padding; others have it behind and perhaps `inside`."""
     generator = np.random.default_rng(0)
     ids = generator.integers(0, size, (_ROWS, _LONGEST))
+    if not inside:
+        ids[ids == padding] = (padding + 1) % size
     ids[np.arange(_LONGEST) >= generator.integers(1, _LONGEST + 1, (_ROWS, 1))] = padding
     ids[-1] = padding
     return ids
 
 
-def _logits(module: torch.nn.Module, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+def alike(module: torch.nn.Module, ids: NDArray[np.int64], found: NDArray[np.float32]) -> bool:
+    """Return whether a module's outputs for ids (B, L) are these, (B, C), up to rounding."""
     import torch
 
-    with torch.no_grad():
-        return np.asarray(module(torch.from_numpy(ids)).numpy())
+    try:
+        with torch.no_grad():
+            expected = np.asarray(module(torch.from_numpy(ids)).numpy())
+    except Exception:  # it does not accept these ids, so it is another kind of module
+        return False
+    if expected.shape != found.shape:
+        return False
+    largest = max(1.0, float(np.abs(expected).max()))
+    return bool(np.abs(expected - found).max() <= _TOLERANCE * largest)  # NaN is not close either
 
 
-def _computed(arrays: Arrays, ids: NDArray[np.int64], padding: int) -> NDArray[np.float32]:
-    """Return the outputs of the averaged form for ids (B, L)."""
-    model = AveragedModel.__new__(AveragedModel)
-    model._set(arrays)
-    known = (ids != padding).sum(1, keepdims=True).clip(1).astype(np.float32)
-    return model._dense(arrays["table"][ids].sum(1) / known)
+def outputs(form: type[TableModel], arrays: Arrays, ids: NDArray[np.int64], padding: int) -> Any:
+    """Return the outputs of a form for NumPy with these arrays, for ids (B, L)."""
+    model = form.__new__(form)
+    model.padding = padding
+    model.use(arrays)
+    return model.block(ids.ravel().astype(np.int32), ids.shape[1] * np.arange(len(ids) + 1))
 
 
 def write(arrays: Arrays, folder: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.api import Unsupported
-from harness.featurise.featuriser import Featuriser
+from harness.featurise.featuriser import Featuriser, Words
 from harness.runtime.forms import GRAPH, LABELS, MANIFEST, OnnxModel
 
 if TYPE_CHECKING:
@@ -32,21 +32,25 @@ def export_module(
 ) -> None:
     """Write a module's graph, with free batch size and length, and the other files of the export.
 
-    A mean of embeddings gets a smaller graph, and its table is written for NumPy too. Raise Unsupported if
-    torch cannot export the module.
+    Means of embeddings and recurrent layers over words get a smaller graph than torch's. Means and
+    convolutions are written for NumPy too. Raise Unsupported if torch cannot export the module.
     """
     import torch
 
-    from harness.exports import averaged
+    from harness.exports import averaged, convolved, recurrent
 
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
     try:
-        arrays = averaged.recognise(module.to("cpu").eval(), featuriser.size, featuriser.padding)
-        if arrays is None:
-            _trace(module, featuriser, folder)
-        else:
-            (folder / GRAPH).write_bytes(averaged.graph(arrays, featuriser.padding, _OPSET))
+        size, padding = featuriser.size, featuriser.padding
+        if (arrays := averaged.recognise(module.to("cpu").eval(), size, padding)) is not None:
+            (folder / GRAPH).write_bytes(averaged.graph(arrays, padding, _OPSET))
             averaged.write(arrays, folder)
+        elif isinstance(featuriser, Words) and (graph := recurrent.recognise(module, size, padding, _OPSET)):
+            (folder / GRAPH).write_bytes(graph)
+        else:
+            _trace(module, featuriser, folder)
+            if (arrays := convolved.recognise(module, size, padding)) is not None:
+                convolved.write(arrays, folder)
     finally:
         module.to(device)  # the model is still used on its device
     save_beside(featuriser, classes, folder)

@@ -6,7 +6,7 @@ import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 from tempfile import mkstemp
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
@@ -22,14 +22,14 @@ from harness.featurise.tokens import Tokens as Tokens
 from harness.featurise.tokens import WordTokens as WordTokens
 from harness.featurise.tokens import batches_by_length as batches_by_length
 from harness.featurise.tokens import run_all as run_all
-from harness.featurise.words import CHARACTERS, cut, spaced, words_of
+from harness.featurise.words import CHARACTERS, WordIds, cut, spaced, words_of
+from harness.featurise.words import UNKNOWN as UNKNOWN
 from harness.values import MASK, PAIR_SEPARATOR, HarnessError, is_fault, words_before
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from tokenizers import Tokenizer
 
-UNKNOWN = 1
 FILE = "featuriser.json"
 _CHUNK = 4096
 _IN_MEMORY = 20_000_000  # ids; a longer table is stored on disk
@@ -209,32 +209,29 @@ class Words(Featuriser):
         self.longest = longest
         self.characters = characters
         self.size = len(self.vocabulary) + 2
-        self._ids = {word: number for number, word in enumerate(self.vocabulary, start=2)}
+        self._ids = WordIds(zip(self.vocabulary, count(2), strict=False))
 
     @classmethod
     def fit(cls, texts: Iterable[str], size: int, longest: int = 128) -> Words:
         """Return a vocabulary of at most `size` ids, including padding and unknown words."""
         counts: dict[str, int] = {}
         for found in splits(texts):
-            for word, count in zip(found.words, found.counts.tolist(), strict=True):
-                counts[word] = counts.get(word, 0) + count
+            for word, times in zip(found.words, found.counts.tolist(), strict=True):
+                counts[word] = counts.get(word, 0) + times
         counts.pop("[mask]", None)  # it hides a word, which stays unknown
         ranked = sorted(sorted(counts), key=counts.__getitem__, reverse=True)
         return cls(ranked[: size - 2], longest)
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of the words of each text, up to the maximum length."""
-        known, longest, characters = self._ids.get, self.longest, self.characters
-        return [
-            [known(word, UNKNOWN) for word in words_of(text, longest, characters)] or [UNKNOWN]
-            for text in texts
-        ]
+        known, longest, characters = self._ids.__getitem__, self.longest, self.characters
+        return [[*map(known, words_of(text, longest, characters))] or [UNKNOWN] for text in texts]
 
     def blocks(self, texts: Sequence[str]) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int64]]]:
         """See :meth:`Featuriser.blocks`."""
-        known = self._ids.get
+        known = self._ids.__getitem__
         for found in splits(texts, self.longest, self.characters):
-            ids = np.array([known(word, UNKNOWN) for word in found.words], dtype=np.int32)
+            ids = np.array([*map(known, found.words)], dtype=np.int32)
             yield with_unknown(ids[found.numbers], found.lengths)
 
     def state(self) -> dict[str, Any]:

@@ -10,23 +10,39 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+UNKNOWN = 1  # the id of unknown words
 # Characters of a longer word that are read: half of them from its beginning, half from its end. An image in
 # base 64 would otherwise take more time than all other texts.
 CHARACTERS = 128
 _LONG = 50_000  # characters of a text in which words are sought only as far as they are read
 # A mask hides a word, so it is one token, and unknown. The separator of a pair is one known token.
-_WORD = re.compile(r"\[mask\]|\[sep\]|\w+(?:['’]\w+)*|[^\w\s]")
+_WORD = re.compile(r"\w++(?:['’]\w++)*+|\[mask\]|\[sep\]|[^\w\s]")
+# The same for lower-cased ASCII, in two thirds of the time. Only for Unicode are \x1c to \x1f white space.
+_ASCII_WORD = re.compile(r"[a-z0-9_]++(?:'[a-z0-9_]++)*+|\[mask\]|\[sep\]|[^\w\s\x1c-\x1f]", re.ASCII)
+
+
+class WordIds(dict[str, int]):
+    """The ids of words; all others have the id UNKNOWN."""
+
+    def __missing__(self, word: str) -> int:
+        """Return UNKNOWN."""
+        return UNKNOWN
 
 
 def words_of(text: str, most: int | None = None, characters: int | None = CHARACTERS) -> list[str]:
     """Return the first `most` lower-cased words and punctuation marks of a text, each :func:`cut`."""
     text = text.lower()
+    word = _ASCII_WORD if text.isascii() else _WORD
     if most is not None and len(text) > _LONG:
-        words = [found.group() for found in islice(_WORD.finditer(text), most)]
+        words = [found.group() for found in islice(word.finditer(text), most)]
+    elif text[-1:].isalnum() and text.replace(" ", "").isalnum():  # words and spaces only
+        words = text.split()[:most]
     else:
-        words = _WORD.findall(text)[:most]
+        words = word.findall(text)[:most]
     # A text that is not longer has no longer words.
-    return words if characters is None or len(text) <= characters else [cut(w, characters) for w in words]
+    if characters is None or len(text) <= characters or len(max(words, key=len, default="")) <= characters:
+        return words
+    return [cut(word, characters) for word in words]
 
 
 def cut(word: str, characters: int | None = CHARACTERS) -> str:

@@ -21,6 +21,7 @@ FORMS = {
     "onnx": "`model.onnx`: ONNX, fp32",
     "onnx-int8": "`model.int8.onnx`: ONNX, weights of 8 bits",
     "numpy": "`averaged.npz`: NumPy",
+    "numpy-convolved": "`convolved.npz`: NumPy",
 }
 
 

@@ -73,7 +73,7 @@ class ParameterCounts(TypedDict):
 class Latency(TypedDict):
     """One run of a latency step: milliseconds for each call from text to label, or texts per second."""
 
-    # "torch", "torch-graph" (a CUDA graph), "native", or a form of the export: "onnx", "onnx-int8", "numpy"
+    # "torch", "torch-graph" (a CUDA graph), "native", or a form of the export: see harness.runtime.forms
     backend: str
     device: str
     threads: int
@@ -134,7 +134,7 @@ class Record(TypedDict):
     validation: NotRequired[dict[str, Any]]
     neighbours: NotRequired[dict[str, Any]]  # of language models: kind of vector → word → its nearest words
     parameters: NotRequired[ParameterCounts | None]
-    size_bytes: NotRequired[dict[str, int | None]]  # by form: "model", "onnx", "onnx-int8", "numpy"
+    size_bytes: NotRequired[dict[str, int | None]]  # by form: "model", "onnx", "numpy" …
     latency: NotRequired[list[Latency]]
     artefacts: NotRequired[dict[str, str]]  # role (usually the kind of step) → key in the store
     cost: NotRequired[Cost]

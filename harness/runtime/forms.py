@@ -1,9 +1,9 @@
 """Run the forms of exported models without torch; :func:`load` returns the fastest form.
 
 An export is a folder. It contains the graph, ``model.onnx``; usually its quantised form, ``model.int8.onnx``;
-for means of embeddings their table, ``averaged.npz``; the featuriser, ``featuriser.json``; ``labels.json``;
-the transitions of a CRF, ``transitions.json``; and the manifest, ``export.json``. This module needs only
-NumPy, ONNX Runtime and, for subwords, tokenizers.
+for means of embeddings their table, ``averaged.npz``, and for convolutions over them ``convolved.npz``; the
+featuriser, ``featuriser.json``; ``labels.json``; the transitions of a CRF, ``transitions.json``; and the
+manifest, ``export.json``. This module needs only NumPy, ONNX Runtime and, for subwords, tokenizers.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import mmap
 import os
 import re
-from collections.abc import Sequence, Sized
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,18 +25,20 @@ from harness.runtime.chain import Chain
 from harness.runtime.exported import Exported as Exported
 from harness.runtime.reading import LABELS as LABELS
 from harness.runtime.reading import MANIFEST as MANIFEST
-from harness.runtime.reading import arrays_of, check_digests, refuse, regular
+from harness.runtime.reading import check_digests, counted, refuse, regular
 from harness.runtime.reading import read_manifest as read_manifest
+from harness.runtime.tables import AVERAGED as AVERAGED
+from harness.runtime.tables import AveragedModel, ConvolvedModel
 from harness.task_types.base import TaskType
 from harness.values import is_fault
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-GRAPH, INT8, AVERAGED = "model.onnx", "model.int8.onnx", "averaged.npz"
-FORMS = {"onnx": GRAPH, "onnx-int8": INT8, "numpy": AVERAGED}  # name of the form → its file
+GRAPH, INT8 = "model.onnx", "model.int8.onnx"
+TABLES = {form.form: form for form in (AveragedModel, ConvolvedModel)}
+FORMS = {"onnx": GRAPH, "onnx-int8": INT8} | {name: form.file for name, form in TABLES.items()}  # → its file
 SEALED = (*FORMS.values(), FILE, TRANSITIONS)  # the files whose digests are in the manifest
-_LOOKED_UP = 16_384  # ids to look up in the table at once
 _HIDDEN_BUDGET = 4_096  # ids at once; about every seventh has a logit for each token of the vocabulary
 
 
@@ -90,7 +92,7 @@ class OnnxModel(Exported):
         width = logits.shape[-1] if logits.shape else None
         if isinstance(width, int) and self.classes and width != len(self.classes):
             refuse(
-                folder, f"{self.file} has {width} outputs, but {LABELS} has {_count(self.classes, 'label')}"
+                folder, f"{self.file} has {width} outputs, but {LABELS} has {counted(self.classes, 'label')}"
             )
 
     def check(self, folder: Path) -> None:
@@ -100,7 +102,7 @@ class OnnxModel(Exported):
         if self.chain is not None and len(self.chain.end) != len(self.classes):
             refuse(
                 folder,
-                f"{TRANSITIONS} has {_count(self.chain.end, 'tag')}, but {LABELS} has {len(self.classes)}",
+                f"{TRANSITIONS} has {counted(self.chain.end, 'tag')}, but {LABELS} has {len(self.classes)}",
             )
         ids = self.featuriser.sample()
         last = self.featuriser.size - 1
@@ -224,109 +226,15 @@ class Int8Model(OnnxModel):
             self.at_once = 1
 
 
-class AveragedModel(Exported):
-    """The mean of a text's embeddings, and dense layers, in NumPy.
-
-    For a single short text this takes half the time of a call of ONNX Runtime.
-    """
-
-    form = "numpy"
-
-    def __init__(self, folder: Path, task_type: TaskType | None = None) -> None:
-        super().__init__(folder, task_type)
-        arrays = arrays_of(folder, AVERAGED)
-        if why := _unfit(arrays, self.featuriser.size):
-            refuse(folder, f"{AVERAGED} {why}")
-        self._set(arrays)
-
-    def check(self, folder: Path) -> None:
-        """Also compare the number of outputs with the labels."""
-        super().check(folder)
-        width = len(self.layers[-1][1] if self.layers else self.bias)
-        if width != len(self.classes):
-            refuse(
-                folder,
-                f"{AVERAGED} has {width} outputs, but {LABELS} has {_count(self.classes, 'label')}",
-            )
-
-    def _set(self, arrays: dict[str, NDArray[np.float32]]) -> None:
-        self.table = arrays["table"]  # (V, W), with a row of zeros for padding
-        self.bias = arrays["bias_0"]
-        self.first = arrays.get("weight_0")  # None if it is multiplied into the table
-        count = sum(name.startswith("bias_") for name in arrays)
-        self.layers = [(arrays[f"weight_{i}"], arrays[f"bias_{i}"]) for i in range(1, count)]
-        self._take = self.table.take
-
-    def single(self, ids: list[int]) -> NDArray[np.float32]:
-        """Return the logits for one text's ids, (C,)."""
-        total = _sum(self._take(ids, 0), 0)
-        total /= len(ids) - ids.count(self.featuriser.padding) or 1
-        if self.first is None and not self.layers:
-            total += self.bias
-            return total  # type: ignore[no-any-return]
-        return self._dense(total)
-
-    def predict(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return the logits of texts, (N, C); no padding is needed."""
-        tokens = self.featuriser.tokens(texts)
-        logits = np.empty((len(texts), len(self.classes)), dtype=np.float32)
-        start = 0
-        while start < len(texts):
-            room = tokens.offsets[start] + _LOOKED_UP
-            end = max(start + 1, int(np.searchsorted(tokens.offsets, room, side="right")) - 1)
-            offsets = tokens.offsets[start : end + 1]
-            ids = tokens.ids[offsets[0] : offsets[-1]]
-            places = offsets[:-1] - offsets[0]
-            total = np.add.reduceat(self.table[ids], places, axis=0)  # (N, W)
-            known = np.add.reduceat(ids != tokens.padding, places, dtype=np.float32)
-            total /= np.maximum(known, 1)[:, None]
-            logits[start:end] = self._dense(total)
-            start = end
-        return logits
-
-    def _dense(self, mean: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the outputs of the dense layers, (…, C), for means (…, W)."""
-        found = (mean if self.first is None else mean @ self.first) + self.bias
-        for weight, bias in self.layers:
-            found = np.maximum(found, 0) @ weight + bias
-        return found
-
-
-_sum = np.add.reduce
-
-
 def finite(logits: NDArray[np.float32]) -> bool:
     """Return whether each row of logits (R, C) has a finite maximum; -inf rules a class out."""
     return not logits.size or bool(np.isfinite(logits.max(axis=1)).all())
-
-
-def _unfit(arrays: dict[str, NDArray[np.float32]], size: int) -> str:
-    """Return why arrays are not a table (V, W) and dense layers; "" if they are."""
-    shapes = {name: array.shape for name, array in arrays.items()}
-    count = sum(name.startswith("bias_") for name in shapes)
-    names = {"table", *(f"{kind}_{i}" for kind in ("bias", "weight") for i in range(count))}
-    if not count or not names - {"weight_0"} <= shapes.keys() <= names or len(shapes["table"]) != 2:
-        return f"has the arrays {', '.join(sorted(shapes)) or 'none'}; expected a table and dense layers"
-    rows, width = shapes["table"]
-    if rows != size:
-        return f"has a table of {rows} rows, but the vocabulary in {FILE} needs {size}"
-    for i in range(count):
-        last = shapes[f"bias_{i}"]
-        weight = shapes.get(f"weight_{i}", (width, width))
-        if len(last) != 1 or weight != (width, last[0]):
-            return f"has arrays that do not fit together: weight_{i} {weight}, bias_{i} {last}"
-        width = last[0]
-    return ""
 
 
 def _quantises_activations(path: Path) -> bool:
     """Return whether a graph has operators that compute a scale; the name of an operator is plain text."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         return data.find(b"DynamicQuantize") >= 0
-
-
-def _count(items: Sized, noun: str) -> str:
-    return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}"
 
 
 def _told(error: BaseException) -> str:
@@ -336,7 +244,7 @@ def _told(error: BaseException) -> str:
 
 
 def load(folder: Path | str, form: str = "auto", threads: int = 1) -> Exported:
-    """Return a form of the export in a folder; "auto" is the NumPy form if it exists, else the fp32 graph.
+    """Return a form of the export in a folder; "auto" is one for NumPy or, without it, the fp32 graph.
 
     All files are checked. Raise HarnessError if the folder does not contain a sound export, or not this form.
     """
@@ -344,7 +252,7 @@ def load(folder: Path | str, form: str = "auto", threads: int = 1) -> Exported:
     manifest = read_manifest(folder)
     forms = [name for name, file in FORMS.items() if os.path.lexists(folder / file)]
     if form == "auto":
-        form = "numpy" if "numpy" in forms else "onnx"
+        form = next((name for name in TABLES if name in forms), "onnx")
     if form not in forms:
         why = manifest.get("rejected", {}).get(form) or f"it has: {', '.join(forms) or 'none'}"
         raise HarnessError(f"the export in {folder} has no form '{form}': {why}")
@@ -375,6 +283,6 @@ def open_form(
 
     On a GPU, the form must be a graph. Raise Unsupported if ONNX Runtime cannot use CUDA.
     """
-    if form == "numpy":
-        return AveragedModel(folder, task_type)
+    if form in TABLES:
+        return TABLES[form](folder, task_type)
     return (Int8Model if form == "onnx-int8" else OnnxModel)(folder, threads, device, task_type)

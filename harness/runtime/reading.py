@@ -10,7 +10,7 @@ import hashlib
 import json
 import stat
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -36,6 +36,11 @@ _BLOCK = 1 << 20
 def refuse(folder: Path, why: str) -> NoReturn:
     """Raise HarnessError: this folder is not an export that can be read."""
     raise HarnessError(f"cannot read the export in {folder}: {why}")
+
+
+def counted(items: Sized, noun: str) -> str:
+    """Return a number of items with their noun."""
+    return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}"
 
 
 def regular(folder: Path, name: str) -> Path:

@@ -18,7 +18,7 @@ import numpy as np
 
 from harness.api import Examples, Model, Unsupported
 from harness.devices import Slot, cpu_count
-from harness.runtime.forms import FORMS, Exported, open_form
+from harness.runtime.forms import FORMS, TABLES, Exported, open_form
 from harness.steps import clock, cuda, data
 from harness.training.model import TorchModel
 
@@ -48,7 +48,7 @@ def run(job: Job) -> dict[str, Any]:
         with _torch_threads(threads, model):
             measured += _measure(model, queries, replace(job, slot=Slot("cpu", threads)))
     for form in _forms(job):
-        for threads in _threads(job) if form != "numpy" else (job.threads,):
+        for threads in _threads(job) if form not in TABLES else (job.threads,):
             exported = open_form(job.need("export").folder, form, threads)
             measured += _measure(exported, queries, replace(job, slot=Slot("cpu", threads)))
     if job.device != "cpu":

@@ -90,6 +90,7 @@ def models(train: list[str], classes: tuple[str, ...], folder: Path) -> dict[str
     from harness.runtime.forms import FORMS, load
     from harness.testing.tiny import CheckContext
     from harness.training.model import TorchModel
+    from harness_students.recurrent import BiGru
     from harness_students.words import Cnn, Mlp
     from harness_transformers.transformer import MiniLM
 
@@ -97,7 +98,7 @@ def models(train: list[str], classes: tuple[str, ...], folder: Path) -> dict[str
     context = CheckContext(folder)
     made: dict[str, tuple[Ask, float, int]] = {"by hand onnx": (by_hand(train, len(classes)), 0.1, 0)}
     built = {}
-    for student in (Mlp(), Cnn()):
+    for student in (Mlp(), Cnn(), BiGru()):
         featuriser = student.featuriser(Examples(train, classes))
         module = student.module(featuriser.size, len(classes))
         built[student.name] = TorchModel(module, featuriser, classes, context)

@@ -54,8 +54,8 @@ def test_many_texts_are_computed_in_parts(tmp_path: Path, monkeypatch: pytest.Mo
     export_module(AveragedWords(WORDS.size, 4, 0, 3, 0.0, 1.0), WORDS, CLASSES, tmp_path)
     model = AveragedModel(tmp_path)
     whole = model.predict(TEXTS)
-    for budget in (1, 5, 41):
-        monkeypatch.setattr("harness.runtime.forms._LOOKED_UP", budget)
+    for budget in (1, 50, 300):
+        monkeypatch.setattr("harness.runtime.tables._AT_ONCE", budget)
         np.testing.assert_allclose(model.predict(TEXTS), whole, rtol=1e-6)
 
 

@@ -99,7 +99,8 @@ def test_parity_whatever_the_batch_and_the_length(make: Any, tmp_path: Path) -> 
 
 def test_what_is_written(tmp_path: Path) -> None:
     export_module(convolutions(), WORDS, CLASSES, tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {GRAPH, LABELS, "featuriser.json", "export.json"}
+    others = {LABELS, "featuriser.json", "export.json", "convolved.npz"}
+    assert {path.name for path in tmp_path.iterdir()} == {GRAPH, *others}
     assert json.loads((tmp_path / LABELS).read_text(encoding="utf-8")) == CLASSES
     assert OnnxModel(tmp_path).classes == CLASSES
     loaded = Featuriser.load(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 
 import pytest
@@ -17,6 +18,22 @@ LONG = "ab" * 10_000
 def test_words_and_marks() -> None:
     assert words_of("It's [MASK] 2 o’clock!") == ["it's", "[mask]", "2", "o’clock", "!"]
     assert words_of("a b c", 2) == ["a", "b"]
+
+
+def test_words_of_ascii_are_those_of_any_text() -> None:
+    draw = random.Random(0)
+    pieces = [*map(chr, range(128)), "[mask]", "[SEP]", "it's", "a'", " ", " "]
+    for _ in range(3000):
+        text = "".join(draw.choice(pieces) for _ in range(draw.randrange(12)))
+        assert [*words_of(text), "é"] == words_of(f"{text} é")
+
+
+@pytest.mark.parametrize(
+    "text", ["plain  words 1 ", " ä b", "one", "a_b", "a²b ٣", "x\ty", "x\x1cy", "x\u3000y"]
+)
+def test_words_of_plain_texts_are_those_of_any_text(text: str) -> None:
+    assert [*words_of(text), "!"] == words_of(f"{text} !")
+    assert words_of(text, 1) == words_of(text)[:1]
 
 
 def test_a_long_word_keeps_its_ends() -> None:

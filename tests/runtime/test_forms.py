@@ -51,14 +51,14 @@ def test_the_quickest_form_is_taken(averaged: Path, tmp_path: Path) -> None:
     assert load(averaged).form == "numpy"
     (tmp_path / "cnn").mkdir()
     export_module(Convolutions(WORDS.size, 4, 5, (1, 2), 2, 0.0, 1.0), WORDS, CLASSES, tmp_path / "cnn")
-    assert load(tmp_path / "cnn").form == "onnx"
-    with pytest.raises(HarnessError, match="has no form 'onnx-int8': it has: onnx"):
+    assert load(tmp_path / "cnn").form == "numpy-convolved"
+    with pytest.raises(HarnessError, match="has no form 'onnx-int8': it has: onnx, numpy-convolved"):
         load(tmp_path / "cnn", "onnx-int8")
 
 
 def test_forms_answer_alike(averaged: Path) -> None:
-    models = [load(averaged, form) for form in FORMS]
-    assert [model.form for model in models] == list(FORMS)
+    models = [load(averaged, form) for form in ("onnx", "onnx-int8", "numpy")]
+    assert [model.form for model in models] == list(FORMS)[:3]
     right = models[0].predict(TEXTS)
     for model in models:
         close = 0.05 if model.form == "onnx-int8" else 1e-5

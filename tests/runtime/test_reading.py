@@ -25,6 +25,7 @@ from harness.runtime.reading import DIGESTS, digests
 from harness.runtime.streaming import answers
 from harness_students.modules import AveragedWords, Convolutions
 
+OWN = ("onnx", "onnx-int8", "numpy")  # the forms of averaged words
 WORDS = Words([f"word{i}" for i in range(20)], 8)
 CLASSES = ["bad", "fair", "good"]
 
@@ -147,7 +148,7 @@ def test_thresholds_are_those_of_the_labels(options: dict[str, Any], folder: Pat
     assert "threshold" in refused(folder)
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", OWN)
 @pytest.mark.parametrize(
     "labels",
     [{"a": 1}, ["a"], ["a", "b", "c", "d"], [1, 2, 3], ["a", "b", None], ["a", "b", "a"], [], "abc", None],
@@ -297,7 +298,8 @@ def test_a_graph_of_another_kind_is_refused(folder: Path, tmp_path: Path) -> Non
 def test_a_vocabulary_larger_than_the_embedding_is_refused(tmp_path: Path) -> None:
     export_module(Convolutions(WORDS.size, 4, 5, (1, 2), 3, 0.0, 1.0), WORDS, CLASSES, tmp_path)
     Words([*WORDS.vocabulary, "one more"], 8).save(tmp_path)
-    assert "whose vocabulary has 23; the files may be from different exports" in refused(tmp_path)
+    assert "whose vocabulary has 23; the files may be from different exports" in refused(tmp_path, "onnx")
+    assert "convolved.npz has a table of 22 rows" in refused(tmp_path)
 
 
 def test_weights_that_are_not_numbers_are_refused(tmp_path: Path) -> None:
@@ -314,7 +316,7 @@ def sealed(folder: Path) -> None:
     (folder / MANIFEST).write_text(json.dumps({**found, DIGESTS: digests(folder, names)}))
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", OWN)
 def test_files_are_the_exported_ones(form: str, folder: Path) -> None:
     sealed(folder)
     load(folder, form)
@@ -330,7 +332,7 @@ def test_labels_may_be_renamed(folder: Path) -> None:
     assert load(folder).label("word1") in ("mau", "assim", "bom")
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", OWN)
 def test_flipped_bits_give_answers_or_one_line(form: str, folder: Path) -> None:
     """An older export has no digests: a flipped bit may change an answer, but nothing else happens."""
     generator = random.Random(0)
