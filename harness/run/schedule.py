@@ -7,6 +7,7 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
+from operator import attrgetter
 from typing import Literal
 
 from harness.api import Unavailable
@@ -96,9 +97,9 @@ class Schedule:
 
         Each slot is given by whether it is a GPU.
         """
-        # Steps are numbered in the order in which slots take them, as `next` does, but in the plan's order if
-        # their ranks are equal: neighbours in a plan are neighbours in memory.
-        steps = sorted(self.todo(), key=lambda step: self._ranks.get(step.key, 0.0), reverse=True)
+        # Steps are numbered in the order in which slots take them, which is that of `next`.
+        steps = sorted(self.todo(), key=attrgetter("key"))
+        steps.sort(key=lambda step: self._ranks.get(step.key, 0.0), reverse=True)
         numbers = {step.key: number for number, step in enumerate(steps)}
         waits = [0] * len(steps)
         for step in steps:
