@@ -186,11 +186,11 @@ def _grouped(plan: Plan, states: Sequence[tuple[str, str]]) -> Iterator[list[str
     """Yield one row for all cells that differ only in their seed."""
     from harness.naming import component_labeller
 
-    parts = [{kind: part for kind in KINDS if (part := getattr(cell, kind))} for cell in plan.cells]
-    label = component_labeller(part for each in parts for part in each.values())
+    parts = (getattr(cell, kind) for cell in plan.cells for kind in KINDS)
+    label = component_labeller(part for part in parts if part is not None)
     rows: dict[tuple[str, ...], list[int]] = {}
-    for cell, each, state in zip(plan.cells, parts, states, strict=True):
-        names = [label(each[kind]) if kind in each else "" for kind in KINDS]
+    for cell, state in zip(plan.cells, states, strict=True):
+        names = [label(part) if (part := getattr(cell, kind)) else "" for kind in KINDS]
         rows.setdefault((cell.role, *names, *state), []).append(cell.seed)
     for (role, *names, status, reason), seeds in rows.items():
         told = f"{status}: {reason}" if reason else status

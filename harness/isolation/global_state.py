@@ -59,7 +59,10 @@ class GlobalState:
 
     def extend(self) -> None:
         """Add the parts of libraries that were loaded since."""
-        self.values = GlobalState.now().values | self.values
+        for part in _parts():
+            if part.name not in self.values:
+                with contextlib.suppress(Exception):
+                    self.values[part.name] = part.read()
 
     def changes(self, quiet: bool = False) -> list[str]:
         """Return what has changed since, as phrases such as "torch's default dtype".

@@ -110,18 +110,21 @@ def merge(
 
 
 def unchanged(before: Iterable[str], earlier: Iterable[Record], records: Iterable[Record]) -> set[str]:
-    """Return the cells in `before` whose evaluation is the same in the `earlier` records and in `records`."""
+    """Return the cells in `before` whose evaluation is the same in the `earlier` records and in `records`.
+
+    An evaluation that was made again (`--fresh`) may have the same key, but other results on a GPU.
+    """
     made = {record["cell"]: _evaluation(record) for record in earlier}
     same = {
         record["cell"]
         for record in records
-        if record["status"] == "ok" and made.get(record["cell"], "") == _evaluation(record)
+        if record["status"] == "ok" and made.get(record["cell"]) == _evaluation(record)
     }
     return same.intersection(before)
 
 
-def _evaluation(record: Record) -> str | None:
-    return (record.get("artefacts") or {}).get("evaluation")
+def _evaluation(record: Record) -> tuple[str | None, Mapping[str, Any] | None]:
+    return (record.get("artefacts") or {}).get("evaluation"), record.get("metrics")
 
 
 def collect(

@@ -6,7 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from itertools import chain, count
+from itertools import count
+from operator import attrgetter
 from typing import Literal
 
 from harness.api import Unavailable
@@ -96,27 +97,21 @@ class Schedule:
 
         Each slot is given by whether it is a GPU.
         """
-        # Steps are numbered in the order in which slots take them, as `next` does, but in the plan's order if
-        # their ranks are equal: neighbours in a plan are neighbours in memory.
-        steps = sorted(self.todo(), key=lambda step: self._ranks.get(step.key, 0.0), reverse=True)
+        # Steps are numbered in the order in which slots take them, which is that of `next`.
+        steps = sorted(self.todo(), key=attrgetter("key"))
+        steps.sort(key=lambda step: self._ranks.get(step.key, 0.0), reverse=True)
         numbers = {step.key: number for number, step in enumerate(steps)}
-        feeds = [
-            [numbers[key] for key in self._feeds[step.key] if key in numbers]
-            if step.key in self._feeds
-            else ()
-            for step in steps
-        ]
-        seconds = list(map(self.estimates.seconds, steps))
         waits = [0] * len(steps)
-        for number in chain.from_iterable(feeds):
-            waits[number] += 1
+        for step in steps:
+            for key in self._feeds.get(step.key, ()):
+                if key in numbers:
+                    waits[numbers[key]] += 1
         gpus, now, alone = any(slots), 0.0, False
         # The heap on which a step is when it is ready, by whether it is for a GPU, and whether it runs alone.
         heaps: dict[tuple[bool, bool], list[int]] = {(g, x): [] for g in (True, False) for x in (True, False)}
-        own = [heaps[step.gpu and gpus, step.exclusive] for step in steps]
-        for number, waiting in enumerate(waits):
+        for number, (step, waiting) in enumerate(zip(steps, waits, strict=True)):
             if not waiting:
-                own[number].append(number)
+                heaps[step.gpu and gpus, step.exclusive].append(number)
 
         def take(gpu: bool) -> int | None:
             if not alone and heaps[gpu, False]:
@@ -132,16 +127,18 @@ class Schedule:
                 if slot in free and (taken := take(gpu)) is not None:
                     alone = steps[taken].exclusive
                     free.remove(slot)
-                    heappush(ends, (now + seconds[taken], next(order), slot, taken))
+                    ended = now + self.estimates.seconds(steps[taken])
+                    heappush(ends, (ended, next(order), slot, taken))
             if not ends:  # all are done, or these slots do not run the steps that are left
                 return now
             now, _, slot, done = heappop(ends)
             alone = False  # while a step runs alone, no other one can end
             free.append(slot)
-            for number in feeds[done]:
-                waits[number] -= 1
-                if not waits[number]:
-                    heappush(own[number], number)
+            for key in self._feeds.get(steps[done].key, ()):
+                if (number := numbers.get(key, -1)) >= 0:
+                    waits[number] -= 1
+                    if not waits[number]:
+                        heappush(heaps[steps[number].gpu and gpus, steps[number].exclusive], number)
 
     def left_s(self, slots: int) -> float:
         """Return a quick estimate of the wall seconds to the end, from how long similar steps took so far."""

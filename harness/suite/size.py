@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.api import KINDS, Student
 
-LIMIT = 20_000  # cells that a suite may have without --limit; a plan needs about 12 kB of memory for each
+LIMIT = 20_000  # cells that a suite may have without --limit; a plan needs about 5 kB of memory for each
 LARGEST = 4_000_000  # bytes of a suite's file
 _VALUES = 20_000_000  # values in all tables that a suite's sweeps make
 _SHOWN = 10**15  # larger numbers are not written out

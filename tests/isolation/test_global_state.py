@@ -15,12 +15,14 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from harness.isolation import global_state
 from harness.isolation.global_state import GlobalState, guarded, seed_generators
 
 
@@ -147,3 +149,15 @@ def test_generators_do_not_remember_what_was_drawn_before() -> None:
     first = draws()
     random.random(), np.random.rand(5), torch.manual_seed(7)
     assert draws() == first
+
+
+def test_a_state_is_extended_by_what_it_lacks_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = GlobalState.now()
+    del state.values["NumPy's error state"], state.values["the current folder"]
+    state.values["the mask of new files"] = "as it was"
+    read: list[str] = []
+    parts = [replace(part, read=lambda part=part: read.append(part.name)) for part in global_state._parts()]
+    monkeypatch.setattr(global_state, "_parts", lambda: parts)
+    state.extend()
+    assert sorted(read) == ["NumPy's error state", "the current folder"]
+    assert state.values["the mask of new files"] == "as it was"

@@ -249,6 +249,8 @@ def test_predictions_that_are_known_are_not_read_again(toys: Home, monkeypatch: 
     changed: Any = [{**record, "artefacts": {"evaluation": "k"}} for record in records[:1]]
     assert predictions.unchanged(plan_keys := [first, *others], records, records) == set(plan_keys)
     assert predictions.unchanged(plan_keys, [*changed, *records[1:]], records) == set(others)
+    fresh: Any = [{**records[0], "metrics": {"accuracy": 2.0}}]  # the same evaluation, made again on a GPU
+    assert predictions.unchanged(plan_keys, records, [*fresh, *records[1:]]) == set(others)
     assert predictions.unchanged([first], records, records) == {first}
     opened: list[str] = []
     monkeypatch.setattr(Store, "open", lambda self, kind, key: opened.append(key))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from harness.plan.planner import Step
 from harness.run.estimates import UNKNOWN, Estimates, Size
-from harness.run.schedule import Outcome, Schedule, State
+from harness.run.schedule import Outcome, Schedule, State, offers
 from harness.storage.store import Timings
 
 
@@ -354,6 +355,38 @@ def test_what_is_expected_is_the_schedule_played_through() -> None:
     assert schedule.expected_s([False] * 16) == 7  # no more slots make one step shorter
     assert schedule.unfinished == 5  # it was played, not done
     assert scheduled(*steps, goals=[], stored=[]).expected_s([False]) == 0
+
+
+def played_s(schedule: Schedule, slots: list[bool]) -> float:
+    """Do all steps as a run would, on a clock; the time at the end."""
+    free, running, now = list(range(len(slots))), [], 0.0
+    while schedule.unfinished:
+        for slot, gpu in offers(slots, free):
+            if slot in free and (step := schedule.next(gpu, any(slots))):
+                schedule.started(step.key)
+                free.remove(slot)
+                running.append((now + schedule.estimates.seconds(step), len(running), slot, step.key))
+        first = min(running)
+        running[running.index(first)] = (float("inf"), *first[1:])
+        now, _, slot, key = first
+        schedule.done(key)
+        free.append(slot)
+    return now
+
+
+@pytest.mark.parametrize("slots", [[False], [False] * 2, [True, False, False], [True, True, False]])
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_expected_is_what_a_run_would_do(seed: int, slots: list[bool]) -> None:
+    dice = random.Random(seed)
+    steps: list[Step] = []
+    for number in range(60):
+        needs = dice.sample([step.key for step in steps], min(len(steps), dice.randrange(3)))
+        flags = {"gpu": dice.random() < 0.3, "exclusive": dice.random() < 0.1}
+        name = f"student{dice.randrange(10**6)}{number}"
+        steps.append(a_step(name, *needs, seconds=dice.choice([1, 2, 2, 4]), **flags))
+    goals = [step.key for step in steps]
+    expected = scheduled(*steps, goals=goals).expected_s(slots)
+    assert expected == played_s(scheduled(*steps, goals=goals), slots)
 
 
 def test_what_waits_for_a_long_step_is_expected_after_it() -> None:
