@@ -114,7 +114,10 @@ def _note(event: Event, schedule: Schedule, store: Store, observe: Observe, slot
     """Record an event of the executor in the schedule and pass it on."""
     step = schedule.plan.steps[event.key]
     told = {"event": event.type, "key": step.key, "kind": step.kind, "step": step.label, **event.details}
-    if event.type == "done":
+    if event.type == "progress":
+        if schedule.progressed(event.key, event.details["done"], event.details["total"]):
+            told["left_s"] = round(schedule.left_s(slots), 1)
+    elif event.type == "done":
         schedule.done(event.key, event.details["seconds"])
         told["left"] = schedule.unfinished
         told["left_s"] = round(schedule.left_s(slots), 1)

@@ -30,7 +30,21 @@ def a_step(name: str, *needs: str, seconds: float = 1.0, **flags: Any) -> Step:
     )
 
 
-def scheduled(*steps: Step, goals: Iterable[str] | None = None, stored: Iterable[str] = ()) -> Schedule:
+class Clock:
+    """A clock that stands still unless it is set."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def scheduled(
+    *steps: Step,
+    goals: Iterable[str] | None = None,
+    stored: Iterable[str] = (),
+    clock: Clock | None = None,
+) -> Schedule:
     """A schedule of steps of which the last, or the goals, are asked for."""
     plan = SimpleNamespace(
         steps={step.key: step for step in steps},
@@ -40,7 +54,7 @@ def scheduled(*steps: Step, goals: Iterable[str] | None = None, stored: Iterable
     known = {step.work: [float(step.work.split()[-1])] for step in steps}
     there = stored if isinstance(stored, set) else set(stored)
     estimates = Estimates(Timings(known, {}), plan.steps)
-    return Schedule(plan, lambda step: step.key in there, estimates)  # type: ignore[arg-type]
+    return Schedule(plan, lambda step: step.key in there, estimates, clock=clock or Clock())  # type: ignore[arg-type]
 
 
 def take(schedule: Schedule, gpu: bool = False, gpus: bool = False) -> str | None:
@@ -390,6 +404,50 @@ def test_what_is_left_follows_what_steps_take() -> None:
     schedule.done("export")
     schedule.done("student2", 100.0)
     assert schedule.left_s(1) == 0
+
+
+def test_what_runs_is_done_in_part() -> None:
+    clock = Clock()
+    schedule = scheduled(a_step("student1", seconds=10), a_step("export", "student1"), clock=clock)
+    schedule.started("student1")
+    clock.now += 4
+    assert schedule.left_s(1) == schedule.left_s(9) == 7
+    clock.now += 40
+    assert schedule.left_s(1) == 1
+
+
+def test_progress_corrects_what_is_left_of_a_step_and_of_its_like() -> None:
+    clock = Clock()
+    steps = [a_step(f"teacher{n}", seconds=1_000) for n in range(3)]
+    steps += [a_step("export", *(step.key for step in steps), seconds=10)]
+    schedule = scheduled(*steps, clock=clock)
+    schedule.started("teacher0")
+    assert schedule.left_s(1) == 3_010
+    clock.now += 5  # of loading; the whole takes 5 + 100 s
+    assert not schedule.progressed("teacher0", 1, 100)
+    clock.now += 20
+    assert schedule.progressed("teacher0", 21, 100)
+    assert schedule.left_s(1) == pytest.approx(79 + 2 * 104 + 10)
+    assert schedule.left_s(3) == pytest.approx(104 + 10, rel=0.1)  # the longest path
+    clock.now += 79
+    schedule.done("teacher0", 104.0)
+    assert schedule.left_s(1) == pytest.approx(2 * 104 + 10)
+    assert not schedule.progressed("teacher0", 100, 100)  # a report that comes late
+
+
+def test_a_model_that_is_trained_slowly_labels_slowly() -> None:
+    clock, model = Clock(), {"teacher": SimpleNamespace(name="minilm")}
+    teacher = a_step("teacher", seconds=100)._replace(components=model)
+    targets = a_step("targets", "teacher", seconds=50)._replace(components=model)
+    export = a_step("export", "teacher", seconds=10)._replace(components=model)
+    schedule = scheduled(teacher, targets, export, goals=["targets", "export"], clock=clock)
+    schedule.started("teacher")
+    schedule.progressed("teacher", 0, 10)
+    clock.now += 30
+    schedule.progressed("teacher", 1, 10)
+    assert schedule.left_s(1) == pytest.approx(270 + 3 * 50 + 10)
+    schedule.done("teacher", 300.0)
+    assert schedule.left_s(1) == pytest.approx(3 * 50 + 10)
 
 
 def test_clocks_are_read_at_the_end_and_alone() -> None:
