@@ -187,6 +187,8 @@ class Loss(Component):
     task_types: ClassVar[frozenset[str]] = frozenset({DEFAULT})  # the types of task that it is for
     baseline_for: ClassVar[frozenset[str]] = frozenset()  # tasks whose students alone learn by it, by default
     preferred_for: ClassVar[frozenset[str]] = frozenset()  # types of task for which `distill` chooses it
+    # Its value is a mean over rows, so that a batch may be computed in parts.
+    separable: ClassVar[bool] = False
 
     @property
     def needs(self) -> frozenset[str]:

@@ -6,10 +6,10 @@ wants to follow the run passes `watch`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from harness.report import leaderboard
 from harness.report.html.write import write as write_report
@@ -92,8 +92,9 @@ def bench(
     folder = results / plan.suite.name
     check_writable(folder)
     with follow(trackers, chosen, folder) as following:
-        before, predicted = _earlier(folder)  # if they cannot be read, fail now and not after hours
-        there = known(chosen, before, predicted)
+        earlier = _earlier(folder)  # if they cannot be read, fail now and not after hours
+        before = earlier.records
+        there = known(chosen, before, earlier.predictions)
         kept = Store(store)
         if fresh:
             for step in chosen.steps.values():
@@ -123,7 +124,7 @@ def bench(
 
             records = list(collect(plan, outcome, kept, catalog, before, tell))
             try:
-                board = _written(plan, records, kept, catalog, folder, tell)
+                board = _written(plan, records, kept, catalog, folder, earlier, tell)
             except HarnessError as error:
                 remedy = "run the same command again to write the results"
                 raise HarnessError(f"{error}; finished steps are in the store: {remedy}") from None
@@ -143,10 +144,16 @@ def _written(
     store: Store,
     catalog: Catalog,
     folder: Path,
+    earlier: _Earlier,
     tell: Callable[[str], None],
 ) -> Leaderboard:
     """Write a run's records, tables and report, together with earlier results; return all tables."""
-    own = predictions.collect(plan, records, store)
+
+    def collect(more: Mapping[str, Prediction]) -> dict[str, Prediction]:
+        same = predictions.unchanged(earlier.predictions, earlier.records, records)
+        return {**more, **predictions.collect(plan, records, store, same.union(more))}
+
+    own = collect({})
 
     def waiting(waits: bool) -> None:
         if waits:
@@ -154,9 +161,11 @@ def _written(
 
     with files.locked(folder / ".lock", waiting):  # keep what other runs have written there in the meantime
         files.sweep(folder)
-        before, predicted = _earlier(folder)
+        earlier = _earlier(folder, earlier)
+        before = earlier.records
+        own = collect(own)
         merged = merge(before, records, rows(plan, catalog))
-        answers = predictions.merge(predicted, own, before, merged.records)
+        answers = predictions.merge(earlier.predictions, own, before, merged.records)
         for count, why in (
             (merged.stayed, "of earlier runs are kept: this run has no newer results for their rows"),
             (merged.failed, "of earlier runs are kept: their cells failed in this run (see last_failure)"),
@@ -165,7 +174,9 @@ def _written(
         ):
             if count:
                 tell(f"{count:,} records {why}")
-        board = leaderboard.write(merged.records, folder, answers)
+        same = {record["cell"] for record in before} == {record["cell"] for record in merged.records}
+        written = same and not own and answers.keys() == earlier.predictions.keys()
+        board = leaderboard.write(merged.records, folder, answers, written)
         try:
             write_report(board, merged.records, answers, folder)
         except HarnessError as error:  # records and tables are written; the report can be written later
@@ -173,10 +184,27 @@ def _written(
     return board
 
 
-def _earlier(folder: Path) -> tuple[list[Record], dict[str, Prediction]]:
-    """Return the records and predictions of earlier runs in the folder."""
+class _Earlier(NamedTuple):
+    """The records and predictions of earlier runs, and what identifies the files that they are from."""
+
+    records: list[Record]
+    predictions: dict[str, Prediction]
+    files: list[tuple[int, int, int] | None]
+
+
+def _earlier(folder: Path, known: _Earlier | None = None) -> _Earlier:
+    """Return the results of earlier runs in the folder: those that are `known`, if no file was replaced."""
     written = folder / "records.jsonl"
-    return read(written) if written.exists() else [], predictions.read(folder)
+    files: list[tuple[int, int, int] | None] = []
+    for path in (written, folder / predictions.FILE):
+        try:
+            status = path.stat()
+            files.append((status.st_ino, status.st_mtime_ns, status.st_size))
+        except OSError:
+            files.append(None)
+    if known is not None and known.files == files:
+        return known
+    return _Earlier(read(written) if written.exists() else [], predictions.read(folder), files)
 
 
 def check_writable(folder: Path) -> None:

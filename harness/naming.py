@@ -14,7 +14,7 @@ from functools import cache
 from itertools import groupby
 from typing import Any
 
-from harness.api import HarnessError
+from harness.api import Component, HarnessError, parameters_of
 from harness.wording import nearest
 
 
@@ -89,9 +89,11 @@ def labeller(records: Sequence[Mapping[str, Any]]) -> Callable[[str, Any], str]:
     A label is the component's name and the parameters in which components of that name differ.
     """
     namesakes: dict[tuple[str, str], dict[str, dict[str, Any]]] = defaultdict(dict)
+    seen: set[tuple[str, int]] = set()  # records of one run share the descriptions of components
     for fields in records:
         for kind in ("task", *PARTS):
-            if component := fields.get(kind):
+            if (component := fields.get(kind)) and (kind, id(component)) not in seen:
+                seen.add((kind, id(component)))
                 namesakes[kind, component["name"]].setdefault(
                     _canonical(identity(component)), _traits(component)
                 )
@@ -106,6 +108,15 @@ def labeller(records: Sequence[Mapping[str, Any]]) -> Callable[[str, Any], str]:
         return _call(name, namesakes[kind, name][identity], every, differing(kind, name))
 
     return lambda kind, component: shown(kind, component["name"], _canonical(identity(component)))
+
+
+def component_labeller(components: Iterable[Component]) -> Callable[[Component], str]:
+    """Return a function from any of these components to its label; the same object is described only once."""
+    every = {id(component): component for component in components}
+    described = {key: {"name": one.name, "params": parameters_of(one)} for key, one in every.items()}
+    label = labeller([{one.kind: described[key]} for key, one in every.items()])
+    known = {key: label(one.kind, described[key]) for key, one in every.items()}
+    return lambda component: known[id(component)]
 
 
 def _traits(component: Mapping[str, Any]) -> dict[str, Any]:

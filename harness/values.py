@@ -51,6 +51,7 @@ class Component:
     version: ClassVar[int] = 1  # increase it if a change of the code changes results
     accelerated: ClassVar[bool] = False  # it is faster on a GPU, and gets one if there is one
     mixed_precision: ClassVar[bool] = False  # it can compute in bf16
+    spreads: ClassVar[bool] = False  # it is worth, and uses, more than one core (see :attr:`Context.cores`)
 
     @property
     def runs_on_gpu(self) -> bool:
@@ -101,6 +102,13 @@ class Context(Protocol):
     @property
     def threads(self) -> int:
         """Return the number of CPU threads that the component may use."""
+
+    @property
+    def cores(self) -> int:
+        """Return the number of cores that are free for the component now, at least `threads`.
+
+        It changes while other steps start and end. Results must not depend on it.
+        """
 
     @property
     def precision(self) -> Precision:

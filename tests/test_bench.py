@@ -80,6 +80,28 @@ def test_lost_artefacts_leave_records_as_they_were(copied: Home, invoke: Invoke)
     assert len(predictions.read(copied.path / "results" / "toys")) == 4
 
 
+def test_a_run_without_news_reads_its_results_once_and_keeps_their_files(
+    copied: Home, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[Path] = []
+    read = predictions.read
+    monkeypatch.setattr(predictions, "read", lambda folder: reads.append(folder) or read(folder))
+    path = copied.path / "results" / "toys" / predictions.FILE
+    before, number = content(copied), path.stat().st_ino
+    assert invoke("bench", "toys.toml").exit_code == 0
+    assert len(reads) == 1
+    assert path.stat().st_ino == number
+    assert content(copied)["leaderboard.csv"] == before["leaderboard.csv"]
+
+    def replace(*_: object) -> None:  # as another run may do after this one has read it
+        path.write_bytes(before[predictions.FILE])
+        path.touch()
+
+    monkeypatch.setattr(files, "sweep", replace)
+    assert invoke("bench", "toys.toml").exit_code == 0
+    assert len(reads) == 3
+
+
 def test_lost_artefacts_without_results_are_made_again(copied: Home, finished: Home, invoke: Invoke) -> None:
     shutil.rmtree(copied.path / "results")
     for kind in ("student", "data"):

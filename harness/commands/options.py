@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import signal
 import sys
@@ -175,4 +176,6 @@ def planned(suite: Suite, catalog: Catalog, places: Sequence[Slot], source: str 
     from harness.plan.planner import build
     from harness.speeds import choose
 
+    # Plans and records have millions of objects, and looking through them for garbage takes long.
+    gc.set_threshold(200_000, 1_000)
     return build(suite, catalog, source=source, precision=choose(suite, places))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.api import KINDS, parameters_of
-from harness.commands.console import as_text, inert, open_console, show
+from harness.commands.console import inert, open_console, show
 from harness.commands.options import (
     AS_JSON,
     HELP,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.plan.planner import Cell, Plan
+    from harness.report.grid import Grid
     from harness.run.estimates import Estimates
     from harness.run.schedule import Schedule
 
@@ -65,27 +67,32 @@ def plan(
     chosen = select(planned(load(suite, catalog, limit), catalog, places, source), only, seeds)
     gpus, kept = [place.is_gpu for place in places], Store(store)
     schedule = prepare(chosen, kept, estimates=expected(chosen, kept, any(gpus), checked))
-    show_plan(chosen, schedule, gpus, as_json)
-    return SOME_FAILED if any(_state(cell, schedule)[0] == "failed" for cell in chosen.cells) else OK
+    states = show_plan(chosen, schedule, gpus, as_json)
+    return SOME_FAILED if "failed" in states else OK
 
 
-def show_plan(plan: Plan, schedule: Schedule, slots: Sequence[bool], as_json: bool) -> None:
+def show_plan(plan: Plan, schedule: Schedule, slots: Sequence[bool], as_json: bool) -> set[str]:
     """Print the cells, their steps, what is stored, and the expected time of the rest.
 
-    Each of the slots is given by whether it is a GPU.
+    Each of the slots is given by whether it is a GPU. Return the states of the cells.
     """
     from harness.commands.progress import heading, sources
-    from harness.plan.planner import STEP_KINDS
+    from harness.report.grid import Grid
 
-    todo = schedule.todo()
     expected = schedule.expected_s(slots)
-    open_keys = {step.key for step in todo}
+    states = [_state(cell, schedule) for cell in plan.cells]
+    found = {state for state, _ in states}
     if as_json:
+        known: dict[int, dict[str, Any]] = {}
         value = {
             "suite": plan.suite.name,
             "sources": sources(plan),
             "expected_s": round(expected, 1),
-            "cells": [_cell_json(cell, schedule) for cell in plan.cells],
+            "cells": [
+                {"cell": cell.key, "role": cell.role, **_described(cell, known)}
+                | {"seed": cell.seed, "state": state, "reason": reason}
+                for cell, (state, reason) in zip(plan.cells, states, strict=True)
+            ],
             "steps": [
                 {"key": key, "kind": step.kind, "step": step.label, "stored": key not in schedule.states}
                 | {
@@ -96,38 +103,18 @@ def show_plan(plan: Plan, schedule: Schedule, slots: Sequence[bool], as_json: bo
             ],
         }
         show(json.dumps(value, indent=1) + "\n")
-        return
-    from rich import box
-    from rich.table import Table
-
+        return found
     console = open_console()
     for line in heading(plan):
         console.print(inert(line), markup=False)
-    cells = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for title in ("role", "task", "teacher", "student", "augmenter", "loss", "seeds", "state"):
-        cells.add_column(title, overflow="fold")
-    for row in _grouped(plan, schedule):
-        cells.add_row(*map(as_text, row))
+    titles = ("role", "task", "teacher", "student", "augmenter", "loss", "seeds", "state")
+    cells = Grid(titles, [False] * len(titles))
+    for row in _grouped(plan, states):
+        cells.add(row)
     console.print(cells)
-    steps = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    steps.add_column("step")
-    broken = any(key not in open_keys for key in schedule.states)
-    columns = (
-        *(("total", True), ("stored or not needed", True), ("to do", True)),
-        *(("cannot run", broken), ("expected", True)),
-    )
-    for title in (title for title, shown in columns if shown):
-        steps.add_column(title, justify="right")
-    for kind in STEP_KINDS:
-        of_kind = [step for step in plan.steps.values() if step.kind == kind]
-        if of_kind:
-            left = [step for step in of_kind if step.key in open_keys]
-            seconds = sum(schedule.estimates.seconds(step) for step in left)
-            idle = sum(step.key not in schedule.states for step in of_kind)
-            numbers = (len(of_kind), idle, len(left), len(of_kind) - idle - len(left))
-            values = (*map(str, numbers), duration(seconds) if left else "")
-            steps.add_row(kind, *(value for value, (_, shown) in zip(values, columns, strict=True) if shown))
-    console.print(steps)
+    todo = schedule.todo()
+    broken = len(todo) < len(schedule.states)
+    console.print(_counted(plan, schedule, broken))
     if todo:
         console.print(f"{len(todo)} steps to do, about {duration(expected)} on {len(slots)} workers")
         for line in _grounds(schedule.estimates):
@@ -136,6 +123,33 @@ def show_plan(plan: Plan, schedule: Schedule, slots: Sequence[bool], as_json: bo
         console.print("bench would run no step: every cell is stored or cannot run")
     else:
         console.print("everything is stored: bench would run no step")
+    return found
+
+
+def _counted(plan: Plan, schedule: Schedule, broken: bool) -> Grid:
+    """Return the numbers of steps of each kind; `broken` is whether some cannot run."""
+    from harness.plan.planner import STEP_KINDS
+    from harness.report.grid import Grid
+
+    every = Counter(step.kind for step in plan.steps.values())
+    asked = Counter(plan.steps[key].kind for key in schedule.states)
+    left: Counter[str] = Counter()
+    seconds: defaultdict[str, float] = defaultdict(float)
+    for step in schedule.todo():
+        left[step.kind] += 1
+        seconds[step.kind] += schedule.estimates.seconds(step)
+    columns = (
+        *(("step", True), ("total", True), ("stored or not needed", True), ("to do", True)),
+        *(("cannot run", broken), ("expected", True)),
+    )
+    titles = [title for title, shown in columns if shown]
+    grid = Grid(titles, [title != "step" for title in titles])
+    for kind in STEP_KINDS:
+        if every[kind]:
+            numbers = every[kind], every[kind] - asked[kind], left[kind], asked[kind] - left[kind]
+            values = (kind, *map(str, numbers), duration(seconds[kind]) if left[kind] else "")
+            grid.add([value for value, (_, shown) in zip(values, columns, strict=True) if shown])
+    return grid
 
 
 def _grounds(estimates: Estimates) -> Iterator[str]:
@@ -148,44 +162,36 @@ def _grounds(estimates: Estimates) -> Iterator[str]:
         yield "this is based on the usual speed of components, because this store has no timings yet"
 
 
-def _described(cell: Cell) -> dict[str, Any]:
+def _described(cell: Cell, known: dict[int, dict[str, Any]]) -> dict[str, Any]:
+    """Return a cell's components by kind; those that are `known`, by object, are not described again."""
     parts = {kind: getattr(cell, kind) for kind in KINDS}
-    return {kind: {"name": c.name, "params": parameters_of(c)} if c else None for kind, c in parts.items()}
-
-
-def _cell_json(cell: Cell, schedule: Schedule) -> dict[str, Any]:
-    state, reason = _state(cell, schedule)
-    return {
-        "cell": cell.key,
-        "role": cell.role,
-        **_described(cell),
-        "seed": cell.seed,
-        "state": state,
-        "reason": reason,
-    }
+    for part in parts.values():
+        if part is not None and id(part) not in known:
+            known[id(part)] = {"name": part.name, "params": parameters_of(part)}
+    return {kind: None if part is None else known[id(part)] for kind, part in parts.items()}
 
 
 def _state(cell: Cell, schedule: Schedule) -> tuple[str, str]:
     """Return the state of a cell before a run, and the reason if it cannot run."""
     if cell.status != "ok":
         return cell.status, cell.reason
-    outcomes = [schedule.outcome(key) for key in cell.goals]
-    for outcome in outcomes:
-        if outcome.state in ("failed", "unavailable"):
-            return outcome.state, outcome.reason
-    return ("stored" if all(outcome.state == "done" for outcome in outcomes) else "to do"), ""
+    goals = [(schedule.states.get(key, "done"), key) for key in cell.goals]
+    for state, key in goals:
+        if state in ("failed", "unavailable"):
+            return state, schedule.outcome(key).reason
+    return ("stored" if all(state == "done" for state, _ in goals) else "to do"), ""
 
 
-def _grouped(plan: Plan, schedule: Schedule) -> Iterator[list[str]]:
+def _grouped(plan: Plan, states: Sequence[tuple[str, str]]) -> Iterator[list[str]]:
     """Yield one row for all cells that differ only in their seed."""
-    from harness.naming import labeller
+    from harness.naming import component_labeller
 
-    described = {cell.key: _described(cell) for cell in plan.cells}
-    label = labeller(list(described.values()))
-    rows: dict[tuple[str, ...], list[Cell]] = {}
-    for cell in plan.cells:
-        names = tuple(label(kind, part) if part else "" for kind, part in described[cell.key].items())
-        state = ": ".join(filter(None, _state(cell, schedule)))
-        rows.setdefault((cell.role, *names, state), []).append(cell)
-    for (role, task, teacher, student, augmenter, loss, state), cells in rows.items():
-        yield [role, task, teacher, student, augmenter, loss, " ".join(str(c.seed) for c in cells), state]
+    parts = [{kind: part for kind in KINDS if (part := getattr(cell, kind))} for cell in plan.cells]
+    label = component_labeller(part for each in parts for part in each.values())
+    rows: dict[tuple[str, ...], list[int]] = {}
+    for cell, each, state in zip(plan.cells, parts, states, strict=True):
+        names = [label(each[kind]) if kind in each else "" for kind in KINDS]
+        rows.setdefault((cell.role, *names, *state), []).append(cell.seed)
+    for (role, *names, status, reason), seeds in rows.items():
+        told = f"{status}: {reason}" if reason else status
+        yield [role, *map(inert, names), " ".join(map(str, seeds)), inert(told)]

@@ -7,9 +7,8 @@ from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from harness.api import Component, parameters_of
 from harness.commands.console import inert, open_console, output
-from harness.naming import labeller
+from harness.naming import component_labeller
 from harness.speeds import uses_bf16
 from harness.storage.files import dumps
 from harness.wording import duration
@@ -199,15 +198,12 @@ class Live(Lines):
 def sources(plan: Plan) -> dict[str, str]:
     """Return a description of each task's data, by the task's name and the parameters that distinguish it."""
     data = [step for step in plan.steps.values() if step.kind == "data"]
-    tasks = [cell.task for cell in plan.cells] + [step.components["task"] for step in data]
-    described = {id(task): {"name": task.name, "params": parameters_of(task)} for task in tasks}
-    label = labeller([{"task": one} for one in described.values()])
-
-    def named(task: Component) -> str:
-        return label("task", described[id(task)])
-
+    tasks = {id(cell.task): cell for cell in plan.cells}  # the last cell of each
+    named = component_labeller(
+        [*(cell.task for cell in plan.cells), *(step.components["task"] for step in data)]
+    )
     found = {}
-    for cell in plan.cells:
+    for cell in tasks.values():
         if cell.source is not None:
             found[named(cell.task)] = f"{cell.source.name} ({cell.source.origin})"
         else:

@@ -7,6 +7,8 @@ import os
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from tempfile import mkstemp
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
@@ -32,23 +34,38 @@ _CHUNK = 4096
 _IN_MEMORY = 20_000_000  # ids; a longer table is stored on disk
 
 
+_BATCHES = 16  # whose outputs are in memory at the same time
+
 Run = Callable[["NDArray[np.int64]"], "NDArray[np.float32]"]  # ids (B, L) → a model's outputs
+Call = Callable[[list[Callable[[], "NDArray[np.float32]"]]], list["NDArray[np.float32]"]]
 
 
-def run_all(tokens: Tokens, run: Run, width: int | None, at_once: int) -> NDArray[np.float32]:
+def one_after_the_other(parts: list[Callable[[], NDArray[np.float32]]]) -> list[NDArray[np.float32]]:
+    """Call functions in order, and return their results."""
+    return [part() for part in parts]
+
+
+def run_all(
+    tokens: Tokens, run: Run, width: int | None, at_once: int, call: Call = one_after_the_other
+) -> NDArray[np.float32]:
     """Return the outputs (R, C) of all rows of the texts, in order; rows that were cut off are zeros.
 
-    C is `width` or, by default, the width of the outputs.
+    C is `width` or, by default, the width of the outputs. `call` calls several functions, which may be at the
+    same time.
     """
     table = None if width is None else np.zeros((tokens.outputs, width), dtype=np.float32)
-    for rows in batches_by_length(tokens, at_once):
+
+    def block(rows: NDArray[np.int64]) -> NDArray[np.float32]:
         ids = tokens.batch(rows)
-        block = run(ids)
-        if (picked := tokens.picked(ids)) is not None:
-            block = block[picked]
-        if table is None:
-            table = np.zeros((tokens.outputs, block.shape[1]), dtype=np.float32)
-        table[tokens.targets(rows)] = block
+        picked, found = tokens.picked(ids), run(ids)
+        return found if picked is None else found[picked]
+
+    batches = batches_by_length(tokens, at_once)
+    while some := list(islice(batches, _BATCHES)):
+        for rows, found in zip(some, call([partial(block, rows) for rows in some]), strict=True):
+            if table is None:
+                table = np.zeros((tokens.outputs, found.shape[1]), dtype=np.float32)
+            table[tokens.targets(rows)] = found
     return table if table is not None else np.empty((0, 0), dtype=np.float32)
 
 

@@ -104,17 +104,8 @@ def _read(path: Path, module: str) -> tuple[str, tuple[tuple[str, str], ...]]:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):  # e.g. for another version of Python: each byte counts
         return hashlib.sha256(source).hexdigest(), ()
-    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    imports = tuple(_imports(tree, package))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and (
-            node.body
-            and isinstance(node.body[0], ast.Expr)
-            and isinstance(node.body[0].value, ast.Constant)
-            and isinstance(node.body[0].value.value, str)
-        ):
-            node.body = node.body[1:]
-    return hashlib.sha256(_spelled(tree).encode()).hexdigest(), imports
+    imports = _without_docstrings(tree, module if path.name == "__init__.py" else module.rpartition(".")[0])
+    return hashlib.sha256(_spelled(tree).encode()).hexdigest(), tuple(imports)
 
 
 def _spelled(node: Any) -> str:
@@ -122,36 +113,56 @@ def _spelled(node: Any) -> str:
 
     `ast.dump` shows empty fields, which not all versions have.
     """
-    if isinstance(node, list):
-        return f"[{','.join(map(_spelled, node))}]"
+    kind = type(node)
+    if kind is list:
+        return f"[{','.join([_spelled(item) for item in node])}]"
     if not isinstance(node, ast.AST):
         return repr(node)
-    constant = isinstance(node, ast.Constant)
-    given = [
-        (name, value)
-        for name, value in ast.iter_fields(node)
-        if not (value is None or value == []) or (constant and name == "value")
-    ]
-    return f"{type(node).__name__}({','.join(f'{name}={_spelled(value)}' for name, value in given)})"
+    given = []
+    for name in kind._fields:
+        value = getattr(node, name, None)
+        if (value is None or value == []) and not (kind is ast.Constant and name == "value"):
+            continue
+        given.append(f"{name}={_spelled(value)}")
+    return f"{kind.__name__}({','.join(given)})"
 
 
-def _imports(node: ast.AST, package: str) -> Iterator[tuple[str, str]]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.Import):
-            for alias in child.names:
-                # `import a.b` binds a, with everything in it; `import a.b as c` binds only a.b.
-                yield from ((name, "") for name in ([alias.name] if alias.asname else _parents(alias.name)))
-        elif isinstance(child, ast.ImportFrom):
-            base = child.module or ""
-            if child.level:
-                parents = package.split(".")[: len(package.split(".")) - child.level + 1]
-                base = ".".join([*parents, base] if base else parents)
-            yield from ((f"{base}.{alias.name}", base) for alias in child.names)
-        elif isinstance(child, ast.If) and ast.unparse(child.test).rpartition(".")[2] == "TYPE_CHECKING":
-            for other in child.orelse:
-                yield from _imports(ast.Module([other], []), package)
-        else:
-            yield from _imports(child, package)
+def _without_docstrings(tree: ast.Module, package: str) -> list[tuple[str, str]]:
+    """Remove all docstrings from a tree; return its imports, without those for type checkers alone."""
+    found: list[tuple[str, str]] = []
+    waiting: list[tuple[Any, bool]] = [(tree, True)]  # statements, and whether their imports count
+    while waiting:
+        node, counts = waiting.pop()
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            found += _imports(node, package) if counts else ()
+        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and (
+            node.body
+            and isinstance(node.body[0], ast.Expr)
+            and isinstance(node.body[0].value, ast.Constant)
+            and isinstance(node.body[0].value.value, str)
+        ):
+            node.body = node.body[1:]
+        typed = isinstance(node, ast.If) and "TYPE_CHECKING" in (
+            getattr(node.test, "id", ""),
+            getattr(node.test, "attr", ""),
+        )
+        for block in ("body", "orelse", "finalbody", "handlers", "cases"):  # only statements contain others
+            inside = counts and (block == "orelse" or not typed)
+            waiting += [(statement, inside) for statement in getattr(node, block, ())]
+    return found
+
+
+def _imports(node: ast.Import | ast.ImportFrom, package: str) -> Iterator[tuple[str, str]]:
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            # `import a.b` binds a, with everything in it; `import a.b as c` binds only a.b.
+            yield from ((name, "") for name in ([alias.name] if alias.asname else _parents(alias.name)))
+        return
+    base = node.module or ""
+    if node.level:
+        parents = package.split(".")[: len(package.split(".")) - node.level + 1]
+        base = ".".join([*parents, base] if base else parents)
+    yield from ((f"{base}.{alias.name}", base) for alias in node.names)
 
 
 def _parents(name: str) -> Iterable[str]:

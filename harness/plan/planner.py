@@ -9,9 +9,8 @@ does not import torch.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.api import (
     Augmenter,
@@ -30,9 +29,12 @@ from harness.devices import machine
 from harness.isolation.global_state import guarded
 from harness.plan.compatibility import Status, in_step, obstacle
 from harness.plan.fingerprint import code_digest
+from harness.plan.graph import Graph
+from harness.plan.graph import Step as Step
 from harness.plan.identity import Identities, Packages
 from harness.plan.matrix import Combination, Role, combinations, parts_of, seed_of_teachers
 from harness.speeds import FP32, Choice
+from harness.suite.excludes import Excluded
 from harness.values import digest
 
 if TYPE_CHECKING:
@@ -43,28 +45,9 @@ A = TypeVar("A")
 # In the order in which they run; each is the name of a module in harness.steps.
 STEP_KINDS = ("data", "teacher", "transfer", "targets", "student", "evaluation", "export", "latency")
 PARTS = 4  # of a transfer set, for slow teachers; the same on all machines, because keys depend on it
-_ACCELERATED = ("teacher", "transfer", "targets", "student", "evaluation", "latency")
 
 
-class Step(NamedTuple):
-    """A unit of work that cells share. `needs` maps a role to the key of the step with that role."""
-
-    kind: str
-    key: str
-    label: str
-    components: Mapping[str, Component]
-    settings: Mapping[str, Any]  # seed, precision, source …: plain values
-    notes: Mapping[str, Any]  # inputs that do not change the result, e.g. a folder's path
-    needs: Mapping[str, str]
-    work: str  # equal for steps that differ only in their seed; for estimates
-    likes: tuple[str, ...]  # names of groups of similar steps, the most similar first; for rougher estimates
-    gpu: bool = False  # whether it is faster on a GPU
-    exclusive: bool = False  # whether it must run while no other step runs
-    foreign: tuple[str, ...] = ()  # the components, such as "student 'x'", that are from other packages
-    rated: float = 0.0  # expected seconds, given the components' rates; set when it is scheduled
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Cell:
     """One configuration with one seed, and the steps that produce its record."""
 
@@ -92,7 +75,7 @@ class Cell:
         """Return the metric that leaderboards sort by."""
         return self.task.headline or self.task_type.headline
 
-    @cached_property
+    @property
     def label(self) -> str:
         """Return a short description: the names of its components, and its seed."""
         parts = [c.name for c in (self.teacher, self.student, self.augmenter, self.loss) if c is not None]
@@ -125,68 +108,85 @@ def build(suite: Suite, packages: Packages, *, source: str = "auto", precision: 
 
 
 class _Planner:
+    """The state of one call of :func:`build`.
+
+    What it remembers, it remembers by object: comparing the fields of components for each of 100,000 cells
+    would take longer than all the rest.
+    """
+
     def __init__(self, suite: Suite, packages: Packages, source: str, precision: Choice) -> None:
         self.suite = suite
         self.source = source
         self.precision = precision
-        self.steps: dict[str, Step] = {}
         self._identities = Identities(packages, self._base)
         self._known: dict[tuple[int, int, int, int], dict[str, str]] = {}
-        self._works: dict[tuple[str, ...], str] = {}
+        self._labelled: dict[tuple[str, str, str], str] = {}
+        self._configuration: tuple[Any, ...] = ()  # of the last cell; those that follow differ in their seed
+        self._about: tuple[str, TaskType, Source | None, Status, str]
         self._machine = machine()
-        self._code = {kind: code_digest((f"harness.steps.{kind}",)) for kind in STEP_KINDS}
+        self._graph = Graph(self._identities, lambda kind: code_digest((f"harness.steps.{kind}",)))
+        self.steps = self._graph.steps
         self._resolved: dict[int, Source | HarnessError] = {}
         self._bases: dict[int, str | HarnessError] = {}
         self._starts: dict[tuple[int, int], tuple[Component, Cell | HarnessError | None]] = {}
+        self._recipes: dict[int, Recipe | HarnessError | None] = {}
         self._types: dict[int, tuple[Task, TaskType]] = {}
 
     def plan(self) -> Plan:
         cells: dict[str, Cell] = {}
+        excluded = Excluded(self.suite.excludes)
         for combination in combinations(self.suite):
-            cell = self._cell(combination)
-            if cell.key in cells or any(exclude.matches(cell) for exclude in self.suite.excludes):
-                continue
-            cells[cell.key] = replace(cell, steps=self._steps(cell)) if cell.status == "ok" else cell
+            if not excluded(combination):
+                cell = self._cell(combination, cells)
+                cells.setdefault(cell.key, cell)
         return Plan(self.suite, tuple(cells.values()), self.steps, self.precision)
 
     # -- cells -----------------------------------------------------------------------------------------
 
-    def _cell(self, parts: Combination) -> Cell:
-        task, seed = parts.task, parts.seed
-        source, task_type = self._resolve(task), self._type(task)
-        configured = [
-            self._identities.configured(c) if c else "-"
-            for c in (task, parts.teacher, parts.student, parts.augmenter, parts.loss)
-        ]
-        fingerprint = source.fingerprint if isinstance(source, Source) else "-"
+    def _cell(self, parts: Combination, known: Mapping[str, Cell] | None = None) -> Cell:
+        """Return the cell of a combination, without its steps if there are no `known` cells to add it to."""
+        if parts[:-1] != self._configuration:  # almost always the same objects, whose fields are not compared
+            self._about = self._described(parts)
+            self._configuration = parts[:-1]
+        about, task_type, source, status, reason = self._about
+        seed = parts.seed
         taught = seed_of_teachers(self.suite, seed)
         starts = self._starts_of(parts.teacher, taught) + self._starts_of(parts.student, seed)
         started = [start.key if isinstance(start, Cell) else "-" for start in starts]
         # The usual seed, 0, is left out, so that cells that were measured earlier keep their keys.
         if parts.teacher is not None and taught:
             started.append(f"teachers {taught}")
-        key = digest(
-            "cell", parts.role, *configured, fingerprint, str(seed), self.precision.precision, *started
-        )
-        status, reason = obstacle(parts, task_type, source, self._base)
+        key = digest(about, str(seed), self.precision.precision, *started)
+        if known is not None and key in known:
+            return known[key]
         for start in starts if status == "ok" else ():
             if isinstance(start, HarnessError):
                 status, reason = "failed", str(start)
             elif start.status != "ok":
                 what = f"a model on task '{start.task.name}' that cannot be made"
                 status, reason = start.status, f"it starts from {what}: {start.reason}"
-        known = source if isinstance(source, Source) else None
+        steps: Mapping[str, str] = {}
+        if known is not None and status == "ok":
+            assert source is not None
+            steps = self._steps(parts, task_type, source)
         return Cell(
-            *(key, parts.role, task, task_type, known, parts.teacher, parts.student, parts.augmenter),
-            *(parts.loss, seed, {}, status, reason),
+            *(key, parts.role, parts.task, task_type, source, parts.teacher, parts.student),
+            *(parts.augmenter, parts.loss, seed, steps, status, reason),
         )
+
+    def _described(self, parts: Combination) -> tuple[str, TaskType, Source | None, Status, str]:
+        """Return the start of the text whose digest is a cell's key, and what its seed does not change."""
+        source, task_type = self._resolve(parts.task), self._type(parts.task)
+        configured = [self._identities.configured(c) if c else "-" for c in parts[1:-1]]
+        known = source if isinstance(source, Source) else None
+        about = "\x1f".join(("cell", parts.role, *configured, known.fingerprint if known else "-"))
+        return about, task_type, known, *obstacle(parts, task_type, source, self._base)
 
     # -- the graph ------------------------------------------------------------------------------------
 
-    def _steps(self, cell: Cell) -> dict[str, str]:
+    def _steps(self, cell: Combination, task_type: TaskType, source: Source) -> dict[str, str]:
         """Add the steps of one cell to the graph, and return their keys by role."""
-        assert cell.source is not None
-        steps = dict(self._shared(cell.task, cell.source, cell.teacher, cell.augmenter, cell.seed))
+        steps = dict(self._shared(cell.task, source, cell.teacher, cell.augmenter, cell.seed))
         taught_by = steps.pop("teacher-evaluation", None)
         if cell.student is None:
             assert cell.teacher is not None and taught_by is not None
@@ -197,22 +197,21 @@ class _Planner:
         else:
             assert cell.loss is not None
             learner = cell.student
-            made_by = "/".join(c.name for c in (cell.augmenter, cell.loss) if c is not None)
+            made_by = "/".join([c.name for c in (cell.augmenter, cell.loss) if c is not None])
             model = self._taught(cell.task, cell.teacher, learner, cell.loss, cell.seed, steps, made_by)
             steps["evaluation"] = self._evaluation(cell.task, learner, steps["data"], model, taught_by)
         if self.suite.latency:
+            parts = {learner.kind: learner}
             needs = {"data": steps["data"], "model": model}
             if learner.exports:
                 asked = dict(needs)
-                if cell.task_type.tunes:  # the export contains what was chosen on the validation set
+                if task_type.tunes:  # the export contains what was chosen on the validation set
                     asked["evaluation"] = steps["evaluation"]
                 needs["export"] = steps["export"] = self._step(
-                    "export", cell.task, {learner.kind: learner}, {}, asked, learner.name
+                    "export", cell.task, parts, {}, asked, learner.name
                 )
             on = {"machine": self._machine}
-            steps["latency"] = self._step(
-                "latency", cell.task, {learner.kind: learner}, on, needs, learner.name
-            )
+            steps["latency"] = self._step("latency", cell.task, parts, on, needs, learner.name)
         return steps
 
     def _shared(
@@ -285,6 +284,9 @@ class _Planner:
 
     def _targets(self, task: Task, teacher: Teacher, steps: Mapping[str, str], output: str) -> str:
         """Add the step for a teacher's logits or hidden states; slow teachers label parts in parallel."""
+        memo = steps["teacher"], steps["transfer"], output
+        if memo in self._labelled:
+            return self._labelled[memo]
         settings = {"output": output, **self._precise(teacher)}
         needs = {"model": steps["teacher"], "transfer": steps["transfer"]}
         label = f"{teacher.name} on {self.steps[steps['transfer']].label.removeprefix('transfer ')}"
@@ -299,7 +301,9 @@ class _Planner:
             )
             for part in range(PARTS if teacher.accelerated else 0)
         }
-        return self._step("targets", task, {"teacher": teacher}, settings, parts or needs, label)
+        key = self._step("targets", task, {"teacher": teacher}, settings, parts or needs, label)
+        self._labelled[memo] = key
+        return key
 
     # -- models that components start from --------------------------------------------------------------
 
@@ -333,7 +337,9 @@ class _Planner:
         return self._starts[memo][1]
 
     def _looked_into(self, component: Component, seed: int) -> Cell | HarnessError | None:
-        recipe = _asked(component, lambda: getattr(component, "prior", None))
+        if id(component) not in self._recipes:
+            self._recipes[id(component)] = _asked(component, lambda: getattr(component, "prior", None))
+        recipe = self._recipes[id(component)]
         if not isinstance(recipe, Recipe):
             return recipe
         parts = parts_of(recipe, component, self.suite, seed)
@@ -374,42 +380,8 @@ class _Planner:
         label: str,
         notes: Mapping[str, Any] | None = None,
     ) -> str:
-        task_type = self._type(task)
-        identities = [f"{role}={self._identities.of(component)}" for role, component in components.items()]
-        typed = f"task_type={self._identities.of(task_type)}"
-        plain = [f"{name}={value}" for name, value in settings.items() if name != "seed"]
-        seed = str(settings.get("seed", ""))
-        key = digest(
-            kind, self._code[kind], seed, *identities, typed, *plain, *(f"{r}={k}" for r, k in needs.items())
-        )
-        if key not in self.steps:
-            work = (kind, *identities, typed, *plain, *(self.steps[needed].work for needed in needs.values()))
-            if work not in self._works:
-                self._works[work] = digest(*work)
-            names = ",".join(component.name for component in components.values())
-            of = dict(zip(components, identities, strict=True))
-            alone = (
-                of.get("student") or of.get("teacher") or "".join(identities)
-            )  # for steps without a learner, all components
-            self.steps[key] = Step(
-                kind=kind,
-                key=key,
-                label=f"{kind} {label}",
-                components={**components, "task_type": task_type},
-                settings=settings,
-                notes=notes or {},
-                needs=needs,
-                work=self._works[work],
-                likes=(f"{kind} {alone} {settings.get('precision', '')}".rstrip(), f"{kind} {names}", kind),
-                gpu=kind in _ACCELERATED and any(_on_gpu(kind, c) for c in components.values()),
-                exclusive=kind == "latency",
-                foreign=tuple(
-                    f"{c.kind} '{c.name}'"
-                    for c in {**components, "": task_type}.values()
-                    if self._identities.foreign(c)
-                ),
-            )
-        return key
+        """Add a step to the graph; return its key."""
+        return self._graph.add(kind, task, self._type(task), components, settings, needs, label, notes or {})
 
     # -- answers of components ---------------------------------------------------------------------------
 
@@ -427,10 +399,6 @@ class _Planner:
         if id(component) not in self._bases:
             self._bases[id(component)] = _asked(component, component.base)
         return self._bases[id(component)]
-
-
-def _on_gpu(kind: str, component: Component) -> bool:
-    return component.runs_on_gpu if kind == "latency" else component.accelerated
 
 
 def _asked(component: Component, question: Callable[[], A]) -> A | HarnessError:

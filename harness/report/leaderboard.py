@@ -26,6 +26,7 @@ from harness.report.columns import (
     ranked,
     seeds_of,
 )
+from harness.report.grid import Grid
 from harness.results.board import Leaderboard, build
 from harness.results.predictions import write as write_predictions
 from harness.results.ranking import Row, Table
@@ -67,16 +68,20 @@ PROBLEM_TITLES = ("without a result", "model", "teacher", "augmenter", "loss", "
 
 
 def write(
-    records: Iterable[Record], folder: Path, predictions: Mapping[str, Prediction] | None = None
+    records: Iterable[Record],
+    folder: Path,
+    predictions: Mapping[str, Prediction] | None = None,
+    written: bool = False,
 ) -> Leaderboard:
     """Write ``records.jsonl``, ``leaderboard.md`` and ``leaderboard.csv``, and return the leaderboard.
 
-    With `predictions`, ``predictions.parquet`` is written too. Each file is replaced atomically.
+    With `predictions`, ``predictions.parquet`` is written too, unless it has been `written` with the same
+    content. Each file is replaced atomically.
     """
     records = list(records)
     board = build(records, predictions)
     write_records(records, folder / "records.jsonl")  # first: all else can be computed again
-    if predictions is not None:
+    if predictions is not None and not written:
         write_predictions(folder, predictions, {record["cell"] for record in records})
     publish(folder / "leaderboard.md", to_markdown(board))
     publish(folder / "leaderboard.csv", to_csv(board))
@@ -233,29 +238,21 @@ def markdown(text: str) -> str:
 
 def to_rich(board: Leaderboard, width: int | None = None) -> Group:
     """Return the tables for a terminal; with a small `width`, the least important columns are dropped."""
-    from rich import box
     from rich.console import Group
-    from rich.table import Table as RichTable
     from rich.text import Text
 
-    parts: list[RichTable | Text] = []
+    parts: list[Grid | Text] = []
     for table in board.tables:
         title, details = map(printable, heading(table))
         parts += [Text()] if parts else []
         parts += [Text(title, style="bold"), Text(details, style="dim")]
         shown, dropped = fitting(table, width)
-        grid = RichTable(header_style="bold", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-        for column in shown:
-            grid.add_column(
-                Text(printable(column.title).replace(", ", "\n")),
-                justify="right" if column.numeric else "left",
-                no_wrap=column.numeric,
-                overflow="fold",
-            )
+        titles = [printable(column.title).replace(", ", "\n") for column in shown]
+        grid = Grid(titles, [column.numeric for column in shown])
         for row in ranked(table):
-            cells = (Text(printable(column.cell(row) or NOTHING)) for column in shown)
-            grid.add_row(*cells, style=STYLES.get(row.role, ""))
-        if grid.rows:
+            cells = [printable(column.cell(row) or NOTHING) for column in shown]
+            grid.add(cells, STYLES.get(row.role, ""))
+        if len(grid):
             parts.append(grid)
         parts += [Text(printable(note), style="yellow") for note in footnotes(table)]
         if dropped:

@@ -105,22 +105,33 @@ def merge(
 
     `earlier` and `records` are the records before and after the run.
     """
+    same = unchanged(before, earlier, records)
+    return {**{cell: one for cell, one in before.items() if cell in same}, **now}
+
+
+def unchanged(before: Iterable[str], earlier: Iterable[Record], records: Iterable[Record]) -> set[str]:
+    """Return the cells in `before` whose evaluation is the same in the `earlier` records and in `records`."""
     made = {record["cell"]: _evaluation(record) for record in earlier}
     same = {
         record["cell"]
         for record in records
         if record["status"] == "ok" and made.get(record["cell"], "") == _evaluation(record)
     }
-    return {**{cell: one for cell, one in before.items() if cell in same}, **now}
+    return same.intersection(before)
 
 
 def _evaluation(record: Record) -> str | None:
     return (record.get("artefacts") or {}).get("evaluation")
 
 
-def collect(plan: Plan, records: Iterable[Record], store: Store) -> dict[str, Prediction]:
-    """Return the predictions in the store for the records of a plan, without those of damaged cells."""
-    ok = {record["cell"] for record in records if record["status"] == "ok"}
+def collect(
+    plan: Plan, records: Iterable[Record], store: Store, known: Iterable[str] = ()
+) -> dict[str, Prediction]:
+    """Return the predictions in the store for the records of a plan, without those of damaged cells.
+
+    The predictions of `known` cells are not read: the caller has them.
+    """
+    ok = {record["cell"] for record in records if record["status"] == "ok"}.difference(known)
     gold: dict[str, Examples] = {}  # by the data step's key
     found = {}
     for cell in plan.cells:
@@ -194,7 +205,14 @@ def _decode(rows: pa.Table) -> dict[str, Prediction]:
 
     def array(column: str, row: int) -> NDArray[Any] | None:
         value = rows[column][row]
-        return np.asarray(value.values.to_numpy(zero_copy_only=False)) if value.is_valid else None
+        if not value.is_valid:
+            return None
+        numbers = value.values
+        if numbers.null_count or not len(numbers):
+            return np.asarray(numbers.to_numpy(zero_copy_only=False))
+        kind = np.dtype(numbers.type.to_pandas_dtype())  # to_numpy would import pandas
+        buffer = numbers.buffers()[1]
+        return np.frombuffer(buffer, kind, len(numbers), numbers.offset * kind.itemsize)
 
     def answers(row: int) -> NDArray[Any]:
         found = array("labels", row)

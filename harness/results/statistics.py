@@ -82,12 +82,14 @@ class Estimates:
 
     def interval(self, row: int) -> tuple[float, float]:
         """Return the 95 % confidence interval of a row's mean."""
-        from scipy.special import stdtrit
-
         if self.exact and self.values[row] in (0.0, 1.0):
             return self._of_all(bool(self.values[row]))
-        t = float(stdtrit(max(1, self.seeds[row] - 1), (1 + LEVEL) / 2))
-        lower, upper = self._around(self.values[row], self.draws[row], t * self.spread[row] ** 0.5)
+        half = 0.0
+        if self.spread[row]:
+            from scipy.special import stdtrit
+
+            half = float(stdtrit(max(1, self.seeds[row] - 1), (1 + LEVEL) / 2)) * self.spread[row] ** 0.5
+        lower, upper = self._around(self.values[row], self.draws[row], half)
         return max(self.reads.low, lower), min(self.reads.high, upper)
 
     def _of_all(self, right: bool) -> tuple[float, float]:
@@ -120,6 +122,8 @@ class Estimates:
 
     def p_values(self) -> NDArray[np.float64]:
         """Return the uncorrected p value of every pair of rows, (R, R), with 1 on the diagonal."""
+        if len(self.draws) == 1:
+            return np.ones((1, 1))
         centred = self.draws - self.draws.mean(axis=1, keepdims=True)
         products = centred @ centred.T / (self.draws.shape[1] - 1)  # (R, R), covariances
         own = products.diagonal()

@@ -103,7 +103,7 @@ class Estimates:
         self._rows = rows
         self._gpu = gpu
         self._speeds = speeds
-        self._seconds: dict[str, float] = {}
+        self._seconds: dict[tuple[str, str | None], float] = {}
         self._known: dict[str, Size | None] = {}
         self._counted: dict[str, int] = {}
 
@@ -119,10 +119,11 @@ class Estimates:
 
     def seconds(self, step: Step) -> float:
         """Return the expected seconds for a step on the slot it would run on."""
-        if step.key not in self._seconds:
+        memo = step.work, step.needs.get("transfer")  # the same for all seeds, except for drawn texts
+        if memo not in self._seconds:
             before = self._timings.seconds.get(step.work)
-            self._seconds[step.key] = median(before) if before else self.rated(step) * self._pace(step)
-        return self._seconds[step.key]
+            self._seconds[memo] = median(before) if before else self.rated(step) * self._pace(step)
+        return self._seconds[memo]
 
     def rated(self, step: Step) -> float:
         """Return the seconds that the step should take by the components' operations or declared speeds."""

@@ -32,6 +32,9 @@ class Executor(Protocol):
     def submit(self, slot: int, step: Step) -> None:
         """Start a step on a free slot."""
 
+    def lend(self, key: str, cores: int) -> None:
+        """Let a running step use so many cores from now on: that of its slot, and those of free slots."""
+
     def wait(self, timeout: float) -> list[Event]:
         """Return the new events; wait for the first one for at most `timeout` seconds."""
 

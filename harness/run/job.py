@@ -41,6 +41,7 @@ class Job:
     folder: Path  # becomes the artefact
     lend_scratch: Callable[[], Path]
     emit: Emit
+    lent: Callable[[], int] = int  # cores that the executor lends it now
     history: list[dict[str, float]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     _last: float = 0.0
@@ -62,6 +63,11 @@ class Job:
     def threads(self) -> int:
         """Return the number of CPU threads that this step may use."""
         return self.slot.threads
+
+    @property
+    def cores(self) -> int:
+        """Return the number of cores that are free for this step now."""
+        return max(self.threads, self.lent())
 
     @property
     def precision(self) -> Precision:
@@ -171,8 +177,17 @@ class Job:
         return {key: special.get(role, role) for key, role in plain.items()}
 
 
-def perform(step: Step, store: Store, slot: Slot, emit: Emit, state: GlobalState | None = None) -> Artefact:
+def perform(
+    step: Step,
+    store: Store,
+    slot: Slot,
+    emit: Emit,
+    state: GlobalState | None = None,
+    lent: Callable[[], int] = int,
+) -> Artefact:
     """Perform a step, unless another process has done it in the meantime; return its artefact.
+
+    `lent` returns the number of cores that it may use now; 0 means those of its slot.
 
     If the step changes the global state of the process, e.g. torch's default dtype, that is undone and
     emitted as "spoiled" with `changes`. `state` is the state before, by default the present one.
@@ -185,7 +200,7 @@ def perform(step: Step, store: Store, slot: Slot, emit: Emit, state: GlobalState
                 return done
         with store.workspace(step.key) as folder, ExitStack() as stack:
             lend = cache(lambda: stack.enter_context(store.workspace(f"{step.key}.scratch")))
-            job = Job(step, store, slot, folder, lend, emit)
+            job = Job(step, store, slot, folder, lend, emit, lent)
             run: Callable[[Job], dict[str, Any]] = import_module(f"harness.steps.{step.kind}").run
             if torch := _torch_on_gpu():
                 torch.cuda.reset_peak_memory_stats()

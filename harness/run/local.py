@@ -60,6 +60,12 @@ class LocalExecutor:
             reason = f"cannot send the step to a worker: {type(error).__name__}: {error}"
             self._refused.append(Event("failed", step.key, {"reason": reason, "log": ""}))
 
+    def lend(self, key: str, cores: int) -> None:
+        """See :class:`harness.run.executor.Executor`."""
+        for worker in self._workers.values():
+            if worker.step is not None and worker.step.key == key:
+                worker.cores.value = cores
+
     def wait(self, timeout: float) -> list[Event]:
         """See :class:`harness.run.executor.Executor`."""
         busy = {worker.connection: worker for worker in self._workers.values() if worker.step}
@@ -115,9 +121,10 @@ class _Worker:
         self.isolated = isolated
         self.step: Step | None = None
         self.leaving = False  # whether it is about to end by itself
+        self.cores = context.RawValue("i", slot.threads)  # in memory that the worker and its forks share
         with _environment(slot, self.mark):
             self.process = context.Process(
-                target=work, args=(theirs, store, slot, log, isolated), daemon=True
+                target=work, args=(theirs, store, slot, log, isolated, self.cores), daemon=True
             )
             self.process.start()
         theirs.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any
 
 from harness.plan.planner import Plan, Step
@@ -16,6 +17,7 @@ from harness.storage.store import Damaged, Store, Timings
 Observe = Callable[[dict[str, Any]], None]  # takes one JSON-able event; its "event" names the type
 
 _TICK_S = 0.5
+_TOLD_S = 0.2
 _DOWNLOAD_S = 360.0  # allowed for a data set of the hub, whose size is not known
 
 
@@ -53,15 +55,17 @@ def run(
     if not schedule.unfinished:
         return schedule
     watch = Watch(time_limit, lambda key: _usual(schedule, key), patience)
+    left = _Left(schedule, len(slots))
     with _closing(executor, store):
         while schedule.unfinished:
             _fill(schedule, executor, watch, observe)
+            _lend(schedule, executor)
             for event in executor.wait(_TICK_S):
                 watch.heard(event)
-                _note(event, schedule, store, observe, len(slots))
+                _note(event, schedule, store, observe, left)
             for late in watch.overdue(list(schedule.running)):
                 if late.ended:
-                    _note(executor.stop(late.key, late.message), schedule, store, observe, len(slots))
+                    _note(executor.stop(late.key, late.message), schedule, store, observe, left)
                 else:
                     step = plan.steps[late.key]
                     observe({"event": "message", "key": step.key, "message": f"{step.label} {late.message}"})
@@ -79,15 +83,23 @@ def prepare(
 
     Without `estimates`, the schedule knows what is to do, but not how long it takes.
     """
+    listed: dict[str, set[str]] | None = {}  # asking the disk for each of many missing steps takes long
 
     def stored(step: Step) -> bool:
+        if listed is not None:
+            if step.kind not in listed:
+                listed[step.kind] = store.keys(step.kind)
+            if step.key not in listed[step.kind]:
+                return False
         try:
             return store.find(step.kind, step.key) is not None
         except Damaged as damage:
             observe({"event": "message", "message": str(damage)})
             return False
 
-    return Schedule(plan, stored, estimates or Estimates(Timings({}, {}), plan.steps), known)
+    schedule = Schedule(plan, stored, estimates or Estimates(Timings({}, {}), plan.steps), known)
+    listed = None  # from now on, other processes may add artefacts, and steps of this run find damaged ones
+    return schedule
 
 
 def _usual(schedule: Schedule, key: str) -> float:
@@ -110,17 +122,42 @@ def _fill(schedule: Schedule, executor: Executor, watch: Watch, observe: Observe
         observe({"event": "started", "key": step.key, "kind": step.kind, "step": step.label, "slot": index})
 
 
-def _note(event: Event, schedule: Schedule, store: Store, observe: Observe, slots: int) -> None:
+def _lend(schedule: Schedule, executor: Executor) -> None:
+    """Lend the cores of free slots to the running steps that can use them."""
+    idle = sum(not executor.slots[slot].is_gpu for slot in executor.free())
+    wide = sorted(key for key in schedule.running if schedule.plan.steps[key].wide)
+    for place, key in enumerate(wide):
+        executor.lend(key, 1 + idle // len(wide) + (place < idle % len(wide)))
+
+
+class _Left:
+    """The expected seconds to the end of a run, computed five times a second: it is slow for large suites."""
+
+    def __init__(self, schedule: Schedule, slots: int) -> None:
+        self._schedule = schedule
+        self._slots = slots
+        self._told = -1.0
+        self._when = 0.0
+
+    def seconds(self) -> float:
+        """Return the seconds, rounded to tenths."""
+        now = monotonic()
+        if self._told < 0 or now - self._when >= _TOLD_S or not self._schedule.unfinished:
+            self._told, self._when = round(self._schedule.left_s(self._slots), 1), now
+        return self._told
+
+
+def _note(event: Event, schedule: Schedule, store: Store, observe: Observe, left: _Left) -> None:
     """Record an event of the executor in the schedule and pass it on."""
     step = schedule.plan.steps[event.key]
     told = {"event": event.type, "key": step.key, "kind": step.kind, "step": step.label, **event.details}
     if event.type == "progress":
         if schedule.progressed(event.key, event.details["done"], event.details["total"]):
-            told["left_s"] = round(schedule.left_s(slots), 1)
+            told["left_s"] = left.seconds()
     elif event.type == "done":
         schedule.done(event.key, event.details["seconds"])
         told["left"] = schedule.unfinished
-        told["left_s"] = round(schedule.left_s(slots), 1)
+        told["left_s"] = left.seconds()
     elif event.type in ("failed", "unavailable"):
         schedule.failed(event.key, event.details["reason"], event.type)
     elif event.type == "damaged":

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from itertools import count
+from itertools import chain, count
 from time import monotonic
 from typing import Literal
 
@@ -72,8 +72,8 @@ class Schedule:
         self._projections: dict[str, Projection] = {}  # of running steps
         self._passed: dict[str, str] = {}
         self._losses: Counter[tuple[str, str]] = Counter()
-        self._waits: dict[str, set[str]] = {}
-        self._feeds: defaultdict[str, set[str]] = defaultdict(set)
+        self._waits: dict[str, int] = {}  # how many unfinished steps a step waits for
+        self._feeds: defaultdict[str, list[str]] = defaultdict(list)  # the steps that wait for a step
         self._open = 0
         # Expected seconds of unfinished steps, by their likes and whether they run alone; and the actual and
         # expected seconds of finished steps, by each name in their likes.
@@ -82,10 +82,11 @@ class Schedule:
         self._ranks: dict[str, float] = {}
         # Heaps of (-rank, key) by (gpu, exclusive); entries that are no longer ready are skipped.
         self._ready: defaultdict[tuple[bool, bool], list[tuple[float, str]]] = defaultdict(list)
+        wanted: set[str] = set()
         for cell in plan.cells:
-            for key in (*cell.goals, *(key for key in plan.results(cell).values() if key not in known)):
-                self._demand(key)
-        self._rank()
+            wanted.update(cell.goals)
+            wanted.update([key for key in plan.results(cell).values() if key not in known])
+        self._demand(wanted)
 
     # -- the state ------------------------------------------------------------------------------------
 
@@ -113,22 +114,52 @@ class Schedule:
 
         Each slot is given by whether it is a GPU.
         """
-        open_keys = {key for key, state in self.states.items() if state in _OPEN}
-        played = Schedule(self.plan, lambda step: step.key not in open_keys, self.estimates)
-        free, gpus, now, order = list(range(len(slots))), any(slots), 0.0, count()
-        ends: list[tuple[float, int, int, str]] = []
-        while played.unfinished:
+        # Steps are numbered in the order in which slots take them, as `next` does, but in the plan's order if
+        # their ranks are equal: neighbours in a plan are neighbours in memory.
+        steps = sorted(self.todo(), key=lambda step: self._ranks.get(step.key, 0.0), reverse=True)
+        numbers = {step.key: number for number, step in enumerate(steps)}
+        feeds = [
+            [numbers[key] for key in self._feeds[step.key] if key in numbers]
+            if step.key in self._feeds
+            else ()
+            for step in steps
+        ]
+        seconds = list(map(self.estimates.seconds, steps))
+        waits = [0] * len(steps)
+        for number in chain.from_iterable(feeds):
+            waits[number] += 1
+        gpus, now, alone = any(slots), 0.0, False
+        # The heap on which a step is when it is ready, by whether it is for a GPU, and whether it runs alone.
+        heaps: dict[tuple[bool, bool], list[int]] = {(g, x): [] for g in (True, False) for x in (True, False)}
+        own = [heaps[step.gpu and gpus, step.exclusive] for step in steps]
+        for number, waiting in enumerate(waits):
+            if not waiting:
+                own[number].append(number)
+
+        def take(gpu: bool) -> int | None:
+            if not alone and heaps[gpu, False]:
+                return heappop(heaps[gpu, False])
+            idle = not (alone or ends or heaps[True, False] or heaps[False, False])
+            return heappop(heaps[gpu, True]) if idle and heaps[gpu, True] else None
+
+        free = list(range(len(slots)))
+        ends: list[tuple[float, int, int, int]] = []
+        order = count()
+        while True:
             for slot, gpu in offers(slots, free):
-                if slot in free and (step := played.next(gpu, gpus)):
-                    played.started(step.key)
+                if slot in free and (taken := take(gpu)) is not None:
+                    alone = steps[taken].exclusive
                     free.remove(slot)
-                    heappush(ends, (now + self.estimates.seconds(step), next(order), slot, step.key))
-            if not ends:
-                break  # these slots do not run the steps that are left
-            now, _, slot, key = heappop(ends)
-            played.done(key)
+                    heappush(ends, (now + seconds[taken], next(order), slot, taken))
+            if not ends:  # all are done, or these slots do not run the steps that are left
+                return now
+            now, _, slot, done = heappop(ends)
+            alone = False  # while a step runs alone, no other one can end
             free.append(slot)
-        return now
+            for number in feeds[done]:
+                waits[number] -= 1
+                if not waits[number]:
+                    heappush(own[number], number)
 
     def left_s(self, slots: int) -> float:
         """Return a quick estimate of the wall seconds to the end.
@@ -191,8 +222,8 @@ class Schedule:
                 self._took[name] = took + seconds, expected + self.estimates.seconds(step)
             if step.kind in ("data", "transfer"):
                 self._learn()
-        for other in self._feeds[key]:
-            self._waits[other].discard(key)
+        for other in self._feeds.pop(key, ()):
+            self._waits[other] -= 1
             if self.states[other] == "waiting" and not self._waits[other]:
                 self._set(other, "ready")
 
@@ -222,11 +253,10 @@ class Schedule:
                 return
             self.states.pop(key, None)
         self._set(consumer, "waiting")
-        self._waits[consumer].add(key)
-        self._feeds[key].add(consumer)
+        self._waits[consumer] += 1
+        self._feeds[key].append(consumer)
         if state not in _OPEN:
-            self._demand(key)
-            self._rank()
+            self._demand({key})
 
     # -- helpers --------------------------------------------------------------------------------------
 
@@ -234,30 +264,37 @@ class Schedule:
         """Record a step that cannot be done; `passed` is the reason for the steps that need it."""
         self._set(key, state)
         self.reasons[key], self._passed[key] = reason, passed
-        for other in self._feeds[key]:
+        for other in self._feeds.get(key, ()):
             if self.states[other] in ("waiting", "ready"):
                 self._fail(other, passed, passed, state)
 
-    def _demand(self, key: str) -> bool:
-        """Add a step that is not stored, and the steps that it needs; return whether it is still to do."""
-        known = self.states.get(key)
-        if known is not None:
-            return known != "done"
-        step = self.plan.steps[key]
-        if self._stored(step):
-            return False
-        if (error := self.estimates.unreadable(step)) is not None:
-            self.failed(key, str(error), "unavailable" if isinstance(error, Unavailable) else "failed")
-            return True
-        waits = {needed for needed in step.needs.values() if self._demand(needed)}
-        self._waits[key] = waits
-        for needed in waits:
-            self._feeds[needed].add(key)
-        if broken := next((needed for needed in waits if self.states[needed] not in _OPEN), None):
-            self._fail(key, self._passed[broken], self._passed[broken], self.states[broken])
-        else:
-            self._set(key, "waiting" if waits else "ready")
-        return True
+    def _demand(self, wanted: set[str]) -> None:
+        """Add the wanted steps that are not stored, and the steps that they need; `wanted` grows by these.
+
+        A plan may have 400,000 steps: this takes some microseconds for each.
+        """
+        states, missing = self.states, []
+        for step in reversed(list(self.plan.steps.values())):  # each step comes after those that it needs
+            if step.key in wanted and step.key not in states and not self._stored(step):
+                missing.append(step)
+                wanted.update(step.needs.values())
+        for step in reversed(missing):
+            key = step.key
+            if (error := self.estimates.unreadable(step)) is not None:
+                self.failed(key, str(error), "unavailable" if isinstance(error, Unavailable) else "failed")
+                continue
+            waits = {needed for needed in step.needs.values() if states.get(needed, "done") != "done"}
+            broken = [needed for needed in waits if states[needed] not in _OPEN] if self.reasons else ()
+            if broken:
+                self._fail(key, self._passed[broken[0]], self._passed[broken[0]], states[broken[0]])
+                continue
+            states[key] = "waiting" if waits else "ready"  # `_rank` puts those that are ready on their heaps
+            self._open += 1
+            self._left_s[_likes(step), step.exclusive] += self.estimates.seconds(step)
+            self._waits[key] = len(waits)
+            for needed in waits:
+                self._feeds[needed].append(key)
+        self._rank()
 
     def _set(self, key: str, state: State) -> None:
         step = self.plan.steps[key]
@@ -322,10 +359,13 @@ class Schedule:
 
     def _rank(self) -> None:
         """Compute upward ranks (Topcuoglu et al., 2002): seconds of the longest path from each step."""
-        for key in reversed(list(self.plan.steps)):
-            if self.states.get(key) in _OPEN:
-                after = max((self._ranks.get(other, 0.0) for other in self._feeds[key]), default=0.0)
-                self._ranks[key] = self.estimates.seconds(self.plan.steps[key]) + after
+        states, ranks, feeds = self.states, self._ranks, self._feeds
+        for step in reversed(list(self.plan.steps.values())):
+            if states.get(step.key) in _OPEN:
+                after = 0.0
+                for other in feeds.get(step.key, ()):
+                    after = max(after, ranks.get(other, 0.0))
+                ranks[step.key] = self.estimates.seconds(step) + after
         self._ready.clear()
         for key, state in self.states.items():
             if state == "ready":

@@ -8,6 +8,7 @@ libraries, so that it costs milliseconds. On systems other than Linux, such a wo
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import multiprocessing
 import os
@@ -20,9 +21,11 @@ import traceback
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from importlib.metadata import distribution
 from multiprocessing.connection import Connection, wait
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -49,10 +52,13 @@ _FORKS = sys.platform == "linux"
 _DIE_WITH_PARENT, _ADOPT_ORPHANS = 1, 36  # options of Linux's prctl
 
 
-def work(connection: Connection, root: Path, slot: Slot, log: Path, isolated: bool) -> None:
+def work(
+    connection: Connection, root: Path, slot: Slot, log: Path, isolated: bool, cores: Synchronized[int]
+) -> None:
     """Receive steps and send events, until the parent closes the connection.
 
-    `isolated` workers run each step in a process of its own.
+    `isolated` workers run each step in a process of its own. `cores` is the number that they may use, which
+    the parent changes.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     stream = log.open("a", buffering=1, encoding="utf-8", errors="replace")
@@ -60,7 +66,7 @@ def work(connection: Connection, root: Path, slot: Slot, log: Path, isolated: bo
     os.dup2(stream.fileno(), 2)
     sys.stdout = sys.stderr = stream
     store = Store(root)
-    place = _Place(store, slot, connection, log)
+    place = _Place(store, slot, connection, log, lambda: cores.value)
     if isolated and _FORKS:
         _fork_for_each(connection, place)
         return
@@ -85,12 +91,20 @@ def _received(connection: Connection) -> bytes | None:
         return None
 
 
-def perform_step(step: Step, store: Store, slot: Slot, emit: Emit, log: Path, state: GlobalState) -> Event:
+def perform_step(
+    step: Step,
+    store: Store,
+    slot: Slot,
+    emit: Emit,
+    log: Path,
+    state: GlobalState,
+    lent: Callable[[], int] = int,
+) -> Event:
     """Perform a step; return the event of its end. `emit` gets what it reports before."""
     from harness.run.job import perform
 
     try:
-        artefact = perform(step, store, slot, emit, state)
+        artefact = perform(step, store, slot, emit, state, lent)
         return Event("done", step.key, {"seconds": artefact.made["seconds"]})
     except Damaged as error:
         return Event("damaged", step.key, {"kind": error.kind, "damaged": error.key, "reason": str(error)})
@@ -126,6 +140,7 @@ class _Place:
     slot: Slot
     connection: Connection
     log: Path
+    lent: Callable[[], int]  # the number of cores that a step may use now
 
     def perform(self, sent: bytes, state: GlobalState) -> tuple[Event, bool]:
         """Perform a step and send its events, except for the last one, which is returned.
@@ -133,7 +148,7 @@ class _Place:
         The second value is whether the step has changed the process, so that no other step may run in it.
         """
         step: Step = pickle.loads(sent)
-        process, spoiled = os.getpid(), False
+        process, spoiled, one_at_a_time = os.getpid(), False, threading.Lock()
 
         def emit(kind: str, details: dict[str, Any]) -> None:
             nonlocal spoiled
@@ -145,9 +160,11 @@ class _Place:
                     return
                 message = f"{_culprits(step)} changed {', '.join(changes)}; other steps are not affected"
                 kind, details = "warning", {"message": message, "repeats": True}
-            self.connection.send(Event(kind, step.key, details))  # type: ignore[arg-type]
+            with one_at_a_time:  # a step may have threads
+                self.connection.send(Event(kind, step.key, details))  # type: ignore[arg-type]
 
-        return perform_step(step, self.store, self.slot, emit, self.log, state), spoiled
+        event = perform_step(step, self.store, self.slot, emit, self.log, state, self.lent)
+        return event, spoiled
 
 
 def _culprits(step: Step) -> str:
@@ -166,9 +183,11 @@ def _fork_for_each(connection: Connection, place: _Place) -> None:
     assert parent is not None
     libc = ctypes.CDLL(None)
     libc.prctl(_ADOPT_ORPHANS, 1, 0, 0, 0)
+    _kept()  # here, and not in each child
     while (sent := _received(connection)) is not None:
         os.truncate(place.log, 0)
         answer = os.memfd_create("answer")
+        gc.freeze()  # a child that looks for garbage would get a copy of all memory that it looks at
         child = os.fork()
         if child == 0:
             libc.prctl(_DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
@@ -199,9 +218,14 @@ def _fork_for_each(connection: Connection, place: _Place) -> None:
 
 def _lasting(modules: Collection[str]) -> list[str]:
     """Return the modules, in order, that are not a plugin's: importing them again cannot do any harm."""
-    own = {point.module.partition(".")[0] for point in distribution(DISTRIBUTION).entry_points}
-    kept = own | {PROJECT} | _LIBRARIES | sys.stdlib_module_names
+    kept = _kept()
     return [name for name in modules if name.partition(".")[0] in kept and name != "__main__"]
+
+
+@cache
+def _kept() -> frozenset[str]:
+    own = {point.module.partition(".")[0] for point in distribution(DISTRIBUTION).entry_points}
+    return frozenset(own | {PROJECT} | _LIBRARIES | sys.stdlib_module_names)
 
 
 def _answer_and_exit(sent: bytes, answer: int, place: _Place) -> NoReturn:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -43,16 +43,50 @@ class Exclude:
     loss: frozenset[Loss] | None = None
     seed: frozenset[int] | None = None
 
-    def matches(self, cell: Configuration) -> bool:
+
+class Excluded:
+    """Whether cells are left out by any of many excludes, in a time that hardly depends on their number.
+
+    Each exclude is a bit. For each component, and each seed, a number has the bits of the excludes that do
+    not spare it; a cell is left out if the numbers of all its parts have a bit in common.
+    """
+
+    def __init__(self, excludes: Sequence[Exclude]) -> None:
+        self._any = bool(excludes)
+        self._others: dict[str, int] = {}  # by kind: the excludes that say nothing about it
+        self._named: dict[tuple[str, Any], int] = {}  # by kind and component: the excludes that name it
+        self._known: dict[tuple[str, int], tuple[Any, int]] = {}  # by kind and object, with the object
+        for each in fields(Exclude):
+            named: dict[Any, list[int]] = {None: []}
+            for place, exclude in enumerate(excludes):
+                given = getattr(exclude, each.name)
+                for value in (None,) if given is None else given:
+                    named.setdefault(value, []).append(place)
+            self._others[each.name] = _bits(named.pop(None))
+            self._named |= {(each.name, value): _bits(places) for value, places in named.items()}
+
+    def __call__(self, cell: Configuration) -> bool:
         """Return whether the cell is left out."""
-        return (
-            (self.seed is None or cell.seed in self.seed)
-            and (self.task is None or cell.task in self.task)
-            and (self.teacher is None or cell.teacher in self.teacher)
-            and (self.student is None or cell.student in self.student)
-            and (self.augmenter is None or cell.augmenter in self.augmenter)
-            and (self.loss is None or cell.loss in self.loss)
-        )
+        left = self._any and self._of("seed", cell.seed)
+        for kind in KINDS if left else ():
+            left &= self._of(kind, getattr(cell, kind))
+        return bool(left)
+
+    def _of(self, kind: str, value: Any) -> int:
+        """Return the bits of a part, found by object: comparing components takes long."""
+        memo = kind, id(value)
+        if memo not in self._known:
+            self._known[memo] = value, self._others[kind] | self._named.get((kind, value), 0)
+        return self._known[memo][1]
+
+
+def _bits(places: Iterable[int]) -> int:
+    """Return the number that has ones at some places."""
+    marks = bytearray()
+    for place in places:
+        marks.extend(bytes(max(0, place // 8 + 1 - len(marks))))
+        marks[place // 8] |= 1 << place % 8
+    return int.from_bytes(marks, "little")
 
 
 def agrees(pattern: Any, value: Any) -> bool:

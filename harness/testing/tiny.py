@@ -26,6 +26,7 @@ class CheckContext:
     seed: int = 0
     device: str = "cpu"
     threads: int = 1
+    cores: int = 1
     precision: Precision = "fp32"
     teacher: Model | None = None
     prior: Model | None = None

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from harness.featurise.featuriser import run_all
 from harness.featurise.tokens import Tokens, ids_at_once
+from harness.training.cores import Cores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,7 +29,6 @@ def autocast(context: Context) -> AbstractContextManager[Any]:
     return torch.autocast(torch.device(context.device).type, torch.bfloat16)
 
 
-@torch.inference_mode()
 def predict(
     module: torch.nn.Module,
     tokens: Tokens,
@@ -46,12 +46,20 @@ def predict(
     def run(batch: NDArray[np.int64]) -> NDArray[np.float32]:
         if alive is not None:
             alive()
-        ids = torch.from_numpy(batch).to(device)
-        found = module(ids) if output == "logits" else module.outputs(ids, {output})[output]  # type: ignore[operator]
-        return found.float().cpu().numpy()  # type: ignore[no-any-return]
+        with torch.inference_mode(), autocast(context):  # each thread has its own
+            ids = torch.from_numpy(batch).to(device)
+            found = module(ids) if output == "logits" else module.outputs(ids, {output})[output]  # type: ignore[operator]
+            return found.float().cpu().numpy()  # type: ignore[no-any-return]
 
-    with autocast(context):
+    if (
+        device.type != "cpu" or output != "logits"
+    ):  # inner states are read by hooks, which threads would share
         return run_all(tokens, run, None, ids_at_once(context.device))
+    cores = Cores(context)
+    try:
+        return run_all(tokens, run, None, ids_at_once(context.device), cores.run)
+    finally:
+        cores.close()
 
 
 class Validation:

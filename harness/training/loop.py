@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import ExitStack, nullcontext
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +20,11 @@ from torch import Tensor
 from harness.api import Batch, Context, Examples, HarnessError, Loss
 from harness.featurise.tokens import Drawn, Tokens
 from harness.training.checkpoint import Checkpoints
+from harness.training.cores import Cores
+from harness.training.dropout import own_generators, seeded
 from harness.training.inference import Validation, autocast
-from harness.training.optimiser import clip_gradients, make_optimizer, rate_factor
+from harness.training.micro_batches import Gradients, Part, split
+from harness.training.optimiser import AdamW, rate_factor
 from harness.training.outputs import Signals
 from harness.training.settings import Training
 from harness.training.state import State, Sums
@@ -51,6 +56,21 @@ def train(
     For language modelling, other tokens are hidden in each batch, and ``outputs`` returns logits (R, V) for
     the marked ids; the teacher gets the same ids. Raise HarnessError if the loss is not finite.
     """
+    with ExitStack() as stack:
+        _train(module, tokens, examples, loss, settings, context, validation, teacher, stack)
+
+
+def _train(
+    module: torch.nn.Module,
+    tokens: Tokens,
+    examples: Examples,
+    loss: Loss,
+    settings: Training,
+    context: Context,
+    validation: tuple[Tokens, Examples] | None,
+    teacher: tuple[torch.nn.Module, Tokens] | None,
+    stack: ExitStack,
+) -> None:
     for caution in examples.task_type.cautions(examples):
         context.warn(caution)
     torch.manual_seed(context.seed)
@@ -66,13 +86,19 @@ def train(
     signals = Signals(loss, examples, teacher, device)
     signals.adapt(module, tokens)
     weigh = examples.task_type.row_weights(examples, settings.class_weights, device)
-    optimizer = make_optimizer(module, settings, signals.maps)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate_factor(settings, steps))
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    state = State({"module": module, "maps": signals.maps}, optimizer, scheduler, generator, device)
+    cores = Cores(context)
+    stack.callback(cores.close)
+    optimizer = AdamW(module, signals.maps, settings, rate_factor(settings, steps), cores)
+    # Inner states are read by hooks, which parts of a batch would share.
+    parallel = device.type == "cpu" and not signals.names and not signals.asked
+    gradients = Gradients(optimizer.parameters, cores if parallel else None)
+    micro_batches = settings.micro_batches if parallel and loss.separable else 1
+    if micro_batches > 1:
+        stack.enter_context(own_generators())
+    state = State({"module": module, "maps": signals.maps}, optimizer, generator, device)
     identity = {"seed": context.seed, "loss": repr(loss), "settings": repr(settings), "steps": steps}
     shapes = {name: list(value.shape) for name, value in state.weights().items()}
-    where = [device.type, context.precision, context.threads, len(tokens), len(tokens.ids)]
+    where = [device.type, context.precision, len(tokens), len(tokens.ids)]
     kept = Checkpoints(context, {**identity, "shapes": shapes, "where": where})
     if (found := kept.load()) is not None:
         state.restore(*found)
@@ -86,34 +112,39 @@ def train(
         at.told.append((at.step, scalars))
         context.progress(at.step, steps, **scalars)
 
+    def lose(number: int, rows: NDArray[np.int64], drawn: Drawn, all_rows: int) -> Part:
+        """Compute the loss of part `number` of a batch of `all_rows` rows of outputs."""
+        with seeded(context.seed, at.step, number) if micro_batches > 1 else nullcontext():
+            labels, targets = recorded(examples, drawn, device)
+            with autocast(context):
+                seen = signals(module, tokens, rows, drawn)
+            if seen.logits is not None:
+                targets = seen.logits.float()
+            counts = None if weigh is None else weigh(labels, targets)
+            words = None if drawn.counts is None else torch.from_numpy(drawn.counts).to(device)
+            batch = Batch(labels, drawn.rows, seen.own, seen.theirs, seen.mask, counts, words)
+            value = loss(seen.student.float(), targets, batch)
+        return Part(value, value * (drawn.rows / all_rows), batch)
+
     while at.epoch <= epochs:
         at.order = dict(generator.bit_generator.state)
         batches = training_batches(tokens.lengths, settings.batch_size, generator)
         batches = islice(batches, at.done * settings.accumulate, None)
         while group := list(islice(batches, settings.accumulate)):
-            for parameter in parameters:  # like zero_grad, which takes longer than some models' forward pass
-                parameter.grad = None
-            draws = [tokens.draw(rows, context.seed, at.step, part) for part, rows in enumerate(group)]
-            rows_of_step = sum(drawn.rows for drawn in draws)
-            for rows, drawn in zip(group, draws, strict=True):
-                at.texts += len(rows)
-                if not drawn.rows:  # texts without a token that can be hidden
-                    continue
-                labels, targets = recorded(examples, drawn, device)
-                with autocast(context):
-                    seen = signals(module, tokens, rows, drawn)
-                if seen.logits is not None:
-                    targets = seen.logits.float()
-                counts = None if weigh is None else weigh(labels, targets)
-                words = None if drawn.counts is None else torch.from_numpy(drawn.counts).to(device)
-                batch = Batch(labels, drawn.rows, seen.own, seen.theirs, seen.mask, counts, words)
-                value = loss(seen.student.float(), targets, batch)
-                (value * (drawn.rows / rows_of_step)).backward()  # type: ignore[no-untyped-call]
-                state.sums.add(value, batch)
-            if settings.clip is not None:
-                clip_gradients(parameters, settings.clip)
-            optimizer.step()
-            scheduler.step()
+            pieces = [piece for rows in group for piece in split(rows, micro_batches)]
+            draws = [tokens.draw(rows, context.seed, at.step, part) for part, rows in enumerate(pieces)]
+            all_rows = sum(drawn.rows for drawn in draws)
+            parts, summed = gradients.of(
+                [
+                    partial(lose, number, rows, drawn, all_rows)
+                    for number, (rows, drawn) in enumerate(zip(pieces, draws, strict=True))
+                    if drawn.rows  # some texts have no token that can be hidden
+                ]
+            )
+            for part in parts:
+                state.sums.add(part.value, part.batch)
+            optimizer.step(summed)
+            at.texts += sum(map(len, group))
             at.step += 1
             at.done += 1
             if (

@@ -38,4 +38,5 @@ class Training:
         0  # fewest training examples over all epochs: a small set gets more epochs
     )
     accumulate: Annotated[int, Gt(0)] = 1  # batches whose gradients are added for one step
+    micro_batches: Annotated[int, Gt(0)] = 1  # parts of a batch, for the idle cores of a CPU
     class_weights: ClassWeights = "uniform"  # "balanced": equal weight for every class

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from harness.api import Batch
+from harness.training.optimiser import AdamW
 
 
 @dataclass
@@ -57,14 +58,12 @@ class State:
     def __init__(
         self,
         modules: Mapping[str, torch.nn.Module],  # the trained modules, by name
-        optimizer: torch.optim.Optimizer,
-        scheduler: torch.optim.lr_scheduler.LRScheduler,
+        optimizer: AdamW,
         generator: np.random.Generator,
         device: torch.device,
     ) -> None:
         self.modules = modules
         self.optimizer = optimizer
-        self.scheduler = scheduler
         self.generator = generator  # of the batches' order; hidden tokens are drawn without a state
         self.device = device
         self.at = Place()
@@ -91,16 +90,14 @@ class State:
     def place(self) -> dict[str, Any]:
         """Return the part of the state that is not in tensors, as JSON values."""
         self.at.rows = self.sums.rows
-        rates = [float(group["lr"]) for group in self.optimizer.param_groups]
-        return {**asdict(self.at), "rates": rates, "scheduler": self.scheduler.state_dict()}
+        return asdict(self.at)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the tensors of the state by name."""
         found = {f"now.{name}": value for name, value in self.weights().items()}
         found |= {f"best.{name}": value for name, value in (self.best or {}).items()}
         found |= {f"sums.{name}": value for name, value in self.sums.totals.items()}
-        for number, moments in self.optimizer.state_dict()["state"].items():
-            found |= {f"optimizer.{number}.{name}": value for name, value in moments.items()}
+        found |= {f"optimizer.{name}": value for name, value in self.optimizer.tensors().items()}
         found["random"] = torch.get_rng_state()
         if self.device.type == "cuda":
             found["random.cuda"] = torch.cuda.get_rng_state(self.device)
@@ -108,9 +105,7 @@ class State:
 
     def restore(self, place: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Restore the state from the results of :meth:`place` and :meth:`tensors`."""
-        plain = dict(place)
-        rates, scheduler = plain.pop("rates"), plain.pop("scheduler")
-        self.at = Place(**plain)
+        self.at = Place(**place)
         self.generator.bit_generator.state = self.at.order
 
         def part(prefix: str) -> dict[str, Tensor]:
@@ -122,15 +117,7 @@ class State:
         self.best = best or None
         self.sums.rows = self.at.rows
         self.sums.totals = {name: value.to(self.device) for name, value in part("sums.").items()}
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, value in part("optimizer.").items():
-            number, _, of = name.partition(".")
-            moments.setdefault(int(number), {})[of] = value
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-        self.scheduler.load_state_dict(scheduler)
-        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate
+        self.optimizer.restore(self.at.step, part("optimizer."))
         torch.set_rng_state(tensors["random"])
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(tensors["random.cuda"], self.device)

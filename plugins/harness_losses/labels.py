@@ -20,6 +20,7 @@ class CrossEntropy(harness.Loss):
     """
 
     name = "cross-entropy"
+    separable: ClassVar[bool] = True
     task_types: ClassVar[frozenset[str]] = OF_CLASSES
     baseline_for: ClassVar[frozenset[str]] = OF_CLASSES
 
@@ -55,6 +56,7 @@ class HardCrossEntropy(harness.Loss):
     """Cross-entropy with the teacher's most probable class as the label (pseudo-labels: Lee, 2013)."""
 
     name = "hard-cross-entropy"
+    separable: ClassVar[bool] = True
     task_types: ClassVar[frozenset[str]] = OF_CLASSES
 
     def __call__(self, student: Tensor, teacher: Tensor | None, batch: harness.Batch) -> Tensor:

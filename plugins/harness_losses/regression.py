@@ -22,6 +22,7 @@ class MeanSquaredError(harness.Loss):
     """
 
     name = "mse"
+    separable: ClassVar[bool] = True
 
     center: bool = False  # subtract each row's mean first, which does not change the probabilities
 
@@ -48,6 +49,7 @@ class MeanSquaredErrorOfProbabilities(harness.Loss):
     """
 
     name = "mse-probabilities"
+    separable: ClassVar[bool] = True
     task_types: ClassVar[frozenset[str]] = OF_CLASSES
 
     def __call__(self, student: Tensor, teacher: Tensor | None, batch: harness.Batch) -> Tensor:
@@ -63,6 +65,7 @@ class SquaredError(harness.Loss):
     """
 
     name = "squared-error"
+    separable: ClassVar[bool] = True
     task_types: ClassVar[frozenset[str]] = frozenset({"regression"})
     baseline_for: ClassVar[frozenset[str]] = frozenset({"regression"})
 

@@ -24,6 +24,7 @@ class SoftTargets(harness.Loss):
     """
 
     name = "kl"
+    separable: ClassVar[bool] = True
     task_types: ClassVar[frozenset[str]] = OF_CLASSES
     # Most words are outside of entities; where both models are certain of that, others have no gradient.
     preferred_for: ClassVar[frozenset[str]] = frozenset({"tagging"})
@@ -46,6 +47,7 @@ class SoftCrossEntropy(harness.Loss):
     """
 
     name = "soft-cross-entropy"
+    separable: ClassVar[bool] = True
     task_types: ClassVar[frozenset[str]] = OF_CLASSES
 
     temperature: Temperature = 1.0  # divides both models' logits
@@ -66,6 +68,7 @@ class JensenShannon(harness.Loss):
     """
 
     name = "jensen-shannon"
+    separable: ClassVar[bool] = True
     task_types: ClassVar[frozenset[str]] = OF_CLASSES
 
     temperature: Temperature = 1.0  # divides both models' logits
@@ -91,6 +94,7 @@ class Decoupled(harness.Loss):
     """
 
     name = "decoupled"
+    separable: ClassVar[bool] = True
     task_types: ClassVar[frozenset[str]] = OF_CLASSES
 
     alpha: Weight = 1.0  # weight of the target class

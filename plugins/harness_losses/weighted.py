@@ -49,6 +49,11 @@ class Weighted(harness.Loss):
         return frozenset[str]().union(*(loss.needs for loss in self.of))
 
     @property
+    def separable(self) -> bool:  # type: ignore[override]
+        """Return whether every member is a mean over rows."""
+        return all(loss.separable for loss in self.of)
+
+    @property
     def task_types(self) -> frozenset[str]:  # type: ignore[override]
         """Return the types of task that every member supports."""
         return harness.api.types_of_all(self.of)

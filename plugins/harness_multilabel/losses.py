@@ -26,6 +26,7 @@ class BinaryCrossEntropy(harness.Loss):
     """
 
     name = "binary-cross-entropy"
+    separable: ClassVar[bool] = True
     task_types: ClassVar[frozenset[str]] = ONLY
     baseline_for: ClassVar[frozenset[str]] = ONLY
 
@@ -56,6 +57,7 @@ class BinarySoftTargets(harness.Loss):
     """
 
     name = "binary-kl"
+    separable: ClassVar[bool] = True
     task_types: ClassVar[frozenset[str]] = ONLY
     preferred_for: ClassVar[frozenset[str]] = ONLY
 

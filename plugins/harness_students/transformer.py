@@ -41,6 +41,8 @@ class TransformerStudent(Pruned, harness.TorchStudent):
         {"classification", "regression", "tagging", "language-modelling"}
     )
     learns_from: ClassVar[frozenset[str]] = INNER | {"labels"}
+    spreads: ClassVar[bool] = True
+    micro_batches: ClassVar[int] = 2
 
     epochs: Annotated[int, Gt(0)] = 3
     batch_size: Annotated[int, Gt(0)] = 32

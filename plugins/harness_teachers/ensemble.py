@@ -62,6 +62,11 @@ class Ensemble(harness.Teacher):
         return harness.api.types_of_all(self.of)
 
     @property
+    def spreads(self) -> bool:  # type: ignore[override]
+        """Return whether any member uses idle cores."""
+        return any(member.spreads for member in self.of)
+
+    @property
     def mixed_precision(self) -> bool:  # type: ignore[override]
         """Return whether any member can use it; the others use fp32."""
         return any(member.mixed_precision for member in self.of)
@@ -183,6 +188,10 @@ class _MemberContext:
     @property
     def threads(self) -> int:
         return self.whole.threads
+
+    @property
+    def cores(self) -> int:
+        return self.whole.cores
 
     @property
     def scratch(self) -> Path:

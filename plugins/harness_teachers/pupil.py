@@ -87,6 +87,11 @@ class Pupil(harness.Teacher):
         return self.student.runs_on_gpu
 
     @property
+    def spreads(self) -> bool:  # type: ignore[override]
+        """Return whether the student uses idle cores."""
+        return self.student.spreads
+
+    @property
     def mixed_precision(self) -> bool:  # type: ignore[override]
         """Return whether the student can use mixed precision."""
         return self.student.mixed_precision

@@ -24,6 +24,7 @@ class Checkpoint(harness.Teacher):
 
     name = "checkpoint"
     accelerated: ClassVar[bool] = True
+    spreads: ClassVar[bool] = True
     mixed_precision: ClassVar[bool] = True
     exports: ClassVar[bool] = True
     gives: ClassVar[frozenset[str]] = INNER

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from harness import Batch, Loss, TaskType
 
@@ -17,6 +17,8 @@ class GoldLabels(Loss):
 
     The loss is the mean over the rows that have a label, and 0 for a batch without labels.
     """
+
+    separable: ClassVar[bool] = True
 
     task_type: TaskType
 

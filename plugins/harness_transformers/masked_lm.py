@@ -29,6 +29,8 @@ class MaskedLM(harness.Teacher):
     exports: ClassVar[bool] = True
     gives: ClassVar[frozenset[str]] = INNER
     task_types: ClassVar[frozenset[str]] = frozenset({"language-modelling"})
+    spreads: ClassVar[bool] = True
+    micro_batches: ClassVar[int] = 2
 
     vocabulary: Annotated[int, Ge(256)] = 4096  # word pieces, including five special tokens
     width: Annotated[int, Gt(0)] = 256  # of the hidden states

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import harness
 from harness import Ge, Gt, Interval
@@ -17,6 +17,9 @@ INNER = frozenset({"logits", "hidden", "layers", "attention", "relations"})  # o
 @dataclass(frozen=True, kw_only=True)
 class Pretrained(harness.Teacher):
     """A pretrained transformer, from a folder of weights or a prior model, and how to fine-tune it."""
+
+    spreads: ClassVar[bool] = True
+    micro_batches: ClassVar[int] = 2
 
     epochs: Annotated[int, Gt(0)] = 3
     batch_size: Annotated[int, Gt(0)] = 32

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -124,8 +125,9 @@ def _while_there(*patterns: str, wait: float) -> Callable[[World, Running, rando
         seen: set[object] = set()
 
         def there() -> bool:
-            for pattern in patterns:
-                seen.update(world.folder.glob(pattern))
+            with suppress(FileNotFoundError):  # a folder may go while it is read
+                for pattern in patterns:
+                    seen.update(world.folder.glob(pattern))
             return len(seen) > skip
 
         came = _until(there, running) or bool(seen)

@@ -737,6 +737,21 @@ def test_steps_that_differ_in_their_seed_are_the_same_work() -> None:
     assert len({step.likes[0] for step in students}) == 2  # students of two widths, whatever they learn by
 
 
+def test_steps_of_one_form_share_what_they_have_in_common() -> None:
+    plan = planned(seeds=(0, 1), students=(Tiny(1),))
+    first, second = (step for step in plan.steps.values() if step.kind == "student" and "Kl" in str(step))
+    assert first.settings == {"seed": 0, "precision": "fp32"} and second.settings["seed"] == 1
+    for name in ("components", "likes", "label", "needs", "work"):
+        assert getattr(first, name) is getattr(second, name), name
+
+
+def test_a_component_is_asked_once_for_what_it_starts_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(Tiny, "prior", property(lambda self: asked.append(self.name)))
+    planned(seeds=(0, 1, 2), losses=(Kl(), Kl(2.0)))
+    assert asked == ["tiny"]
+
+
 # -- keys, across processes and edits ------------------------------------------------------------------
 
 KEYS = """

@@ -239,3 +239,18 @@ def test_what_is_damaged_meanwhile_is_left_out(toys: Home) -> None:
     path.write_bytes(path.read_bytes()[:-1] + b"\xff")
     found = predictions.collect(plan, records, Store(toys.store))
     assert set(found) == {each.key for each in plan.cells} - {cell.key}
+
+
+def test_predictions_that_are_known_are_not_read_again(toys: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = plan_of(SUITE)
+    schedule = run(plan, Store(toys.store), Inline(toys.store), lambda event: None)
+    records = list(collect(plan, schedule.outcome, Store(toys.store), catalog.load()))
+    first, *others = (cell.key for cell in plan.cells)
+    changed: Any = [{**record, "artefacts": {"evaluation": "k"}} for record in records[:1]]
+    assert predictions.unchanged(plan_keys := [first, *others], records, records) == set(plan_keys)
+    assert predictions.unchanged(plan_keys, [*changed, *records[1:]], records) == set(others)
+    assert predictions.unchanged([first], records, records) == {first}
+    opened: list[str] = []
+    monkeypatch.setattr(Store, "open", lambda self, kind, key: opened.append(key))
+    assert predictions.collect(plan, records, Store(toys.store), plan_keys) == {}
+    assert opened == []

@@ -358,3 +358,10 @@ def test_what_cannot_be_compared() -> None:
         estimate("perplexity", [[drawn(rng, 10, 0.5)]])
     with pytest.raises(HarnessError, match="no example with a gold label"):
         estimate("accuracy", [[classes([-1, -1], [0, 1])]])
+
+
+def test_a_row_alone_has_no_other_to_differ_from() -> None:
+    rng = np.random.default_rng(0)
+    one = of_logits(rng.normal(size=(30, 2)), rng.integers(0, 2, 30), ("a", "b"))
+    assert one is not None
+    assert estimate("accuracy", [[one]]).p_values().tolist() == [[1.0]]

@@ -239,8 +239,8 @@ def test_a_teacher_that_runs_beside_its_student_is_asked_for_each_text() -> None
     plan = laid_out()
     step, teacher = only(plan, "student"), only(plan, "teacher").components["teacher"]
     parts = {"student": Counting(), "teacher": teacher, "task_type": Classification()}
-    kl = step._replace(key="k", components={**parts, "loss": step.components["loss"]})
-    in_step = step._replace(key="i", components={**parts, "loss": InStep()})
+    kl = step._replace(work="k", components={**parts, "loss": step.components["loss"]})
+    in_step = step._replace(work="i", components={**parts, "loss": InStep()})
     estimates = estimated(plan, speeds=lambda: FAST)
     asked = 16_000 * teacher.operations(20).label / 2e10  # type: ignore[attr-defined]
     assert estimates.seconds(in_step) - estimates.seconds(kl) == pytest.approx(asked)

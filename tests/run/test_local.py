@@ -29,7 +29,7 @@ TROUBLES = (
     "",
     *("raise", "raise-nothing", "refuse", "print", "leave", "exit", "kill", "odd-signal", "memory"),
     *("full-disk", "unavailable", "hang", "gate", "warn", "numpy", "unplain", "nan", "shape"),
-    *("disorder", "spoil", "daemon"),
+    *("disorder", "spoil", "daemon", "cores"),
 )
 SUITE = f"{SMALL}    trouble = {{ sweep = {list(TROUBLES)} }}\n"
 
@@ -174,6 +174,19 @@ def test_progress_and_warnings_come_before_the_end(
     assert events[2].details == {"seconds": artefact.made["seconds"]}
     assert artefact.result["warnings"] == ["this toy is [red]hot[/red]"]
     assert artefact.result["history"] == [{"done": 30.0, "loss": 0.5}]
+
+
+def test_cores_are_lent_during_a_step(executor: LocalExecutor, plan: Plan, workshop: Home) -> None:
+    step = student(plan, "cores")
+    (workshop.path / "gate").unlink(missing_ok=True)
+    executor.submit(0, step)
+    (first,) = executor.wait(20.0)
+    assert first.details == {"message": "1 cores"}
+    executor.lend("another step", 5)
+    executor.lend(step.key, 2)
+    (workshop.path / "gate").touch()
+    assert ended(executor, step)[0].details == {"message": "2 cores"}
+    (workshop.path / "gate").unlink()
 
 
 def test_numbers_of_numpy_reach_us_as_plain_ones(executor: LocalExecutor, plan: Plan, workshop: Home) -> None:

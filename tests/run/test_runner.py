@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 from textwrap import dedent
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from components import CPU, SMALL, SUITE, Home, Inline, named, perform_in, plan_
 
 from harness.devices import Slot
 from harness.plan.planner import Plan, Step
+from harness.run import runner as running
 from harness.run.executor import Event
 from harness.run.local import LocalExecutor
 from harness.run.runner import prepare, run
@@ -347,3 +349,69 @@ def test_a_gpus_worker_that_would_be_idle_takes_what_is_for_cores(toys: Home) ->
     only.slots = (Slot("cuda:0"),)
     schedule = run(plan, Store(toys.path / "other"), only, lambda event: None)
     assert states(schedule, plan) == {"done": 31}
+
+
+def test_idle_cores_are_lent_to_steps_that_use_them() -> None:
+    lent: dict[str, int] = {}
+    steps = {key: SimpleNamespace(wide=key != "narrow") for key in ("a", "b", "narrow")}
+
+    def lend(idle: int, *keys: str, gpu: bool = False) -> dict[str, int]:
+        lent.clear()
+        slots = [Slot("cuda:0" if gpu else "cpu")] * 8
+        executor = SimpleNamespace(slots=slots, free=lambda: list(range(idle)), lend=lent.__setitem__)
+        schedule = SimpleNamespace(running=set(keys), plan=SimpleNamespace(steps=steps))
+        running._lend(schedule, executor)  # type: ignore[arg-type]
+        return dict(lent)
+
+    assert lend(3, "a", "b", "narrow") == {"a": 3, "b": 2}
+    assert lend(1, "a") == {"a": 2}
+    assert lend(0, "a", "narrow") == {"a": 1}
+    assert lend(2, "narrow") == {}
+    assert lend(2, "a", gpu=True) == {"a": 1}
+
+
+def test_a_store_is_listed_once_and_asked_only_for_what_it_has(
+    toys: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_of(SUITE)
+    store = Store(toys.store)
+    perform_in(store, plan, "data")
+    asked: Counter[str] = Counter()
+    for name in ("keys", "find"):
+        method = getattr(Store, name)
+
+        def counted(self: Store, kind: str, *key: str, name: str = name, method: Any = method) -> Any:
+            asked[f"{name} {kind}"] += 1
+            return method(self, kind, *key)
+
+        monkeypatch.setattr(Store, name, counted)
+    schedule = prepare(plan, Store(toys.store))
+    kinds = {step.kind for step in plan.steps.values()}
+    assert asked == {"find data": 1, **dict.fromkeys((f"keys {kind}" for kind in kinds), 1)}
+    assert schedule.unfinished == 30
+
+    # What another process adds later is found where it matters: when a step has lost what it needs.
+    (transfer, *_), (student, *_) = steps_of(plan, "transfer"), steps_of(plan, "student")
+    perform_in(store, plan, "transfer")
+    schedule.started(transfer.key)
+    schedule.done(transfer.key)
+    schedule.started(student.key)
+    schedule.lost(transfer.key, student.key)
+    assert schedule.outcome(student.key).state == "ready"
+
+
+def test_the_time_that_is_left_is_not_computed_after_every_step(
+    toys: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[int] = []
+    left_s = Schedule.left_s
+
+    def counting(self: Schedule, slots: int) -> float:
+        counted.append(self.unfinished)
+        return left_s(self, slots)
+
+    monkeypatch.setattr(Schedule, "left_s", counting)
+    monkeypatch.setattr(running, "_TOLD_S", 1e9)
+    _, told = done_inline(plan_of(SUITE), toys)
+    assert counted == [30, 0]  # after the first step and the last one
+    assert {type(event["left_s"]) for event in named(told, "done")} == {float}

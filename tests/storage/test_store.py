@@ -636,3 +636,21 @@ def test_states_that_none_came_back_to_are_swept_away(tmp_path: Path) -> None:
         os.utime(kept, (then, then))
     store.sweep()
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["new"]
+
+
+def test_a_manifest_that_is_spelled_in_another_way_is_sound(store: Store) -> None:
+    path = put(store, "k1", name="naïve").folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()), indent=2))
+    found = again(store).find("data", "k1")
+    assert found is not None and found.result == {"name": "naïve"}
+
+
+def test_keys_are_those_of_all_folders_of_a_kind(store: Store) -> None:
+    assert store.keys("data") == set()
+    folder = put(store, "k1").folder
+    put(store, "k2")
+    (folder / "manifest.json").unlink()
+    assert store.keys("data") == {"k1", "k2"}
+    assert store.keys("teacher") == set()
+    (store.root / "odd").touch()
+    assert store.keys("odd") == set()

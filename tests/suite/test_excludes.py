@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import product
 
 import pytest
 from stand_ins import Cnn, CrossEntropy, Emotion, Kl, Mask, Minilm, Mlp, Nothing, mistakes, parse
 
 import harness
-from harness.suite.excludes import Exclude
+from harness.suite.excludes import Exclude, Excluded
 
 
 @dataclass(frozen=True)
@@ -80,14 +81,34 @@ def test_an_exclude_needs_all_of_its_keys_to_match() -> None:
         f'{WIDE}[[exclude]]\nstudent = ["cnn", {{ width = 8 }}]\nloss = "kl"\nseed = 1'
     ).excludes
     cell = replace(CELL, student=Cnn(), loss=Kl(1.0), seed=1)
-    assert exclude.matches(cell)
-    assert not exclude.matches(replace(cell, seed=0))
-    assert not exclude.matches(replace(cell, student=Mlp()))
-    assert not exclude.matches(replace(cell, student=None, loss=None))
-    assert not exclude.matches(replace(cell, loss=CrossEntropy()))
-    assert Exclude(task=frozenset({Emotion()})).matches(CELL)
-    assert not Exclude(teacher=frozenset({Minilm()})).matches(replace(CELL, teacher=None))
-    assert not Exclude(augmenter=frozenset({Mask()})).matches(CELL)
+    assert left_out(exclude, cell)
+    assert not left_out(exclude, replace(cell, seed=0))
+    assert not left_out(exclude, replace(cell, student=Mlp()))
+    assert not left_out(exclude, replace(cell, student=None, loss=None))
+    assert not left_out(exclude, replace(cell, loss=CrossEntropy()))
+    assert left_out(Exclude(task=frozenset({Emotion()})), CELL)
+    assert not left_out(Exclude(teacher=frozenset({Minilm()})), replace(CELL, teacher=None))
+    assert not left_out(Exclude(augmenter=frozenset({Mask()})), CELL)
+
+
+def left_out(exclude: Exclude, cell: Cell) -> bool:
+    return Excluded((exclude,))(cell)
+
+
+def test_of_many_excludes_one_that_matches_is_enough() -> None:
+    students, losses, seeds = (Cnn(), Mlp()), (Kl(1.0), Kl(2.0), CrossEntropy()), range(20)
+    many = [Exclude(student=frozenset({Mlp()}), seed=frozenset({seed})) for seed in seeds if seed % 3]
+    many += [Exclude(loss=frozenset({Kl(2.0)}), seed=frozenset({seed})) for seed in seeds if seed % 2]
+    many.append(Exclude(student=frozenset({Cnn()}), loss=frozenset({CrossEntropy(), Kl(1.0)})))
+    excluded = Excluded(many)
+    for student, loss, seed in product(students, losses, seeds):
+        expected = (
+            (student == Mlp() and seed % 3)
+            or (loss == Kl(2.0) and seed % 2)
+            or (student == Cnn() and loss != Kl(2.0))
+        )
+        assert excluded(replace(CELL, student=student, loss=loss, seed=seed)) == bool(expected)
+    assert not Excluded(())(CELL)
 
 
 @pytest.mark.parametrize(

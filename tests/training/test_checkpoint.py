@@ -210,12 +210,11 @@ def test_a_training_with_other_settings_does_not_go_on_from_it(tmp_path: Path) -
     assert not context.warnings
 
 
-def test_another_number_of_threads_does_not_go_on_from_it(tmp_path: Path) -> None:
-    """Sums in another order have other bits."""
+def test_another_precision_does_not_go_on_from_it(tmp_path: Path) -> None:
     context = context_in(tmp_path / "b")
     left_behind(context)
     context.measured.clear()
-    context.threads = 2
+    context.precision = "bf16"
     classified(context, SUM)
     assert not context.warnings and context.measured[0][1]["epoch"] == 1
     assert context.checkpoints is not None and not seconds_before(context.checkpoints)

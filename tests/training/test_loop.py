@@ -24,7 +24,6 @@ from harness.testing.tiny import CheckContext, FromLabels, FromLogits, tiny_exam
 from harness.training import loop as training
 from harness.training.inference import predict
 from harness.training.loop import train, training_batches
-from harness.training.optimiser import clip_gradients, rate_factor
 from harness.training.settings import Training
 
 Labels = NDArray[np.int64]
@@ -146,53 +145,6 @@ def test_epochs_differ_and_seeds_repeat() -> None:
     assert {frozenset(rows) for rows in first}.isdisjoint(frozenset(rows) for rows in second)
     longest = [max(lengths[rows]) for rows in first]
     assert longest != sorted(longest) and longest != sorted(longest, reverse=True)
-
-
-# -- schedules ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("schedule", "rise", "fall"),
-    [
-        ("linear", lambda t: t, lambda t: 1 - t),
-        ("cosine", lambda t: t, lambda t: (1 + np.cos(np.pi * t)) / 2),
-        (
-            "one-cycle",
-            lambda t: 0.52 - 0.48 * np.cos(np.pi * t),
-            lambda t: (1 + np.cos(np.pi * t)) / 2,
-        ),
-        ("constant", lambda t: t, lambda t: 1.0),
-    ],
-)
-def test_schedules(schedule: Any, rise: Callable[[float], float], fall: Callable[[float], float]) -> None:
-    factor = rate_factor(Training(schedule=schedule, warmup=0.2), 100)
-    expected = [rise((step + 1) / 20) for step in range(20)] + [fall(step / 80) for step in range(80)]
-    assert [factor(step) for step in range(100)] == pytest.approx(expected)
-    assert factor(19) == pytest.approx(1)  # the peak
-    assert factor(100) == pytest.approx(1.0 if schedule == "constant" else 0.0)
-
-
-@pytest.mark.parametrize("schedule", ["linear", "cosine", "one-cycle", "constant"])
-@pytest.mark.parametrize("warmup", [0.0, 0.5, 0.99])
-@pytest.mark.parametrize("steps", [1, 2, 3])
-def test_a_run_of_few_steps_has_a_peak(schedule: Any, warmup: float, steps: int) -> None:
-    factor = rate_factor(Training(schedule=schedule, warmup=warmup), steps)
-    factors = [factor(step) for step in range(steps)]
-    assert max(factors) == pytest.approx(1) and min(factors) > 0
-
-
-def test_the_learning_rate_follows_its_schedule(context: Listening, monkeypatch: pytest.MonkeyPatch) -> None:
-    used: list[float] = []
-    step = torch.optim.AdamW.step
-
-    def spy(self: Any, *arguments: Any) -> Any:
-        used.append(self.param_groups[0]["lr"])
-        return step(self, *arguments)
-
-    monkeypatch.setattr(torch.optim.AdamW, "step", spy)
-    settings = Training(epochs=2, batch_size=10, learning_rate=0.5, schedule="linear", warmup=0.5)
-    train(bag(), TOKENS, EXAMPLES, FromLogits(), settings, context)
-    assert used == pytest.approx([0.5 / 3, 1 / 3, 0.5, 0.5, 1 / 3, 0.5 / 3])
 
 
 # -- training -------------------------------------------------------------------------------------------
@@ -354,48 +306,6 @@ def test_frozen_parameters_stay(context: Listening) -> None:
     after = weights_of(module)
     assert torch.equal(before["embedding.weight"], after["embedding.weight"])
     assert not torch.equal(before["output.weight"], after["output.weight"])
-
-
-@pytest.mark.parametrize(("clip", "largest"), [(0.5, 0.5), (None, 100.0)])
-def test_gradients_are_clipped(
-    clip: float | None, largest: float, context: Listening, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    norms: list[float] = []
-    step = torch.optim.AdamW.step
-
-    def spy(self: Any, *arguments: Any) -> Any:
-        grads = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
-        norms.append(float(torch.stack([grad.norm() for grad in grads]).norm()))
-        return step(self, *arguments)
-
-    monkeypatch.setattr(torch.optim.AdamW, "step", spy)
-
-    def steep(student: Tensor, teacher: Tensor | None, batch: Batch) -> Tensor:
-        return student.sum() * 100
-
-    train(bag(), TOKENS, EXAMPLES, Calls(steep), replace(BRIEF, clip=clip), context)
-    if clip is None:
-        assert min(norms) > largest
-    else:
-        assert norms == pytest.approx([largest] * len(norms), rel=1e-3)
-
-
-@pytest.mark.parametrize("size", [1e-3, 1.0, 50.0])
-def test_clipping_is_torchs_to_the_bit(size: float) -> None:
-    torch.manual_seed(0)
-    ours = [nn.Parameter(torch.zeros(shape)) for shape in ((30, 16), (6, 16), (6,), (4,))]
-    for parameter in ours[:-1]:  # the last one has no gradient
-        parameter.grad = torch.randn_like(parameter) * size
-    theirs = [nn.Parameter(torch.zeros_like(parameter)) for parameter in ours]
-    for mine, other in zip(ours[:-1], theirs, strict=False):
-        assert mine.grad is not None
-        other.grad = mine.grad.clone()
-    clip_gradients(ours, 1.0)
-    torch.nn.utils.clip_grad_norm_(theirs, 1.0)
-    for mine, other in zip(ours[:-1], theirs, strict=False):
-        assert mine.grad is not None and other.grad is not None
-        assert torch.equal(mine.grad, other.grad)
-    assert ours[-1].grad is None
 
 
 def test_bf16_computes_in_bf16_and_loses_in_fp32(context: Listening) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -13,7 +13,8 @@ from harness.api import HarnessError
 from harness.report.html.page import policy, static, template, trusted
 from harness.report.html.sections import Section, sections
 from harness.report.leaderboard import build, markdown, printable
-from harness.results.record import read
+from harness.results.board import Leaderboard
+from harness.results.record import Record, read
 from harness.storage.files import publish
 
 MARK = "<!-- written by harness, and anew by every run -->"
@@ -30,23 +31,34 @@ class Suite:
     rows: tuple[tuple[str, ...], ...]  # under TITLES
 
 
-def suites(results: Path) -> list[Suite]:
-    """Return the suites with records in a folder, by name; for damaged records, the summary is the error."""
+Known = Mapping[str, tuple[Leaderboard, Sequence[Record]]]  # by folder: what it contains
+
+
+def suites(results: Path, known: Known | None = None) -> list[Suite]:
+    """Return the suites with records in a folder, by name; for damaged records, the summary is the error.
+
+    The records in `known` folders are not read again.
+    """
     found = []
     for path in sorted(results.glob("*/records.jsonl")):
         folder = path.parent.name
         link = quote(os.fsencode(folder))
         try:
-            records = read(path)
+            board, records = known[folder] if known and folder in known else _read(path)
         except HarnessError as error:
             found.append(Suite(printable(folder), link, printable(str(error)), ()))
             continue
         ok = sum(record["status"] == "ok" for record in records)
         of = f"{ok:,}" if ok == len(records) else f"{ok:,} of {len(records):,}"
-        rows = tuple(map(_row, sections(build(records), records)))
+        rows = tuple(map(_row, sections(board, records)))
         tables = f"{len(rows)} table{'' if len(rows) == 1 else 's'}"
         found.append(Suite(printable(folder), link, f"{of} cells measured, {tables}", rows))
     return found
+
+
+def _read(path: Path) -> tuple[Leaderboard, Sequence[Record]]:
+    records = read(path)
+    return build(records), records
 
 
 def _row(section: Section) -> tuple[str, ...]:
@@ -105,9 +117,9 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(markdown(cell) or '—' for cell in cells)} |"
 
 
-def write(results: Path) -> None:
+def write(results: Path, known: Known | None = None) -> None:
     """Write both files into the folder, but do not replace files that the harness did not write."""
-    found = suites(results)
+    found = suites(results, known)
     for name, text in (("index.html", to_html(found)), ("README.md", to_markdown(found))):
         if _ours(results / name):
             publish(results / name, text)

@@ -33,7 +33,8 @@ def write(
     name = records[0]["suite"] if records else folder.resolve().name
     publish(folder / "index.html", render(board, records, predictions, name))
     publish(folder / "leaderboard.tex", to_latex(board, records))
-    overview.write(folder.resolve().parent)
+    place = folder.resolve()
+    overview.write(place.parent, {place.name: (board, records)})
 
 
 def without_charts() -> str:

@@ -36,6 +36,7 @@ Trouble = Literal[
     "memory",
     "full-disk",
     "unavailable",
+    "cores",
     "hang",
     "gate",
     "slow",
@@ -141,6 +142,10 @@ def stumble(trouble: str, context: harness.Context) -> None:
             context.spoil()  # type: ignore[attr-defined]
         case "daemon":
             subprocess.Popen(["sleep", "600"], env={"TOY_DAEMON": "1"}, start_new_session=True)
+        case "cores":
+            context.warn(f"{context.cores} cores")
+            wait_for_gate()
+            context.warn(f"{context.cores} cores")
         case "warn":
             context.warn("this toy is [red]hot[/red]")
 
