@@ -127,7 +127,9 @@ def _lend(schedule: Schedule, executor: Executor) -> None:
     idle = sum(not executor.slots[slot].is_gpu for slot in executor.free())
     wide = sorted(key for key in schedule.running if schedule.plan.steps[key].wide)
     for place, key in enumerate(wide):
-        executor.lend(key, 1 + idle // len(wide) + (place < idle % len(wide)))
+        cores = 1 + idle // len(wide) + (place < idle % len(wide))
+        executor.lend(key, cores)
+        schedule.lent(key, cores)
 
 
 class _Left:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import chain, count
 from time import monotonic
 from typing import Literal
@@ -13,7 +13,7 @@ from typing import Literal
 from harness.api import Unavailable
 from harness.plan.planner import Plan, Step
 from harness.run.estimates import Estimates
-from harness.run.projection import Projection
+from harness.run.projection import Projection, speed_up
 
 State = Literal["waiting", "ready", "running", "done", "failed", "unavailable"]
 _OPEN = ("waiting", "ready", "running")
@@ -153,6 +153,14 @@ class Schedule:
                     heappush(ends, (now + seconds[taken], next(order), slot, taken))
             if not ends:  # all are done, or these slots do not run the steps that are left
                 return now
+            idle = sum(not slots[slot] for slot in free)
+            lent = [end for end in ends if steps[end[3]].wide][:idle]
+            if lent:  # they get the cores of idle slots until the next step ends
+                gain = speed_up(2)
+                until = min([ends[0][0], *(now + (end[0] - now) / gain for end in lent)])
+                saved = (until - now) * (gain - 1)
+                ends = [(end[0] - saved, *end[1:]) if end in lent else end for end in ends]
+                heapify(ends)
             now, _, slot, done = heappop(ends)
             alone = False  # while a step runs alone, no other one can end
             free.append(slot)
@@ -179,8 +187,10 @@ class Schedule:
             seconds = self.estimates.seconds(step)
             whole = seconds * self._pace(_likes(step), timed)
             left = projection.left_s(now)
-            left = max(0.0, whole - (now - projection.began)) if left is None else left
-            paced[step.exclusive] += left - whole
+            if left is None:
+                done = projection.work_s(now - projection.began)
+                left = max(0.0, whole - done) / projection.work_s(1.0)
+            paced[step.exclusive] += projection.work_s(left) - whole
             paths.append(left + (self._ranks.get(key, seconds) - seconds) * slower)
         left_s = max(0.0, paced[False]) / slots + max(0.0, paced[True])
         return max(left_s, *paths, 0.0) if self._open else 0.0
@@ -204,6 +214,10 @@ class Schedule:
         self._set(key, "running")
         self._projections[key] = Projection(self._clock())
 
+    def lent(self, key: str, cores: int) -> None:
+        """Record that a running step may use so many cores from now on."""
+        self._projections[key].lend(cores)
+
     def progressed(self, key: str, done: int, total: int) -> bool:
         """Record the progress of a running step; return whether it is known how long the step takes."""
         now, projection = self._clock(), self._projections.get(key)
@@ -214,6 +228,8 @@ class Schedule:
 
     def done(self, key: str, seconds: float | None = None) -> None:
         """Record that the step's artefact exists, and the seconds it took; steps that waited may be ready."""
+        if seconds is not None and key in self._projections:
+            seconds = self._projections[key].work_s(seconds)
         self._set(key, "done")
         if seconds is not None:
             step = self.plan.steps[key]

@@ -56,6 +56,17 @@ def test_validation_between_epochs_is_part_of_the_pace() -> None:
     assert left / (6 * 125.0) == pytest.approx(1, abs=0.1)
 
 
+def test_lent_cores_make_a_step_faster_at_once() -> None:
+    batches = projected((10.0, 0, 100), (27.0, 10, 100))
+    batches.lend(2)
+    assert batches.left_s(27.0) == pytest.approx(90)  # 1.7 times faster
+    assert batches.whole_s(27.0) == pytest.approx(1.7 * 117)
+    batches.report(20, 100, 37.0)
+    assert batches.left_s(37.0) == pytest.approx(80)
+    batches.lend(1)
+    assert batches.left_s(37.0) == pytest.approx(80 * 1.7)
+
+
 def test_another_phase_is_timed_anew() -> None:
     phases = projected((10.0, 0, 10), (20.0, 10, 10), (21.0, 0, 10))
     assert phases.left_s(21.0) is None

@@ -359,8 +359,12 @@ def test_idle_cores_are_lent_to_steps_that_use_them() -> None:
         lent.clear()
         slots = [Slot("cuda:0" if gpu else "cpu")] * 8
         executor = SimpleNamespace(slots=slots, free=lambda: list(range(idle)), lend=lent.__setitem__)
-        schedule = SimpleNamespace(running=set(keys), plan=SimpleNamespace(steps=steps))
+        told: dict[str, int] = {}  # the schedule, which expects the step to end sooner
+        schedule = SimpleNamespace(
+            running=set(keys), plan=SimpleNamespace(steps=steps), lent=told.__setitem__
+        )
         running._lend(schedule, executor)  # type: ignore[arg-type]
+        assert told == lent
         return dict(lent)
 
     assert lend(3, "a", "b", "narrow") == {"a": 3, "b": 2}

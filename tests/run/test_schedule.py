@@ -389,6 +389,34 @@ def test_a_gpu_takes_its_steps_and_lends_a_core() -> None:
     assert schedule.expected_s([False, False]) == 15
 
 
+def test_idle_cores_are_lent_to_what_can_use_them() -> None:
+    teacher, data = a_step("teacher", seconds=17, wide=True), a_step("data", seconds=5)
+    schedule = scheduled(teacher, data, goals=["teacher", "data"])
+    assert schedule.expected_s([False]) == 22
+    assert schedule.expected_s([False, False]) == pytest.approx(5 + 12 / 1.7)
+    assert schedule.expected_s([False] * 8) == pytest.approx(10)
+    assert schedule.expected_s([True]) == 22
+    three = [a_step(f"teacher{n}", seconds=17, wide=True) for n in range(3)]
+    schedule = scheduled(*three, goals=[step.key for step in three])
+    assert schedule.expected_s([False, False]) == pytest.approx(17 + 10)
+
+
+def test_a_step_with_lent_cores_says_how_long_its_like_take_on_one() -> None:
+    clock = Clock()
+    first, second = (a_step(f"teacher{n}", seconds=100, wide=True) for n in (1, 2))
+    schedule = scheduled(first, second, goals=["teacher1", "teacher2"], clock=clock)
+    schedule.started("teacher1")
+    schedule.lent("teacher1", 2)
+    assert schedule.left_s(1) == 200
+    schedule.progressed("teacher1", 0, 10)
+    clock.now += 10
+    schedule.progressed("teacher1", 1, 10)
+    assert schedule.left_s(1) == pytest.approx((90 + 100) * 1.7)
+    clock.now += 90
+    schedule.done("teacher1", 100.0)
+    assert schedule.left_s(1) == pytest.approx(170)
+
+
 def test_what_is_left_follows_what_steps_take() -> None:
     steps = [a_step(f"student{n}", seconds=10) for n in range(3)]
     steps.append(a_step("export", seconds=2))
