@@ -4,7 +4,7 @@
 
 Each case is a suite on the emotion data, in a store of its own without any timings: one or more transformers
 fitted for one epoch on the first texts, or one that teaches another. Printed are the time that was said after
-the data were read, divided by what it took; the same for each time left that followed from progress, the median
+the data were read, divided by what it took; the same for each time left that progress gave, as the median
 and the worst; and the CPU seconds of the workers, because other programs make a run slower than it should be.
 ``--model`` adds a case for a folder or an id in the hub's cache. Nothing is downloaded.
 """
