@@ -29,6 +29,7 @@ from harness.api import (
     Task,
     TaskType,
     Teacher,
+    Tokeniser,
     Unavailable,
     Unsupported,
 )
@@ -76,6 +77,7 @@ __all__ = [
     "Task",
     "TaskType",
     "Teacher",
+    "Tokeniser",
     "TorchStudent",
     "Unavailable",
     "Unsupported",

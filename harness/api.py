@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from torch import Tensor
 
+    from harness.featurise.featuriser import Featuriser
+
 
 class Speed(NamedTuple):
     """Texts per second that one core of a common machine trains on and labels, for the estimates of a plan.
@@ -206,6 +208,27 @@ class Loss(Component):
 
 
 @dataclass(frozen=True)
+class Tokeniser(Component):
+    """How texts become ids: the part of a student on which its vocabulary and its ids depend.
+
+    It is no plugin's component of its own: see :meth:`Student.tokeniser`.
+    """
+
+    kind: ClassVar[str] = "tokeniser"
+    needs: ClassVar[frozenset[str]] = frozenset()  # "logits": it reads the teacher's, if there are any
+
+    def fit(self, transfer: Examples) -> Featuriser:
+        """Return a featuriser, fitted on the transfer set."""
+        raise NotImplementedError
+
+    def load(self, folder: Path) -> Featuriser:
+        """Return the featuriser in a folder; override this method to import the module of its class."""
+        from harness.featurise.featuriser import Featuriser
+
+        return Featuriser.load(folder)
+
+
+@dataclass(frozen=True)
 class Student(Component):
     """A small model that learns from a transfer set."""
 
@@ -245,6 +268,14 @@ class Student(Component):
     def aligned(self, teacher: Teacher) -> bool:
         """Return whether it splits texts into the same tokens as this teacher."""
         return False
+
+    def tokeniser(self, teacher: Teacher | None = None) -> Tokeniser | None:
+        """Return how texts become ids, or None if only :meth:`fit` knows.
+
+        A plan adds a step that makes the ids, and all students with an equal tokeniser share it. In
+        :meth:`fit`, they are `context.tokens`.
+        """
+        return None
 
     def within(self, parameters: int, classes: int) -> Student | None:
         """Return a copy with at most `parameters` parameters, or None if that is impossible.
@@ -359,6 +390,7 @@ __all__ = [
     "Task",
     "TaskType",
     "Teacher",
+    "Tokeniser",
     "Unavailable",
     "Unsupported",
     "parameters_of",

@@ -23,7 +23,7 @@ from typing import Any
 import pluggy
 
 from harness import __version__, hookspecs
-from harness.api import KINDS, Augmenter, Component, HarnessError, Loss, Task
+from harness.api import KINDS, Augmenter, Component, HarnessError, Loss, Task, Tokeniser
 from harness.hookspecs import DISTRIBUTION
 from harness.isolation.probe import Trial, shielded, tried
 from harness.parameters import ParameterErrors, brief, describe, read, shown, types_of, unsuitable
@@ -188,8 +188,15 @@ class Catalog:
         """Return the distribution and version that a component comes from."""
         if isinstance(component, TaskType) and type(component) not in self._by_class:
             return f"{DISTRIBUTION} {__version__}"
+        if isinstance(component, Tokeniser):  # a part of a student, which no hook registers
+            entry = self._by_module.get(type(component).__module__.partition(".")[0])
+            return f"{entry.package} {entry.package_version}" if entry else f"{DISTRIBUTION} {__version__}"
         entry = self.entry_of(component)
         return f"{entry.package} {entry.package_version}"
+
+    @cached_property
+    def _by_module(self) -> dict[str, Entry]:
+        return {entry.component.__module__.partition(".")[0]: entry for entry in self.entries.values()}
 
     @cached_property
     def _by_class(self) -> dict[type[Component], Entry]:

@@ -127,6 +127,13 @@ class Context(Protocol):
         """Return the fitted model of the recipe in the component's `prior`, such as :attr:`Teacher.prior`."""
 
     @property
+    def tokens(self) -> Any:
+        """Return the ids of the texts, a :class:`harness.featurise.stored.Stored`, or None.
+
+        They are there if the student has a tokeniser: see :meth:`harness.api.Student.tokeniser`.
+        """
+
+    @property
     def checkpoints(self) -> Path | None:
         """Return a folder for checkpoints, or None for none. It is kept until the step is done."""
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 from abc import ABC, abstractmethod
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from tempfile import mkstemp
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
@@ -16,11 +14,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 import numpy as np
 
 from harness.featurise.checks import check_numbers, check_vocabulary, limit_of
+from harness.featurise.splitting import splits
 from harness.featurise.tokens import PADDING as PADDING
 from harness.featurise.tokens import MaskedTokens as MaskedTokens
+from harness.featurise.tokens import Run as Run
 from harness.featurise.tokens import Tokens as Tokens
 from harness.featurise.tokens import WordTokens as WordTokens
 from harness.featurise.tokens import batches_by_length as batches_by_length
+from harness.featurise.tokens import run_all as run_all
 from harness.featurise.words import CHARACTERS, cut, spaced, words_of
 from harness.values import MASK, PAIR_SEPARATOR, HarnessError, is_fault, words_before
 
@@ -32,41 +33,6 @@ UNKNOWN = 1
 FILE = "featuriser.json"
 _CHUNK = 4096
 _IN_MEMORY = 20_000_000  # ids; a longer table is stored on disk
-
-
-_BATCHES = 16  # whose outputs are in memory at the same time
-
-Run = Callable[["NDArray[np.int64]"], "NDArray[np.float32]"]  # ids (B, L) → a model's outputs
-Call = Callable[[list[Callable[[], "NDArray[np.float32]"]]], list["NDArray[np.float32]"]]
-
-
-def one_after_the_other(parts: list[Callable[[], NDArray[np.float32]]]) -> list[NDArray[np.float32]]:
-    """Call functions in order, and return their results."""
-    return [part() for part in parts]
-
-
-def run_all(
-    tokens: Tokens, run: Run, width: int | None, at_once: int, call: Call = one_after_the_other
-) -> NDArray[np.float32]:
-    """Return the outputs (R, C) of all rows of the texts, in order; rows that were cut off are zeros.
-
-    C is `width` or, by default, the width of the outputs. `call` calls several functions, which may be at the
-    same time.
-    """
-    table = None if width is None else np.zeros((tokens.outputs, width), dtype=np.float32)
-
-    def block(rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        ids = tokens.batch(rows)
-        picked, found = tokens.picked(ids), run(ids)
-        return found if picked is None else found[picked]
-
-    batches = batches_by_length(tokens, at_once)
-    while some := list(islice(batches, _BATCHES)):
-        for rows, found in zip(some, call([partial(block, rows) for rows in some]), strict=True):
-            if table is None:
-                table = np.zeros((tokens.outputs, found.shape[1]), dtype=np.float32)
-            table[tokens.targets(rows)] = found
-    return table if table is not None else np.empty((0, 0), dtype=np.float32)
 
 
 class Featuriser(ABC):
@@ -84,6 +50,8 @@ class Featuriser(ABC):
     def __init_subclass__(cls) -> None:
         if "type" in vars(cls):
             Featuriser._known[cls.type] = cls
+        if "encode" in vars(cls) and "blocks" not in vars(cls):
+            cls.blocks = Featuriser.blocks  # type: ignore[method-assign]  # not those of another `encode`
 
     @abstractmethod
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
@@ -100,15 +68,14 @@ class Featuriser(ABC):
 
     def tokens(self, texts: Sequence[str], scratch: Path | None = None) -> Tokens:
         """Return the ids of any number of texts; a table of many millions is stored in `scratch`."""
-        lengths = np.zeros(len(texts) + 1, dtype=np.int64)
+        counts: list[NDArray[np.int64]] = [np.zeros(1, dtype=np.int64)]
         blocks: list[NDArray[np.int32]] = []
         held = 0
         spilled: Path | None = None
-        for start in range(0, len(texts), _CHUNK):
-            encoded = self.encode(texts[start : start + _CHUNK])
-            lengths[start + 1 : start + 1 + len(encoded)] = [len(ids) for ids in encoded]
-            blocks.append(np.fromiter((i for ids in encoded for i in ids), dtype=np.int32))
-            held += len(blocks[-1])
+        for ids, lengths in self.blocks(texts):
+            counts.append(lengths)
+            blocks.append(ids)
+            held += len(ids)
             if held > _IN_MEMORY and scratch is not None:
                 if spilled is None:  # a unique name, because several tables may share a folder
                     number, name = mkstemp(prefix="tokens-", suffix=".bin", dir=scratch)
@@ -120,12 +87,23 @@ class Featuriser(ABC):
         if spilled is not None:
             with spilled.open("ab") as stream:
                 stream.writelines(block.tobytes() for block in blocks)
-            ids: NDArray[np.int32] = np.memmap(spilled, dtype=np.int32, mode="r")
+            table: NDArray[np.int32] = np.memmap(spilled, dtype=np.int32, mode="r")
         else:
-            ids = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.int32)
-        return self._table(ids, np.cumsum(lengths), texts)
+            table = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.int32)
+        return self.table(table, np.cumsum(np.concatenate(counts)), texts)
 
-    def _table(self, ids: NDArray[np.int32], offsets: NDArray[np.int64], texts: Sequence[str]) -> Tokens:
+    def blocks(self, texts: Sequence[str]) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int64]]]:
+        """Yield the ids of texts, one text after the other, and the number of each text's, block by block.
+
+        They are those of :meth:`encode`. Override this method if there is a faster way for many texts.
+        """
+        for start in range(0, len(texts), _CHUNK):
+            encoded = self.encode(texts[start : start + _CHUNK])
+            lengths = np.array([len(ids) for ids in encoded], dtype=np.int64)
+            yield np.fromiter(chain.from_iterable(encoded), np.int32, int(lengths.sum())), lengths
+
+    def table(self, ids: NDArray[np.int32], offsets: NDArray[np.int64], texts: Sequence[str]) -> Tokens:
+        """Return the table of the ids of texts; the ids of text i are those from `offsets[i]` on."""
         return Tokens(ids, offsets, self.padding)
 
     # -- running a model on one text or on many, and tracing its graph
@@ -188,6 +166,15 @@ class Featuriser(ABC):
         return found
 
 
+def with_unknown(
+    ids: NDArray[np.int32], lengths: NDArray[np.int64]
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Return the ids of texts, and the number of each text's, with UNKNOWN for each text without any."""
+    if lengths.all():
+        return ids, lengths
+    return np.insert(ids, np.cumsum(lengths)[lengths == 0], UNKNOWN), np.maximum(lengths, 1)
+
+
 class MarksWords(Featuriser):
     """A featuriser for tagging: texts are words separated by single spaces, each with its own outputs.
 
@@ -196,7 +183,8 @@ class MarksWords(Featuriser):
 
     marks = "words"
 
-    def _table(self, ids: NDArray[np.int32], offsets: NDArray[np.int64], texts: Sequence[str]) -> Tokens:
+    def table(self, ids: NDArray[np.int32], offsets: NDArray[np.int64], texts: Sequence[str]) -> Tokens:
+        """See :class:`Featuriser`."""
         return WordTokens(ids, offsets, self.padding, self.size, words_before(texts))
 
     def rows_of(self, ids: Sequence[int], outputs: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -226,16 +214,13 @@ class Words(Featuriser):
     @classmethod
     def fit(cls, texts: Iterable[str], size: int, longest: int = 128) -> Words:
         """Return a vocabulary of at most `size` ids, including padding and unknown words."""
-        counts: Counter[str] = Counter()
-        for text in texts:
-            counts.update(cls.words(text))
-        ranked = sorted(counts, key=lambda word: (-counts[word], word))
+        counts: dict[str, int] = {}
+        for found in splits(texts):
+            for word, count in zip(found.words, found.counts.tolist(), strict=True):
+                counts[word] = counts.get(word, 0) + count
+        counts.pop("[mask]", None)  # it hides a word, which stays unknown
+        ranked = sorted(sorted(counts), key=counts.__getitem__, reverse=True)
         return cls(ranked[: size - 2], longest)
-
-    @classmethod
-    def words(cls, text: str) -> list[str]:
-        """Return a text's words and punctuation marks in order, without masks."""
-        return [word for word in words_of(text) if word != "[mask]"]
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of the words of each text, up to the maximum length."""
@@ -244,6 +229,13 @@ class Words(Featuriser):
             [known(word, UNKNOWN) for word in words_of(text, longest, characters)] or [UNKNOWN]
             for text in texts
         ]
+
+    def blocks(self, texts: Sequence[str]) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int64]]]:
+        """See :meth:`Featuriser.blocks`."""
+        known = self._ids.get
+        for found in splits(texts, self.longest, self.characters):
+            ids = np.array([known(word, UNKNOWN) for word in found.words], dtype=np.int32)
+            yield with_unknown(ids[found.numbers], found.lengths)
 
     def state(self) -> dict[str, Any]:
         """Return the vocabulary, the maximum length, and the characters that are read of a word."""
@@ -413,7 +405,8 @@ class MaskedSubwords(Subwords):
         """Return the number of masks in a text, including those that will be cut off."""
         return text.replace(MASK, self.mask_name).count(self.mask_name)
 
-    def _table(self, ids: NDArray[np.int32], offsets: NDArray[np.int64], texts: Sequence[str]) -> Tokens:
+    def table(self, ids: NDArray[np.int32], offsets: NDArray[np.int64], texts: Sequence[str]) -> Tokens:
+        """See :class:`Featuriser`."""
         return MaskedTokens(ids, offsets, self.padding, self.size, self.mask, self.special)
 
     def given(self, ids: Sequence[int]) -> NDArray[np.int64]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import islice
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
@@ -17,6 +18,10 @@ PADDING = 0
 HIDDEN, MASKED, RANDOM = 0.15, 0.8, 0.1  # shares of tokens, and of the hidden ones (Devlin et al., 2019)
 _PART = 1 << 22  # ids that are processed together
 
+_BATCHES = 16  # whose outputs are in memory at the same time
+
+Run = Callable[["NDArray[np.int64]"], "NDArray[np.float32]"]  # ids (B, L) → a model's outputs
+Call = Callable[[list[Callable[[], "NDArray[np.float32]"]]], list["NDArray[np.float32]"]]
 # Ids (B, L) → the logits (R, V) of the marked ones, text by text.
 Told = Callable[["NDArray[np.int64]"], "NDArray[np.float32]"]
 # The same ids, and the hidden ids (R,) → the most likely ids (R,), and the hidden ones' log-likelihoods (R,).
@@ -353,3 +358,32 @@ def batches_of(lengths: NDArray[np.int64], budget: int) -> Iterator[NDArray[np.i
         count = max(1, budget // int(lengths[order[start]]))
         yield order[start : start + count]
         start += count
+
+
+def one_after_the_other(parts: list[Callable[[], NDArray[np.float32]]]) -> list[NDArray[np.float32]]:
+    """Call functions in order, and return their results."""
+    return [part() for part in parts]
+
+
+def run_all(
+    tokens: Tokens, run: Run, width: int | None, at_once: int, call: Call = one_after_the_other
+) -> NDArray[np.float32]:
+    """Return the outputs (R, C) of all rows of the texts, in order; rows that were cut off are zeros.
+
+    C is `width` or, by default, the width of the outputs. `call` calls several functions, perhaps at the same
+    time.
+    """
+    table = None if width is None else np.zeros((tokens.outputs, width), dtype=np.float32)
+
+    def block(rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        ids = tokens.batch(rows)
+        picked, found = tokens.picked(ids), run(ids)
+        return found if picked is None else found[picked]
+
+    batches = batches_by_length(tokens, at_once)
+    while some := list(islice(batches, _BATCHES)):
+        for rows, found in zip(some, call([partial(block, rows) for rows in some]), strict=True):
+            if table is None:
+                table = np.zeros((tokens.outputs, found.shape[1]), dtype=np.float32)
+            table[tokens.targets(rows)] = found
+    return table if table is not None else np.empty((0, 0), dtype=np.float32)

@@ -34,7 +34,7 @@ def cut(word: str, characters: int | None = CHARACTERS) -> str:
     if characters is None or len(word) <= characters:
         return word
     half = characters // 2
-    return word[: characters - half] + word[-half:]
+    return word[: characters - half] + word[len(word) - half :]
 
 
 def spaced(tokenizer: Tokenizer) -> Tokenizer:

@@ -5,12 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import fields
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from harness.api import Component, HarnessError, Task, TaskType, parameters_of
+from harness.api import (
+    Component,
+    HarnessError,
+    Student,
+    Task,
+    TaskType,
+    Teacher,
+    Tokeniser,
+    parameters_of,
+)
 from harness.hookspecs import DISTRIBUTION
+from harness.isolation.global_state import guarded
 from harness.plan.fingerprint import class_digest
 from harness.values import digest
+
+A = TypeVar("A")
 
 
 class Packages(Protocol):
@@ -32,6 +44,7 @@ class Identities:
         self._identities: dict[int, str] = {}
         self._configurations: dict[int, str] = {}
         self._foreign: dict[int, bool] = {}
+        self._tokenisers: dict[tuple[int, int], Tokeniser | None] = {}
 
     def of(self, component: Component) -> str:
         """Return the digest of everything that can change what a component does.
@@ -68,6 +81,14 @@ class Identities:
             )
         return known
 
+    def tokeniser(self, student: Student, teacher: Teacher | None) -> Tokeniser | None:
+        """Return a student's tokeniser, always the same object; None if the student does not tell."""
+        memo = id(student), id(teacher)
+        if memo not in self._tokenisers:
+            found = answer_of(student, lambda: student.tokeniser(teacher))
+            self._tokenisers[memo] = found if isinstance(found, Tokeniser) else None
+        return self._tokenisers[memo]
+
 
 def _with_parts(component: Component) -> Iterator[Component]:
     """Yield the component and all components in its fields."""
@@ -77,3 +98,17 @@ def _with_parts(component: Component) -> Iterator[Component]:
         for part in value if isinstance(value, tuple) else (value,):
             if isinstance(part, Component):
                 yield from _with_parts(part)
+
+
+def answer_of(component: Component, question: Callable[[], A]) -> A | HarnessError:
+    """Return a component's answer, or its error: that affects only the component's cells, not the plan.
+
+    What the question changes in the global state of this process is undone.
+    """
+    try:
+        with guarded(lambda changes: None):
+            return question()
+    except HarnessError as error:
+        return error
+    except Exception as error:
+        return HarnessError(f"{component.kind} '{component.name}' raised {type(error).__name__}: {error}")

@@ -8,9 +8,9 @@ does not import torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from harness.api import (
     Augmenter,
@@ -23,15 +23,15 @@ from harness.api import (
     Task,
     TaskType,
     Teacher,
+    Tokeniser,
     seed_of_repetition,
 )
 from harness.devices import machine
-from harness.isolation.global_state import guarded
 from harness.plan.compatibility import Status, in_step, obstacle
 from harness.plan.fingerprint import code_digest
 from harness.plan.graph import Graph
 from harness.plan.graph import Step as Step
-from harness.plan.identity import Identities, Packages
+from harness.plan.identity import Identities, Packages, answer_of
 from harness.plan.matrix import Combination, Role, combinations, parts_of, seed_of_teachers
 from harness.speeds import FP32, Choice
 from harness.suite.excludes import Excluded
@@ -40,10 +40,10 @@ from harness.values import digest
 if TYPE_CHECKING:
     from harness.suite.reader import Suite
 
-A = TypeVar("A")
-
 # In the order in which they run; each is the name of a module in harness.steps.
-STEP_KINDS = ("data", "teacher", "transfer", "targets", "student", "evaluation", "export", "latency")
+STEP_KINDS = (
+    *("data", "teacher", "transfer", "targets", "tokens", "student", "evaluation", "export", "latency"),
+)
 PARTS = 4  # of a transfer set, for slow teachers; the same on all machines, because keys depend on it
 
 
@@ -274,6 +274,9 @@ class _Planner:
                     needs[role] = steps[role] = self._targets(task, teacher, steps, output)
         if teacher is not None and (student.borrows or asked):
             parts["teacher"], needs["fitted"] = teacher, steps["teacher"]
+        if (tokeniser := self._identities.tokeniser(student, teacher)) is not None:
+            parts["tokeniser"] = tokeniser
+            needs["tokens"] = steps["tokens"] = self._tokens(task, tokeniser, needs)
         if (start := self._prior(student, seed)) is not None:
             parts["prior"], needs["prior"] = start
             steps["prior"] = needs["prior"]
@@ -304,6 +307,13 @@ class _Planner:
         key = self._step("targets", task, {"teacher": teacher}, settings, parts or needs, label)
         self._labelled[memo] = key
         return key
+
+    def _tokens(self, task: Task, tokeniser: Tokeniser, needs: Mapping[str, str]) -> str:
+        """Add the step that turns texts into ids, for all students that read them alike."""
+        roles = {"data", "transfer"} | ({"targets"} if "logits" in tokeniser.needs else set())
+        own = {role: key for role, key in needs.items() if role in roles}
+        label = f"{tokeniser.name} on {task.name}"
+        return self._step("tokens", task, {"tokeniser": tokeniser}, {}, own, label)
 
     # -- models that components start from --------------------------------------------------------------
 
@@ -338,7 +348,7 @@ class _Planner:
 
     def _looked_into(self, component: Component, seed: int) -> Cell | HarnessError | None:
         if id(component) not in self._recipes:
-            self._recipes[id(component)] = _asked(component, lambda: getattr(component, "prior", None))
+            self._recipes[id(component)] = answer_of(component, lambda: getattr(component, "prior", None))
         recipe = self._recipes[id(component)]
         if not isinstance(recipe, Recipe):
             return recipe
@@ -387,7 +397,7 @@ class _Planner:
 
     def _resolve(self, task: Task) -> Source | HarnessError:
         if id(task) not in self._resolved:
-            self._resolved[id(task)] = _asked(task, lambda: task.resolve(self.source))
+            self._resolved[id(task)] = answer_of(task, lambda: task.resolve(self.source))
         return self._resolved[id(task)]
 
     def _type(self, task: Task) -> TaskType:
@@ -397,19 +407,5 @@ class _Planner:
 
     def _base(self, component: Component) -> str | HarnessError:
         if id(component) not in self._bases:
-            self._bases[id(component)] = _asked(component, component.base)
+            self._bases[id(component)] = answer_of(component, component.base)
         return self._bases[id(component)]
-
-
-def _asked(component: Component, question: Callable[[], A]) -> A | HarnessError:
-    """Return a component's answer, or its error: that affects only the component's cells, not the plan.
-
-    What the question changes in the global state of this process is undone.
-    """
-    try:
-        with guarded(lambda changes: None):
-            return question()
-    except HarnessError as error:
-        return error
-    except Exception as error:
-        return HarnessError(f"{component.kind} '{component.name}' raised {type(error).__name__}: {error}")

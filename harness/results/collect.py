@@ -148,6 +148,7 @@ _FIELDS = {
     "fitted": ("parameters", "size_bytes.model", "cost", "history"),
     "targets": ("cost.labelling_s",),
     "hidden": ("cost.labelling_s",),
+    "tokens": ("cost.tokens_s",),
     "prior": ("cost.prior_s",),
     "transfer": ("transfer",),
     "teacher-evaluation": ("metrics.teacher_share",),
@@ -289,6 +290,8 @@ def _measured(cell: Cell, artefacts: dict[str, Artefact]) -> dict[str, Any]:
         labelled = [role for role in ("targets", "hidden") if role in cell.steps]
         if labelled and all(role in artefacts for role in labelled):
             fields["cost"]["labelling_s"] = seconds_of([artefacts[role] for role in labelled])
+        if "tokens" in artefacts:
+            fields["cost"]["tokens_s"] = seconds_of([artefacts["tokens"]])
         if "prior" in artefacts:
             fields["cost"]["prior_s"] = seconds_of([artefacts["prior"]])
         if "history" in fitted.result:

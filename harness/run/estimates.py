@@ -41,6 +41,7 @@ _LONGEST = 100  # words of a text that a transformer reads
 _SCORED = 5_000  # examples between two looks at the validation set, at least
 _BF16, _GPU = 2.0, 20.0  # speed-up of a transformer by bf16, and of the steps that a GPU speeds up
 _READ = 50_000  # texts per second, for data and transfer sets
+_SPLIT = 200_000  # texts per second that become ids of words
 
 # Fixed seconds of a step of each kind; and, below, those for a transformer, whose export is large.
 _START = {
@@ -48,6 +49,7 @@ _START = {
     "teacher": 2.0,
     "transfer": 0.5,
     "targets": 0.5,
+    "tokens": 0.5,
     "student": 1.0,
     "evaluation": 0.2,
     "export": 0.5,
@@ -146,6 +148,8 @@ class Estimates:
         size, start, parts = self._size(step), _START[step.kind], step.components
         learner = parts.get("student") or parts.get("teacher")
         if not isinstance(learner, Teacher | Student):
+            if step.kind == "tokens":
+                return start + self._texts(step, size) / _SPLIT
             made = self._texts(step, size) if step.kind == "transfer" else size.train + size.held_out
             return start + (made + size.pool) / _READ
         if step.kind == "targets" and "transfer" not in step.needs:  # it only joins parts

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from functools import cache, cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.api import Component, Model, Precision, Student, TaskType, Teacher
 from harness.devices import Slot, cpu_info, energy_j, energy_uj, gpus
@@ -24,6 +24,9 @@ from harness.plan.planner import Step
 from harness.run.memory import peak_memory
 from harness.storage.store import Artefact, Damaged, Store
 from harness.training.checkpoint import seconds_before
+
+if TYPE_CHECKING:
+    from harness.featurise.stored import Stored
 
 C = TypeVar("C", bound=Component)
 Emit = Callable[[str, dict[str, Any]], None]  # "progress", "warning", "waiting" or "spoiled", and details
@@ -44,6 +47,7 @@ class Job:
     lent: Callable[[], int] = int  # cores that the executor lends it now
     history: list[dict[str, float]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    tokens: Stored | None = None  # set by the step of a student
     _last: float = 0.0
     _done: int = -1
 

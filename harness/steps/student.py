@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from harness.api import Loss, Student
-from harness.steps import data, targets, transfer
+from harness.api import Loss, Student, Tokeniser
+from harness.featurise.stored import Stored
+from harness.steps import data, targets
 from harness.steps.cost import parameters_of
 from harness.steps.cuda import reproducible
 
@@ -18,16 +18,15 @@ def run(job: Job) -> dict[str, Any]:
     """Return `parameters` and the number of training `examples`; save the model in the folder `model`."""
     student: Student = job.component("student")
     loss: Loss = job.component("loss")
-    source = job.need("data")
-    if job.has("transfer"):
-        examples = transfer.load(job.need("transfer"), tuple(source.result["classes"]), job.task_type)
-    else:
-        examples = data.load(source, "train", job.task_type)
-    if job.has("targets"):
-        examples = replace(examples, logits=targets.load(job.need("targets"), "logits"))
-    if job.has("hidden"):
-        examples = replace(examples, hidden=targets.load(job.need("hidden"), "hidden"))
-    validation = data.load(source, "validation", job.task_type)
+    examples = targets.examples(job)
+    validation = data.load(job.need("data"), "validation", job.task_type)
+    if job.has("tokens"):
+        tokeniser: Tokeniser = job.component("tokeniser")
+        folder, texts = (
+            job.need("tokens").folder,
+            {"transfer": examples.texts, "validation": validation.texts},
+        )
+        job.tokens = Stored(folder, tokeniser.load(folder), examples, texts)
     with reproducible(job.device):
         model = student.fit(examples, validation, loss, job)
     (folder := job.folder / "model").mkdir()

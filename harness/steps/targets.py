@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.api import HarnessError
-from harness.steps import transfer
+from harness.steps import data, transfer
 from harness.steps.cost import seconds_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from harness.api import Examples
     from harness.run.job import Job
     from harness.storage.store import Artefact
 
@@ -84,6 +86,20 @@ def _joined(job: Job, parts: list[Artefact], output: str) -> dict[str, Any]:
 def _create(job: Job, output: str, shape: tuple[int, int]) -> NDArray[Any]:
     path = job.folder / f"{output}.npy"
     return np.lib.format.open_memmap(path, mode="w+", dtype=_KEPT[output], shape=shape)
+
+
+def examples(job: Job) -> Examples:
+    """Return what a step learns from: the transfer set with a teacher's outputs, or the training set."""
+    source = job.need("data")
+    if job.has("transfer"):
+        found = transfer.load(job.need("transfer"), tuple(source.result["classes"]), job.task_type)
+    else:
+        found = data.load(source, "train", job.task_type)
+    if job.has("targets"):
+        found = replace(found, logits=load(job.need("targets"), "logits"))
+    if job.has("hidden"):
+        found = replace(found, hidden=load(job.need("hidden"), "hidden"))
+    return found
 
 
 def load(artefact: Artefact, output: str) -> NDArray[Any]:

@@ -8,7 +8,8 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from harness.api import RECORDED, Loss, Model, Operations, Speed, Student, TaskType, Teacher
+from harness.api import RECORDED, Examples, Loss, Model, Operations, Speed, Student, TaskType, Teacher
+from harness.featurise.stored import Stored, write
 from harness.testing.models import Fitted, Named, model_checks
 from harness.testing.rules import NEEDS, Rules, known, listed
 from harness.testing.shared import Shared
@@ -44,6 +45,13 @@ def student_checks(
     learns = student.learns_from
     if learns & {"labels", "logits"}:
         yield from model_checks(fitted, types)
+    if student.tokeniser(teacher) is not None:
+        stored = FittedStudent(student, shared, teacher, stored=True)
+        for task_type in types:
+            yield (
+                f"trains on stored ids ({task_type.name})",
+                partial(_check_stored, fitted, stored, task_type),
+            )
     others: list[tuple[str, Loss | None]] = []
     if {"labels", "logits"} <= learns:
         others.append(("labels", None))
@@ -94,6 +102,13 @@ def _check_learns(fitted: FittedStudent, task_type: TaskType, loss: Loss) -> Non
     fitted.first(cases_of(task_type)[0], loss)
 
 
+def _check_stored(fitted: FittedStudent, stored: FittedStudent, task_type: TaskType) -> None:
+    """Train on ids that a step has made as on those of its own featuriser."""
+    case = cases_of(task_type)[0]
+    equal = np.array_equal(fitted.first(case)[1], stored.first(case)[1])
+    fitted.must("its predictions must be the same, to the bit, if the ids of its tokeniser are given", equal)
+
+
 # -- how they are fitted -------------------------------------------------------------------------------------
 
 
@@ -112,9 +127,12 @@ class FittedStudent(Fitted):
 
     component: Student
 
-    def __init__(self, student: Student, shared: Shared, teacher: Teacher | None) -> None:
+    def __init__(
+        self, student: Student, shared: Shared, teacher: Teacher | None, stored: bool = False
+    ) -> None:
         super().__init__(student, shared)
         self.teacher = teacher
+        self.stored = stored  # whether the ids of the texts are made before it is fitted
 
     @cached_property
     def aligned(self) -> bool:
@@ -136,7 +154,7 @@ class FittedStudent(Fitted):
 
     def key(self, case: Case, loss: Loss | None) -> str:
         """See :class:`Fitted`."""
-        return f"{case.what} by {self.by(case.task_type, loss)!r}"
+        return f"{case.what} by {self.by(case.task_type, loss)!r}{' on stored ids' if self.stored else ''}"
 
     def fit(self, case: Case, loss: Loss | None) -> Model:
         """See :class:`Fitted`."""
@@ -150,7 +168,17 @@ class FittedStudent(Fitted):
         context = _context(self.component, self.shared)
         if self.component.borrows or own.needs - task_type.recorded:
             context = replace(context, teacher=self._lent(case))
+        if self.stored:
+            context = replace(context, tokens=self._stored(transfer, case.validation))
         return self.component.fit(transfer, case.validation, own, context)
+
+    def _stored(self, transfer: Examples, validation: Examples) -> Stored:
+        """Return the ids of the texts, as a step makes them."""
+        tokeniser, folder = self.component.tokeniser(self.teacher), self.shared.empty("ids")
+        assert tokeniser is not None
+        texts = {"transfer": transfer.texts, "validation": validation.texts}
+        write(folder, tokeniser.fit(transfer), texts)
+        return Stored(folder, tokeniser.load(folder), transfer, texts)
 
     def _lent(self, case: Case) -> Model:
         """Return the teacher, fitted on the same examples."""

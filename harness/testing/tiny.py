@@ -30,6 +30,7 @@ class CheckContext:
     precision: Precision = "fp32"
     teacher: Model | None = None
     prior: Model | None = None
+    tokens: Any = None
     checkpoints: Path | None = None
     warnings: list[str] = field(default_factory=list)
 

@@ -56,9 +56,16 @@ class TorchStudent(Student):
         """Return True: any torch module can run on a GPU."""
         return True
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "featuriser" in vars(cls) and "tokeniser" not in vars(cls):
+            cls.tokeniser = Student.tokeniser  # type: ignore[method-assign]  # not that of another `featuriser`
+
     def featuriser(self, transfer: Examples) -> Featuriser:
-        """Return a featuriser, fitted on the transfer set."""
-        raise NotImplementedError
+        """Return a featuriser, fitted on the transfer set: by default that of :meth:`tokeniser`."""
+        if (tokeniser := self.tokeniser()) is None:
+            raise NotImplementedError
+        return tokeniser.fit(transfer)
 
     def module(self, size: int, classes: int) -> torch.nn.Module:
         """Return an untrained module from ids (B, L) below `size`, 0 for padding, to logits (B, classes).
@@ -84,7 +91,8 @@ class TorchStudent(Student):
         """Return a model trained on the transfer set; the validation set chooses the best epoch."""
         import torch
 
-        featuriser = self.featuriser(transfer)
+        made = context.tokens.featuriser(transfer) if context.tokens is not None else None
+        featuriser = self.featuriser(transfer) if made is None else made
         torch.manual_seed(context.seed)
         module = self.module(featuriser.size, len(transfer.classes))
         return self.learn(
@@ -100,8 +108,8 @@ class TorchStudent(Student):
         from harness.training.outputs import unrecorded
 
         context, featuriser = model.context, model.featuriser
-        held_out = featuriser.tokens(validation.texts)
-        tokens = featuriser.tokens(transfer.texts, context.scratch)
+        held_out = tokens_of(featuriser, validation.texts, context)
+        tokens = tokens_of(featuriser, transfer.texts, context)
         teacher = None
         if unrecorded(loss, transfer) and context.teacher is not None:
             fitted = context.teacher
@@ -132,6 +140,12 @@ class TorchStudent(Student):
     def load(self, folder: Path, context: Context) -> Model:
         """Return the model saved in a folder."""
         return TorchModel.load(folder, context, self.module)
+
+
+def tokens_of(featuriser: Featuriser, texts: Sequence[str], context: Context) -> Tokens:
+    """Return the ids of texts: those that a step has made, or new ones."""
+    made: Tokens | None = None if context.tokens is None else context.tokens.find(featuriser, texts)
+    return featuriser.tokens(texts, context.scratch) if made is None else made
 
 
 def _same(featuriser: Featuriser, tokens: Tokens, model: TorchModel, transfer: Examples) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harness import HarnessError
-from harness.featurise.featuriser import Featuriser, Subwords
+from harness.featurise.featuriser import Featuriser, Subwords, Tokens
 from harness_transformers.padding import embeddings_of
 
 _AT_ONCE = 1024  # subwords per batch through a transformer
@@ -86,15 +85,13 @@ def states_of(module: nn.Module, featuriser: Featuriser, device: str) -> NDArray
     return np.concatenate(blocks)
 
 
-def frequencies(
-    featuriser: Featuriser, texts: Sequence[str], kept: NDArray[np.float32]
-) -> NDArray[np.float64]:
-    """Return the relative frequency of each kept id in some texts, (V,).
+def frequencies(featuriser: Featuriser, tokens: Tokens, kept: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the relative frequency of each kept id in the ids of some texts, (V,).
 
     1 is added to each count. Otherwise, subwords that a small set of texts lacks would have the largest
     weights.
     """
-    counts = (np.bincount(featuriser.tokens(texts).ids, minlength=featuriser.size) + 1) * kept
+    counts = (np.bincount(tokens.ids, minlength=featuriser.size) + 1) * kept
     return np.asarray(counts / counts.sum(), dtype=np.float64)
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import harness
 from harness_transformers.transformer import FineTuned
+
+if TYPE_CHECKING:
+    from harness.api import Tokeniser
 
 
 class Borrower(harness.Student):
@@ -27,6 +32,17 @@ class Borrower(harness.Student):
     def borrows(self) -> bool:
         """Return whether the fitted teacher is the lender; see :class:`harness.Student`."""
         return self.lender == "teacher"
+
+    def tokeniser(self, teacher: harness.Teacher | None = None) -> Tokeniser | None:
+        """Return the tokenizer of the lender, if it is known before the lender is fitted."""
+        lender = teacher if self.borrows else self.lender
+        if not isinstance(lender, FineTuned):
+            return None if self.borrows else super().tokeniser(teacher)
+        if lender.prior is not None:
+            return None
+        from harness_transformers.tokeniser import PretrainedSubwords
+
+        return PretrainedSubwords.of(lender, getattr(self, "longest", lender.longest))
 
     def refuses(self, teacher: harness.Teacher) -> str:
         """Return why the teacher has no embeddings; see :class:`harness.Student`."""

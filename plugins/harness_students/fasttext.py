@@ -12,7 +12,7 @@ from harness import Ge, Gt, Interval
 if TYPE_CHECKING:
     import torch
 
-    from harness_students.ngrams import HashedNgrams
+    from harness_students.ngrams import HashedWords
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,12 +46,16 @@ class FastText(harness.TorchStudent):
                 f"got {self.min_characters}; set max_characters = 0 for no character n-grams"
             )
 
-    def featuriser(self, transfer: harness.Examples) -> HashedNgrams:
-        """Return a featuriser, which learns nothing from the transfer set."""
-        from harness_students.ngrams import HashedNgrams
+    def tokeniser(self, teacher: harness.Teacher | None = None) -> HashedWords:
+        """See :class:`harness.Student`."""
+        from harness_students.ngrams import HashedWords
 
-        return HashedNgrams(
-            self.buckets, self.word_ngrams, self.min_characters, self.max_characters, self.longest
+        return HashedWords(
+            buckets=self.buckets,
+            words=self.word_ngrams,
+            min_characters=self.min_characters,
+            max_characters=self.max_characters,
+            longest=self.longest,
         )
 
     def module(self, size: int, classes: int) -> torch.nn.Module:

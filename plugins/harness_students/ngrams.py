@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
+import numpy as np
+
+from harness.api import Examples, Tokeniser
 from harness.featurise.checks import check_numbers, limit_of
-from harness.featurise.featuriser import UNKNOWN, Featuriser
+from harness.featurise.featuriser import UNKNOWN, Featuriser, with_unknown
+from harness.featurise.splitting import Split, splits
 from harness.featurise.words import CHARACTERS, words_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _WORD, _CHARACTERS = 1, 0  # initial values of hashes: the word "in" and the n-gram "in" differ
 _STEP = 116_049_371  # factor from one word's hash to the next, as in fastText
 _MOST = 1000  # words or characters in an n-gram; more cannot be meant
 _REMEMBERED = 200_000  # size of the cache of words' ids
 _USUAL = 20  # characters; the words of ordinary texts are shorter on average, so that they lose nothing
+
+
+@dataclass(frozen=True, kw_only=True)
+class HashedWords(Tokeniser):
+    """Hashed words and n-grams, for :class:`HashedNgrams`; nothing is fitted."""
+
+    name = "hashed-words"
+
+    buckets: int
+    words: int  # longest word n-gram
+    min_characters: int
+    max_characters: int
+    longest: int
+
+    def fit(self, transfer: Examples) -> HashedNgrams:
+        """See :class:`harness.api.Tokeniser`."""
+        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        return HashedNgrams(**own)
 
 
 class HashedNgrams(Featuriser):
@@ -56,17 +83,12 @@ class HashedNgrams(Featuriser):
         return [self._encode(words_of(text, self.longest, self.characters)) or [UNKNOWN] for text in texts]
 
     def _encode(self, words: list[str]) -> list[int]:
-        known, buckets, most = self._pieces, self.buckets, self._most
-        if len(known) > _REMEMBERED:
-            known.clear()
+        buckets, most = self.buckets, self._most
         ids: list[int] = []
         single: list[int] = []  # the words' hashes
-        for word in words:
-            found = known.get(word)
-            if found is None:
-                found = known[word] = crc32(word.encode(), _WORD), self._pieces_of(word)
-            single.append(found[0])
-            ids += found[1] if most is None or len(ids) + len(found[1]) <= most else found[1][:1]
+        for number, pieces in self._remembered(words):
+            single.append(number)
+            ids += pieces if most is None or len(ids) + len(pieces) <= most else pieces[:1]
         # The hash of n words is computed from that of the first n - 1.
         hashes = single
         for count in range(1, self.words):
@@ -74,6 +96,58 @@ class HashedNgrams(Featuriser):
             hashes = [(before * _STEP + word) & 0xFFFFFFFF for before, word in pairs]
             ids += [number % buckets + 2 for number in hashes]
         return ids
+
+    def blocks(self, texts: Sequence[str]) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int64]]]:
+        """See :meth:`Featuriser.blocks`."""
+        for split in splits(texts, self.longest, self.characters):
+            yield with_unknown(*self._joined(split))
+
+    def _joined(self, split: Split) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Return the ids of texts, copied in runs from those of the different words and of all n-grams."""
+        found = self._remembered(split.words)
+        sources = [np.fromiter(chain.from_iterable(pieces for _, pieces in found), np.int32)]
+        sizes = np.array([len(pieces) for _, pieces in found], dtype=np.int64)
+        starts = (np.cumsum(sizes) - sizes)[split.numbers]
+        runs = self._limited(sizes[split.numbers], split.offsets)
+        # The runs of a text are one for each word, then one for each length of word n-grams.
+        single = np.array([number for number, _ in found], dtype=np.uint32)[split.numbers]
+        hashes, held = single, len(sources[0])
+        more: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+        for count in range(1, self.words):
+            hashes = hashes[:-1] * np.uint32(_STEP) + single[count:]  # modulo 2³², as in `_encode`
+            more.append((held + split.offsets[:-1], np.maximum(split.lengths - count, 0)))
+            sources.append((hashes % np.uint32(self.buckets) + 2).astype(np.int32))
+            held += len(hashes)
+        if more:
+            ends = np.repeat(split.offsets[1:], len(more))
+            starts = np.insert(starts, ends, np.stack([start for start, _ in more], axis=1).ravel())
+            runs = np.insert(runs, ends, np.stack([run for _, run in more], axis=1).ravel())
+        before = np.concatenate([np.zeros(1, np.int64), np.cumsum(runs)])
+        places = np.repeat(starts - before[:-1], runs) + np.arange(before[-1])
+        texts = split.offsets + len(more) * np.arange(len(split.offsets))
+        return np.concatenate(sources)[places], np.diff(before[texts])
+
+    def _limited(self, sizes: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many ids each word has, given those of its pieces: later words have no pieces."""
+        before = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
+        most = before[-1] if self._most is None else self._most
+        for text in np.flatnonzero(np.diff(before[offsets]) > most).tolist():
+            held = 0
+            for word in range(offsets[text], offsets[text + 1]):
+                if held + sizes[word] > most:
+                    sizes[word] = 1
+                held += sizes[word]
+        return sizes
+
+    def _remembered(self, words: list[str]) -> list[tuple[int, tuple[int, ...]]]:
+        """Return the hash of each word, and the ids of its pieces."""
+        known = self._pieces
+        if len(known) > _REMEMBERED:
+            known.clear()
+        for word in words:
+            if word not in known:
+                known[word] = crc32(word.encode(), _WORD), self._pieces_of(word)
+        return [known[word] for word in words]
 
     def _pieces_of(self, word: str) -> tuple[int, ...]:
         """Return the ids of a word and of its character n-grams."""

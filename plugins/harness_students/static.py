@@ -69,7 +69,7 @@ class Static(Borrower, harness.TorchStudent):
         """See :class:`harness.Student`."""
         import torch
 
-        from harness.training.model import TorchModel
+        from harness.training.model import TorchModel, tokens_of
         from harness_students.averages import StaticWords, averaged, frequencies, states_of, table_from
         from harness_students.borrowed import borrow
 
@@ -81,7 +81,7 @@ class Static(Borrower, harness.TorchStudent):
             )
         kept = averaged(featuriser)
         vectors = table.numpy() if self.of == "embeddings" else states_of(source, featuriser, context.device)
-        seen = frequencies(featuriser, transfer.texts, kept)
+        seen = frequencies(featuriser, tokens_of(featuriser, transfer.texts, context), kept)
         torch.manual_seed(context.seed)
         shape = {"width": self.width or vectors.shape[1]}
         module = self.module(featuriser.size, len(transfer.classes), **shape)

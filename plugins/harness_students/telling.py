@@ -1,19 +1,51 @@
-"""Vocabularies of the words that are most informative of a text's class."""
+"""Vocabularies of words: the most frequent ones, or those that are most informative of a text's class."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from itertools import compress
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 import harness
+from harness.api import Tokeniser
 from harness.featurise.featuriser import Words
+from harness.featurise.splitting import splits
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
     from scipy.sparse import csr_matrix
 
 _FREQUENT = 10  # a tenth of the vocabulary are the most frequent words, as context for the others
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrequentWords(Tokeniser):
+    """The most frequent words of the transfer set."""
+
+    name = "frequent-words"
+
+    vocabulary: int  # ids, including padding and unknown words
+    longest: int  # maximum number of words read from a text
+
+    def fit(self, transfer: harness.Examples) -> Words:
+        """See :class:`harness.api.Tokeniser`."""
+        return Words.fit(transfer.texts, self.vocabulary, self.longest)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TellingWords(FrequentWords):
+    """The words that are most informative of the teacher's logits or, without them, of the gold labels."""
+
+    name = "telling-words"
+    needs: ClassVar[frozenset[str]] = frozenset({"logits"})
+
+    def fit(self, transfer: harness.Examples) -> Words:
+        """See :class:`harness.api.Tokeniser`."""
+        return telling(transfer, self.vocabulary, self.longest)
 
 
 def telling(transfer: harness.Examples, size: int, longest: int) -> Words:
@@ -26,16 +58,10 @@ def telling(transfer: harness.Examples, size: int, longest: int) -> Words:
     text is the teacher's, or its gold label. For regression, scores have two normal distributions with the
     same standard deviation instead. Raise HarnessError if there are neither logits nor labels.
     """
-    from sklearn.feature_extraction.text import CountVectorizer
-
     known, targets = _targets(transfer)
-    texts = [transfer.texts[row] for row in np.flatnonzero(known).tolist()]
-    counter = CountVectorizer(analyzer=Words.words)
-    try:
-        counts: csr_matrix = counter.fit_transform(texts)  # (N, V)
-    except ValueError:  # no text has a word
+    words, counts = _counted(compress(transfer.texts, known))  # (V,), (N, V)
+    if not words:
         return Words([], longest)
-    words = counter.get_feature_names_out()  # in alphabetical order, by which ties are broken
     often = np.asarray(counts.sum(0)).ravel()
     holds = counts.sign()
     told = _told(np.asarray(holds.sum(0)).ravel(), holds.T @ targets, targets)
@@ -43,7 +69,26 @@ def telling(transfer: harness.Examples, size: int, longest: int) -> Words:
     frequent = np.argsort(-often, kind="stable")[: count // _FREQUENT]
     rest = np.argsort(-told.round(6), kind="stable")
     chosen = np.concatenate([frequent, rest[~np.isin(rest, frequent)]])[:count]
-    return Words([str(word) for word in words[chosen]], longest)
+    return Words([words[place] for place in chosen.tolist()], longest)
+
+
+def _counted(texts: Iterable[str]) -> tuple[list[str], csr_matrix]:
+    """Return the words of texts without masks, in alphabetical order, and their counts in each, (N, V)."""
+    from scipy.sparse import csr_matrix
+
+    places: dict[str, int] = {}
+    columns: list[NDArray[np.int64]] = []
+    ends = [np.zeros(1, dtype=np.int64)]
+    for split in splits(texts):
+        own = np.array([places.setdefault(word, len(places)) for word in split.words], dtype=np.int64)
+        columns.append(own[split.numbers])
+        ends.append(ends[-1][-1] + split.offsets[1:])
+    indices = np.concatenate([np.zeros(0, dtype=np.int64), *columns])
+    before = np.concatenate(ends)
+    counts = csr_matrix((np.ones_like(indices), indices, before), (len(before) - 1, len(places)))
+    counts.sum_duplicates()
+    words = sorted(places.keys() - {"[mask]"})
+    return words, counts[:, [places[word] for word in words]]
 
 
 def _targets(transfer: harness.Examples) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:

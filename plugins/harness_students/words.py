@@ -11,7 +11,7 @@ from harness import Ge, Gt, Interval, MinLen
 if TYPE_CHECKING:
     import torch
 
-    from harness.featurise.featuriser import Words
+    from harness.api import Tokeniser
 
 _WORTH_A_GPU = 32_000  # multiplications per word
 _FEWEST = 100  # a vocabulary that still describes most texts
@@ -53,15 +53,12 @@ class WordStudent(harness.TorchStudent):
             return self
         return replace(self, vocabulary=words, words="telling") if words >= _FEWEST else None
 
-    def featuriser(self, transfer: harness.Examples) -> Words:
-        """See :class:`harness.TorchStudent`."""
-        if self.words == "telling":
-            from harness_students.telling import telling
+    def tokeniser(self, teacher: harness.Teacher | None = None) -> Tokeniser | None:
+        """See :class:`harness.Student`."""
+        from harness_students.telling import FrequentWords, TellingWords
 
-            return telling(transfer, self.vocabulary, self.longest)
-        from harness.featurise.featuriser import Words
-
-        return Words.fit(transfer.texts, self.vocabulary, self.longest)
+        kind = TellingWords if self.words == "telling" else FrequentWords
+        return kind(vocabulary=self.vocabulary, longest=self.longest)
 
 
 @dataclass(frozen=True, kw_only=True)

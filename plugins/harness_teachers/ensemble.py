@@ -208,6 +208,10 @@ class _MemberContext:
         return self.whole.prior
 
     @property
+    def tokens(self) -> None:
+        """Return None: a student's ids are made for it alone."""
+
+    @property
     def checkpoints(self) -> Path | None:
         """Return None: the checkpoints of members could not be distinguished."""
         return None

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from itertools import chain
+from typing import TYPE_CHECKING, Annotated, Any
 from zlib import crc32
 
+import numpy as np
+
 from harness import Gt, Interval
-from harness.api import Examples
+from harness.api import Examples, Teacher, Tokeniser
 from harness.featurise.checks import check_numbers, check_vocabulary, limit_of
 from harness.featurise.featuriser import PADDING, UNKNOWN, MarksWords
 from harness.featurise.words import CHARACTERS as CUT_TO
 from harness.featurise.words import cut
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 FORM, PREFIX, SUFFIX, SHAPE, CHARACTERS = range(5)  # positions of a word's ids; all characters come last
 _AFFIX = 3  # characters
 _RUN = 4  # longest run of one kind in a shape, as in spaCy
 _MOST = 1000  # characters of a word; more cannot be meant
 _REMEMBERED = 200_000  # size of the cache of words' ids
+_BLOCK = 4096  # texts whose ids are copied together
 
 
 class WordFeatures(MarksWords):
@@ -67,21 +74,30 @@ class WordFeatures(MarksWords):
         """Return a featuriser with the most frequent forms that occur at least twice, `size` - 2 at most."""
         counts: Counter[str] = Counter()
         for text in texts:
-            counts.update(cut(word) for word in text.lower().split(" "))
+            counts.update(_cut(text.lower().split(" "), CUT_TO))
         ranked = sorted((word for word, count in counts.items() if count > 1), key=lambda w: (-counts[w], w))
         return cls(ranked[: size - 2], **options)
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """See :class:`Featuriser`."""
-        found = []
+        known, found = self._ids.get, []
         for text in texts:
-            ids: list[int] = []
-            for word in text.split(" ", self.longest)[: self.longest]:
-                word = cut(word, self.cut_to)
-                known = self._ids.get(word)
-                ids += self._remember(word) if known is None else known
-            found.append(ids)
+            each = (known(word) or self._remember(word) for word in self._words(text))
+            found.append([*chain.from_iterable(each)])
         return found
+
+    def blocks(self, texts: Sequence[str]) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int64]]]:
+        """See :meth:`Featuriser.blocks`."""
+        for start in range(0, len(texts), _BLOCK):
+            found = [self._words(text) for text in texts[start : start + _BLOCK]]
+            places: dict[str, int] = {}
+            numbers = np.array([places.setdefault(w, len(places)) for words in found for w in words])
+            rows = np.array([self._ids.get(word) or self._remember(word) for word in places], dtype=np.int32)
+            yield rows[numbers].ravel(), self.each * np.array([len(words) for words in found])
+
+    def _words(self, text: str) -> list[str]:
+        """Return the words of a text that are read, without their middle if they are long."""
+        return _cut(text.split(" ", self.longest)[: self.longest], self.cut_to)
 
     def _remember(self, word: str) -> list[int]:
         if len(self._ids) > _REMEMBERED:
@@ -118,6 +134,12 @@ class WordFeatures(MarksWords):
         return cls(**{"cut_to": None} | {name: value for name, value in state.items() if name != "type"})
 
 
+def _cut(words: list[str], most: int | None) -> list[str]:
+    """Return words without their middle, if they are longer than `most` characters; None: unchanged."""
+    long = most is not None and len(max(words, key=len)) > most
+    return [cut(word, most) for word in words] if long else words
+
+
 def shape(word: str) -> str:
     """Return a word with X for capitals, x for other letters, d for digits, and runs cut at four."""
     kinds: list[str] = []
@@ -129,6 +151,25 @@ def shape(word: str) -> str:
         if kinds[-_RUN:] != [kind] * _RUN:
             kinds.append(kind)
     return "".join(kinds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrequentForms(Tokeniser):
+    """The most frequent forms of the texts, and the spelling of all words; see :class:`WordFeatures`."""
+
+    name = "frequent-forms"
+
+    vocabulary: int
+    affixes: int
+    shapes: int
+    letters: int
+    characters: int
+    longest: int
+
+    def fit(self, transfer: Examples) -> WordFeatures:
+        """See :class:`harness.api.Tokeniser`."""
+        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        return WordFeatures.fit(transfer.texts, own.pop("vocabulary"), **own)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,14 +187,10 @@ class ReadsWords:
     longest: Annotated[int, Gt(0)] = 256  # maximum number of words read from a text; others get the first tag
     layers: Annotated[int, Interval(ge=1, le=8)] = 1
 
+    def tokeniser(self, teacher: Teacher | None = None) -> FrequentForms:
+        """Return how texts become ids."""
+        return FrequentForms(**{field.name: getattr(self, field.name) for field in fields(FrequentForms)})
+
     def featuriser(self, transfer: Examples) -> WordFeatures:
         """Return a featuriser, fitted on the texts to learn from."""
-        return WordFeatures.fit(
-            transfer.texts,
-            self.vocabulary,
-            affixes=self.affixes,
-            shapes=self.shapes,
-            letters=self.letters,
-            characters=self.characters,
-            longest=self.longest,
-        )
+        return self.tokeniser().fit(transfer)

@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from components import SUITE, Home, Inline, installed, perform_in, plan_of
 from harness import catalog
 from harness.plan.planner import Cell, Plan
 from harness.results import record
-from harness.results.collect import collect, known, verdict
+from harness.results.collect import _measured, _take, collect, known, verdict
 from harness.results.record import Record
 from harness.run.runner import prepare, run
 from harness.run.schedule import Outcome, Schedule
@@ -134,6 +135,21 @@ def test_what_a_record_says(full: Home) -> None:
     provenance = one["provenance"]
     assert provenance["started"] <= provenance["finished"]
     assert provenance["packages"]["numpy"]
+
+
+def test_the_time_of_ids_is_a_cost() -> None:
+    made = dict.fromkeys(("seconds", "peak_rss_bytes", "precision", "device"), 1)
+    found = {
+        kind: Artefact(kind, kind, Path(), {"parameters": {}, "examples": 3}, made | {"seconds": seconds}, {})
+        for kind, seconds in (("student", 5.0), ("tokens", 0.5))
+    }
+    cell: Any = SimpleNamespace(role="distilled", steps=dict.fromkeys(found, "a key"))
+    cost = _measured(cell, found)["cost"]
+    assert (cost["train_s"], cost["tokens_s"]) == (5.0, 0.5)
+    record: dict[str, Any] = {"cost": {"train_s": 5.0, "tokens_s": None}}
+    old: Any = {"cost": {"train_s": 4.0, "tokens_s": 0.5}}
+    _take(record, old, cell, ["tokens"])
+    assert record["cost"] == {"train_s": 5.0, "tokens_s": 0.5}
 
 
 def test_a_distilled_student_has_its_share_of_the_teacher(full: Home) -> None:

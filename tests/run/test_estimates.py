@@ -82,6 +82,7 @@ def test_seconds_by_hand() -> None:
     assert found["teacher"] == pytest.approx([2 + 3 * 16_000 / 40 + 3 * 2_000 / 130])  # and validation
     assert sorted(found["targets"]) == pytest.approx([0.5, *[0.5 + 4_000 / 130] * 4])  # parts, and joining
     assert found["student"] == pytest.approx([1 + 300_000 * 14e-6] * 2)  # its least number of examples
+    assert found["tokens"] == [0.5 + 16_000 / 200_000] * 2
     assert sorted(found["evaluation"])[-1] == pytest.approx(0.2 + 4_000 / 130)
     assert sorted(found["export"]) == [0.5, 0.5, 16]
 
@@ -239,8 +240,8 @@ def test_a_teacher_that_runs_beside_its_student_is_asked_for_each_text() -> None
     plan = laid_out()
     step, teacher = only(plan, "student"), only(plan, "teacher").components["teacher"]
     parts = {"student": Counting(), "teacher": teacher, "task_type": Classification()}
-    kl = step._replace(work="k", components={**parts, "loss": step.components["loss"]})
-    in_step = step._replace(work="i", components={**parts, "loss": InStep()})
+    kl = step._replace(key="k", work="k", components={**parts, "loss": step.components["loss"]})
+    in_step = step._replace(key="i", work="i", components={**parts, "loss": InStep()})
     estimates = estimated(plan, speeds=lambda: FAST)
     asked = 16_000 * teacher.operations(20).label / 2e10  # type: ignore[attr-defined]
     assert estimates.seconds(in_step) - estimates.seconds(kl) == pytest.approx(asked)
