@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from harness.plan.planner import Plan
 
 
+_NEWS, _WORTH_SAYING_S = 0.25, 60.0  # a change of the time left that plain lines tell of: share, and seconds
 _LOG_LINES = 12  # lines of a failed step's output to show
 
 
@@ -65,6 +66,7 @@ class Lines:
         self.began = time.monotonic()
         self.done = 0
         self.todo = 0
+        self.ends: float | None = None  # when the run should end by what was said last
         for line in heading(plan):
             self.say(line)
 
@@ -82,6 +84,8 @@ class Lines:
         if kind == "run":
             self.todo = event["todo"]
             if self.todo:
+                if not event["guessed"]:
+                    self.ends = time.monotonic() + event["expected_s"]
                 about = "" if event["guessed"] else f", about {duration(event['expected_s'])}"
                 self.say(f"{event['todo']} of {event['steps']} steps to do{about} on {self.slots} workers")
             else:
@@ -93,8 +97,12 @@ class Lines:
         elif kind == "done":
             self.done += 1
             self.todo = max(self.todo, self.done + event["left"])  # a damaged artefact is made again
+            self.ends = time.monotonic() + event["left_s"]
             left = f"about {duration(event['left_s'])} left" if event["left"] else "the last one"
             self.say(f"  [{self.done}/{self.todo}] {event['step']}  {event['seconds']:.1f} s; {left}")
+        elif kind == "progress" and "left_s" in event and self._is_news(event["left_s"]):
+            self.ends = time.monotonic() + event["left_s"]
+            self.say(f"  about {duration(event['left_s'])} left, by the progress of {event['step']}")
         elif kind in ("failed", "unavailable"):
             self.say(f"  {kind}: {event['step']}: {event['reason']}", "red" if kind == "failed" else "yellow")
             for line in (event.get("log") or "").splitlines()[-_LOG_LINES:]:
@@ -103,6 +111,13 @@ class Lines:
             self.say(f"  {event['reason']}", "yellow")
         elif kind in ("warning", "message"):
             self.say(f"  {event['message']}", "yellow")
+
+    def _is_news(self, left_s: float) -> bool:
+        """Return whether so many seconds are much more or less than what was said last."""
+        said = None if self.ends is None else max(0.0, self.ends - time.monotonic())
+        if said is None:
+            return left_s > _WORTH_SAYING_S
+        return abs(left_s - said) > max(_WORTH_SAYING_S, _NEWS * min(left_s, said))
 
     def finish(self, ran: Ran) -> None:
         """See :class:`Display`."""
@@ -156,6 +171,8 @@ class Live(Lines):
                 f", loss {event['loss']:.3f}" if "loss" in event else ""
             )
             self._bars.update(self._tasks[key], completed=event["done"], total=event["total"], said=said)
+            if "left_s" in event and self._whole is not None:
+                self._bars.update(self._whole, said=f"about {duration(event['left_s'])} left")
             return
         elif kind == "waiting" and key in self._tasks:
             said = "waiting for another run" if event["waiting"] else ""

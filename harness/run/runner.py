@@ -127,7 +127,9 @@ def _lend(schedule: Schedule, executor: Executor) -> None:
     idle = sum(not executor.slots[slot].is_gpu for slot in executor.free())
     wide = sorted(key for key in schedule.running if schedule.plan.steps[key].wide)
     for place, key in enumerate(wide):
-        executor.lend(key, 1 + idle // len(wide) + (place < idle % len(wide)))
+        cores = 1 + idle // len(wide) + (place < idle % len(wide))
+        executor.lend(key, cores)
+        schedule.lent(key, cores)
 
 
 class _Left:
@@ -151,7 +153,10 @@ def _note(event: Event, schedule: Schedule, store: Store, observe: Observe, left
     """Record an event of the executor in the schedule and pass it on."""
     step = schedule.plan.steps[event.key]
     told = {"event": event.type, "key": step.key, "kind": step.kind, "step": step.label, **event.details}
-    if event.type == "done":
+    if event.type == "progress":
+        if schedule.progressed(event.key, event.details["done"], event.details["total"]):
+            told["left_s"] = left.seconds()
+    elif event.type == "done":
         schedule.done(event.key, event.details["seconds"])
         told["left"] = schedule.unfinished
         told["left_s"] = left.seconds()

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 from operator import attrgetter
+from time import monotonic
 from typing import Literal
 
 from harness.api import Unavailable
 from harness.plan.planner import Plan, Step
 from harness.run.estimates import Estimates
+from harness.run.projection import Projection, speed_up
 
 State = Literal["waiting", "ready", "running", "done", "failed", "unavailable"]
 _OPEN = ("waiting", "ready", "running")
+_BY_MODEL = ("teacher", "targets", "student", "evaluation")  # kinds of steps that take a model's time
 _OFTEN = 2  # how often a damaged artefact is made again, or read again by one step
 
 
@@ -33,6 +36,18 @@ def offers(slots: Sequence[bool], free: Iterable[int]) -> list[tuple[int, bool]]
     return own + [(index, False) for index, gpu in own if gpu]
 
 
+def _likes(step: Step) -> tuple[str, ...]:
+    """Return the names of a step's groups of similar steps, the most similar first.
+
+    One is that of its model: if a model is trained slower than expected, it labels slower too.
+    """
+    model = step.components.get("student") or step.components.get("teacher")
+    if model is None or step.kind not in _BY_MODEL:
+        return step.likes
+    *nearer, kind = step.likes
+    return (*nearer, f"model {model.name}", kind)
+
+
 class Schedule:
     """The states of the steps that a run must do, without those that are stored or not needed.
 
@@ -46,6 +61,7 @@ class Schedule:
         stored: Callable[[Step], bool],
         estimates: Estimates,
         known: Container[str] = frozenset(),
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self.plan = plan
         self.estimates = estimates
@@ -53,6 +69,8 @@ class Schedule:
         self.reasons: dict[str, str] = {}
         self.running: set[str] = set()
         self._stored = stored
+        self._clock = clock
+        self._projections: dict[str, Projection] = {}  # of running steps
         self._passed: dict[str, str] = {}
         self._losses: Counter[tuple[str, str]] = Counter()
         self._waits: dict[str, int] = {}  # how many unfinished steps a step waits for
@@ -131,6 +149,14 @@ class Schedule:
                     heappush(ends, (ended, next(order), slot, taken))
             if not ends:  # all are done, or these slots do not run the steps that are left
                 return now
+            idle = sum(not slots[slot] for slot in free)
+            lent = [end for end in ends if steps[end[3]].wide][:idle]
+            if lent:  # they get the cores of idle slots until the next step ends
+                gain = speed_up(2)
+                until = min([ends[0][0], *(now + (end[0] - now) / gain for end in lent)])
+                saved = (until - now) * (gain - 1)
+                ends = [(end[0] - saved, *end[1:]) if end in lent else end for end in ends]
+                heapify(ends)
             now, _, slot, done = heappop(ends)
             alone = False  # while a step runs alone, no other one can end
             free.append(slot)
@@ -141,20 +167,34 @@ class Schedule:
                         heappush(heaps[steps[number].gpu and gpus, steps[number].exclusive], number)
 
     def left_s(self, slots: int) -> float:
-        """Return a quick estimate of the wall seconds to the end, from how long similar steps took so far."""
+        """Return a quick estimate of the wall seconds to the end.
+
+        It uses the progress of running steps, and how long similar steps took so far, or will take by theirs.
+        """
+        now, timed = self._clock(), self._projected()
         paced: dict[bool, float] = {True: 0.0, False: 0.0}
         plain = 0.0
         for (likes, exclusive), seconds in self._left_s.items():
-            paced[exclusive] += max(0.0, seconds * self._pace(likes))
+            paced[exclusive] += max(0.0, seconds * self._pace(likes, timed))
             plain += max(0.0, seconds)
         slower = sum(paced.values()) / plain if plain > 0 else 1.0
-        heads = [-heap[0][0] for heap in self._ready.values() if heap]
-        longest = max([*heads, *(self._ranks.get(key, 0.0) for key in self.running)], default=0.0)
-        return max(paced[False] / slots + paced[True], longest * slower) if self._open else 0.0
+        paths = [-head[0] * slower for heap in self._ready.values() if (head := self._head(heap))]
+        for key in self.running:
+            step, projection = self.plan.steps[key], self._projections[key]
+            seconds = self.estimates.seconds(step)
+            whole = seconds * self._pace(_likes(step), timed)
+            left = projection.left_s(now)
+            if left is None:
+                done = projection.work_s(now - projection.began)
+                left = max(0.0, whole - done) / projection.work_s(1.0)
+            paced[step.exclusive] += projection.work_s(left) - whole
+            paths.append(left + (self._ranks.get(key, seconds) - seconds) * slower)
+        left_s = max(0.0, paced[False]) / slots + max(0.0, paced[True])
+        return max(left_s, *paths, 0.0) if self._open else 0.0
 
     def paced_s(self, step: Step) -> float:
         """Return the expected seconds for a step if similar ones were slower than expected in this run."""
-        return self.estimates.seconds(step) * max(1.0, self._pace(step.likes))
+        return self.estimates.seconds(step) * max(1.0, self._pace(_likes(step), {}))
 
     def todo(self) -> list[Step]:
         """Return the steps that wait, could run, or run."""
@@ -169,13 +209,28 @@ class Schedule:
     def started(self, key: str) -> None:
         """Record that a slot took the step."""
         self._set(key, "running")
+        self._projections[key] = Projection(self._clock())
+
+    def lent(self, key: str, cores: int) -> None:
+        """Record that a running step may use so many cores from now on."""
+        self._projections[key].lend(cores)
+
+    def progressed(self, key: str, done: int, total: int) -> bool:
+        """Record the progress of a running step; return whether it is known how long the step takes."""
+        now, projection = self._clock(), self._projections.get(key)
+        if projection is None:  # the report of a step that has just been ended
+            return False
+        projection.report(done, total, now)
+        return projection.left_s(now) is not None
 
     def done(self, key: str, seconds: float | None = None) -> None:
         """Record that the step's artefact exists, and the seconds it took; steps that waited may be ready."""
+        if seconds is not None and key in self._projections:
+            seconds = self._projections[key].work_s(seconds)
         self._set(key, "done")
         if seconds is not None:
             step = self.plan.steps[key]
-            for name in step.likes:
+            for name in _likes(step):
                 took, expected = self._took[name]
                 self._took[name] = took + seconds, expected + self.estimates.seconds(step)
             if step.kind in ("data", "transfer"):
@@ -248,7 +303,7 @@ class Schedule:
                 continue
             states[key] = "waiting" if waits else "ready"  # `_rank` puts those that are ready on their heaps
             self._open += 1
-            self._left_s[step.likes, step.exclusive] += self.estimates.seconds(step)
+            self._left_s[_likes(step), step.exclusive] += self.estimates.seconds(step)
             self._waits[key] = len(waits)
             for needed in waits:
                 self._feeds[needed].append(key)
@@ -261,11 +316,12 @@ class Schedule:
         if (state in _OPEN) != was_open:
             sign = 1 if state in _OPEN else -1
             self._open += sign
-            self._left_s[step.likes, step.exclusive] += sign * self.estimates.seconds(step)
+            self._left_s[_likes(step), step.exclusive] += sign * self.estimates.seconds(step)
         if state == "running":
             self.running.add(key)
         else:
             self.running.discard(key)
+            self._projections.pop(key, None)
         if state == "ready":
             heappush(self._ready[step.gpu, step.exclusive], (-self._ranks.get(key, 0.0), key))
 
@@ -274,13 +330,27 @@ class Schedule:
         self.estimates.learn()
         self._left_s.clear()
         for step in self.todo():
-            self._left_s[step.likes, step.exclusive] += self.estimates.seconds(step)
+            self._left_s[_likes(step), step.exclusive] += self.estimates.seconds(step)
         self._rank()
 
-    def _pace(self, likes: Iterable[str]) -> float:
-        """Return how much longer than expected the most similar steps took in this run, as a factor."""
+    def _projected(self) -> dict[str, tuple[float, float]]:
+        """Return the actual and expected seconds of finished and running steps, for names of the latter."""
+        now, found = self._clock(), dict[str, tuple[float, float]]()
+        for key, projection in self._projections.items():
+            if (whole := projection.whole_s(now)) is not None:
+                step = self.plan.steps[key]
+                for name in _likes(step):
+                    took, expected = found.get(name) or self._took[name]
+                    found[name] = took + whole, expected + self.estimates.seconds(step)
+        return found
+
+    def _pace(self, likes: Iterable[str], timed: Mapping[str, tuple[float, float]]) -> float:
+        """Return how much longer than expected the most similar steps take in this run, as a factor.
+
+        `timed` has the seconds of some names, in place of those of finished steps.
+        """
         for name in likes:
-            took, expected = self._took[name]
+            took, expected = timed.get(name) or self._took[name]
             if expected > 0:
                 return took / expected
         return 1.0
@@ -289,12 +359,16 @@ class Schedule:
         """Return the ready step with the highest rank on some heaps; it stays there until it starts."""
         best: tuple[float, str] | None = None
         for name in heaps:
-            heap = self._ready[name]
-            while heap and self.states.get(heap[0][1]) != "ready":
-                heappop(heap)
-            if heap and (best is None or heap[0] < best):
-                best = heap[0]
+            head = self._head(self._ready[name])
+            if head and (best is None or head < best):
+                best = head
         return self.plan.steps[best[1]] if best else None
+
+    def _head(self, heap: list[tuple[float, str]]) -> tuple[float, str] | None:
+        """Return the first entry of a heap, without those that are no longer ready."""
+        while heap and self.states.get(heap[0][1]) != "ready":
+            heappop(heap)
+        return heap[0] if heap else None
 
     def _rank(self) -> None:
         """Compute upward ranks (Topcuoglu et al., 2002): seconds of the longest path from each step."""

@@ -91,6 +91,31 @@ def test_plain_lines_tell_of_work_and_time(plan: Plan) -> None:
     ]
 
 
+def test_plain_lines_tell_when_progress_changes_the_time_left(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.commands.progress.time.monotonic", lambda: 7.0)
+    progress = [
+        event("progress", "teacher big", done=done, total=9, **details)
+        for done, details in enumerate(
+            [{}, {"left_s": 6500.0}, {"left_s": 600.0}, {"left_s": 650.0}, {"left_s": 900.0}]
+        )
+    ]
+    assert lines_of(plan, a_run(todo=3, expected_s=6000), *progress)[1:] == [
+        "  about 10 min left, by the progress of teacher big",
+        "  about 15 min left, by the progress of teacher big",
+    ]
+    assert lines_of(plan, a_run(todo=3, guessed=True), *progress[:2])[1:] == [
+        "  about 1.8 h left, by the progress of teacher big"
+    ]
+    short = event("progress", "teacher big", done=2, total=9, left_s=20.0)
+    assert lines_of(plan, a_run(todo=3, expected_s=60), short)[1:] == []
+    with Live(plan, terminal(), 2) as show:
+        for one in (a_run(todo=3, expected_s=6000), event("started", "teacher big"), *progress[:3]):
+            show(one)
+        assert show._bars.tasks[0].fields["said"] == "about 10 min left"
+
+
 def test_how_long_it_takes_is_not_said_before_the_data_are_read(plan: Plan) -> None:
     assert lines_of(plan, a_run(guessed=True)) == ["4 of 9 steps to do on 2 workers"]
     with Live(plan, terminal(), 2) as show:

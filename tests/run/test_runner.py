@@ -73,6 +73,24 @@ def test_a_run_does_what_is_missing_and_a_second_one_nothing(toys: Home) -> None
     assert states(schedule, plan) == {"done": 31}
 
 
+class Reporting(Inline):
+    """Reports some progress before each step ends."""
+
+    def wait(self, timeout: float) -> list[Event]:
+        ends = super().wait(timeout)
+        done = [Event("progress", end.key, {"done": done, "total": 9}) for end in ends for done in (7, 8)]
+        return [*done, *ends]
+
+
+def test_progress_tells_how_much_time_is_left(toys: Home) -> None:
+    told: list[dict[str, Any]] = []
+    plan = plan_of(SMALL)
+    run(plan, Store(toys.store), Reporting(toys.store), told.append)
+    first, second = (one for one in named(told, "progress") if one["kind"] == "data")
+    assert "left_s" not in first
+    assert second["left_s"] > 0
+
+
 def test_failures_cost_their_cells_and_are_tried_again(toys: Home) -> None:
     plan = plan_of(MIXED)
     schedule, told = done_inline(plan, toys)
@@ -341,8 +359,12 @@ def test_idle_cores_are_lent_to_steps_that_use_them() -> None:
         lent.clear()
         slots = [Slot("cuda:0" if gpu else "cpu")] * 8
         executor = SimpleNamespace(slots=slots, free=lambda: list(range(idle)), lend=lent.__setitem__)
-        schedule = SimpleNamespace(running=set(keys), plan=SimpleNamespace(steps=steps))
+        told: dict[str, int] = {}  # the schedule, which expects the step to end sooner
+        schedule = SimpleNamespace(
+            running=set(keys), plan=SimpleNamespace(steps=steps), lent=told.__setitem__
+        )
         running._lend(schedule, executor)  # type: ignore[arg-type]
+        assert told == lent
         return dict(lent)
 
     assert lend(3, "a", "b", "narrow") == {"a": 3, "b": 2}

@@ -31,7 +31,21 @@ def a_step(name: str, *needs: str, seconds: float = 1.0, **flags: Any) -> Step:
     )
 
 
-def scheduled(*steps: Step, goals: Iterable[str] | None = None, stored: Iterable[str] = ()) -> Schedule:
+class Clock:
+    """A clock that stands still unless it is set."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def scheduled(
+    *steps: Step,
+    goals: Iterable[str] | None = None,
+    stored: Iterable[str] = (),
+    clock: Clock | None = None,
+) -> Schedule:
     """A schedule of steps of which the last, or the goals, are asked for."""
     plan = SimpleNamespace(
         steps={step.key: step for step in steps},
@@ -41,7 +55,7 @@ def scheduled(*steps: Step, goals: Iterable[str] | None = None, stored: Iterable
     known = {step.work: [float(step.work.split()[-1])] for step in steps}
     there = stored if isinstance(stored, set) else set(stored)
     estimates = Estimates(Timings(known, {}), plan.steps)
-    return Schedule(plan, lambda step: step.key in there, estimates)  # type: ignore[arg-type]
+    return Schedule(plan, lambda step: step.key in there, estimates, clock=clock or Clock())  # type: ignore[arg-type]
 
 
 def take(schedule: Schedule, gpu: bool = False, gpus: bool = False) -> str | None:
@@ -408,6 +422,34 @@ def test_a_gpu_takes_its_steps_and_lends_a_core() -> None:
     assert schedule.expected_s([False, False]) == 15
 
 
+def test_idle_cores_are_lent_to_what_can_use_them() -> None:
+    teacher, data = a_step("teacher", seconds=17, wide=True), a_step("data", seconds=5)
+    schedule = scheduled(teacher, data, goals=["teacher", "data"])
+    assert schedule.expected_s([False]) == 22
+    assert schedule.expected_s([False, False]) == pytest.approx(5 + 12 / 1.7)
+    assert schedule.expected_s([False] * 8) == pytest.approx(10)
+    assert schedule.expected_s([True]) == 22
+    three = [a_step(f"teacher{n}", seconds=17, wide=True) for n in range(3)]
+    schedule = scheduled(*three, goals=[step.key for step in three])
+    assert schedule.expected_s([False, False]) == pytest.approx(17 + 10)
+
+
+def test_a_step_with_lent_cores_says_how_long_its_like_take_on_one() -> None:
+    clock = Clock()
+    first, second = (a_step(f"teacher{n}", seconds=100, wide=True) for n in (1, 2))
+    schedule = scheduled(first, second, goals=["teacher1", "teacher2"], clock=clock)
+    schedule.started("teacher1")
+    schedule.lent("teacher1", 2)
+    assert schedule.left_s(1) == 200
+    schedule.progressed("teacher1", 0, 10)
+    clock.now += 10
+    schedule.progressed("teacher1", 1, 10)
+    assert schedule.left_s(1) == pytest.approx((90 + 100) * 1.7)
+    clock.now += 90
+    schedule.done("teacher1", 100.0)
+    assert schedule.left_s(1) == pytest.approx(170)
+
+
 def test_what_is_left_follows_what_steps_take() -> None:
     steps = [a_step(f"student{n}", seconds=10) for n in range(3)]
     steps.append(a_step("export", seconds=2))
@@ -423,6 +465,50 @@ def test_what_is_left_follows_what_steps_take() -> None:
     schedule.done("export")
     schedule.done("student2", 100.0)
     assert schedule.left_s(1) == 0
+
+
+def test_what_runs_is_done_in_part() -> None:
+    clock = Clock()
+    schedule = scheduled(a_step("student1", seconds=10), a_step("export", "student1"), clock=clock)
+    schedule.started("student1")
+    clock.now += 4
+    assert schedule.left_s(1) == schedule.left_s(9) == 7
+    clock.now += 40
+    assert schedule.left_s(1) == 1
+
+
+def test_progress_corrects_what_is_left_of_a_step_and_of_its_like() -> None:
+    clock = Clock()
+    steps = [a_step(f"teacher{n}", seconds=1_000) for n in range(3)]
+    steps += [a_step("export", *(step.key for step in steps), seconds=10)]
+    schedule = scheduled(*steps, clock=clock)
+    schedule.started("teacher0")
+    assert schedule.left_s(1) == 3_010
+    clock.now += 5  # of loading; the whole takes 5 + 100 s
+    assert not schedule.progressed("teacher0", 1, 100)
+    clock.now += 20
+    assert schedule.progressed("teacher0", 21, 100)
+    assert schedule.left_s(1) == pytest.approx(79 + 2 * 104 + 10)
+    assert schedule.left_s(3) == pytest.approx(104 + 10, rel=0.1)  # the longest path
+    clock.now += 79
+    schedule.done("teacher0", 104.0)
+    assert schedule.left_s(1) == pytest.approx(2 * 104 + 10)
+    assert not schedule.progressed("teacher0", 100, 100)  # a report that comes late
+
+
+def test_a_model_that_is_trained_slowly_labels_slowly() -> None:
+    clock, model = Clock(), {"teacher": SimpleNamespace(name="minilm")}
+    teacher = a_step("teacher", seconds=100)._replace(components=model)
+    targets = a_step("targets", "teacher", seconds=50)._replace(components=model)
+    export = a_step("export", "teacher", seconds=10)._replace(components=model)
+    schedule = scheduled(teacher, targets, export, goals=["targets", "export"], clock=clock)
+    schedule.started("teacher")
+    schedule.progressed("teacher", 0, 10)
+    clock.now += 30
+    schedule.progressed("teacher", 1, 10)
+    assert schedule.left_s(1) == pytest.approx(270 + 3 * 50 + 10)
+    schedule.done("teacher", 300.0)
+    assert schedule.left_s(1) == pytest.approx(3 * 50 + 10)
 
 
 def test_clocks_are_read_at_the_end_and_alone() -> None:
