@@ -22,7 +22,7 @@ from harness.run.worker import LOG_TAIL, MARK, end_processes, work
 from harness.storage.store import Store
 
 # Keep freed memory: to get it from the system again, page by page, costs up to a tenth of a training step.
-_MALLOC = {
+MALLOC = {
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(512 << 20),
     "MALLOC_TOP_PAD_": str(64 << 20),
@@ -200,7 +200,7 @@ class _Worker:
 def _environment(slot: Slot, mark: str) -> Iterator[None]:
     """Set the environment variables that libraries read on import, for a child process started inside."""
     wanted = dict.fromkeys(_ONE_THREAD, str(slot.threads))
-    wanted |= {name: os.environ.get(name, value) for name, value in _MALLOC.items()}
+    wanted |= {name: os.environ.get(name, value) for name, value in MALLOC.items()}
     wanted |= {"TOKENIZERS_PARALLELISM": "false", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
     wanted |= {"CUDA_VISIBLE_DEVICES": "", MARK: mark}
     if slot.is_gpu:  # a slot's index counts the GPUs that this process sees
