@@ -4,9 +4,9 @@
 
 Each contender runs in a process of its own, one after the other, with the same texts, batch size, number of
 epochs, learning-rate schedule, weight decay, clipping and seed. The Trainer works in fp32 and pads each batch
-to its longest text; our teacher batches by length, and uses a second core as a worker does when it is lent one.
-Timed is training alone: loading and tokenising are left out for both, and neither looks at the validation split
-meanwhile.
+to its longest text; our teacher batches by length, and uses a second core as a worker does that is lent one.
+Timed is training alone: loading and tokenising are left out for both, and neither looks at the validation
+split meanwhile.
 Accuracy is that of the last weights on the test split. Needs the extra ``bench``.
 """
 
