@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from harness import HarnessError
 from harness.featurise.featuriser import Featuriser, Subwords, Tokens
-from harness_students.pooling import MeanOfRows, trains_on_cpu
+from harness_students.pooling import Sparse, mean_of_rows, trains_on_cpu
 from harness_transformers.padding import embeddings_of
 
 _AT_ONCE = 1024  # subwords per batch through a transformer
@@ -26,7 +26,7 @@ class StaticWords(nn.Module):
     def __init__(self, size: int, width: int, hidden: int, classes: int, dropout: float) -> None:
         super().__init__()
         self.embedding = nn.Embedding(size, width)
-        self._mean = MeanOfRows()
+        self._sparse = Sparse()
         self.register_buffer("kept", torch.ones(size, 1))
         self.dropout = nn.Dropout(dropout)
         self.hidden = nn.Linear(width, hidden) if hidden else None
@@ -44,7 +44,7 @@ class StaticWords(nn.Module):
     def _features(self, ids: Tensor) -> Tensor:
         kept = F.embedding(ids, self.kept)  # (B, L, 1)
         if self.training and trains_on_cpu(self.embedding.weight):
-            mean = self._mean(self.embedding.weight, ids, kept.squeeze(2) != 0)  # (B, W)
+            mean = mean_of_rows(self.embedding.weight, ids, kept.squeeze(2) != 0, self._sparse)  # (B, W)
         else:
             mean = (self.embedding(ids) * kept).sum(1) / kept.sum(1).clamp(min=1)
         return mean if self.hidden is None else F.relu(self.hidden(mean))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from harness_students.pooling import MeanOfRows, max_over_time, trains_on_cpu
+from harness_students.pooling import Sparse, max_over_time, mean_of_rows, rows_of, trains_on_cpu
 
 
 def embedding(size: int, width: int, scale: float) -> nn.Embedding:
@@ -27,7 +27,7 @@ class AveragedWords(nn.Module):
     ) -> None:
         super().__init__()
         self.embedding = embedding(size, width, scale)
-        self._mean = MeanOfRows()
+        self._sparse = Sparse()
         self.dropout = nn.Dropout(dropout)
         self.hidden = nn.Linear(width, hidden) if hidden else None
         self.output = nn.Linear(hidden or width, classes)
@@ -39,7 +39,7 @@ class AveragedWords(nn.Module):
     def outputs(self, ids: Tensor, names: Collection[str]) -> dict[str, Tensor]:
         """Return the logits (B, C), and "hidden", the input of the last layer before dropout, (B, H)."""
         if self.training and trains_on_cpu(self.embedding.weight):
-            mean = self._mean(self.embedding.weight, ids, ids != 0)  # (B, W)
+            mean = mean_of_rows(self.embedding.weight, ids, ids != 0, self._sparse)  # (B, W)
         else:
             known = (ids != 0).unsqueeze(-1).to(self.embedding.weight.dtype)  # (B, L, 1)
             mean = (self.embedding(ids) * known).sum(1) / known.sum(1).clamp(min=1)
@@ -70,6 +70,7 @@ class Convolutions(nn.Module):
         super().__init__()
         self.embedding = embedding(size, width, scale)
         self.spans = tuple(spans)
+        self._sparse = Sparse()
         self.layers = nn.ModuleList(nn.Linear(width * span, filters) for span in self.spans)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(filters * len(self.spans), classes)
@@ -83,7 +84,9 @@ class Convolutions(nn.Module):
         known = (ids != 0).unsqueeze(-1).to(self.embedding.weight.dtype)  # (B, L, 1)
         longest = max(self.spans)
         # Zeros after the end of the text, so that a span of every length can start at every word.
-        words = F.pad(self.embedding(ids) * known, (0, 0, 0, longest - 1))  # (B, L + longest - 1, W)
+        words = F.pad(
+            rows_of(self.embedding, ids, self._sparse) * known, (0, 0, 0, longest - 1)
+        )  # (B, L + longest - 1, W)
         length = ids.shape[1]
         pooled = []
         for span, layer in zip(self.spans, self.layers, strict=True):

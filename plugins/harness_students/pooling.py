@@ -1,12 +1,19 @@
-"""Pooling over the words of texts, whose backward passes are fast on a CPU."""
+"""Rows of embeddings, and pooling over them, with backward passes that are fast on a CPU."""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Parts = tuple[
+    NDArray[np.float32], NDArray[np.int32], NDArray[np.int32]
+]  # values, their columns, ends of rows
 
 _HUGE = 1e38  # times the distance of two different numbers, it is far below -1
 
@@ -38,48 +45,83 @@ class _Maximum(torch.autograd.Function):
         return found
 
 
-class MeanOfRows:
-    """The mean of rows of a table (V, W) over the ids of each text, as a product with a sparse matrix."""
+class Sparse:
+    """Sparse matrices with float32 numbers, kept by their shape, as to make one takes longer than to use it."""
 
     def __init__(self) -> None:
-        self._matrices: dict[tuple[int, int], tuple[Any, Any]] = {}  # by texts and rows: made once
+        self._known: dict[tuple[int, int], tuple[Any, Any]] = {}
 
-    def __call__(self, table: Tensor, ids: Tensor, kept: Tensor) -> Tensor:
-        """Return the means (B, W) over the kept ids, given ids (B, L) and booleans (B, L); 0 without any."""
-        return _Mean.apply(table, ids, kept, self._matrices)  # type: ignore[no-any-return,no-untyped-call]
+    def product(
+        self, parts: Parts, shape: tuple[int, int], other: Tensor, transposed: bool = False
+    ) -> Tensor:
+        """Return a matrix of a shape, or its transpose, times another one; `parts` are those of a CSR matrix."""
+        from scipy.sparse import csc_array, csr_array
+
+        if shape not in self._known:
+            self._known[shape] = csr_array(parts, shape=shape), csc_array(parts, shape=shape[::-1])
+        matrix = self._known[shape][transposed]
+        matrix.data, matrix.indices, matrix.indptr = parts
+        return torch.from_numpy(matrix @ other.detach().numpy())
+
+
+def mean_of_rows(table: Tensor, ids: Tensor, kept: Tensor, sparse: Sparse) -> Tensor:
+    """Return the means (B, W) of rows of a table (V, W), given ids (B, L) and which of them count, (B, L).
+
+    The mean of no rows is 0.
+    """
+    return _Mean.apply(table, ids, kept, sparse)  # type: ignore[no-any-return,no-untyped-call]
 
 
 class _Mean(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, table: Tensor, ids: Tensor, kept: Tensor, matrices: dict[tuple[int, int], tuple[Any, Any]]
-    ) -> Tensor:
-        from scipy.sparse import csc_array, csr_array
-
+    def forward(ctx: Any, table: Tensor, ids: Tensor, kept: Tensor, sparse: Sparse) -> Tensor:
         known = kept.numpy()
         counts = known.sum(1, dtype=np.int32)
         ends = np.zeros(len(ids) + 1, dtype=np.int32)
         np.cumsum(counts, out=ends[1:])
         rows = ids.numpy()[known].astype(np.int32)
         shares = np.repeat(np.float32(1) / np.maximum(counts, 1).astype(np.float32), counts)
-        shape = len(ids), table.shape[0]
-        if shape not in matrices:  # to make one takes longer than to multiply with it
-            parts = (shares, rows, ends)
-            matrices[shape] = csr_array(parts, shape=shape), csc_array(parts, shape=shape[::-1])
-        ctx.matrices = matrices[shape]
-        ctx.parts = shares, rows, ends
-        return torch.from_numpy(_filled(ctx.matrices[0], ctx.parts) @ table.detach().numpy())
+        ctx.given = (shares, rows, ends), (len(ids), len(table)), sparse
+        return sparse.product(ctx.given[0], ctx.given[1], table)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        found = _filled(ctx.matrices[1], ctx.parts) @ gradient.numpy()
-        return torch.from_numpy(found), None, None, None
+        parts, shape, sparse = ctx.given
+        return sparse.product(parts, shape, gradient, transposed=True), None, None, None
 
 
-def _filled(matrix: Any, parts: tuple[Any, Any, Any]) -> Any:
-    """Return a sparse matrix after setting its values, its indices and its ends of rows or columns."""
-    matrix.data, matrix.indices, matrix.indptr = parts
-    return matrix
+def rows_of(table: nn.Embedding, ids: Tensor, sparse: Sparse) -> Tensor:
+    """Return the rows (B, L, W) of a table for ids (B, L)."""
+    if trains_on_cpu(table.weight):
+        return _Rows.apply(table.weight, ids, sparse)  # type: ignore[no-any-return,no-untyped-call]
+    return table(ids)  # type: ignore[no-any-return]
+
+
+class _Rows(torch.autograd.Function):
+    """The rows of a table, whose gradient torch adds up in twice the time."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, ids: Tensor, sparse: Sparse) -> Tensor:
+        ctx.given = ids, len(table), sparse
+        return F.embedding(ids, table)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        ids, size, sparse = ctx.given
+        count = ids.numel()
+        parts = _ones(count), ids.view(-1).numpy().astype(np.int32), _numbers(count)
+        flat = gradient.reshape(count, -1)
+        return sparse.product(parts, (count, size), flat, transposed=True), None, None
+
+
+@lru_cache(maxsize=64)
+def _ones(count: int) -> NDArray[np.float32]:
+    return np.ones(count, dtype=np.float32)
+
+
+@lru_cache(maxsize=64)
+def _numbers(count: int) -> NDArray[np.int32]:
+    return np.arange(count + 1, dtype=np.int32)
 
 
 def turned(states: Tensor, places: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harness_students.modules import embedding
-from harness_students.pooling import max_over_time, trains_on_cpu, turned
+from harness_students.pooling import Sparse, max_over_time, rows_of, trains_on_cpu, turned
 from harness_students.scans import scan
 
 
@@ -53,6 +53,7 @@ class RecurrentClassifier(nn.Module):
     ) -> None:
         super().__init__()
         self.embedding = embedding(shape.size, shape.width, shape.scale)
+        self._sparse = Sparse()
         self.padding = shape.padding
         self.unknown = shape.unknown
         width = shape.projection or shape.width
@@ -93,7 +94,7 @@ class RecurrentClassifier(nn.Module):
         places = torch.arange(ids.shape[1], device=ids.device).unsqueeze(0)  # (1, L)
         # Reverses the first `length` places and leaves the padding; it is its own inverse.
         reverse = torch.where(places < lengths, lengths - 1 - places, places)  # (B, L)
-        words = self.embedding(ids)  # (B, L, W)
+        words = rows_of(self.embedding, ids, self._sparse)  # (B, L, W)
         if self.projection is not None:
             words = self.projection(words)
         states = self._shared_dropout(words, self.input_dropout)

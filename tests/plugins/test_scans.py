@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness_students.pooling import MeanOfRows, max_over_time, turned
+from harness_students.pooling import Sparse, max_over_time, mean_of_rows, rows_of, turned
 from harness_students.recurrence import RecurrentClassifier, Shape
 from harness_students.scans import scan
 
@@ -90,12 +90,12 @@ def test_the_maximum_and_its_gradient() -> None:
 def test_the_mean_of_rows_and_its_gradient() -> None:
     torch.manual_seed(0)
     table = torch.randn(9, 4, requires_grad=True)
-    mean = MeanOfRows()
+    sparse = Sparse()
     for batch in ([[1, 2, 2], [3, 0, 0], [0, 0, 0]], [[8, 8, 1], [4, 5, 6], [7, 0, 0]], [[5]]):
         ids = torch.tensor(batch)
         known = (ids != 0).unsqueeze(-1).float()
         expected = (table[ids] * known).sum(1) / known.sum(1).clamp(min=1)
-        found = mean(table, ids, ids != 0)
+        found = mean_of_rows(table, ids, ids != 0, sparse)
         torch.testing.assert_close(found, expected)
         weights = torch.randn_like(found)
         ours, theirs = (torch.autograd.grad((v * weights).sum(), table)[0] for v in (found, expected))
@@ -104,11 +104,27 @@ def test_the_mean_of_rows_and_its_gradient() -> None:
 
 def test_two_means_before_their_gradients() -> None:
     table = torch.ones(5, 2, requires_grad=True)
-    mean = MeanOfRows()
+    sparse = Sparse()
     first, second = torch.tensor([[1, 2]]), torch.tensor([[3, 4]])
-    total = mean(table, first, first != 0).sum() + 10 * mean(table, second, second != 0).sum()
+    means = [mean_of_rows(table, ids, ids != 0, sparse) for ids in (first, second)]
+    total = means[0].sum() + 10 * means[1].sum()
     (found,) = torch.autograd.grad(total, table)
     assert found[:, 0].tolist() == [0, 0.5, 0.5, 5, 5]
+
+
+def test_rows_and_their_gradient() -> None:
+    torch.manual_seed(0)
+    table = nn.Embedding(9, 4)
+    sparse = Sparse()
+    for batch in ([[1, 2, 2], [3, 0, 0]], [[8, 8], [1, 4], [5, 6]]):
+        ids = torch.tensor(batch)
+        found, expected = rows_of(table, ids, sparse), table(ids)
+        assert torch.equal(found, expected)
+        weights = torch.randn_like(found)
+        ours, theirs = (torch.autograd.grad((v * weights).sum(), table.weight)[0] for v in (found, expected))
+        torch.testing.assert_close(ours, theirs)
+    table.requires_grad_(False)
+    assert rows_of(table, ids, sparse).grad_fn is None
 
 
 def test_places_that_are_their_own_inverse() -> None:
