@@ -84,9 +84,8 @@ class Convolutions(nn.Module):
         known = (ids != 0).unsqueeze(-1).to(self.embedding.weight.dtype)  # (B, L, 1)
         longest = max(self.spans)
         # Zeros after the end of the text, so that a span of every length can start at every word.
-        words = F.pad(
-            rows_of(self.embedding, ids, self._sparse) * known, (0, 0, 0, longest - 1)
-        )  # (B, L + longest - 1, W)
+        words = rows_of(self.embedding, ids, self._sparse) * known
+        words = F.pad(words, (0, 0, 0, longest - 1))  # (B, L + longest - 1, W)
         length = ids.shape[1]
         pooled = []
         for span, layer in zip(self.spans, self.layers, strict=True):
