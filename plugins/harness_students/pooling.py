@@ -46,7 +46,7 @@ class _Maximum(torch.autograd.Function):
 
 
 class Sparse:
-    """Products with sparse matrices, which are kept by their shapes: to make one takes longer than a product."""
+    """Products with sparse matrices, kept by their shapes: to make one takes longer than a product."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[int, int], tuple[Any, Any]] = {}
@@ -54,7 +54,7 @@ class Sparse:
     def product(
         self, parts: Parts, shape: tuple[int, int], other: Tensor, transposed: bool = False
     ) -> Tensor:
-        """Return a matrix of a shape, or its transpose, times another one; `parts` describe it in CSR form."""
+        """Return a matrix of a shape, or its transpose, times another one; `parts` are its CSR form."""
         from scipy.sparse import csc_array, csr_array
 
         if shape not in self._known:
