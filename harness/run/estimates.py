@@ -43,7 +43,7 @@ _BF16, _GPU = 2.0, 20.0  # speed-up of a transformer by bf16, and of the steps t
 _READ = 50_000  # texts per second, for data and transfer sets
 _SPLIT = 200_000  # texts per second that become ids of words
 
-# Fixed seconds of a step of each kind; and, below, those for a transformer, whose export is large.
+# Fixed seconds of a step of each kind; and, below, those for a transformer, which is large.
 _START = {
     "data": 1.0,
     "teacher": 2.0,
@@ -55,7 +55,7 @@ _START = {
     "export": 0.5,
     "latency": 2.0,
 }
-_SLOWLY = {"export": 16.0, "latency": 6.0}
+_SLOWLY = {"evaluation": 1.2, "export": 16.0, "latency": 6.0}
 
 
 @dataclass(frozen=True)
@@ -156,8 +156,10 @@ class Estimates:
             return start
         lender = self._lender(step)
         costs = self._costs(learner, step, size.words, lender)
+        if costs.slow:
+            start = _SLOWLY.get(step.kind, start)
         if step.kind in ("export", "latency"):
-            return _SLOWLY[step.kind] if costs.slow else start
+            return start
         if step.kind == "evaluation":
             return start + size.held_out * costs.label
         rows = self._texts(step, size)

@@ -83,7 +83,7 @@ def test_seconds_by_hand() -> None:
     assert sorted(found["targets"]) == pytest.approx([0.5, *[0.5 + 4_000 / 130] * 4])  # parts, and joining
     assert found["student"] == pytest.approx([1 + 300_000 * 14e-6] * 2)  # its least number of examples
     assert found["tokens"] == [0.5 + 16_000 / 200_000] * 2
-    assert sorted(found["evaluation"])[-1] == pytest.approx(0.2 + 4_000 / 130)
+    assert sorted(found["evaluation"])[-1] == pytest.approx(1.2 + 4_000 / 130)
     assert sorted(found["export"]) == [0.5, 0.5, 16]
 
 
