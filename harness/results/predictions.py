@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.plan.planner import Cell
+from harness.storage.files import contents, publish
 from harness.task_types.base import Prediction
 from harness.values import HarnessError
 from harness.values import digest as text_digest
@@ -42,7 +43,7 @@ def read(folder: Path) -> dict[str, Prediction]:
     path = folder / FILE
     try:
         # read_table would import pandas.
-        return _decode(pq.ParquetFile(pa.BufferReader(path.read_bytes())).read(use_threads=False))
+        return _decode(pq.ParquetFile(pa.BufferReader(contents(path))).read(use_threads=False))
     except FileNotFoundError:
         return {}
     except OSError as error:
@@ -61,8 +62,6 @@ def write(folder: Path, found: Mapping[str, Prediction], cells: Container[str] =
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
-
-    from harness.storage.files import publish
 
     foreign = _foreign(folder / FILE, lambda cell: cell in cells and cell not in found)
     if not found and not foreign:
@@ -83,7 +82,7 @@ def _foreign(path: Path, wanted: Callable[[str], bool]) -> list[dict[str, Any]]:
 
     if not path.is_file():
         return []
-    file = pq.ParquetFile(pa.BufferReader(path.read_bytes()))
+    file = pq.ParquetFile(pa.BufferReader(contents(path)))
     types = file.read(["type"])["type"].unique().to_pylist() if "type" in file.schema_arrow.names else []
     absent = {name for name in types if name is not None and installed_type(name) is None}
     if not absent:

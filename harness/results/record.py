@@ -17,7 +17,7 @@ from typing_extensions import TypedDict  # pydantic cannot read typing's own bef
 
 from harness.api import HarnessError
 from harness.results.provenance import Provenance
-from harness.storage.files import dumps, publish
+from harness.storage.files import contents, dumps, publish
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -181,7 +181,7 @@ def check(value: Any) -> Record:
 def read(path: Path) -> list[Record]:
     """Return the records in a file. Raise HarnessError for the first damaged line."""
     try:
-        data = path.read_bytes()
+        data = contents(path)
     except FileNotFoundError:
         raise HarnessError(f"there are no records at {path}; run harness bench") from None
     except OSError as error:

@@ -9,6 +9,7 @@ import math
 import os
 import platform
 import shutil
+import stat
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -144,6 +145,18 @@ def _alive(pid: int) -> bool:
 
 
 # -- writing -------------------------------------------------------------------------------------------------
+
+
+def contents(path: Path, most: int = -1) -> bytes:
+    """Return the bytes of a regular file, or the first `most` of them.
+
+    Raise OSError for anything else: to open a FIFO would wait for ever.
+    """
+    kind = path.stat().st_mode
+    if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    with path.open("rb") as file:
+        return file.read(most)
 
 
 def publish(path: Path, content: str | bytes) -> None:

@@ -97,7 +97,7 @@ def written(world: World, name: str, way: str) -> None:
     WAYS[way](path, random.Random(f"damage {name} {way}"))
     world.expect(world.run("leaderboard", "suite"), 0, 2)
     said = world.bench()
-    if name in _REFUSED and said.status == 2:
+    if said.status == 2 and (name in _REFUSED or way == "folder"):
         if path.name not in said.err:
             world.fault("wrong", f"the message does not name {name}: {said.err[-300:]}")
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,12 @@ def test_another_table_in_its_place_is_said(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / FILE).mkdir()
     with pytest.raises(HarnessError, match=r"cannot read .*predictions\.parquet: Is a directory"):
+        predictions.read(tmp_path)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / FILE)
+    with pytest.raises(HarnessError, match=r"cannot read .*predictions\.parquet: not a regular file"):
         predictions.read(tmp_path)
 
 

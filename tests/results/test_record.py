@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -136,3 +137,9 @@ def test_absent_or_unreadable(tmp_path: Path) -> None:
         records.read(tmp_path / "nowhere")
     with pytest.raises(HarnessError, match="cannot read"):
         records.read(tmp_path)
+
+
+def test_what_is_not_a_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(path := tmp_path / "records.jsonl")  # to open it would wait for ever
+    with pytest.raises(HarnessError, match=r"cannot read .*records\.jsonl: not a regular file"):
+        records.read(path)

@@ -15,7 +15,7 @@ from harness.report.html.sections import Section, sections
 from harness.report.leaderboard import build, markdown, printable
 from harness.results.board import Leaderboard
 from harness.results.record import Record, read
-from harness.storage.files import publish
+from harness.storage.files import contents, publish
 
 MARK = "<!-- written by harness, and anew by every run -->"
 TITLES = ("task", "teacher", "score", "best student", "score", "gain", "parameters")
@@ -127,8 +127,7 @@ def write(results: Path, known: Known | None = None) -> None:
 
 def _ours(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
-            return MARK.encode() in file.read(2000)
+        return MARK.encode() in contents(path, 2000)
     except FileNotFoundError:
         return True
     except OSError:
