@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from harness_students.modules import AveragedWords, Convolutions
 from harness_students.pooling import Sparse, max_over_time, mean_of_rows, rows_of, turned
 from harness_students.recurrence import RecurrentClassifier, Shape
 from harness_students.scans import scan
@@ -58,6 +59,22 @@ def _names(value: Tensor) -> set[str]:
             found.add(type(node).__name__)
             left += [before for before, _ in node.next_functions]
     return found
+
+
+@pytest.mark.parametrize(
+    "module", [AveragedWords(30, 6, 5, 3, 0.0, 1.0), Convolutions(30, 6, 4, (2, 1, 3), 3, 0.0, 1.0)]
+)
+def test_words_are_averaged_and_convolved_alike_in_training_and_afterwards(module: nn.Module) -> None:
+    torch.manual_seed(0)
+    ids = torch.tensor([[3, 4, 5, 6], [7, 8, 0, 0], [9, 0, 0, 0]])
+    found, gradients = [], []
+    for each in (module.train(), module.eval()):
+        logits = each(ids)
+        found.append(logits)
+        gradients.append(torch.autograd.grad(logits.square().sum(), list(module.parameters())))
+    torch.testing.assert_close(*found)
+    for mine, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(mine, other)
 
 
 def test_dropped_recurrent_weights_are_used() -> None:
