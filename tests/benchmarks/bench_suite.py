@@ -3,7 +3,7 @@
     python tests/benchmarks/bench_suite.py [SUITE] [--source sample] [--record]
 
 SUITE is the name or the file of a suite, by default emotion; its data are those of HARNESS_DATA, or the
-sample corpus with ``--source sample``. The wall time is that of the command, from its start to its tables. The
+sample corpus with ``--source sample``. The wall time is that of the command, from start to tables. The
 CPU time contains that of all workers: its share of the wall time of all cores is how busy these were.
 """
 
