@@ -33,9 +33,10 @@ class SoftTargets(harness.Loss):
 
     def __call__(self, student: Tensor, teacher: Tensor | None, batch: harness.Batch) -> Tensor:
         """Return the batch mean, (), for logits (B, C) of both models."""
+        from harness_losses.fused import divergences
+
         p = log_probabilities(present(teacher), self.temperature)
-        q = log_probabilities(student, self.temperature)
-        return row_mean(divergence(p, q), batch) * self.temperature**2
+        return row_mean(divergences(p, student, self.temperature), batch) * self.temperature**2
 
 
 @dataclass(frozen=True)

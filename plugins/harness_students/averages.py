@@ -43,7 +43,7 @@ class StaticWords(nn.Module):
 
     def _features(self, ids: Tensor) -> Tensor:
         kept = F.embedding(ids, self.kept)  # (B, L, 1)
-        if self.training and trains_on_cpu(self.embedding.weight):
+        if trains_on_cpu(self, self.embedding.weight):
             mean = mean_of_rows(self.embedding.weight, ids, kept.squeeze(2) != 0, self._sparse)  # (B, W)
         else:
             mean = (self.embedding(ids) * kept).sum(1) / kept.sum(1).clamp(min=1)

@@ -38,7 +38,7 @@ class AveragedWords(nn.Module):
 
     def outputs(self, ids: Tensor, names: Collection[str]) -> dict[str, Tensor]:
         """Return the logits (B, C), and "hidden", the input of the last layer before dropout, (B, H)."""
-        if self.training and trains_on_cpu(self.embedding.weight):
+        if trains_on_cpu(self, self.embedding.weight):
             mean = mean_of_rows(self.embedding.weight, ids, ids != 0, self._sparse)  # (B, W)
         else:
             known = (ids != 0).unsqueeze(-1).to(self.embedding.weight.dtype)  # (B, L, 1)
@@ -90,7 +90,7 @@ class Convolutions(nn.Module):
         for span, weight, bias in self._joined_layers() if self.training else self._layers():
             joined = torch.cat([words[:, at : at + ids.shape[1]] for at in range(span)], dim=2)
             # Padding adds zeros to the maximum, without effect: the ReLU after it makes negative maxima 0.
-            pooled.append(max_over_time(F.linear(joined, weight, bias) * known))  # (B, F)
+            pooled.append(max_over_time(self, F.linear(joined, weight, bias) * known))  # (B, F)
         hidden = F.relu(torch.cat(pooled, dim=1))
         return {"logits": self.output(self.dropout(hidden)), "hidden": hidden}
 

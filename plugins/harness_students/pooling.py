@@ -18,14 +18,22 @@ Parts = tuple[
 _HUGE = 1e38  # times the distance of two different numbers, it is far below -1
 
 
-def trains_on_cpu(values: Tensor) -> bool:
-    """Return whether values are computed in training on a CPU, in fp32."""
-    return values.requires_grad and values.device.type == "cpu" and values.dtype == torch.float32
+def trains_on_cpu(module: nn.Module, values: Tensor) -> bool:
+    """Return whether a module that computes values is in training on a CPU, in fp32.
+
+    Otherwise it may be traced for an export, which must contain plain operations only.
+    """
+    return (
+        module.training
+        and values.requires_grad
+        and values.device.type == "cpu"
+        and values.dtype == torch.float32
+    )
 
 
-def max_over_time(states: Tensor) -> Tensor:
-    """Return the largest of states (B, L, H) in each dimension, (B, H)."""
-    return _Maximum.apply(states) if trains_on_cpu(states) else states.amax(1)  # type: ignore[no-untyped-call]
+def max_over_time(module: nn.Module, states: Tensor) -> Tensor:
+    """Return the largest of states (B, L, H) of a module in each dimension, (B, H)."""
+    return _Maximum.apply(states) if trains_on_cpu(module, states) else states.amax(1)  # type: ignore[no-untyped-call]
 
 
 class _Maximum(torch.autograd.Function):
@@ -92,7 +100,7 @@ class _Mean(torch.autograd.Function):
 
 def rows_of(table: nn.Embedding, ids: Tensor, sparse: Sparse) -> Tensor:
     """Return the rows (B, L, W) of a table for ids (B, L)."""
-    if trains_on_cpu(table.weight):
+    if trains_on_cpu(table, table.weight):
         return _Rows.apply(table.weight, ids, sparse)  # type: ignore[no-any-return,no-untyped-call]
     return table(ids)  # type: ignore[no-any-return]
 
@@ -124,9 +132,9 @@ def _numbers(count: int) -> NDArray[np.int32]:
     return np.arange(count + 1, dtype=np.int32)
 
 
-def turned(states: Tensor, places: Tensor) -> Tensor:
-    """Return states (B, L, H) at places (B, L) that are their own inverse, such as those in reverse order."""
-    if trains_on_cpu(states):
+def turned(module: nn.Module, states: Tensor, places: Tensor) -> Tensor:
+    """Return states (B, L, H) of a module at places (B, L) that are their own inverse, e.g. in reverse."""
+    if trains_on_cpu(module, states):
         flat = places + torch.arange(len(places)).unsqueeze(1) * places.shape[1]
         return _Turned.apply(states, flat.view(-1))  # type: ignore[no-any-return,no-untyped-call]
     return states.gather(1, places.unsqueeze(-1).expand(-1, -1, states.shape[2]))

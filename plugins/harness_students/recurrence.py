@@ -102,10 +102,10 @@ class RecurrentClassifier(nn.Module):
             if number:
                 states = self._shared_dropout(states, self.layer_dropout)
             assert isinstance(directions, nn.ModuleList)
-            given = [states, turned(states, reverse)] if self.bidirectional else [states]
+            given = [states, turned(self, states, reverse)] if self.bidirectional else [states]
             found = self._run(list(directions), given)
             if self.bidirectional:
-                found[1] = turned(found[1], reverse)
+                found[1] = turned(self, found[1], reverse)
             states = torch.cat(found, dim=2)  # (B, L, S)
         pooled = self._pool(states, real, lengths)
         if self.feedforward is not None:
@@ -125,7 +125,9 @@ class RecurrentClassifier(nn.Module):
         """Return the states (B, L, S) pooled over time, (B, S)."""
         mask = real.unsqueeze(-1)  # (B, L, 1)
         if self.pooling == "max":
-            return max_over_time(states + (mask.to(states.dtype) - 1) * 1e4)
+            if trains_on_cpu(self, states):  # a sum takes less time than to fill in what a mask selects
+                return max_over_time(self, states + (mask.to(states.dtype) - 1) * 1e4)
+            return states.masked_fill(~mask, -1e4).amax(1)
         if self.pooling == "mean":
             return (states * mask.to(states.dtype)).sum(1) / lengths.to(states.dtype)
         if self.attention is not None:  # Felbo et al., 2017 (DeepMoji)
@@ -142,7 +144,7 @@ class RecurrentClassifier(nn.Module):
         recurrent = [layer.weight_hh_l0 for layer in layers]
         if self.training and self.weight_dropout:
             recurrent = [F.dropout(weight, self.weight_dropout) for weight in recurrent]
-        if self.training and trains_on_cpu(inputs[0]):
+        if trains_on_cpu(self, inputs[0]):
             return scan(layers, inputs, recurrent)
         return [
             torch.func.functional_call(layer, {"weight_hh_l0": weight}, (states,))[0]

@@ -15,6 +15,7 @@ from harness.api import parameters_of
 from harness_losses.labels import CrossEntropy, HardCrossEntropy
 from harness_losses.regression import MeanSquaredError, MeanSquaredErrorOfProbabilities, SquaredError
 from harness_losses.soft import Decoupled, JensenShannon, SoftCrossEntropy, SoftTargets
+from harness_losses.tensors import log_probabilities
 from harness_losses.weighted import Weighted
 
 Array = NDArray[np.float64]
@@ -370,3 +371,20 @@ def test_a_suite_can_write_it(loss: harness.Loss) -> None:
 def test_parameters_out_of_range_are_refused(table: dict[str, Any]) -> None:
     with pytest.raises(harness.HarnessError):
         catalog.load().build("loss", table)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_the_gradient_of_kl_by_hand_is_that_of_autograd(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    student, teacher = torch.randn(7, 4, dtype=dtype, requires_grad=True), 3 * torch.randn(7, 4)
+    teacher[0, 1] = -torch.inf
+    weights = torch.rand(7)
+    batch = harness.Batch(None, 7, weights=weights)
+    (found,) = torch.autograd.grad(SoftTargets(2.0)(student, teacher.double(), batch), student)
+    wide = student.detach().double().requires_grad_()
+    p, q = log_probabilities(teacher.double(), 2.0), (wide / 2).log_softmax(-1)
+    plain = ((p.exp() * (p - q)).sum(-1) * weights).mean() * 4
+    (expected,) = torch.autograd.grad(plain, wide)
+    assert found.dtype == dtype
+    tolerance = 1e-6 if dtype == torch.float64 else 0.02
+    torch.testing.assert_close(found.double(), expected, rtol=tolerance, atol=tolerance / 10)

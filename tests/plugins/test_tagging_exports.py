@@ -57,7 +57,7 @@ def make(
 
     @cache
     def made(kind: str) -> Model:
-        tuned: dict[str, Any] = {"epochs": 40, "batch_size": 8, "learning_rate": 1e-2}
+        tuned: dict[str, Any] = {"epochs": 60, "batch_size": 8, "learning_rate": 5e-3}
         if kind in ("bert", "roberta"):
             teacher = Transformer(model=str(folder_of(kind)), longest=24, **tuned)
             return teacher.fit(labelled, validation, context)

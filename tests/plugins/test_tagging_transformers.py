@@ -282,7 +282,7 @@ def test_students_learn_tags(
     given = Examples(given.texts, CLASSES, None, lent.predict(given.texts), task_type=Tagging())
     held_out = examples()
     of: Any = "teacher" if start == "teacher" else teacher(folder_of(start))
-    options: Any = {"epochs": 40, "batch_size": 2, "learning_rate": 1e-2, "layers": 1, "weights": weights}
+    options: Any = {"epochs": 60, "batch_size": 2, "learning_rate": 1e-2, "layers": 1, "weights": weights}
     student = TransformerStudent(start=of, **options)
     model = student.fit(given, held_out, FromLogits(), context)
     assert given.logits is not None
