@@ -59,8 +59,9 @@ class Gradients:
 
     def _gradient(self, compute: Callable[[], Part]) -> tuple[Part, list[Tensor | None]]:
         part = compute()
-        found = _owned(torch.autograd.grad(part.weighed, self.parameters, allow_unused=True))
-        return Part(part.value.detach(), part.weighed.detach(), part.batch), found
+        found = torch.autograd.grad(part.weighed, self.parameters, allow_unused=True)
+        own = _owned(found, self.parameters)
+        return Part(part.value.detach(), part.weighed.detach(), part.batch), own
 
 
 def _add(total: list[Tensor | None], more: Sequence[Tensor | None]) -> None:
@@ -76,14 +77,17 @@ def _add(total: list[Tensor | None], more: Sequence[Tensor | None]) -> None:
         torch._foreach_add_(ours, theirs)
 
 
-def _owned(gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
-    """Return gradients that can be changed in place: each with its own memory, for all of its numbers."""
+def _owned(gradients: Sequence[Tensor | None], parameters: Sequence[Tensor]) -> list[Tensor | None]:
+    """Return gradients with memory of their own, laid out as that of the parameters.
+
+    They are changed in place, and torch's fused kernels read all of a parameter's tensors in the same order.
+    """
     seen: set[int] = set()
     found: list[Tensor | None] = []
-    for gradient in gradients:
+    for gradient, parameter in zip(gradients, parameters, strict=True):
         if gradient is not None:
-            if gradient.data_ptr() in seen or torch._debug_has_internal_overlap(gradient):
-                gradient = gradient.clone(memory_format=torch.contiguous_format)
+            if gradient.data_ptr() in seen or gradient.stride() != parameter.stride():
+                gradient = torch.empty_like(parameter).copy_(gradient)
             seen.add(gradient.data_ptr())
         found.append(gradient)
     return found

@@ -127,6 +127,18 @@ def test_gradients_do_not_share_memory() -> None:
         assert [gradient.tolist() for gradient in found if gradient is not None] == [[10.0 * parts] * 3] * 2
 
 
+def test_gradients_are_laid_out_as_their_parameters() -> None:
+    torch.manual_seed(0)
+    matrix, order = nn.Parameter(torch.randn(3, 5)), torch.randn(5, 3)
+
+    def part() -> Part:
+        value = (matrix.t() * order).sum()  # the gradient is a view of `order`, turned
+        return Part(value, value, Batch(None, 1))
+
+    _, (found,) = Gradients([matrix], None).of([part])
+    assert found is not None and found.stride() == matrix.stride() and torch.equal(found, order.t())
+
+
 def test_rows_are_shared_out_by_length() -> None:
     parts = split(np.arange(7), 2)
     assert [part.tolist() for part in parts] == [[0, 2, 4, 6], [1, 3, 5]]
