@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 from faults import bases
 from faults.families import FAMILIES, cases
-from faults.judge import Case, Outcome, details, figures, judge, table
+from faults.judge import Case, Outcome, details, figures, judge, read, table
 
 
 def main() -> int:
@@ -25,6 +25,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="only cases whose name contains this")
     parser.add_argument("--most", type=int, default=1000, help="cases of a family, evenly spread over it")
     parser.add_argument("--jobs", type=int, default=2, help="cases that run at once")
+    parser.add_argument("--again", type=Path, help="folder of a run: try only what went wrong in it")
     parser.add_argument("--out", type=Path, default=Path("build/faults"), help="folder for the figures")
     options = parser.parse_args()
 
@@ -34,8 +35,14 @@ def main() -> int:
         found = [case for case in cases(not options.small, [family]) if options.only in case.name]
         count = min(options.most, len(found))
         chosen += (found[place * len(found) // count] for place in range(count))
+    every = list(chosen)
     keep = options.out / "kept"
     outcomes: list[Outcome] = []
+    if options.again:
+        kept = [outcome for outcome in read(options.again / "outcomes.jsonl") if not outcome.faults]
+        chosen = [
+            case for case in chosen if (case.family, case.name) not in {(o.family, o.name) for o in kept}
+        ]
     with TemporaryDirectory(prefix="faults-") as made:
         for base in sorted({case.base for case in chosen}):
             bases.build(base, Path(made))
@@ -45,10 +52,17 @@ def main() -> int:
             for future in as_completed(waiting):
                 outcomes.append(outcome := future.result())
                 _tell(outcome, len(outcomes), len(chosen), time.monotonic() - began)
-    order = {(case.family, case.name): place for place, case in enumerate(chosen)}
+    minutes = (time.monotonic() - began) / 60
+    if options.again:
+        outcomes += kept
+        minutes += json.loads((options.again / "figures.json").read_text())["minutes"]
+    order = {(case.family, case.name): place for place, case in enumerate(every)}
     outcomes.sort(key=lambda outcome: order[outcome.family, outcome.name])
-    minutes = round((time.monotonic() - began) / 60, 1)
-    found = figures(outcomes) | {"minutes": minutes, "cores": len(os.sched_getaffinity(0))}
+    found = figures(outcomes) | {
+        "minutes": round(minutes, 1),
+        "cores": len(os.sched_getaffinity(0)),
+        "again": len(chosen) if options.again else 0,
+    }
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "figures.json").write_text(json.dumps(found, indent=1) + "\n")
     (options.out / "outcomes.jsonl").write_text(details(outcomes))

@@ -109,6 +109,12 @@ def details(outcomes: Iterable[Outcome]) -> str:
     return "".join(json.dumps(asdict(outcome)) + "\n" for outcome in outcomes)
 
 
+def read(path: Path) -> list[Outcome]:
+    """Return the outcomes that :func:`details` wrote."""
+    found = [json.loads(line) for line in path.read_text().splitlines()]
+    return [Outcome(**{**each, "faults": [Fault(**fault) for fault in each["faults"]]}) for each in found]
+
+
 def table(found: dict[str, Any]) -> str:
     """Return figures as a Markdown table with a row for each family."""
     head = ["family", "cases", "trials", *CRITERIA, "skipped"]

@@ -17,7 +17,7 @@ _TEXT = """\
 
 What happens to a run that is disturbed from outside. `make faults` disturbs runs in many ways and writes
 this page; `make test` tries a few ways of each family. The figures are of the last run that was kept:
-{trials} ways, which took {minutes} minutes on {cores} cores. The right figure in every column is 0.
+{trials} ways, which took {minutes} minutes on {cores} cores. {again}The right figure in every column is 0.
 
 {table}
 
@@ -50,6 +50,9 @@ fixed seeds; the moments of kills also depend on the speed of the machine.
 """
 
 
+_AGAIN = "{} cases that had gone wrong were\ntried again after their cause was mended. "
+
+
 def text(found: dict[str, Any]) -> str:
     """Return the page with these figures."""
     meanings = [f"- **{name}**: {meaning}." for name, meaning in found["criteria"].items()]
@@ -59,6 +62,7 @@ def text(found: dict[str, Any]) -> str:
         trials=f"{found['total']['trials']:,}",
         minutes=round(found["minutes"]),
         cores=found["cores"],
+        again=_AGAIN.format(found["again"]) if found.get("again") else "",
         table=table(found),
         criteria="\n".join(meanings),
         skipped=told,

@@ -11,7 +11,7 @@ import pytest
 
 from faults import bases, page
 from faults.families import FAMILIES, cases
-from faults.judge import CRITERIA, Case, Fault, Outcome, figures, judge, table
+from faults.judge import CRITERIA, Case, Fault, Outcome, details, figures, judge, read, table
 
 WHOLE = os.environ.get("HARNESS_FAULTS") == "whole"
 ROOT = Path(__file__).parents[2]
@@ -63,6 +63,15 @@ def test_the_table_counts_faults_by_criterion() -> None:
     lines = table(found).splitlines()
     assert [line.split("|")[1].strip() for line in lines[2:]] == ["kills", "disks", "all"]
     assert len({len(line) for line in lines}) == 1
+
+
+def test_outcomes_are_read_as_they_were_written(tmp_path: Path) -> None:
+    outcomes = [
+        Outcome("kills", "a", 7, [Fault("lost", "x")], seconds=1.5),
+        Outcome("disks", "c", skipped="no"),
+    ]
+    (path := tmp_path / "outcomes.jsonl").write_text(details(outcomes))
+    assert read(path) == outcomes
 
 
 def test_the_page_has_the_figures_of_the_last_whole_run() -> None:
