@@ -622,6 +622,35 @@ def test_a_wrong_default_is_called_so() -> None:
         broken.build("student", {"use": "unfit"})
 
 
+@pytest.mark.parametrize(
+    ("kind", "body", "message"),
+    [
+        ("Student", "task_types = None", "student 'odd' has task_types none; expected a set of names"),
+        ("Student", "learns_from = {1, 2}", "expected a set of names"),
+        ("Loss", "needs = 'logits'", "loss 'odd' has needs 'logits'; expected a set of names"),
+        ("Student", "task_types = property(lambda self: 1 / 0)", "student 'odd' raised ZeroDivisionError"),
+        ("Student", "extra: object = print", "student 'odd' has a parameter that cannot be written as JSON"),
+        ("Student", "def check(self): raise SystemExit(3)", "student 'odd' raised SystemExit: 3"),
+    ],
+)
+def test_a_component_that_no_plan_can_use_is_a_mistake(
+    install: Install, kind: str, body: str, message: str
+) -> None:
+    install("odd-plugin", it=plugin("odd", kind, body))
+    found = load()
+    with pytest.raises(ParameterErrors) as error:
+        found.build(kind.lower(), {"use": "odd"})
+    assert message in str(error.value)
+
+
+def test_what_a_component_changes_when_it_is_built_is_undone(install: Install) -> None:
+    body = "def check(self):\n        import os\n        os.chdir('/')"
+    install("odd-plugin", it=plugin("odd", "Student", body))
+    here = Path.cwd()
+    load().build("student", {"use": "odd"})
+    assert Path.cwd() == here
+
+
 def test_an_unknown_name_has_its_nearest_match() -> None:
     with pytest.raises(harness.HarnessError) as error:
         FOUND.get("student", "mpl")

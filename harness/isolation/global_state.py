@@ -158,6 +158,12 @@ def _python() -> Iterator[_Part]:
     yield _Part("the garbage collector", lambda: (gc.isenabled(), gc.get_threshold()), _set_collector)
     yield _Part("the switch interval of threads", sys.getswitchinterval, sys.setswitchinterval)
     yield _Part("the handlers of signals", _handlers, _set_handlers)
+    if hasattr(signal, "getitimer"):
+        yield _Part("the timer of alarms", _alarm_is_set, _stop_alarm)
+    yield _Part(
+        "the finders of modules", lambda: list(sys.meta_path), lambda old: _refill(sys.meta_path, old), True
+    )
+    yield _Part("the trace function", sys.gettrace, sys.settrace)
     yield _Part("the hook of exceptions", lambda: sys.excepthook, lambda old: setattr(sys, "excepthook", old))
     yield _Part("the output streams", lambda: (sys.stdout, sys.stderr), _set_streams)
     yield _Part("the level of logging", lambda: logging.root.manager.disable, logging.disable)
@@ -246,6 +252,15 @@ def _described(name: str, before: Any, after: Any) -> str:
 
 
 # -- reading and setting parts ------------------------------------------------------------------------------
+
+
+def _alarm_is_set() -> bool:
+    return signal.getitimer(signal.ITIMER_REAL)[0] > 0
+
+
+def _stop_alarm(before: bool) -> None:
+    if not before:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _refill(held: list[Any], old: list[Any]) -> None:

@@ -9,17 +9,21 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from harness.isolation.global_state import GlobalState
+from harness.isolation.patches import Modules
+from harness.isolation.processes import MARK, end_processes
+from harness.wording import printable
 
 NOTICE_S = 5.0  # after which somebody is told that a call takes long
 LIMIT_S = 30.0  # that a call may take
 _TICK_S = 0.2
 _LOG_TAIL = 4000  # characters of what a child printed that are kept
+_in_child = False  # whether this process is a child that makes a call
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ def tried(call: Callable[[], object], notice: Callable[[], None]) -> Trial:
                 if os.waitpid(child, os.WNOHANG)[0] == 0:
                     os.kill(child, signal.SIGKILL)  # if it has no group of its own yet
                     os.waitpid(child, 0)
+            _end_marked(_mark_of(child), os.getpid())
 
 
 def _log() -> IO[bytes]:
@@ -79,6 +84,8 @@ def _log() -> IO[bytes]:
 
 def _make(call: Callable[[], object], writer: int, log: IO[bytes]) -> None:
     """Make the call in the child, do what Python does as it ends, write a byte, and end the child."""
+    global _in_child
+    _in_child = True
     try:
         os.setsid()  # so that its own children can be ended with it
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
@@ -129,25 +136,81 @@ def _trouble(reader: int, child: int, notice: Callable[[], None]) -> str:
 def shielded(complain: Callable[[list[str]], None] = lambda changes: None) -> Iterator[None]:
     """Surround code that a plugin runs while it is loaded in this process.
 
-    The code finds nothing to read on stdin, which is the command's. What it changes in the global state of
-    the process is undone, except for the search path of modules; `complain` is called with the changes.
-    Environment variables are not among these: many libraries set some for themselves.
+    The code finds nothing to read on stdin, which is the command's. What it writes goes to stderr, without
+    control codes. What it changes in the global state of the process, and in modules of Python and of this
+    project, is undone, except for new entries of the search path of modules; `complain` is called with the
+    changes. Environment variables are not among these: many libraries set some for themselves. Processes
+    that it starts end with this one.
     """
-    before = GlobalState.now().without("the search path of modules")
-    with ExitStack() as stack:
-        stack.callback(_undo, before, complain)
-        with suppress(OSError):  # stdin is closed
-            earlier = os.dup(0)
-            stack.callback(os.close, earlier)
-            stack.callback(os.dup2, earlier, 0)
-            nothing = os.open(os.devnull, os.O_RDONLY)
-            os.dup2(nothing, 0)
-            os.close(nothing)
+    before, modules, paths = GlobalState.now().without("the search path of modules"), Modules(), [*sys.path]
+    with _marked(), nullcontext() if _in_child else _streams():  # a child's output is kept as it is
+        try:
+            yield
+        finally:
+            changes = modules.undo()
+            changes += before.without("environment variables").changes()
+            before.restore()
+            if not set(paths) <= set(sys.path):
+                sys.path[:] = [*paths, *(path for path in sys.path if path not in paths)]
+            if changes:
+                complain(changes)
+
+
+@contextmanager
+def _marked() -> Iterator[None]:
+    """Let processes that are started inside inherit a mark, and end them with this process."""
+    earlier = os.environ.get(MARK)
+    os.environ[MARK] = mark = earlier or _mark_of(os.getpid())
+    if earlier is None:
+        atexit.unregister(_end_marked)
+        atexit.register(_end_marked, mark, os.getpid())
+    try:
         yield
+    finally:
+        if earlier is None:
+            os.environ.pop(MARK, None)
 
 
-def _undo(before: GlobalState, complain: Callable[[list[str]], None]) -> None:
-    changes = before.without("environment variables").changes()
-    before.restore()
-    if changes:
-        complain(changes)
+def _mark_of(process: int) -> str:
+    return f"import-{process}"
+
+
+def _end_marked(mark: str, process: int) -> None:
+    if os.getpid() == process and Path(f"/proc/{process}").exists():
+        end_processes(mark, {process})
+
+
+@contextmanager
+def _streams() -> Iterator[None]:
+    """Replace the standard streams: nothing can be read, and what is written is printed in the end."""
+    closed = [number for number in range(3) if not _is_open(number)]
+    while (number := os.open(os.devnull, os.O_RDWR)) < 3:  # it takes the place of a closed stream
+        pass
+    os.close(number)
+    kept = [os.dup(number) for number in range(3)]
+    with _log() as written, Path(os.devnull).open("rb") as nothing:
+        try:
+            for number, other in enumerate((nothing, written, written)):
+                os.dup2(other.fileno(), number)
+            yield
+        finally:
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(Exception):
+                    stream.flush()
+            for number, descriptor in enumerate(kept):
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            written.seek(0)
+            if text := written.read().decode("utf-8", "replace"):
+                with suppress(OSError):
+                    os.write(2, "\n".join(map(printable, text.split("\n"))).encode())
+            for number in closed:
+                os.close(number)
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True

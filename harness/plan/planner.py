@@ -350,8 +350,11 @@ class _Planner:
         if id(component) not in self._recipes:
             self._recipes[id(component)] = answer_of(component, lambda: getattr(component, "prior", None))
         recipe = self._recipes[id(component)]
-        if not isinstance(recipe, Recipe):
+        if recipe is None or isinstance(recipe, HarnessError):
             return recipe
+        if not isinstance(recipe, Recipe):
+            what = f"{component.kind} '{component.name}'"
+            return HarnessError(f"{what} has a prior of type {type(recipe).__name__}; expected a Recipe")
         parts = parts_of(recipe, component, self.suite, seed)
         if isinstance(parts, HarnessError):
             return parts

@@ -16,9 +16,10 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from harness.devices import Slot
+from harness.isolation.processes import MARK, end_processes
 from harness.plan.planner import Step
 from harness.run.executor import Event
-from harness.run.worker import LOG_TAIL, MARK, end_processes, work
+from harness.run.worker import LOG_TAIL, work
 from harness.storage.store import Store
 
 # Keep freed memory: to get it from the system again, page by page, costs up to a tenth of a training step.

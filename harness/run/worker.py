@@ -16,7 +16,6 @@ import pickle
 import signal
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -33,6 +32,7 @@ from harness.api import HarnessError, Unavailable
 from harness.devices import Slot
 from harness.hookspecs import DISTRIBUTION, PROJECT
 from harness.isolation.global_state import GlobalState
+from harness.isolation.processes import MARK, end_processes
 from harness.plan.planner import Step
 from harness.run.executor import Event
 from harness.storage.store import Damaged, Store
@@ -41,13 +41,11 @@ from harness.wording import printable
 Emit = Callable[[str, dict[str, Any]], None]  # as in harness.run.job, whose import takes time
 
 LOG_TAIL = 4000  # characters of a failed step's output that are kept
-MARK = "DISTIL_HARNESS_WORKER"  # an environment variable that all processes of a worker inherit
 # What the project depends on; libraries that only plugins use are not kept loaded.
 _LIBRARIES = {
     *("numpy", "scipy", "sklearn", "joblib", "threadpoolctl", "pandas", "pyarrow", "datasets", "filelock"),
     *("torch", "transformers", "tokenizers", "safetensors", "onnx", "onnxruntime", "pydantic", "pluggy"),
 }
-_ROUNDS = 20
 _FORKS = sys.platform == "linux"
 _DIE_WITH_PARENT, _ADOPT_ORPHANS = 1, 36  # options of Linux's prctl
 
@@ -61,6 +59,7 @@ def work(
     the parent changes.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    log.parent.mkdir(parents=True, exist_ok=True)  # a step may have removed it
     stream = log.open("a", buffering=1, encoding="utf-8", errors="replace")
     os.dup2(stream.fileno(), 1)
     os.dup2(stream.fileno(), 2)
@@ -262,26 +261,6 @@ def _end_children() -> None:
                 os.kill(pid, signal.SIGKILL)
             with suppress(ChildProcessError):
                 os.waitpid(pid, 0)
-
-
-def end_processes(mark: str, spared: Collection[int] = ()) -> None:
-    """Kill all processes of a worker that are left, which its environment variable MARK identifies."""
-    wanted = f"{MARK}={mark}".encode()
-    for _ in range(_ROUNDS):  # a process may start another one while it is killed
-        found = [int(folder.name) for folder in Path("/proc").glob("[0-9]*") if wanted in _environ(folder)]
-        if not (found := [pid for pid in found if pid not in spared]):
-            return
-        for pid in found:
-            with suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(0.01)
-
-
-def _environ(process: Path) -> list[bytes]:
-    try:
-        return (process / "environ").read_bytes().split(b"\0")
-    except OSError:  # it ended, or belongs to someone else
-        return []
 
 
 def _die_with_parent() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import ctypes
 import faulthandler
+import json
 import os
 import signal
 import subprocess
@@ -138,7 +139,7 @@ def test_shielded_code_without_a_stdin() -> None:
         "import os; os.close(0)\nfrom harness.isolation.probe import shielded\nwith shielded(): print('ran')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (done.stdout, done.stderr) == ("ran\n", "")
+    assert (done.stdout, done.stderr) == ("", "ran\n")
 
 
 def test_what_shielded_code_changes_is_undone_and_told(
@@ -152,3 +153,49 @@ def test_what_shielded_code_changes_is_undone_and_told(
     assert (Path.cwd(), "OF_A_LIBRARY" in os.environ) == (here, False)
     assert told == [f"the current folder (from {here} to {tmp_path})"]
     assert sys.path == [str(tmp_path), *path]  # a plugin may bring modules of its own
+
+
+def shielded_from(code: str) -> subprocess.CompletedProcess[str]:
+    """Run shielded code in a process of its own, which then prints what was changed."""
+    program = (
+        "import os, sys, json, csv, signal, time\nfrom harness.isolation.probe import shielded\ntold = []\n"
+        f"with shielded(told.extend):\n    {code}\n"
+        "import csv as again\n"
+        "print(json.dumps([told, again is csv, open.__name__, signal.getitimer(signal.ITIMER_REAL)[0]]))\n"
+    )
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("json.dumps = None", ["json.dumps"]),
+        ("import builtins; builtins.open = None", ["builtins.open"]),
+        ("del sys.modules['csv']", ["module csv"]),
+        ("import harness; harness.Student.fit = None", ["harness.api.Student.fit"]),
+        ("signal.alarm(100)", ["the timer of alarms (from False to True)"]),
+        ("sys.settrace(lambda *given: None)", ["the trace function"]),
+        ("sys.meta_path.clear()", []),
+        ("sys.path.clear()", []),
+        ("os.closerange(0, 3)", []),
+    ],
+)
+def test_what_an_import_replaces_is_put_back(code: str, told: list[str]) -> None:
+    done = shielded_from(code)
+    assert not done.returncode, done.stderr
+    assert json.loads(done.stdout) == [told, True, "open", 0.0]
+
+
+def test_what_an_import_writes_is_printed_without_control_codes() -> None:
+    done = shielded_from("os.write(1, b'one\\x1b[31m\\ntwo'); print('three')")
+    assert done.stderr == "one [31m\ntwothree\n" and json.loads(done.stdout)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are found in /proc")
+def test_what_an_import_starts_ends_with_the_process() -> None:
+    done = shielded_from(
+        "import subprocess; print(subprocess.Popen(['sleep', '600'], start_new_session=True).pid)"
+    )
+    state = Path(f"/proc/{int(done.stderr)}/stat")
+    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
