@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import json
 import linecache
 import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import MISSING, dataclass, fields
 from functools import cache, cached_property, partial
@@ -25,11 +24,20 @@ from typing import Any
 import pluggy
 
 from harness import __version__, hookspecs
-from harness.api import KINDS, Augmenter, Component, HarnessError, Loss, Task, Tokeniser, parameters_of
+from harness.api import KINDS, Augmenter, Component, HarnessError, Loss, Task, Tokeniser
 from harness.hookspecs import DISTRIBUTION
 from harness.isolation.global_state import guarded
 from harness.isolation.probe import Trial, shielded, tried
-from harness.parameters import ParameterErrors, brief, describe, read, shown, types_of, unsuitable
+from harness.parameters import (
+    ParameterErrors,
+    brief,
+    check_answers,
+    describe,
+    read,
+    shown,
+    types_of,
+    unsuitable,
+)
 from harness.task_types.base import TaskType
 from harness.tracking import Tracker
 from harness.wording import article, choices
@@ -38,14 +46,6 @@ DISABLE = "HARNESS_DISABLE_PLUGINS"  # comma-separated distributions or entry po
 REGISTERED: Mapping[str, type[Component]] = {**KINDS, "task type": TaskType, "tracker": Tracker}
 HOOKS: Mapping[str, str] = {  # hook → the kind of component that it registers
     f"register_{'losses' if kind == 'loss' else kind.replace(' ', '_') + 's'}": kind for kind in REGISTERED
-}
-
-
-_SETS = {  # the attributes of components that are sets of names
-    "teacher": ("task_types", "gives"),
-    "student": ("task_types", "learns_from"),
-    "augmenter": ("task_types",),
-    "loss": ("task_types", "needs"),
 }
 
 
@@ -227,21 +227,6 @@ def load(*, group: str = "harness", notice: Callable[[str], None] = lambda messa
         else:
             loader.load_tried(point, notice)
     return Catalog(loader.entries, tuple(loader.failures))
-
-
-def check_answers(component: Component) -> None:
-    """Raise HarnessError if a component is not what plans can work with."""
-    what = f"{component.kind} '{component.name}'"
-    if hash(component) != hash(component) or component != component:  # plans compare them
-        raise HarnessError(f"{what} does not equal itself")
-    for name in _SETS.get(component.kind, ()):
-        found: Any = getattr(component, name)
-        if not isinstance(found, Set) or not all(isinstance(each, str) for each in found):
-            raise HarnessError(f"{what} has {name} {brief(found)}; expected a set of names")
-    try:
-        json.dumps(parameters_of(component))
-    except (TypeError, ValueError) as error:
-        raise HarnessError(f"{what} has a parameter that cannot be written as JSON: {error}") from None
 
 
 def vet(kind: str, component: Any) -> None:

@@ -6,11 +6,12 @@ The messages are our own, because a suite's reader thinks in TOML, not in Python
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import MISSING, fields
 from functools import cache, partial, reduce
 from inspect import get_annotations
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 import annotated_types as at
 
-from harness.api import KINDS, Component, HarnessError
+from harness.api import KINDS, Component, HarnessError, parameters_of
 from harness.wording import article, choices, either, nearest
 
 if TYPE_CHECKING:
@@ -359,3 +360,26 @@ def as_typed(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(as_typed, value))}]"
     return str(value["use"] if isinstance(value, Mapping) and "use" in value else value)
+
+
+_SETS = {  # the attributes of components that are sets of names
+    "teacher": ("task_types", "gives"),
+    "student": ("task_types", "learns_from"),
+    "augmenter": ("task_types",),
+    "loss": ("task_types", "needs"),
+}
+
+
+def check_answers(component: Component) -> None:
+    """Raise HarnessError if a component is not what plans can work with."""
+    what = f"{component.kind} '{component.name}'"
+    if hash(component) != hash(component) or component != component:  # plans compare them
+        raise HarnessError(f"{what} does not equal itself")
+    for name in _SETS.get(component.kind, ()):
+        found: Any = getattr(component, name)
+        if not isinstance(found, Set) or not all(isinstance(each, str) for each in found):
+            raise HarnessError(f"{what} has {name} {brief(found)}; expected a set of names")
+    try:
+        json.dumps(parameters_of(component))
+    except (TypeError, ValueError) as error:
+        raise HarnessError(f"{what} has a parameter that cannot be written as JSON: {error}") from None
