@@ -312,7 +312,7 @@ class Store:
         row = {"work": work, "likes": list(likes), "seconds": round(seconds, 4), "rated": round(rated, 4)}
         with (
             contextlib.suppress(OSError),  # e.g. a full disk: losing a timing must not fail the step
-            (self.root / "timings.jsonl").open("a", encoding="utf-8") as stream,
+            open(self.root / "timings.jsonl", "a", encoding="utf-8", opener=_at_once) as stream,
         ):
             stream.write(json.dumps(row) + "\n")
 
@@ -336,6 +336,11 @@ class Store:
         for each in (found.seconds, found.paces):
             each.update({name: values[-_LATEST:] for name, values in each.items()})
         return found
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open a file; raise OSError for a pipe that nobody reads, instead of waiting."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
 
 
 def _canonical(value: Any) -> str:

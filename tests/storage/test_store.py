@@ -654,3 +654,10 @@ def test_keys_are_those_of_all_folders_of_a_kind(store: Store) -> None:
     assert store.keys("teacher") == set()
     (store.root / "odd").touch()
     assert store.keys("odd") == set()
+
+
+def test_a_pipe_in_place_of_the_timings_costs_a_timing(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    os.mkfifo(tmp_path / "timings.jsonl")
+    store.add_timing("work", ["kind"], 1.0, 1.0)
+    assert store.timings().seconds == {}
