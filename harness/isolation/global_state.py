@@ -26,6 +26,7 @@ from typing import Any
 
 _TORCH_SEED = 67280421310721  # of torch's generators in a process that has set no seed
 _MISSING = object()
+LIMITS = "the limits of resources"
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ def _python() -> Iterator[_Part]:
             lambda old: os.sched_setaffinity(0, old),
         )
     if limits := _limits():
-        yield _Part("the limits of resources", *limits)
+        yield _Part(LIMITS, *limits)
 
 
 def _numpy() -> Iterator[_Part]:

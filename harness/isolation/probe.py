@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from harness.isolation.global_state import GlobalState
+from harness.isolation.global_state import LIMITS, GlobalState
 from harness.isolation.patches import Modules
 from harness.isolation.processes import MARK, end_processes
 from harness.wording import printable
@@ -95,10 +95,12 @@ def _make(call: Callable[[], object], writer: int, log: IO[bytes]) -> None:
         os.dup2(log.fileno(), 2)
         sys.stdout = sys.stderr = os.fdopen(2, "w", buffering=1, errors="replace", closefd=False)
         atexit._clear()  # those of the parent
+        before = GlobalState.now()
         call()
         _join_threads()
         atexit._run_exitfuncs()
-        os.write(writer, b".")
+        lowered = LIMITS in before.changes()  # what remains after `shielded`: only root can raise them again
+        os.write(writer, b"!" if lowered else b".")
     finally:
         os._exit(0)
 
@@ -119,8 +121,8 @@ def _trouble(reader: int, child: int, notice: Callable[[], None]) -> str:
         if closed:
             time.sleep(0 if gone else _TICK_S / 20)
         elif select.select([reader], [], [], 0 if gone else _TICK_S)[0]:
-            if os.read(reader, 1):
-                return ""
+            if sign := os.read(reader, 1):
+                return "" if sign == b"." else "lowers the limits of resources for good"
             closed = True
         if gone:
             code = os.waitstatus_to_exitcode(status)

@@ -7,6 +7,7 @@ import ctypes
 import faulthandler
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -41,6 +42,11 @@ def forked() -> None:
     time.sleep(60)  # holds the pipe open
 
 
+def lowered() -> None:
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most - 1, most - 1))
+
+
 def closed() -> None:
     os.closerange(3, 256)
     time.sleep(0.3)
@@ -50,6 +56,7 @@ def closed() -> None:
     ("call", "trouble"),
     [
         (nothing, ""),
+        (lowered, "lowers the limits of resources for good"),
         (lambda: os._exit(9), "ends the process, with exit status 9"),
         (lambda: os._exit(0), "ends the process, with exit status 0"),
         (lambda: os.kill(os.getpid(), signal.SIGKILL), "ends the process, with SIGKILL"),
