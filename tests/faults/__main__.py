@@ -52,16 +52,17 @@ def main() -> int:
             for future in as_completed(waiting):
                 outcomes.append(outcome := future.result())
                 _tell(outcome, len(outcomes), len(chosen), time.monotonic() - began)
-    minutes = (time.monotonic() - began) / 60
+    minutes, again = (time.monotonic() - began) / 60, 0
     if options.again:
         outcomes += kept
-        minutes += json.loads((options.again / "figures.json").read_text())["minutes"]
+        before = json.loads((options.again / "figures.json").read_text())
+        minutes, again = minutes + before["minutes"], max(len(chosen), before.get("again", 0))
     order = {(case.family, case.name): place for place, case in enumerate(every)}
     outcomes.sort(key=lambda outcome: order[outcome.family, outcome.name])
     found = figures(outcomes) | {
         "minutes": round(minutes, 1),
         "cores": len(os.sched_getaffinity(0)),
-        "again": len(chosen) if options.again else 0,
+        "again": again,
     }
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "figures.json").write_text(json.dumps(found, indent=1) + "\n")
