@@ -39,6 +39,8 @@ from typing import Any
 
 from report import machine, record, say
 
+from harness.run.local import MALLOC
+
 ROOT = Path(__file__).parents[2]
 PEERS = ("textbrewer==0.2.1.post1", "accelerate", "psutil")  # without what they need, which is here
 CONTENDERS = ("harness", "textbrewer", "dataloader", "trainer")
@@ -100,6 +102,7 @@ def contend(python: Path, name: str, student: str) -> dict[str, Any]:
     """What one contender, in its own process with one thread, says of itself."""
     environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "CUDA_VISIBLE_DEVICES": ""}
     environment |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    environment |= MALLOC if name == "harness" else {}  # as its workers have it
     arguments = [str(python), "-W", "ignore", *sys.argv, "--contender", name, student]
     done = subprocess.run(arguments, env=environment, capture_output=True, text=True)
     if done.returncode:
