@@ -1,9 +1,10 @@
 """Run the forms of exported models without torch; :func:`load` returns the fastest form.
 
 An export is a folder. It contains the graph, ``model.onnx``; usually its quantised form, ``model.int8.onnx``;
-for means of embeddings their table, ``averaged.npz``, and for convolutions over them ``convolved.npz``; the
-featuriser, ``featuriser.json``; ``labels.json``; the transitions of a CRF, ``transitions.json``; and the
-manifest, ``export.json``. This module needs only NumPy, ONNX Runtime and, for subwords, tokenizers.
+for means of embeddings their table, ``averaged.npz``, for convolutions over them ``convolved.npz``, and for
+linear models on TF-IDF ``linear.npz``; the featuriser, ``featuriser.json``; ``labels.json``; the transitions
+of a CRF, ``transitions.json``; and the manifest, ``export.json``. This module needs only NumPy, ONNX Runtime
+and, for subwords, tokenizers.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from harness.featurise.tokens import Tokens, ids_at_once
 from harness.runtime.chain import FILE as TRANSITIONS
 from harness.runtime.chain import Chain
 from harness.runtime.exported import Exported as Exported
+from harness.runtime.linear import LinearModel
 from harness.runtime.reading import LABELS as LABELS
 from harness.runtime.reading import MANIFEST as MANIFEST
 from harness.runtime.reading import check_digests, counted, refuse, regular
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 GRAPH, INT8 = "model.onnx", "model.int8.onnx"
-TABLES = {form.form: form for form in (AveragedModel, ConvolvedModel)}
+TABLES = {form.form: form for form in (AveragedModel, ConvolvedModel, LinearModel)}
 FORMS = {"onnx": GRAPH, "onnx-int8": INT8} | {name: form.file for name, form in TABLES.items()}  # → its file
 SEALED = (*FORMS.values(), FILE, TRANSITIONS)  # the files whose digests are in the manifest
 _HIDDEN_BUDGET = 4_096  # ids at once; about every seventh has a logit for each token of the vocabulary
@@ -244,7 +246,7 @@ def _told(error: BaseException) -> str:
 
 
 def load(folder: Path | str, form: str = "auto", threads: int = 1) -> Exported:
-    """Return a form of the export in a folder; "auto" is one for NumPy or, without it, the fp32 graph.
+    """Return a form of the export in a folder; "auto" is one for NumPy, else the fp32 graph, else the other.
 
     All files are checked. Raise HarnessError if the folder does not contain a sound export, or not this form.
     """
@@ -252,7 +254,7 @@ def load(folder: Path | str, form: str = "auto", threads: int = 1) -> Exported:
     manifest = read_manifest(folder)
     forms = [name for name, file in FORMS.items() if os.path.lexists(folder / file)]
     if form == "auto":
-        form = next((name for name in TABLES if name in forms), "onnx")
+        form = next((name for name in (*TABLES, "onnx", *forms) if name in forms), "onnx")
     if form not in forms:
         why = manifest.get("rejected", {}).get(form) or f"it has: {', '.join(forms) or 'none'}"
         raise HarnessError(f"the export in {folder} has no form '{form}': {why}")

@@ -133,10 +133,11 @@ def numbers(folder: Path, name: str, values: Mapping[str, Any], shapes: Mapping[
     return found
 
 
-def arrays_of(folder: Path, name: str) -> dict[str, NDArray[np.float32]]:
-    """Return the arrays of an ``.npz`` file. Raise HarnessError unless all are finite floats.
+def arrays_of(folder: Path, name: str, most: int = 0) -> dict[str, NDArray[np.float32]]:
+    """Return the arrays of an ``.npz`` file as floats. Raise HarnessError unless all are finite numbers.
 
-    Sizes are checked before anything is unpacked, and pickles are refused.
+    Sizes are checked before anything is unpacked, and pickles are refused. `most` is the number of bytes that
+    the model can need; only far more is refused.
     """
     path = regular(folder, name)
     found: dict[str, NDArray[np.float32]] = {}
@@ -144,7 +145,7 @@ def arrays_of(folder: Path, name: str) -> dict[str, NDArray[np.float32]]:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             members = archive.infolist()
             unpacked = sum(member.file_size for member in members)
-            if unpacked > max(_SMALL, _UNPACKED * path.stat().st_size):
+            if unpacked > max(_SMALL, most, _UNPACKED * path.stat().st_size):
                 refuse(folder, f"{name} would unpack to {size(unpacked)}, far more than its own size")
             for member in members:
                 found[member.filename.removesuffix(".npy")] = _array(archive, member)
@@ -170,7 +171,7 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[np.floa
         count = 1
         for length in shape:
             count *= length
-        if not np.issubdtype(kind, np.floating):
+        if not (np.issubdtype(kind, np.floating) or kind == np.int8):
             raise ValueError(f"'{member.filename}' has values of the type {kind}, not floats")
         if min(shape, default=0) < 0 or file.tell() + count * kind.itemsize != member.file_size:
             raise ValueError(f"'{member.filename}' has not the size that its shape {shape} needs")

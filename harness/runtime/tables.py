@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
@@ -21,9 +21,12 @@ from harness.task_types.base import TaskType
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from harness.featurise.featuriser import Featuriser
+
     Arrays = dict[str, NDArray[np.float32]]
 
 AVERAGED, CONVOLVED = "averaged.npz", "convolved.npz"
+_BESIDE = 1 << 20  # bytes for arrays beside the table
 _AT_ONCE = 1 << 18  # numbers to look up in a table at once, so that they stay in the caches
 
 
@@ -35,11 +38,20 @@ class TableModel(Exported):
 
     def __init__(self, folder: Path, task_type: TaskType | None = None) -> None:
         super().__init__(folder, task_type)
-        arrays = arrays_of(folder, self.file)
+        largest = 4 * self.featuriser.size * max(1, len(self.classes))
+        arrays = arrays_of(folder, self.file, largest + _BESIDE)
         if why := self.unfit(arrays, self.featuriser.size):
             refuse(folder, f"{self.file} {why}")
         self.padding = self.featuriser.padding
         self.use(arrays)
+
+    @classmethod
+    def of(cls, featuriser: Featuriser, classes: Sequence[str], arrays: Arrays) -> Self:
+        """Return the form for a model that has not been exported; it answers to :meth:`predict` only."""
+        made = cls.__new__(cls)
+        made.featuriser, made.classes, made.padding = featuriser, list(classes), featuriser.padding
+        made.use(arrays)
+        return made
 
     @staticmethod
     @abstractmethod

@@ -28,7 +28,7 @@ from harness.testing.checks import check_component, check_imports
 from harness.testing.tiny import ODD_TEXTS, CheckContext, tiny_examples
 from harness_losses.labels import CrossEntropy
 from harness_losses.soft import SoftTargets
-from harness_students.linear import TfidfLogreg
+from harness_students.tfidf import TfidfLogreg
 from harness_students.words import Mlp
 from harness_teachers.ensemble import Ensemble
 from harness_teachers.precomputed import Precomputed
