@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.api import Unsupported
-from harness.featurise.featuriser import Featuriser, Words
+from harness.featurise.featuriser import Featuriser
 from harness.runtime.forms import GRAPH, LABELS, MANIFEST, OnnxModel
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["GRAPH", "LABELS", "OnnxModel", "export_module", "save_beside"]
+__all__ = ["GRAPH", "LABELS", "OPSET", "OnnxModel", "export_module", "save_beside"]
 
-_OPSET = 18
+OPSET = 18
 
 
 def export_module(
@@ -43,9 +43,9 @@ def export_module(
     try:
         size, padding = featuriser.size, featuriser.padding
         if (arrays := averaged.recognise(module.to("cpu").eval(), size, padding)) is not None:
-            (folder / GRAPH).write_bytes(averaged.graph(arrays, padding, _OPSET))
+            (folder / GRAPH).write_bytes(averaged.graph(arrays, padding, OPSET))
             averaged.write(arrays, folder)
-        elif isinstance(featuriser, Words) and (graph := recurrent.recognise(module, size, padding, _OPSET)):
+        elif not featuriser.marks and (graph := recurrent.recognise(module, size, padding, OPSET)):
             (folder / GRAPH).write_bytes(graph)
         else:
             _trace(module, featuriser, folder)
@@ -75,7 +75,7 @@ def _trace(module: torch.nn.Module, featuriser: Featuriser, folder: Path) -> Non
                 input_names=["ids"],
                 output_names=["logits"],
                 dynamic_axes={"ids": {0: "batch", 1: "length"}, "logits": free},
-                opset_version=_OPSET,
+                opset_version=OPSET,
                 dynamo=False,
             )
         except Exception as error:

@@ -22,7 +22,7 @@ from harness.featurise.tokens import Tokens as Tokens
 from harness.featurise.tokens import WordTokens as WordTokens
 from harness.featurise.tokens import batches_by_length as batches_by_length
 from harness.featurise.tokens import run_all as run_all
-from harness.featurise.words import CHARACTERS, WordIds, cut, spaced, words_of
+from harness.featurise.words import CHARACTERS, WordIds, cut, packed, spaced, unpacked, words_of
 from harness.featurise.words import UNKNOWN as UNKNOWN
 from harness.values import MASK, PAIR_SEPARATOR, HarnessError, is_fault, words_before
 
@@ -309,7 +309,7 @@ class Subwords(Featuriser):
     def state(self) -> dict[str, Any]:
         """Return the tokenizer, the maximum length, and the ids of padding and of the pair separator."""
         return {
-            "tokenizer": self.tokenizer.to_str(),
+            **packed(self.tokenizer.to_str()),
             "longest": self.longest,
             "padding": self.padding,
             "characters": self.characters,
@@ -322,7 +322,7 @@ class Subwords(Featuriser):
         from tokenizers import Tokenizer
 
         check_numbers(state, longest=1, padding=0, **limit_of(state, "characters"))
-        tokenizer = Tokenizer.from_str(state["tokenizer"])
+        tokenizer = Tokenizer.from_str(unpacked(state))
         return cls(tokenizer, state["longest"], state["padding"], state.get("characters"))
 
 
@@ -437,7 +437,7 @@ class MaskedSubwords(Subwords):
         from tokenizers import Tokenizer
 
         check_numbers(state, longest=1, padding=0, mask=0, **limit_of(state, "characters"))
-        tokenizer = Tokenizer.from_str(state["tokenizer"])
+        tokenizer = Tokenizer.from_str(unpacked(state))
         return cls(tokenizer, state["longest"], state["padding"], state["mask"], state.get("characters"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -76,3 +77,30 @@ def spaced(tokenizer: Tokenizer) -> Tokenizer:
     state = json.loads(tokenizer.to_str())
     set_in(state["pre_tokenizer"])
     return Tokenizer.from_str(json.dumps(state))
+
+
+def packed(tokenizer: str) -> dict[str, str]:
+    """Return a tokenizer, given as JSON, in a form that takes a third of the bytes, if there is one.
+
+    The subwords of WordPiece are then in the order of their ids, with a line for each one.
+    """
+    state = json.loads(tokenizer)
+    model = state["model"]
+    vocabulary = model.get("vocab")
+    if model.get("type") != "WordPiece" or not isinstance(vocabulary, dict):
+        return {"tokenizer": tokenizer}
+    pieces = sorted(vocabulary, key=vocabulary.__getitem__)
+    joined = "\n".join(pieces)
+    if joined.split("\n") != pieces or [vocabulary[piece] for piece in pieces] != [*range(len(pieces))]:
+        return {"tokenizer": tokenizer}
+    model["vocab"] = {}
+    return {"tokenizer": json.dumps(state, ensure_ascii=False), "subwords": joined}
+
+
+def unpacked(state: Mapping[str, Any]) -> str:
+    """Return the tokenizer of a state as JSON, see :func:`packed`."""
+    if "subwords" not in state:
+        return state["tokenizer"]  # type: ignore[no-any-return]
+    found = json.loads(state["tokenizer"])
+    found["model"]["vocab"] = {piece: number for number, piece in enumerate(state["subwords"].split("\n"))}
+    return json.dumps(found, ensure_ascii=False)

@@ -95,9 +95,15 @@ class TorchStudent(Student):
         featuriser = self.featuriser(transfer) if made is None else made
         torch.manual_seed(context.seed)
         module = self.module(featuriser.size, len(transfer.classes))
+        self.begin(module, featuriser, transfer, context)
         return self.learn(
             TorchModel(module, featuriser, transfer.classes, context), transfer, validation, loss
         )
+
+    def begin(
+        self, module: torch.nn.Module, featuriser: Featuriser, transfer: Examples, context: Context
+    ) -> None:
+        """Set initial values of the module before it is trained; by default, it keeps its own."""
 
     def learn(self, model: TorchModel, transfer: Examples, validation: Examples, loss: Loss) -> TorchModel:
         """Train a model in place and return it; the teacher runs during training if the loss needs it.

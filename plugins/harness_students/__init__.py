@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import harness
+from harness_students.convolutional import Cnn
 from harness_students.fasttext import FastText
-from harness_students.linear import TfidfLogreg
 from harness_students.recurrent import BiGru, BiLstm, Gru, Lstm, TangBiLstm
 from harness_students.static import Static
 from harness_students.taggers import BiLstmTagger, CnnTagger
+from harness_students.tfidf import TfidfLogreg, TfidfSvm
 from harness_students.transformer import TransformerStudent
-from harness_students.words import Cnn, Mlp
+from harness_students.words import Mlp
 
 if TYPE_CHECKING:
     from harness.hookspecs import Register
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 def register_students(register: Register) -> None:
     """Register this package's students."""
     register(TfidfLogreg)
+    register(TfidfSvm)
     register(Mlp)
     register(FastText)
     register(Cnn)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from harness import HarnessError
-from harness.featurise.featuriser import Featuriser, Subwords, Tokens
+from harness import Context, Examples, HarnessError
+from harness.featurise.featuriser import Featuriser, Subwords, Tokens, Words
 from harness_students.pooling import Sparse, mean_of_rows, trains_on_cpu
 from harness_transformers.padding import embeddings_of
 
@@ -130,3 +130,56 @@ def table_from(
     square = float(seen[rows] @ (found**2).mean(axis=1))
     table[rows] = found / (np.sqrt(square) or 1.0)
     return table
+
+
+def vectors_of_words(
+    source: Any, featuriser: Words, width: int, transfer: Examples, context: Context
+) -> NDArray[np.float32]:
+    """Return the `width` principal components of a model's states of each word of a vocabulary, (V, `width`).
+
+    The model is fitted, or a pretrained transformer; it reads each word as a text of its own. Words drawn by
+    their frequencies in the transfer set have a mean square of 1.
+    """
+    from harness_transformers.finetuning import TransformerModel, classifier, pretrained
+
+    if not hasattr(source, "hidden"):
+        encoder, reads = pretrained(source, context)
+        module = classifier(encoder, "mean", reads, 1, 0.0)
+        source = TransformerModel(module, reads, [""], context)
+    vectors = source.hidden(featuriser.vocabulary)  # (V, D)
+    if width > vectors.shape[1]:
+        raise HarnessError(
+            f"expected a width of at most {vectors.shape[1]}, that of the states of the model that gives the "
+            f"initial vectors, got {width}"
+        )
+    seen = np.bincount(featuriser.tokens(transfer.texts).ids, minlength=featuriser.size)[2:] + 1.0
+    every = np.ones(len(vectors), dtype=np.float32)
+    return table_from(vectors, every, width, "uniform", seen / seen.sum(), 1.0)
+
+
+def reduced(
+    table: Tensor, featuriser: Featuriser, width: int, transfer: Examples, context: Context
+) -> Tensor:
+    """Return the `width` principal components of embeddings (V, D), (V, `width`).
+
+    The components are those of the subwords of the transfer set, as often as they occur there. The numbers
+    have a mean square of 0.01 then, as those that students learn themselves.
+    """
+    from harness.training.model import tokens_of
+
+    if width > table.shape[1]:
+        raise HarnessError(
+            f"expected at most {table.shape[1]} components, the width of the embeddings, got {width}"
+        )
+    ids = tokens_of(featuriser, transfer.texts, context).ids
+    seen = np.bincount(ids, minlength=len(table)) + 1.0
+    share = torch.from_numpy(np.sqrt(seen) / np.sqrt(seen).sum())
+    every = table.double()
+    every = every - share @ every
+    _, axes = torch.linalg.eigh(every.T @ (share[:, None] * every))  # in ascending order
+    axes = axes.flip(1)[:, :width]
+    # The sign of an axis is arbitrary: make its largest number positive.
+    axes = axes * axes.gather(0, axes.abs().argmax(0)[None]).sign()
+    found = every @ axes
+    scaled: Tensor = 0.1 * found / (share @ found**2).mean().sqrt()
+    return scaled.float()

@@ -35,9 +35,10 @@ class Borrower(harness.Student):
 
     def tokeniser(self, teacher: harness.Teacher | None = None) -> Tokeniser | None:
         """Return the tokenizer of the lender, if it is known before the lender is fitted."""
-        lender = teacher if self.borrows else self.lender
+        lends = self.lender == "teacher"
+        lender = teacher if lends else self.lender
         if not isinstance(lender, FineTuned):
-            return None if self.borrows else super().tokeniser(teacher)
+            return None if lends else super().tokeniser(teacher)
         if lender.prior is not None:
             return None
         from harness_transformers.tokeniser import PretrainedSubwords

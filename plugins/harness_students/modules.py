@@ -19,6 +19,12 @@ def embedding(size: int, width: int, scale: float) -> nn.Embedding:
     return table
 
 
+def without_some(ids: Tensor, probability: float, unknown: int, padding: int) -> Tensor:
+    """Return ids with the unknown one in place of random others, except padding."""
+    kept = torch.rand(ids.shape, device=ids.device) >= probability
+    return torch.where(kept | (ids == padding), ids, torch.full_like(ids, unknown))
+
+
 class AveragedWords(nn.Module):
     """A classifier of averaged words: embedding → mean over words → (ReLU layer →) linear layer."""
 
@@ -50,7 +56,23 @@ class AveragedWords(nn.Module):
         return {"logits": self.output(hidden), "hidden": hidden}
 
 
-class Convolutions(nn.Module):
+class Embedded(nn.Module):
+    """A module over embeddings, which may be projected by a linear map."""
+
+    embedding: nn.Embedding
+    projection: nn.Linear | None
+
+    def fold(self) -> None:
+        """Replace the embedding by its projection: the logits are the same, the model is smaller."""
+        assert self.projection is not None
+        with torch.no_grad():
+            table = self.projection(self.embedding.weight)  # (V, P)
+        trains = self.embedding.weight.requires_grad
+        self.embedding = nn.Embedding(len(table), table.shape[1], _weight=table).requires_grad_(trains)
+        self.projection = None
+
+
+class Convolutions(Embedded):
     """A convolutional classifier: embedding → convolutions → maximum over time → ReLU → linear layer.
 
     There is one convolution for each span. It is computed as one matrix product over the concatenated
@@ -66,9 +88,19 @@ class Convolutions(nn.Module):
         classes: int,
         dropout: float,
         scale: float,
+        *,
+        padding: int = 0,
+        unknown: int = 1,
+        projection: int = 0,
+        word_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.embedding = embedding(size, width, scale)
+        self.projection = nn.Linear(width, projection, bias=False) if projection else None
+        width = projection or width
+        self.padding = padding
+        self.unknown = unknown
+        self.word_dropout = word_dropout
         self.spans = tuple(spans)
         self._sparse = Sparse()
         self.layers = nn.ModuleList(nn.Linear(width * span, filters) for span in self.spans)
@@ -81,10 +113,15 @@ class Convolutions(nn.Module):
 
     def outputs(self, ids: Tensor, names: Collection[str]) -> dict[str, Tensor]:
         """Return the logits (B, C), and "hidden", the input of the last layer before dropout, (B, H)."""
-        known = (ids != 0).unsqueeze(-1).to(self.embedding.weight.dtype)  # (B, L, 1)
+        if self.training and self.word_dropout:
+            ids = without_some(ids, self.word_dropout, self.unknown, self.padding)
+        known = (ids != self.padding).unsqueeze(-1).to(self.embedding.weight.dtype)  # (B, L, 1)
         longest = max(self.spans)
         # Zeros after the end of the text, so that a span of every length can start at every word.
-        words = rows_of(self.embedding, ids, self._sparse) * known
+        words = rows_of(self.embedding, ids, self._sparse)
+        if self.projection is not None:
+            words = self.projection(words)
+        words = words * known
         words = F.pad(words, (0, 0, 0, longest - 1))  # (B, L + longest - 1, W)
         pooled = []
         for span, weight, bias in self._joined_layers() if self.training else self._layers():

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from harness_students.modules import embedding
+from harness_students.modules import Embedded, embedding, without_some
 from harness_students.pooling import Sparse, max_over_time, rows_of, trains_on_cpu, turned
 from harness_students.scans import scan
 
@@ -34,7 +34,7 @@ class Shape:
     unknown: int = 1  # id of unknown words
 
 
-class RecurrentClassifier(nn.Module):
+class RecurrentClassifier(Embedded):
     """A classifier: embedding (→ projection) → recurrent layers → pooling (→ ReLU layer) → linear layer.
 
     The backward direction reads each text reversed within its own length. So padding always comes last and
@@ -86,9 +86,7 @@ class RecurrentClassifier(nn.Module):
     def outputs(self, ids: Tensor, names: Collection[str]) -> dict[str, Tensor]:
         """Return the logits (B, C), and "hidden", the input of the last layer before dropout, (B, H)."""
         if self.training and self.word_dropout:
-            kept = torch.rand(ids.shape, device=ids.device) >= self.word_dropout
-            unknown = torch.full_like(ids, self.unknown)  # replaces them
-            ids = torch.where(kept | (ids == self.padding), ids, unknown)
+            ids = without_some(ids, self.word_dropout, self.unknown, self.padding)
         real = ids != self.padding  # (B, L)
         lengths = real.sum(1, keepdim=True).clamp(min=1)  # (B, 1)
         places = torch.arange(ids.shape[1], device=ids.device).unsqueeze(0)  # (1, L)
@@ -111,15 +109,6 @@ class RecurrentClassifier(nn.Module):
         if self.feedforward is not None:
             pooled = F.relu(self.feedforward(pooled))
         return {"logits": self.output(self.dropout(pooled)), "hidden": pooled}
-
-    def fold(self) -> None:
-        """Replace the embedding by its projection: the logits are the same, the model is smaller."""
-        assert self.projection is not None
-        with torch.no_grad():
-            table = self.projection(self.embedding.weight)  # (V, P)
-        trains = self.embedding.weight.requires_grad
-        self.embedding = nn.Embedding(len(table), table.shape[1], _weight=table).requires_grad_(trains)
-        self.projection = None
 
     def _pool(self, states: Tensor, real: Tensor, lengths: Tensor) -> Tensor:
         """Return the states (B, L, S) pooled over time, (B, S)."""

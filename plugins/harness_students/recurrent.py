@@ -5,11 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-import harness
 from harness import Ge, Gt, Interval
-from harness_students.borrower import Borrower
-from harness_students.words import WordStudent
-from harness_transformers.transformer import FineTuned
+from harness_students.lent import OverEmbeddings
 
 if TYPE_CHECKING:
     import torch
@@ -19,21 +16,15 @@ Pooling = Literal["last", "max", "mean", "attention"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Recurrent(Borrower, WordStudent):
+class _Recurrent(OverEmbeddings):
     cell: ClassVar[Cell]
     bidirectional: ClassVar[bool]
 
     min_examples: Annotated[int, Ge(0)] = 100_000
-    # "own": those of its own vocabulary. Otherwise those of a transformer, with its tokenizer: a pretrained
-    # one, or the fitted teacher; `vocabulary` and `width` are then ignored.
-    embeddings: Literal["own", "teacher"] | FineTuned = "own"
-    freeze: bool = True  # do not train the embeddings of a transformer
-    projection: Annotated[int, Ge(0)] = 0  # width of a linear map of a transformer's embeddings; 0: none
     hidden: Annotated[int, Gt(0)] = 24  # width of the state, in each direction
     layers: Annotated[int, Interval(ge=1, le=4)] = 1
     feedforward: Annotated[int, Ge(0)] = 0  # width of a ReLU layer after pooling; 0: none
     pooling: Pooling = "max"  # over time; "last": the state at a text's end (and start); "attention": learned
-    word_dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0  # of whole words (Gal & Ghahramani, 2016)
     input_dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0  # of embeddings, one mask per text
     layer_dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0  # between layers, one mask per text
     weight_dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0  # of recurrent weights (Merity et al., 2018)
@@ -47,61 +38,10 @@ class _Recurrent(Borrower, WordStudent):
         inner = (self.layers - 1) * (directions + 1) * self.hidden**2
         return directions * gates * (self.hidden * ((self.projection or self.width) + self.hidden) + inner)
 
-    def check(self) -> None:
-        """Raise ValueError if a parameter does not go with the embeddings."""
-        if self.projection and self.embeddings == "own":
-            raise ValueError(
-                f'cannot use projection {self.projection} with embeddings = "own"; set `width` instead'
-            )
-        if self.words != "frequent" and self.embeddings != "own":
-            raise ValueError(
-                f'cannot use words "{self.words}" with a transformer\'s embeddings: their vocabulary is fixed'
-            )
-
-    @property
-    def lender(self) -> FineTuned | str:
-        """See :class:`Borrower`."""
-        return self.embeddings
-
-    def within(self, parameters: int, classes: int) -> WordStudent | None:
-        """See :class:`harness.Student`; the size of a transformer's embeddings is fixed."""
-        return super().within(parameters, classes) if self.embeddings == "own" else self
-
-    def fit(
-        self,
-        transfer: harness.Examples,
-        validation: harness.Examples,
-        loss: harness.Loss,
-        context: harness.Context,
-    ) -> harness.Model:
-        """See :class:`harness.Student`."""
-        if self.embeddings == "own":
-            return super().fit(transfer, validation, loss, context)
-        import torch
-
-        from harness.training.model import TorchModel
-        from harness_students.borrowed import borrow, unknown_of
-        from harness_students.recurrence import RecurrentClassifier
-
-        _, table, featuriser = borrow(self.name, self.embeddings, self.longest, context)
-        torch.manual_seed(context.seed)
-        shape = {"width": table.shape[1], "padding": featuriser.padding, "projection": self.projection}
-        if self.word_dropout:
-            shape["unknown"] = unknown_of(featuriser)
-        module = self.module(featuriser.size, len(transfer.classes), **shape)
-        assert isinstance(module, RecurrentClassifier)
-        module.embedding.weight.data.copy_(table)
-        model = TorchModel(module, featuriser, transfer.classes, context, shape)
-        self.learn(model, transfer, validation, loss)
-        if self.projection:
-            module.fold()
-            model.shape |= {"width": self.projection, "projection": 0}
-        return model
-
-    def module(
+    def network(
         self, size: int, classes: int, width: int = 0, padding: int = 0, unknown: int = 1, projection: int = 0
     ) -> torch.nn.Module:
-        """Return a new module; the other arguments belong to a transformer's embeddings."""
+        """See :class:`OverEmbeddings`."""
         from harness_students.recurrence import RecurrentClassifier, Shape
 
         shape = Shape(
@@ -119,7 +59,7 @@ class _Recurrent(Borrower, WordStudent):
             padding=padding,
             unknown=unknown,
         )
-        module = RecurrentClassifier(
+        return RecurrentClassifier(
             shape,
             word_dropout=self.word_dropout,
             input_dropout=self.input_dropout,
@@ -127,9 +67,6 @@ class _Recurrent(Borrower, WordStudent):
             weight_dropout=self.weight_dropout,
             output_dropout=self.dropout,
         )
-        if self.embeddings != "own":
-            module.embedding.requires_grad_(not self.freeze)
-        return module
 
 
 @dataclass(frozen=True, kw_only=True)

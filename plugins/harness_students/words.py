@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
 import harness
-from harness import Ge, Gt, Interval, MinLen
+from harness import Ge, Gt, Interval
+from harness_transformers.transformer import FineTuned
 
 if TYPE_CHECKING:
     import torch
 
     from harness.api import Tokeniser
+    from harness.featurise.featuriser import Featuriser, Words
 
 _WORTH_A_GPU = 32_000  # multiplications per word
 _FEWEST = 100  # a vocabulary that still describes most texts
@@ -27,8 +29,12 @@ class WordStudent(harness.TorchStudent):
     vocabulary: Annotated[int, Gt(2)] = 5000  # rows of the embedding, including padding and unknown words
     words: Literal["frequent", "telling"] = "frequent"  # "telling": the most informative of labels
     width: Annotated[int, Gt(0)] = 16  # of the embedding
+    # The words' vectors at the start of training: random, or principal components of the states of a
+    # transformer that reads each word alone: of the fitted teacher, or of a pretrained model.
+    initial: Literal["random", "teacher"] | FineTuned = "random"
     dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0  # before the last layer
     longest: Annotated[int, Gt(0)] = 128  # maximum number of words read from a text
+    scale: Annotated[float, Gt(0)] = 0.1  # standard deviation of the initial embedding
 
     @property
     def products(self) -> int:
@@ -45,6 +51,44 @@ class WordStudent(harness.TorchStudent):
     def accelerated(self) -> bool:  # type: ignore[override]
         """Return whether a GPU is worth it: the smallest models train as fast on one CPU core."""
         return self.products >= _WORTH_A_GPU
+
+    @property
+    def borrows(self) -> bool:
+        """Return whether its vectors start from those of the fitted teacher; see :class:`harness.Student`."""
+        return self.initial == "teacher"
+
+    def base(self) -> str:
+        """Return the base of the pretrained model; see :class:`harness.Component`."""
+        return self.initial.base() if isinstance(self.initial, FineTuned) else ""
+
+    def refuses(self, teacher: harness.Teacher) -> str:
+        """Return why the teacher has no states of words; see :class:`harness.Student`."""
+        if not self.borrows or "hidden" in teacher.gives:
+            return ""
+        return (
+            f"student '{self.name}' starts from states of its teacher, but teacher '{teacher.name}' has "
+            'none; set `initial` to a pretrained model, such as { use = "minilm" }'
+        )
+
+    def begin(
+        self,
+        module: torch.nn.Module,
+        featuriser: Featuriser,
+        transfer: harness.Examples,
+        context: harness.Context,
+    ) -> None:
+        """See :class:`harness.TorchStudent`."""
+        if self.initial == "random":
+            return
+        import torch
+
+        from harness_students.averages import vectors_of_words
+
+        source = context.teacher if isinstance(self.initial, str) else self.initial
+        found = vectors_of_words(source, cast("Words", featuriser), self.width, transfer, context)
+        table: Any = module.embedding.weight  # type: ignore[union-attr]
+        with torch.no_grad():
+            table[2:] = self.scale * torch.from_numpy(found)
 
     def within(self, parameters: int, classes: int) -> WordStudent | None:
         """Return a student with a smaller vocabulary, of the most informative words, or None."""
@@ -72,32 +116,10 @@ class Mlp(WordStudent):
 
     min_examples: Annotated[int, Ge(0)] = 300_000  # averaged words learn slowly
     hidden: Annotated[int, Ge(0)] = 0  # width of a ReLU layer after the average; 0: none
-    scale: Annotated[float, Gt(0)] = 0.05  # standard deviation of the initial embedding
+    scale: Annotated[float, Gt(0)] = 0.05
 
     def module(self, size: int, classes: int) -> torch.nn.Module:
         """See :class:`harness.TorchStudent`."""
         from harness_students.modules import AveragedWords
 
         return AveragedWords(size, self.width, self.hidden, classes, self.dropout, self.scale)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cnn(WordStudent):
-    """Convolutions over 1, 2 and 3 words with max pooling over time (Kim, 2014)."""
-
-    name = "cnn"
-
-    filters: Annotated[int, Gt(0)] = 32  # filters per span
-    spans: Annotated[tuple[Annotated[int, Gt(0)], ...], MinLen(1)] = (1, 2, 3)  # words per filter
-    scale: Annotated[float, Gt(0)] = 0.1  # standard deviation of the initial embedding
-
-    @property
-    def products(self) -> int:
-        """Return the approximate number of multiplications per word after the embedding."""
-        return self.width * self.filters * sum(self.spans)
-
-    def module(self, size: int, classes: int) -> torch.nn.Module:
-        """See :class:`harness.TorchStudent`."""
-        from harness_students.modules import Convolutions
-
-        return Convolutions(size, self.width, self.filters, self.spans, classes, self.dropout, self.scale)

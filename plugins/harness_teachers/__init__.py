@@ -14,6 +14,7 @@ from harness_transformers import presets
 from harness_transformers.checkpoint import Checkpoint
 from harness_transformers.language_model import FromLanguageModel
 from harness_transformers.masked_lm import MaskedLM
+from harness_transformers.probe import LinearProbe
 from harness_transformers.transformer import MiniLM, Transformer
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def register_teachers(register: Register) -> None:
     register(presets.DistilrobertaBase)
     register(presets.XlmRobertaBase)
     register(presets.DebertaV3Base)
+    register(LinearProbe)
     register(T5)
     register(T5Small)
     register(T5Base)

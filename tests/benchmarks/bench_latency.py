@@ -90,8 +90,9 @@ def models(train: list[str], classes: tuple[str, ...], folder: Path) -> dict[str
     from harness.runtime.forms import FORMS, load
     from harness.testing.tiny import CheckContext
     from harness.training.model import TorchModel
+    from harness_students.convolutional import Cnn
     from harness_students.recurrent import BiGru
-    from harness_students.words import Cnn, Mlp
+    from harness_students.words import Mlp
     from harness_transformers.transformer import MiniLM
 
     torch.set_num_threads(1)

@@ -163,8 +163,9 @@ def measured(name: str, student: str, count: int) -> dict[str, Any]:
     import numpy as np
     import torch
 
+    from harness_students.convolutional import Cnn
     from harness_students.recurrent import BiGru
-    from harness_students.words import Cnn, Mlp
+    from harness_students.words import Mlp
     from harness_tasks.emotion import Emotion
 
     torch.set_num_threads(1)

@@ -15,7 +15,7 @@ from harness.exports.onnx import export_module
 from harness.exports.quantise import quantise
 from harness.featurise.featuriser import Words
 from harness.runtime.forms import GRAPH, INT8, Int8Model, OnnxModel
-from harness_students.words import Cnn
+from harness_students.convolutional import Cnn
 
 WORDS = Words([f"word{number}" for number in range(4998)], 32)
 CLASSES = [f"class {number}" for number in range(6)]

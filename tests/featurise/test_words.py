@@ -8,7 +8,7 @@ import time
 import pytest
 
 from harness.featurise.featuriser import Words
-from harness.featurise.words import CHARACTERS, cut, words_of
+from harness.featurise.words import CHARACTERS, cut, packed, unpacked, words_of
 from harness_students.ngrams import HashedNgrams
 from harness_teachers.word_features import WordFeatures
 
@@ -122,3 +122,19 @@ def test_a_long_word_leaves_room_for_the_others() -> None:
     found = WordSubwords(letters, 200, 3)
     (ids,) = found.encode([f"a {LONG} b"])
     assert sum(number >= found.size for number in ids) == 3
+
+
+def test_a_wordpiece_tokenizer_is_packed_and_others_stay() -> None:
+    from tokenizers import Tokenizer, models
+
+    words = {"[UNK]": 0, "sun": 1, "##ny": 2, "é": 3}
+    tokenizer = Tokenizer(models.WordPiece(words, unk_token="[UNK]")).to_str()
+    state = packed(tokenizer)
+    assert state["subwords"] == "[UNK]\nsun\n##ny\né"
+    again = Tokenizer.from_str(unpacked(state))
+    assert again.to_str() == tokenizer and again.encode("sunny").ids == [1, 2]
+    gaps = Tokenizer(models.WordPiece({"[UNK]": 0, "sun": 5}, unk_token="[UNK]")).to_str()
+    broken = Tokenizer(models.WordPiece({"[UNK]": 0, "a\nb": 1}, unk_token="[UNK]")).to_str()
+    pairs = Tokenizer(models.BPE({"a": 0, "b": 1, "ab": 2}, [("a", "b")])).to_str()
+    for other in (gaps, broken, pairs):
+        assert packed(other) == {"tokenizer": other} and unpacked({"tokenizer": other}) == other

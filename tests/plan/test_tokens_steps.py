@@ -12,12 +12,13 @@ import harness
 from harness.api import Tokeniser
 from harness.catalog import Catalog, load
 from harness.plan.planner import Plan
+from harness_students.convolutional import Cnn
 from harness_students.fasttext import FastText
 from harness_students.recurrent import BiGru
 from harness_students.static import Static
 from harness_students.telling import FrequentWords
 from harness_students.transformer import TransformerStudent
-from harness_students.words import Cnn, Mlp
+from harness_students.words import Mlp
 from harness_transformers.transformer import MiniLM
 
 

@@ -20,8 +20,11 @@ from harness.exports.onnx import OnnxModel
 from harness.parameters import ParameterErrors
 from harness.testing.tiny import ODD_TEXTS, CheckContext, FromLabels, FromLogits, tiny_examples
 from harness.training.model import TorchModel, count_parameters
+from harness_students.convolutional import Cnn
 from harness_students.recurrence import RecurrentClassifier, Shape
 from harness_students.recurrent import BiLstm, Gru, Lstm
+from harness_students.tfidf import TfidfSvm
+from harness_students.words import Mlp
 from harness_teachers.pupil import Pupil
 from harness_transformers.transformer import Transformer
 
@@ -191,9 +194,79 @@ def test_a_teacher_has_nobody_to_borrow_from() -> None:
 
 @pytest.mark.parametrize("teacher", [None, "model"])
 def test_a_teacher_without_embeddings(teacher: Any, context: CheckContext) -> None:
-    from harness_students.linear import TfidfLogreg
-
     if teacher is not None:
-        teacher = TfidfLogreg().fit(*tiny_examples(), FromLabels(), context)
+        teacher = TfidfSvm().fit(*tiny_examples(), FromLabels(), context)
     with pytest.raises(HarnessError, match="cannot take embeddings for student 'gru': its teacher has none"):
         fit(Gru(embeddings="teacher"), replace(context, teacher=teacher))
+
+
+# -- convolutions, components and first vectors ----------------------------------------------------------
+
+
+def test_convolutions_read_subwords(pretrained: Transformer, context: CheckContext) -> None:
+    """Padding is that of the tokenizer, and the folded projection keeps every logit."""
+    student = Cnn(embeddings=pretrained, projection=4, filters=3, min_examples=0, epochs=1)
+    module: Any = student.module(30, 2, width=6, padding=1, projection=4)
+    ids = torch.tensor([[5, 6, 7, 1, 1], [8, 9, 5, 6, 2]])
+    before = module.eval()(ids).detach()
+    np.testing.assert_allclose(module(ids[:1, :3]).detach(), before[:1], atol=1e-6)
+    module.fold()
+    np.testing.assert_allclose(module(ids).detach(), before, atol=1e-5)
+    model = fit(student, context)
+    assert model.module.embedding.weight.shape == (model.featuriser.size, 4)
+    assert model.module.padding == model.featuriser.padding
+
+
+def test_components_are_those_of_the_words_in_use(bert: Transformer, context: CheckContext) -> None:
+    """All components keep every distance up to the scale; fewer keep those of frequent words best."""
+    from harness.featurise.featuriser import Featuriser
+    from harness_students.averages import reduced
+    from harness_students.borrowed import borrow
+
+    train, _ = tiny_examples()
+    _, table, featuriser = borrow("check", bert, 20, context)
+    assert isinstance(featuriser, Featuriser)
+    whole = reduced(table, featuriser, table.shape[1], train, context)
+    scale = torch.cdist(whole[:50], whole[:50]).sum() / torch.cdist(table[:50], table[:50]).sum()
+    np.testing.assert_allclose(
+        torch.cdist(whole, whole), scale * torch.cdist(table, table), rtol=1e-3, atol=1e-3
+    )
+    few = reduced(table, featuriser, 5, train, context)
+    kept = few / few.std() @ torch.linalg.lstsq(few / few.std(), whole).solution
+    used = sorted({number for ids in featuriser.encode(list(train.texts)) for number in ids})
+    lost = (whole - kept).norm(dim=1) / whole.norm(dim=1)
+    assert lost[used].mean() < lost.mean()
+    with pytest.raises(
+        HarnessError, match=r"expected at most \d+ components, the width of the embeddings, got 999"
+    ):
+        reduced(table, featuriser, 999, train, context)
+
+
+def test_words_start_from_states_of_a_teacher(bert: Transformer, context: CheckContext) -> None:
+    from scipy.stats import spearmanr
+
+    train, validation = tiny_examples()
+    teacher = bert.fit(train, validation, context)
+    assert isinstance(teacher, TorchModel)
+    student = Mlp(initial="teacher", width=4, vocabulary=30, min_examples=0)
+    featuriser: Any = student.featuriser(train)
+    module: Any = student.module(featuriser.size, 2)
+    student.begin(module, featuriser, train, replace(context, teacher=teacher))
+    vectors = module.embedding.weight[2:].detach()
+    states = torch.from_numpy(teacher.hidden(featuriser.vocabulary))
+    apart, expected = torch.pdist(vectors), torch.pdist(states)
+    assert spearmanr(apart, expected).statistic > 0.7  # four components keep most of the distances
+    assert student.borrows and not student.refuses(bert)
+    svm = Pupil(student=TfidfSvm())
+    assert student.refuses(svm).startswith(
+        "student 'mlp' starts from states of its teacher, but teacher 'stu"
+    )
+
+
+def test_first_vectors_and_components_have_rules(bert: Transformer) -> None:
+    for given, says in (
+        ({"components": 4}, "cannot use components 4"),
+        ({"embeddings": "teacher", "initial": "teacher"}, "cannot use `initial` with a transformer's"),
+    ):
+        with pytest.raises(ParameterErrors, match=says):
+            catalog.load().build("student", {"use": "cnn", **given})

@@ -91,9 +91,14 @@ TABLES: dict[str, list[dict[str, Any]]] = {
     "attention": [{}, {"form": "kl"}],
     "weighted": [{"of": [{"use": "kl"}, {"use": "cross-entropy"}], "weights": [0.7, 0.3]}],
     "cross-entropy": [{}, {"label_smoothing": 0.1}],
-    "tfidf-logreg": [{}, {"ngrams": 2, "vocabulary": 30}],
+    "tfidf-logreg": [{}, {"ngrams": 1, "vocabulary": 30, "strength": 1.0}],
     "mlp": [SMALL, SMALL | {"hidden": 4, "dropout": 0.2}],
-    "cnn": [SMALL, SMALL | {"spans": [3], "filters": 4}],
+    "cnn": [
+        SMALL,
+        SMALL | {"spans": [3], "filters": 4},
+        SMALL | {"initial": TINY},
+        SMALL | {"embeddings": TINY, "components": 6, "projection": 4, "word_dropout": 0.1},
+    ],
     "bilstm": [
         {"min_examples": 0, "epochs": 1},
         {"min_examples": 0, "epochs": 1, "embeddings": TINY, "projection": 4, "feedforward": 4},
@@ -111,6 +116,7 @@ TABLES: dict[str, list[dict[str, Any]]] = {
         for architecture in ("ensemble", "bow", "cnn")
     ],
     "minilm": [{"epochs": 1, "longest": 16}],
+    "linear-probe": [{"encoder": TINY}],
     "transformer": [
         {"model": "masked-bert", "epochs": 1, "pooling": "head"},
         {"model": "masked-roberta", "epochs": 1, "pooling": "mean"},
@@ -155,7 +161,7 @@ def build(entry: Entry, table: dict[str, Any], folder_of: Folder) -> Component:
     parameters = {parameter.name: parameter for parameter in entry.parameters()}
     if entry.kind == "teacher" and "model" in parameters:
         table = {**table, "model": str(folder_of(table.get("model", "bert"))), "revision": "main"}
-    for name in ("embeddings", "start"):
+    for name in ("embeddings", "initial", "encoder", "start"):
         if isinstance(lent := table.get(name), dict) and "model" in lent:
             table = {**table, name: {**lent, "model": str(folder_of(lent["model"]))}}
     if entry.name == "back-translate":

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from harness import HarnessError
 from harness.testing.tiny import CheckContext, tiny_examples
+from harness_students.convolutional import Cnn
 from harness_students.fasttext import FastText
 from harness_students.recurrent import BiGru, Lstm
-from harness_students.words import Cnn, Mlp
+from harness_students.words import Mlp
 from harness_transformers.finetuning import Classifier
 from harness_transformers.labelled import LabelledClassifier
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,18 +11,18 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from harness import HarnessError
-from harness.api import Examples, Parameters
+from harness.api import Parameters
 from harness.catalog import load
 from harness.featurise.featuriser import Words
 from harness.plan.planner import build
 from harness.suite.reader import parse
-from harness.testing.tiny import ODD_TEXTS, CheckContext, FromLabels, FromLogits, tiny_examples
+from harness.testing.tiny import CheckContext, FromLabels, FromLogits, tiny_examples
 from harness.training.model import TorchModel, count_parameters
-from harness_students.linear import TfidfLogreg, TfidfModel
+from harness_students.convolutional import Cnn
 from harness_students.modules import AveragedWords, Convolutions
 from harness_students.recurrent import BiGru, BiLstm, TangBiLstm
-from harness_students.words import Cnn, Mlp
+from harness_students.tfidf import TfidfLogreg
+from harness_students.words import Mlp
 from harness_teachers.ensemble import Ensemble
 from harness_teachers.pupil import Pupil
 from harness_transformers.transformer import MiniLM
@@ -186,109 +184,6 @@ def test_parameters_reach_the_module_and_the_featuriser(context: CheckContext) -
         assert model.featuriser.longest == 5 and model.featuriser.size == 20
         assert model.module.dropout.p == 0.25 and model.module.embedding.embedding_dim == 3
     assert model.module.spans == (2, 4) and model.module.output.in_features == 12
-
-
-# -- TF-IDF and logistic regression ---------------------------------------------------------------------
-
-
-def corpus(classes: int, rows: int = 240) -> Examples:
-    """Texts in which each class has words that it prefers."""
-    generator = np.random.default_rng(0)
-    labels = generator.integers(0, classes, rows)
-    words = np.array([f"word{number}" for number in range(30)])
-    texts = []
-    for label in labels:
-        liked = np.where(np.arange(30) % classes == label, 3.0, 1.0)
-        texts.append(" ".join(generator.choice(words, 8, p=liked / liked.sum())))
-    return Examples(texts, tuple(f"class {number}" for number in range(classes)), labels.astype(np.int64))
-
-
-def reference(student: TfidfLogreg, examples: Examples, texts: Sequence[str]) -> Any:
-    """A plain pipeline's decision function."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-
-    vectorizer = TfidfVectorizer(ngram_range=(1, student.ngrams), max_features=student.vocabulary)
-    pipeline = make_pipeline(
-        vectorizer, LogisticRegression(C=student.strength, max_iter=1000, random_state=0)
-    )
-    return pipeline.fit(list(examples.texts), examples.labels).decision_function(list(texts))
-
-
-@pytest.mark.parametrize(
-    "student",
-    [TfidfLogreg(), TfidfLogreg(ngrams=2, vocabulary=50, strength=10.0)],
-    ids=["default", "bigrams"],
-)
-@pytest.mark.parametrize("classes", [2, 3, 6])
-def test_tfidf_is_a_plain_pipeline(student: TfidfLogreg, classes: int, context: CheckContext) -> None:
-    examples = corpus(classes)
-    texts = [*examples.texts[:50], "", "unseen words", "word1 word1 word2"]
-    model = student.fit(examples, examples, FromLabels(), context)
-    found, expected = model.predict(texts), reference(student, examples, texts)
-    if classes == 2:  # of which scikit-learn gives the difference
-        np.testing.assert_allclose(found.sum(axis=1), 0, atol=1e-5)
-        found = found[:, 1] - found[:, 0]
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
-
-
-def test_probabilities_of_two_classes_are_scikit_learns(context: CheckContext) -> None:
-    from scipy.special import expit, softmax
-
-    examples = corpus(2)
-    model = TfidfLogreg().fit(examples, examples, FromLabels(), context)
-    right = expit(reference(TfidfLogreg(), examples, examples.texts))
-    np.testing.assert_allclose(softmax(model.predict(examples.texts), axis=1)[:, 1], right, rtol=1e-5)
-
-
-def test_it_is_saved_as_arrays_and_a_vocabulary(context: CheckContext, tmp_path: Path) -> None:
-    examples = corpus(3)
-    student = TfidfLogreg(ngrams=2)
-    model = student.fit(examples, examples, FromLabels(), context)
-    (folder := tmp_path / "model").mkdir()
-    model.save(folder)
-    assert {path.name for path in folder.iterdir()} == {"model.safetensors", "model.json"}
-    loaded = TfidfLogreg().load(folder, context)  # all it needs is in the folder
-    texts = [*examples.texts, *ODD_TEXTS]
-    assert np.array_equal(loaded.predict(texts), model.predict(texts))
-    assert isinstance(loaded, TfidfModel)
-    terms = len(loaded.settings["vocabulary"])
-    assert loaded.parameters() == Parameters(
-        total=3 * terms + 3 + terms, trainable=3 * terms + 3, embedding=0
-    )
-
-
-def test_rows_without_a_label_are_left_out(context: CheckContext) -> None:
-    examples = corpus(3)
-    assert examples.labels is not None
-    hidden = examples.labels.copy()
-    hidden[100:] = -1
-    part = Examples(examples.texts[:100], examples.classes, examples.labels[:100])
-    with_gaps = TfidfLogreg().fit(replace(examples, labels=hidden), examples, FromLabels(), context)
-    alone = TfidfLogreg().fit(part, examples, FromLabels(), context)
-    assert np.array_equal(with_gaps.predict(examples.texts), alone.predict(examples.texts))
-
-
-@pytest.mark.parametrize("present", [[0, 2], [1, 2, 3]])
-def test_a_class_that_training_lacks_is_never_predicted(present: list[int], context: CheckContext) -> None:
-    examples = corpus(4)
-    assert examples.labels is not None
-    labels = np.where(np.isin(examples.labels, present), examples.labels, -1)
-    model = TfidfLogreg().fit(replace(examples, labels=labels), examples, FromLabels(), context)
-    logits = model.predict([*examples.texts, *ODD_TEXTS])
-    assert logits.shape[1] == 4 and np.isfinite(logits).all()
-    assert set(logits.argmax(axis=1)) <= set(present)
-
-
-def test_what_it_cannot_learn_from(context: CheckContext) -> None:
-    examples = corpus(2)
-    with pytest.raises(HarnessError, match="'tfidf-logreg' cannot use loss 'check-logits'"):
-        TfidfLogreg().fit(examples, examples, FromLogits(), context)
-    with pytest.raises(HarnessError, match="there are no words to learn from") as caught:
-        silent = replace(examples, texts=["! ?"] * len(examples))
-        TfidfLogreg().fit(silent, examples, FromLabels(), context)
-    assert "\n" not in str(caught.value)
 
 
 # -- where they are trained ------------------------------------------------------------------------------

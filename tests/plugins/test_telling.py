@@ -14,8 +14,9 @@ from harness.api import SCORE, Examples
 from harness.featurise.featuriser import Words
 from harness.task_types.classification import Classification
 from harness.testing.tiny import CheckContext, FromLogits
+from harness_students.convolutional import Cnn
 from harness_students.telling import telling
-from harness_students.words import Cnn, Mlp
+from harness_students.words import Mlp
 
 TEXTS = ["the sun", "the sun sun", "the rain", "the rain [MASK]", "the wind", "the wind rain"]
 LABELS = np.array([0, 0, 1, 1, 1, 0])

@@ -14,8 +14,9 @@ import harness
 from harness.featurise.featuriser import Featuriser
 from harness.storage.store import Artefact
 from harness.testing.tiny import FromLabels, FromLogits
+from harness_students.convolutional import Cnn
 from harness_students.fasttext import FastText
-from harness_students.words import Cnn, Mlp, WordStudent
+from harness_students.words import Mlp, WordStudent
 
 ROWS = [("the sun is up", "x"), ("a cold rain", "y"), ("sun and wind", "x"), ("rain again", "y")] * 3
 SMALL: dict[str, Any] = {"min_examples": 0, "epochs": 2, "width": 3}
