@@ -107,8 +107,12 @@ def _sound(record: Record) -> Record:
     return record
 
 
-def write(record: Record, store: Store, folder: Path, again: str = "") -> dict[str, int]:
+def write(
+    record: Record, store: Store, folder: Path, again: str = "", form: str | None = None
+) -> dict[str, int]:
     """Copy the cell's export to `folder`, with its record and card; return the bytes of each file.
+
+    `form` names the only form to copy; None: all forms.
 
     The folder must be new, empty, or an earlier export. All files are written to a temporary folder first, so
     that `folder` contains either the complete new export or the old one. Raise HarnessError if the model has
@@ -137,12 +141,14 @@ def write(record: Record, store: Store, folder: Path, again: str = "") -> dict[s
             f"{again}"
         ) from None
     check_place(folder)
-    written = [RECORD, CARD, *sorted(artefact.files)]
+    others = set(FORMS.values()) - {FORMS[form]} if form is not None else set()
+    copied = sorted(set(artefact.files) - others)
+    written = [RECORD, CARD, *copied]
     new = folder / _NEW
     try:
         new.mkdir(parents=True, exist_ok=True)
         (new / RECORD).write_text(dumps(record, indent=2) + "\n", encoding="utf-8")
-        for name in artefact.files:
+        for name in copied:
             shutil.copyfile(artefact.folder / name, new / name)
         labels = json.loads((new / LABELS).read_text(encoding="utf-8"))
         (new / CARD).write_text(card.text(record, labels), encoding="utf-8")

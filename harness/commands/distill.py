@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -26,12 +26,13 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from harness.bench import Display
-    from harness.distill.pipeline import Distilled, Wishes
+    from harness.distill.pipeline import Distilled
+    from harness.distill.wishes import Wishes
     from harness.plan.planner import Plan
     from harness.results.recommend import Limits
 
 
-_BUDGET = "10min"
+_BUDGET, _SIZE = "10min", "1.5MB"
 
 
 @click.command(context_settings=HELP)
@@ -50,11 +51,14 @@ _BUDGET = "10min"
 @click.option(
     "--teacher",
     metavar="NAME",
-    help="Teacher, or student that acts as the teacher.  [default: chosen automatically]",
+    help="Teacher, student that acts as the teacher, or none.  [default: chosen automatically]",
 )
 @click.option("--budget", metavar="TIME", help=f"Approximate time for everything.  [default: {_BUDGET}]")
 @click.option(
     "--max-parameters", metavar="N", help="Upper limit on the exported model's parameters, e.g. 100k."
+)
+@click.option(
+    "--max-size", metavar="SIZE", help=f"Upper limit on the size of the shipped files.  [default: {_SIZE}]"
 )
 @click.option("--max-p50", metavar="TIME", help="Upper limit on the median latency of one text, e.g. 1ms.")
 @click.option(
@@ -72,6 +76,29 @@ _BUDGET = "10min"
 @click.option(
     "--unlabelled", type=click.Path(path_type=Path), metavar="FILE", help="File with more, unlabelled texts."
 )
+@click.option(
+    "--validation",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="File with the validation texts.  [default: a tenth of FILE]",
+)
+@click.option(
+    "--test",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="File with the test texts.  [default: a tenth of FILE]",
+)
+@click.option(
+    "--metric",
+    metavar="NAME",
+    help="Metric that the model should be best by, e.g. f1_macro.  [default: that of the type of task]",
+)
+@click.option(
+    "--class-weights",
+    type=click.Choice(["uniform", "balanced", "square-root"]),
+    help="Weights of the classes in training.  [default: uniform]",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be done and how long it takes, and stop.")
 @STORE
 @DEVICES
 @reported
@@ -83,10 +110,16 @@ def distill(
     teacher: str | None,
     budget: str | None,
     max_parameters: str | None,
+    max_size: str | None,
     max_p50: str | None,
     out: Path | None,
     seeds: int | None,
     unlabelled: Path | None,
+    validation: Path | None,
+    test: Path | None,
+    metric: str | None,
+    class_weights: str | None,
+    dry_run: bool,
     store: Path,
     devices: str,
 ) -> int:
@@ -103,16 +136,32 @@ def distill(
     """
     from harness.devices import slots
     from harness.distill import pipeline
+    from harness.distill.wishes import Wishes
     from harness.results.recommend import Limits
     from harness.wording import quantity
 
-    limits = Limits.read({"parameters": max_parameters, "p50": max_p50}, (), None, "cpu")
+    limits = Limits.read(
+        {"parameters": max_parameters, "size": max_size or _SIZE, "p50": max_p50}, (), None, "cpu"
+    )
     seconds = quantity(budget or _BUDGET, "time")
     out = out or Path(f"{file.name.partition('.')[0] or 'texts'}-distilled")
-    optional = {"task": task, "teacher": teacher, "seeds": seeds, "unlabelled": unlabelled, "budget": budget}
-    wishes = pipeline.Wishes(file, text or "", label or "", teacher, seconds, seeds, unlabelled, out, task)
-    given = [f"--{name}" for name, value in optional.items() if value is not None]
-    done = pipeline.distill(wishes, limits, store, slots(devices), installed(), _Shown(), given)
+    optional: dict[str, Any] = {
+        "task": task,
+        "test": test,
+        "validation": validation,
+        "unlabelled": unlabelled,
+        "teacher": teacher,
+        "seeds": seeds,
+        "class_weights": class_weights,
+        "metric": metric,
+    }
+    wishes = Wishes(file, text or "", label or "", out, seconds, dry=dry_run, **optional)
+    optional["budget"] = budget
+    given = [f"--{name.replace('_', '-')}" for name, value in optional.items() if value is not None]
+    try:
+        done = pipeline.distill(wishes, limits, store, slots(devices), installed(), _Shown(), given)
+    except pipeline.DryRun:
+        return OK
     if done.shipped is None:
         return INTERRUPTED
     _show_end(done, wishes, limits)
@@ -135,6 +184,8 @@ def _show_end(done: Distilled, wishes: Wishes, limits: Limits) -> None:
     """Show the recommendation, its reasons, and the paths of all results."""
     from harness.distill import pipeline
     from harness.distill.choose import sentences
+    from harness.distill.stages import again
+    from harness.distill.wishes import MODEL
     from harness.report.advice import to_rich
 
     assert done.shipped is not None
@@ -143,11 +194,11 @@ def _show_end(done: Distilled, wishes: Wishes, limits: Limits) -> None:
     show("\n" + "".join(f"{printable(line)}\n" for line in sentences(done.shipped)))
     path = out / pipeline.SUITE
     if done.shipped.record:
-        use = f"harness predict {shlex.quote(str(out / pipeline.MODEL))} < texts.txt"
-        say(f"  model       {out / pipeline.MODEL}/; use it: {use}")
+        use = f"harness predict {shlex.quote(str(out / MODEL))} < texts.txt"
+        say(f"  model       {out / MODEL}/; use it: {use}")
     elif done.stood and limits.parameters is not None:
         say(f"delete {path} to choose students for {limits.parameters:,.0f} parameters")
     say(
         f"  report      {done.ran.folder / 'index.html'}; table: {done.ran.folder / 'leaderboard.md'}",
-        f"  suite       {path}: edit it, then run: harness bench {pipeline.again(out)}",
+        f"  suite       {path}: edit it, then run: harness bench {again(out)}",
     )

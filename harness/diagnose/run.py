@@ -52,19 +52,20 @@ def of_file(
     `text` and `label` are the columns that the user named, "" for none; `task` is the task that reads the
     file.
     """
-    from harness.distill import budget
-    from harness.distill import pipeline as distilling
+    from harness.distill import stages
+    from harness.distill.candidates import Candidates
+    from harness.distill.inspect import look
+    from harness.distill.wishes import Wishes
     from harness.suite import reader as suite
 
-    wishes = distilling.Wishes(file, text, label, teacher, 0, None, None, Path(), task)
-    data = distilling.look(wishes, where.catalog)
-    level = budget.levels(data.size, data.task_type, where.catalog)[0]
-    chosen = {"use": level.students[0], "pupil": True, "epochs": False}  # a placeholder
-    if teacher is not None:
-        chosen, _ = distilling.teacher_of(wishes, data, where.catalog)
-    text_of_suite = distilling.fill(wishes, data, where.catalog, level, chosen, pool=0, chosen="")
-    whole = suite.parse(text_of_suite, where.catalog)
-    found = of_suite(replace(whole, teachers=()), whole.teachers[:1] if teacher else (), None, where)
+    wishes = Wishes(file, text, label, Path(), task=task, teacher=teacher)
+    data = look(wishes, where.catalog)
+    candidates = Candidates(data.task_type, where.catalog)
+    teachers = candidates.teachers(data.english, teacher).tables if teacher is not None else ()
+    students = candidates.simple(data.outputs) or candidates.students(None)
+    table = stages.of_teachers(wishes.name, dict(data.task), teachers, students[:1])
+    whole = suite.parse(stages.written(table, Path(), ""), where.catalog)
+    found = of_suite(replace(whole, teachers=()), whole.teachers, None, where)
     return found, data.told
 
 
@@ -94,17 +95,18 @@ def of_suite(
 def _task(
     suite: Suite, task: Task, fitted: Sequence[Teacher], path: Path | None, where: Where, store: Store
 ) -> dict[str, Any]:
-    from harness.distill import budget
+    from harness.distill.candidates import Candidates
 
     task_type = where.catalog.task_type_of(task)
-    name = budget.bag_of_words(task_type, where.catalog)
-    if not task_type.diagnosed or name is None:
+    candidates = Candidates(task_type, where.catalog)
+    bags = [*candidates.simple(0), *candidates.students(None)]
+    if not task_type.diagnosed or not bags:
         known = [name for name in where.catalog.names("task type") if where.catalog.task_type(name).diagnosed]
         raise HarnessError(
             f"cannot diagnose task '{task.name}': diagnose does not support {task.task_type}; "
             f"it supports {', '.join(known)}"
         )
-    bag: Any = where.catalog.build("student", {"use": name})
+    bag: Any = where.catalog.build("student", bags[0])
     assert isinstance(bag, Student)
     bare = replace(
         suite,

@@ -1,11 +1,12 @@
-"""Choose the student to ship: the recommended one, or one without a teacher if that is as good."""
+"""Choose the model to ship, and say what it costs and whether distillation paid."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from harness.api import HarnessError
+from harness.distill.candidates import recipe
 from harness.results.compare import Pair, Results, differences, load
 from harness.results.intervals import SIGNIFICANT, attach
 from harness.results.recommend import Advice, Candidate, Limits, recommend
@@ -13,29 +14,45 @@ from harness.results.record import Record, read
 from harness.wording import amount, significant, size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from harness.results.ranking import Row, Table
     from harness.results.statistics import Difference
 
 
-_TOLERANCE = 0.005  # rows this close to the best count as equally good, as in recommend
+_TOLERANCE = 0.002  # rows this close to the best one may be equally good
 
 
 @dataclass(frozen=True)
 class Shipped:
-    """The chosen row, the rows that it is compared with, and the record whose model was exported."""
+    """The chosen row, the rows that it is compared with, and the record whose model was exported.
+
+    Rows are chosen by their scores on the validation split. Differences are those on the test split.
+    """
 
     advice: Advice
     candidate: Candidate | None = None
     teacher: Row | None = None
-    baseline: Row | None = None  # the best row without a teacher, if possible one that can be exported
-    to_teacher: Difference | None = None  # the shipped row minus the teacher
-    to_baseline: Difference | None = None  # the recommended row, if distilled, minus the best baseline
-    helped: bool = False  # whether distillation helped
-    unshippable: Row | None = None  # a row without a teacher that is as good, but cannot be exported
+    simple: Row | None = None  # the best simple model, such as TF-IDF with a linear classifier
+    alone: Row | None = None  # the best other student on the labels alone
+    gaps: Mapping[str, Difference] = field(default_factory=dict)  # the shipped row minus each of these
+    smaller: Candidate | None = None  # the best row of at most half the size
     record: Record | None = None
+
+    @property
+    def helped(self) -> bool | None:
+        """Return whether the shipped row is distilled and clearly better than those without a teacher.
+
+        None if it is distilled and seems better, but not significantly.
+        """
+        if self.candidate is None or self.candidate.row.role != "distilled":
+            return False
+        table = self.advice.table
+        rivals = [gap for name, gap in self.gaps.items() if name != "teacher"]
+        if not all(_better(table, gap.value) for gap in rivals):
+            return False
+        return True if all(gap.p < SIGNIFICANT for gap in rivals) else None
 
 
 def ship(folder: Path, fingerprint: str, limits: Limits, store: Path, where: Path) -> Shipped:
@@ -51,16 +68,13 @@ def ship(folder: Path, fingerprint: str, limits: Limits, store: Path, where: Pat
     if shipped.candidate is None:
         return shipped
     record = bundle.of_row(records, shipped.advice.table, shipped.candidate.row)
-    bundle.write(record, Store(store), where, "run the same command again")
+    form = shipped.candidate.form.backend
+    bundle.write(record, Store(store), where, "run the same command again", form)
     return replace(shipped, record=record)
 
 
 def decide(found: Results, every: Sequence[Record], fingerprint: str, limits: Limits) -> Shipped:
-    """Choose which row of these results to ship.
-
-    The best exportable row without a teacher is simpler, so it replaces a distilled row that is at most half
-    a point ahead, if the difference is not significant.
-    """
+    """Choose which row of these results to ship: the best one within the limits that can be exported."""
     records = {record["cell"]: record for record in every}
     tables = [table for table in found.tables if table.task.get("fingerprint") == fingerprint]
     if not tables:
@@ -76,36 +90,43 @@ def decide(found: Results, every: Sequence[Record], fingerprint: str, limits: Li
             f"cannot choose a model: no student could be exported{f' ({why})' if why else ''}; "
             "change the students in the suite, and run the command again"
         )
+    limits = replace(limits, exported=True)
 
-    def advise(keep: Callable[[Row], bool]) -> Advice | None:
-        rows = tuple(row for row in students if keep(row))
-        if not rows:
-            return None
-        return recommend(found._replace(tables=(replace(table, rows=rows),)), limits)[0]
+    def advised(limits: Limits) -> Advice:
+        of = found._replace(tables=(replace(table, rows=tuple(students)),))
+        return recommend(of, limits, tolerance=_TOLERANCE)[0]
 
-    advice = advise(lambda row: True)
-    assert advice is not None
-    teacher = next((row for row in scored if row.role == "teacher"), None)
-    baseline = next((row for row in scored if row.role == "baseline"), None)
-    advice = replace(advice, teacher=teacher)
-    if advice.chosen is None:
-        return Shipped(advice, None, teacher, baseline)
-    candidate, helped, gain, held = advice.chosen, False, None, baseline
-    if candidate.row.role == "distilled":
-        plain = advise(lambda row: row.role == "baseline")
-        simpler = plain.chosen if plain else None
-        held = baseline if simpler is None else simpler.row
-        gain = _gap(table, candidate.row, held, found)
-        helped = gain is None or (gain.p < SIGNIFICANT and _better(table, gain.value))
-        ahead = gain is not None and _better(table, gain.value) and abs(gain.value) > _TOLERANCE + 1e-9
-        if not helped and not ahead and simpler is not None:
-            candidate = simpler
-    to_teacher = _gap(table, candidate.row, teacher, found)
-    best = None
-    if baseline is not None and baseline not in (candidate.row, held) and baseline not in students:
-        short = baseline.stats[table.headline].mean - candidate.row.stats[table.headline].mean
-        best = baseline if not short or _better(table, short) else None
-    return Shipped(advice, candidate, teacher, held, to_teacher, gain, helped, best)
+    chooser = f"validation_{table.headline}"
+    sign = -1 if table.lower_is_better() else 1
+
+    def best(keep: Callable[[Row], bool]) -> Row | None:
+        rows = [row for row in scored if keep(row)]
+        known = all(chooser in row.stats for row in rows)
+        name = chooser if known else table.headline
+        return max(rows, key=lambda row: sign * row.stats[name].mean, default=None)
+
+    names = {model["use"] for model in recipe()["simple"]["models"]}
+    teacher = best(lambda row: row.role == "teacher")
+    advice = replace(advised(limits), teacher=teacher)
+    chosen = advice.chosen
+    if chosen is None:
+        return Shipped(advice, teacher=teacher)
+    rivals = {
+        "teacher": teacher,
+        "simple": best(lambda row: row.role == "baseline" and row.labels["student"].split("(")[0] in names),
+        "alone": best(
+            lambda row: row.role == "baseline" and row.labels["student"].split("(")[0] not in names
+        ),
+    }
+    pairs = {name: row for name, row in rivals.items() if row is not None and row is not chosen.row}
+    gaps = differences(
+        [Pair(table, row, chosen.row, table.headline) for row in pairs.values()], *[found.predictions] * 2
+    )
+    known = {name: gap for name, gap in zip(pairs, gaps, strict=True) if gap is not None}
+    smaller = None
+    if (size := chosen.form.size_bytes) is not None:
+        smaller = advised(replace(limits, size_bytes=min(size / 2, limits.size_bytes or size))).chosen
+    return Shipped(advice, chosen, teacher, rivals["simple"], rivals["alone"], known, smaller)
 
 
 def _exported(row: Row, records: dict[str, Record]) -> bool:
@@ -114,72 +135,72 @@ def _exported(row: Row, records: dict[str, Record]) -> bool:
     return bool(exports) and all(each.get("exported") for each in exports)  # type: ignore[attr-defined]
 
 
-def _gap(table: Table, one: Row, other: Row | None, found: Results) -> Difference | None:
-    """Return the difference of the headlines, the first row minus the other."""
-    if other is None or one is other:
-        return None
-    (gap,) = differences([Pair(table, other, one, table.headline)], *[found.predictions] * 2)
-    return gap
-
-
 def _better(table: Table, value: float) -> bool:
     return (value < 0) if table.lower_is_better() else (value > 0)
 
 
 def sentences(shipped: Shipped) -> list[str]:
-    """Return sentences about the shipped model: its quality and costs, and whether distillation helped."""
+    """Return sentences about the shipped model: its quality and costs, and whether distillation paid."""
     if shipped.candidate is None:
         return ["no student is within the limits, so no model was exported; relax a limit"]
-    table, row, form = shipped.advice.table, shipped.candidate.row, shipped.candidate.form
-    interval = row.interval
-    score = _percent(table, row.stats[table.headline].mean)
-    about = f" (95 % interval {' – '.join(_percent(table, end) for end in interval)})" if interval else ""
+    table, row = shipped.advice.table, shipped.candidate.row
     told = [
-        f"ship {name(row)}: {table.task_type.metric(table.headline).title} {score}{about} on "
+        f"ship {name(row)}: {table.task_type.metric(table.headline).title} {_score(table, row)} on "
         f"{table.task.get('test'):,} test texts",
+        f"  costs         {_costs(shipped.candidate)}",
     ]
-    costs = [
-        f"{amount(row.stats['parameters_total'].mean)} parameters" if "parameters_total" in row.stats else "",
-        size(form.size_bytes) if form.size_bytes is not None else "",
-        f"p50 {significant(form.p50_ms)} ms by {form.backend}" if form.p50_ms is not None else "",
-    ]
-    told.append(f"  costs       {', '.join(filter(None, costs))}")
-    if shipped.teacher is not None:
-        mean = _percent(table, shipped.teacher.stats[table.headline].mean)
-        told.append(f"  teacher     {name(shipped.teacher)}: {mean}{_told(shipped.to_teacher)}")
-    if shipped.baseline is not None and shipped.baseline is not row:
-        mean = _percent(table, shipped.baseline.stats[table.headline].mean)
-        told.append(f"  baseline    {name(shipped.baseline)}: {mean}{_told(shipped.to_baseline)}")
-    if not any(each.role == "distilled" for each in table.rows):
-        told.append("no student learnt from the teacher, so a student without a teacher is shipped")
-    elif shipped.helped:
-        told.append("distillation helped: no student without a teacher is as good")
-    elif shipped.advice.chosen is not None and shipped.advice.chosen.row is not row:
-        told.append(
-            f"distillation did not help: {name(shipped.advice.chosen.row)} is not clearly better than the "
-            f"student without a teacher{_told(shipped.to_baseline)}, so the simpler one is shipped"
-        )
-    elif row.role == "distilled" and shipped.baseline is not None and _in(shipped, shipped.baseline):
-        told.append(
-            f"distillation seems to help{_told(shipped.to_baseline)}, but {table.task.get('test'):,} texts "
-            "are too few to be sure"
-        )
-    elif row.role == "baseline":
-        told.append("distillation did not help: a student without a teacher is as good, so it is shipped")
-    else:
-        told.append("distillation did not help, but no student without a teacher is within the limits")
-    if shipped.unshippable is not None:
-        mean = _percent(table, shipped.unshippable.stats[table.headline].mean)
-        told.append(f"{name(shipped.unshippable)} is as good ({mean}), but cannot be exported")
+    for title, key in (("teacher", "teacher"), ("simple model", "simple"), ("labels alone", "alone")):
+        other = getattr(shipped, key)
+        if other is not None and other is not row:
+            told.append(f"  {title:13} {name(other)}: {_mean(table, other)}{_told(shipped.gaps.get(key))}")
+    if shipped.smaller is not None and shipped.smaller.row is not row:
+        small = shipped.smaller
+        told.append(f"  half the size {name(small.row)}: {_mean(table, small.row)}, {_costs(small)}")
+    told.append(_paid(shipped))
     return told
 
 
-def _in(shipped: Shipped, row: Row) -> bool:
-    """Return whether a row is behind the shipped one, and could have been exported within the limits."""
-    gap = shipped.to_baseline
+def _paid(shipped: Shipped) -> str:
+    """Return a sentence on whether distillation paid."""
     table = shipped.advice.table
-    shippable = any(row.cells == each.cells for each in table.rows)
-    return shippable and gap is not None and _better(table, gap.value) and abs(gap.value) > _TOLERANCE + 1e-9
+    if not any(row.role == "distilled" for row in table.rows):
+        return "no student learnt from a teacher, so a model without a teacher is shipped"
+    assert shipped.candidate is not None
+    if shipped.candidate.row.role != "distilled":
+        return "distillation did not pay: no student is better than this model, which needs no teacher"
+    if shipped.helped:
+        return "distillation paid: no model without a teacher is as good"
+    if shipped.helped is None:
+        return (
+            f"distillation seems to pay, but {table.task.get('test'):,} test texts are too few to be sure "
+            "that no model without a teacher is as good"
+        )
+    return (
+        "distillation paid on the validation split, by which the model was chosen, but on the test split a "
+        "model without a teacher is as good"
+    )
+
+
+def _costs(candidate: Candidate) -> str:
+    row, form = candidate.row, candidate.form
+    found = [
+        f"{amount(row.stats['parameters_total'].mean)} parameters" if "parameters_total" in row.stats else "",
+        size(form.size_bytes) if form.size_bytes is not None else "",
+        f"{significant(form.p50_ms)} ms for a text (median) by {form.backend}"
+        if form.p50_ms is not None
+        else "",
+    ]
+    return ", ".join(filter(None, found))
+
+
+def _mean(table: Table, row: Row) -> str:
+    return _percent(table, row.stats[table.headline].mean)
+
+
+def _score(table: Table, row: Row) -> str:
+    interval = row.interval
+    about = f" (95 % interval {' – '.join(_percent(table, end) for end in interval)})" if interval else ""
+    return f"{_mean(table, row)}{about}"
 
 
 def name(row: Row) -> str:

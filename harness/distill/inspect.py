@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from harness import HarnessError
 from harness.api import PAIR_SEPARATOR, OwnFile, Task, TaskType
-from harness.distill import budget
+from harness.distill.candidates import looks_english
 from harness.run.estimates import Size
 from harness.sources.files import format_of, lines_of, read_table
 from harness.sources.opening import trouble_with
 from harness.task_types.base import DEFAULT
-from harness.wording import printable
+from harness.wording import choices, nearest, printable
 
 if TYPE_CHECKING:
     from harness.catalog import Catalog
+    from harness.distill.wishes import Wishes
 
 # The minimum of labelled texts; labels with fewer texts, or types with fewer entities, are rare.
 _FEWEST, _RARE = 50, 10
@@ -36,24 +37,23 @@ class Data:
     told: tuple[str, ...]
 
 
-def look(
-    path: Path, text: str, label: str, asked: str | None, unlabelled: Path | None, catalog: Catalog
-) -> Data:
+def look(wishes: Wishes, catalog: Catalog) -> Data:
     """Inspect a file with the task that the user asked for, or else the one that it looks like.
 
-    `text` and `label` are the columns that the user named, "" for none. Raise HarnessError if no model can
-    be trained on the file.
+    Raise HarnessError if no model can be trained on the file.
     """
-    offered = _offered(path, text, label, catalog)
+    path, asked = wishes.file, wishes.task
+    offered = _offered(path, wishes.text, wishes.label, catalog)
     name = _chosen(path, asked, offered, catalog)
     file = offered[name]
-    pool = _pool(unlabelled, str(file.parameters.get("text", "text")))
+    pool = _pool(wishes.unlabelled, str(file.parameters.get("text", "text")))
+    splits = _splits(wishes, name, catalog)
     others = [each for each in offered if each != name and _fits(each, offered[each], catalog)]
     usual = [each for each in others if _type_of(each, catalog) == DEFAULT]
     another = f"; to read it otherwise, give --task {usual[0]}" if usual else ""
     why = f"read as task '{name}', because {file.why}{another}" if file.why and asked is None else ""
     try:
-        return _look({"use": name, **file.parameters}, path, pool, catalog, why)
+        return _look({"use": name, **file.parameters, **splits}, path, pool, catalog, why)
     except HarnessError as error:
         if asked is not None or not file.why or not path.is_file():
             raise
@@ -82,6 +82,26 @@ def _chosen(path: Path, asked: str | None, offered: Mapping[str, OwnFile], catal
         return alike[0]
     usual = [name for name in offered if _type_of(name, catalog) == DEFAULT]
     return next(iter(usual or offered))
+
+
+def _splits(wishes: Wishes, task: str, catalog: Catalog) -> dict[str, str]:
+    """Return the user's files for validation and test, and the metric, as parameters of the task."""
+    given = {"validation": wishes.validation, "test": wishes.test}
+    known = getattr(catalog.get("task", task).component, "__dataclass_fields__", {})
+    for split, path in given.items():
+        if path is not None and split not in known:
+            raise HarnessError(f"task '{task}' takes no file for {split}; leave out --{split}")
+    found = {split: str(path) for split, path in given.items() if path is not None}
+    if wishes.metric is not None:
+        component = catalog.get("task", task).component
+        assert issubclass(component, Task)
+        task_type = catalog.task_type(component.task_type)
+        allowed = sorted({task_type.headline, *task_type.beside, *task_type.metrics})
+        if wishes.metric not in allowed or "metric" not in known:
+            told = nearest(wishes.metric, allowed) or choices(wishes.metric, allowed)
+            raise HarnessError(f"{task_type.name} has no metric '{wishes.metric}'{told}")
+        found["metric"] = wishes.metric
+    return found
 
 
 def _fits(task: str, file: OwnFile, catalog: Catalog) -> bool:
@@ -147,7 +167,7 @@ def _look(table: dict[str, Any], path: Path, pool: int, catalog: Catalog, why: s
             f"fewer than {_RARE} {task_type.counted[1]}, too few to learn or measure: {', '.join(rare[:8])}"
         )
     size = Size(train, validation + test, words, pool)
-    english = budget.looks_english(texts[:_LOOKED_AT])
+    english = looks_english(texts[:_LOOKED_AT])
     return Data(table, task_type, size, seen.outputs, english, tuple(map(printable, told)))
 
 

@@ -1,22 +1,28 @@
-"""Distil a file of labelled texts or tagged words into a small model in a folder: ``harness distill``."""
+"""Distil a file of labelled texts or tagged words into a small model in a folder: ``harness distill``.
+
+There are three stages, each a suite: teachers and simple models; students, which are trained shortly; and the
+final suite of what may be shipped. What a stage chooses depends on the validation scores of the one before,
+and on the time that is left.
+"""
 
 from __future__ import annotations
 
-import json
-import re
-import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from harness import HarnessError
-from harness.api import Student, Teacher, Unavailable
-from harness.distill import budget
 from harness.distill import inspect as labelled
-from harness.distill import shrink as smaller
+from harness.distill import stages
+from harness.distill.budget import Level, Time, levels, shares
+from harness.distill.candidates import Candidates, Table
 from harness.distill.inspect import Data
-from harness.wording import printable
+from harness.distill.scores import Scored, scores_in
+from harness.distill.stages import Taught
+from harness.distill.wishes import MODEL, NONE, Wishes
+from harness.wording import duration
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -25,11 +31,13 @@ if TYPE_CHECKING:
     from harness.catalog import Catalog
     from harness.devices import Slot
     from harness.distill.choose import Shipped
-    from harness.plan.planner import Plan
+    from harness.plan.planner import Plan, Step
     from harness.results.recommend import Limits
     from harness.suite.reader import Suite
 
-SUITE, MODEL = "suite.toml", "model"
+SUITE, TRIALS = "suite.toml", "trials"
+_START_S = 4.0  # to start a stage's workers, and to write its results
+_ALIKE = 0.002  # a cheaper teacher this close to the best one is as good
 
 
 class Shown(Protocol):
@@ -51,6 +59,18 @@ class Distilled:
     stood: bool  # whether the suite existed before, and was run unchanged
 
 
+class DryRun(Exception):
+    """The end of a dry run."""
+
+
+class _Interrupted(Exception):
+    """The user interrupted a stage."""
+
+    def __init__(self, ran: Ran) -> None:
+        super().__init__()
+        self.ran = ran
+
+
 def distill(
     wishes: Wishes,
     limits: Limits,
@@ -64,248 +84,366 @@ def distill(
 
     `changed` are the options that only a new suite uses. Raise HarnessError if no model can be made.
     """
-    from harness.bench import bench
     from harness.bundle import check_place
     from harness.distill.choose import ship
 
-    out = wishes.out
-    check_place(out / MODEL)
-    data = look(wishes, catalog)
+    check_place(wishes.out / MODEL)
+    data = labelled.look(wishes, catalog)
     shown.say(*data.told)
-    path = out / SUITE
+    run = _Run(wishes, limits, data, store, places, catalog, shown)
+    path = wishes.out / SUITE
     stood = path.exists()
-    if stood:
-        suite = _kept(path, wishes, data, catalog)
-        idle = f"; {', '.join(changed)} had no effect" if changed else ""
-        shown.say(f"running the existing {path}; delete it to choose again{idle}")
-    else:
-        suite, why = _chosen(wishes, data, limits.parameters, catalog, places, store)
-        shown.say(*why)
-    plan = _plan(suite, catalog, places)
-    ran = bench(plan, plan, catalog, places, store, out, watch=shown.watch, trackers=suite.trackers)
-    if ran.interrupted:
-        return Distilled(ran, None, stood)
+    try:
+        if stood:
+            suite = run.kept(path)
+            idle = f"; {', '.join(changed)} had no effect" if changed else ""
+            shown.say(f"running the existing {path}; delete it to choose again{idle}")
+        else:
+            suite = run.chosen()
+        plan, ran = run.bench(suite, wishes.out)
+    except _Interrupted as stopped:
+        return Distilled(stopped.ran, None, stood)
     fingerprint = next((cell.source.fingerprint for cell in plan.cells if cell.source is not None), "")
-    return Distilled(ran, ship(ran.folder, fingerprint, limits, store, out / MODEL), stood)
+    return Distilled(ran, ship(ran.folder, fingerprint, limits, store, wishes.out / MODEL), stood)
 
 
-@dataclass(frozen=True)
-class Wishes:
-    """The options of the user."""
+@dataclass
+class _Run:
+    """A distillation while it runs."""
 
-    file: Path
-    text: str  # column with the text; "": the usual one of the task that reads the file
-    label: str  # column with the label, likewise
-    teacher: str | None
-    seconds: float
-    seeds: int | None
-    unlabelled: Path | None
-    out: Path
-    task: str | None = None  # name of the task that reads the file; None: the one that it looks like
+    wishes: Wishes
+    limits: Limits
+    data: Data
+    store: Path
+    places: tuple[Slot, ...]
+    catalog: Catalog
+    shown: Shown
+    time: Time = field(init=False)
+    candidates: Candidates = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.time = Time(self.wishes.seconds, time.monotonic)
+        self.candidates = Candidates(self.data.task_type, self.catalog)
+
+    # -- the stages ----------------------------------------------------------------------------------------
+
+    def chosen(self) -> Suite:
+        """Run the trials, and return the final suite, which is written to ``<out>/suite.toml``."""
+        from harness.bench import check_writable
+
+        simple = self._small(self.candidates.simple(self.data.outputs))
+        teachers, why = self._teachers()
+        students = self._small(self.candidates.students(teachers[0] if teachers else None))
+        if not students and not simple:
+            raise HarnessError(
+                f"cannot make a model with at most {self.limits.parameters:,.0f} parameters; raise "
+                "--max-parameters"
+            )
+        teachers, level = self._timed(teachers, simple, students)
+        self.shown.say(f"teachers: {_named(teachers)}: {why}" if teachers else f"no teacher: {why}")
+        self.shown.say(
+            f"expected time: {duration(self.time.said)} of {duration(self.wishes.seconds)}, on "
+            f"{len(self.places)} otherwise idle core{'s' * (len(self.places) > 1)}",
+        )
+        if self.wishes.dry:
+            raise DryRun
+        check_writable(self.wishes.out)
+        taught = None
+        if teachers:
+            teacher = teachers[0]
+            if len(teachers) > 1 or simple:
+                found = self._stage("teachers", lambda: self._teachers_suite(teachers, simple))
+                teacher = self._best_teacher(teachers, found)
+            level = self._again(teacher, simple, students, level)
+            taught = self._taught(teacher, level)
+            students = [table for table in students if table in self.candidates.students(teacher)]
+            if len(students) > level.finalists:
+                found = self._stage("students", lambda: self._students_suite(taught, students))
+                students = self._best_students(students, found, level.finalists)
+        parts = [
+            f"{level.seeds} seed{'s' * (level.seeds > 1)}",
+            f"teacher {_named([taught.teacher])}" if taught else "no teacher",
+            f"{level.copies} new texts per text" if taught and level.copies else "no new texts",
+            *([f"{self._pool(level):,} unlabelled texts"] if taught and self.data.size.pool else []),
+            f"students {_named(students)}",
+            *([f"simple models {_named(simple)}"] if simple else []),
+        ]
+        self.shown.say(f"chosen: {'; '.join(parts)}")
+        return self._written(
+            self.wishes.out / SUITE,
+            stages.final(
+                self.wishes.name, self.task, taught, students, simple, level.seeds, self.data.size.train
+            ),
+            "; ".join(parts),
+        )
+
+    def _teachers(self) -> tuple[list[Table], str]:
+        if self.wishes.teacher == NONE:
+            return [], "as asked for"
+        offered = self.candidates.teachers(self.data.english, self.wishes.teacher)
+        return [self._weighted("teacher", table) for table in offered.tables], offered.why
+
+    def _teachers_suite(self, teachers: Sequence[Table], simple: Sequence[Table]) -> stages.Suite:
+        return stages.of_teachers(f"{self.wishes.name}-teachers", self.task, teachers, simple)
+
+    def _students_suite(self, taught: Taught, students: Sequence[Table]) -> stages.Suite:
+        tried = [stages.shortened(table, self.candidates) for table in students]
+        (baseline, *_) = self.catalog.baselines(self.data.task_type)
+        name = f"{self.wishes.name}-students"
+        return stages.of_students(name, self.task, taught, tried, self.data.size.train, baseline)
+
+    def _best_teacher(self, teachers: Sequence[Table], found: Sequence[Scored]) -> Table:
+        """Return the teacher with the best validation score, or a cheaper one that is as good; say so."""
+        scored = [
+            (one, table) for one in found if one.role == "teacher" for table in teachers if one.is_for(table)
+        ]
+        if not scored:
+            raise HarnessError(
+                "cannot choose a teacher: none has a result; see the messages above, or name another with "
+                "--teacher"
+            )
+        best = max(one.value for one, _ in scored)
+        chosen = next(table for one, table in scored if one.value >= best - _ALIKE * abs(best))
+        told = [one.said for one, _ in scored]
+        told += [one.said for one in found if one.role == "baseline"]
+        self.shown.say(f"on the validation split: {', '.join(told)}; teacher: {_named([chosen])}")
+        return chosen
+
+    def _best_students(self, students: Sequence[Table], found: Sequence[Scored], count: int) -> list[Table]:
+        """Return the students that are best on the validation split after a short training."""
+        scored = [
+            (one.value, table)
+            for one in found
+            for table in students
+            if one.is_for(stages.shortened(table, self.candidates)) and self._may_fit(one)
+        ]
+        if not scored:
+            return list(students[:count])
+        scored.sort(key=lambda each: -each[0])
+        told = ", ".join(one.said for one in sorted(found, key=lambda one: -one.value))
+        self.shown.say(f"on the validation split after a short training: {told}")
+        return [table for _, table in scored[:count]]
+
+    def _may_fit(self, one: Scored) -> bool:
+        """Return whether a student may be within the limits, at a byte for each parameter."""
+        sizes = [self.limits.parameters, self.limits.size_bytes]
+        return all(most is None or one.parameters <= most for most in sizes)
+
+    # -- the time ------------------------------------------------------------------------------------------
+
+    def _timed(
+        self, teachers: Sequence[Table], simple: Sequence[Table], students: Sequence[Table]
+    ) -> tuple[list[Table], Level]:
+        """Return the teachers and the most thorough level for which the time suffices.
+
+        Raise HarnessError if it does not suffice for the least thorough one.
+        """
+        offered = levels(self.data.size.train, self.wishes.seeds)
+        choices = [*self._shares(teachers), *([teachers[:1]] if len(teachers) > 1 else [])] or [[]]
+        least = float("inf")
+        for number, some in enumerate(choices):
+            first = self._expected(self._teachers_suite(some, simple)) if some else 0.0
+            # Teachers get at most half of the time, if less of them is possible.
+            if first > self.wishes.seconds / 2 and number < len(choices) - 1:
+                continue
+            for level in offered:
+                rest = self._rest(some[-1] if some else None, simple, students, level)
+                least = min(least, first + rest)
+                if first + rest <= self.wishes.seconds:
+                    self.time.said = first + rest
+                    return list(some), level
+        raise HarnessError(
+            f"cannot distil within {duration(self.wishes.seconds)}: the shortest plan takes about "
+            f"{duration(least)}; give --budget {max(1, round(least / 60 + 0.5))}min, or a faster --teacher"
+        )
+
+    def _shares(self, teachers: Sequence[Table]) -> list[list[Table]]:
+        """Return the teachers with fewer and fewer epochs."""
+        found = []
+        tuned = [self.candidates.trains(table) for table in teachers]
+        for epochs in shares(self.data.size.train):
+            some = [
+                {**table, "epochs": epochs} if trains else dict(table)
+                for table, trains in zip(teachers, tuned, strict=True)
+            ]
+            if some not in found:
+                found.append(some)
+        return found
+
+    def _again(
+        self, teacher: Table, simple: Sequence[Table], students: Sequence[Table], level: Level
+    ) -> Level:
+        """Return the level for the time that is left, and say so if it is less than was planned."""
+        offered = levels(self.data.size.train, self.wishes.seeds)
+        left = self.time.left
+        for one in offered:
+            if self._rest(teacher, simple, students, one) <= left or one == offered[-1]:
+                if offered.index(one) > offered.index(level):
+                    self.shown.say(
+                        f"this takes longer than expected: {one.copies} new texts per text in place of "
+                        f"{level.copies}, and {one.seeds} seed{'s' * (one.seeds > 1)}"
+                    )
+                return one
+        raise AssertionError("the last level was returned")
+
+    def _rest(
+        self, teacher: Table | None, simple: Sequence[Table], students: Sequence[Table], level: Level
+    ) -> float:
+        """Return the expected seconds of the stages after that of teachers."""
+        name, task, train = self.wishes.name, self.task, self.data.size.train
+        large = list(students[-level.finalists :])  # the last ones are the largest
+        fitted = frozenset({"data", "teacher"})
+        if teacher is None:
+            suite = stages.final(name, task, None, large, simple, level.seeds, train)
+            return self._expected(suite, fitted)
+        taught = self._taught(teacher, level)
+        suite = stages.final(name, task, taught, large, simple, level.seeds, train)
+        if len(students) <= level.finalists:
+            return self._expected(suite, fitted)
+        trial = self._expected(self._students_suite(taught, students), fitted)
+        return trial + self._expected(suite, fitted | {"transfer", "targets"})
+
+    def _expected(self, suite: stages.Suite, done: frozenset[str] = frozenset()) -> float:
+        """Return the expected seconds of the missing steps of a suite; steps of the kinds `done` are not."""
+        from harness.run.estimates import Estimates
+        from harness.run.schedule import Schedule
+        from harness.speeds import here
+        from harness.storage.store import Store
+
+        kept = Store(self.store)
+        plan = self.plan(self._parsed(stages.written(suite, self.wishes.out, ""), None))
+        gpus = [place.is_gpu for place in self.places]
+        estimates = Estimates(
+            kept.timings(), plan.steps, lambda step: self.data.size, gpu=any(gpus), speeds=here
+        )
+        there = {kind: kept.keys(kind) for kind in {step.kind for step in plan.steps.values()} - done}
+
+        def stored(step: Step) -> bool:
+            return step.kind in done or step.key in there[step.kind]
+
+        return _START_S + Schedule(plan, stored, estimates).expected_s(gpus)
+
+    # -- parts of suites -----------------------------------------------------------------------------------
 
     @property
-    def name(self) -> str:
-        """Return the name of the suite, which is the file's name in characters that a folder can have."""
-        stem = re.sub(r"[^a-z0-9]+", "-", self.file.name.partition(".")[0].lower()).strip("-") or "texts"
-        return f"{stem}-texts" if stem == MODEL else stem
+    def task(self) -> Table:
+        """Return the task of the user's data."""
+        return dict(self.data.task)
 
+    def _taught(self, teacher: Table, level: Level) -> Taught:
+        pool = self._pool(level)
+        unlabelled = None
+        if pool:
+            column = str(self.data.task.get("text", "text"))
+            unlabelled = {
+                "use": "unlabelled",
+                "file": str(self.wishes.unlabelled),
+                "column": column,
+                "size": pool,
+            }
+        augmenters = self.candidates.augmenters(self._embeddings(teacher))
+        return Taught(teacher, level.copies, augmenters, self.candidates.loss(), unlabelled)
 
-# -- the file ------------------------------------------------------------------------------------------------
+    def _pool(self, level: Level) -> int:
+        """Return the number of unlabelled texts to use."""
+        return min(self.data.size.pool, max(1, level.copies) * self.data.size.train)
 
+    def _embeddings(self, teacher: Table) -> Table | None:
+        """Return the pretrained model that new words come from; None if the teacher has none."""
+        built: Any = self.catalog.build("teacher", teacher)
+        if callable(getattr(built, "folder", None)):
+            return {name: value for name, value in teacher.items() if name not in ("epochs", "class_weights")}
+        if (encoder := getattr(built, "encoder", None)) is not None:
+            from harness.api import parameters_of
 
-def look(wishes: Wishes, catalog: Catalog) -> Data:
-    """Read the file as its task does; raise HarnessError if no model can be trained on it."""
-    return labelled.look(wishes.file, wishes.text, wishes.label, wishes.task, wishes.unlabelled, catalog)
+            return {"use": encoder.name} if not parameters_of(encoder).get("model") else None
+        return None
 
+    def _small(self, tables: Sequence[Table]) -> list[Table]:
+        """Return students with at most the number of parameters that is allowed, and the class weights."""
+        found = self.candidates.within(self.limits.parameters, self.data.outputs, tables)
+        return [self._weighted("student", table) for table in found]
 
-# -- the suite -----------------------------------------------------------------------------------------------
+    def _weighted(self, kind: str, table: Table) -> Table:
+        """Return a component with the class weights that the user asked for, if it has such a parameter."""
+        known = self.candidates.parameters(kind, table)
+        if self.wishes.class_weights is None or "class_weights" not in known:
+            return dict(table)
+        return {**table, "class_weights": self.wishes.class_weights}
 
+    # -- running -------------------------------------------------------------------------------------------
 
-def fill(
-    wishes: Wishes,
-    data: Data,
-    catalog: Catalog,
-    level: budget.Level,
-    teacher: dict[str, Any],
-    *,
-    pool: int,
-    chosen: str,
-    settings: Mapping[str, Mapping[str, Any]] | None = None,
-) -> str:
-    """Return the text of a suite for this file; `settings` has parameters of students by name."""
-    from importlib import resources
+    def _stage(self, name: str, make: Callable[[], stages.Suite]) -> list[Scored]:
+        """Run a stage, unless it was interrupted before with the suite of then, and return its scores."""
+        path = self.wishes.out / TRIALS / f"{name}.toml"
+        suite = self.kept(path) if path.exists() else self._written(path, make(), f"the stage '{name}'")
+        _, ran = self.bench(suite, path.parent)
+        return scores_in(ran)
 
-    from jinja2 import Environment, StrictUndefined
+    def bench(self, suite: Suite, folder: Path) -> tuple[Plan, Ran]:
+        """Run a suite and write its results to a folder; raise _Interrupted if the user interrupts it."""
+        from harness.bench import bench
 
-    def toml(value: Any) -> str:
-        if isinstance(value, bool | int | float):
-            return str(value).lower()
-        plain = [str(each) for each in value] if isinstance(value, list | tuple) else str(value)
-        return json.dumps(plain, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
-    environment.filters["toml"] = toml
-    augmenters = [
-        each
-        for each in budget.plans()["augmenters"]
-        if data.task_type.accepts(catalog.build("augmenter", each))
-    ]
-    alone = [name for name in level.students if _learns(name, catalog) <= {"labels"}]
-    recipe = resources.files("harness.distill").joinpath("recipes", "distill.toml.jinja").read_text("utf-8")
-    return environment.from_string(recipe).render(
-        again=printable(again(wishes.out)),
-        chosen=printable(chosen),
-        name=wishes.name,
-        seeds=range(level.seeds),
-        task=data.task,
-        column=data.task.get("text", "text"),
-        teacher=teacher["use"],
-        pupil=teacher["pupil"],
-        epochs=level.epochs if teacher["epochs"] else 0,
-        students={name: (settings or {}).get(name, {}) for name in level.students},
-        copies=level.copies if augmenters else 0,
-        augmenters=augmenters,
-        alone=alone,
-        unlabelled=wishes.unlabelled if pool else "",
-        pool=pool,
-        losses=list(level.losses),
-    )
-
-
-def _learns(student: str, catalog: Catalog) -> frozenset[str]:
-    """Return what a student can learn from, such as labels and logits."""
-    built = catalog.build("student", {"use": student})
-    assert isinstance(built, Student)
-    return built.learns_from
-
-
-def again(out: Path) -> str:
-    """Return the arguments of ``harness bench`` that run the suite of a distillation again."""
-    return f"{shlex.quote(str(out / SUITE))} --results {shlex.quote(str(out))}"
-
-
-def _kept(path: Path, wishes: Wishes, data: Data, catalog: Catalog) -> Suite:
-    """Return the existing suite; raise HarnessError if it is for other data."""
-    from harness.suite import reader as suites
-
-    suite = suites.load(path, catalog)
-    (task, *others) = suite.tasks
-    given = {"name": data.task["use"], **{key: to for key, to in data.task.items() if key != "use"}}
-    if others or any(str(getattr(task, name, None)) != str(value) for name, value in given.items()):
-        raise HarnessError(
-            f"cannot run {path}: it is for other data or columns than those of {wishes.file}; "
-            "give another --out"
+        plan = self.plan(suite)
+        ran = bench(
+            plan,
+            plan,
+            self.catalog,
+            self.places,
+            self.store,
+            folder,
+            watch=self.shown.watch,
+            trackers=suite.trackers,
         )
-    return suite
+        if ran.interrupted:
+            raise _Interrupted(ran)
+        return plan, ran
 
+    def plan(self, suite: Suite) -> Plan:
+        """Return the plan of a suite on this machine."""
+        from harness.plan.planner import build
+        from harness.speeds import choose
 
-def _chosen(
-    wishes: Wishes,
-    data: Data,
-    parameters: float | None,
-    catalog: Catalog,
-    places: tuple[Slot, ...],
-    store: Path,
-) -> tuple[Suite, list[str]]:
-    """Write a suite that fits the time available; return it with lines that explain the choice."""
-    from harness.bench import check_writable
-    from harness.run.estimates import Estimates
-    from harness.run.runner import prepare
-    from harness.storage.files import publish
-    from harness.storage.store import Store
-    from harness.suite import reader as suites
-    from harness.wording import duration
+        return build(suite, self.catalog, precision=choose(suite, self.places))
 
-    teacher, because = teacher_of(wishes, data, catalog)
-    levels = budget.levels(data.size, data.task_type, catalog, wishes.seeds)
-    most = None if parameters is None else int(parameters)
-    offered, settings, told_smaller = smaller.within(most, data.outputs, levels, catalog)
-    kept = Store(store)
-    timings = kept.timings()
-    gpus = [place.is_gpu for place in places]
+    def _written(self, path: Path, suite: stages.Suite, chosen: str) -> Suite:
+        from harness.storage.files import publish
 
-    def pool(level: budget.Level) -> int:
-        return min(data.size.pool, max(1, level.copies) * data.size.train)
+        text = stages.written(suite, self.wishes.out, chosen)
+        found = self._parsed(text, path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        publish(path, text)
+        return found
 
-    def expected(level: budget.Level) -> float:
-        text = fill(wishes, data, catalog, level, teacher, pool=pool(level), chosen="", settings=settings)
-        plan = _plan(suites.parse(text, catalog, wishes.out / SUITE), catalog, places)
-        estimates = Estimates(timings, plan.steps, lambda step: data.size, gpu=any(gpus))
-        return prepare(plan, kept, estimates=estimates).expected_s(gpus)
+    def _parsed(self, text: str, path: Path | None) -> Suite:
+        from harness.suite import reader
 
-    choice = budget.choose(offered, expected, wishes.seconds)
-    if not choice.fits:
-        raise HarnessError(
-            f"cannot distil within {duration(wishes.seconds)}: the shortest plan takes about "
-            f"{duration(choice.seconds)}; give --budget {max(1, round(choice.seconds / 60 + 0.5))}min, or a "
-            "faster --teacher"
-        )
-    level = choice.level
-    told_epochs = f" for {level.epochs} epochs" if teacher["epochs"] else ""
-    parts = [
-        f"{level.seeds} seed{'s' * (level.seeds > 1)}",
-        f"teacher {teacher['use']}{told_epochs}",
-        f"{level.copies} new texts per text" if level.copies else "no new texts",
-        *([f"{pool(level):,} unlabelled texts"] if data.size.pool else []),
-        f"students {', '.join(level.students)}",
-        f"losses {', '.join(level.losses)}",
-    ]
-    chosen = "; ".join(parts)
-    told = (
-        f"expected time: {duration(choice.seconds)} of {duration(wishes.seconds)}, "
-        f"on {len(places)} otherwise idle core{'s' * (len(places) > 1)}"
-    )
-    more = f"; a larger plan takes about {duration(choice.more)}" if choice.more is not None else ""
-    text = fill(wishes, data, catalog, level, teacher, pool=pool(level), chosen=chosen, settings=settings)
-    suite = suites.parse(text, catalog, wishes.out / SUITE)
-    check_writable(wishes.out)
-    publish(wishes.out / SUITE, text)
-    lines = (f"teacher: {because}", told_smaller, f"chosen: {chosen}", f"{told}{more}")
-    return suite, [line for line in lines if line]
+        return reader.parse(text, self.catalog, path)
 
+    def kept(self, path: Path) -> Suite:
+        """Return an existing suite; raise HarnessError if it is for other data."""
+        from harness.suite import reader
 
-def teacher_of(wishes: Wishes, data: Data, catalog: Catalog) -> tuple[dict[str, Any], str]:
-    """Return the teacher's settings and the reason for its choice; raise HarnessError if there is none."""
-    if wishes.teacher is not None:
-        pupil = wishes.teacher not in catalog.names("teacher") and wishes.teacher in catalog.names("student")
-        what = "student" if pupil else "teacher"
-        component = catalog.get(what, wishes.teacher).component
-        try:
-            built: Any = catalog.build(what, {"use": wishes.teacher})
-            built.base()
-        except Unavailable as error:
-            raise HarnessError(f"{error}; name another with --teacher") from None
-        if not data.task_type.accepts(built):
+        suite = reader.load(path, self.catalog)
+        (task, *others) = suite.tasks
+        given: Mapping[str, Any] = {"name": self.task["use"]} | {
+            name: value for name, value in self.task.items() if name != "use"
+        }
+        if others or any(str(getattr(task, name, None)) != str(value) for name, value in given.items()):
             raise HarnessError(
-                f"{what} '{wishes.teacher}' cannot learn {data.task_type.name}; name another with --teacher"
+                f"cannot run {path}: it is for other data or columns than those of {self.wishes.file}; "
+                "give another --out"
             )
-        epochs = not pupil and hasattr(component, "epochs")
-        return {"use": wishes.teacher, "pupil": pupil, "epochs": epochs}, f"{wishes.teacher}, as asked for"
-    kind = "english" if data.english else "other"
-    look = f"the texts {'look' if data.english else 'do not look'} English"
-    reasons = []
-    preferred = budget.preferred_for(data.task_type, "teacher", catalog)
-    for name in (*budget.plans()["teachers"][kind], *preferred):
-        try:
-            component = catalog.get("teacher", name).component
-            built = catalog.build("teacher", {"use": name})
-            assert isinstance(built, Teacher)
-            if not data.task_type.accepts(built):
-                raise HarnessError(f"teacher '{name}' cannot learn {data.task_type.name}")
-            built.base()
-        except HarnessError as error:
-            reasons.append(str(error))
-        else:
-            because = f"{look}, and no other is available" if name in preferred else look
-            return {"use": name, "pupil": False, "epochs": hasattr(component, "epochs")}, f"{name}: {because}"
-    raise HarnessError(
-        f"cannot choose a teacher: {look}, and no teacher for them is available ({'; '.join(reasons)}); "
-        "name one with --teacher, or install the one for English: pip install 'distil-harness[embedded]'"
-    )
+        return suite
 
 
-def _plan(suite: Suite, catalog: Catalog, places: tuple[Slot, ...]) -> Plan:
-    from harness.plan.planner import build
-    from harness.speeds import choose
+def _named(tables: Sequence[Table]) -> str:
+    """Return the names of components in words."""
+    return ", ".join(map(_name, tables))
 
-    return build(suite, catalog, precision=choose(suite, places))
+
+def _name(table: Table) -> str:
+    if table["use"] == "student":
+        return str(table["student"]["use"])
+    lent = " over the teacher's embeddings" if table.get("embeddings") == "teacher" else ""
+    return f"{table['use']}{lent}"

@@ -52,6 +52,7 @@ class Limits:
     )  # by metric: the lowest score that is allowed, or the highest if lower is better
     backend: str | None = None
     device: str = "cpu"
+    exported: bool = False  # whether the form must be one that can be exported
 
     @classmethod
     def read(
@@ -199,6 +200,8 @@ def _kept(table: Table, row: Row, limits: Limits, prefix: str) -> tuple[Form | N
         if value is None or _breaks(table, metric, value, bound):
             broken.append(metric)
     forms = forms_of(row, limits.backend, limits.device)
+    if limits.exported:
+        forms = [form for form in forms if form.backend in FORMS]
     fast = [f for f in forms if limits.p50_ms is None or (f.p50_ms or math.inf) <= limits.p50_ms]
     small = [f for f in forms if limits.size_bytes is None or (f.size_bytes or math.inf) <= limits.size_bytes]
     both = [form for form in fast if form in small]

@@ -55,6 +55,7 @@ class FileMultiLabel(OwnFiles):
     validation_share: Share = 0.1  # of the training file, if `validation` is not given
     test_share: Share = 0.1  # of the training file, if `test` is not given
     split_seed: Annotated[int, Ge(0)] = 0  # another seed selects other rows
+    metric: str = ""  # that leaderboards sort by, such as "f1_macro"; "": the default
 
     @property
     def type_options(self) -> Mapping[str, Any]:

@@ -35,6 +35,7 @@ class File(OwnFiles):
     validation_share: Share = 0.1  # share of the training rows, used if `validation` is not given
     test_share: Share = 0.1  # share of the training rows, used if `test` is not given
     split_seed: Annotated[int, Ge(0)] = 0  # seed for the choice of the carved rows
+    metric: str = ""  # that leaderboards sort by, such as "f1_macro"; "": the default of the type of task
 
     def check(self) -> None:
         """Raise ValueError for a file of unknown format, equal columns, or impossible shares."""

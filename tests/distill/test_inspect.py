@@ -15,7 +15,9 @@ from pyarrow import parquet
 
 from harness import HarnessError, catalog
 from harness.cli import main
-from harness.distill.inspect import Data, look
+from harness.distill.inspect import Data
+from harness.distill.inspect import look as inspected
+from harness.distill.wishes import Wishes
 
 INSTALLED = catalog.load()
 CELLS = [["rain"], ["sun"], ["rain", "sun"], []]
@@ -43,7 +45,7 @@ def write(name: str, cells: Sequence[Any], column: str = "labels", rows: int = 8
 
 
 def seen(path: Path, text: str = "", label: str = "", task: str | None = None) -> Data:
-    return look(path, text, label, task, None, INSTALLED)
+    return inspected(Wishes(path, text, label, Path("out"), task=task), INSTALLED)
 
 
 def joined(separator: str) -> list[str]:
@@ -176,9 +178,11 @@ def test_unlabelled_texts_are_counted() -> None:
     Path("more.txt").write_text("one\ntwo\nthree\n")
     write("more.csv", ["x"], rows=70)
     for name, count in (("more.txt", 3), ("more.csv", 70)):
-        assert look(path, "", "", None, Path(name), INSTALLED).size.pool == count
+        assert (
+            inspected(Wishes(path, "", "", Path("out"), unlabelled=Path(name)), INSTALLED).size.pool == count
+        )
     with pytest.raises(HarnessError) as told:
-        look(path, "", "", None, Path("absent.csv"), INSTALLED)
+        inspected(Wishes(path, "", "", Path("out"), unlabelled=Path("absent.csv")), INSTALLED)
     assert str(told.value).startswith("cannot read the unlabelled file 'absent.csv': it does not exist")
     assert "was read as" not in str(told.value)  # which has nothing to do with it
 

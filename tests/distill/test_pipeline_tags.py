@@ -8,7 +8,6 @@ import random
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -17,10 +16,11 @@ from pyarrow import parquet
 
 from harness import catalog
 from harness.cli import main
-from harness.distill import budget
-from harness.distill.budget import Level
-from harness.distill.inspect import Data
-from harness.distill.pipeline import Wishes, fill, look
+from harness.distill import stages
+from harness.distill.candidates import Candidates
+from harness.distill.inspect import look
+from harness.distill.stages import Taught
+from harness.distill.wishes import Wishes
 from harness.plan.planner import build
 from harness.run.estimates import Estimates, Size
 from harness.sources.tagged import is_tagged
@@ -29,10 +29,8 @@ from harness.suite import reader as suite
 from harness.task_types.tagging import Tagging
 from harness_tasks.conll import ConllFile
 
-BERT = {"use": "minilm", "pupil": False, "epochs": True}
 INSTALLED = catalog.load()
 SIZE = Size(1000, 200, 20.0, 50)
-LEVELS = budget.levels(SIZE, Tagging(), INSTALLED)
 
 
 def sentences(count: int = 160) -> list[tuple[list[str], list[str]]]:
@@ -104,44 +102,38 @@ use = "kl"
 """
 
 
-def wishes(file: Path, **changed: Any) -> Wishes:
-    given: dict[str, Any] = {"text": "", "label": "", "teacher": None, "seconds": 60.0, "seeds": None}
-    rest = {"unlabelled": None, "out": Path("out")}
-    return Wishes(**{"file": file, **given, **rest, **changed})
+def wishes(file: str) -> Wishes:
+    return Wishes(Path(file), "", "", Path("out"))
 
 
-def data(file: str, tokens: int | str = "", tags: int | str = "") -> Data:
-    table = {"use": "conll-file", "train": file, "tokens": tokens, "tags": tags}
-    return Data(table, Tagging(), SIZE, 5, True, ())
-
-
-@pytest.mark.parametrize("level", LEVELS)
-def test_every_level_is_a_sound_suite(level: Level, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("copies", [0, 2])
+def test_every_stage_is_a_sound_suite(copies: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     conll(Path("rows.conll"))
     Path("more.csv").write_text("text\n" + "".join(f"a text {n}\n" for n in range(60)))
-    for teacher in ({"use": "bilstm-crf", "pupil": False, "epochs": True}, BERT):
-        given = wishes(Path("rows.conll"), unlabelled=Path("more.csv"))
-        text = fill(given, data("rows.conll"), INSTALLED, level, teacher, pool=50, chosen="")
-        plan = build(suite.parse(text, INSTALLED), INSTALLED)
-        assert {cell.status for cell in plan.cells} == {"ok"}
-        assert {cell.role for cell in plan.cells} == {"teacher", "baseline", "distilled"}
-        expected = Estimates(Timings({}, {}), plan.steps, lambda step: SIZE)
-        assert all(expected.seconds(step) > 0 for step in plan.steps.values())
+    data = look(wishes("rows.conll"), INSTALLED)
+    some = Candidates(data.task_type, INSTALLED)
+    pool = {"use": "unlabelled", "file": "more.csv", "column": "text", "size": 50}
+    for teacher in ({"use": "bilstm-crf"}, {"use": "minilm", "epochs": 3}):
+        taught = Taught(teacher, copies, some.augmenters(None), some.loss(), pool)
+        task, students = dict(data.task), some.students(teacher)
+        assert [table["use"] for table in students] == ["cnn-tagger", "bilstm-tagger"]
+        for made in (
+            stages.of_students("b", task, taught, students, 160, INSTALLED.baselines(Tagging())[0]),
+            stages.final("c", task, taught, students, some.simple(2), 2, 160),
+        ):
+            plan = build(suite.parse(stages.written(made, Path("out"), ""), INSTALLED), INSTALLED)
+            assert {cell.status for cell in plan.cells} == {"ok"}
+            expected = Estimates(Timings({}, {}), plan.steps, lambda step: SIZE)
+            assert all(expected.seconds(step) > 0 for step in plan.steps.values())
 
 
-def test_levels_of_taggers() -> None:
-    assert {name for level in LEVELS for name in level.students} == {"cnn-tagger", "bilstm-tagger"}
-    assert LEVELS[-1].students == ("cnn-tagger",) and {level.losses for level in LEVELS} == {("kl",)}
-
-
-def test_columns_are_names_or_numbers(tmp_path: Path) -> None:
+def test_columns_are_names_or_numbers() -> None:
     for text, label, tokens, tags in (("", "", "", ""), ("2", "-1", 2, -1), ("form", "ner", "form", "ner")):
         read = ConllFile.of_file(Path("a.conll"), text, label)
         assert read is not None
-        found = data("a.conll", read.parameters["tokens"], read.parameters["tags"])
-        told = fill(wishes(Path("a.conll")), found, INSTALLED, LEVELS[-1], BERT, pool=0, chosen="")
-        (task,) = suite.parse(told, INSTALLED).tasks
+        table = stages.of_teachers("x", {"use": "conll-file", **read.parameters}, [{"use": "minilm"}], [])
+        (task,) = suite.parse(stages.written(table, Path("out"), ""), INSTALLED).tasks
         assert (vars(task)["tokens"], vars(task)["tags"]) == (tokens, tags)
 
 
@@ -167,7 +159,7 @@ def test_iob1_and_languages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
     lines = [f"der O\nHund{n} O\nauf O\nBad I-loc\nEms I-loc\n" for n in range(60)]
     Path("rows.conll").write_text("\n".join(lines))
-    data = look(wishes(Path("rows.conll")), INSTALLED)
+    data = look(wishes("rows.conll"), INSTALLED)
     assert "60 entities of 1 types (loc 60)" in data.told[0] and not data.english
     assert (data.size.train, data.size.held_out, data.size.words) == (48, 12, 5.0)
 

@@ -1,0 +1,27 @@
+"""How thorough a distillation is in its time."""
+
+from __future__ import annotations
+
+from harness.distill.budget import Time, levels, shares
+
+
+def test_levels_fall() -> None:
+    found = levels(800)
+    assert found[0].copies == 30 and found[-1].copies == 0
+    assert [level.copies for level in found] == sorted((level.copies for level in found), reverse=True)
+    assert {level.seeds for level in levels(800, 5)} == {5}
+    assert len(set(found)) == len(found)
+
+
+def test_shares_are_numbers_of_epochs() -> None:
+    assert shares(800) == [10, 7, 3] and shares(100_000) == [3, 2, 1]
+
+
+def test_the_time_that_is_left_is_that_of_the_promise() -> None:
+    now = [100.0]
+    time = Time(600.0, lambda: now[0])
+    time.said = 200.0
+    now[0] = 150.0
+    assert round(time.left) == 250 - 50  # a little more than was said
+    time.said = 600.0
+    assert round(time.left) == 720 - 50  # not much more than the budget
