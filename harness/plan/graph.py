@@ -33,7 +33,7 @@ class Step(NamedTuple):
 
 
 class _Form(NamedTuple):
-    """What steps have in common that differ only in their seed and in the steps that they need."""
+    """What is equal in steps that differ only in their seed and in the steps that they need."""
 
     start: str  # of the text whose digest is a step's key: before its seed
     middle: str  # between its seed and its needs
@@ -119,7 +119,7 @@ class Graph:
         label: str,
         notes: Mapping[str, Any],
     ) -> _Form:
-        """Return what a step has in common with those that differ only in their seed and their needs."""
+        """Return what is equal in all steps that differ from this one only in their seed and their needs."""
         of = {role: f"{role}={self._identities.of(component)}" for role, component in components.items()}
         typed = f"task_type={self._identities.of(task_type)}"
         precision = dict(plain).get("precision", "")

@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def contend(name: str, threads: int) -> dict[str, Any]:
-    """What one contender, in its own process with so many threads, says of itself."""
+    """Run one contender in its own process with `threads` threads; return what it prints."""
     environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "CUDA_VISIBLE_DEVICES": ""}
     own = name == "harness"
     environment |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(1 if own else threads))
