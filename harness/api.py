@@ -146,7 +146,7 @@ class Teacher(Component):
         return None
 
     def operations(self, words: float) -> Operations:
-        """Return the operations for a text of so many words, as far as they are known; see `speed`.
+        """Return the operations for a text of `words` words, as far as they are known; see `speed`.
 
         A plan calls this method, so it must be fast, and must not download anything.
         """
@@ -211,7 +211,7 @@ class Loss(Component):
 class Tokeniser(Component):
     """How texts become ids: the part of a student on which its vocabulary and its ids depend.
 
-    It is no plugin's component of its own: see :meth:`Student.tokeniser`.
+    No plugin registers it: a student returns it (see :meth:`Student.tokeniser`).
     """
 
     kind: ClassVar[str] = "tokeniser"
@@ -258,7 +258,7 @@ class Student(Component):
         return ""
 
     def operations(self, words: float, teacher: Teacher | None = None) -> Operations:
-        """Return the operations for a text of so many words, as far as they are known; see `speed`.
+        """Return the operations for a text of `words` words, as far as they are known; see `speed`.
 
         `teacher` is the one that it takes parts of. A plan calls this method, so it must be fast, and must
         not download anything.

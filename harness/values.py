@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -236,6 +237,14 @@ def words_before(texts: Iterable[str]) -> NDArray[np.int64]:
 
     counts = np.fromiter((text.count(" ") + 1 for text in texts), dtype=np.int64)
     return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
+
+
+def numbers_of(column: pa.ChunkedArray) -> NDArray[Any]:
+    """Return the numbers of an Arrow column without nulls, (N,). Arrow's own method would import pandas."""
+    import numpy as np
+
+    found: NDArray[Any] = np.from_dlpack(column.combine_chunks())
+    return found
 
 
 def whole(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import subprocess
@@ -237,6 +238,31 @@ def test_our_own_components_come_first(install: Install) -> None:
     install("a-first", it=plugin())
     install(catalog.DISTRIBUTION, it=plugin())
     assert load().get("student", "mlp").package == catalog.DISTRIBUTION
+
+
+@pytest.mark.parametrize(
+    ("package", "changes"),
+    [
+        (catalog.DISTRIBUTION, "{folder}, environment variable MADE_UP"),
+        ("a-strangers", "json.dumps, {folder}"),  # other people's are also kept from what modules have
+    ],
+)
+def test_what_an_import_changes_is_undone_and_told_without_secrets(
+    install: Install, package: str, changes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, dumps = Path.cwd(), json.dumps
+    monkeypatch.setattr(json, "dumps", dumps)  # put back after the test
+    code = (
+        "import json, os\nos.environ['MADE_UP'] = 'secret'\nos.chdir('/')\njson.dumps = json.dumps.__call__\n"
+    )
+    install(package, it=plugin().replace("import harness\n", f"import harness\n{code}"))
+    found = load()
+    assert found.names("student") == ["mlp"]
+    (failure,) = found.failures
+    told = changes.format(folder=f"the current folder (from {here} to /)")
+    assert failure.reason == f"its import changed {told}; that was undone"
+    assert Path.cwd() == here and "MADE_UP" not in os.environ
+    assert (json.dumps is dumps) == (package == "a-strangers")
 
 
 def test_one_name_may_stand_for_several_kinds(install: Install) -> None:

@@ -66,7 +66,7 @@ class Lines:
         self.began = time.monotonic()
         self.done = 0
         self.todo = 0
-        self.ends: float | None = None  # when the run should end by what was said last
+        self.ends: float | None = None  # when the run should end, as last printed
         for line in heading(plan):
             self.say(line)
 
@@ -113,7 +113,7 @@ class Lines:
             self.say(f"  {event['message']}", "yellow")
 
     def _is_news(self, left_s: float) -> bool:
-        """Return whether so many seconds are much more or less than what was said last."""
+        """Return whether the remaining seconds differ much from what was last printed."""
         said = None if self.ends is None else max(0.0, self.ends - time.monotonic())
         if said is None:
             return left_s > _WORTH_SAYING_S

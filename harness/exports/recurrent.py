@@ -51,7 +51,7 @@ def recognise(module: torch.nn.Module, size: int, padding: int, opset: int) -> b
 
 
 def _parts(module: torch.nn.Module, size: int, directions: int) -> _Parts | None:
-    """Return the parts of a module whose layers read in so many directions; None if they do not fit."""
+    """Return the parts of a module whose layers read in one or two directions; None if they do not fit."""
     from torch import nn
 
     held = [layer for layer in module.modules() if next(layer.parameters(recurse=False), None) is not None]

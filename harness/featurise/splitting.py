@@ -113,7 +113,8 @@ def _numbered(codes: NDArray[np.uint32], lengths: NDArray[np.int64]) -> tuple[li
     _, bounds, every = encoded.dictionary.buffers()
     places = (np.frombuffer(bounds, np.int32, len(encoded.dictionary) + 1) // _CODE.itemsize).tolist()
     text = np.frombuffer(every, _CODE, places[-1]).tobytes().decode(_CODEC, "surrogatepass")
-    return [text[start:end] for start, end in pairwise(places)], encoded.indices.to_numpy()
+    numbers = np.asarray(np.from_dlpack(encoded.indices), np.int32)  # Arrow's own method would import pandas
+    return [text[start:end] for start, end in pairwise(places)], numbers
 
 
 def _before(lengths: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:

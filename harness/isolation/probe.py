@@ -69,7 +69,7 @@ def tried(call: Callable[[], object], notice: Callable[[], None]) -> Trial:
                 if os.waitpid(child, os.WNOHANG)[0] == 0:
                     os.kill(child, signal.SIGKILL)  # if it has no group of its own yet
                     os.waitpid(child, 0)
-            _end_marked(_mark_of(child), os.getpid())
+            end_processes(_mark_of(child))
 
 
 def _log() -> IO[bytes]:
@@ -178,8 +178,8 @@ def _mark_of(process: int) -> str:
 
 
 def _end_marked(mark: str, process: int) -> None:
-    if os.getpid() == process and Path(f"/proc/{process}").exists():
-        end_processes(mark, {process})
+    if os.getpid() == process:  # and not a child that has inherited what is done at exit
+        end_processes(mark)
 
 
 @contextmanager

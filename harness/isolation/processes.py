@@ -5,20 +5,29 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
 MARK = "DISTIL_HARNESS_WORKER"  # the variable; its value tells workers, and imports, from others
 _ROUNDS = 20
+_PROC = Path("/proc")
 
 
-def end_processes(mark: str, spared: Collection[int] = ()) -> None:
-    """Kill all processes of a worker that are left, which its environment variable MARK identifies."""
+def end_processes(mark: str) -> None:
+    """Kill all other processes whose environment variable MARK is `mark`.
+
+    Do nothing without a /proc, or if it is that of another system, where processes have other numbers.
+    """
+    own = os.getpid()
+    try:
+        if (_PROC / "self").readlink() != Path(str(own)):
+            return
+    except OSError:
+        return
     wanted = f"{MARK}={mark}".encode()
     for _ in range(_ROUNDS):  # a process may start another one while it is killed
-        found = [int(folder.name) for folder in Path("/proc").glob("[0-9]*") if wanted in _environ(folder)]
-        if not (found := [pid for pid in found if pid not in spared]):
+        found = [int(folder.name) for folder in _PROC.glob("[0-9]*") if wanted in _environ(folder)]
+        if not (found := [pid for pid in found if pid != own]):
             return
         for pid in found:
             with suppress(OSError):

@@ -33,7 +33,7 @@ class Step(NamedTuple):
 
 
 class _Form(NamedTuple):
-    """What steps have in common that differ only in their seed and in the steps that they need."""
+    """What is equal in steps that differ only in their seed and in the steps that they need."""
 
     start: str  # of the text whose digest is a step's key: before its seed
     middle: str  # between its seed and its needs
@@ -55,10 +55,13 @@ class Graph:
     longer than all the rest. They must exist as long as the graph.
     """
 
-    def __init__(self, identities: Identities, code: Callable[[str], str]) -> None:
+    def __init__(
+        self, identities: Identities, code: Callable[[str], str], type_of: Callable[[Task], TaskType]
+    ) -> None:
         self.steps: dict[str, Step] = {}
         self._identities = identities
         self._code = code  # returns the digest of the code of a kind of step
+        self._type_of = type_of
         self._forms: dict[tuple[Any, ...], _Form] = {}
         self._works: dict[tuple[str, ...], str] = {}
         self._needs: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
@@ -67,12 +70,11 @@ class Graph:
         self,
         kind: str,
         task: Task,
-        task_type: TaskType,
         components: Mapping[str, Component],
         settings: Mapping[str, Any],
         needs: Mapping[str, str],
         label: str,
-        notes: Mapping[str, Any],
+        notes: Mapping[str, Any] | None = None,
     ) -> str:
         """Add a step, unless an equal one is there; return its key. `needs` are keys of steps that are there.
 
@@ -83,7 +85,9 @@ class Graph:
         memo = (kind, label, id(task), plain, *components, *map(id, components.values()))
         form = self._forms.get(memo)
         if form is None:
-            form = self._forms[memo] = self._form(kind, task_type, components, plain, label, notes)
+            task_type = self._type_of(task)
+            form = self._form(kind, task_type, components, plain, label, notes or {})
+            self._forms[memo] = form
         key = digest(form.start, seed, form.middle, *[f"{role}={needed}" for role, needed in needs.items()])
         if key not in self.steps:
             work = (kind, form.middle, *[self.steps[needed].work for needed in needs.values()])
@@ -115,7 +119,7 @@ class Graph:
         label: str,
         notes: Mapping[str, Any],
     ) -> _Form:
-        """Return what a step has in common with those that differ only in their seed and their needs."""
+        """Return what is equal in all steps that differ from this one only in their seed and their needs."""
         of = {role: f"{role}={self._identities.of(component)}" for role, component in components.items()}
         typed = f"task_type={self._identities.of(task_type)}"
         precision = dict(plain).get("precision", "")

@@ -124,7 +124,9 @@ class _Planner:
         self._configuration: tuple[Any, ...] = ()  # of the last cell; those that follow differ in their seed
         self._about: tuple[str, TaskType, Source | None, Status, str]
         self._machine = machine()
-        self._graph = Graph(self._identities, lambda kind: code_digest((f"harness.steps.{kind}",)))
+        self._graph = Graph(
+            self._identities, lambda kind: code_digest((f"harness.steps.{kind}",)), self._type
+        )
         self.steps = self._graph.steps
         self._resolved: dict[int, Source | HarnessError] = {}
         self._bases: dict[int, str | HarnessError] = {}
@@ -207,11 +209,11 @@ class _Planner:
                 asked = dict(needs)
                 if task_type.tunes:  # the export contains what was chosen on the validation set
                     asked["evaluation"] = steps["evaluation"]
-                needs["export"] = steps["export"] = self._step(
+                needs["export"] = steps["export"] = self._graph.add(
                     "export", cell.task, parts, {}, asked, learner.name
                 )
             on = {"machine": self._machine}
-            steps["latency"] = self._step("latency", cell.task, parts, on, needs, learner.name)
+            steps["latency"] = self._graph.add("latency", cell.task, parts, on, needs, learner.name)
         return steps
 
     def _shared(
@@ -232,15 +234,15 @@ class _Planner:
 
     def _data(self, task: Task, source: Source) -> str:
         drawn = {"source": source.name, "fingerprint": source.fingerprint}
-        return self._step("data", task, {"task": task}, drawn, {}, task.name, {"origin": source.origin})
+        return self._graph.add("data", task, {"task": task}, drawn, {}, task.name, {"origin": source.origin})
 
     def _transfer(self, task: Task, augmenter: Augmenter | None, steps: Mapping[str, str], seed: int) -> str:
         """Add the step that makes the transfer set: the training texts alone if there is no augmenter."""
         needs = {"data": steps["data"]}
         if augmenter is None:
-            return self._step("transfer", task, {}, {}, needs, "training texts")
+            return self._graph.add("transfer", task, {}, {}, needs, "training texts")
         parts = {"augmenter": augmenter}
-        return self._step("transfer", task, parts, {"seed": seed}, needs, augmenter.name)
+        return self._graph.add("transfer", task, parts, {"seed": seed}, needs, augmenter.name)
 
     def _fitted(self, task: Task, teacher: Teacher, data: str, seed: int, whole: int) -> str:
         """Add the steps that fit a teacher and its members, and return its key; `whole` is their seed."""
@@ -252,7 +254,7 @@ class _Planner:
         if (start := self._prior(teacher, whole)) is not None:
             parts["prior"], needs["prior"] = start
         settings = {"seed": seed, **self._precise(teacher)}
-        return self._step("teacher", task, parts, settings, needs, f"{teacher.name} on {task.name}")
+        return self._graph.add("teacher", task, parts, settings, needs, f"{teacher.name} on {task.name}")
 
     def _taught(
         self,
@@ -282,7 +284,7 @@ class _Planner:
             steps["prior"] = needs["prior"]
         settings = {"seed": seed, **self._precise(student)}
         label = f"{student.name} by {made_by}"
-        steps["student"] = self._step("student", task, parts, settings, needs, label)
+        steps["student"] = self._graph.add("student", task, parts, settings, needs, label)
         return steps["student"]
 
     def _targets(self, task: Task, teacher: Teacher, steps: Mapping[str, str], output: str) -> str:
@@ -294,7 +296,7 @@ class _Planner:
         needs = {"model": steps["teacher"], "transfer": steps["transfer"]}
         label = f"{teacher.name} on {self.steps[steps['transfer']].label.removeprefix('transfer ')}"
         parts = {
-            f"part-{part}": self._step(
+            f"part-{part}": self._graph.add(
                 "targets",
                 task,
                 {"teacher": teacher},
@@ -304,7 +306,7 @@ class _Planner:
             )
             for part in range(PARTS if teacher.accelerated else 0)
         }
-        key = self._step("targets", task, {"teacher": teacher}, settings, parts or needs, label)
+        key = self._graph.add("targets", task, {"teacher": teacher}, settings, parts or needs, label)
         self._labelled[memo] = key
         return key
 
@@ -313,7 +315,7 @@ class _Planner:
         roles = {"data", "transfer"} | ({"targets"} if "logits" in tokeniser.needs else set())
         own = {role: key for role, key in needs.items() if role in roles}
         label = f"{tokeniser.name} on {task.name}"
-        return self._step("tokens", task, {"tokeniser": tokeniser}, {}, own, label)
+        return self._graph.add("tokens", task, {"tokeniser": tokeniser}, {}, own, label)
 
     # -- models that components start from --------------------------------------------------------------
 
@@ -376,25 +378,12 @@ class _Planner:
     ) -> str:
         needs = {"data": data, "model": model} | ({"teacher": teacher} if teacher else {})
         parts = {"task": task, learner.kind: learner}
-        return self._step(
+        return self._graph.add(
             "evaluation", task, parts, self._precise(learner), needs, f"{learner.name} on {task.name}"
         )
 
     def _precise(self, component: Component) -> dict[str, str]:
         return {"precision": self.precision.precision if component.mixed_precision else "fp32"}
-
-    def _step(
-        self,
-        kind: str,
-        task: Task,
-        components: Mapping[str, Component],
-        settings: Mapping[str, Any],
-        needs: Mapping[str, str],
-        label: str,
-        notes: Mapping[str, Any] | None = None,
-    ) -> str:
-        """Add a step to the graph; return its key."""
-        return self._graph.add(kind, task, self._type(task), components, settings, needs, label, notes or {})
 
     # -- answers of components ---------------------------------------------------------------------------
 

@@ -33,7 +33,7 @@ class Executor(Protocol):
         """Start a step on a free slot."""
 
     def lend(self, key: str, cores: int) -> None:
-        """Let a running step use so many cores from now on: that of its slot, and those of free slots."""
+        """Let a running step use `cores` cores from now on: that of its slot, and those of free slots."""
 
     def wait(self, timeout: float) -> list[Event]:
         """Return the new events; wait for the first one for at most `timeout` seconds."""

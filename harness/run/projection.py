@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections import deque
 
-_GAIN = 1.7  # how many times faster a step is with the cores of others: its batches have two parts
+_GAIN = 1.7  # how many times faster a step is on two cores than on one, as measured
+_PARALLEL = 2 - 2 / _GAIN  # the share of its work that can be divided, by Amdahl's law
+_PARTS = 2  # of a batch in training
 
 
-def speed_up(cores: int) -> float:
-    """Return how many times faster a step is on so many cores than on one, if it can use them."""
-    return _GAIN if cores > 1 else 1.0
+def speed_up(cores: int, kind: str) -> float:
+    """Return how many times faster a step of a kind is on a number of cores than on one, if it can use them.
+
+    Training computes the two parts of a batch at once; labelling and scoring have a batch for each core.
+    """
+    used = min(cores, _PARTS) if kind in ("teacher", "student") else cores
+    return 1 / (1 - _PARALLEL + _PARALLEL / used)
+
+
+def shares(idle: int, steps: int) -> list[int]:
+    """Return the number of cores for each of some steps: its own, and its share of those that are idle."""
+    return [1 + idle // steps + (place < idle % steps) for place in range(steps)]
 
 
 class Projection:
@@ -26,9 +37,9 @@ class Projection:
         self._total = 0
         self._gain = 1.0
 
-    def lend(self, cores: int) -> None:
-        """Take into account that the step may use so many cores from now on."""
-        ratio, self._gain = self._gain / speed_up(cores), speed_up(cores)
+    def lend(self, gain: float) -> None:
+        """Take into account that the step has cores from now on that make it `gain` times faster than one."""
+        ratio, self._gain = self._gain / gain, gain
         if ratio != 1.0 and self._reports:  # as if it had had them before
             end = self._reports[-1][0]
             self._first = end - (end - self._first) * ratio

@@ -11,6 +11,7 @@ from harness.plan.planner import Plan, Step
 from harness.run.estimates import Estimates, expected
 from harness.run.executor import Event, Executor
 from harness.run.limits import Patience, TimeLimit, Watch
+from harness.run.projection import shares
 from harness.run.schedule import Schedule, offers
 from harness.storage.store import Damaged, Store, Timings
 
@@ -126,8 +127,7 @@ def _lend(schedule: Schedule, executor: Executor) -> None:
     """Lend the cores of free slots to the running steps that can use them."""
     idle = sum(not executor.slots[slot].is_gpu for slot in executor.free())
     wide = sorted(key for key in schedule.running if schedule.plan.steps[key].wide)
-    for place, key in enumerate(wide):
-        cores = 1 + idle // len(wide) + (place < idle % len(wide))
+    for key, cores in zip(wide, shares(idle, len(wide)), strict=True):
         executor.lend(key, cores)
         schedule.lent(key, cores)
 

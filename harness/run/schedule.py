@@ -14,7 +14,7 @@ from typing import Literal
 from harness.api import Unavailable
 from harness.plan.planner import Plan, Step
 from harness.run.estimates import Estimates
-from harness.run.projection import Projection, speed_up
+from harness.run.projection import Projection, shares, speed_up
 
 State = Literal["waiting", "ready", "running", "done", "failed", "unavailable"]
 _OPEN = ("waiting", "ready", "running")
@@ -150,12 +150,13 @@ class Schedule:
             if not ends:  # all are done, or these slots do not run the steps that are left
                 return now
             idle = sum(not slots[slot] for slot in free)
-            lent = [end for end in ends if steps[end[3]].wide][:idle]
-            if lent:  # they get the cores of idle slots until the next step ends
-                gain = speed_up(2)
-                until = min([ends[0][0], *(now + (end[0] - now) / gain for end in lent)])
-                saved = (until - now) * (gain - 1)
-                ends = [(end[0] - saved, *end[1:]) if end in lent else end for end in ends]
+            wide = [end for end in ends if steps[end[3]].wide]
+            if idle and wide:  # they get the cores of idle slots until the next step ends
+                wide.sort(key=lambda end: steps[end[3]].key)
+                cores = zip(wide, shares(idle, len(wide)), strict=True)
+                gains = {end: speed_up(number, steps[end[3]].kind) for end, number in cores}
+                passed = min((end[0] - now) / gains.get(end, 1.0) for end in ends)
+                ends = [(end[0] - passed * (gains.get(end, 1.0) - 1), *end[1:]) for end in ends]
                 heapify(ends)
             now, _, slot, done = heappop(ends)
             alone = False  # while a step runs alone, no other one can end
@@ -212,8 +213,8 @@ class Schedule:
         self._projections[key] = Projection(self._clock())
 
     def lent(self, key: str, cores: int) -> None:
-        """Record that a running step may use so many cores from now on."""
-        self._projections[key].lend(cores)
+        """Record that a running step may use that number of cores from now on."""
+        self._projections[key].lend(speed_up(cores, self.plan.steps[key].kind))
 
     def progressed(self, key: str, done: int, total: int) -> bool:
         """Record the progress of a running step; return whether it is known how long the step takes."""

@@ -267,5 +267,5 @@ def _die_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
-        end_processes(os.environ.get(MARK, "-"), {os.getpid()})
+        end_processes(os.environ.get(MARK, "-"))
         os._exit(1)

@@ -23,7 +23,7 @@ from harness.task_types.base import (
     ranked,
     softmax,
 )
-from harness.values import SPLITS, Batch, HarnessError, Model
+from harness.values import SPLITS, Batch, HarnessError, Model, numbers_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,9 +101,7 @@ class Classification(TaskType):
 
     def labels(self, column: pa.ChunkedArray, classes: Sequence[str]) -> NDArray[Any]:
         """Return the numbers of classes, (N,) int64; -1 for a text without a label."""
-        import numpy as np
-
-        return np.asarray(column.to_numpy(), dtype=np.int64)
+        return numbers_of(column).astype("int64")
 
     def gold(self, train: Examples) -> Callable[[int, str], Any]:
         """Return a function that gives a new text the label of its training text."""

@@ -20,7 +20,7 @@ from harness.task_types.base import (
     Watched,
 )
 from harness.task_types.classification import TINY, clean_labelled, labelled_problems, topical
-from harness.values import SCORE, SPLITS, Batch, HarnessError, Model
+from harness.values import SCORE, SPLITS, Batch, HarnessError, Model, numbers_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,9 +82,7 @@ class Regression(TaskType):
 
     def labels(self, column: pa.ChunkedArray, classes: Sequence[str]) -> NDArray[Any]:
         """Return the scores, (N,) float32; NaN for a text without a score."""
-        import numpy as np
-
-        return np.asarray(column.to_numpy(), dtype=np.float32)
+        return numbers_of(column).astype("float32")
 
     def gold(self, train: Examples) -> Callable[[int, str], Any]:
         """Return a function that gives a new text the score of its training text."""

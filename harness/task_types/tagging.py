@@ -33,7 +33,7 @@ from harness.task_types.classification import (
     same_largest,
     weights_by_class,
 )
-from harness.values import SPLITS, Batch, HarnessError, Model, words_before
+from harness.values import SPLITS, Batch, HarnessError, Model, numbers_of, words_before
 from harness.wording import spaced
 
 if TYPE_CHECKING:
@@ -161,11 +161,10 @@ class Tagging(TaskType):
 
     def labels(self, column: pa.ChunkedArray, classes: Sequence[str]) -> NDArray[Any]:
         """Return the tags of the words of all texts, concatenated, (T,) int64; -1 for a missing tag."""
-        import numpy as np
         import pyarrow as pa
 
         chunks = [chunk.flatten() for chunk in column.chunks]
-        return np.asarray(pa.chunked_array(chunks, column.type.value_type).to_numpy(), dtype=np.int64)
+        return numbers_of(pa.chunked_array(chunks, column.type.value_type)).astype("int64")
 
     def gold(self, train: Examples) -> Callable[[int, str], Any]:
         """Return a function that gives a new text the tags of its training text, if it has as many words."""

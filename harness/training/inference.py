@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,15 +51,10 @@ def predict(
             found = module(ids) if output == "logits" else module.outputs(ids, {output})[output]  # type: ignore[operator]
             return found.float().cpu().numpy()  # type: ignore[no-any-return]
 
-    if (
-        device.type != "cpu" or output != "logits"
-    ):  # inner states are read by hooks, which threads would share
+    if device.type != "cpu" or output != "logits":  # hooks read inner states, and threads would share them
         return run_all(tokens, run, None, ids_at_once(context.device))
-    cores = Cores(context)
-    try:
+    with closing(Cores(context)) as cores:
         return run_all(tokens, run, None, ids_at_once(context.device), cores.run)
-    finally:
-        cores.close()
 
 
 class Validation:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import ExitStack, nullcontext
+from contextlib import closing, nullcontext
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -56,21 +56,6 @@ def train(
     For language modelling, other tokens are hidden in each batch, and ``outputs`` returns logits (R, V) for
     the marked ids; the teacher gets the same ids. Raise HarnessError if the loss is not finite.
     """
-    with ExitStack() as stack:
-        _train(module, tokens, examples, loss, settings, context, validation, teacher, stack)
-
-
-def _train(
-    module: torch.nn.Module,
-    tokens: Tokens,
-    examples: Examples,
-    loss: Loss,
-    settings: Training,
-    context: Context,
-    validation: tuple[Tokens, Examples] | None,
-    teacher: tuple[torch.nn.Module, Tokens] | None,
-    stack: ExitStack,
-) -> None:
     for caution in examples.task_type.cautions(examples):
         context.warn(caution)
     torch.manual_seed(context.seed)
@@ -86,95 +71,92 @@ def _train(
     signals = Signals(loss, examples, teacher, device)
     signals.adapt(module, tokens)
     weigh = examples.task_type.row_weights(examples, settings.class_weights, device)
-    cores = Cores(context)
-    stack.callback(cores.close)
-    optimizer = AdamW(module, signals.maps, settings, rate_factor(settings, steps), cores)
     # Inner states are read by hooks, which parts of a batch would share.
     parallel = device.type == "cpu" and not signals.names and not signals.asked
-    gradients = Gradients(optimizer.parameters, cores if parallel else None)
     micro_batches = settings.micro_batches if parallel and loss.separable else 1
-    if micro_batches > 1:
-        stack.enter_context(own_generators())
-    state = State({"module": module, "maps": signals.maps}, optimizer, generator, device)
-    identity = {"seed": context.seed, "loss": repr(loss), "settings": repr(settings), "steps": steps}
-    shapes = {name: list(value.shape) for name, value in state.weights().items()}
-    where = [device.type, context.precision, len(tokens), len(tokens.ids)]
-    kept = Checkpoints(context, {**identity, "shapes": shapes, "where": where})
-    if (found := kept.load()) is not None:
-        state.restore(*found)
-        for step, measured in state.at.told:
-            context.progress(step, steps, **measured)
-    at = state.at
+    with closing(Cores(context)) as cores, own_generators() if micro_batches > 1 else nullcontext():
+        optimizer = AdamW(module, signals.maps, settings, rate_factor(settings, steps), cores)
+        gradients = Gradients(optimizer.parameters, cores if parallel else None)
+        state = State({"module": module, "maps": signals.maps}, optimizer, generator, device)
+        identity = {"seed": context.seed, "loss": repr(loss), "settings": repr(settings), "steps": steps}
+        shapes = {name: list(value.shape) for name, value in state.weights().items()}
+        where = [device.type, context.precision, len(tokens), len(tokens.ids)]
+        kept = Checkpoints(context, {**identity, "shapes": shapes, "where": where})
+        if (found := kept.load()) is not None:
+            state.restore(*found)
+            for step, measured in state.at.told:
+                context.progress(step, steps, **measured)
+        at = state.at
 
-    def tell(**scalars: float) -> None:
-        """Report the measurements since the epoch began; for language modelling, since the last report."""
-        scalars["examples"] = float((at.epoch - 1) * len(tokens) + at.texts)
-        at.told.append((at.step, scalars))
-        context.progress(at.step, steps, **scalars)
+        def tell(**scalars: float) -> None:
+            """Report the means since the epoch began; for language modelling, since the last report."""
+            scalars["examples"] = float((at.epoch - 1) * len(tokens) + at.texts)
+            at.told.append((at.step, scalars))
+            context.progress(at.step, steps, **scalars)
 
-    def lose(number: int, rows: NDArray[np.int64], drawn: Drawn, all_rows: int) -> Part:
-        """Compute the loss of part `number` of a batch of `all_rows` rows of outputs."""
-        with seeded(context.seed, at.step, number) if micro_batches > 1 else nullcontext():
-            labels, targets = recorded(examples, drawn, device)
-            with autocast(context):
-                seen = signals(module, tokens, rows, drawn)
-            if seen.logits is not None:
-                targets = seen.logits.float()
-            counts = None if weigh is None else weigh(labels, targets)
-            words = None if drawn.counts is None else torch.from_numpy(drawn.counts).to(device)
-            batch = Batch(labels, drawn.rows, seen.own, seen.theirs, seen.mask, counts, words)
-            value = loss(seen.student.float(), targets, batch)
-        return Part(value, value if drawn.rows == all_rows else value * (drawn.rows / all_rows), batch)
+        def lose(number: int, rows: NDArray[np.int64], drawn: Drawn, all_rows: int) -> Part:
+            """Compute the loss of part `number` of a batch of `all_rows` rows of outputs."""
+            with seeded(context.seed, at.step, number) if micro_batches > 1 else nullcontext():
+                labels, targets = recorded(examples, drawn, device)
+                with autocast(context):
+                    seen = signals(module, tokens, rows, drawn)
+                if seen.logits is not None:
+                    targets = seen.logits.float()
+                counts = None if weigh is None else weigh(labels, targets)
+                words = None if drawn.counts is None else torch.from_numpy(drawn.counts).to(device)
+                batch = Batch(labels, drawn.rows, seen.own, seen.theirs, seen.mask, counts, words)
+                value = loss(seen.student.float(), targets, batch)
+            return Part(value, value if drawn.rows == all_rows else value * (drawn.rows / all_rows), batch)
 
-    while at.epoch <= epochs:
-        at.order = dict(generator.bit_generator.state)
-        batches = training_batches(tokens.lengths, settings.batch_size, generator)
-        batches = islice(batches, at.done * settings.accumulate, None)
-        while group := list(islice(batches, settings.accumulate)):
-            pieces = [piece for rows in group for piece in split(rows, micro_batches)]
-            draws = [tokens.draw(rows, context.seed, at.step, part) for part, rows in enumerate(pieces)]
-            all_rows = sum(drawn.rows for drawn in draws)
-            parts, summed = gradients.of(
-                [
-                    partial(lose, number, rows, drawn, all_rows)
-                    for number, (rows, drawn) in enumerate(zip(pieces, draws, strict=True))
-                    if drawn.rows  # some texts have no token that can be hidden
-                ]
-            )
-            for part in parts:
-                state.sums.add(part.value, part.batch)
-            optimizer.step(summed)
-            at.texts += sum(map(len, group))
-            at.step += 1
-            at.done += 1
-            if (
-                at.step % 20 == 0 or at.step == 1
-            ):  # not in each step, because reading a value waits for the device
-                _finite(state.sums, f"at step {at.step} of {steps}", settings)
-                context.progress(at.step, steps)
-            if tokens.redrawn and state.sums.rows and at.step % often == 0 and at.done < steps // epochs:
-                tell(**_finite(state.sums, f"at step {at.step} of {steps}", settings))
-                state.sums = Sums()
-            if kept.due:
-                kept.save(state.place(), state.tensors())
-        scalars = _finite(state.sums, f"after epoch {at.epoch}", settings)
-        wanted = validation is not None and (settings.keep_best or settings.patience)
-        if wanted and (at.epoch % scored_every == 0 or at.epoch == epochs):
-            assert validation is not None
-            asked = Validation(module, validation[0], context, lambda: context.progress(at.step, steps))
-            watched = examples.task_type.watch(asked, validation[1])
-            scalars[watched.name] = watched.value
-            at.since_best += 1
-            if watched.score > at.best:
-                at.best, at.since_best = watched.score, 0
-                if settings.keep_best:
-                    state.keep_best()
-        tell(epoch=float(at.epoch), **scalars)
-        if settings.patience and at.since_best >= settings.patience:
-            break
-        at.epoch, at.done, at.texts, state.sums = at.epoch + 1, 0, 0, Sums()
-    if state.best is not None and at.since_best:
-        state.take_best()
+        while at.epoch <= epochs:
+            at.order = dict(generator.bit_generator.state)
+            batches = training_batches(tokens.lengths, settings.batch_size, generator)
+            batches = islice(batches, at.done * settings.accumulate, None)
+            while group := list(islice(batches, settings.accumulate)):
+                pieces = [piece for rows in group for piece in split(rows, micro_batches)]
+                draws = [tokens.draw(rows, context.seed, at.step, part) for part, rows in enumerate(pieces)]
+                all_rows = sum(drawn.rows for drawn in draws)
+                parts, summed = gradients.of(
+                    [
+                        partial(lose, number, rows, drawn, all_rows)
+                        for number, (rows, drawn) in enumerate(zip(pieces, draws, strict=True))
+                        if drawn.rows  # some texts have no token that can be hidden
+                    ]
+                )
+                for part in parts:
+                    state.sums.add(part.value, part.batch)
+                optimizer.step(summed)
+                at.texts += sum(map(len, group))
+                at.step += 1
+                at.done += 1
+                if (
+                    at.step % 20 == 0 or at.step == 1
+                ):  # not in each step, as reading a value waits for the device
+                    _finite(state.sums, f"at step {at.step} of {steps}", settings)
+                    context.progress(at.step, steps)
+                if tokens.redrawn and state.sums.rows and at.step % often == 0 and at.done < steps // epochs:
+                    tell(**_finite(state.sums, f"at step {at.step} of {steps}", settings))
+                    state.sums = Sums()
+                if kept.due:
+                    kept.save(state.place(), state.tensors())
+            scalars = _finite(state.sums, f"after epoch {at.epoch}", settings)
+            wanted = validation is not None and (settings.keep_best or settings.patience)
+            if wanted and (at.epoch % scored_every == 0 or at.epoch == epochs):
+                assert validation is not None
+                asked = Validation(module, validation[0], context, lambda: context.progress(at.step, steps))
+                watched = examples.task_type.watch(asked, validation[1])
+                scalars[watched.name] = watched.value
+                at.since_best += 1
+                if watched.score > at.best:
+                    at.best, at.since_best = watched.score, 0
+                    if settings.keep_best:
+                        state.keep_best()
+            tell(epoch=float(at.epoch), **scalars)
+            if settings.patience and at.since_best >= settings.patience:
+                break
+            at.epoch, at.done, at.texts, state.sums = at.epoch + 1, 0, 0, Sums()
+        if state.best is not None and at.since_best:
+            state.take_best()
     module.eval()
 
 

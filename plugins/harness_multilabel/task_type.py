@@ -23,6 +23,7 @@ from harness.task_types.base import (
     Shipped,
     Watched,
 )
+from harness.values import numbers_of
 from harness.wording import tsv
 from harness_multilabel.outputs import binary_cross_entropy, sigmoid
 
@@ -146,10 +147,10 @@ class MultiLabel(TaskType):
         import numpy as np
         from pyarrow import compute as pc
 
-        lengths = np.asarray(pc.fill_null(pc.list_value_length(column), -1).to_numpy(), dtype=np.int64)
+        lengths = numbers_of(pc.fill_null(pc.list_value_length(column), -1))
         found = np.zeros((len(column), len(classes)), dtype=np.float32)
         rows = np.repeat(np.arange(len(column)), np.maximum(lengths, 0))
-        found[rows, np.asarray(pc.list_flatten(column).to_numpy(), dtype=np.int64)] = 1
+        found[rows, numbers_of(pc.list_flatten(column))] = 1
         found[lengths < 0] = np.nan
         return found
 

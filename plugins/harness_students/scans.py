@@ -39,19 +39,16 @@ class _Gru(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, w: Tensor, u: Tensor, b: Tensor, c: Tensor) -> Tensor:
-        directions, length, batch, _ = inputs.shape
         width = u.shape[2]
         given = _products(inputs, w, b)  # (D, L, B, 3H)
-        own = inputs.new_empty(directions, length, batch, 3 * width)
-        gates = inputs.new_empty(directions, length, batch, 2 * width)
-        new = inputs.new_empty(directions, length, batch, width)
-        states = inputs.new_zeros(directions, length + 1, batch, width)
+        own, gates, new = (_empty(inputs, number * width) for number in (3, 2, 1))
+        states = _from_zeros(inputs, width)
         before, products = states.unbind(1), [each.unbind(0) for each in own]
         at_gates, at_new = given[..., : 2 * width].unbind(1), given[..., 2 * width :].unbind(1)
         own_gates, own_new = own[..., : 2 * width].unbind(1), own[..., 2 * width :].unbind(1)
         both, resets, updates = gates.unbind(1), gates[..., :width].unbind(1), gates[..., width:].unbind(1)
         for t, fresh in enumerate(new.unbind(1)):
-            for d in range(directions):
+            for d in range(len(u)):
                 torch.addmm(c[d], before[t][d], u[d].t(), out=products[d][t])
             torch.add(at_gates[t], own_gates[t], out=both[t]).sigmoid_()
             torch.addcmul(at_new[t], resets[t], own_new[t], out=fresh).tanh_()
@@ -92,18 +89,16 @@ class _Lstm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, w: Tensor, u: Tensor, b: Tensor, c: Tensor) -> Tensor:
-        directions, length, batch, _ = inputs.shape
         width = u.shape[2]
         gates = _products(inputs, w, b + c)  # (D, L, B, 4H)
-        cells = inputs.new_zeros(directions, length + 1, batch, width)
-        squashed = inputs.new_empty(directions, length, batch, width)
-        states = inputs.new_zeros(directions, length + 1, batch, width)
+        squashed = _empty(inputs, width)
+        cells, states = _from_zeros(inputs, width), _from_zeros(inputs, width)
         products = [each.unbind(0) for each in gates]
         i, f, g, o = (gate.unbind(1) for gate in torch.split(gates, width, dim=-1))
         both = gates[..., : 2 * width].unbind(1)
         before, cell = states.unbind(1), cells.unbind(1)
         for t, bent in enumerate(squashed.unbind(1)):
-            for d in range(directions):
+            for d in range(len(u)):
                 products[d][t].addmm_(before[t][d], u[d].t())
             both[t].sigmoid_()
             g[t].tanh_()
@@ -145,12 +140,22 @@ class _Lstm(torch.autograd.Function):
         return _of_inputs(to_given, w, inputs), d_w, d_u, d_b, d_b
 
 
+def _empty(inputs: Tensor, width: int) -> Tensor:
+    """Return a tensor (D, L, B, `width`) for inputs (D, L, B, W), with any values."""
+    return inputs.new_empty(*inputs.shape[:-1], width)
+
+
+def _from_zeros(inputs: Tensor, width: int) -> Tensor:
+    """Return zeros (D, L + 1, B, `width`): those before the first word, and places for those after each."""
+    directions, length, batch, _ = inputs.shape
+    return inputs.new_zeros(directions, length + 1, batch, width)
+
+
 def _products(inputs: Tensor, w: Tensor, b: Tensor) -> Tensor:
     """Return inputs (D, L, B, W) times matrices (D, G, W), plus b (D, G): (D, L, B, G)."""
-    directions, length, batch, width = inputs.shape
-    found = inputs.new_empty(directions, length, batch, w.shape[1])
-    for d in range(directions):
-        torch.addmm(b[d], inputs[d].view(-1, width), w[d].t(), out=found[d].view(-1, w.shape[1]))
+    found = _empty(inputs, w.shape[1])
+    for d in range(len(w)):
+        torch.addmm(b[d], inputs[d].view(-1, inputs.shape[-1]), w[d].t(), out=found[d].view(-1, w.shape[1]))
     return found
 
 

@@ -38,12 +38,12 @@ class Shape:
     longest: int = 128  # maximum number of subwords that are read from a text
 
     def forward(self, tokens: float) -> float:
-        """Return the floating-point operations of a forward pass through a text of so many tokens."""
+        """Return the floating-point operations of a forward pass through a text of `tokens` tokens."""
         attention = 2 * tokens * self.width  # products of queries and keys, and of weights and values
         return 2 * self.layers * tokens * (self.weights + attention)
 
     def operations(self, words: float) -> Operations:
-        """Return the operations for a text of so many words; the backward pass takes twice the forward's."""
+        """Return the operations for a text of `words` words; the backward pass takes twice the forward's."""
         forward = self.forward(min(_TOKENS * words + _SPECIAL, self.longest))
         return Operations(train=3 * forward, label=forward)
 

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import rival
 from report import machine, record, say
 
 from harness.run.local import MALLOC
@@ -65,7 +66,7 @@ def main() -> None:
 
 
 def contend(name: str, threads: int) -> dict[str, Any]:
-    """What one contender, in its own process with so many threads, says of itself."""
+    """Run one contender in its own process with `threads` threads; return what it prints."""
     environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "CUDA_VISIBLE_DEVICES": ""}
     own = name == "harness"
     environment |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(1 if own else threads))
@@ -121,8 +122,6 @@ def trainer(options: argparse.Namespace) -> dict[str, Any]:
         AutoModelForSequenceClassification,
         AutoTokenizer,
         DataCollatorWithPadding,
-        Trainer,
-        TrainingArguments,
         set_seed,
     )
 
@@ -145,28 +144,18 @@ def trainer(options: argparse.Namespace) -> dict[str, Any]:
     model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=len(classes))
     steps = options.epochs * -(-len(sets["train"]) // BATCH_SIZE)
     with tempfile.TemporaryDirectory() as scratch:
-        run = Trainer(
-            model=model,
-            args=TrainingArguments(
-                output_dir=scratch,
-                per_device_train_batch_size=BATCH_SIZE,
-                num_train_epochs=options.epochs,
-                learning_rate=teacher.learning_rate,
-                lr_scheduler_type="linear",
-                warmup_steps=round(teacher.warmup * steps),
-                weight_decay=teacher.weight_decay,
-                max_grad_norm=1.0,
-                seed=SEED,
-                use_cpu=True,
-                bf16=False,
-                save_strategy="no",
-                eval_strategy="no",
-                logging_strategy="no",
-                report_to="none",
-                disable_tqdm=True,
-            ),
-            train_dataset=sets["train"],
-            data_collator=DataCollatorWithPadding(tokenizer),
+        run = rival.trainer(
+            model,
+            sets["train"],
+            DataCollatorWithPadding(tokenizer),
+            Path(scratch),
+            batch_size=BATCH_SIZE,
+            epochs=options.epochs,
+            warmup_steps=round(teacher.warmup * steps),
+            seed=SEED,
+            learning_rate=teacher.learning_rate,
+            lr_scheduler_type="linear",
+            weight_decay=teacher.weight_decay,
         )
         clock = time.perf_counter()
         run.train()

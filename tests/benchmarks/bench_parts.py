@@ -23,7 +23,7 @@ SAMPLES = ("emotion", "sst2", "reviews", "imdb", "wnut17", "tweets")
 
 
 def copies(count: int) -> list[dict[str, Any]]:
-    """So many records of the emotion suite, each of a configuration of its own; about 42 kB each."""
+    """Return `count` records of the emotion suite, each with another configuration; about 42 kB each."""
     found = [json.loads(line) for line in RECORDS.read_text(encoding="utf-8").splitlines()]
     distilled = next(one for one in found if one["role"] == "distilled")
     student = distilled["student"]

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/bench_scoring.py [--texts 700] [--record]
 
-Ours, which sorts texts by length and scores so few ids at once that they stay in the caches, beside the loop
+Ours, which sorts texts by length and scores few ids at once, which stay in the caches, beside the loop
 that one would write first, 32 texts at a time as they come, and beside as many ids at once as a GPU gets. The
 texts are those of the emotion sample; all is done in one process, in turn, and the best of three rounds
 counts. Needs the extra ``embedded``.

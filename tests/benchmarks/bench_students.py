@@ -37,6 +37,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import rival
 from report import machine, record, say
 
 from harness.run.local import MALLOC
@@ -272,7 +273,6 @@ def dataloader(case: Case, scratch: Path) -> tuple[float, Any]:
 def trainer(case: Case, scratch: Path) -> tuple[float, Any]:
     """Train by Hugging Face's Trainer; return its CPU seconds and the module."""
     from torch import nn
-    from transformers import Trainer, TrainingArguments
 
     class Distilled(nn.Module):
         """The module, with its loss as the Trainer wants it."""
@@ -289,30 +289,20 @@ def trainer(case: Case, scratch: Path) -> tuple[float, Any]:
         return dict(zip(("input_ids", "targets"), padded(rows), strict=True))
 
     module = case.module()
-    run = Trainer(
-        model=Distilled(module),
-        args=TrainingArguments(
-            output_dir=str(scratch / "trainer"),
-            per_device_train_batch_size=case.student.batch_size,
-            num_train_epochs=case.epochs,
-            learning_rate=case.student.learning_rate,
-            lr_scheduler_type="cosine",
-            warmup_steps=round(case.student.warmup * case.steps),
-            weight_decay=0.0,
-            max_grad_norm=1.0,
-            seed=SEED,
-            use_cpu=True,
-            bf16=False,
-            remove_unused_columns=False,
-            save_strategy="no",
-            eval_strategy="no",
-            logging_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-            dataloader_pin_memory=False,
-        ),
-        train_dataset=case.rows(),  # type: ignore[arg-type]
-        data_collator=collate,
+    run = rival.trainer(
+        Distilled(module),
+        case.rows(),
+        collate,
+        scratch / "trainer",
+        batch_size=case.student.batch_size,
+        epochs=case.epochs,
+        warmup_steps=round(case.student.warmup * case.steps),
+        seed=SEED,
+        learning_rate=case.student.learning_rate,
+        lr_scheduler_type="cosine",
+        weight_decay=0.0,
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
     )
     clock = time.process_time()
     run.train()

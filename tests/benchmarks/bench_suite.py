@@ -4,7 +4,8 @@
 
 SUITE is the name or the file of a suite, by default emotion; its data are those of HARNESS_DATA, or the
 sample corpus with ``--source sample``. The wall time is that of the command, from start to tables. The
-CPU time contains that of all workers: its share of the wall time of all cores is how busy these were.
+CPU time contains that of all workers: its share of the wall time of all cores is how busy these were. The
+expected time is what the command says once it has read the data; before that, it guesses their size.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def main() -> None:
         found = run(options.suite, options.source, Path(folder))
     say(
         f"{found['cells']} cells and {found['steps']} steps of {options.suite} in {found['wall_s']:.0f} s "
-        f"(expected at the start: {found['expected_s']:.0f} s); the cores were busy for "
+        f"(expected once the data were read: {found['expected_s']:.0f} s); the cores were busy for "
         f"{100 * found['busy']:.0f} % of the time; precision {found['precision']}"
     )
     for kind, seconds in found["seconds"].items():
@@ -50,17 +51,25 @@ def run(suite: str, source: str, folder: Path) -> dict[str, Any]:
     """Return what the command took and told."""
     command = [sys.executable, "-m", "harness", "bench", suite, "--source", source, "--json"]
     places = ["--store", str(folder / "store"), "--results", str(folder / "results")]
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    events: list[tuple[float, dict[str, Any]]] = []  # with the seconds since the start
     clock, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(
-        [*command, *places], capture_output=True, text=True, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""}
-    )
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(
+            [*command, *places], stdout=subprocess.PIPE, stderr=errors, env=environment
+        ) as process,
+    ):
+        assert process.stdout is not None
+        for line in process.stdout:
+            events.append((time.perf_counter() - clock, json.loads(line)))
+        if status := process.wait():
+            errors.seek(0)
+            sys.exit(f"harness bench ended with status {status}:\n{errors.read()[-4000:]}")
     wall, after = time.perf_counter() - clock, resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode:
-        sys.exit(f"harness bench ended with status {done.returncode}:\n{done.stderr[-4000:]}")
-    events = [json.loads(line) for line in done.stdout.splitlines()]
-    (started,) = (event for event in events if event["event"] == "run")
+    (started,) = (event for _, event in events if event["event"] == "run")
     seconds: Counter[str] = Counter()
-    for event in events:
+    for _, event in events:
         if event["event"] == "done":
             seconds[event["kind"]] += event["seconds"]
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
@@ -71,13 +80,23 @@ def run(suite: str, source: str, folder: Path) -> dict[str, Any]:
         "cells": started["cells"],
         "steps": started["steps"],
         "wall_s": round(wall, 1),
-        "expected_s": started["expected_s"],
+        "expected_s": round(expected_s(events), 1),
         "cpu_s": round(cpu, 1),
         "busy": round(cpu / wall / cpu_count(), 3),
         "precision": ", ".join(sorted({r["cost"]["precision"] for r in records})),
         "seconds": {kind: round(value, 1) for kind, value in seconds.items()},
         "accuracy": {role: round(sum(values) / len(values), 4) for role, values in scores.items() if values},
     }
+
+
+def expected_s(events: list[tuple[float, dict[str, Any]]]) -> float:
+    """Return the seconds of the whole run that the command expected as soon as it had read all data."""
+    when, event = next(one for one in events if one[1]["event"] == "run")
+    if not event["guessed"]:
+        return when + float(event["expected_s"])
+    read = [one for one in events if one[1]["event"] == "done" and one[1]["kind"] == "data"]
+    when, event = read[-1]
+    return when + float(event["left_s"])
 
 
 ROLES = ("teacher", "baseline", "distilled")

@@ -13,26 +13,12 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from weather import CLASSES, TEXTS, WORDS, check_predictions, logits_of
 
 from harness.api import Unsupported
 from harness.exports.onnx import GRAPH, LABELS, OnnxModel, export_module
 from harness.featurise.featuriser import Featuriser, Words
 from harness_students.modules import AveragedWords, Convolutions
-
-VOCABULARY = ["sun", "rain", "wind", "snow", "the", "is", "here", "!", ","]
-WORDS = Words(VOCABULARY, longest=64)
-CLASSES = ["naïve", "b", "c"]
-TEXTS = [
-    "sun",
-    "",
-    "the rain , the wind is here !",
-    "sun " * 40,
-    "words unknown here",
-    "snow sun",
-    "the",
-    "! !",
-]
-
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -74,27 +60,10 @@ class Transformer(nn.Module):
 MAKERS: list[Any] = [averaged, convolutions, Transformer]
 
 
-def expected(module: nn.Module, texts: list[str]) -> Any:
-    """Each text by itself, without padding."""
-    module.eval()
-    with torch.no_grad():
-        rows = [module(torch.tensor(WORDS.encode([text]))) for text in texts]
-    return torch.cat(rows).numpy()
-
-
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
 def test_parity_whatever_the_batch_and_the_length(make: Any, tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    module = make()
-    export_module(module, WORDS, CLASSES, tmp_path)
-    model = OnnxModel(tmp_path)
-    right = expected(module, TEXTS)
-    np.testing.assert_allclose(model.predict(TEXTS), right, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(model.predict(TEXTS[::-1]), right[::-1], rtol=1e-4, atol=1e-5)
-    for text, row in zip(TEXTS, right, strict=True):
-        np.testing.assert_allclose(model.predict([text]), row[None], rtol=1e-4, atol=1e-5)
-    assert model.predict(TEXTS).dtype == np.float32
-    assert model.predict([]).shape == (0, 3)
+    export_module(module := make(), WORDS, CLASSES, tmp_path)
+    check_predictions(OnnxModel(tmp_path), logits_of(module), rtol=1e-4)
 
 
 def test_what_is_written(tmp_path: Path) -> None:
@@ -188,4 +157,4 @@ def test_an_export_runs_without_torch(tmp_path: Path) -> None:
     command = [sys.executable, "-c", code, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ})
     found = np.array(json.loads(done.stdout))
-    np.testing.assert_allclose(found, expected(module, ["sun", "the rain"]), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found, logits_of(module, ["sun", "the rain"]), rtol=1e-4, atol=1e-5)

@@ -17,7 +17,7 @@ MASK = 4
 
 
 def long_texts(texts: int = 400, length: int = 40) -> MaskedTokens:
-    """Texts of so many ids from 5 to 24, a beginning before and an end behind them."""
+    """Texts of `length` ids from 5 to 24, between an id of the start and one of the end."""
     words = np.random.default_rng(0).integers(5, 25, (texts, length))
     ids = np.pad(words, ((0, 0), (1, 1)), constant_values=((0, 0), (2, 3)))
     return MaskedTokens(

@@ -72,7 +72,7 @@ class Told(Model):
 
     @classmethod
     def by(cls, who: str, train: Examples, context: Context, *more: str) -> Told:
-        """Made by this component, from so many texts, starting from what its context lends."""
+        """A model that names its maker, its number of texts, and the models that its context has."""
         lent = [f"{role} {model.how}" for role in ("teacher", "prior") if (model := getattr(context, role))]
         return cls(f"{who}{context.seed} of {len(train)} texts({', '.join((*lent, *more))})")
 

@@ -188,7 +188,7 @@ def test_what_is_no_language_model_tells_no_tokens(tmp_path: Path, context: Chec
 def test_int8_is_judged_by_accuracy_on_hidden_tokens(
     make: Callable[[str], LanguageModel], tmp_path: Path
 ) -> None:
-    """Of forms whose hidden tokens are told wrongly in so many texts."""
+    """Forms with wrong hidden tokens in a number of texts."""
     model = copy(make("masked-lm"))
     form = exported(model, tmp_path)
     texts = [f"the {word} is here today" for word in ("sun", "rain", "wind") for _ in range(100)]
@@ -206,7 +206,7 @@ def test_int8_is_judged_by_accuracy_on_hidden_tokens(
 
 
 def test_int8_is_judged_by_likelihood_too(make: Callable[[str], LanguageModel], tmp_path: Path) -> None:
-    """Of forms that tell the same tokens, less surely: in half of the texts by so many nats, or in one."""
+    """Forms with the same tokens, less likely by a number of nats, in half of the texts or in one."""
     model = copy(make("masked-lm"))
     form = exported(model, tmp_path)
     texts = [f"the {word} is here today" for word in ("sun", "rain", "wind") for _ in range(100)]

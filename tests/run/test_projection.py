@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.run.projection import Projection
+from harness.run.projection import Projection, shares, speed_up
 
 
 def projected(*reports: tuple[float, int, int], began: float = 0.0) -> Projection:
@@ -58,12 +58,12 @@ def test_validation_between_epochs_is_part_of_the_pace() -> None:
 
 def test_lent_cores_make_a_step_faster_at_once() -> None:
     batches = projected((10.0, 0, 100), (27.0, 10, 100))
-    batches.lend(2)
+    batches.lend(1.7)
     assert batches.left_s(27.0) == pytest.approx(90)  # 1.7 times faster
     assert batches.whole_s(27.0) == pytest.approx(1.7 * 117)
     batches.report(20, 100, 37.0)
     assert batches.left_s(37.0) == pytest.approx(80)
-    batches.lend(1)
+    batches.lend(1.0)
     assert batches.left_s(37.0) == pytest.approx(80 * 1.7)
 
 
@@ -75,3 +75,21 @@ def test_another_phase_is_timed_anew() -> None:
     assert phases.whole_s(31.0) == pytest.approx(41)
     other_total = projected((10.0, 1, 10), (20.0, 2, 10), (21.0, 2, 500))
     assert other_total.left_s(21.0) is None
+
+
+@pytest.mark.parametrize("kind", ["teacher", "student", "targets", "evaluation"])
+def test_labelling_has_work_for_each_core_and_training_for_two(kind: str) -> None:
+    assert speed_up(1, kind) == 1
+    assert speed_up(2, kind) == pytest.approx(1.7)  # as measured
+    more = [speed_up(cores, kind) for cores in (2, 4, 8)]
+    if kind in ("targets", "evaluation"):
+        assert 1.7 < more[1] < more[2] < 8
+    else:
+        assert more == pytest.approx([1.7] * 3)
+
+
+def test_idle_cores_are_shared_among_steps() -> None:
+    assert shares(0, 3) == [1, 1, 1]
+    assert shares(1, 3) == [2, 1, 1]
+    assert shares(7, 3) == [4, 3, 3]
+    assert shares(4, 0) == []

@@ -11,6 +11,7 @@ import pytest
 
 from harness.plan.planner import Step
 from harness.run.estimates import UNKNOWN, Estimates, Size
+from harness.run.projection import speed_up
 from harness.run.schedule import Outcome, Schedule, State, offers
 from harness.storage.store import Timings
 
@@ -432,6 +433,19 @@ def test_idle_cores_are_lent_to_what_can_use_them() -> None:
     three = [a_step(f"teacher{n}", seconds=17, wide=True) for n in range(3)]
     schedule = scheduled(*three, goals=[step.key for step in three])
     assert schedule.expected_s([False, False]) == pytest.approx(17 + 10)
+
+
+def test_each_idle_core_counts_for_labelling() -> None:
+    one, *three = (a_step(f"targets{n}", seconds=60, wide=True) for n in range(4))
+    schedule = scheduled(one)
+    expected = [schedule.expected_s([False] * slots) for slots in (1, 2, 4, 8)]
+    assert expected == pytest.approx([60 / speed_up(cores, "targets") for cores in (1, 2, 4, 8)])
+    assert expected == sorted(set(expected), reverse=True)
+    schedule = scheduled(one, three[0], goals=["targets0", "targets1"])
+    assert schedule.expected_s([False] * 8) == pytest.approx(60 / speed_up(4, "targets"))
+    schedule = scheduled(*three, goals=[step.key for step in three])
+    first = 60 / 1.7  # it has the only idle core; then the others have one each
+    assert schedule.expected_s([False] * 4) == pytest.approx(first + (60 - first) / 1.7)
 
 
 def test_a_step_with_lent_cores_says_how_long_its_like_take_on_one() -> None:

@@ -148,7 +148,7 @@ def test_neighbours_of_the_teacher_and_of_what_it_was_before(bench: Bench) -> No
     assert kept["hidden"]["cat"] == ["dog", "sun", "moon", "sky"]
     assert kept["hidden_before"]["cat"] == ["moon", "sky", "sun", "dog"]
     assert list(kept["hidden"]) == list(WORDS)
-    assert teacher.result["probes"]["neighbours"] == kept  # all of so few words
+    assert teacher.result["probes"]["neighbours"] == kept  # all, as there are few words
     # All of five words are neighbours of each, in whatever order.
     shares = {name: value for name, value in teacher.result["test"].items() if "neighbours" in name}
     assert shares == {"neighbours_embeddings_before": 1, "neighbours_hidden_before": 1}

@@ -105,7 +105,7 @@ def compared_by(logits: Any, before: Any, after: Any, examples: Examples) -> dic
 
 
 def entities(count: int, wrong: int) -> dict[str, Any]:
-    """What is found of a form that misses so many of `count` entities, each in a text of its own."""
+    """The comparison of a form that misses `wrong` of `count` entities, with one entity in each text."""
     gold = np.array([3, 0] * count)
     examples = Examples(["Ann left"] * count, CLASSES, gold, task_type=Tagging())
     logits = np.eye(5, dtype=np.float32)[gold]

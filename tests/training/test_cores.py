@@ -37,7 +37,7 @@ def test_the_number_of_cores_may_change(context: CheckContext) -> None:
         together = threading.Barrier(wanted, timeout=20)
 
         def part(barrier: threading.Barrier = together) -> str:
-            barrier.wait()  # only if so many run at the same time
+            barrier.wait()  # returns only if all of them run at the same time
             return threading.current_thread().name
 
         names = cores.run([part] * wanted)
