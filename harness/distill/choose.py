@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness.api import HarnessError
+from harness.report.verdict import Section, Verdict
 from harness.results.compare import Pair, Results, differences, load
 from harness.results.intervals import SIGNIFICANT, attach
 from harness.results.recommend import Advice, Candidate, Limits, recommend
@@ -124,6 +125,19 @@ def _gap(table: Table, one: Row, other: Row | None, found: Results) -> Differenc
 
 def _better(table: Table, value: float) -> bool:
     return (value < 0) if table.lower_is_better() else (value > 0)
+
+
+def verdict(shipped: Shipped, about: str, use: str) -> Verdict:
+    """Return the verdict on a distillation; `use` is the command that uses the model."""
+    first, *others = (" ".join(line.split()) for line in sentences(shipped))
+    if shipped.candidate is None:
+        return Verdict(about, (Section("Nothing to ship", (first, *others)),))
+    title, _, score = first.partition(": ")
+    costs, *reasons = others
+    sections = [Section(title[:1].upper() + title[1:], (score, costs), use if shipped.record else "")]
+    if reasons:
+        sections.append(Section("Compared with the other models", tuple(reasons)))
+    return Verdict(about, tuple(sections))
 
 
 def sentences(shipped: Shipped) -> list[str]:

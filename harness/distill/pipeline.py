@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from harness.devices import Slot
     from harness.distill.choose import Shipped
     from harness.plan.planner import Plan
+    from harness.report.verdict import Verdict
     from harness.results.recommend import Limits
     from harness.suite.reader import Suite
 
@@ -48,6 +49,7 @@ class Distilled:
 
     ran: Ran
     shipped: Shipped | None  # None if the run was interrupted
+    verdict: Verdict | None  # likewise
     stood: bool  # whether the suite existed before, and was run unchanged
 
 
@@ -66,7 +68,9 @@ def distill(
     """
     from harness.bench import bench
     from harness.bundle import check_place
-    from harness.distill.choose import ship
+    from harness.distill.choose import ship, verdict
+    from harness.report.html.write import renew
+    from harness.report.verdict import write
 
     out = wishes.out
     check_place(out / MODEL)
@@ -84,9 +88,14 @@ def distill(
     plan = _plan(suite, catalog, places)
     ran = bench(plan, plan, catalog, places, store, out, watch=shown.watch, trackers=suite.trackers)
     if ran.interrupted:
-        return Distilled(ran, None, stood)
+        return Distilled(ran, None, None, stood)
     fingerprint = next((cell.source.fingerprint for cell in plan.cells if cell.source is not None), "")
-    return Distilled(ran, ship(ran.folder, fingerprint, limits, store, out / MODEL), stood)
+    shipped = ship(ran.folder, fingerprint, limits, store, out / MODEL)
+    use = f"harness predict {shlex.quote(str(out / MODEL))} < texts.txt"
+    found = verdict(shipped, wishes.file.name, use)
+    write(found, ran.folder)
+    renew(ran.folder)  # the report of the run has no verdict yet
+    return Distilled(ran, shipped, found, stood)
 
 
 @dataclass(frozen=True)
