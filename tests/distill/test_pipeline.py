@@ -22,6 +22,7 @@ from harness.distill.budget import Level
 from harness.distill.inspect import Data
 from harness.distill.pipeline import Wishes, fill
 from harness.plan.planner import build
+from harness.report.verdict import read as read_verdict
 from harness.run.estimates import Size
 from harness.suite import reader as suite
 from harness.task_types.classification import Classification
@@ -111,8 +112,13 @@ def test_a_file_becomes_a_model(done: tuple[Path, str]) -> None:
     out = folder / "out"
     made = [out / "suite.toml", *(out / "weather" / name for name in ("index.html", "leaderboard.md"))]
     assert all(path.is_file() for path in made)
-    assert "distillation did not help" in said and "ship mlp on the labels alone" in said
+    assert "distillation did not help" in said and "Ship mlp on the labels alone" in said
     assert json.loads((out / "model" / "record.json").read_text())["role"] == "baseline"
+    verdict = read_verdict(out / "weather")
+    assert verdict is not None and verdict.about == "weather.csv" and not verdict.stale
+    assert verdict.sections[0].title == "Ship mlp on the labels alone"
+    assert verdict.sections[0].command == "harness predict out/model < texts.txt"
+    assert "<h2>Ship mlp on the labels alone</h2>" in (out / "weather" / "index.html").read_text()
     answers = harness(folder, "predict", "out/model", given="sunny and warm\nwet and cold\n")
     assert [json.loads(line)["label"] for line in answers.stdout.splitlines()] == ["good", "bad"]
 
