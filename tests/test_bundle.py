@@ -207,6 +207,7 @@ def test_what_is_written(store: Store, tmp_path: Path) -> None:
     assert r"Labels: bad, go\*od\*." in card  # no Markdown of others
     assert "| `averaged.npz`: NumPy | 1.00 kB | 2.00 kB | 3 of 512 | 0.00930 | 0.0150 | too few " in card
     assert "| 76,200 |" in card and "| accuracy | 0.750 | 0.500 |" in card
+    assert "macro F1: the mean of the classes' F1" in card
     assert "1,234 test texts" in card and "temperature = 2.0" in card and "numpy 2" in card
 
 
@@ -299,9 +300,7 @@ def test_a_damaged_model_is_said_with_what_to_run(store: Store, tmp_path: Path, 
 def test_cards_of_other_roles(role: str, store: Store, tmp_path: Path) -> None:
     bundle.write(make("aa", role, **exported()), store, tmp_path / "out")
     card = (tmp_path / "out" / "README.md").read_text()
-    assert (
-        "A `small` trained on gold labels alone." if role == "baseline" else "A `large` trained on"
-    ) in card
+    assert ("A `small` trained on labels alone." if role == "baseline" else "A `large` trained on") in card
 
 
 def test_a_sample_corpus_is_said(store: Store, tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def show(laid_out: Any) -> None:
     if isinstance(laid_out, str):
         output().write(laid_out)
     else:
-        open_console().print(laid_out)
+        open_console().print(laid_out, crop=False)  # a command that is too long would be cut off
 
 
 def complain(message: str) -> None:

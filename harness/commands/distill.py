@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,6 @@ from harness.commands.options import (
     installed,
     reported,
 )
-from harness.wording import printable
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -183,19 +181,20 @@ class _Shown:
 def _show_end(done: Distilled, wishes: Wishes, limits: Limits) -> None:
     """Show the recommendation, its reasons, and the paths of all results."""
     from harness.distill import pipeline
-    from harness.distill.choose import sentences
     from harness.distill.stages import again
     from harness.distill.wishes import MODEL
-    from harness.report.advice import to_rich
+    from harness.report import advice
+    from harness.report import verdict as verdicts
 
-    assert done.shipped is not None
+    assert done.shipped is not None and done.verdict is not None
     out, say = wishes.out, _Shown().say
-    show(to_rich([done.shipped.advice]))
-    show("\n" + "".join(f"{printable(line)}\n" for line in sentences(done.shipped)))
+    show(advice.to_rich([done.shipped.advice]))
+    show("\n")
+    show(verdicts.to_rich(done.verdict))
+    show("\n")
     path = out / pipeline.SUITE
     if done.shipped.record:
-        use = f"harness predict {shlex.quote(str(out / MODEL))} < texts.txt"
-        say(f"  model       {out / MODEL}/; use it: {use}")
+        say(f"  model       {out / MODEL}/")
     elif done.stood and limits.parameters is not None:
         say(f"delete {path} to choose students for {limits.parameters:,.0f} parameters")
     say(

@@ -59,8 +59,8 @@ def recommend(
 ) -> int:
     """Recommend the row of a suite to ship, within limits.
 
-    SUITE is a suite's file, its name, or a folder of results. The runner-up is shown too. The exit status is
-    1 if no row is within the limits.
+    SUITE is a suite's file, its name, or a folder of results. The next best row is shown too. The exit status
+    is 1 if no row is within the limits.
     """
     from harness.commands.console import show
     from harness.report import advice

@@ -32,15 +32,10 @@ def report(suite: Path, results: Path, charts: bool) -> None:
     """
     from harness.bench import check_writable
     from harness.report.html import write as pages
-    from harness.results import predictions
-    from harness.results.board import build
-    from harness.results.record import read
 
     folder = results_of(suite, results)
-    records, answers = read(folder / "records.jsonl"), predictions.read(folder)
     check_writable(folder)
-    board = build(records, answers)
-    pages.write(board, records, answers, folder)
+    board, records, answers = pages.renew(folder)
     show(f"wrote {folder / 'index.html'} and leaderboard.tex\n")
     if not charts:
         return

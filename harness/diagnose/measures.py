@@ -233,7 +233,9 @@ def _pays(found: Mapping[str, Any]) -> tuple[str, list[str]]:
     best = _best(found)
     if best is None:
         if 1 - score < _ROOM:
-            return "unlikely", [f"a bag of words has {title} {score:.1%}, which leaves almost no headroom"]
+            return "unlikely", [
+                f"a bag of words has {title} {score:.1%}, which leaves almost nothing to gain"
+            ]
         return "unclear", [
             f"a bag of words has {title} {score:.1%}, and there is no teacher to compare it with: name one "
             "with --teacher"
@@ -265,8 +267,9 @@ def _pays(found: Mapping[str, Any]) -> tuple[str, list[str]]:
     if best["ece"] is not None and best["ece"] > _OVER:
         over = best.get("overconfidence", 0.0) > 0
         told.append(
-            f"teacher {name} is {'over' if over else 'under'}confident, by {100 * best['ece']:.1f} points on "
-            f"average (ECE): try a loss with a temperature {'above' if over else 'below'} 1"
+            f"teacher {name} is {'over' if over else 'under'}confident: its confidence differs from its "
+            f"accuracy by {100 * best['ece']:.1f} points on average, so try a loss with a temperature "
+            f"{'above' if over else 'below'} 1"
         )
     elif best["sure"] > 0.9:
         told.append(

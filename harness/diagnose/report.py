@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 _SHOWN = 20  # maximum number of classes in the table
 _BAR = 30  # maximum length of a bar, in characters
+_TERMS = (
+    "A bag of words is a linear model that ignores the order of words. Confidence off by: how far confidence "
+    "is from accuracy, on average. Agreement: texts on which teacher and bag of words give the same answer."
+)
 
 
 def to_json(found: Sequence[Mapping[str, Any]]) -> str:
@@ -31,6 +35,7 @@ def to_rich(found: Sequence[Mapping[str, Any]]) -> Group:
         parts += [Text()] if parts else []
         parts.append(Text(printable(f"{each['task']['name']}, {each['task']['source']} data"), style="bold"))
         parts += [_grid(*_data(each)), Text(), _grid(*_classes(each)), Text(), _grid(*_models(each))]
+        parts.append(Text(_TERMS, style="dim"))
         for teacher in each["teachers"]:
             if teacher["histogram"]:
                 parts += [Text(), Text(f"confidence and accuracy of {printable(teacher['name'])}")]
@@ -111,9 +116,9 @@ def _models(found: Mapping[str, Any]) -> Laid:
         f"{title}, %",
         "95 % interval",
         *(["macro F1, %"] if second else []),
-        *(["ECE, %"] if calibrated else []),
+        *(["confidence off by, %"] if calibrated else []),
         "agreement, %",
-        "headroom, points",
+        "ahead of a bag of words, points",
     ]
 
     def scores(one: Mapping[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness.api import HarnessError
 from harness.distill.candidates import recipe
+from harness.report.verdict import Section, Verdict
 from harness.results.compare import Pair, Results, differences, load
 from harness.results.intervals import SIGNIFICANT, attach
 from harness.results.recommend import Advice, Candidate, Limits, recommend
@@ -137,6 +138,18 @@ def _exported(row: Row, records: dict[str, Record]) -> bool:
 
 def _better(table: Table, value: float) -> bool:
     return (value < 0) if table.lower_is_better() else (value > 0)
+
+
+def verdict(shipped: Shipped, about: str, use: str) -> Verdict:
+    """Return the verdict on a distillation; `use` is the command that uses the model."""
+    first, *others = (" ".join(line.split()) for line in sentences(shipped))
+    if shipped.candidate is None:
+        return Verdict(about, (Section("Nothing to ship", (first, *others)),))
+    title, _, score = first.partition(": ")
+    costs, *compared, paid = others
+    sections = [Section(title[:1].upper() + title[1:], (score, costs), use if shipped.record else "")]
+    sections.append(Section("Did distillation pay?", (paid, *compared)))
+    return Verdict(about, tuple(sections))
 
 
 def sentences(shipped: Shipped) -> list[str]:

@@ -7,6 +7,7 @@ and on the time that is left.
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from harness.devices import Slot
     from harness.distill.choose import Shipped
     from harness.plan.planner import Plan, Step
+    from harness.report.verdict import Verdict
     from harness.results.recommend import Limits
     from harness.suite.reader import Suite
 
@@ -56,6 +58,7 @@ class Distilled:
 
     ran: Ran
     shipped: Shipped | None  # None if the run was interrupted
+    verdict: Verdict | None  # likewise
     stood: bool  # whether the suite existed before, and was run unchanged
 
 
@@ -85,7 +88,9 @@ def distill(
     `changed` are the options that only a new suite uses. Raise HarnessError if no model can be made.
     """
     from harness.bundle import check_place
-    from harness.distill.choose import ship
+    from harness.distill.choose import ship, verdict
+    from harness.report.html.write import renew
+    from harness.report.verdict import write
 
     check_place(wishes.out / MODEL)
     data = labelled.look(wishes, catalog)
@@ -102,9 +107,14 @@ def distill(
             suite = run.chosen()
         plan, ran = run.bench(suite, wishes.out)
     except _Interrupted as stopped:
-        return Distilled(stopped.ran, None, stood)
+        return Distilled(stopped.ran, None, None, stood)
     fingerprint = next((cell.source.fingerprint for cell in plan.cells if cell.source is not None), "")
-    return Distilled(ran, ship(ran.folder, fingerprint, limits, store, wishes.out / MODEL), stood)
+    shipped = ship(ran.folder, fingerprint, limits, store, wishes.out / MODEL)
+    use = f"harness predict {shlex.quote(str(wishes.out / MODEL))} < texts.txt"
+    found = verdict(shipped, wishes.file.name, use)
+    write(found, ran.folder)
+    renew(ran.folder)  # the report of the run has no verdict yet
+    return Distilled(ran, shipped, found, stood)
 
 
 @dataclass

@@ -85,7 +85,7 @@ def _lines(advice: Advice) -> list[list[str]]:
     assert advice.chosen
     named = [("ship", advice.chosen.row, advice.chosen.form)]
     if advice.runner_up:
-        named.append(("runner-up", advice.runner_up.row, advice.runner_up.form))
+        named.append(("next best", advice.runner_up.row, advice.runner_up.form))
     if advice.teacher and all(row is not advice.teacher for _, row, _ in named):
         forms = forms_of(advice.teacher, advice.backend, advice.device)
         forms = forms or forms_of(advice.teacher, device=advice.device)
@@ -133,23 +133,24 @@ def sentences(advice: Advice) -> list[str]:
     """Return the reasons for the chosen row, as sentences."""
     rows = sum(1 for row in advice.table.rows if advice.table.headline in row.stats)
     ruled = ", ".join(f"{count} by {limit}" for limit, count in advice.misses)
-    out = f"; ruled out: {ruled}" if ruled else ""
+    out = f" (outside: {ruled})" if ruled else ""
     if advice.chosen is None:
         return [f"none of {rows} rows is within the limits{out}", *advice.notes]
-    told = [f"chosen on {advice.split} among {advice.candidates} of {rows} rows within the limits{out}"]
+    of = f"{advice.candidates} of {rows} rows within the limits{out}"
+    told = [f"chosen by the score on the {advice.split} split, among {of}"]
     if advice.equal > 1:
         best = "is best" if advice.table.lower_is_better() else "scores highest"
         told.append(
-            f"{advice.equal} rows count as equally good, as they are close to the best and not separable; "
-            f"of the fastest among them, this one {best}"
+            f"{advice.equal} rows count as equally good: they are close to the best, and tests do not tell "
+            f"them apart; of the fastest among them, this one {best}"
         )
     if gap := advice.difference:
         percent = not advice.table.lower_is_better() and abs(gap.value) <= 1
         unit = " points" if percent else ""
         value, low, high = (signed(each, percent) for each in (gap.value, gap.low, gap.high))
-        real = "a real difference" if gap.p < SIGNIFICANT else "not a real difference"
+        real = "this is hardly chance" if gap.p < SIGNIFICANT else "this may be chance"
         told.append(
-            f"runner-up minus chosen, {advice.table.headline} on test: {value}{unit} "
-            f"({low} to {high}, p = {gap.p:.2g}): {real}"
+            f"next best minus chosen, {advice.table.title(advice.table.headline)} on the test split: "
+            f"{value}{unit} (95 % interval {low} to {high}); {real} (p = {gap.p:.2g})"
         )
     return [*told, *advice.notes]

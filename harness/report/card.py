@@ -40,7 +40,7 @@ def text(record: Found, labels: Sequence[str]) -> str:
         _origin(record, task_type),
         _use(task_type),
         task_type.card([escape(label) for label in labels]),
-        "## Scores\n\n" + _scores(record, source),
+        "## Scores\n\n" + _scores(record, source, task_type),
         "## Forms\n\n" + _forms(record),
         "## How it was made\n\n" + _made(record),
         "`record.json` has all of this and more. The data and pretrained weights that went into the model "
@@ -79,11 +79,11 @@ def _origin(record: Found, task_type: TaskType) -> str:
     return f"A {what}.{weight}"
 
 
-def _scores(record: Found, source: str) -> str:
+def _scores(record: Found, source: str, task_type: TaskType) -> str:
     task = record["task"]
     metrics, validation = record.get("metrics") or {}, record.get("validation") or {}
     rows = [
-        [name.replace("_", " "), significant(value), _number(validation.get(name))]
+        [escape(task_type.metric(name).title), significant(value), _number(validation.get(name))]
         for name, value in metrics.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     ]
@@ -91,7 +91,8 @@ def _scores(record: Found, source: str) -> str:
         f"On {source}: {task.get('test') or 0:,} test texts, {task.get('validation') or 0:,} validation "
         f"texts, trained from {task.get('train') or 0:,}."
     )
-    return f"{about}\n\n" + _table(["metric", "test", "validation"], rows)
+    parts = [about, _table(["metric", "test", "validation"], rows), escape(task_type.legend)]
+    return "\n\n".join(filter(None, parts))
 
 
 def _forms(record: Found) -> str:

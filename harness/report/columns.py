@@ -97,14 +97,17 @@ def footnotes(table: Table) -> list[str]:
     ]
 
 
-def heading(table: Table) -> tuple[str, str]:
-    """Return a title, with the task and source, and a line below it, with the details of the data."""
+def heading(table: Table, fingerprint: bool = True) -> tuple[str, str]:
+    """Return a title, with the task and source, and a line below it, with the details of the data.
+
+    The line has the data's `fingerprint` if asked for.
+    """
     task = table.task
     counts = ", ".join(f"{task[split]:,} {split}" for split in SPLITS if task.get(split) is not None)
     measured, cells = sum(map(_asked, table.rows)), task.get("cells", 0)
     details = [
         f"from {task['origin']}" if task.get("origin") else "",
-        f"fingerprint {task['fingerprint'][:12]}" if task.get("fingerprint") else "",
+        f"fingerprint {task['fingerprint'][:12]}" if fingerprint and task.get("fingerprint") else "",
         counts,
         seeds_of(table.seeds),
         f"{measured} of the suite's {cells} cells" if measured < cells else "",

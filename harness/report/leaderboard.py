@@ -268,27 +268,56 @@ def to_rich(board: Leaderboard, width: int | None = None) -> Group:
 
 STYLES = {"teacher": "cyan", "baseline": "dim", "distilled": "green"}
 LEGEND = (
-    "#: the place by the mean or, where there are intervals, the places that tests leave a row: of rows "
-    "whose places overlap, the order may be luck (each pair on the same texts and over seeds; p < 0.05, "
-    "Holm's correction for all pairs of the table). ± is the sample standard deviation over n seeds. 95 % "
-    "interval: of the mean, over texts and seeds; over texts alone where n is 1. gain: over the same student "
-    "trained on the gold labels alone, in points; * where it is not luck (p < 0.05, corrected for all gains "
-    "of the table). kept: the share of the teacher's score. agreement: texts on which model and teacher give "
-    "the same answer. p50: the median time for one text, tokenisation included, on the CPU unless another "
-    "device is named. train: the time to train this one model."
+    (
+        "#",
+        "the rank, or the ranks that a row may have: if ranks overlap, the order may be chance (each pair is "
+        "compared on the same texts and over seeds; p < 0.05, Holm's correction for all pairs of the table)",
+    ),
+    (
+        "role",
+        "a teacher, a baseline (a student trained without a teacher), or a distilled student (trained with "
+        "one)",
+    ),
+    ("±", "the sample standard deviation over n seeds"),
+    (
+        "95 % interval",
+        "where the score would be with other test texts and seeds; with one seed, with other test texts. "
+        "Rows with two or three seeds share one estimate of how much seeds differ",
+    ),
+    (
+        "gain",
+        "over the same student trained without a teacher, in points; * if it is hardly chance (p < 0.05, "
+        "corrected for all gains of the table)",
+    ),
+    ("kept", "the share of the teacher's score"),
+    ("agreement", "texts on which model and teacher give the same answer"),
+    (
+        "p50",
+        "the median time for one text, tokenisation included, on the CPU unless another device is named",
+    ),
+    ("train", "the time to train this one model"),
 )
 
 DISTURBED_LEGEND = (
-    f"{DISTURBED}: other programs used the CPUs during each measurement, so that the true time is "
-    "shorter; measure it again on a quiet machine."
+    DISTURBED,
+    "other programs used the CPUs during each measurement, so that the true time is shorter; measure it "
+    "again on a quiet machine",
 )
 
 
-def legend(board: Leaderboard) -> str:
-    """Return how to read the columns of these tables."""
+def explained(board: Leaderboard) -> list[tuple[str, str]]:
+    """Return each term that the columns of these tables use, with its meaning.
+
+    The term is empty for a text of a task type about its own metrics.
+    """
     more = dict.fromkeys(table.task_type.legend for table in board.tables if table.task_type.legend)
     slowed = any(row.disturbed for table in board.tables for row in table.rows)
-    return " ".join([LEGEND, *([DISTURBED_LEGEND] if slowed else []), *more])
+    return [*LEGEND, *([DISTURBED_LEGEND] if slowed else []), *(("", text) for text in more)]
+
+
+def legend(board: Leaderboard) -> str:
+    """Return how to read the columns of these tables, as sentences."""
+    return " ".join(f"{term}: {text}." if term else text for term, text in explained(board))
 
 
 def provenance(board: Leaderboard) -> str:

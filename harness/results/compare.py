@@ -208,7 +208,8 @@ def differences(
             for row, held in ((pairs[i].a, held_a), (pairs[i].b, held_b))
             if row is not None
         ]
-        estimated = estimates(metric, [row for row, _ in both], [cells for _, cells in both])
+        among = pairs[which[0]].table.rows if which else ()
+        estimated = estimates(metric, [row for row, _ in both], [cells for _, cells in both], among)
         if isinstance(estimated, str):
             continue
         at = {index: place for place, index in enumerate(estimated[0])}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,7 @@ def attach(table: Table, predictions: Mapping[str, Prediction]) -> Table:
     why = ""
     for scale in dict.fromkeys(map(scale_of, held)):  # most tables have only one
         group = [(row, cells) for row, cells in zip(scored, held, strict=True) if scale_of(cells) == scale]
-        found = estimates(table.headline, *map(list, zip(*group, strict=True)))
+        found = estimates(table.headline, [row for row, _ in group], [cells for _, cells in group], scored)
         if isinstance(found, str):
             why = why or found
             continue
@@ -79,16 +79,19 @@ def held_by(row: Row, predictions: Mapping[str, Prediction]) -> list[Prediction]
 
 
 def estimates(
-    metric: str, rows: Sequence[Row], held: Sequence[list[Prediction] | None]
+    metric: str, rows: Sequence[Row], held: Sequence[list[Prediction] | None], among: Iterable[Row] = ()
 ) -> tuple[list[int], Estimates] | str:
     """Return the indices of the rows with usable predictions, and their estimates; or why there are none.
 
+    `among` are more rows of the same table, which show how much scores vary between seeds.
     Predictions are not used if they are for other texts than the first row's, or if the score that follows
     from them is not the recorded one.
     """
     from harness.results.predictions import FILE, digest
-    from harness.results.statistics import estimate, metrics_of
+    from harness.results.statistics import Pool, estimate, metrics_of
 
+    shown = {id(row): row.stats[metric] for row in (*among, *rows) if metric in row.stats}
+    pool = Pool.of((stat.std, stat.n) for stat in shown.values())
     which: list[int] = []
     examples: str | None = None
     for index, cells in enumerate(held):
@@ -101,7 +104,7 @@ def estimates(
         if found == {examples}:
             which.append(index)
     while which:
-        estimated = estimate(metric, [held[index] or [] for index in which])
+        estimated = estimate(metric, [held[index] or [] for index in which], pool=pool)
         fits = [
             abs(value - (mean := rows[index].stats[metric].mean)) <= _CLOSE * max(1, abs(mean))
             for index, value in zip(which, estimated.values, strict=True)

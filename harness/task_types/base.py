@@ -160,7 +160,7 @@ class TaskType(Component):
     metrics: ClassVar[Mapping[str, Metric]] = {}  # metrics that are not plain shares from 0 to 1
     beside: ClassVar[tuple[str, ...]] = ()  # metrics shown beside the headline in tables
     legend: ClassVar[str] = ""  # explanation of these metrics, shown below a table
-    learns_from: ClassVar[str] = "gold labels"  # the training signal without a teacher, in words
+    learns_from: ClassVar[str] = "labels"  # the training signal without a teacher, in words
     recorded: ClassVar[frozenset[str]] = RECORDED  # teacher outputs that are stored for transfer sets
     fits: ClassVar[frozenset[str]] = frozenset()  # components for all of these types support this one too
     call: ClassVar[str] = "answer"  # the method of an exported model that answers one text

@@ -46,9 +46,14 @@ class Classification(TaskType):
         "f1_macro": Metric("macro F1"),
         "f1": Metric("F1"),
         "matthews": Metric(low=-1.0),
-        "nll": Metric(lower_is_better=True, high=float("inf")),
-        "ece": Metric(lower_is_better=True),
+        "nll": Metric("negative log-likelihood", lower_is_better=True, high=float("inf")),
+        "ece": Metric("calibration error", lower_is_better=True),
     }
+    legend = (
+        "macro F1: the mean of the classes' F1, so that a small class counts as much as a large one. F1 is "
+        "the harmonic mean of recall (the share of a class's texts that are found) and precision (the share "
+        "of the answers with that class that are right)."
+    )
     call = "label"
     diagnosed = "accuracy"
 

@@ -132,7 +132,7 @@ def distilled(files: dict[str, Path], budget: str) -> dict[str, Any]:
             **shipped(out / "model", files["test"]),
             "wall_s": round(wall, 1),
             "said_s": round(quantity(said[1].replace(" ", ""), "time"), 1) if said else None,
-            "verdict": done.stdout[done.stdout.rindex("\nship ") :].strip().splitlines(),
+            "verdict": json.loads(next(out.glob("*/verdict.json")).read_text(encoding="utf-8"))["sections"],
         }
 
 

@@ -182,7 +182,7 @@ def known(bag: float, teacher: float | None = None, **of_teacher: Any) -> dict[s
     ("found", "pays", "says"),
     [
         (known(0.85), "unclear", "name one with --teacher"),
-        (known(0.995), "unlikely", "leaves almost no headroom"),
+        (known(0.995), "unlikely", "leaves almost nothing to gain"),
         (known(0.85, 0.92), "likely", "teacher t is +7.0 points (-1.0 to +5.0) ahead"),
         (
             known(0.85, 0.86, headroom={"value": 0.01, "low": -0.02, "high": 0.04, "p": 0.4}),
@@ -198,7 +198,7 @@ def known(bag: float, teacher: float | None = None, **of_teacher: Any) -> dict[s
         (
             known(0.85, 0.92, ece=0.2, overconfidence=0.2),
             "likely",
-            "teacher t is overconfident, by 20.0 points",
+            "teacher t is overconfident: its confidence differs from its accuracy by 20.0 points on average",
         ),
         (known(0.85, 0.92, sure=0.95), "likely", "a confidence of 99% or more on 95% of the texts"),
     ],

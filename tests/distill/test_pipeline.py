@@ -20,6 +20,7 @@ from harness.distill.inspect import look
 from harness.distill.stages import Taught
 from harness.distill.wishes import Wishes
 from harness.plan.planner import build
+from harness.report.verdict import read as read_verdict
 from harness.suite import reader as suite
 
 GOOD, BAD = ("sunny", "warm", "bright", "calm", "mild"), ("rainy", "cold", "grey", "stormy", "wet")
@@ -82,7 +83,12 @@ def test_a_file_becomes_a_model(done: tuple[Path, str]) -> None:
     made = [out / "suite.toml", out / "trials" / "teachers.toml"]
     made += [out / "weather" / name for name in ("index.html", "leaderboard.md")]
     assert all(path.is_file() for path in made)
-    assert "ship " in said and "distillation " in said
+    assert "Ship " in said and "distillation " in said
+    verdict = read_verdict(out / "weather")
+    assert verdict is not None and verdict.about == "weather.csv" and not verdict.stale
+    assert verdict.sections[0].title.startswith("Ship ")
+    assert verdict.sections[0].command == "harness predict out/model < texts.txt"
+    assert f"<h2>{verdict.sections[0].title}</h2>" in (out / "weather" / "index.html").read_text()
     record = json.loads((out / "model" / "record.json").read_text())
     assert record["metrics"]["accuracy"] > 0.9
     answers = harness(folder, "predict", "out/model", given="sunny and warm\nwet and cold\n")

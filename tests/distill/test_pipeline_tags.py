@@ -66,7 +66,7 @@ def test_sentences_become_a_tagger(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "160 sentences of 8 words on average, 320 entities of 2 types (per 160, loc 160)" in done.stdout
     assert "128 for training, 16 for validation, 16 for test" in done.stdout
-    assert "running the existing out/suite.toml; " in done.stdout and "ship cnn-tagger" in done.stdout
+    assert "running the existing out/suite.toml; " in done.stdout and "Ship cnn-tagger" in done.stdout
     answered = harness(tmp_path, "predict", "out/model", given="Di Ek was in Bonn today\n")
     (answer,) = map(json.loads, answered.stdout.splitlines())
     assert [(each["text"], each["type"]) for each in answer["entities"]] == [

@@ -164,7 +164,9 @@ def test_results_are_compared_and_recommended() -> None:
     one = harness("compare", "weather.toml", "results/weather", "--metric", "subset_accuracy")
     assert "subset_accuracy, %" in one.output
     advice = harness("recommend", "weather.toml").output
-    assert "validation macro F1, %" in advice and "runner-up minus chosen, f1_macro on test" in advice
+    assert (
+        "validation macro F1, %" in advice and "next best minus chosen, macro F1 on the test split" in advice
+    )
 
 
 # -- shipping ------------------------------------------------------------------------------------------------
@@ -246,7 +248,7 @@ def test_a_file_becomes_a_model() -> None:
     Path("made/suite.toml").write_text(SUITE)
     told = harness("distill", "weather.csv", "--out", "made", "--devices", "cpu:1").stdout
     assert "read as task 'file-multilabel', because cells of column 'labels' have several labels" in told
-    assert "running the existing made/suite.toml" in told and "f1_macro" in told
+    assert "running the existing made/suite.toml" in told and "macro F1" in told
     answer = harness("predict", "made/model", given="rainy and wet\n").stdout
     assert json.loads(answer)["labels"] == ["rain"]
 

@@ -11,8 +11,21 @@ import pytest
 from opening import Browser
 from reporting import Results, hostile
 
+from harness.report import verdict as verdicts
 from harness.report.html import write as report
+from harness.report.verdict import Section, Verdict
 from harness.results.record import write as write_records
+
+VERDICT = Verdict(
+    "tickets.csv",
+    (
+        Section(
+            "Ship wide, taught by big", ("89.6 % accuracy", "200 kB"), "harness predict out/model < texts.txt"
+        ),
+        Section("Did distillation pay?", ("<b>yes</b>",)),
+        Section("Smaller", (), "harness export out/tickets --row student=small"),
+    ),
+)
 
 # No window, no sandbox (as root there is none), and nothing that the browser does on its own account.
 ARGUMENTS = [
@@ -28,9 +41,11 @@ def results() -> Results:
     return Results()
 
 
-def _written(results: Results, folder: Path) -> Path:
+def _written(results: Results, folder: Path, verdict: Verdict | None = None) -> Path:
     folder.mkdir(parents=True)
     write_records(results.records, folder / "records.jsonl")
+    if verdict:
+        verdicts.write(verdict, folder)
     report.write(results.board, results.records, results.predictions, folder)
     return folder / "index.html"
 
@@ -39,6 +54,13 @@ def _written(results: Results, folder: Path) -> Path:
 def page(results: Results, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of one task."""
     return _written(results, tmp_path_factory.mktemp("one") / "results" / "emotion")
+
+
+@pytest.fixture(scope="session")
+def distilled_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a distilled file, with a verdict, and a student with a long name."""
+    results = Results(names={"small": "small(width=128, layers=4, vocabulary=12000)"})
+    return _written(results, tmp_path_factory.mktemp("file") / "out" / "tickets", VERDICT)
 
 
 @pytest.fixture(scope="session")

@@ -53,5 +53,5 @@ def test_perplexities_are_told_in_their_own_digits() -> None:
     advice = ask([language("good", 50, 5), language("fast", 50.02, 1)])
     text = shown(advice)
     assert "this one is best" in text and "scores highest" not in text
-    assert "perplexity on test: -0.0200 (" in text
+    assert "perplexity on the test split: -0.0200 (95 % interval " in text
     assert "scores highest" in shown(ask([model("best", 352, 1.0), model("fast", 351, 0.9)]))

@@ -70,10 +70,14 @@ def test_the_best_on_validation_is_shipped_though_test_says_otherwise() -> None:
     expected = estimate("accuracy", rows).compare(0, 1)
     assert advice.difference.value == pytest.approx(50 / COUNT)
     assert advice.difference.p == pytest.approx(expected.p)
-    assert "chosen on validation among 2 of 2 rows within the limits" in sentences(advice)
+    assert "chosen by the score on the validation split, among 2 of 2 rows within the limits" in sentences(
+        advice
+    )
     told = sentences(advice)[-1]
-    assert told.startswith("runner-up minus chosen, accuracy on test: +12.5 points (+")
-    assert told.endswith("): a real difference")
+    assert told.startswith(
+        "next best minus chosen, accuracy on the test split: +12.5 points (95 % interval +"
+    )
+    assert "; this is hardly chance (p = " in told
 
 
 def test_without_validation_scores_test_chooses_and_says_so() -> None:
@@ -91,7 +95,7 @@ def test_of_equally_good_rows_the_fastest() -> None:
     assert advice.chosen and advice.runner_up
     assert (name(advice.chosen), name(advice.runner_up), advice.equal) == ("fast", "best", 3)
     assert any(line.startswith("3 rows count as equally good") for line in sentences(advice))
-    assert sentences(advice)[-1].endswith("not a real difference")
+    assert "; this may be chance (p = " in sentences(advice)[-1]
     assert name(ask(cells, tolerance=0.0).chosen) == "best"
 
 
@@ -170,7 +174,7 @@ def test_limits(limits: dict[str, Any], chosen: str | None, ruled: dict[str, int
     assert (advice.chosen and name(advice.chosen)) == chosen
     assert dict(advice.misses) == ruled
     if chosen is None:
-        assert sentences(advice)[0].startswith("none of 2 rows is within the limits; ruled out: 2 by ")
+        assert sentences(advice)[0].startswith("none of 2 rows is within the limits (outside: 2 by ")
 
 
 def test_size_and_latency_are_of_one_form() -> None:
@@ -277,7 +281,7 @@ def test_perplexities_are_as_good_within_a_share_of_the_best() -> None:
 def test_perplexities_of_other_vocabularies_are_told() -> None:
     advice = ask([language("good", 50, 5), language("other", 3, 1, tokens=20)])
     assert any("perplexities are on one scale only" in note for note in advice.notes)
-    assert advice.difference is None and "real difference" not in shown(advice)
+    assert advice.difference is None and "chance" not in shown(advice)
     assert "no test" not in shown(advice)
 
 

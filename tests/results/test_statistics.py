@@ -11,7 +11,16 @@ from predicted import of_logits
 
 from harness.api import HarnessError
 from harness.results.ranking import Stat
-from harness.results.statistics import Estimates, estimate, holm, holm_pairs, mcnemar, metrics_of, welch
+from harness.results.statistics import (
+    Estimates,
+    Pool,
+    estimate,
+    holm,
+    holm_pairs,
+    mcnemar,
+    metrics_of,
+    welch,
+)
 from harness.task_types.base import Metric, Prediction
 from harness.task_types.classification import Classification
 from harness.task_types.label_scores import classification
@@ -167,6 +176,90 @@ def test_seeds_that_agree_to_the_bit_add_nothing() -> None:
     assert found.spread[0] == pytest.approx(0)
 
 
+def test_a_pool_is_the_mean_square_within_rows() -> None:
+    rng = np.random.default_rng(0)
+    rows = [rng.normal(place, 1, seeds) for place, seeds in ((0.0, 2), (5.0, 3), (-2.0, 5))]
+    pool = Pool.of((row.std(ddof=1), len(row)) for row in rows)
+    within = sum(((row - row.mean()) ** 2).sum() for row in rows)
+    assert (pool.variance, pool.freedom) == (pytest.approx(within / 7), 7)
+    # One seed, and seeds with equal scores, show nothing.
+    more = [(row.std(ddof=1), len(row)) for row in rows] + [(None, 1), (0.0, 3)]
+    assert Pool.of(more) == pool
+    assert Pool.of([]) == Pool(0.0, 0)
+
+
+def few(shares: tuple[float, ...], count: int = 40_000) -> list[Prediction]:
+    """A row with a seed for each share of right answers; the seeds are right on different examples."""
+    rng = np.random.default_rng(round(1e6 * sum(shares)))
+    return [binary(rng.permutation(count) < share * count) for share in shares]
+
+
+def test_rows_with_few_seeds_share_their_variance() -> None:
+    rows = [few((0.70, 0.72)), few((0.50, 0.58)), few((0.8, 0.81, 0.82, 0.83))]
+    found = estimate("accuracy", rows, resamples=300)
+    squares = [np.var([float(np.mean(one.predicted == 0)) for one in row], ddof=1) for row in rows]
+    pool = (squares[0] + squares[1] + 3 * squares[2]) / 5
+    assert squares[0] < pool < squares[1]
+    assert found.spread == pytest.approx([pool / 2, squares[1] / 2, squares[2] / 4])
+    assert found.freedom.tolist() == [5, 5, 3]
+    low, high = found.interval(0)
+    half = scipy.stats.t.ppf(0.975, 5) * (pool / 2) ** 0.5
+    assert (low, high) == pytest.approx((0.71 - half, 0.71 + half), abs=0.002)
+    alone = estimate("accuracy", rows[:1], resamples=300)  # has nothing to share
+    assert alone.spread == pytest.approx(squares[0] / 2) and alone.freedom.tolist() == [1]
+
+
+def test_the_pool_may_be_of_more_rows_than_are_estimated() -> None:
+    row = few((0.70, 0.72))
+    found = estimate("accuracy", [row], pool=Pool(0.01, 6))
+    assert found.spread == pytest.approx(0.005) and found.freedom.tolist() == [6]
+
+
+def test_equal_scores_of_unequal_models_are_chance() -> None:
+    one = drawn(np.random.default_rng(0), 300, 0.8)
+    chance = few((0.75, 0.75), 400)
+    found = estimate("accuracy", [chance, few((0.7, 0.74), 400), few((0.6, 0.63), 400)])
+    assert found.spread[0] > 0 and found.freedom.tolist() == [2, 2, 2]
+    found = estimate("accuracy", [[one, one]], pool=Pool(0.01, 6))  # a model without chance
+    assert found.spread[0] == 0
+
+
+def test_scores_without_bounds_are_not_pooled() -> None:
+    gold = np.arange(50.0)
+    rows = [[numbers(gold, gold + off) for off in offs] for offs in ((1.0, 1.1), (90.0, 140.0))]
+    found = estimate("mae", rows)
+    assert found.spread == pytest.approx([0.1**2 / 4, 50.0**2 / 4], rel=1e-4)
+    assert found.freedom.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("seeds", "spreads"), [(2, (0.2,) * 5), (3, (0.2,) * 5), (2, (0.1, 0.2, 0.1, 0.3, 0.1))]
+)
+def test_pooled_intervals_hold_the_truth(seeds: int, spreads: tuple[float, ...]) -> None:
+    """Of a table with few seeds; and they are shorter than those that do not pool, and tests are honest."""
+    rng = np.random.default_rng(3)
+    held, called, pooled, alone = 0, 0, 0.0, 0.0
+    trials, count = 120, 300
+    for _ in range(trials):
+        ease = rng.normal(1.2, 1, count)
+        rows = [
+            [binary(ease + rng.normal(0, spread) + rng.normal(0, 0.5, count) > 0) for _ in range(seeds)]
+            for spread in spreads
+        ]
+        found = estimate("accuracy", rows, resamples=200)
+        own = estimate("accuracy", rows, resamples=200, pool=Pool(0.0, 0))
+        for i, spread in enumerate(spreads):
+            truth = scipy.stats.norm.cdf(1.2 / np.sqrt(1 + spread**2 + 0.25))
+            low, high = found.interval(i)
+            held += low <= truth <= high
+            pooled += high - low
+            alone += own.interval(i)[1] - own.interval(i)[0]
+        called += found.compare(0, 2).p < 0.05  # they are equal
+    assert 0.93 <= held / (trials * len(spreads)) <= 0.99
+    assert called / trials <= 0.085
+    assert pooled < (0.6 if seeds == 2 else 0.9) * alone
+
+
 def test_intervals_stay_within_what_a_metric_can_be() -> None:
     rng = np.random.default_rng(0)
     row = [binary(rng.random(50) < share) for share in (0.9, 0.99, 1.0)]
@@ -251,12 +344,18 @@ def test_single_seeds_are_compared_exactly_and_others_by_t() -> None:
 def test_p_by_welch_and_satterthwaite() -> None:
     draws = np.array([[0.0, 2.0], [0.0, 0.0]])  # the variance of their difference is 2
     values, spread, none = np.array([5.0, 1.0]), np.array([1.0, 3.0]), np.zeros(0)
-    found = Estimates("mse", Metric(), False, values, draws, spread, (3, 5), (none, none), 11, (None, None))
-    whole = 2 + 1 + 3
-    freedom = whole**2 / (2**2 / 10 + 1**2 / 2 + 3**2 / 4)
-    expected = 2 * scipy.stats.t.sf(4 / whole**0.5, freedom)
-    assert found.compare(0, 1).p == pytest.approx(expected)
-    assert found.p_values()[1, 0] == pytest.approx(expected)
+    for own, pooled, of_seeds in (
+        ((2, 4), (False, False), (1 + 3) ** 2 / (1**2 / 2 + 3**2 / 4)),
+        ((9, 4), (True, False), (1 + 3) ** 2 / (1**2 / 9 + 3**2 / 4)),
+        ((9, 9), (True, True), 9),  # one estimate, and not two
+    ):
+        rest = (np.array(own), np.array(pooled), (none, none), 11, (None, None))
+        found = Estimates("mse", Metric(), False, values, draws, spread, *rest)
+        whole = 2 + 1 + 3
+        freedom = whole**2 / (2**2 / 10 + (1 + 3) ** 2 / of_seeds)
+        expected = 2 * scipy.stats.t.sf(4 / whole**0.5, freedom)
+        assert found.compare(0, 1).p == pytest.approx(expected)
+        assert found.p_values()[1, 0] == pytest.approx(expected)
 
 
 def test_the_same_seeds_share_their_luck() -> None:

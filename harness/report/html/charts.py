@@ -23,7 +23,7 @@ def _alone(section: Section) -> Json:
         "x": [None],
         "y": [None],
         "hoverinfo": "skip",
-        "name": f"open: on the {section.alone}",
+        "name": f"open symbol: {section.alone}",
         "marker": {"symbol": "circle-open", "size": 9, "color": "@muted", "line": {"width": 2}},
     }
 
@@ -99,7 +99,8 @@ def _tradeoff(
     return Chart(
         id=f"{section.slug}-{kind}",
         title=title,
-        note=f"The line joins the rows that no other row beats on both axes. {_bars(section)}",
+        note="The dotted line joins the best trade-offs: no other row beats them on both axes. "
+        + _bars(section),
         data=data,
         layout=layout(
             log_axis(x_title, xs),
@@ -111,7 +112,7 @@ def _tradeoff(
             x_title,
             own,
             *([of_teacher.partition(", ")[2]] if relative else []),
-            "on the front",
+            "best trade-off",
         ),
         rows=[
             (
@@ -150,7 +151,7 @@ def _front(points: Sequence[tuple[Entry, float, float]], middle: float) -> Json:
     return {
         "type": "scatter",
         "mode": "lines+text",
-        "name": "Pareto front",
+        "name": "best trade-offs",
         "x": [x for _, x, _ in points],
         "y": [y for _, _, y in points],
         "line": {"shape": "hv", "color": "@muted", "width": 1.5, "dash": "dot"},
@@ -186,7 +187,7 @@ def _legend_place(role: str, model: str) -> tuple[bool, str, bool]:
 def _bars(section: Section) -> str:
     """Return a sentence about the error bars."""
     if any(entry.row.interval for entry in section.entries):
-        return "Bars are 95 % intervals of the mean, over texts and seeds."
+        return "Bars are 95 % intervals: where the score would be with other test texts and seeds."
     if any(entry.row.stats[section.table.headline].std for entry in section.entries if section.score(entry)):
         return "Bars are standard deviations over seeds."
     return ""

@@ -13,7 +13,9 @@ from typing import Any
 
 Json = dict[str, Any]
 
-DATA = frozenset({"x", "y", "text", "name", "customdata", "legendgroup", "categoryarray", "ticktext"})
+DATA = frozenset(
+    {"x", "y", "text", "name", "customdata", "legendgroup", "categoryarray", "ticktext", "tickvals"}
+)
 THEMES: dict[str, dict[str, str]] = {
     "light": {"@ink": "#1b1f24", "@muted": "#6b7480", "@grid": "#e3e6ea", "@surface": "#ffffff"},
     "dark": {
@@ -74,6 +76,18 @@ def axis(title: str = "", **options: Any) -> Json:
     }
 
 
+def names_axis(names: Sequence[str], most: int, title: str = "", **options: Any) -> Json:
+    """Return an axis of names, which it shows with at most `most` characters each."""
+    shown = [shortened(name, most) for name in names]
+    return axis(title, type="category", tickvals=list(names), ticktext=shown, **options)
+
+
+def shortened(name: str, most: int) -> str:
+    """Return a name with at most `most` characters: a long one loses its middle, as ends often differ."""
+    tail = most // 3
+    return name if len(name) <= most else f"{name[: most - tail - 1]}…{name[-tail:]}"
+
+
 def log_axis(title: str, values: Sequence[float]) -> Json:
     """Return a logarithmic axis for positive values, with ticks at powers of ten or closer if necessary."""
     low, high = math.log10(min(values)), math.log10(max(values))
@@ -98,12 +112,12 @@ def _short(value: float) -> str:
     return f"{value:.2g}" if value >= 1e-4 else f"{value:.0e}"
 
 
-def layout(x: Json, y: Json, **options: Any) -> Json:
+def layout(x: Json, y: Json, height: int = HEIGHT, **options: Any) -> Json:
     """Return the layout that all charts share, with these axes and options."""
     return {
         "xaxis": x,
         "yaxis": y,
-        "height": HEIGHT,
+        "height": height,
         "margin": {"l": 56, "r": 16, "t": 12, "b": 48},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
@@ -112,7 +126,7 @@ def layout(x: Json, y: Json, **options: Any) -> Json:
             "itemwidth": 44,
             "orientation": "h",
             "yanchor": "top",
-            "y": -0.2,
+            "y": -60 / (height - 100),  # below the title of the x axis
             "x": 0,
             "font": {"size": 12},
         },

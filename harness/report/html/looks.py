@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.report.html import loose
-from harness.report.html.figures import Json, axis, layout
+from harness.report.html.figures import Json, axis, layout, names_axis
 from harness.report.html.language import loss_parts
 from harness.report.html.look import Look, pair
 from harness.report.html.sections import Entry, Section
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from harness.task_types.base import Prediction
 
 MOST_CLASSES = 20
+FEW_CLASSES = 12  # a confusion matrix has room for numbers and names
+LONG, LONG_BELOW = 40, 24  # characters of a class's name beside an axis, and below one, where it is slanted
+OTHERS = "(other classes)"
 MOST_POINTS = 40
 BLUE = "#0072B2"
 
@@ -105,10 +108,12 @@ def _per_class(section: Section, classes: list[tuple[int, str]]) -> Look:
         "recall %{customdata[1]:.1f} %<br>%{customdata[2]} in the test split<extra></extra>",
     }
     what, support = section.table.task_type.counted
+    noun = what.partition(" ")[0]
     return Look(
         id=f"{section.slug}-classes",
         title=f"Score by {what}",
-        note="Mean over seeds." + _some(section, classes),
+        note=f"F1 combines how many {support.partition(' ')[0]} of a {noun} are found (recall) with how many "
+        f"answers are right (precision); mean over seeds.{_some(section, classes)}",
         styles=(
             {**style, "marker": {"color": "@row", "size": 12}},
             {
@@ -124,13 +129,10 @@ def _per_class(section: Section, classes: list[tuple[int, str]]) -> Look:
         fixed=[],
         layout=layout(
             axis("F1, %"),
-            axis(type="category", autorange="reversed"),
-            height=_height(len(classes), 36),
+            names_axis([name for _, name in classes], LONG, autorange="reversed"),
+            height=_height(len(classes), 36, least=260),
         ),
-        head=(
-            *(what.partition(" ")[0], "F1, %", "precision, %", "recall, %"),
-            support,
-        ),
+        head=(noun, "F1, %", "precision, %", "recall, %", support),
         keys=("y", "x", "customdata.0", "customdata.1", "customdata.2"),
         series=series,
     )
@@ -139,6 +141,8 @@ def _per_class(section: Section, classes: list[tuple[int, str]]) -> Look:
 def _confusion(section: Section, classes: list[tuple[int, str]]) -> Look:
     names = [name for _, name in classes]
     places = [i for i, _ in classes]
+    few = len(classes) <= FEW_CLASSES
+    rest = [OTHERS] if _some(section, classes) else []
     series: list[Json | None] = []
     for entry in section.entries:
         found = [loose.confusion(record) for record in entry.records]
@@ -148,16 +152,19 @@ def _confusion(section: Section, classes: list[tuple[int, str]]) -> Look:
             continue
         counts = [[sum(grid[i][j] for grid in grids) for j in places] for i in places]
         totals = [sum(sum(grid[i]) for grid in grids) for i in places]
+        if rest:
+            for row, total in zip(counts, totals, strict=True):
+                row.append(total - sum(row))
         shares = [
             [_percent(n / total) if total else 0 for n in row]
             for row, total in zip(counts, totals, strict=True)
         ]
-        series.append({"x": names, "y": names, "z": shares, "customdata": counts})
+        series.append({"x": [*names, *rest], "y": names, "z": shares, "customdata": counts})
     return Look(
         id=f"{section.slug}-confusion",
         title="Confusion matrix",
-        note="For each gold class (a row), the share of its texts that get each answer, over all seeds."
-        + _some(section, classes),
+        note="Each row is a true class; the cells show the share of its texts that get each answer, in %, "
+        "over all seeds." + _some(section, classes),
         styles=(
             {
                 "type": "heatmap",
@@ -167,15 +174,22 @@ def _confusion(section: Section, classes: list[tuple[int, str]]) -> Look:
                 "showscale": False,
                 "xgap": 1,
                 "ygap": 1,
-                **({"texttemplate": "%{z:.0f}"} if len(classes) <= 12 else {}),
-                "hovertemplate": "gold <b>%{y}</b>, answer <b>%{x}</b><br>"
+                **({"texttemplate": "%{z:.0f}"} if few else {}),
+                "hovertemplate": "true class <b>%{y}</b>, answer <b>%{x}</b><br>"
                 "%{z:.1f} % (%{customdata})<extra></extra>",
             },
         ),
         fixed=[],
         layout=layout(
-            axis("answer", type="category", showgrid=False, tickangle=-40 if len(classes) > 4 else 0),
-            axis("gold", type="category", autorange="reversed", showgrid=False),
+            names_axis(
+                [*names, *rest],
+                LONG_BELOW,
+                "answer" if few else "answer, in the order of the rows",
+                showgrid=False,
+                showticklabels=few,  # more names would overlap
+                tickangle=-40 if len(classes) > 4 or max(map(len, names), default=0) > 12 else 0,
+            ),
+            names_axis(names, LONG, "true class", autorange="reversed", showgrid=False),
             height=_height(len(classes), 36),
         ),
         head=(),
@@ -184,8 +198,8 @@ def _confusion(section: Section, classes: list[tuple[int, str]]) -> Look:
     )
 
 
-def _height(count: int, each: int) -> int:
-    return max(360, 120 + each * count)
+def _height(count: int, each: int, least: int = 360) -> int:
+    return max(least, 120 + each * count)
 
 
 def _percent(share: float | None) -> float | None:
@@ -241,7 +255,8 @@ def _reliability(section: Section, bins: Sequence[list[tuple[int, float, float]]
     return Look(
         id=f"{section.slug}-reliability",
         title="Calibration",
-        note=f"{BINS} bins of answers, larger if they have more. Below the line, confidence is too high.",
+        note="How often answers are right, by how sure the model is of them. Below the dotted line, it is "
+        "too sure. Larger points have more answers.",
         styles=pair(style),
         fixed=[{"type": "scatter", "mode": "lines", "hoverinfo": "skip", "showlegend": False, **diagonal}],
         layout=layout(axis("confidence, %", range=[0, 101]), axis("right, %", range=[0, 101])),
@@ -272,7 +287,7 @@ def _confidence(section: Section, bins: Sequence[list[tuple[int, float, float]] 
     return Look(
         id=f"{section.slug}-confidence",
         title="Distribution of confidence",
-        note="The share of answers in each bin of confidence.",
+        note="How sure the model is of its answers.",
         styles=({**style, "marker": {"color": "@row"}}, {**style, "marker": {"color": "@muted"}}),
         fixed=[],
         layout=layout(

@@ -21,42 +21,67 @@ from harness.report.html import charts, language, looks, tasks
 from harness.report.html.figures import DATA, THEMES, Chart
 from harness.report.html.look import Look
 from harness.report.html.sections import Entry, Section, sections
-from harness.report.leaderboard import PROBLEM_TITLES, legend, printable
+from harness.report.leaderboard import PROBLEM_TITLES, Column, explained, printable
 from harness.results.board import Leaderboard
 from harness.results.record import Record
 from harness.storage.files import dumps
+from harness.wording import duration
 
 if TYPE_CHECKING:
+    from harness.report import verdict as verdicts
+    from harness.report.verdict import Verdict
     from harness.task_types.base import Prediction
 
+_CHANCE = "the order of models this close may be chance"
 _FACETS = ("role", "student", "augmenter", "loss", "teacher")
 
 
+_STALE = (
+    "The results have changed since harness distill chose a model, so its choice is not shown. Run the same "
+    "command again."
+)
+
+
 def render(
-    board: Leaderboard, records: Sequence[Record], predictions: Mapping[str, Prediction], name: str
+    board: Leaderboard,
+    records: Sequence[Record],
+    predictions: Mapping[str, Prediction],
+    name: str,
+    verdict: Verdict | None = None,
+    trouble: str = "",
 ) -> str:
-    """Return the HTML page of a leaderboard, its records and predictions; ``name`` is the suite's."""
+    """Return the HTML page of a leaderboard, its records and predictions; ``name`` is the suite's.
+
+    The verdict is shown first, unless it is of other records. `trouble` says why it cannot be read.
+    """
     found = sections(board, records)
+    name = verdict.about if verdict else name
+    if verdict and verdict.stale:
+        verdict, trouble = None, _STALE
+    one = len(found) == 1 and verdict is not None  # the task is what the verdict is about
     across = tasks.error_reduction(found)
     shown, data = [], []
     for section in found:
         fixed = charts.of_section(section)
         closer = looks.of_section(section, predictions)
         words = language.nearest_words(section)
-        shown.append(_section(section) | {"charts": fixed, "looks": closer, "words": words})
+        shown.append(_section(section, one) | {"charts": fixed, "looks": closer, "words": words})
         data.append(_data(section, fixed, closer))
     (plotly, digest), script = packed_plotly(), static("page.js")
     ok = sum(record["status"] == "ok" for record in records)
+    of = "" if ok == len(records) else f" of {len(records):,}"
     page: str = template("page.html").render(
         policy=policy(digest, _digest(script)),
         version=__version__,
         name=printable(name),
-        summary=f"{ok:,} of {len(records):,} cells measured",
+        summary=f"{ok:,}{of} {'model' if ok == 1 and not of else 'models'} measured",
+        verdict=verdict and [_part(part) for part in verdict.sections],
+        trouble=printable(trouble),
         sections=shown,
         across=across,
         facts=facts(records, board.machines),
-        legend=legend(board),
-        titles=PROBLEM_TITLES,
+        legend=explained(board),
+        titles=("role", *PROBLEM_TITLES[1:]),  # the heading above says that they have no result
         style=trusted(static("page.css")),
         script=trusted(script),
         plotly=trusted(plotly),
@@ -96,7 +121,14 @@ def beside(section: Section) -> tuple[Entry | None, Entry | None]:
 # -- the values in the template -----------------------------------------------------------------------------
 
 
-def _section(section: Section) -> dict[str, Any]:
+def _part(part: verdicts.Section) -> dict[str, Any]:
+    lines = list(map(printable, part.lines))
+    return {"title": printable(part.title), "lines": lines, "command": printable(part.command)}
+
+
+def _section(section: Section, one: bool) -> dict[str, Any]:
+    """Return the values of a section; if it is `one`, the verdict above has its title and figures."""
+    shown = _in_order(section)
     facets = [
         {"name": name, "values": values}
         for name in _FACETS
@@ -116,23 +148,36 @@ def _section(section: Section) -> dict[str, Any]:
                     "model": column.title == "model",
                     "value": _value(entry, column.title, column.stat, printable(column.cell(entry.row))),
                 }
-                for column in section.columns
+                for column in shown
             ],
         }
         for entry in section.entries
     ]
     return {
         "slug": section.slug,
-        "title": section.title,
+        "title": "All models" if one else section.title,
+        "subtitle": "" if one else "All results",
         "details": section.details,
         "sample": section.sample,
-        "cards": _cards(section),
-        "columns": section.columns,
+        "cards": [] if one else _cards(section),
+        "columns": shown,
         "facets": facets,
         "rows": rows,
         "footnotes": list(map(printable, section.footnotes)),
         "problems": [[printable(cell) for cell in cells] for cells in section.problems],
     }
+
+
+def _in_order(section: Section) -> list[Column]:
+    """Return the columns with the model and its score first, as a phone shows only a few."""
+    first = ("#", "model")
+
+    def place(column: Column) -> int:
+        if column.title in first:
+            return first.index(column.title)
+        return 2 if column.stat == section.table.headline else 3 if column.title == "95 % interval" else 4
+
+    return sorted(section.columns, key=place)
 
 
 def _facet(entry: Entry, name: str) -> str:
@@ -185,7 +230,7 @@ def _cards(section: Section) -> list[dict[str, Any]]:
         f"Best student, {section.metric}",
         section.shown(best, headline),
         unit,
-        "; ".join(filter(None, (f"{best.label}{kept}", best.places))),
+        "; ".join(filter(None, (f"{best.label}{kept}", best.places and f"{best.places}: {_CHANCE}"))),
         True,
     )
     if best.row.gain is not None:
@@ -218,7 +263,7 @@ def _gain_interval(entry: Entry, scale: float) -> str:
     if entry.row.gain_interval is None:
         return ""
     low, high = (scale * end for end in entry.row.gain_interval)
-    return f"95 %: {low:+.1f} to {high:+.1f}"
+    return f"95 % interval {low:+.1f} to {high:+.1f}"
 
 
 def _few(value: float) -> str:
@@ -249,7 +294,6 @@ def facts(records: Sequence[Record], machines: Iterable[str]) -> list[tuple[str,
     needed = (cost.get("peak_anonymous_bytes") or cost.get("peak_rss_bytes") or 0 for cost in costs)
     peak = max(needed, default=0)
     seconds = sum(cost.get("train_s") or 0 for cost in costs)
-    worked = f"{seconds / 60:,.0f} minutes" if seconds >= 60 else f"{seconds:.1f} s"
     times = sorted(
         str(where[key])[:16].replace("T", " ")
         for where in made
@@ -268,7 +312,7 @@ def facts(records: Sequence[Record], machines: Iterable[str]) -> list[tuple[str,
         ("System", distinct(systems)),
         ("Device, precision", distinct(_words(cost.get("device"), cost.get("precision")) for cost in costs)),
         ("When", [f"{times[0]} to {times[-1]} UTC"] if times else []),
-        ("Training, all models", [worked] if seconds else []),
+        ("Training, all models", [duration(seconds)] if seconds else []),
         ("Peak memory", [f"{peak / 1e9:.1f} GB"] if peak else []),
         ("Commit", distinct(where.get("git") for where in made)),
         ("Packages", distinct([", ".join(listed)])),

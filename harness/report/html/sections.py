@@ -94,9 +94,9 @@ class Entry:
 
     @property
     def places(self) -> str:
-        """Return the range of ranks that tests allow, in words; empty for a single rank or without tests."""
+        """Return the ranks that tests allow, in words; empty for a single rank or without tests."""
         first, last = self.row.places or (0, 0)
-        return f"places {first} to {last} by test" if first != last else ""
+        return f"rank between {first} and {last}" if first != last else ""
 
     @property
     def learned_from(self) -> float | None:
@@ -128,7 +128,7 @@ class Section:
     @property
     def details(self) -> str:
         """Return the origin of the data, their sizes, and other details."""
-        return printable(heading(self.table)[1])
+        return printable(heading(self.table, fingerprint=False)[1])
 
     @property
     def sample(self) -> bool:
@@ -138,7 +138,7 @@ class Section:
     @property
     def metric(self) -> str:
         """Return the name of the headline metric for people."""
-        return printable({"f1": "F1"}.get(self.table.headline, self.table.headline.replace("_", " ")))
+        return printable(self.table.title(self.table.headline))
 
     @cached_property
     def percent(self) -> bool:

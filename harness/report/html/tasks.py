@@ -72,7 +72,7 @@ def error_reduction(found: Sequence[Section]) -> Chart | None:
     return Chart(
         id="error-reduction",
         title="Errors avoided by distillation, by task",
-        note="Change in errors of each student's best recipe over the same student on the gold labels alone. "
+        note="Change in errors of each student's best recipe over the same student on the labels alone. "
         "The recipe is chosen on the validation split if it has scores there, and scored on the test split.",
         data=data,
         layout=layout(

@@ -11,6 +11,8 @@ from harness.report.html.sections import Entry, Section
 from harness.report.leaderboard import printable
 from harness.results.record import Latency
 
+_MOST = 3  # measurements that are named in a sentence
+
 
 def timing(section: Section) -> Look:
     """Return the figure of the median time from one text to its label, for each measured runtime."""
@@ -70,13 +72,18 @@ def _runs(entry: Entry) -> dict[str, list[Latency]]:
 
 def _disturbed(section: Section) -> str:
     """Return a sentence with the measurements that other programs disturbed, or an empty string."""
-    found = [
-        f"{entry.label} by {name}"
+    every = {
+        f"{entry.label} by {name}": "disturbed" in runs[0]
         for entry in section.entries
         for name, runs in _runs(entry).items()
-        if "disturbed" in runs[0]
-    ]
-    return f" Slowed by other programs: {'; '.join(dict.fromkeys(found))}." if found else ""
+    }
+    found = [name for name, disturbed in every.items() if disturbed]
+    if not found:
+        return ""
+    if len(found) == len(every) > 1:
+        return " Other programs slowed all these measurements: the true times are shorter."
+    more = f"; and {len(found) - _MOST} more" if len(found) > _MOST else ""
+    return f" Slowed by other programs: {'; '.join(found[:_MOST])}{more}."
 
 
 def _name(run: Latency) -> str:

@@ -9,14 +9,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.results.board import Leaderboard
-from harness.results.record import Record
+from harness.api import HarnessError
+from harness.report import verdict
+from harness.results.board import Leaderboard, build
+from harness.results.record import Record, read
 from harness.storage.files import publish
 
 if TYPE_CHECKING:
     from harness.task_types.base import Prediction
 
-__all__ = ["without_charts", "write", "write_charts"]
+__all__ = ["renew", "without_charts", "write", "write_charts"]
 
 
 def write(
@@ -24,17 +26,32 @@ def write(
 ) -> None:
     """Write ``index.html`` and ``leaderboard.tex`` into a suite's results, and the overview beside them.
 
-    ``board`` is the leaderboard of these records and predictions.
+    ``board`` is the leaderboard of these records and predictions. The page shows the verdict in the folder.
     """
     from harness.report.html import overview
     from harness.report.html.page import render
     from harness.report.latex import to_latex
 
     name = records[0]["suite"] if records else folder.resolve().name
-    publish(folder / "index.html", render(board, records, predictions, name))
+    trouble = ""
+    try:
+        found = verdict.read(folder)
+    except HarnessError as error:
+        found, trouble = None, str(error)
+    publish(folder / "index.html", render(board, records, predictions, name, found, trouble))
     publish(folder / "leaderboard.tex", to_latex(board, records))
     place = folder.resolve()
     overview.write(place.parent, {place.name: (board, records)})
+
+
+def renew(folder: Path) -> tuple[Leaderboard, list[Record], dict[str, Prediction]]:
+    """Write the report again from the results in a folder; return these."""
+    from harness.results import predictions
+
+    records, answers = read(folder / "records.jsonl"), predictions.read(folder)
+    board = build(records, answers)
+    write(board, records, answers, folder)
+    return board, records, answers
 
 
 def without_charts() -> str:

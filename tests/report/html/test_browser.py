@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 from opening import Browser, Shared
-from reporting import HOSTILE, SCORES
+from reporting import HOSTILE, SCORES, Results
+
+from harness.report.html import write as report
+from harness.report.html.figures import shortened
 
 ROWS = 1 + len(SCORES)
 SHOWN = ".board tbody tr:not([hidden])"
@@ -77,7 +80,7 @@ def test_the_keyboard_sorts(shown: Any) -> None:
     names = column(shown, "model")
     assert names == sorted(names)
     shown.keyboard.press("Tab")
-    assert shown.evaluate("document.activeElement.closest('th').innerText").startswith("augmenter")
+    assert shown.evaluate("document.activeElement.closest('th').innerText").startswith("accuracy")
 
 
 def test_words_and_facets_filter_the_table_and_dim_the_charts(shown: Any) -> None:
@@ -218,6 +221,112 @@ def test_a_browser_that_cannot_unpack_says_so(browser: Browser, page: Path, tmp_
     assert column(opened, "parameters")[0] == "20.0 M"
 
 
+# -- the verdict, on a phone too -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_verdict_comes_first(browser: Browser, distilled_page: Path, width: int) -> None:
+    opened = browser.open(distilled_page, width=width, charts=False)
+    assert opened.locator("h1").inner_text() == "tickets.csv"
+    titles = opened.locator("main h2").all_inner_texts()
+    assert titles[:4] == ["Ship wide, taught by big", "Did distillation pay?", "Smaller", "All models"]
+    assert opened.locator(".verdict p").all_inner_texts() == ["89.6 % accuracy", "200 kB", "<b>yes</b>"]
+    assert opened.locator(".cards").count() == 0  # they might name another model
+    sizes = opened.locator(".verdict h2").evaluate_all(
+        "all => all.map(one => parseFloat(getComputedStyle(one).fontSize))"
+    )
+    assert sizes[0] > sizes[1] == sizes[2]
+    assert opened.locator(".verdict .first").bounding_box()["y"] < 300
+
+
+def test_commands_can_be_copied(browser: Browser, distilled_page: Path) -> None:
+    opened = browser.open(distilled_page, charts=False)
+    opened.evaluate("() => { navigator.clipboard.writeText = async text => { window.copied = text; }; }")
+    button = opened.get_by_role("button", name="Copy").nth(1)
+    button.press("Enter")
+    opened.locator(".copy", has_text="Copied").wait_for(timeout=10_000)
+    assert opened.evaluate("window.copied") == "harness export out/tickets --row student=small"
+    opened.evaluate("() => { navigator.clipboard.writeText = async () => { throw new Error(); }; }")
+    opened.get_by_role("button", name="Copy").first.click()
+    opened.locator(".copy", has_text="Selected").wait_for(timeout=10_000)
+    assert opened.evaluate("String(getSelection())") == "harness predict out/model < texts.txt"
+
+
+def test_a_phone_shows_the_score_of_each_model(browser: Browser, distilled_page: Path) -> None:
+    opened = browser.open(distilled_page, width=390, charts=False)
+    titles = [text.split("\n")[0] for text in opened.locator(".board thead th").all_inner_texts()]
+    assert titles[:4] == ["#", "model", "accuracy,", "95 %"]
+    scores = opened.locator(".board tbody td:nth-child(3)").all()
+    assert len(scores) == ROWS
+    for score in scores:
+        box = score.bounding_box()
+        assert box["x"] + box["width"] <= 390
+
+
+LABELLED = """node => {
+    const box = one => one.getBoundingClientRect();
+    const labels = [...node.querySelectorAll(".annotation-text")].map(one => [one.textContent, box(one)]);
+    const points = [...node.querySelectorAll(".points path.point")].map(one => ["point", box(one)]);
+    const [plot] = [...node.querySelectorAll(".bglayer, .gridlayer")].map(box).filter(one => one.width);
+    const meet = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+    const met = [];
+    labels.forEach(([text, at], i) => {
+        const others = [...labels.slice(i + 1), ...points];
+        for (const [other, its] of others) if (meet(at, its)) met.push([text, other]);
+        if (at.left < plot.left || at.right > plot.right) met.push([text, "the edge"]);
+    });
+    return { labels: labels.map(([text]) => text), points: points.length, met };
+}"""
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1280])
+def test_labels_cover_no_points_nor_each_other(browser: Browser, page: Path, width: int) -> None:
+    opened = browser.open(page, width=width)
+    for kind in ("parameters", "latency"):
+        found = opened.locator(f"#emotion-local-{kind} .plot").evaluate(LABELLED)
+        assert found["met"] == []
+        assert found["points"] >= ROWS
+        assert set(found["labels"]) <= {"big", "small", "wide"} and len(found["labels"]) >= 2
+
+
+def test_labels_follow_a_new_width(browser: Browser, page: Path) -> None:
+    opened = browser.open(page, width=1280)
+    plot = opened.locator("#emotion-local-parameters .plot")
+    before = plot.evaluate("node => node.placed")
+    opened.set_viewport_size({"width": 330, "height": 900})
+    placed = "before => document.querySelector('#emotion-local-parameters .plot').placed !== before"
+    opened.wait_for_function(placed, arg=before, timeout=10_000)
+    found = plot.evaluate(LABELLED)
+    assert found["met"] == [] and len(found["labels"]) >= 2
+
+
+def test_no_buttons_lie_over_the_data_but_charts_can_be_saved(
+    browser: Browser, page: Path, tmp_path: Path
+) -> None:
+    opened = browser.open(page, width=390, accept_downloads=True)
+    assert opened.locator(".modebar-btn").count() == 0
+    with opened.expect_download(timeout=20_000) as waiting:
+        opened.locator("#emotion-local-latency").get_by_role("button", name="Save as SVG").press("Enter")
+    assert waiting.value.suggested_filename == "emotion-local-latency.svg"
+    waiting.value.save_as(tmp_path / "chart.svg")
+    assert "median time for one text" in (tmp_path / "chart.svg").read_text(encoding="utf-8")
+
+
+def test_long_names_are_cut_in_their_middle(browser: Browser, tmp_path: Path) -> None:
+    names = tuple(f"a question about the account of a customer, number {n}" for n in range(30))
+    results = Results(classes=names)
+    report.write(results.board, results.records, results.predictions, tmp_path / "many" / "many")
+    for width, most in ((1280, 28), (390, 18)):
+        opened = browser.open(tmp_path / "many" / "many" / "index.html", width=width)
+        shown = opened.locator("#emotion-local-classes .ytick text").all_text_contents()
+        assert len(shown) == 20 and set(shown) < {shortened(name, most) for name in names}
+        matrix = opened.locator(
+            "#emotion-local-confusion .plot .heatmaplayer image, #emotion-local-confusion .hm"
+        )
+        assert matrix.first.bounding_box()["width"] > 150
+        assert opened.locator("#emotion-local-confusion .xtick text").count() == 0
+
+
 # -- trust ---------------------------------------------------------------------------------------------------
 
 
@@ -237,7 +346,7 @@ def test_hostile_texts_are_texts(browser: Browser, hostile_page: Path) -> None:
     assert opened.locator("h1").inner_text() == HOSTILE[0]
     assert HOSTILE[0] in column(opened, "model")
     classes = opened.locator("[id$=local-classes] .ytick text, [id*=local-2-classes] .ytick text")
-    assert set(HOSTILE[:3]) == set(classes.all_text_contents())
+    assert {shortened(name, 28) for name in HOSTILE[:3]} == set(classes.all_text_contents())
     legend = opened.locator("[id$=parameters] .legendtext").all_text_contents()
     assert HOSTILE[0] in legend
     assert f"{HOSTILE[1]} (teacher)" in legend

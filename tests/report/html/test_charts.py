@@ -103,7 +103,7 @@ def test_the_trade_off_has_a_point_for_each_row(results: Results) -> None:
         "median time for one text, ms": "0.02 ms (onnx)",
         "accuracy, %": "85.4 ± 0.6",
         "% of the teacher's": "93.2",
-        "on the front": "yes",
+        "best trade-off": "yes",
     }
 
 
@@ -114,7 +114,7 @@ def test_bars_are_intervals_where_there_are_predictions_else_deviations() -> Non
         chart = charts.parameters(section)
         assert chart is not None
         (trace,) = [t for t in chart.data if t["name"] == "wide" and not t["showlegend"]]  # its baseline
-        entry = next(e for e in section.entries if e.label == "wide · gold labels alone")
+        entry = next(e for e in section.entries if e.label == "wide · labels alone")
         if with_predictions:
             assert entry.row.interval is not None
             expected = 100 * (entry.row.interval[1] - 100.5 / 120) / (110 / 120)
@@ -134,12 +134,12 @@ def test_lines_lead_from_the_plain_set_to_the_augmented_one(results: Results) ->
         (3000, pytest.approx(100 * 102.5 / 120)),
     ]
     assert set(found) == {
-        *("small · kl", "wide · kl", "small · gold labels alone", "wide · gold labels alone"),
-        "open: on the gold labels alone",
+        *("small · kl", "wide · kl", "small · labels alone", "wide · labels alone"),
+        "open symbol: labels alone",
     }
     assert [row[:2] for row in chart.rows if row[0].startswith("small")] == [
         ("small · none · kl", "600"),
-        ("small · gold labels alone", "600"),
+        ("small · labels alone", "600"),
         ("small · mask · kl", "3,000"),
     ]
 
@@ -158,7 +158,7 @@ def test_many_students_share_the_colours_of_their_names() -> None:
     assert {entry.family for entry in section.entries} == {"big", "small", "wide"}
     assert len({entry.colour for entry in section.entries}) == 3
     listed = [trace["name"] for trace in chart.data if trace.get("showlegend", True)]
-    assert listed == ["Pareto front", "big (teacher)", "small", "wide", "open: on the gold labels alone"]
+    assert listed == ["best trade-offs", "big (teacher)", "small", "wide", "open symbol: labels alone"]
     assert any("width=3" in row[0] for row in chart.rows)
 
 

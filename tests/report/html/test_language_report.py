@@ -152,7 +152,7 @@ def test_words_that_are_no_words_cost_the_table_and_not_the_page(modelled: Resul
 def test_the_page_is_whole(modelled: Results, tmp_path: Path) -> None:
     report.write(modelled.board, modelled.records, modelled.predictions, tmp_path / "words")
     page = (tmp_path / "words" / "index.html").read_text(encoding="utf-8")
-    assert "hidden words alone" in page and "gold labels alone" not in page.partition("How to read")[0]
+    assert "hidden words alone" in page and "· labels alone" not in page.partition("How to read")[0]
     assert "<b>cow</b>, rat, ant" in page and "Nearest words" in page
     assert "Training: parts of the loss" in page and "no intervals" not in page
     assert re.search(r"[\d.]+ % of the teacher", page) is None  # a share of perplexity would mislead
@@ -164,7 +164,7 @@ def test_the_page_opens_with_hostile_words(tmp_path: Path, browser: Browser) -> 
     report.write(results.board, results.records, results.predictions, tmp_path / "words")
     page = browser.open(tmp_path / "words" / "index.html")
     assert page.locator("details.words th[scope=row]").first.text_content() == HOSTILE[0]
-    drawn = page.locator("[id$=-parts] .plot .textpoint").all_text_contents()
+    drawn = page.locator("[id$=-parts] .plot .annotation-text").all_text_contents()
     assert {text for text in drawn if text.strip()} == {"kl", "mlm", "cosine"}
 
 

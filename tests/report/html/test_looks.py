@@ -61,7 +61,8 @@ def test_many_classes_are_cut_to_those_with_the_most_errors() -> None:
     assert found.series[0]["y"] == sorted(found.series[0]["y"])
     assert "The 20 of 30 classes with the most errors" in found.note
     confusion = looked(results)["confusion"].series[0]
-    assert np.shape(confusion["z"]) == (20, 20)
+    assert np.shape(confusion["z"]) == (20, 21) and confusion["x"][-1] == looks.OTHERS
+    assert np.sum(confusion["z"], axis=1) == pytest.approx(100, abs=0.1)
 
 
 def test_calibration_is_that_of_the_predictions(results: Results) -> None:

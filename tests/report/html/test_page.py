@@ -17,11 +17,17 @@ import pytest
 from reporting import HOSTILE, Results, hostile
 
 from harness import HarnessError
+from harness.report import verdict
 from harness.report.html import svg
-from harness.report.html.page import embedded, packed_plotly, policy, render, static
+from harness.report.html import write as pages
+from harness.report.html.page import _in_order, embedded, packed_plotly, policy, render, static
+from harness.report.html.sections import sections
 from harness.report.latex import to_latex
+from harness.report.leaderboard import explained
+from harness.report.verdict import Section, Verdict
 from harness.results import record
 from harness.results.board import build
+from harness.results.record import write as write_records
 
 
 class Parsed(HTMLParser):
@@ -63,10 +69,48 @@ def test_the_headline_comes_first(results: Results) -> None:
     text = " ".join(parsed(results).cards())
     assert "Teacher, accuracy 91.7 % big: 20.0 M parameters, 8 ms a text" in text
     assert "Best student, accuracy 89.6 ± 0.6 % wide · mask · kl, 97.7 % of the teacher's" in text
-    assert "Gain over gold labels alone +5.8 points" in text
+    assert "Gain over labels alone +5.8 points" in text
     assert "largest gain: +10.0 for small · mask · kl" in text
     assert "Parameters 50,000 400 × fewer than the teacher" in text
     assert "Latency 0.5 ms median for one text, onnx; 16 × faster" in text
+
+
+def test_a_verdict_stands_in_for_the_cards(results: Results, tmp_path: Path) -> None:
+    made = Verdict("tickets.csv", (Section("Ship wide", ("89.6 % accuracy",), "harness predict model"),))
+    write_records(results.records, tmp_path / "records.jsonl")
+    verdict.write(made, tmp_path)
+
+    def texts() -> str:
+        pages.write(results.board, results.records, results.predictions, tmp_path)
+        return " ".join(Parsed((tmp_path / "index.html").read_text(encoding="utf-8")).texts)
+
+    told = re.sub(r"\s+", " ", texts())
+    assert "Ship wide 89.6 % accuracy harness predict model Copy All models" in told
+    assert "All models" in told and "Best student" not in told
+
+    write_records(results.records[:-1], tmp_path / "records.jsonl")  # of a later run
+    told = texts()
+    assert "tickets.csv" in told and "Best student" in told
+    assert "Ship wide" not in told and "The results have changed since harness distill chose a model" in told
+
+    (tmp_path / verdict.FILE).write_text("[]", encoding="utf-8")
+    told = texts()
+    assert "Best student" in told and "cannot read" in told and "expected an object" in told
+
+
+def test_the_score_is_among_the_first_columns(results: Results) -> None:
+    (section,) = sections(results.board, results.records)
+    titles = [column.title for column in _in_order(section)]
+    assert titles[:5] == ["#", "model", "accuracy, %", "95 % interval", "role"]
+    assert sorted(titles) == sorted(column.title for column in section.columns)
+
+
+def test_terms_of_the_tables_are_explained(results: Results) -> None:
+    told = " ".join(parsed(results).texts)
+    for term in ("95 % interval", "gain", "kept", "agreement", "p50"):
+        assert term in dict(explained(results.board)) and term in told
+    assert "macro F1: the mean of the classes' F1" in told
+    assert not re.search("headroom|ECE|by test|Pareto|gold", told)
 
 
 def test_the_machine_and_the_data_are_named(results: Results) -> None:

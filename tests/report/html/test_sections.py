@@ -21,7 +21,7 @@ def test_rows_have_their_records_and_one_colour_a_student(results: Results) -> N
         "wide · mask · kl",
         "wide · none · kl",
     ]
-    assert {entry.label for entry in section.entries} > {"small · gold labels alone"}
+    assert {entry.label for entry in section.entries} > {"small · labels alone"}
 
 
 def test_a_student_has_the_same_colour_in_every_table() -> None:
@@ -88,7 +88,7 @@ def test_texts_learned_from_are_the_transfer_sets_or_the_training_splits(results
     sizes = {entry.label: entry.learned_from for entry in section.entries}
     assert sizes["wide · mask · kl"] == 3000
     assert sizes["wide · none · kl"] == 600
-    assert sizes["wide · gold labels alone"] == 600
+    assert sizes["wide · labels alone"] == 600
     assert sizes["big (teacher)"] is None
 
 

@@ -9,12 +9,7 @@
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
   const whole = new Intl.NumberFormat("en-US");
   const rounded = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 4 });
-  const config = {
-    responsive: true,
-    displaylogo: false,
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
-    toImageButtonOptions: { format: "svg" },
-  };
+  const config = { responsive: true, displayModeBar: false }; // its buttons would cover data
 
   // -- theme ---------------------------------------------------------------------------------------------
 
@@ -53,7 +48,7 @@
     heads.forEach((head, column) => {
       const press = document.createElement("button");
       press.type = "button";
-      press.textContent = head.textContent.replace(", ", ",\n");
+      press.textContent = head.textContent.replace(", ", ",\n").replace("95 % ", "95 %\n");
       head.replaceChildren(press);
       press.addEventListener("click", () => {
         const numeric = head.classList.contains("number") && column > 0;
@@ -97,7 +92,8 @@
         if (keep) view.kept.add(Number(row.dataset.index));
       }
       const all = view.kept.size === rows.length;
-      out.textContent = all ? `${rows.length} rows` : `${view.kept.size} of ${rows.length} rows`;
+      const all_rows = rows.length === 1 ? "1 row" : `${rows.length} rows`;
+      out.textContent = all ? all_rows : `${view.kept.size} of ${all_rows}`;
       if (all) view.kept = null;
       drawFixed(view);
     }
@@ -151,12 +147,23 @@
     );
   }
 
-  /** Where fingers scroll, charts stay put; on a phone smaller print, less margin, room for a longer legend. */
+  /** A long name without its middle, as in figures.py. */
+  function shortened(name, most) {
+    const tail = Math.floor(most / 3);
+    return name.length <= most ? name : `${name.slice(0, most - tail - 1)}…${name.slice(-tail)}`;
+  }
+
+  /** Where fingers scroll, charts stay put. A phone gets short names, smaller print and room for the legend. */
   function fitted(layout, width, traces) {
     if (coarse.matches) {
       layout = { ...layout, dragmode: false };
       for (const axis of ["xaxis", "yaxis"]) layout[axis] = { ...layout[axis], fixedrange: true };
     }
+    const most = width < 480 ? 18 : width < 700 ? 28 : 40;
+    const short = (axis) => axis.type === "category" && axis.ticktext
+      ? { ...axis, ticktext: axis.ticktext.map((name) => shortened(name, most)) }
+      : axis;
+    layout = { ...layout, xaxis: short(layout.xaxis), yaxis: short(layout.yaxis) };
     if (width >= 480) return layout;
     const lines = traces.filter((trace) => trace.name && trace.showlegend !== false).length;
     return {
@@ -172,15 +179,129 @@
   function plot(id, figure, kept) {
     const node = document.getElementById(id).querySelector(".plot");
     if (!ready) return;
-    const { data, layout } = painted(figure);
+    // Shorten names before they are escaped.
+    const width = node.clientWidth;
+    const named = (trace) => (width < 480 && trace.name ? { ...trace, name: shortened(trace.name, 36) } : trace);
+    const { data, layout } = painted({
+      data: figure.data.map(named),
+      layout: fitted(figure.layout, width, figure.data),
+    });
+    node.labels = labels(data);
+    node.placed = "";
     for (const trace of data) {
       if (!kept || !trace.customdata || !trace.marker || !Array.isArray(trace.customdata[0])) continue;
       const on = trace.customdata.map((one) => kept.has(one[3]));
       trace.marker.opacity = on.map((yes) => (yes ? 1 : 0.12));
-      if (trace.error_y) trace.error_y.array = trace.error_y.array.map((size, i) => (on[i] ? size : 0));
+      for (const side of trace.error_y ? ["array", "arrayminus"] : []) {
+        trace.error_y[side] = trace.error_y[side].map((size, i) => (on[i] ? size : 0));
+      }
     }
-    Plotly.react(node, data, fitted(layout, node.clientWidth, data), config);
+    Plotly.react(node, data, layout, config);
+    if (!node.dataset.labelled) {
+      node.dataset.labelled = "yes";
+      node.on("plotly_afterplot", () => place(node));
+    }
+    place(node);
     return node;
+  }
+
+  /** Take the texts beside points out of traces, as plotly.js would print them over each other. */
+  function labels(data) {
+    const found = [];
+    for (const trace of data) {
+      if (!trace.mode?.includes("text")) continue;
+      trace.mode = trace.mode.replace("+text", "");
+      trace.text.forEach((text, i) => {
+        if (text.trim()) found.push({ text: text.trim(), x: trace.x[i], y: trace.y[i], font: trace.textfont });
+      });
+      delete trace.text;
+    }
+    return found;
+  }
+
+  const pen = document.createElement("canvas").getContext("2d");
+
+  const COVERED = 20; // the price from which a label is left out: it covers a point, a label, or two bars
+
+  /** What labels should not cover, as boxes in pixels of the plot, each with its price. */
+  function obstacles(node, xaxis, yaxis) {
+    const boxes = [];
+    const add = (x, y, dx, dy, price, marker) =>
+      boxes.push({ left: x - dx, right: x + dx, top: y - dy, bottom: y + dy, price, marker });
+    for (const trace of node.data) {
+      if (trace.type !== "scatter") continue;
+      const points = trace.x.map((x, i) => (x === null || trace.y[i] === null ? null : [xaxis.d2p(x), yaxis.d2p(trace.y[i])]));
+      points.forEach((point, i) => {
+        if (!point) return;
+        if (trace.mode.includes("markers")) add(...point, 7, 7, COVERED, point);
+        const { visible, array, arrayminus } = trace.error_y ?? {};
+        if (visible) {
+          const [low, high] = [yaxis.d2p(trace.y[i] - arrayminus[i]), yaxis.d2p(trace.y[i] + array[i])];
+          add(point[0], (low + high) / 2, 1, Math.abs(low - high) / 2, 10);
+        }
+        const next = points[i + 1];
+        if (!next || !trace.mode.includes("lines")) return;
+        if (trace.line?.shape === "hv") {
+          add((point[0] + next[0]) / 2, point[1], Math.abs(next[0] - point[0]) / 2, 1, 2);
+          add(next[0], (point[1] + next[1]) / 2, 1, Math.abs(next[1] - point[1]) / 2, 2);
+        } else {
+          for (let t = 0; t < 1; t += 0.1) add(point[0] + t * (next[0] - point[0]), point[1] + t * (next[1] - point[1]), 2, 2, 1);
+        }
+      });
+    }
+    return boxes;
+  }
+
+  /** Put each label where it covers least; one that would cover a point or another label is left to the hover. */
+  function place(node) {
+    const { xaxis, yaxis } = node._fullLayout;
+    const size = 12;
+    const key = JSON.stringify([xaxis._length, yaxis._length, xaxis.range, yaxis.range]);
+    if (!node.labels.length || node.placed === key) return;
+    node.placed = key;
+    const boxes = obstacles(node, xaxis, yaxis);
+    const annotations = [];
+    pen.font = `${size}px ${node._fullLayout.font.family}`;
+    for (const label of node.labels) {
+      const [x, y] = [xaxis.d2p(label.x), yaxis.d2p(label.y)];
+      const [width, height] = [pen.measureText(label.text).width + 4, size + 6];
+      let best = null;
+      [9, 20, 32].forEach((gap, ring) => {
+        const [beside, before, above, below] = [x + gap, x - gap - width, y - gap - height, y + gap];
+        const [middle, level] = [x - width / 2, y - height / 2];
+        const places = [
+          [beside, level], [before, level], [middle, above], [middle, below],
+          [beside - 4, above + 4], [before + 4, above + 4], [beside - 4, below - 4], [before + 4, below - 4],
+        ];
+        places.forEach(([left, top], i) => {
+          const [right, bottom] = [left + width, top + height];
+          if (left < 0 || top < 0 || right > xaxis._length || bottom > yaxis._length) return;
+          let price = ring + i / 10;
+          for (const box of boxes) {
+            const own = box.marker && Math.abs(box.marker[0] - x) + Math.abs(box.marker[1] - y) < 1;
+            if (!own && left < box.right && right > box.left && top < box.bottom && bottom > box.top) price += box.price;
+          }
+          if (price < COVERED && (!best || price < best.price)) best = { price, left, right, top, bottom };
+        });
+      });
+      if (!best) continue;
+      boxes.push({ ...best, price: COVERED });
+      annotations.push({
+        text: label.text,
+        showarrow: false,
+        x: xaxis.type === "log" ? Math.log10(label.x) : label.x,
+        y: yaxis.type === "log" ? Math.log10(label.y) : label.y,
+        xanchor: "left",
+        yanchor: "top",
+        align: "left",
+        borderpad: 0,
+        xshift: best.left + 2 - x,
+        yshift: y - best.top,
+        font: { ...label.font, size },
+        bgcolor: themes[theme()]["@surface"],
+      });
+    }
+    Plotly.relayout(node, { annotations });
   }
 
   function drawFixed(view) {
@@ -243,7 +364,7 @@
       plot(one.id, { data: [...one.fixed, ...traces], layout });
       if (!one.keys.length) {
         const { x, y, customdata } = shown[0].series;
-        numbers.replaceChildren(table(one.title, ["gold", ...x], y.map((gold, i) => [gold, ...customdata[i]])));
+        numbers.replaceChildren(table(one.title, ["true class", ...x], y.map((gold, i) => [gold, ...customdata[i]])));
         continue;
       }
       const rows = shown.flatMap(({ entry, series }) =>
@@ -274,11 +395,35 @@
     if (current) { drawFixed(current); drawLooks(current); }
   }
 
+  for (const press of document.querySelectorAll(".save")) {
+    press.addEventListener("click", () => {
+      const figure = press.closest("figure");
+      const node = figure.querySelector(".plot");
+      const { width, height } = node.getBoundingClientRect();
+      Plotly.downloadImage(node, { format: "svg", filename: figure.id, width, height });
+    });
+  }
+
+  for (const press of document.querySelectorAll(".copy")) {
+    const code = press.previousElementSibling;
+    press.hidden = false;
+    press.addEventListener("click", async () => {
+      try {
+        await navigator.clipboard.writeText(code.textContent);
+        press.textContent = "Copied";
+      } catch { // some browsers do not let a page from disk copy
+        getSelection().selectAllChildren(code);
+        press.textContent = "Selected";
+      }
+      setTimeout(() => { press.textContent = "Copy"; }, 2000);
+    });
+  }
+
   for (const view of views) {
     filterable(view);
     const form = view.node.querySelector("form.look");
     if (form) {
-      form.hidden = false;
+      form.hidden = view.data.entries.length < 2;
       form.elements.row.value = view.data.row;
       form.elements.other.value = view.data.other;
       form.addEventListener("change", () => drawLooks(view));
@@ -298,6 +443,7 @@
     document.head.append(script);
     if (!window.Plotly) throw new Error("plotly.js did not start");
     ready = true;
+    for (const press of document.querySelectorAll(".save")) press.hidden = false;
     draw();
     root.dataset.ready = "yes";
   }
