@@ -37,15 +37,15 @@ def report(suite: Path, results: Path, charts: bool) -> None:
     from harness.results.record import read
 
     folder = results_of(suite, results)
-    records, answers = read(folder / "records.jsonl"), predictions.read(folder)
+    records, answers = read(folder / "records.jsonl"), predictions.read_splits(folder)
     check_writable(folder)
-    board = build(records, answers)
-    pages.write(board, records, answers, folder)
+    board = build(records, answers.test)
+    pages.write(board, records, answers.test, folder, answers.validation)
     show(f"wrote {folder / 'index.html'} and leaderboard.tex\n")
     if not charts:
         return
     if why := pages.without_charts():
         complain(f"no charts were drawn: {why}")
         return
-    drawn = pages.write_charts(board, records, answers, folder)
+    drawn = pages.write_charts(board, records, answers.test, folder, answers.validation)
     show(f"drew {len(drawn)} charts in {folder / 'charts'}\n")

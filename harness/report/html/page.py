@@ -33,15 +33,22 @@ _FACETS = ("role", "student", "augmenter", "loss", "teacher")
 
 
 def render(
-    board: Leaderboard, records: Sequence[Record], predictions: Mapping[str, Prediction], name: str
+    board: Leaderboard,
+    records: Sequence[Record],
+    predictions: Mapping[str, Prediction],
+    name: str,
+    validation: Mapping[str, Prediction] | None = None,
 ) -> str:
-    """Return the HTML page of a leaderboard, its records and predictions; ``name`` is the suite's."""
+    """Return the HTML page of a leaderboard, its records and predictions; ``name`` is the suite's.
+
+    ``validation`` are predictions on that split, on which thresholds are chosen.
+    """
     found = sections(board, records)
     across = tasks.error_reduction(found)
     shown, data = [], []
     for section in found:
         fixed = charts.of_section(section)
-        closer = looks.of_section(section, predictions)
+        closer = looks.of_section(section, predictions, validation)
         words = language.nearest_words(section)
         shown.append(_section(section) | {"charts": fixed, "looks": closer, "words": words})
         data.append(_data(section, fixed, closer))

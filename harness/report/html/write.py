@@ -20,18 +20,22 @@ __all__ = ["without_charts", "write", "write_charts"]
 
 
 def write(
-    board: Leaderboard, records: Sequence[Record], predictions: Mapping[str, Prediction], folder: Path
+    board: Leaderboard,
+    records: Sequence[Record],
+    predictions: Mapping[str, Prediction],
+    folder: Path,
+    validation: Mapping[str, Prediction] | None = None,
 ) -> None:
     """Write ``index.html`` and ``leaderboard.tex`` into a suite's results, and the overview beside them.
 
-    ``board`` is the leaderboard of these records and predictions.
+    ``board`` is the leaderboard of these records and predictions; `validation` are predictions on that split.
     """
     from harness.report.html import overview
     from harness.report.html.page import render
     from harness.report.latex import to_latex
 
     name = records[0]["suite"] if records else folder.resolve().name
-    publish(folder / "index.html", render(board, records, predictions, name))
+    publish(folder / "index.html", render(board, records, predictions, name, validation))
     publish(folder / "leaderboard.tex", to_latex(board, records))
     place = folder.resolve()
     overview.write(place.parent, {place.name: (board, records)})
@@ -45,9 +49,13 @@ def without_charts() -> str:
 
 
 def write_charts(
-    board: Leaderboard, records: Sequence[Record], predictions: Mapping[str, Prediction], folder: Path
+    board: Leaderboard,
+    records: Sequence[Record],
+    predictions: Mapping[str, Prediction],
+    folder: Path,
+    validation: Mapping[str, Prediction] | None = None,
 ) -> list[Path]:
     """Write the page's charts as SVG into ``charts/``. Raise HarnessError if no browser can draw them."""
     from harness.report.html import svg
 
-    return svg.write(svg.all_charts(board, records, predictions), folder / "charts")
+    return svg.write(svg.all_charts(board, records, predictions, validation), folder / "charts")
