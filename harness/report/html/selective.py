@@ -69,8 +69,8 @@ def _series(
     shown: list[tuple[Any, ...]] = [(*point, "", "", 0) for point in pooled]
     for risk, coverage, error in _points(held, tested) if len(held) == len(tested) else ():
         allowed = f"{100 * risk:g} %"
-        gap = [(None, None, "", "", 0)] if len(shown) == len(pooled) else []  # no line to the points
-        shown += [*gap, (coverage, error, allowed, f", with {allowed} allowed", 11)]
+        shown.append((None, None, "", "", 0))  # no line to the point
+        shown.append((coverage, error, allowed, f", with {allowed} allowed", 11))
     x, y, text, about, sizes = map(list, zip(*shown, strict=True))
     return {
         "x": [None if share is None else round(100 * share, 2) for share in x],
