@@ -6,7 +6,7 @@ wants to follow the run passes `watch`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from harness.plan.planner import Plan
     from harness.results.record import Record
     from harness.run.schedule import Outcome
-    from harness.task_types.base import Prediction
     from harness.tracking import Tracker
 
 STATUSES = ("ok", "failed", "unavailable", "incompatible")
@@ -94,7 +93,7 @@ def bench(
     with follow(trackers, chosen, folder) as following:
         earlier = _earlier(folder)  # if they cannot be read, fail now and not after hours
         before = earlier.records
-        there = known(chosen, before, earlier.predictions)
+        there = known(chosen, before, earlier.answers.test)
         kept = Store(store)
         if fresh:
             for step in chosen.steps.values():
@@ -149,11 +148,15 @@ def _written(
 ) -> Leaderboard:
     """Write a run's records, tables and report, together with earlier results; return all tables."""
 
-    def collect(more: Mapping[str, Prediction]) -> dict[str, Prediction]:
-        same = predictions.unchanged(earlier.predictions, earlier.records, records)
-        return {**more, **predictions.collect(plan, records, store, same.union(more))}
+    def collect(more: predictions.Splits) -> predictions.Splits:
+        """Return the answers of this run; those in `more` and unchanged ones of earlier runs are not read."""
+        found = []
+        for split, had, mine in zip(predictions.Splits._fields, earlier.answers, more, strict=True):
+            same = predictions.unchanged(had, earlier.records, records)
+            found.append({**mine, **predictions.collect(plan, records, store, same.union(mine), split)})
+        return predictions.Splits(*found)
 
-    own = collect({})
+    own = collect(predictions.Splits({}, {}))
 
     def waiting(waits: bool) -> None:
         if waits:
@@ -165,7 +168,12 @@ def _written(
         before = earlier.records
         own = collect(own)
         merged = merge(before, records, rows(plan, catalog))
-        answers = predictions.merge(earlier.predictions, own, before, merged.records)
+        answers = predictions.Splits(
+            *(
+                predictions.merge(had, mine, before, merged.records)
+                for had, mine in zip(earlier.answers, own, strict=True)
+            )
+        )
         for count, why in (
             (merged.stayed, "of earlier runs are kept: this run has no newer results for their rows"),
             (merged.failed, "of earlier runs are kept: their cells failed in this run (see last_failure)"),
@@ -175,10 +183,11 @@ def _written(
             if count:
                 tell(f"{count:,} records {why}")
         same = {record["cell"] for record in before} == {record["cell"] for record in merged.records}
-        written = same and not own and answers.keys() == earlier.predictions.keys()
-        board = leaderboard.write(merged.records, folder, answers, written)
+        kept = [had.keys() == mine.keys() for had, mine in zip(earlier.answers, answers, strict=True)]
+        written = same and not any(own) and all(kept)
+        board = leaderboard.write(merged.records, folder, answers.test, written, answers.validation)
         try:
-            write_report(board, merged.records, answers, folder)
+            write_report(board, merged.records, answers.test, folder, answers.validation)
         except HarnessError as error:  # records and tables are written; the report can be written later
             tell(f"cannot write the report: {error}")
     return board
@@ -188,7 +197,7 @@ class _Earlier(NamedTuple):
     """The records and predictions of earlier runs, and what identifies the files that they are from."""
 
     records: list[Record]
-    predictions: dict[str, Prediction]
+    answers: predictions.Splits
     files: list[tuple[int, int, int] | None]
 
 
@@ -204,7 +213,7 @@ def _earlier(folder: Path, known: _Earlier | None = None) -> _Earlier:
             files.append(None)
     if known is not None and known.files == files:
         return known
-    return _Earlier(read(written) if written.exists() else [], predictions.read(folder), files)
+    return _Earlier(read(written) if written.exists() else [], predictions.read_splits(folder), files)
 
 
 def check_writable(folder: Path) -> None:

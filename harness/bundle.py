@@ -17,13 +17,14 @@ from harness.results.locate import results_of
 from harness.results.ranking import Row, Table
 from harness.results.record import Record
 from harness.results.record import read as read_records
+from harness.runtime.calibration import FILE as CALIBRATION
 from harness.runtime.chain import FILE as CHAIN
 from harness.runtime.forms import FORMS, LABELS, MANIFEST
 from harness.storage.files import dumps
 from harness.storage.store import Damaged, Store
 
 RECORD, CARD = "record.json", "README.md"
-_FILES = {RECORD, CARD, *FORMS.values(), LABELS, MANIFEST, FEATURISER, CHAIN}  # the files of exports
+_FILES = {RECORD, CARD, *FORMS.values(), LABELS, MANIFEST, FEATURISER, CHAIN, CALIBRATION}  # of exports
 _NEW = ".new"  # the folder in which an export is written before it is moved to its place
 
 

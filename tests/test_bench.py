@@ -84,8 +84,8 @@ def test_a_run_without_news_reads_its_results_once_and_keeps_their_files(
     copied: Home, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads: list[Path] = []
-    read = predictions.read
-    monkeypatch.setattr(predictions, "read", lambda folder: reads.append(folder) or read(folder))
+    read = predictions.read_splits
+    monkeypatch.setattr(predictions, "read_splits", lambda folder: reads.append(folder) or read(folder))
     path = copied.path / "results" / "toys" / predictions.FILE
     before, number = content(copied), path.stat().st_ino
     assert invoke("bench", "toys.toml").exit_code == 0

@@ -211,10 +211,28 @@ def test_what_is_written(store: Store, tmp_path: Path) -> None:
     assert "1,234 test texts" in card and "temperature = 2.0" in card and "numpy 2" in card
 
 
+def test_thresholds_are_on_the_card(store: Store, tmp_path: Path) -> None:
+    about = {"threshold": 0.876543, "validation_coverage": 0.75, "test_coverage": 0.7, "test_error": 0.0412}
+    found = {"texts": 1000, "lowest_risk": 0.02, "points": [{"risk": 0.05, **about}]}
+    record = make("aa", **exported())
+    record["export"] |= {"abstaining": found}  # type: ignore[operator]
+    bundle.write(record, store, tmp_path / "out")
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "| 5% | 0.877 | 75% | 70% | 4.12% |" in card
+    assert "`harness predict . rows.csv --abstain 5%` leaves" in card and "1,000 validation texts" in card
+    assert "The lowest error that can be kept is 2%." in card
+    record["export"] |= {"abstaining": {"texts": 10, "lowest_risk": 0.3, "points": []}}  # type: ignore[operator]
+    bundle.write(record, store, tmp_path / "out")
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "--abstain 30%`" in card and "allowed error" not in card
+
+
 def test_an_earlier_export_is_replaced_whole(store: Store, tmp_path: Path) -> None:
     bundle.write(make("aa", **exported()), store, tmp_path / "out")
     why = "it loses 3.0 points"
+    (tmp_path / "out" / "calibration.json").write_text("of the earlier one")
     bundle.write(make("aa", **exported("e2", rejected=why)), store, tmp_path / "out")
+    assert not (tmp_path / "out" / "calibration.json").exists()
     assert not (tmp_path / "out" / "model.int8.onnx").exists()
     assert f"was rejected: {why}." in (tmp_path / "out" / "README.md").read_text()
 

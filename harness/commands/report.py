@@ -42,5 +42,5 @@ def report(suite: Path, results: Path, charts: bool) -> None:
     if why := pages.without_charts():
         complain(f"no charts were drawn: {why}")
         return
-    drawn = pages.write_charts(board, records, answers, folder)
+    drawn = pages.write_charts(board, records, answers.test, folder, answers.validation)
     show(f"drew {len(drawn)} charts in {folder / 'charts'}\n")

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from harness.api import HarnessError
 from harness.distill.candidates import recipe
 from harness.report.verdict import Section, Verdict
+from harness.results.cascade import Cascade
+from harness.results.cascade import told as cascade_told
 from harness.results.compare import Pair, Results, differences, load
 from harness.results.intervals import SIGNIFICANT, attach
-from harness.results.recommend import Advice, Candidate, Limits, recommend
+from harness.results.recommend import Advice, Candidate, Limits, recommend, with_teacher
 from harness.results.record import Record, read
 from harness.wording import amount, significant, size
 
@@ -39,6 +41,7 @@ class Shipped:
     alone: Row | None = None  # the best other student on the labels alone
     gaps: Mapping[str, Difference] = field(default_factory=dict)  # the shipped row minus each of these
     smaller: Candidate | None = None  # the best row of at most half the size
+    cascade: Cascade | None = None  # the shipped row and its teacher together
     record: Record | None = None
 
     @property
@@ -125,9 +128,10 @@ def decide(found: Results, every: Sequence[Record], fingerprint: str, limits: Li
     )
     known = {name: gap for name, gap in zip(pairs, gaps, strict=True) if gap is not None}
     smaller = None
-    if (size := chosen.form.size_bytes) is not None:
-        smaller = advised(replace(limits, size_bytes=min(size / 2, limits.size_bytes or size))).chosen
-    return Shipped(advice, chosen, teacher, rivals["simple"], rivals["alone"], known, smaller)
+    if (taken := chosen.form.size_bytes) is not None:
+        smaller = advised(replace(limits, size_bytes=taken / 2)).chosen
+    together = with_teacher(chosen, table, found)
+    return Shipped(advice, chosen, teacher, rivals["simple"], rivals["alone"], known, smaller, together)
 
 
 def _exported(row: Row, records: dict[str, Record]) -> bool:
@@ -166,9 +170,13 @@ def sentences(shipped: Shipped) -> list[str]:
         other = getattr(shipped, key)
         if other is not None and other is not row:
             told.append(f"  {title:13} {name(other)}: {_mean(table, other)}{_told(shipped.gaps.get(key))}")
+    if shipped.cascade is not None:
+        told.append(f"  cascade       {cascade_told(shipped.cascade)}")
     if shipped.smaller is not None and shipped.smaller.row is not row:
         small = shipped.smaller
         told.append(f"  half the size {name(small.row)}: {_mean(table, small.row)}, {_costs(small)}")
+    if shipped.cascade is not None:
+        told.append(f"  cascade       {cascade_told(shipped.cascade)}")
     told.append(_paid(shipped))
     return told
 

@@ -207,7 +207,8 @@ class _Planner:
             needs = {"data": steps["data"], "model": model}
             if learner.exports:
                 asked = dict(needs)
-                if task_type.tunes:  # the export contains what was chosen on the validation set
+                # The export contains what was chosen on the validation set, and thresholds for labels.
+                if task_type.tunes or task_type.call == "label":
                     asked["evaluation"] = steps["evaluation"]
                 needs["export"] = steps["export"] = self._graph.add(
                     "export", cell.task, parts, {}, asked, learner.name

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from harness.report.comparison import signed
+from harness.results.cascade import told as cascade_told
 from harness.results.intervals import SIGNIFICANT
 from harness.results.recommend import Advice, Candidate, forms_of
 from harness.storage.files import dumps
@@ -36,6 +37,7 @@ def _json(advice: Advice) -> dict[str, Any]:
         "runner_up": advice.runner_up and _json_candidate(advice.runner_up),
         "difference": advice.difference and advice.difference._asdict(),
         "real": advice.difference is not None and advice.difference.p < SIGNIFICANT,
+        **({"cascade": advice.cascade._asdict()} if advice.cascade else {}),
         "ruled_out": dict(advice.misses),
         "notes": list(advice.notes),
     }
@@ -153,4 +155,6 @@ def sentences(advice: Advice) -> list[str]:
             f"next best minus chosen, {advice.table.title(advice.table.headline)} on the test split: "
             f"{value}{unit} (95 % interval {low} to {high}); {real} (p = {gap.p:.2g})"
         )
+    if advice.cascade is not None:
+        told.append(f"with its teacher, on test: {cascade_told(advice.cascade)}")
     return [*told, *advice.notes]

@@ -10,6 +10,8 @@ from harness.catalog import installed_type
 from harness.parameters import frozen
 from harness.report.columns import DISTURBED
 from harness.report.leaderboard import markdown as escape
+from harness.runtime.calibration import RISKS
+from harness.runtime.risk import LEVEL
 from harness.steps.clock import P90_FLOOR, P99_FLOOR
 from harness.task_types.base import TaskType
 from harness.wording import amount, significant, size
@@ -41,6 +43,7 @@ def text(record: Found, labels: Sequence[str]) -> str:
         _use(task_type),
         task_type.card([escape(label) for label in labels]),
         "## Scores\n\n" + _scores(record, source, task_type),
+        _abstaining(record),
         "## Forms\n\n" + _forms(record),
         "## How it was made\n\n" + _made(record),
         "`record.json` has all of this and more. The data and pretrained weights that went into the model "
@@ -53,7 +56,7 @@ def _use(task_type: TaskType) -> str:
     return (
         "## Use\n\n"
         "```sh\npip install distil-harness\nharness predict . < texts.txt\n"
-        "harness predict . --text message < rows.jsonl\n```\n\n"
+        "harness predict . rows.csv --text message --out answers.csv\n```\n\n"
         "```python\nfrom pathlib import Path\n\nfrom harness.runtime import load\n\n"
         f'model = load(Path("."))\nmodel.{task_type.call}({task_type.example!r})\n```\n\n'
         "It needs ONNX Runtime, NumPy and tokenizers, but neither torch nor transformers."
@@ -93,6 +96,30 @@ def _scores(record: Found, source: str, task_type: TaskType) -> str:
     )
     parts = [about, _table(["metric", "test", "validation"], rows), escape(task_type.legend)]
     return "\n\n".join(filter(None, parts))
+
+
+def _abstaining(record: Found) -> str:
+    """Return the section on answering only sure texts; empty without thresholds."""
+    found: Found = (record.get("export") or {}).get("abstaining") or {}
+    if not found:
+        return ""
+    rows = [
+        [
+            _percent(point["risk"]),
+            significant(point["threshold"]),
+            *(_percent(point.get(name)) for name in ("validation_coverage", "test_coverage", "test_error")),
+        ]
+        for point in found["points"]
+    ]
+    head = ["allowed error", "lowest score", "answered, validation", "answered, test", "error, test"]
+    least = found.get("lowest_risk")
+    below = (
+        f"`harness predict . rows.csv --abstain {_percent(max(least or 0, RISKS[1]))}` leaves the label of "
+        f"unsure texts empty. Thresholds were chosen on {found['texts']:,} validation texts. On texts of the "
+        f"same kind, a threshold keeps its error with a probability of {LEVEL:.0%}. The lowest error that "
+        f"can be kept is {_percent(least)}."
+    )
+    return "## Answer only sure texts\n\n" + "\n\n".join([*([_table(head, rows)] if rows else []), below])
 
 
 def _forms(record: Found) -> str:
@@ -145,6 +172,10 @@ def _run(record: Found, backend: str, scenario: str) -> Found:
 def _percentile(run: Found, name: str) -> str:
     told = FEW if run and run.get(name) is None else _number(run.get(name))
     return f"{told} {DISTURBED}" if run.get("disturbed") else told
+
+
+def _percent(value: Any) -> str:
+    return f"{100 * value:.3g}%" if isinstance(value, int | float) else NONE
 
 
 def _number(value: Any) -> str:

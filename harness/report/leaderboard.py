@@ -72,17 +72,18 @@ def write(
     folder: Path,
     predictions: Mapping[str, Prediction] | None = None,
     written: bool = False,
+    validation: Mapping[str, Prediction] | None = None,
 ) -> Leaderboard:
     """Write ``records.jsonl``, ``leaderboard.md`` and ``leaderboard.csv``, and return the leaderboard.
 
     With `predictions`, ``predictions.parquet`` is written too, unless it has been `written` with the same
-    content. Each file is replaced atomically.
+    content; `validation` are those on that split. Each file is replaced atomically.
     """
     records = list(records)
     board = build(records, predictions)
     write_records(records, folder / "records.jsonl")  # first: all else can be computed again
     if predictions is not None and not written:
-        write_predictions(folder, predictions, {record["cell"] for record in records})
+        write_predictions(folder, predictions, {record["cell"] for record in records}, validation)
     publish(folder / "leaderboard.md", to_markdown(board))
     publish(folder / "leaderboard.csv", to_csv(board))
     return board

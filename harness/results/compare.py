@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.api import HarnessError
@@ -37,6 +38,7 @@ class Results(NamedTuple):
     name: str
     tables: tuple[Table, ...]
     predictions: Mapping[str, Prediction]
+    validation: Mapping[str, Prediction] = MappingProxyType({})  # predictions on that split
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def load(where: Path) -> Results:
     """Return the results in a folder, or in a file of records."""
     file = where if where.is_file() else where / "records.jsonl"
     records = record.read(file)
-    return Results(str(where), build(records).tables, predictions.read(file.parent))
+    return Results(str(where), build(records).tables, *predictions.read_splits(file.parent))
 
 
 # -- two sets ------------------------------------------------------------------------------------------------

@@ -1,25 +1,31 @@
-"""Store each model's answers on the test split in ``predictions.parquet``, beside the records.
+"""Store each model's answers in ``predictions.parquet``, beside the records.
 
 With this file, any two rows can be compared later on the same examples, without the store. It has one row for
-each cell, with the predicted classes (or the numbers of a regression) and the model's confidence, and one row
-for each list of gold labels, which cells refer to by a digest. For tagging, these are the tags of the words
-of all texts, one text after the other. For language modelling, they are the number of correct predictions for
-the masked tokens of each text, and their likelihood. The file contains no texts.
+each cell, with the predicted classes (or the numbers of a regression) and the model's confidence on the test
+split, and one row for each list of gold labels, which cells refer to by a digest. Classifiers have a second
+row, for the validation split, on which thresholds of confidence are chosen.
+
+For tagging, predictions are the tags of the words of all texts, one text after the other. For language
+modelling, they are the number of correct predictions for the masked tokens of each text, and their
+likelihood. The file contains no texts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.plan.planner import Cell
+from harness.runtime.calibration import abstains
 from harness.storage.files import contents, publish
 from harness.task_types.base import Prediction
 from harness.values import HarnessError
 from harness.values import digest as text_digest
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
 
@@ -29,11 +35,26 @@ if TYPE_CHECKING:
     from harness.storage.store import Store
 
 FILE = "predictions.parquet"
-_STEPS = 255  # a confidence is stored as one byte, rounded to the nearest 1/255
+TEST, VALIDATION = "test", "validation"
+# A confidence is stored as one byte: its log-odds in steps of 1/15, from -5 to 12. Those near 1 stay apart.
+_LOWEST, _PER_NAT, _MOST = -5.0, 15.0, 255
+_EVENLY = 255  # in files of earlier versions: the confidence itself, in steps of 1/255
+
+
+class Splits(NamedTuple):
+    """Predictions by cell key; on the validation split, only those of classifiers."""
+
+    test: dict[str, Prediction]
+    validation: dict[str, Prediction]
 
 
 def read(folder: Path) -> dict[str, Prediction]:
-    """Return the predictions in a folder of results by cell key; an empty dictionary if it has no file.
+    """Return the predictions on the test split; see :func:`read_splits`."""
+    return read_splits(folder).test
+
+
+def read_splits(folder: Path) -> Splits:
+    """Return the predictions in a folder of results; empty dictionaries if it has no file.
 
     Raise HarnessError if the file is damaged or cannot be read.
     """
@@ -45,7 +66,7 @@ def read(folder: Path) -> dict[str, Prediction]:
         # read_table would import pandas.
         return _decode(pq.ParquetFile(pa.BufferReader(contents(path))).read(use_threads=False))
     except FileNotFoundError:
-        return {}
+        return Splits({}, {})
     except OSError as error:
         if error.strerror is None:  # raised by pyarrow, if the bytes are not Parquet
             raise HarnessError(f"{path} is damaged; delete it and run harness bench again") from None
@@ -54,11 +75,17 @@ def read(folder: Path) -> dict[str, Prediction]:
         raise HarnessError(f"{path} is damaged; delete it and run harness bench again") from None
 
 
-def write(folder: Path, found: Mapping[str, Prediction], cells: Container[str] = frozenset()) -> None:
+def write(
+    folder: Path,
+    found: Mapping[str, Prediction],
+    cells: Container[str] = frozenset(),
+    validation: Mapping[str, Prediction] | None = None,
+) -> None:
     """Replace the file of a folder atomically; without predictions, remove it.
 
-    Predictions that :func:`read` does not return, because the plugin with their type of task is not installed
-    here, are kept for the given cells.
+    `found` are predictions on the test split, and `validation` those on that split. Predictions that
+    :func:`read` does not return, because the plugin with their type of task is not installed here, are kept
+    for the given cells.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -68,13 +95,14 @@ def write(folder: Path, found: Mapping[str, Prediction], cells: Container[str] =
         (folder / FILE).unlink(missing_ok=True)
         return
     sink = pa.BufferOutputStream()
-    table = _encode(found, foreign)
+    table = _encode({TEST: found, VALIDATION: validation or {}}, foreign)
     pq.write_table(table, sink, compression="zstd", compression_level=9, write_statistics=False)
     publish(folder / FILE, sink.getvalue().to_pybytes())
 
 
 def _foreign(path: Path, wanted: Callable[[str], bool]) -> list[dict[str, Any]]:
     """Return the rows of wanted cells whose type of task is not installed, and of their gold labels."""
+    import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -88,6 +116,9 @@ def _foreign(path: Path, wanted: Callable[[str], bool]) -> list[dict[str, Any]]:
     if not absent:
         return []
     rows = file.read(use_threads=False).to_pylist()
+    for row in rows:
+        if row.get("confidence"):  # of an earlier version
+            row["odds"] = _odds(np.array(row["confidence"], np.float32) / _EVENLY)
     gold = {row["gold"] for row in rows if row["type"] in absent}
     kept = [row for row in rows if row["cell"] is not None and row["gold"] in gold and wanted(row["cell"])]
     used = {row["gold"] for row in kept}
@@ -127,22 +158,24 @@ def _evaluation(record: Record) -> tuple[str | None, Mapping[str, Any] | None]:
 
 
 def collect(
-    plan: Plan, records: Iterable[Record], store: Store, known: Iterable[str] = ()
+    plan: Plan, records: Iterable[Record], store: Store, known: Iterable[str] = (), split: str = TEST
 ) -> dict[str, Prediction]:
     """Return the predictions in the store for the records of a plan, without those of damaged cells.
 
-    The predictions of `known` cells are not read: the caller has them.
+    The predictions of `known` cells are not read: the caller has them. On the validation split, there are
+    only those of classifiers.
     """
     ok = {record["cell"] for record in records if record["status"] == "ok"}.difference(known)
     gold: dict[str, Examples] = {}  # by the data step's key
     found = {}
     for cell in plan.cells:
-        if cell.key in ok and (one := _stored(cell, gold, store)) is not None:
+        wanted = cell.key in ok and (split == TEST or abstains(cell.task_type))
+        if wanted and (one := _stored(cell, gold, store, split)) is not None:
             found[cell.key] = one
     return found
 
 
-def _stored(cell: Cell, known: dict[str, Examples], store: Store) -> Prediction | None:
+def _stored(cell: Cell, known: dict[str, Examples], store: Store, split: str) -> Prediction | None:
     from harness.steps import data
     from harness.steps.evaluation import answers_of
     from harness.storage.store import Damaged
@@ -150,8 +183,8 @@ def _stored(cell: Cell, known: dict[str, Examples], store: Store) -> Prediction 
     steps, task_type = cell.steps, cell.task_type
     try:
         if steps["data"] not in known:
-            known[steps["data"]] = data.load(store.open("data", steps["data"]), "test", task_type)
-        answers = answers_of(store.open("evaluation", steps["evaluation"]), "test")
+            known[steps["data"]] = data.load(store.open("data", steps["data"]), split, task_type)
+        answers = answers_of(store.open("evaluation", steps["evaluation"]), split)
         return task_type.prediction(answers, known[steps["data"]])
     except (Damaged, KeyError, OSError):
         return None
@@ -160,8 +193,9 @@ def _stored(cell: Cell, known: dict[str, Examples], store: Store) -> Prediction 
 # -- the file ------------------------------------------------------------------------------------------------
 
 
-def _encode(found: Mapping[str, Prediction], more: Iterable[Mapping[str, Any]] = ()) -> pa.Table:
-    import numpy as np
+def _encode(
+    splits: Mapping[str, Mapping[str, Prediction]], more: Iterable[Mapping[str, Any]] = ()
+) -> pa.Table:
     import pyarrow as pa
 
     schema = pa.schema(
@@ -173,14 +207,15 @@ def _encode(found: Mapping[str, Prediction], more: Iterable[Mapping[str, Any]] =
             ("positive", pa.int32()),
             ("labels", pa.list_(pa.int16())),
             ("numbers", pa.list_(pa.float32())),
-            ("confidence", pa.list_(pa.uint8())),
+            ("odds", pa.list_(pa.uint8())),  # of the confidence; files of earlier versions: "confidence"
             ("lengths", pa.list_(pa.int32())),
             ("hidden", pa.string()),  # the scale of the predictions
+            ("split", pa.string()),  # of a cell's row; null: test
         ]
     )
     rows: list[dict[str, Any]] = []
     known: set[str] = set()
-    for cell, one in sorted(found.items()):
+    for split, cell, one in _ordered(splits):
         gold = digest(one)
         column = one.task_type.column
         if gold not in known:
@@ -193,19 +228,52 @@ def _encode(found: Mapping[str, Prediction], more: Iterable[Mapping[str, Any]] =
                 "hidden": one.scale or None,
             }
             rows.append({"gold": gold, column: one.gold, **named})
-        quantised = np.rint(one.confidence * _STEPS).astype(np.uint8)
-        row = {"cell": cell, "gold": gold, column: one.predicted, "confidence": quantised}
+        row = {
+            "cell": cell,
+            "gold": gold,
+            "split": split,
+            column: one.predicted,
+            "odds": _odds(one.confidence),
+        }
         rows.append(row | ({} if one.numbers is None else {"numbers": one.numbers}))
     return pa.Table.from_pylist([*rows, *more], schema)
 
 
-def _decode(rows: pa.Table) -> dict[str, Prediction]:
+def _ordered(splits: Mapping[str, Mapping[str, Prediction]]) -> Iterator[tuple[str, str, Prediction]]:
+    for split, found in splits.items():
+        for cell, one in sorted(found.items()):
+            yield split, cell, one
+
+
+def _odds(confidence: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+    """Return confidences as they are stored."""
+    import numpy as np
+
+    share = confidence.astype(np.float64)
+    with np.errstate(divide="ignore"):
+        odds = np.log(share) - np.log1p(-share)
+    return np.clip(np.rint((odds - _LOWEST) * _PER_NAT), 0, _MOST).astype(np.uint8)
+
+
+def _confidence(row: Callable[[str], NDArray[Any] | None]) -> NDArray[np.float32] | None:
+    """Return the confidences of a row, given its columns by name."""
+    import numpy as np
+
+    if (odds := row("odds")) is not None:
+        return (1 / (1 + np.exp(-(odds / _PER_NAT + _LOWEST)))).astype(np.float32)
+    stored = row("confidence")
+    return None if stored is None else (stored / np.float32(_EVENLY)).astype(np.float32)
+
+
+def _decode(rows: pa.Table) -> Splits:
     import numpy as np
 
     from harness.catalog import installed_type
     from harness.task_types.former import of_prediction
 
     def array(column: str, row: int) -> NDArray[Any] | None:
+        if column not in rows.column_names:  # of files of other versions
+            return None
         value = rows[column][row]
         if not value.is_valid:
             return None
@@ -227,7 +295,7 @@ def _decode(rows: pa.Table) -> dict[str, Prediction]:
         return rows[name].to_pylist() if name in rows.column_names else [None] * len(cells)
 
     cells, digests = rows["cell"].to_pylist(), rows["gold"].to_pylist()
-    types, lengths, scales = map(optional, ("type", "lengths", "hidden"))
+    types, lengths, scales, splits = map(optional, ("type", "lengths", "hidden", "split"))
     empty = np.zeros(0, np.float32)
     of_gold: dict[str, Prediction | None] = {}
     for row, cell in enumerate(cells):
@@ -241,19 +309,19 @@ def _decode(rows: pa.Table) -> dict[str, Prediction]:
             classes = tuple(rows["classes"][row].as_py())
             about = classes, rows["positive"][row].as_py(), tuple(lengths[row] or ())
             of_gold[digests[row]] = Prediction(gold, empty, gold, task_type, *about, None, scales[row] or "")
-    found = {}
+    found = Splits({}, {})
     for row, cell in enumerate(cells):
         if cell is None or (one := of_gold[digests[row]]) is None:
             continue
-        predicted, sure = answers(row), array("confidence", row)
+        predicted, confidence = answers(row), _confidence(partial(array, row=row))
         expected = len(one.gold)
-        if len(predicted) != expected or sure is None or (one.lengths and sum(one.lengths) != expected):
+        if len(predicted) != expected or confidence is None or (one.lengths and sum(one.lengths) != expected):
             raise ValueError("expected as many answers as labels")
         numbers = array("numbers", row) if one.scale else None
         if one.scale and (numbers is None or len(numbers) != expected):
             raise ValueError("expected as many numbers as labels")
-        confidence = (sure / np.float32(_STEPS)).astype(np.float32)
-        found[cell] = one._replace(predicted=predicted, confidence=confidence, numbers=numbers)
+        of_split = found.validation if splits[row] == VALIDATION else found.test
+        of_split[cell] = one._replace(predicted=predicted, confidence=confidence, numbers=numbers)
     return found
 
 

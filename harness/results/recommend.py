@@ -24,10 +24,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.api import HarnessError
+from harness.results.cascade import Cascade, cascade, teacher_of
 from harness.results.compare import Pair, Results, differences, lower_is_better, scales
 from harness.results.intervals import SIGNIFICANT, attach
 from harness.results.ranking import SOURCES, Row, Table, mixed_scales
-from harness.runtime.forms import FORMS
+from harness.runtime.forms import FORMS, INT8
 from harness.wording import choices, nearest, quantity
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from harness.results.statistics import Difference
 
 BACKENDS = frozenset({"torch", "torch-graph", "native", *FORMS})  # of latency steps
+_EXACT = BACKENDS - {name for name, file in FORMS.items() if file == INT8}  # with the model's own answers
 _AS_FAST = 2.0  # times the smallest latency; two measurements of one model may differ by a third
 
 
@@ -172,9 +174,23 @@ def _advice(table: Table, results: Results, limits: Limits, tolerance: float) ->
             notes.append(
                 f"its {metric} on test is {stat.mean:.4g}, outside the limit; on validation it is within"
             )
+    about["cascade"] = with_teacher(chosen, table, results, limits.device)
     return Advice(
         chosen=chosen, runner_up=runner_up, difference=gap, equal=len(equal), notes=tuple(notes), **about
     )
+
+
+def with_teacher(student: Candidate, table: Table, results: Results, device: str = "cpu") -> Cascade | None:
+    """Return what a student and its teacher reach together, and what a text costs them, in exact forms."""
+    teacher = teacher_of(student.row, table)
+    if teacher is None:
+        return None
+    found = cascade(student.row, teacher, results.predictions, results.validation)
+    times = [form.p50_ms for form in forms_of(teacher, device=device) if form.backend in _EXACT]
+    slow = min((time for time in times if time is not None), default=None)
+    if found is None or slow is None or student.form.p50_ms is None:
+        return found
+    return found._replace(p50_ms=student.form.p50_ms + found.share * slow, teacher_p50_ms=slow)
 
 
 def _breaks(table: Table, metric: str, value: float, limit: float) -> bool:
@@ -273,6 +289,7 @@ class Advice:
     candidates: int = 0
     misses: tuple[tuple[str, int], ...] = ()  # each limit, and how many rows exceed it
     teacher: Row | None = None  # the best one, for comparison
+    cascade: Cascade | None = None  # the chosen row and its teacher together
     notes: tuple[str, ...] = ()
     backend: str | None = None  # the one in the limits
     device: str = "cpu"

@@ -2,6 +2,9 @@
 
 An fp32 form that differs from its model is an error and fails the cell. An int8 form may differ; if it loses
 a point of the score or more, beyond chance, it is rejected: the reason is stored, and the file is deleted.
+
+If a model's answer to a text is a label, the thresholds at which it abstains are calibrated on the validation
+split, for int8 by its own answers; see :mod:`harness.runtime.calibration`.
 """
 
 from __future__ import annotations
@@ -14,15 +17,23 @@ import numpy as np
 
 from harness.api import Examples, HarnessError, TaskType, Unsupported, parameters_of
 from harness.parameters import frozen
+from harness.runtime.calibration import FILE, RISKS, Calibration, abstains, judged, write
+from harness.runtime.risk import observed, within
 from harness.steps import data
+from harness.steps.evaluation import answers_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from harness.run.job import Job
+    from harness.runtime.exported import Exported
 
 # Number of texts of the test split to check with; FEWER for models with more than LARGE parameters.
 TEXTS, FEWER, LARGE = 4096, 256, 1_000_000
+CALIBRATED = 1000  # number of validation texts for the int8 form of such a large model
 TOLERANCE = 1e-3  # largest difference of two logits, relative to their spread
 CHANGED = 0.005  # largest share of predictions that may differ
 LOST = 0.01  # loss of the score (accuracy, F1 or correlation) from which int8 is rejected
@@ -35,7 +46,8 @@ def run(job: Job) -> dict[str, Any]:
     """Return `exported` and a report on each of its `forms`, or the `reason` why there is no export.
 
     The report on a form has the result of the task type's ``parity``, its `file_bytes`, and `size_bytes`,
-    which includes the files that it needs. Raise HarnessError if an fp32 form is not equal to the model.
+    which includes the files that it needs. `abstaining` has the thresholds for some risks, and what they give
+    on the test split. Raise HarnessError if an fp32 form is not equal to the model.
     """
     from harness.exports.onnx import GRAPH  # imported here also because the step's key must cover it
     from harness.exports.quantise import quantise
@@ -63,14 +75,17 @@ def run(job: Job) -> dict[str, Any]:
     files = {path.name: path.stat().st_size for path in job.folder.iterdir()}
     beside = sum(size for name, size in files.items() if name not in FORMS.values())
     forms: dict[str, Any] = {}
+    opened: dict[str, Exported] = {}
     for form, file in FORMS.items():
         if file not in files:
             continue
-        compared = compare(open_form(job.folder, form, job.threads))
+        opened[form] = open_form(job.folder, form, job.threads)
+        compared = compare(opened[form])
         if file == INT8:
             if why := too_much_lost(compared):
                 rejected[form] = compared["rejected"] = why
                 (job.folder / file).unlink()
+                del opened[form]
         elif not is_same(compared):
             raise HarnessError(
                 f"the ONNX export of '{job.learner.name}' differs from the model"
@@ -81,10 +96,45 @@ def run(job: Job) -> dict[str, Any]:
         forms[form] = {**compared, "file_bytes": files[file], "size_bytes": files[file] + beside}
     for form, why in rejected.items():
         forms.setdefault(form, {"rejected": why})
-    if rejected:  # for whoever asks for one of them
-        _describe(job.folder, task_type, rejected=rejected)
     plain = ("texts", "changed", "difference", "size_bytes")
-    return {"exported": True, **{name: forms["onnx"][name] for name in plain}, "forms": forms}
+    result = {"exported": True, **{name: forms["onnx"][name] for name in plain}, "forms": forms}
+    if job.has("evaluation") and abstains(task_type):
+        most = CALIBRATED if count == FEWER else TEXTS
+        result["abstaining"] = _calibrated(job, task_type, opened, most)
+    # Reasons are for whoever asks for a rejected form.
+    _describe(job.folder, task_type, **({"rejected": rejected} if rejected else {}))
+    return result
+
+
+def _calibrated(job: Job, task_type: TaskType, forms: Mapping[str, Exported], most: int) -> dict[str, Any]:
+    """Write the thresholds at which the forms abstain; return what they give on the test split.
+
+    All forms but int8 give the model's own answers; int8 answers at most `most` validation texts.
+    """
+    source, evaluation = job.need("data"), job.need("evaluation")
+
+    def of_model(split: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        labels = data.load(source, split, task_type).labels
+        assert labels is not None
+        return judged(task_type, answers_of(evaluation, split)["logits"], labels)
+
+    exact = [form for form in forms if form != "onnx-int8"]
+    tables = [Calibration.of(exact, *of_model("validation"))]
+    if (int8 := forms.get("onnx-int8")) is not None:
+        held = data.load(source, "validation", task_type)
+        assert held.labels is not None
+        rows = np.unique(np.linspace(0, len(held) - 1, min(most, len(held))).astype(np.int64))
+        logits = int8.predict([held.texts[row] for row in rows.tolist()])
+        tables.append(Calibration.of(["onnx-int8"], *judged(task_type, logits, held.labels[rows])))
+    write(job.folder, tables, "validation")
+    shown, tested = [], of_model("test")
+    for risk in RISKS:
+        if (point := within(tables[0].points, risk)) is not None:
+            coverage, error = observed(*tested, point.threshold)
+            about = {"threshold": point.threshold, "validation_coverage": point.coverage}
+            shown.append({"risk": risk, **about, "test_coverage": coverage, "test_error": error})
+    least = min((point.risk for point in tables[0].points), default=None)
+    return {"texts": tables[0].texts, "lowest_risk": least, "points": shown}
 
 
 def _first(examples: Examples, count: int) -> Examples:
@@ -107,7 +157,7 @@ def _describe(folder: Path, task_type: TaskType, **more: Any) -> None:
     found = read_manifest(folder) if path.is_file() else {"format": 1}
     options = parameters_of(task_type)
     known = {"name": task_type.name, "module": type(task_type).__module__, "options": options}
-    more[DIGESTS] = digests(folder, [name for name in SEALED if (folder / name).is_file()])
+    more[DIGESTS] = digests(folder, [name for name in (*SEALED, FILE) if (folder / name).is_file()])
     path.write_text(json.dumps({**found, "task_type": known, **more}), encoding="utf-8")
 
 

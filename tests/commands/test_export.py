@@ -102,6 +102,41 @@ def test_a_reader_that_has_enough_ends_it(home: Path) -> None:
         assert process.stderr.read() == b""
 
 
+def test_thresholds_are_shipped_and_kept(home: Path, tmp_path: Path) -> None:
+    record = json.loads((home / "out" / "record.json").read_text())
+    lowest = record["export"]["abstaining"]["lowest_risk"]
+    card = (home / "out" / "README.md").read_text()
+    assert f"The lowest error that can be kept is {100 * lowest:.3g}%" in card
+    given = "the sun is warm\nqwerty\n"
+    done = call(home, "predict", "out", "--abstain", f"{100 * lowest - 0.1:.1f}%", given=given)
+    assert done.returncode == 2 and not done.stdout
+    assert f"the lowest that it can keep is {100 * lowest:.1f}%".encode() in done.stderr
+    for form in ("--int8", "--threads=1"):
+        done = call(home, "predict", "out", "--abstain", f"{100 * lowest:.1f}%", form, given=given)
+        assert done.returncode == 0 and len(done.stdout.splitlines()) == 2, done.stderr
+    done = call(home, "export", "role=teacher", str(tmp_path / "teacher"), "--suite", "weather.toml")
+    assert done.returncode == 0 and (tmp_path / "teacher" / "calibration.json").is_file()
+    (tmp_path / "rows.csv").write_text("n,text\n1,the sun is warm\n2,qwerty\n")
+    scores = [
+        json.loads(line)["score"] for line in call(home, "predict", "out", given=given).stdout.splitlines()
+    ]
+    between = str(sum(scores) / 2)
+    arguments = (
+        "out",
+        str(tmp_path / "rows.csv"),
+        "--threshold",
+        between,
+        "--cascade",
+        str(tmp_path / "teacher"),
+    )
+    done = call(home, "predict", *arguments, "--cascade-int8")
+    header, *answered = done.stdout.decode().splitlines()
+    assert header == "n,text,label,score,answered_by"
+    by = ["student" if score == max(scores) else "teacher" for score in scores]
+    assert [line.rpartition(",")[2] for line in answered] == by and len(set(by)) == 2
+    assert done.stderr.startswith(b"the second model answered 1 of 2 texts (50.0%)")
+
+
 def test_mistakes_are_one_line(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(home)
     for arguments, message in (

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from components import call
 
 from harness.cli import main
+from harness.runtime.answerer import Answerer
 from harness.runtime.forms import load
 from harness.runtime.streaming import BadLine, answers, text_of
 from harness.task_types.classification import Classification
@@ -162,7 +163,9 @@ def test_answers_are_the_same_alone_and_together(home: Path) -> None:
     assert together == [task_type.answers(model, [text], None)[0] for text in texts]
     assert task_type.answers(model, [], None) == []
     assert [answer["tags"] for answer in together] == [model.tags(text) if text else [] for text in texts]
-    assert [task_type.as_tsv(each) for each in answers(model, io.BytesIO(b"Cy Ek\n"))] == ["B-per I-per"]
+    assert [task_type.as_tsv(each) for each in answers(Answerer(model), io.BytesIO(b"Cy Ek\n"))] == [
+        "B-per I-per"
+    ]
 
 
 def test_words_of_a_line() -> None:

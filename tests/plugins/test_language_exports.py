@@ -21,6 +21,7 @@ import torch
 from harness.api import Examples, Unsupported
 from harness.exports.onnx import OnnxModel
 from harness.exports.quantise import quantise
+from harness.runtime.answerer import Answerer
 from harness.runtime.forms import load
 from harness.runtime.streaming import answers
 from harness.steps.export import is_same, too_much_lost
@@ -247,4 +248,4 @@ def test_a_user_asks_without_torch(make: Callable[[str], LanguageModel], tmp_pat
     assert ask("--format", "tsv").decode().splitlines() == [best[0], ""]
     assert ask("--format", "tsv", "--top", "2").decode().splitlines() == [" ".join(best[:2]), ""]
     stream = io.BytesIO(b"so [MASK] and [MASK]")
-    assert [RAW.as_tsv(each).count(" ") for each in answers(load(tmp_path), stream)] == [1]
+    assert [RAW.as_tsv(each).count(" ") for each in answers(Answerer(load(tmp_path)), stream)] == [1]

@@ -24,6 +24,7 @@ from harness.task_types.classification import Classification
 from harness.task_types.label_scores import classification
 from harness.task_types.regression import Regression
 
+NOISE = 1 / 120 + 1e-7  # half a step of the log-odds, at a confidence of 1/2
 CLASSES = ("anger", "fear", "joy", "love", "sadness", "surprise")
 
 
@@ -48,8 +49,7 @@ def same(one: Prediction, other: Prediction) -> bool:
     arrays = zip(one[:3], other[:3], strict=True)
     alike = one.task_type.name == other.task_type.name and one[4:] == other[4:]
     return alike and all(
-        a.dtype == b.dtype and np.allclose(a, b, rtol=0, atol=0.5 / 255 + 1e-7, equal_nan=True)
-        for a, b in arrays
+        a.dtype == b.dtype and np.allclose(a, b, rtol=0, atol=NOISE, equal_nan=True) for a, b in arrays
     )
 
 
@@ -112,6 +112,40 @@ def test_files_from_before_types_had_names_are_read(tmp_path: Path) -> None:
     assert [(one.lengths, one.scale) for one in again.values()] == [
         (one.lengths, one.scale) for one in expected.values()
     ]
+
+
+def test_confidences_of_earlier_files_are_read(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    one = prediction(0, 4, np.array([0, 1, 2, 3]))
+    predictions.write(tmp_path, {"a": one})
+    table = pq.read_table(tmp_path / FILE).drop_columns(["odds", "split"])
+    kind = pa.list_(pa.uint8())
+    table = table.append_column("confidence", pa.array([None, [0, 51, 204, 255]], kind))
+    pq.write_table(table, tmp_path / FILE)
+    for _ in range(2):  # as it is, and written anew
+        again = predictions.read(tmp_path)["a"]
+        assert again.confidence == pytest.approx([0, 0.2, 0.8, 1], abs=NOISE)
+        predictions.write(tmp_path, {"a": again})
+    assert "confidence" not in pq.read_table(tmp_path / FILE).column_names
+
+
+def test_high_confidences_stay_apart(tmp_path: Path) -> None:
+    sure = np.array([0.99, 0.999, 0.9999, 0.99999, 0.999999], np.float32)
+    predictions.write(tmp_path, {"a": prediction(0, 5)._replace(confidence=sure)})
+    again = predictions.read(tmp_path)["a"].confidence
+    assert np.all(np.diff(again) > 0)
+    assert 1 - again[:4] == pytest.approx(1 - sure[:4], rel=0.04)
+
+
+def test_the_validation_split_is_kept_beside_the_test_split(tmp_path: Path) -> None:
+    test, validation = {"a": prediction(0), "b": prediction(1)}, {"a": prediction(2, 30)}
+    predictions.write(tmp_path, test, validation=validation)
+    again = predictions.read_splits(tmp_path)
+    assert set(again.test) == {"a", "b"} and set(again.validation) == {"a"}
+    assert same(again.test["a"], test["a"]) and same(again.validation["a"], validation["a"])
+    assert predictions.read(tmp_path).keys() == again.test.keys()
 
 
 def test_predictions_of_a_type_that_is_not_installed_are_left_out(tmp_path: Path) -> None:
@@ -233,6 +267,11 @@ def test_a_run_leaves_the_predictions_behind_its_scores(toys: Home) -> None:
         expected = classification(one.gold, np.eye(3)[one.predicted], one.classes)
         for name in ("accuracy", "f1_macro", "confusion"):
             assert record["metrics"][name] == expected[name]
+    held = predictions.collect(plan, records, store, split="validation")
+    assert set(held) == set(found)
+    for record in records:
+        right = (held[record["cell"]].predicted == held[record["cell"]].gold).mean()
+        assert right == record["validation"]["accuracy"]
     failed: Any = [record | {"status": "failed"} for record in records[:3]]
     assert len(predictions.collect(plan, [*failed, *records[3:]], store)) == len(records) - 3
 

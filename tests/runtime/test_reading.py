@@ -19,6 +19,7 @@ import torch
 from harness.api import HarnessError
 from harness.exports.onnx import export_module
 from harness.featurise.featuriser import FILE, Words
+from harness.runtime.answerer import Answerer
 from harness.runtime.chain import FILE as TRANSITIONS
 from harness.runtime.forms import AVERAGED, FORMS, GRAPH, INT8, LABELS, MANIFEST, load
 from harness.runtime.reading import DIGESTS, digests
@@ -348,6 +349,6 @@ def test_flipped_bits_give_answers_or_one_line(form: str, folder: Path) -> None:
         except HarnessError as error:
             assert "\n" not in str(error)
             continue
-        found = list(answers(model, io.BytesIO(b"word1 word2\n\nzzz\n")))
+        found = list(answers(Answerer(model), io.BytesIO(b"word1 word2\n\nzzz\n")))
         assert len(found) == 3
         json.dumps(found, allow_nan=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import json
 from collections.abc import Sequence
@@ -13,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from harness.api import HarnessError
 from harness.exports.onnx import export_module
 from harness.featurise.featuriser import Words
-from harness.runtime import streaming
+from harness.runtime.answerer import Answerer
 from harness.runtime.forms import Exported, load
-from harness.runtime.streaming import BadLine, answers, batches, text_of
+from harness.runtime.streaming import BadLine, answered, answers, text_of
+from harness.sources import lines
+from harness.sources.rows import read_stream
 from harness.task_types.classification import Classification
 from harness.task_types.tagging import Tagging
 from harness_students.modules import AveragedWords
@@ -49,39 +49,16 @@ class Trickle(io.RawIOBase):
         return self.pieces.pop(0) if self.pieces else b""
 
 
-@pytest.mark.parametrize(
-    ("pieces", "expected"),
-    [
-        ((b"a\nb\n",), [[b"a", b"b"]]),
-        ((b"a\n", b"b\nc\n"), [[b"a"], [b"b", b"c"]]),
-        ((b"a", b"b", b"c\nd"), [[b"abc"], [b"d"]]),  # the last without an end
-        ((b"a\n\n\nb\n",), [[b"a", b"", b"", b"b"]]),
-        ((b"\xc3", b"\xa4\n"), [["ä".encode()]]),  # a letter in two pieces
-        ((), []),
-        ((b"\xef\xbb", b"\xbfa\nb"), [[b"a"], [b"b"]]),
-        (("ä\nb\n".encode("utf-16"),), [["ä".encode(), b"b"]]),
-        (
-            (b"\xff\xfe", "ä\n".encode("utf-16-le")[:1], "ä\nb".encode("utf-16-le")[1:]),
-            [["ä".encode()], [b"b"]],
-        ),
-        ((b"a\rb\r",), [[b"a", b"b"]]),
-        ((b"a\x1cb\xe2\x80\xa8c\n",), [[b"a\x1cb\xe2\x80\xa8c"]]),
-    ],
-)
-def test_lines_are_given_as_they_come(pieces: tuple[bytes, ...], expected: Any) -> None:
-    assert list(batches(Trickle(*pieces))) == expected  # type: ignore[arg-type]
-
-
 def test_what_has_come_is_answered_before_more_is_read(model: Exported) -> None:
     stream = Trickle(b"sun\n", b"rain\n")
-    told = answers(model, stream)  # type: ignore[arg-type]
+    told = answers(Answerer(model), stream)  # type: ignore[arg-type]
     assert next(told)["label"] == "good"
     assert stream.pieces == [b"rain\n"]
     assert [each["label"] for each in told] == ["bad"]
 
 
 def test_many_lines_are_answered_in_parts(model: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "BATCH", 3)
+    monkeypatch.setattr(lines, "BATCH", 3)
     asked: list[int] = []
     predict = model.predict
 
@@ -90,22 +67,22 @@ def test_many_lines_are_answered_in_parts(model: Exported, monkeypatch: pytest.M
         return predict(texts)
 
     monkeypatch.setattr(model, "predict", counted)
-    found = list(answers(model, io.BytesIO(b"sun\nrain\n" * 4)))
+    found = list(answers(Answerer(model), io.BytesIO(b"sun\nrain\n" * 4)))
     assert [each["label"] for each in found] == ["good", "bad"] * 4
     assert asked == [3, 3, 2]
 
 
 def test_scores_are_probabilities_best_first(model: Exported) -> None:
-    (found,) = answers(model, io.BytesIO(b"sun"), top=2)
+    (found,) = answers(Answerer(model), io.BytesIO(b"sun"), top=2)
     odds = np.exp([2.0, 1.0, 0.0])
     right = odds / odds.sum()
     assert found["label"] == "good" and found["score"] == pytest.approx(right[0], abs=1e-5)
     assert [each["label"] for each in found["top"]] == ["good", "fair"]
     assert [each["score"] for each in found["top"]] == pytest.approx(list(right[:2]), abs=1e-5)
-    (all_,) = answers(model, io.BytesIO(b"sun"), top=9)
+    (all_,) = answers(Answerer(model), io.BytesIO(b"sun"), top=9)
     assert sum(each["score"] for each in all_["top"]) == pytest.approx(1, abs=1e-5)
     assert len(all_["top"]) == 3
-    (one,) = answers(model, io.BytesIO(b"sun"))
+    (one,) = answers(Answerer(model), io.BytesIO(b"sun"))
     assert set(one) == {"label", "score"}
 
 
@@ -118,7 +95,7 @@ def test_a_regression_gives_its_number(tmp_path: Path) -> None:
         module.output.bias.fill_(0.5)
     export_module(module, words, ["score"], tmp_path)
     model = load(tmp_path)
-    found = list(answers(model, io.BytesIO(b"sun\nrain\n"), top=3))
+    found = list(answers(Answerer(model), io.BytesIO(b"sun\nrain\n"), top=3))
     assert found == [{"score": 2.5}, {"score": 0.5}]
     assert model.task_type.as_tsv(found[0]) == "2.5"
 
@@ -134,7 +111,7 @@ def test_bad_lines_are_told_in_their_place(model: Exported) -> None:
         b" ",
         b"",
     ]
-    found = list(answers(model, io.BytesIO(b"\n".join(lines)), "text"))
+    found = list(answers(Answerer(model), io.BytesIO(b"\n".join(lines)), "text"))
     assert [each.get("label") for each in found] == ["good", None, None, None, None, "bad"]
     assert [each["error"] for each in found if "error" in each] == [
         "line 2: expected a JSON object, got something that is not JSON",
@@ -189,7 +166,7 @@ def test_answers_that_are_not_numbers_are_told_in_their_place(
 
     monkeypatch.setattr(model, "predict", predict)
     for top in (None, 2):
-        first, second, third = answers(model, io.BytesIO(b"sun\nbad\nrain\n"), top=top)
+        first, second, third = answers(Answerer(model), io.BytesIO(b"sun\nbad\nrain\n"), top=top)
         assert (first["label"], third["label"]) == ("good", "bad")
         assert second == {"error": "line 2: the model returned NaN or infinity"}
 
@@ -205,7 +182,7 @@ def test_a_text_on_which_the_model_fails_costs_its_own_line_only(
         return sound(texts)
 
     monkeypatch.setattr(model, "predict", predict)
-    first, second, third = answers(model, io.BytesIO(b"sun\nbad\nrain\n"))
+    first, second, third = answers(Answerer(model), io.BytesIO(b"sun\nbad\nrain\n"))
     assert (first["label"], third["label"]) == ("good", "bad")
     assert second == {"error": "line 2: cannot answer: too odd"}
 
@@ -237,19 +214,24 @@ def test_lines_without_a_text(line: bytes, column: str | None, message: str, tas
 
 
 def test_blank_lines_are_errors_in_their_place_but_empty_strings_are_texts(model: Exported) -> None:
-    (empty,) = answers(model, io.BytesIO(b'{"text": ""}\n'), "text")
+    (empty,) = answers(Answerer(model), io.BytesIO(b'{"text": ""}\n'), "text")
     assert "label" in empty
-    found = list(answers(model, io.BytesIO(b"sun\n\nrain\n")))
+    found = list(answers(Answerer(model), io.BytesIO(b"sun\n\nrain\n")))
     assert [each.get("label") for each in found] == ["good", None, "bad"]
     assert found[1] == {"error": "line 2: expected a text, got a blank line"}
 
 
-def test_streams_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "LONGEST", 99)
-    for data, message in (
-        (gzip.compress(b"sun\n"), "it is compressed; unpack it first, as with gzip -cd"),
-        (b"sun\n" + b"x" * 100, "line 2 is longer than"),
-        ("sun\n".encode("utf-16")[:-1], "its byte order mark says UTF-16, but it is damaged"),
-    ):
-        with pytest.raises(HarnessError, match=message):
-            list(batches(io.BytesIO(data)))
+def test_rows_are_answered_with_what_is_wrong_in_their_places(model: Exported) -> None:
+    given = b"text,n\nsun,1\n,2\nrain,3,4\nrain,5\n"
+    rows = read_stream(io.BytesIO(given), "csv", ["text"])
+    ((block, found),) = answered(Answerer(model), rows)
+    assert [answer.get("label") for answer in found] == ["good", None, "bad"]
+    assert found[1] == {"error": "expected text in 'text', got nothing; correct the row, or remove it"}
+    assert block.numbers == [2, 3, 5] and [number for number, _ in block.lost] == [4]
+
+
+def test_objects_without_a_text_are_told(model: Exported) -> None:
+    given = b'{"text": "sun"}\n{"text": null}\n{"text": 3}\n{}\n{"text": ""}\n'
+    ((_, found),) = answered(Answerer(model), read_stream(io.BytesIO(given), "jsonl", ["text"]))
+    assert ["error" in answer for answer in found] == [False, True, True, True, False]
+    assert found[2]["error"] == "expected text in 'text', got a number; correct the row, or remove it"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from stepbench import Bench, Says, Scored, Speaker
 from harness.api import HarnessError, Unsupported
 from harness.devices import cpu_count
 from harness.featurise.featuriser import Words
+from harness.runtime.calibration import Calibration
 from harness.runtime.forms import FORMS, load
 from harness.steps import clock, latency
 from harness.storage.store import Artefact
@@ -90,6 +92,69 @@ def test_an_export_is_checked_and_counted(bench: Bench, data: Artefact, student:
     texts = [text for text, _ in ROWS]
     for form in OWN:
         assert load(found.folder, form).predict(texts).shape == (4, 2)
+
+
+def test_thresholds_are_calibrated_on_the_validation_split(bench: Bench, monkeypatch: Any) -> None:
+    rows = [("sun", "good"), ("rain", "bad")]
+    held = [(f"{'sun' if n % 3 else 'rain'} {n}", "good" if n % 3 else "bad") for n in range(90)]
+    held += [("wind", "good"), ("wind", "bad")] * 5  # of which the model is not sure
+    data = bench.data(rows, held, [*held[:9], ("wind", "good")])
+
+    def outputs(texts: Sequence[str]) -> Any:
+        found = [[2.0 * ("rain" in text), 2.0 * ("sun" in text)] for text in texts]
+        return np.array(found, dtype=np.float32)
+
+    def write(folder: Path) -> None:
+        import torch
+
+        from harness.exports.onnx import export_module
+        from harness_students.modules import AveragedWords
+
+        words = Words(["sun", "rain"], 1)
+        module = AveragedWords(words.size, 2, 0, 2, 0.0, 1.0)
+        with torch.no_grad():
+            module.embedding.weight.copy_(torch.tensor([[0.0, 0], [0, 0], [0, 2], [2, 0]]))
+            module.output.weight.copy_(torch.eye(2))
+            module.output.bias.zero_()
+        export_module(module, words, ["bad", "good"], folder)
+
+    model_type = type("Exports", (Says,), {"export": lambda self, folder: write(folder)})
+    teacher = Speaker(outputs, model_type)
+    model = bench.run("teacher", {"data": data}, teacher=teacher)
+    evaluation = bench.run("evaluation", {"data": data, "model": model}, teacher=teacher)
+    needs = {"data": data, "model": model, "evaluation": evaluation}
+    found = bench.run("export", needs, teacher=teacher)
+    told = found.result["abstaining"]
+    (point,) = (each for each in told["points"] if each["risk"] == 0.1)
+    assert point["threshold"] == pytest.approx(0.880797) and point["validation_coverage"] == 0.9
+    assert point["test_coverage"] == 0.9 and point["test_error"] == 0.0
+    assert told["texts"] == 100 and 0.03 < told["lowest_risk"] <= 0.1
+    exact = Calibration.read(found.folder, load(found.folder, "onnx"))
+    assert exact == Calibration.read(found.folder, load(found.folder, "numpy"))
+    assert exact.threshold(0.1) == point["threshold"]
+    own = Calibration.read(found.folder, load(found.folder, "onnx-int8"))
+    assert own.forms == ("onnx-int8",) and own.texts == 100
+    monkeypatch.setattr("harness.steps.export.LARGE", -1)
+    monkeypatch.setattr("harness.steps.export.CALIBRATED", 50)
+    found = bench.run("export", needs, teacher=teacher)
+    assert Calibration.read(found.folder, load(found.folder, "onnx-int8")).texts == 50
+    manifest = json.loads((found.folder / "export.json").read_text())
+    assert "calibration.json" in manifest["files"]
+    (found.folder / "calibration.json").write_text("{}")
+    with pytest.raises(HarnessError, match=r"calibration\.json is damaged, or from another export"):
+        Calibration.read(found.folder, load(found.folder))
+
+
+def test_numbers_have_no_thresholds(bench: Bench) -> None:
+    task = Scored.of(("sun", "1.0"), ("rain", "2.0"), ("wind", "3.0"))
+    data = bench.run("data", task=task)
+    model_type = type("Exports", (Says,), {"export": lambda self, folder: constant(2.0)(folder)})
+    teacher = Speaker(same(2.0), model_type)
+    model = bench.run("teacher", {"data": data}, teacher=teacher)
+    evaluation = bench.run("evaluation", {"data": data, "model": model}, teacher=teacher, task=task)
+    found = bench.run("export", {"data": data, "model": model, "evaluation": evaluation}, teacher=teacher)
+    assert found.result["exported"]
+    assert "abstaining" not in found.result and not (found.folder / "calibration.json").exists()
 
 
 def test_each_form_is_scored_against_gold(bench: Bench, data: Artefact) -> None:

@@ -14,6 +14,7 @@ from harness.report.html.figures import Json, axis, layout, names_axis
 from harness.report.html.language import loss_parts
 from harness.report.html.look import Look, pair
 from harness.report.html.sections import Entry, Section
+from harness.report.html.selective import selective
 from harness.report.html.timing import timing
 from harness.report.leaderboard import printable
 from harness.task_types.label_scores import BINS
@@ -29,8 +30,15 @@ MOST_POINTS = 40
 BLUE = "#0072B2"
 
 
-def of_section(section: Section, predictions: Mapping[str, Prediction]) -> list[Look]:
-    """Return the looks for which at least one row has data."""
+def of_section(
+    section: Section,
+    predictions: Mapping[str, Prediction],
+    validation: Mapping[str, Prediction] | None = None,
+) -> list[Look]:
+    """Return the looks for which at least one row has data.
+
+    `validation` are predictions on that split, on which thresholds are chosen.
+    """
     classes = _classes(section)
     bins = [_bins(entry, predictions) for entry in section.entries]
     found = [
@@ -38,6 +46,7 @@ def of_section(section: Section, predictions: Mapping[str, Prediction]) -> list[
         _confusion(section, classes),
         _reliability(section, bins),
         _confidence(section, bins),
+        selective(section, predictions, validation or {}),
         _training(section, validated := _validated(section), _of_validation(section, validated)),
         _training(section, "loss", "training loss"),
         loss_parts(section),

@@ -49,10 +49,12 @@ def render(
     name: str,
     verdict: Verdict | None = None,
     trouble: str = "",
+    validation: Mapping[str, Prediction] | None = None,
 ) -> str:
     """Return the HTML page of a leaderboard, its records and predictions; ``name`` is the suite's.
 
     The verdict is shown first, unless it is of other records. `trouble` says why it cannot be read.
+    ``validation`` are predictions on that split, on which thresholds are chosen.
     """
     found = sections(board, records)
     name = verdict.about if verdict else name
@@ -63,7 +65,7 @@ def render(
     shown, data = [], []
     for section in found:
         fixed = charts.of_section(section)
-        closer = looks.of_section(section, predictions)
+        closer = looks.of_section(section, predictions, validation)
         words = language.nearest_words(section)
         shown.append(_section(section, one) | {"charts": fixed, "looks": closer, "words": words})
         data.append(_data(section, fixed, closer))

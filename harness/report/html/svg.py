@@ -48,7 +48,10 @@ def missing() -> str:
 
 
 def all_charts(
-    board: Leaderboard, records: Sequence[Record], predictions: Mapping[str, Prediction]
+    board: Leaderboard,
+    records: Sequence[Record],
+    predictions: Mapping[str, Prediction],
+    validation: Mapping[str, Prediction] | None = None,
 ) -> list[Chart]:
     """Return all charts of the page; those that compare two rows have the rows that the page shows first.
 
@@ -62,7 +65,7 @@ def all_charts(
         made += charts.of_section(section)
         row, other = beside(section)
         if row:
-            looked = (look.chart(row, other) for look in looks.of_section(section, predictions))
+            looked = (look.chart(row, other) for look in looks.of_section(section, predictions, validation))
             made += [chart for chart in looked if chart]
     return made
 

@@ -16,17 +16,23 @@ from harness.results.record import Record, read
 from harness.storage.files import publish
 
 if TYPE_CHECKING:
+    from harness.results.predictions import Splits
     from harness.task_types.base import Prediction
 
 __all__ = ["renew", "without_charts", "write", "write_charts"]
 
 
 def write(
-    board: Leaderboard, records: Sequence[Record], predictions: Mapping[str, Prediction], folder: Path
+    board: Leaderboard,
+    records: Sequence[Record],
+    predictions: Mapping[str, Prediction],
+    folder: Path,
+    validation: Mapping[str, Prediction] | None = None,
 ) -> None:
     """Write ``index.html`` and ``leaderboard.tex`` into a suite's results, and the overview beside them.
 
-    ``board`` is the leaderboard of these records and predictions. The page shows the verdict in the folder.
+    ``board`` is the leaderboard of these records and predictions; `validation` are predictions on that split.
+    The page shows the verdict in the folder.
     """
     from harness.report.html import overview
     from harness.report.html.page import render
@@ -38,19 +44,19 @@ def write(
         found = verdict.read(folder)
     except HarnessError as error:
         found, trouble = None, str(error)
-    publish(folder / "index.html", render(board, records, predictions, name, found, trouble))
+    publish(folder / "index.html", render(board, records, predictions, name, found, trouble, validation))
     publish(folder / "leaderboard.tex", to_latex(board, records))
     place = folder.resolve()
     overview.write(place.parent, {place.name: (board, records)})
 
 
-def renew(folder: Path) -> tuple[Leaderboard, list[Record], dict[str, Prediction]]:
+def renew(folder: Path) -> tuple[Leaderboard, list[Record], Splits]:
     """Write the report again from the results in a folder; return these."""
     from harness.results import predictions
 
-    records, answers = read(folder / "records.jsonl"), predictions.read(folder)
-    board = build(records, answers)
-    write(board, records, answers, folder)
+    records, answers = read(folder / "records.jsonl"), predictions.read_splits(folder)
+    board = build(records, answers.test)
+    write(board, records, answers.test, folder, answers.validation)
     return board, records, answers
 
 
@@ -62,9 +68,13 @@ def without_charts() -> str:
 
 
 def write_charts(
-    board: Leaderboard, records: Sequence[Record], predictions: Mapping[str, Prediction], folder: Path
+    board: Leaderboard,
+    records: Sequence[Record],
+    predictions: Mapping[str, Prediction],
+    folder: Path,
+    validation: Mapping[str, Prediction] | None = None,
 ) -> list[Path]:
     """Write the page's charts as SVG into ``charts/``. Raise HarnessError if no browser can draw them."""
     from harness.report.html import svg
 
-    return svg.write(svg.all_charts(board, records, predictions), folder / "charts")
+    return svg.write(svg.all_charts(board, records, predictions, validation), folder / "charts")

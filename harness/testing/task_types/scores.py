@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _CLOSE = 1e-6  # relative: how far a score on resamples may be from the score
-_BYTE = 1 / 255  # confidences are kept as one byte
+_BYTE = 1 / 100  # confidences are kept as one byte
 
 
 class _Told(Model):

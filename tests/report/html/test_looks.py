@@ -29,7 +29,7 @@ def series(results: Results, name: str, row: int = 0) -> Any:
 def test_every_look_has_data_for_every_row(results: Results) -> None:
     found = looked(results)
     assert list(found) == [
-        *("classes", "confusion", "reliability", "confidence", "validation", "loss", "timing"),
+        *("classes", "confusion", "reliability", "confidence", "selective", "validation", "loss", "timing"),
     ]
     for look in found.values():
         assert all(one is not None for one in look.series)
