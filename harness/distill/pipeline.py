@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from harness import HarnessError
 from harness.distill import inspect as labelled
@@ -20,36 +20,23 @@ from harness.distill import stages
 from harness.distill.budget import Level, Time, levels, shares
 from harness.distill.candidates import Candidates, Table
 from harness.distill.inspect import Data
-from harness.distill.scores import Scored, scores_in
+from harness.distill.runs import Interrupted, Runs, Shown
+from harness.distill.scores import Scored
 from harness.distill.stages import Taught
 from harness.distill.wishes import MODEL, NONE, Wishes
 from harness.wording import duration
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
-    from harness.bench import Display, Ran
+    from harness.bench import Ran
     from harness.catalog import Catalog
     from harness.devices import Slot
     from harness.distill.choose import Shipped
-    from harness.plan.planner import Plan, Step
     from harness.report.verdict import Verdict
     from harness.results.recommend import Limits
     from harness.suite.reader import Suite
 
-SUITE, TRIALS = "suite.toml", "trials"
-_START_S = 4.0  # to start a stage's workers, and to write its results
+SUITE = "suite.toml"
 _ALIKE = 0.002  # a cheaper teacher this close to the best one is as good
-
-
-class Shown(Protocol):
-    """Functions with which a distillation shows messages and progress."""
-
-    def say(self, *lines: str) -> None:
-        """Show lines of text."""
-
-    def watch(self, plan: Plan, slots: int) -> AbstractContextManager[Display]:
-        """Return a context that shows the run of a plan."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +51,6 @@ class Distilled:
 
 class DryRun(Exception):
     """The end of a dry run."""
-
-
-class _Interrupted(Exception):
-    """The user interrupted a stage."""
-
-    def __init__(self, ran: Ran) -> None:
-        super().__init__()
-        self.ran = ran
 
 
 def distill(
@@ -95,18 +74,18 @@ def distill(
     check_place(wishes.out / MODEL)
     data = labelled.look(wishes, catalog)
     shown.say(*data.told)
-    run = _Run(wishes, limits, data, store, places, catalog, shown)
+    run = _Run(wishes, limits, data, catalog, Runs(wishes, data, store, places, catalog, shown))
     path = wishes.out / SUITE
     stood = path.exists()
     try:
         if stood:
-            suite = run.kept(path)
+            suite = run.runs.kept(path)
             idle = f"; {', '.join(changed)} had no effect" if changed else ""
             shown.say(f"running the existing {path}; delete it to choose again{idle}")
         else:
             suite = run.chosen()
-        plan, ran = run.bench(suite, wishes.out)
-    except _Interrupted as stopped:
+        plan, ran = run.runs.bench(suite, wishes.out)
+    except Interrupted as stopped:
         return Distilled(stopped.ran, None, None, stood)
     fingerprint = next((cell.source.fingerprint for cell in plan.cells if cell.source is not None), "")
     shipped = ship(ran.folder, fingerprint, limits, store, wishes.out / MODEL)
@@ -124,10 +103,8 @@ class _Run:
     wishes: Wishes
     limits: Limits
     data: Data
-    store: Path
-    places: tuple[Slot, ...]
     catalog: Catalog
-    shown: Shown
+    runs: Runs
     time: Time = field(init=False)
     candidates: Candidates = field(init=False)
 
@@ -150,10 +127,10 @@ class _Run:
                 "--max-parameters"
             )
         teachers, level = self._timed(teachers, simple, students)
-        self.shown.say(f"teachers: {_named(teachers)}: {why}" if teachers else f"no teacher: {why}")
-        self.shown.say(
+        self.runs.shown.say(f"teachers: {_named(teachers)}: {why}" if teachers else f"no teacher: {why}")
+        self.runs.shown.say(
             f"expected time: {duration(self.time.said)} of {duration(self.wishes.seconds)}, on "
-            f"{len(self.places)} otherwise idle core{'s' * (len(self.places) > 1)}",
+            f"{len(self.runs.places)} otherwise idle core{'s' * (len(self.runs.places) > 1)}",
         )
         if self.wishes.dry:
             raise DryRun
@@ -162,13 +139,13 @@ class _Run:
         if teachers:
             teacher = teachers[0]
             if len(teachers) > 1 or simple:
-                found = self._stage("teachers", lambda: self._teachers_suite(teachers, simple))
+                found = self.runs.stage("teachers", lambda: self._teachers_suite(teachers, simple))
                 teacher = self._best_teacher(teachers, found)
             level = self._again(teacher, simple, students, level)
             taught = self._taught(teacher, level)
             students = [table for table in students if table in self.candidates.students(teacher)]
             if len(students) > level.finalists:
-                found = self._stage("students", lambda: self._students_suite(taught, students))
+                found = self.runs.stage("students", lambda: self._students_suite(taught, students))
                 students = self._best_students(students, found, level.finalists)
         parts = [
             f"{level.seeds} seed{'s' * (level.seeds > 1)}",
@@ -178,12 +155,10 @@ class _Run:
             f"students {_named(students)}",
             *([f"simple models {_named(simple)}"] if simple else []),
         ]
-        self.shown.say(f"chosen: {'; '.join(parts)}")
-        return self._written(
+        self.runs.shown.say(f"chosen: {'; '.join(parts)}")
+        return self.runs.written(
             self.wishes.out / SUITE,
-            stages.final(
-                self.wishes.name, self.task, taught, students, simple, level.seeds, self.data.size.train
-            ),
+            self._final(taught, students, simple, level),
             "; ".join(parts),
         )
 
@@ -198,9 +173,21 @@ class _Run:
 
     def _students_suite(self, taught: Taught, students: Sequence[Table]) -> stages.Suite:
         tried = [stages.shortened(table, self.candidates) for table in students]
-        (baseline, *_) = self.catalog.baselines(self.data.task_type)
         name = f"{self.wishes.name}-students"
-        return stages.of_students(name, self.task, taught, tried, self.data.size.train, baseline)
+        return stages.of_students(name, self.task, taught, tried, self.data.size.train, self._baseline)
+
+    def _final(
+        self, taught: Taught | None, students: Sequence[Table], simple: Sequence[Table], level: Level
+    ) -> stages.Suite:
+        train = self.data.size.train
+        return stages.final(
+            self.wishes.name, self.task, taught, students, simple, level.seeds, train, self._baseline
+        )
+
+    @property
+    def _baseline(self) -> str:
+        """Return the name of the loss on labels alone."""
+        return self.catalog.baselines(self.data.task_type)[0]
 
     def _best_teacher(self, teachers: Sequence[Table], found: Sequence[Scored]) -> Table:
         """Return the teacher with the best validation score, or a cheaper one that is as good; say so."""
@@ -216,7 +203,7 @@ class _Run:
         chosen = next(table for one, table in scored if one.value >= best - _ALIKE * abs(best))
         told = [one.said for one, _ in scored]
         told += [one.said for one in found if one.role == "baseline"]
-        self.shown.say(f"on the validation split: {', '.join(told)}; teacher: {_named([chosen])}")
+        self.runs.shown.say(f"on the validation split: {', '.join(told)}; teacher: {_named([chosen])}")
         return chosen
 
     def _best_students(self, students: Sequence[Table], found: Sequence[Scored], count: int) -> list[Table]:
@@ -231,7 +218,7 @@ class _Run:
             return list(students[:count])
         scored.sort(key=lambda each: -each[0])
         told = ", ".join(one.said for one in sorted(found, key=lambda one: -one.value))
-        self.shown.say(f"on the validation split after a short training: {told}")
+        self.runs.shown.say(f"on the validation split after a short training: {told}")
         return [table for _, table in scored[:count]]
 
     def _may_fit(self, one: Scored) -> bool:
@@ -252,7 +239,7 @@ class _Run:
         choices = [*self._shares(teachers), *([teachers[:1]] if len(teachers) > 1 else [])] or [[]]
         least = float("inf")
         for number, some in enumerate(choices):
-            first = self._expected(self._teachers_suite(some, simple)) if some else 0.0
+            first = self.runs.expected(self._teachers_suite(some, simple)) if some else 0.0
             # Teachers get at most half of the time, if less of them is possible.
             if first > self.wishes.seconds / 2 and number < len(choices) - 1:
                 continue
@@ -289,7 +276,7 @@ class _Run:
         for one in offered:
             if self._rest(teacher, simple, students, one) <= left or one == offered[-1]:
                 if offered.index(one) > offered.index(level):
-                    self.shown.say(
+                    self.runs.shown.say(
                         f"this takes longer than expected: {one.copies} new texts per text in place of "
                         f"{level.copies}, and {one.seeds} seed{'s' * (one.seeds > 1)}"
                     )
@@ -300,38 +287,17 @@ class _Run:
         self, teacher: Table | None, simple: Sequence[Table], students: Sequence[Table], level: Level
     ) -> float:
         """Return the expected seconds of the stages after that of teachers."""
-        name, task, train = self.wishes.name, self.task, self.data.size.train
         large = list(students[-level.finalists :])  # the last ones are the largest
         fitted = frozenset({"data", "teacher"})
         if teacher is None:
-            suite = stages.final(name, task, None, large, simple, level.seeds, train)
-            return self._expected(suite, fitted)
+            suite = self._final(None, large, simple, level)
+            return self.runs.expected(suite, fitted)
         taught = self._taught(teacher, level)
-        suite = stages.final(name, task, taught, large, simple, level.seeds, train)
+        suite = self._final(taught, large, simple, level)
         if len(students) <= level.finalists:
-            return self._expected(suite, fitted)
-        trial = self._expected(self._students_suite(taught, students), fitted)
-        return trial + self._expected(suite, fitted | {"transfer", "targets"})
-
-    def _expected(self, suite: stages.Suite, done: frozenset[str] = frozenset()) -> float:
-        """Return the expected seconds of the missing steps of a suite; steps of the kinds `done` are not."""
-        from harness.run.estimates import Estimates
-        from harness.run.schedule import Schedule
-        from harness.speeds import here
-        from harness.storage.store import Store
-
-        kept = Store(self.store)
-        plan = self.plan(self._parsed(stages.written(suite, self.wishes.out, ""), None))
-        gpus = [place.is_gpu for place in self.places]
-        estimates = Estimates(
-            kept.timings(), plan.steps, lambda step: self.data.size, gpu=any(gpus), speeds=here
-        )
-        there = {kind: kept.keys(kind) for kind in {step.kind for step in plan.steps.values()} - done}
-
-        def stored(step: Step) -> bool:
-            return step.kind in done or step.key in there[step.kind]
-
-        return _START_S + Schedule(plan, stored, estimates).expected_s(gpus)
+            return self.runs.expected(suite, fitted)
+        trial = self.runs.expected(self._students_suite(taught, students), fitted)
+        return trial + self.runs.expected(suite, fitted | {"transfer", "targets"})
 
     # -- parts of suites -----------------------------------------------------------------------------------
 
@@ -380,71 +346,6 @@ class _Run:
         if self.wishes.class_weights is None or "class_weights" not in known:
             return dict(table)
         return {**table, "class_weights": self.wishes.class_weights}
-
-    # -- running -------------------------------------------------------------------------------------------
-
-    def _stage(self, name: str, make: Callable[[], stages.Suite]) -> list[Scored]:
-        """Run a stage, unless it was interrupted before with the suite of then, and return its scores."""
-        path = self.wishes.out / TRIALS / f"{name}.toml"
-        suite = self.kept(path) if path.exists() else self._written(path, make(), f"the stage '{name}'")
-        _, ran = self.bench(suite, path.parent)
-        return scores_in(ran)
-
-    def bench(self, suite: Suite, folder: Path) -> tuple[Plan, Ran]:
-        """Run a suite and write its results to a folder; raise _Interrupted if the user interrupts it."""
-        from harness.bench import bench
-
-        plan = self.plan(suite)
-        ran = bench(
-            plan,
-            plan,
-            self.catalog,
-            self.places,
-            self.store,
-            folder,
-            watch=self.shown.watch,
-            trackers=suite.trackers,
-        )
-        if ran.interrupted:
-            raise _Interrupted(ran)
-        return plan, ran
-
-    def plan(self, suite: Suite) -> Plan:
-        """Return the plan of a suite on this machine."""
-        from harness.plan.planner import build
-        from harness.speeds import choose
-
-        return build(suite, self.catalog, precision=choose(suite, self.places))
-
-    def _written(self, path: Path, suite: stages.Suite, chosen: str) -> Suite:
-        from harness.storage.files import publish
-
-        text = stages.written(suite, self.wishes.out, chosen)
-        found = self._parsed(text, path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        publish(path, text)
-        return found
-
-    def _parsed(self, text: str, path: Path | None) -> Suite:
-        from harness.suite import reader
-
-        return reader.parse(text, self.catalog, path)
-
-    def kept(self, path: Path) -> Suite:
-        """Return an existing suite; raise HarnessError if it is for other data."""
-        from harness.suite import reader
-
-        suite = reader.load(path, self.catalog)
-        (task, *others) = suite.tasks
-        given: Mapping[str, Any] = {"name": self.task["use"]} | {
-            name: value for name, value in self.task.items() if name != "use"
-        }
-        if others or any(str(getattr(task, name, None)) != str(value) for name, value in given.items()):
-            raise HarnessError(
-                f"cannot run {path}: it is for other data or columns than those of {self.wishes.file}; "
-                "give another --out"
-            )
-        return suite
 
 
 def _named(tables: Sequence[Table]) -> str:

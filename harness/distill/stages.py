@@ -82,8 +82,12 @@ def final(
     simple: Sequence[Table],
     seeds: int,
     train: int,
+    baseline: str,
 ) -> Suite:
-    """Return the suite of what may be shipped: students, with a teacher and alone, and simple models."""
+    """Return the suite of what may be shipped: students, with a teacher and alone, and simple models.
+
+    `baseline` is the name of the loss on labels alone: beside a teacher, one seed of it is enough.
+    """
     found: Suite = {
         "suite": {"name": name, "seeds": [*range(seeds)]},
         "task": [task],
@@ -95,9 +99,12 @@ def final(
             "augmenter": [taught.augmenter(train)],
             "loss": [taught.loss],
         }
+        excluded: list[Table] = []
         if simple:
-            names = [table["use"] for table in simple]
-            found["exclude"] = [{"student": names, "loss": taught.loss["use"]}]
+            excluded.append({"student": [table["use"] for table in simple], "loss": taught.loss["use"]})
+        if seeds > 1:
+            excluded.append({"loss": baseline, "seed": [*range(1, seeds)]})
+        found["exclude"] = excluded
     return found
 
 

@@ -114,13 +114,14 @@ def test_every_stage_is_a_sound_suite(copies: int, tmp_path: Path, monkeypatch: 
     data = look(wishes("rows.conll"), INSTALLED)
     some = Candidates(data.task_type, INSTALLED)
     pool = {"use": "unlabelled", "file": "more.csv", "column": "text", "size": 50}
+    (baseline, *_) = INSTALLED.baselines(Tagging())
     for teacher in ({"use": "bilstm-crf"}, {"use": "minilm", "epochs": 3}):
         taught = Taught(teacher, copies, some.augmenters(None), some.loss(), pool)
         task, students = dict(data.task), some.students(teacher)
         assert [table["use"] for table in students] == ["cnn-tagger", "bilstm-tagger"]
         for made in (
-            stages.of_students("b", task, taught, students, 160, INSTALLED.baselines(Tagging())[0]),
-            stages.final("c", task, taught, students, some.simple(2), 2, 160),
+            stages.of_students("b", task, taught, students, 160, baseline),
+            stages.final("c", task, taught, students, some.simple(2), 2, 160, baseline),
         ):
             plan = build(suite.parse(stages.written(made, Path("out"), ""), INSTALLED), INSTALLED)
             assert {cell.status for cell in plan.cells} == {"ok"}
