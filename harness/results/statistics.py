@@ -13,7 +13,7 @@ A row is a configuration with a model for each seed. Its mean score is uncertain
   Satterthwaite: many if most variance comes from the examples, few if it comes from the seeds. For a row
   with one seed, only the variation over examples is known.
 
-Two or three seeds do not show how much a row varies: for two, Student's t is 12.7. Rows with so few
+Two or three seeds do not show how much a row varies: for two, Student's t is 12.7. Rows with few seeds
 therefore share one estimate of s², see :class:`Pool`.
 
 Resamples come from a generator with a fixed seed, so the same predictions give the same numbers. The
@@ -80,7 +80,7 @@ class Pool:
         return cls(sum(square * part for square, part in parts) / max(1, freedom), freedom)
 
     def serves(self, seeds: int) -> bool:
-        """Return whether a row with so many seeds uses the pool, which must have more than this row."""
+        """Return whether a row with `seeds` seeds uses the pool, which must have more than this row."""
         return 1 < seeds < FEW and self.freedom >= seeds
 
 

@@ -66,7 +66,7 @@ class Projection:
         return max(0.0, (self._total - done) * pace - (now - end))
 
     def work_s(self, seconds: float) -> float:
-        """Return the seconds that one core needs for what the step does in so many seconds on its cores."""
+        """Return the seconds that one core needs for what the step does in `seconds` on its cores."""
         return seconds * self._gain
 
     def whole_s(self, now: float) -> float | None:

@@ -117,7 +117,7 @@ def test_what_tests_tell_apart_is_not_equally_good_however_near() -> None:
 
 
 def test_few_texts_do_not_make_rows_equal() -> None:
-    # Ten points behind, which so few texts cannot tell from luck.
+    # Ten points behind, which may be luck, as there are few texts.
     def few(cells: Any) -> Any:
         record, one = cells
         short = shortened(one, 10)
