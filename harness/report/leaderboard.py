@@ -283,7 +283,7 @@ LEGEND = (
     (
         "95 % interval",
         "where the score would be with other test texts and seeds; with one seed, with other test texts. "
-        "Rows with two or three seeds share one estimate of how much seeds differ",
+        "Rows with two seeds share one estimate of how much seeds differ",
     ),
     (
         "gain",

@@ -121,7 +121,7 @@ def test_the_card_says_what_it_tags_and_how(home: Path) -> None:
     card = (home / "out" / "README.md").read_text()
     assert "finds entities of these types: loc, per." in card and "The scheme is BIO" in card
     assert "Labels: O, B-loc, I-loc, B-per, I-per." in card and 'model.tags("words of a text")' in card
-    assert "| f1 |" in card and "A `cnn-tagger` distilled from a `bilstm-crf`" in card
+    assert "| F1 |" in card and "A `cnn-tagger` distilled from a `bilstm-crf`" in card
     assert not (home / "out" / "transitions.json").exists()
     assert (home / "large" / "transitions.json").exists()
 

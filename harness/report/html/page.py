@@ -21,7 +21,7 @@ from harness.report.html import charts, language, looks, tasks
 from harness.report.html.figures import DATA, THEMES, Chart
 from harness.report.html.look import Look
 from harness.report.html.sections import Entry, Section, sections
-from harness.report.leaderboard import PROBLEM_TITLES, Column, explained, printable
+from harness.report.leaderboard import PROBLEM_TITLES, Column, explained, heading, printable
 from harness.results.board import Leaderboard
 from harness.results.record import Record
 from harness.storage.files import dumps
@@ -159,7 +159,7 @@ def _section(section: Section, one: bool) -> dict[str, Any]:
         "slug": section.slug,
         "title": "All models" if one else section.title,
         "subtitle": "" if one else "All results",
-        "details": section.details,
+        "details": printable(heading(section.table, fingerprint=False)[1]),  # it is among the facts
         "sample": section.sample,
         "cards": [] if one else _cards(section),
         "columns": shown,

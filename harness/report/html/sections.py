@@ -128,7 +128,7 @@ class Section:
     @property
     def details(self) -> str:
         """Return the origin of the data, their sizes, and other details."""
-        return printable(heading(self.table, fingerprint=False)[1])
+        return printable(heading(self.table)[1])
 
     @property
     def sample(self) -> bool:

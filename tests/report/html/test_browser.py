@@ -110,7 +110,7 @@ def test_facets_with_one_value_are_not_asked_for(shown: Any) -> None:
 
 def test_every_chart_is_drawn_and_has_its_table(shown: Any) -> None:
     charts = shown.locator("figure.chart")
-    assert charts.count() == 10
+    assert charts.count() == 11
     for chart in charts.all():
         assert chart.locator(".main-svg").count() >= 1, chart.get_attribute("id")
         assert chart.locator("details tbody tr").count() >= 2, chart.get_attribute("id")

@@ -83,5 +83,5 @@ def test_other_types_of_task_have_no_curve() -> None:
 def test_the_page_has_it() -> None:
     results = Results()
     held = {cell: predicted(7) for cell in results.predictions}
-    page = render(results.board, results.records, results.predictions, results.suite, held)
+    page = render(results.board, results.records, results.predictions, results.suite, validation=held)
     assert "Error among sure answers" in page

@@ -41,7 +41,8 @@ def test_every_chart_of_the_page_is_drawn(results: Results) -> None:
     made = svg.all_charts(results.board, results.records, results.predictions)
     assert [chart.id.removeprefix("emotion-local-") for chart in made] == [
         *("parameters", "latency", "transfer"),
-        *("classes", "confusion", "reliability", "confidence", "validation", "loss", "timing"),
+        *("classes", "confusion", "reliability", "confidence", "selective"),
+        *("validation", "loss", "timing"),
     ]
 
 

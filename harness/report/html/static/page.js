@@ -233,7 +233,9 @@
       const points = trace.x.map((x, i) => (x === null || trace.y[i] === null ? null : [xaxis.d2p(x), yaxis.d2p(trace.y[i])]));
       points.forEach((point, i) => {
         if (!point) return;
-        if (trace.mode.includes("markers")) add(...point, 7, 7, COVERED, point);
+        const sizes = trace.marker?.size ?? 6;
+        const size = Array.isArray(sizes) ? sizes[i] : sizes;
+        if (trace.mode.includes("markers") && size) add(...point, size / 2 + 2, size / 2 + 2, COVERED, point);
         const { visible, array, arrayminus } = trace.error_y ?? {};
         if (visible) {
           const [low, high] = [yaxis.d2p(trace.y[i] - arrayminus[i]), yaxis.d2p(trace.y[i] + array[i])];
