@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from test_compare import Cells, results
 from test_intervals import COUNT, scored
@@ -98,3 +99,22 @@ def test_other_data_do_not_count() -> None:
     record, answers = student("baseline", "a", 300)
     with pytest.raises(HarnessError, match="has no results for these data"):
         decide(results([(record, answers)]), [record], "sha256:other", Limits())
+
+
+def test_what_the_teacher_would_be_needed_for_is_told() -> None:
+    cells = [scored("teacher", 380), student("distilled", "a", 360)]
+    found = results(cells)
+    sure = {
+        cell: one._replace(confidence=np.where(one.predicted == one.gold, 0.9, 0.6).astype(np.float32))
+        for cell, one in found.predictions.items()
+    }
+    (fingerprint,) = {record["task"]["fingerprint"] for record, _ in cells}
+    records = [record for record, _ in cells]
+    for validation in (sure, {}):
+        one = decide(
+            found._replace(predictions=sure, validation=validation), records, str(fingerprint), Limits()
+        )
+        told = [line for line in sentences(one) if line.startswith("  cascade ")]
+        assert [line.split()[:4] for line in told] == [["cascade", "the", "teacher", "answers"]] * bool(
+            validation
+        )
