@@ -175,8 +175,6 @@ def sentences(shipped: Shipped) -> list[str]:
     if shipped.smaller is not None and shipped.smaller.row is not row:
         small = shipped.smaller
         told.append(f"  half the size {name(small.row)}: {_mean(table, small.row)}, {_costs(small)}")
-    if shipped.cascade is not None:
-        told.append(f"  cascade       {cascade_told(shipped.cascade)}")
     told.append(_paid(shipped))
     return told
 
