@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,9 @@ from harness.results.cascade import Cascade
 from harness.results.cascade import told as cascade_told
 from harness.results.compare import Pair, Results, differences, load
 from harness.results.intervals import SIGNIFICANT, attach
-from harness.results.recommend import Advice, Candidate, Limits, recommend, with_teacher
+from harness.results.recommend import Advice, Candidate, Limits, forms_of, recommend, with_teacher
 from harness.results.record import Record, read
+from harness.runtime.forms import FORMS
 from harness.wording import amount, significant, size
 
 if TYPE_CHECKING:
@@ -144,8 +146,11 @@ def _better(table: Table, value: float) -> bool:
     return (value < 0) if table.lower_is_better() else (value > 0)
 
 
-def verdict(shipped: Shipped, about: str, use: str) -> Verdict:
-    """Return the verdict on a distillation; `use` is the command that uses the model."""
+def verdict(shipped: Shipped, about: str, use: str, export: Callable[[str], str]) -> Verdict:
+    """Return the verdict on a distillation.
+
+    `use` is the command that uses the model; `export` returns the one that exports the model of a cell.
+    """
     first, *others = (" ".join(line.split()) for line in sentences(shipped))
     if shipped.candidate is None:
         return Verdict(about, (Section("Nothing to ship", (first, *others)),))
@@ -153,7 +158,20 @@ def verdict(shipped: Shipped, about: str, use: str) -> Verdict:
     costs, *compared, paid = others
     sections = [Section(title[:1].upper() + title[1:], (score, costs), use if shipped.record else "")]
     sections.append(Section("Did distillation pay?", (paid, *compared)))
+    for title, other in (("Smaller", shipped.smaller), ("Larger", _largest(shipped))):
+        if other is not None and other.row is not shipped.candidate.row:
+            told = (_mean(shipped.advice.table, other.row), _costs(other))
+            sections.append(Section(f"{title}: {name(other.row)}", told, export(other.row.cells[0])))
     return Verdict(about, tuple(sections))
+
+
+def _largest(shipped: Shipped) -> Candidate | None:
+    """Return the teacher in its smallest form, or None if it cannot be exported."""
+    if shipped.teacher is None:
+        return None
+    forms = [form for form in forms_of(shipped.teacher) if form.backend in FORMS]
+    smallest = min(forms, key=lambda form: form.size_bytes or math.inf, default=None)
+    return None if smallest is None else Candidate(shipped.teacher, smallest, 0.0)
 
 
 def sentences(shipped: Shipped) -> list[str]:
@@ -172,9 +190,6 @@ def sentences(shipped: Shipped) -> list[str]:
             told.append(f"  {title:13} {name(other)}: {_mean(table, other)}{_told(shipped.gaps.get(key))}")
     if shipped.cascade is not None:
         told.append(f"  cascade       {cascade_told(shipped.cascade)}")
-    if shipped.smaller is not None and shipped.smaller.row is not row:
-        small = shipped.smaller
-        told.append(f"  half the size {name(small.row)}: {_mean(table, small.row)}, {_costs(small)}")
     told.append(_paid(shipped))
     return told
 

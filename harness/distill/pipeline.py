@@ -90,7 +90,12 @@ def distill(
     fingerprint = next((cell.source.fingerprint for cell in plan.cells if cell.source is not None), "")
     shipped = ship(ran.folder, fingerprint, limits, store, wishes.out / MODEL)
     use = f"harness predict {shlex.quote(str(wishes.out / MODEL))} < texts.txt"
-    found = verdict(shipped, wishes.file.name, use)
+    where = f"--results {shlex.quote(str(wishes.out))} --store {shlex.quote(str(store))}"
+
+    def export(cell: str) -> str:
+        return f"harness export {cell[:12]} {shlex.quote(str(wishes.out / 'other'))} {where}"
+
+    found = verdict(shipped, wishes.file.name, use, export)
     write(found, ran.folder)
     renew(ran.folder)  # the report of the run has no verdict yet
     return Distilled(ran, shipped, found, stood)

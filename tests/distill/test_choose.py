@@ -11,7 +11,7 @@ from test_intervals import COUNT, scored
 from test_recommend import model
 
 from harness.api import HarnessError
-from harness.distill.choose import Shipped, decide, sentences
+from harness.distill.choose import Shipped, decide, sentences, verdict
 from harness.results.recommend import Limits
 
 
@@ -51,6 +51,18 @@ def test_a_student_that_gained_is_shipped() -> None:
     assert told[0].startswith("ship a taught by ") and "accuracy 90.0 % (95 % interval" in told[0]
     assert [line.split("  ")[1] for line in told[1:5]] == ["costs", "teacher", "simple model", "labels alone"]
     assert told[-1] == "distillation paid: no model without a teacher is as good"
+
+
+def test_the_verdict_names_other_sizes_and_how_to_get_them() -> None:
+    large = student("distilled", "a", 360, size_bytes={"onnx": 800_000})
+    small = student("baseline", "tfidf-svm", 300, size_bytes={"onnx": 90_000})
+    found = decided([large, small])
+    told = verdict(found, "rows.csv", "use it", lambda cell: f"export {cell}")
+    titles = [section.title for section in told.sections]
+    assert titles[0].startswith("Ship a taught by ") and titles[1] == "Did distillation pay?"
+    assert titles[2] == "Smaller: tfidf-svm on the labels alone"
+    assert told.sections[2].command == "export baseline-tfidf-svm"
+    assert told.sections[1].lines[0] == "distillation paid: no model without a teacher is as good"
 
 
 def test_it_must_beat_the_best_simple_model_too() -> None:
