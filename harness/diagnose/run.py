@@ -62,8 +62,8 @@ def of_file(
     data = look(wishes, where.catalog)
     candidates = Candidates(data.task_type, where.catalog)
     teachers = candidates.teachers(data.english, teacher).tables if teacher is not None else ()
-    students = candidates.simple(data.outputs) or candidates.students(None)
-    table = stages.of_teachers(wishes.name, dict(data.task), teachers, students[:1])
+    students = candidates.bags()[:1] or candidates.students(None)[:1]
+    table = stages.of_teachers(wishes.name, dict(data.task), teachers, students)
     whole = suite.parse(stages.written(table, Path(), ""), where.catalog)
     found = of_suite(replace(whole, teachers=()), whole.teachers, None, where)
     return found, data.told
@@ -99,7 +99,7 @@ def _task(
 
     task_type = where.catalog.task_type_of(task)
     candidates = Candidates(task_type, where.catalog)
-    bags = [*candidates.simple(0), *candidates.students(None)]
+    bags = candidates.bags()
     if not task_type.diagnosed or not bags:
         known = [name for name in where.catalog.names("task type") if where.catalog.task_type(name).diagnosed]
         raise HarnessError(

@@ -47,6 +47,10 @@ class Candidates:
         found = self._suited("student", recipe()["simple"]["models"])
         return found[:1] if classes > recipe()["simple"]["classes"] else found
 
+    def bags(self) -> list[Table]:
+        """Return the students without word order, the first choice first."""
+        return self._suited("student", [*recipe()["simple"]["models"], *recipe()["simple"]["bags"]])
+
     def students(self, teacher: Table | None) -> list[Table]:
         """Return students of a teacher, small ones first; None: those that need no teacher.
 

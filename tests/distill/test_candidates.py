@@ -32,6 +32,9 @@ def names(tables: list[dict[str, object]]) -> list[object]:
 def test_simple_models_are_those_for_the_type() -> None:
     assert names(TEXTS.simple(2)) == ["tfidf-svm", "tfidf-logreg"]
     assert names(TEXTS.simple(150)) == ["tfidf-svm"]  # regression would take long
+    types = (Classification(), MultiLabel(), Tagging())
+    found = [Candidates(one, INSTALLED).bags()[:1] for one in types]
+    assert found == [[{"use": "tfidf-svm"}], [{"use": "mlp"}], []]
     assert Candidates(Tagging(), INSTALLED).simple(2) == Candidates(MultiLabel(), INSTALLED).simple(2) == []
 
 
