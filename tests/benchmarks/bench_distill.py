@@ -71,8 +71,8 @@ def splits(folder: Path) -> dict[str, Path]:
 def rows(path: Path) -> tuple[list[str], list[str]]:
     """Return the texts and labels of a file."""
     data = path.read_bytes()
-    lines = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8").splitlines()
-    read = [json.loads(line) for line in lines]
+    lines = (gzip.decompress(data) if path.suffix == ".gz" else data).split(b"\n")
+    read = [json.loads(line) for line in lines if line]
     return [row["text"] for row in read], [row["label"] for row in read]
 
 
