@@ -148,7 +148,7 @@ class _Run:
                 teacher = self._best_teacher(teachers, found)
             level = self._again(teacher, simple, students, level)
             taught = self._taught(teacher, level)
-            students = [table for table in students if table in self.candidates.students(teacher)]
+            students = self._small(self.candidates.students(teacher))
             if len(students) > level.finalists:
                 found = self.runs.stage("students", lambda: self._students_suite(taught, students))
                 students = self._best_students(students, found, level.finalists)
