@@ -37,7 +37,7 @@ class Offered:
 
 @dataclass(frozen=True)
 class Candidates:
-    """What can be tried for a type of task with the installed components."""
+    """The components to try for a type of task, among the installed ones."""
 
     task_type: TaskType
     catalog: Catalog

@@ -46,7 +46,7 @@ class Interrupted(Exception):
 
 @dataclass(frozen=True)
 class Runs:
-    """Where and how the suites of a distillation run."""
+    """A place to run the suites of a distillation."""
 
     wishes: Wishes
     data: Data

@@ -31,12 +31,11 @@ class Scored:
 def scores_in(ran: Ran) -> list[Scored]:
     """Return the models of a run that have a score, by the headline of its table."""
     found = []
-    labels = {cell: row for table in ran.board.tables for row in table.rows for cell in row.cells}
-    tables = {cell: table for table in ran.board.tables for row in table.rows for cell in row.cells}
+    places = {cell: (table, row) for table in ran.board.tables for row in table.rows for cell in row.cells}
     for record in read(ran.folder / "records.jsonl"):
-        row, table = labels.get(record["cell"]), tables.get(record["cell"])
-        if record["status"] != "ok" or row is None or table is None:
+        if record["status"] != "ok" or record["cell"] not in places:
             continue
+        table, row = places[record["cell"]]
         name = table.headline
         every: Mapping[str, Any] = record
         value = (every.get("validation") or {}).get(name)

@@ -30,7 +30,7 @@ _MAIN = ("label", "labels", "tags", "score")  # the field with the main column; 
 
 
 class Target:
-    """Where rows are written: a new file, which is made when the first bytes come, or a stream."""
+    """A new file, which is made when the first bytes come, or a stream; rows are written to it."""
 
     def __init__(self, path: Path | None, put: Callable[[bytes], Any]) -> None:
         self.path, self.put = path, put

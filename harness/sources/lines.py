@@ -9,7 +9,7 @@ from typing import BinaryIO
 from harness.api import HarnessError
 
 BATCH = 256  # maximum number of lines that are answered together
-LONGEST = 1 << 26  # bytes of a line; a longer one is no line
+LONGEST = 1 << 26  # bytes; a longer line is an error
 _BLOCK = 1 << 16
 _WIDE = {  # encodings by byte order mark, the longer ones first
     codecs.BOM_UTF32_LE: "utf-32",

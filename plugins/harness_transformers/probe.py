@@ -40,7 +40,7 @@ class LinearProbe(harness.Teacher):
 
     @property
     def pooling(self) -> Pooling:
-        """Return how states become the state of a text: there is no head of its own."""
+        """Return how states become the state of a text; the head of the encoder is not used."""
         return "cls" if self.encoder.pooling == "cls" else "mean"
 
     def base(self) -> str:

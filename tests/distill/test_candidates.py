@@ -1,4 +1,4 @@
-"""What distill tries on a file, by type of task, language and teacher."""
+"""The candidates of distill for each type of task, language and teacher."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a student and its teacher reach together, by hand and by brute force."""
+"""Test the cascade of a student and its teacher against results by hand and by brute force."""
 
 from __future__ import annotations
 
