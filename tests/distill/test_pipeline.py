@@ -144,6 +144,20 @@ def test_limits_files_and_no_teacher(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert record["parameters"]["total"] <= 2000 and record["task"]["test"] == 30
 
 
+def test_a_teacher_has_the_students_that_a_limit_made_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weather(tmp_path / "weather.csv")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(candidates.recipe(), "student", SMALL)  # type: ignore[arg-type]
+    columns = ("--text", "message", "--label", "mood", "--out", "out", "--teacher", "tfidf-logreg")
+    ran = invoke("weather.csv", *columns, "--seeds", "1", "--max-parameters", "2k", "--budget", "2min")
+    assert ran.exit_code == 0, ran.output
+    read = suite.load(Path("out/suite.toml"), INSTALLED)
+    assert {student.name for student in read.students} & {"mlp", "cnn"}
+    assert json.loads(Path("out/model/record.json").read_text())["parameters"]["total"] <= 2000
+
+
 # -- what is wrong is told -----------------------------------------------------------------------------------
 
 
