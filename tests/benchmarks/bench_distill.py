@@ -15,6 +15,7 @@ import argparse
 import gzip
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,7 @@ def main() -> None:
     parser.add_argument("--budget", default="10min")
     parser.add_argument("--runs", type=int, default=1, help="repetitions of the whole command")
     parser.add_argument("--fasttext", help="interpreter of an environment that has fastText")
+    parser.add_argument("--keep", type=Path, help="folder in which what the command wrote is kept")
     parser.add_argument("--record", action="store_true", help="append to tests/benchmarks/results/")
     options = parser.parse_args()
     names = options.sets or sorted(path.name for path in options.folder.iterdir() if path.is_dir())
@@ -43,7 +45,8 @@ def main() -> None:
     for name in names:
         files = splits(options.folder / name)
         found: dict[str, Any] = {"bars": bars(files, options.fasttext)}
-        found["runs"] = [distilled(files, options.budget) for _ in range(options.runs)]
+        kept = options.keep and options.keep / name
+        found["runs"] = [distilled(files, options.budget, kept) for _ in range(options.runs)]
         best = max(found["bars"].values())
         shipped = mean(run["accuracy"] for run in found["runs"])
         teacher = mean(run["teacher"] or float("nan") for run in found["runs"])
@@ -56,10 +59,10 @@ def main() -> None:
         every.append((shipped - best, shipped / teacher))
         if options.record:
             record("distill", {**machine(), "set": name, "budget": options.budget, **found})
-    gains, kept = zip(*every, strict=True)
+    gains, shares = zip(*every, strict=True)
     say(
         f"on average {mean(gains):+.2f} points over the best bar, at least {min(gains):+.2f}; "
-        f"{100 * mean(kept):.1f} % of the teacher"
+        f"{100 * mean(shares):.1f} % of the teacher"
     )
 
 
@@ -114,8 +117,8 @@ def plain(text: str) -> str:
     return " ".join(re.findall(r"\w+|[^\w\s]", text.lower()))
 
 
-def distilled(files: dict[str, Path], budget: str) -> dict[str, Any]:
-    """Run the command in an empty store, and return what it shipped."""
+def distilled(files: dict[str, Path], budget: str, kept: Path | None) -> dict[str, Any]:
+    """Run the command in an empty store; return what it shipped, and copy what it wrote to a kept folder."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
         command = [sys.executable, "-m", "harness", "distill", str(files["train"]), "--out", str(out)]
@@ -125,6 +128,9 @@ def distilled(files: dict[str, Path], budget: str) -> dict[str, Any]:
         clock = time.perf_counter()
         done = subprocess.run(command, capture_output=True, text=True)
         wall = time.perf_counter() - clock
+        if kept:
+            shutil.copytree(out, kept, dirs_exist_ok=True)
+            (kept / "output.txt").write_text(done.stdout + done.stderr, encoding="utf-8")
         if done.returncode:
             sys.exit(f"{' '.join(command)} ended with status {done.returncode}:\n{done.stderr[-4000:]}")
         said = re.search(r"expected time: (.+?) of ", done.stdout)
