@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from harness.distill.candidates import full, recipe
 
 # Factors by which the whole may take longer than was said at the start, and than the budget.
-_LATER, _OVER = 1.25, 1.2
+_LATER, _OVER = 1.2, 1.2
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,8 @@ class Level:
     """A level of thoroughness."""
 
     copies: int  # new texts for each training text in the transfer set; 0: none
-    finalists: int  # students that are trained fully
+    full: bool  # whether students are compared after their whole training, else after a short one
+    finalists: int  # students in the final suite
     seeds: int  # of the final suite
 
 
@@ -45,7 +46,7 @@ def levels(train: int, seeds: int | None = None) -> list[Level]:
     """
     copies = full(recipe()["transfer"]["copies"], train)
     found = [
-        Level(round(each["copies"] * copies), each["finalists"], seeds or each["seeds"])
+        Level(round(each["copies"] * copies), each["full"], each["finalists"], seeds or each["seeds"])
         for each in recipe()["level"]
     ]
     return list(dict.fromkeys(found))

@@ -1,7 +1,7 @@
 """Distil a file of labelled texts or tagged words into a small model in a folder: ``harness distill``.
 
-There are three stages, each a suite: teachers and simple models; students, which are trained shortly; and the
-final suite of what may be shipped. What a stage chooses depends on the validation scores of the one before,
+There are three stages, each a suite: teachers and simple models; one seed of each student; and the final
+suite of what may be shipped. What a stage chooses depends on the validation scores of the one before,
 and on the time that is left.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,13 +125,17 @@ class _Run:
 
         simple = self._small(self.candidates.simple(self.data.outputs))
         teachers, why = self._teachers()
-        students = self._small(self.candidates.students(teachers[0] if teachers else None))
+        students = self._students(teachers[0] if teachers else None)
         if not students and not simple:
             raise HarnessError(
                 f"cannot make a model with at most {self.limits.parameters:,.0f} parameters; raise "
                 "--max-parameters"
             )
+        offered = len(teachers)
         teachers, level = self._timed(teachers, simple, students)
+        if offered and not teachers:
+            students = self._students(None)
+            why = f"{duration(self.wishes.seconds)} is too short for one; give more with --budget"
         self.runs.shown.say(f"teachers: {_named(teachers)}: {why}" if teachers else f"no teacher: {why}")
         self.runs.shown.say(
             f"expected time: {duration(self.time.said)} of {duration(self.wishes.seconds)}, on "
@@ -148,10 +152,13 @@ class _Run:
                 teacher = self._best_teacher(teachers, found)
             level = self._again(teacher, simple, students, level)
             taught = self._taught(teacher, level)
-            students = self._small(self.candidates.students(teacher))
-            if len(students) > level.finalists:
-                found = self.runs.stage("students", lambda: self._students_suite(taught, students))
-                students = self._best_students(students, found, level.finalists)
+            students = self._students(teacher)
+            if len(students) > 1:
+                tried = self._tried(students, level)
+                found = self.runs.stage("students", lambda: self._students_suite(taught, tried))
+                students = self._by_score(students, tried, found, level)
+                level = self._more_finalists(taught, students, simple, level)
+                students = students[: level.finalists]
         parts = [
             f"{level.seeds} seed{'s' * (level.seeds > 1)}",
             f"teacher {_named([taught.teacher])}" if taught else "no teacher",
@@ -176,8 +183,11 @@ class _Run:
     def _teachers_suite(self, teachers: Sequence[Table], simple: Sequence[Table]) -> stages.Suite:
         return stages.of_teachers(f"{self.wishes.name}-teachers", self.task, teachers, simple)
 
-    def _students_suite(self, taught: Taught, students: Sequence[Table]) -> stages.Suite:
-        tried = [stages.shortened(table, self.candidates) for table in students]
+    def _tried(self, students: Sequence[Table], level: Level) -> list[Table]:
+        """Return the students as they are compared: as they are, or trained for a short time."""
+        return [table if level.full else stages.shortened(table, self.candidates) for table in students]
+
+    def _students_suite(self, taught: Taught, tried: Sequence[Table]) -> stages.Suite:
         name = f"{self.wishes.name}-students"
         return stages.of_students(name, self.task, taught, tried, self.data.size.train, self._baseline)
 
@@ -197,7 +207,10 @@ class _Run:
     def _best_teacher(self, teachers: Sequence[Table], found: Sequence[Scored]) -> Table:
         """Return the teacher with the best validation score, or a cheaper one that is as good; say so."""
         scored = [
-            (one, table) for one in found if one.role == "teacher" for table in teachers if one.is_for(table)
+            (one, table)
+            for one in found
+            for table in teachers
+            if one.role == "teacher" and one.is_for(self.catalog.build("teacher", table))
         ]
         if not scored:
             raise HarnessError(
@@ -211,20 +224,33 @@ class _Run:
         self.runs.shown.say(f"on the validation split: {', '.join(told)}; teacher: {_named([chosen])}")
         return chosen
 
-    def _best_students(self, students: Sequence[Table], found: Sequence[Scored], count: int) -> list[Table]:
-        """Return the students that are best on the validation split after a short training."""
+    def _by_score(
+        self, students: Sequence[Table], tried: Sequence[Table], found: Sequence[Scored], level: Level
+    ) -> list[Table]:
+        """Return the students that may be small enough, the best on the validation split first; say so."""
         scored = [
             (one.value, table)
             for one in found
-            for table in students
-            if one.is_for(stages.shortened(table, self.candidates)) and self._may_fit(one)
+            for table, asked in zip(students, tried, strict=True)
+            if one.is_for(self.catalog.build("student", asked)) and self._may_fit(one)
         ]
         if not scored:
-            return list(students[:count])
+            return list(students)
         scored.sort(key=lambda each: -each[0])
         told = ", ".join(one.said for one in sorted(found, key=lambda one: -one.value))
-        self.runs.shown.say(f"on the validation split after a short training: {told}")
-        return [table for _, table in scored[:count]]
+        after = "" if level.full else " after a short training"
+        self.runs.shown.say(f"on the validation split{after}: {told}")
+        return [table for _, table in scored]
+
+    def _more_finalists(
+        self, taught: Taught, students: Sequence[Table], simple: Sequence[Table], level: Level
+    ) -> Level:
+        """Return the level with as many finalists as fit the time that is left, at least its own number."""
+        for count in range(len(students), level.finalists, -1):
+            suite = self._final(taught, students[:count], simple, level)
+            if self.runs.expected(suite) <= self.time.left:
+                return replace(level, finalists=count)
+        return level
 
     def _may_fit(self, one: Scored) -> bool:
         """Return whether a student may be within the limits, at a byte for each parameter."""
@@ -241,15 +267,19 @@ class _Run:
         Raise HarnessError if it does not suffice for the least thorough one.
         """
         offered = levels(self.data.size.train, self.wishes.seeds)
-        choices = [*self._shares(teachers), *([teachers[:1]] if len(teachers) > 1 else [])] or [[]]
+        choices = [*self._shares(teachers), *([teachers[:1]] if len(teachers) > 1 else [])]
+        if not choices or self.wishes.teacher is None:
+            choices.append([])  # a file may be too large for any teacher
+        untaught = self._students(None)
         least = float("inf")
         for number, some in enumerate(choices):
             first = self.runs.expected(self._teachers_suite(some, simple)) if some else 0.0
             # Teachers get at most half of the time, if less of them is possible.
-            if first > self.wishes.seconds / 2 and number < len(choices) - 1:
+            if first > self.wishes.seconds / 2 and any(choices[number + 1 :]):
                 continue
             for level in offered:
-                rest = self._rest(some[-1] if some else None, simple, students, level)
+                pupils = students if some else untaught
+                rest = self._rest(some[-1] if some else None, simple, pupils, level)
                 least = min(least, first + rest)
                 if first + rest <= self.wishes.seconds:
                     self.time.said = first + rest
@@ -298,10 +328,12 @@ class _Run:
             suite = self._final(None, large, simple, level)
             return self.runs.expected(suite, fitted)
         taught = self._taught(teacher, level)
+        if len(students) == 1:
+            return self.runs.expected(self._final(taught, large, simple, level), fitted)
+        trial = self.runs.expected(self._students_suite(taught, self._tried(students, level)), fitted)
+        if level.full:  # the trial has one of the seeds
+            level = replace(level, seeds=max(1, level.seeds - 1))
         suite = self._final(taught, large, simple, level)
-        if len(students) <= level.finalists:
-            return self.runs.expected(suite, fitted)
-        trial = self.runs.expected(self._students_suite(taught, students), fitted)
         return trial + self.runs.expected(suite, fitted | {"transfer", "targets"})
 
     # -- parts of suites -----------------------------------------------------------------------------------
@@ -339,6 +371,10 @@ class _Run:
 
             return {"use": encoder.name} if not parameters_of(encoder).get("model") else None
         return None
+
+    def _students(self, teacher: Table | None) -> list[Table]:
+        """Return the students of a teacher, or those that need none."""
+        return self._small(self.candidates.students(teacher))
 
     def _small(self, tables: Sequence[Table]) -> list[Table]:
         """Return students with at most the number of parameters that is allowed, and the class weights."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from harness.parameters import parameters_of
 from harness.results.record import read
 
 if TYPE_CHECKING:
@@ -23,9 +25,10 @@ class Scored:
     said: str  # the model with its score, in words
     parameters: float
 
-    def is_for(self, table: Mapping[str, Any]) -> bool:
-        """Return whether this is the score of a component, given as in a suite."""
-        return _agree({"use": self.part["name"], **self.part["params"]}, table)
+    def is_for(self, component: Any) -> bool:
+        """Return whether this is the score of a component with exactly these parameters."""
+        params = json.loads(json.dumps(parameters_of(component), default=str))
+        return bool(self.part["name"] == component.name and self.part["params"] == params)
 
 
 def scores_in(ran: Ran) -> list[Scored]:
@@ -49,15 +52,3 @@ def scores_in(ran: Ran) -> list[Scored]:
         sign = -1 if table.lower_is_better(name) else 1
         found.append(Scored(record["role"], part, sign * value, f"{label} {shown}", counted))
     return found
-
-
-def _agree(known: Any, given: Any) -> bool:
-    """Return whether all that is given of a component is so in its record."""
-    if isinstance(given, dict):
-        return isinstance(known, dict) and all(
-            _agree(known.get("name") if name == "use" and "name" in known else known.get(name), value)
-            for name, value in given.items()
-        )
-    if isinstance(given, list | tuple):
-        return len(known or ()) == len(given) and all(map(_agree, known, given))
-    return bool(known == given)

@@ -22,6 +22,6 @@ def test_the_time_that_is_left_is_that_of_the_promise() -> None:
     time = Time(600.0, lambda: now[0])
     time.said = 200.0
     now[0] = 150.0
-    assert round(time.left) == 250 - 50  # a little more than was said
+    assert round(time.left) == 240 - 50  # a little more than was said
     time.said = 600.0
     assert round(time.left) == 720 - 50  # not much more than the budget

@@ -13,14 +13,17 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from harness import catalog
+from harness import HarnessError, catalog
 from harness.cli import main
 from harness.distill import candidates, stages
 from harness.distill.inspect import look
+from harness.distill.pipeline import DryRun, _Run
+from harness.distill.runs import Runs
 from harness.distill.stages import Taught
 from harness.distill.wishes import Wishes
 from harness.plan.planner import build
 from harness.report.verdict import read as read_verdict
+from harness.results.recommend import Limits
 from harness.suite import reader as suite
 
 GOOD, BAD = ("sunny", "warm", "bright", "calm", "mild"), ("rainy", "cold", "grey", "stormy", "wet")
@@ -239,3 +242,43 @@ def test_names_from_outside_stay_values(tmp_path: Path) -> None:
     text = stages.written(stages.of_teachers("x", task, [{"use": "minilm"}], []), Path("a\nb"), "one\ntwo")
     (read,) = suite.parse(text, INSTALLED).tasks
     assert vars(read)["text"] == hostile and vars(read)["train"] == Path("x\u007f.csv")
+
+
+class _Said:
+    """What was said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, *lines: str) -> None:
+        """Keep lines of text."""
+        self.lines += lines
+
+    def watch(self, plan: Any, slots: int) -> Any:
+        """Refuse to run."""
+        raise AssertionError("nothing should run")
+
+
+class _Slow(Runs):
+    """Runs in which a teacher takes too long."""
+
+    def expected(self, suite: stages.Suite, done: frozenset[str] = frozenset()) -> float:
+        """Return the expected seconds."""
+        return 1000.0 if suite.get("teacher") else 20.0
+
+
+@pytest.mark.parametrize("teacher", [None, "tfidf-svm"])
+def test_too_little_time_for_a_teacher(teacher: str | None, tmp_path: Path) -> None:
+    weather(tmp_path / "rows.csv", text="text", label="label")
+    rows = tmp_path / "rows.csv"
+    wishes = Wishes(rows, "text", "label", tmp_path / "out", teacher=teacher, dry=True)
+    data, said = look(wishes, INSTALLED), _Said()
+    runs = _Slow(wishes, data, tmp_path / "store", (), INSTALLED, said)
+    run = _Run(wishes, Limits(), data, INSTALLED, runs)
+    if teacher:
+        with pytest.raises(HarnessError, match=r"cannot distil within 10 min: .* or a faster --teacher"):
+            run.chosen()
+    else:
+        with pytest.raises(DryRun):
+            run.chosen()
+        assert "no teacher: 10 min is too short for one; give more with --budget" in said.lines
