@@ -58,16 +58,18 @@ class Candidates:
         """
         if preferred := self.preferred("student"):
             return [{"use": name} for name in preferred]
-        found = self._suited("student", recipe()["student"])
-        if teacher is None:
-            return [table for table in found if not self._student(table).borrows]
-        built = self.catalog.build("teacher", teacher)
-        assert isinstance(built, Teacher)
-        return [
-            table
-            for table in found
-            if not ((student := self._student(table)).borrows and student.refuses(built))
+        built = self.catalog.build("teacher", teacher) if teacher else None
+        assert built is None or isinstance(built, Teacher)
+
+        def possible(table: Table) -> bool:
+            student = self._student(table)
+            return not student.borrows or (built is not None and not student.refuses(built))
+
+        own = [
+            table if possible(table) else {name: value for name, value in table.items() if name != "initial"}
+            for table in self._suited("student", recipe()["student"])
         ]
+        return [table for table in own if possible(table)]
 
     def augmenters(self, embeddings: Table | None) -> list[Table]:
         """Return the members of the chain that makes new texts.
