@@ -40,6 +40,13 @@ class Program(click.Group):
             if type(sys.stdout).__name__ == "PacifyFlushWrapper":  # who read the help has read enough
                 sys.exit(OK)
             raise
+        except ModuleNotFoundError as error:
+            if str(error.name).startswith("harness"):
+                raise
+            complain(
+                f"error: {error}; install the packages for training: pip install 'distil-harness[train]'"
+            )
+            sys.exit(BAD_USAGE)
         except OSError as error:  # help, or a message about wrong usage, that cannot be written
             complain(f"error: stdout: {said(error)}")
             discard_output()

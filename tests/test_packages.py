@@ -66,15 +66,49 @@ def others(path: Path) -> set[tuple[str, bool]]:
     return found
 
 
-CORE = required(PROJECT["dependencies"])
+RUNTIME = required(PROJECT["dependencies"])
+CORE = RUNTIME | required(PROJECT["optional-dependencies"]["train"])
 EXTRAS = required([line for lines in PROJECT["optional-dependencies"].values() for line in lines])
-DECLARED = CORE | EXTRAS
+DECLARED = (CORE | EXTRAS) - {"distil-harness"}
 IMPORTS = {path: others(path) for path in MODULES}
 
 
 def test_imports_are_found() -> None:
     source = "import a.b\nif TYPE_CHECKING:\n    import t\ndef f():\n    from c.d import e\n    files('g')"
     assert set(imported(ast.parse(source))) == {("a", True), ("t", False), ("c", False), ("g", False)}
+
+
+BLOCKED = """
+import sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {blocked!r}:
+            raise ModuleNotFoundError(f"No module named '{{name}}'", name=name)
+sys.meta_path.insert(0, Blocker())
+from harness.cli import main
+main()
+"""
+
+
+def without_training(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a command where no package of the extra `train` can be imported."""
+    blocked = {name for name, of in BRINGS.items() if (CORE - RUNTIME) & {*map(normal, of)}}
+    script = BLOCKED.format(blocked={name for name in blocked if not name.startswith("_")})
+    command = [sys.executable, "-c", script, *arguments]
+    return subprocess.run(command, input=given, capture_output=True, text=True, cwd=ROOT)
+
+
+def test_predict_needs_no_package_for_training() -> None:
+    model = ROOT / "tests" / "fixtures" / "earlier" / "bundles" / "classification"
+    done = without_training("predict", str(model), given="a fine day\n")
+    assert done.returncode == 0 and '"label"' in done.stdout, done.stderr
+
+
+def test_other_commands_name_the_packages_for_training() -> None:
+    done = without_training("plugins")
+    assert done.returncode == 2
+    says = "; install the packages for training: pip install 'distil-harness[train]'\n"
+    assert done.stderr == f"error: No module named 'pluggy'{says}"
 
 
 def test_every_import_is_declared() -> None:
@@ -103,7 +137,8 @@ def test_every_dependency_is_used() -> None:
 def test_every_dependency_has_a_floor() -> None:
     groups = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
     stubs = ("pandas-stubs", "types-")  # for mypy
-    lines = [line for group in groups for line in group if not line.startswith(stubs)]
+    others = (*stubs, "distil-harness[")
+    lines = [line for group in groups for line in group if not line.startswith(others)]
     assert [line for line in lines if not re.search(r"[>=]=\d", line)] == []
 
 
