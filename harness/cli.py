@@ -24,6 +24,7 @@ from harness.commands.plugins import plugins
 from harness.commands.predict import predict
 from harness.commands.recommend import recommend
 from harness.commands.report import report
+from harness.commands.serve import serve
 from harness.commands.suites import suites
 from harness.commands.verify import verify
 
@@ -65,7 +66,7 @@ def main() -> None:
 
 for _command in (
     *(bench, plan, leaderboard, report, compare, recommend),
-    *(export, predict, distill, diagnose, verify, suites, plugins),
+    *(export, predict, serve, distill, diagnose, verify, suites, plugins),
 ):
     main.add_command(_command)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from harness.commands.console import complain, inert, output
-from harness.commands.options import HELP, OK, SOME_FAILED, reported
+from harness.commands.options import HELP, OK, SOME_FAILED, F, reported
 from harness.values import HarnessError
 
 if TYPE_CHECKING:
@@ -21,6 +21,47 @@ if TYPE_CHECKING:
 
 FAILED = r"\N"  # the line of a text without an answer in TSV; a label cannot be it, because "\\" is escaped
 MOST_WARNINGS = 20  # about rows of a table; their number is printed at the end
+
+
+_ASKED = (
+    click.option(
+        "--abstain",
+        "risk",
+        metavar="ERROR",
+        help="Answer only texts of which the model is so sure that at most this share of its answers is "
+        "wrong, e.g. 5%.",
+    ),
+    click.option(
+        "--threshold",
+        type=click.FloatRange(0, 1),
+        metavar="SCORE",
+        help="Answer only texts whose score is at least this; in place of --abstain.",
+    ),
+    click.option(
+        "--cascade",
+        type=click.Path(path_type=Path),
+        metavar="DIR2",
+        help="Second exported model, which answers the texts that the first one is not sure of.",
+    ),
+    click.option(
+        "--cascade-int8", is_flag=True, help="Use the second model's ONNX graph with 8-bit weights."
+    ),
+    click.option("--int8", is_flag=True, help="Use the ONNX graph with 8-bit weights."),
+    click.option(
+        "--threads",
+        type=click.IntRange(1, 256),
+        default=1,
+        show_default=True,
+        help="Number of CPU threads for ONNX Runtime.",
+    ),
+)
+
+
+def ASKED(command: F) -> F:  # noqa: N802 - used as the other decorators of options are
+    """Add the options on which models answer, and how."""
+    for option in reversed(_ASKED):
+        command = option(command)
+    return command
 
 
 @click.command(
@@ -73,34 +114,7 @@ MOST_WARNINGS = 20  # about rows of a table; their number is printed at the end
     help="Number of most probable labels to print.  [default: 1, or all above their thresholds; for "
     "language models, 5]",
 )
-@click.option(
-    "--abstain",
-    "risk",
-    metavar="ERROR",
-    help="Answer only texts of which the model is so sure that at most this share of its answers is wrong, "
-    "e.g. 5%.",
-)
-@click.option(
-    "--threshold",
-    type=click.FloatRange(0, 1),
-    metavar="SCORE",
-    help="Answer only texts whose score is at least this; in place of --abstain.",
-)
-@click.option(
-    "--cascade",
-    type=click.Path(path_type=Path),
-    metavar="DIR2",
-    help="Second exported model, which answers the texts that the first one is not sure of.",
-)
-@click.option("--cascade-int8", is_flag=True, help="Use the second model's ONNX graph with 8-bit weights.")
-@click.option("--int8", is_flag=True, help="Use the ONNX graph with 8-bit weights.")
-@click.option(
-    "--threads",
-    type=click.IntRange(1, 256),
-    default=1,
-    show_default=True,
-    help="Number of CPU threads for ONNX Runtime.",
-)
+@ASKED
 @reported
 def predict(
     folder: Path,
@@ -146,16 +160,10 @@ def predict(
         file = None
     if file is None and sys.stdin is None:
         raise HarnessError("cannot read texts: standard input is closed; pass them, as in < texts.txt")
-    if cascade is not None and risk is None and threshold is None:
-        raise HarnessError(
-            "--cascade needs --abstain or --threshold, which say when the second model answers"
-        )
-    if cascade is None and cascade_int8:
-        raise HarnessError("--cascade-int8 needs --cascade")
     if out is not None:
         Target.check(out)
         form = form or _form_of(out)
-    asked = _answerer((folder, int8), (cascade, cascade_int8), threads, risk, threshold)
+    asked = answerer((folder, int8), (cascade, cascade_int8), threads, risk, threshold)
     target = Target(out, _echo)
     try:
         if kind is None and file is not None and file.name.lower().endswith(LINES):
@@ -180,7 +188,7 @@ def predict(
     return status
 
 
-def _answerer(
+def answerer(
     first: tuple[Path, bool],
     second: tuple[Path | None, bool],
     threads: int,
@@ -193,6 +201,12 @@ def _answerer(
     from harness.runtime.calibration import Calibration
     from harness.wording import quantity
 
+    if second[0] is not None and risk is None and threshold is None:
+        raise HarnessError(
+            "--cascade needs --abstain or --threshold, which say when the second model answers"
+        )
+    if second[0] is None and second[1]:
+        raise HarnessError("--cascade-int8 needs --cascade")
     share = None if risk is None else quantity(risk, "score")
     if share is not None and threshold is not None:
         raise HarnessError("expected --abstain or --threshold, got both; give one of them")

@@ -18,7 +18,7 @@ from harness import HarnessError
 from harness.distill import inspect as labelled
 from harness.distill import stages
 from harness.distill.budget import Level, Time, levels, shares
-from harness.distill.candidates import Candidates, Table
+from harness.distill.candidates import Candidates, Table, recipe
 from harness.distill.inspect import Data
 from harness.distill.runs import Interrupted, Runs, Shown
 from harness.distill.scores import Scored
@@ -157,7 +157,7 @@ class _Run:
                 tried = self._tried(students, level)
                 found = self.runs.stage("students", lambda: self._students_suite(taught, tried))
                 students = self._by_score(students, tried, found, level)
-                level = self._more_finalists(taught, students, simple, level)
+                level = self._finalists(taught, students, simple, level)
                 students = students[: level.finalists]
         parts = [
             f"{level.seeds} seed{'s' * (level.seeds > 1)}",
@@ -242,15 +242,19 @@ class _Run:
         self.runs.shown.say(f"on the validation split{after}: {told}")
         return [table for _, table in scored]
 
-    def _more_finalists(
+    def _finalists(
         self, taught: Taught, students: Sequence[Table], simple: Sequence[Table], level: Level
     ) -> Level:
-        """Return the level with as many finalists as fit the time that is left, at least its own number."""
-        for count in range(len(students), level.finalists, -1):
-            suite = self._final(taught, students[:count], simple, level)
+        """Return the level with as many finalists, and then seeds, as fit the time that is left."""
+        seeds = self.wishes.seeds or max(each["seeds"] for each in recipe()["level"])
+        offered = [replace(level, finalists=count, seeds=seeds) for count in range(len(students), 0, -1)]
+        if self.wishes.seeds is None:
+            offered += [replace(level, finalists=1, seeds=fewer) for fewer in range(seeds - 1, 0, -1)]
+        for one in offered:
+            suite = self._final(taught, students[: one.finalists], simple, one)
             if self.runs.expected(suite) <= self.time.left:
-                return replace(level, finalists=count)
-        return level
+                return one
+        return offered[-1]
 
     def _may_fit(self, one: Scored) -> bool:
         """Return whether a student may be within the limits, at a byte for each parameter."""
@@ -311,10 +315,10 @@ class _Run:
         for one in offered:
             if self._rest(teacher, simple, students, one) <= left or one == offered[-1]:
                 if offered.index(one) > offered.index(level):
-                    self.runs.shown.say(
-                        f"this takes longer than expected: {one.copies} new texts per text in place of "
-                        f"{level.copies}, and {one.seeds} seed{'s' * (one.seeds > 1)}"
-                    )
+                    what = f"{one.copies} new texts per text in place of {level.copies}"
+                    if one.copies == level.copies:
+                        what = "fewer seeds, or a shorter comparison of students"
+                    self.runs.shown.say(f"this takes longer than expected: {what}")
                 return one
         raise AssertionError("the last level was returned")
 
