@@ -11,55 +11,17 @@ from typing import Any
 
 import pytest
 import torch
+from shipped import make
 
 from harness import bundle
 from harness.api import HarnessError
 from harness.exports.onnx import export_module
 from harness.exports.quantise import quantise
 from harness.featurise.featuriser import Words
-from harness.results.record import Record, write
+from harness.results.record import write
 from harness.runtime.forms import load
 from harness.storage.store import Store
 from harness_students.modules import AveragedWords
-
-
-def part(name: str, **params: Any) -> dict[str, Any]:
-    return {"name": name, "params": params, "plugin": "tests 1.0", "version": 1}
-
-
-def make(cell: str, role: str = "distilled", seed: int = 0, **fields: Any) -> Record:
-    """A record; `validation` is a short way to its accuracy."""
-    validation = fields.pop("validation", 0.5)
-    record: dict[str, Any] = {
-        "schema": 1,
-        "suite": "s",
-        "cell": cell,
-        "status": "ok",
-        "reason": None,
-        "role": role,
-        "task": {
-            **part("moods"),
-            "type": "classification",
-            "headline": "accuracy",
-            "source": "local",
-            "origin": "a folder",
-            "fingerprint": "f" * 20,
-            "train": 100,
-            "validation": 10,
-            "test": 1234,
-        },
-        "teacher": part("large") if role != "baseline" else None,
-        "student": part("small", width=3) if role != "teacher" else None,
-        "augmenter": part("none") if role == "distilled" else None,
-        "loss": part("kl", temperature=2.0) if role == "distilled" else None,
-        "seed": seed,
-        "metrics": {"accuracy": 0.75, "per_class": {}},
-        "validation": {"accuracy": validation},
-        "parameters": {"total": 80102, "trainable": 80102, "embedding": 80000},
-        "cost": {"train_s": 1.5, "examples": 3000},
-        "provenance": {"cpu": "a CPU", "finished": f"2026-01-01T00:00:{seed:02}", "packages": {"numpy": "2"}},
-    }
-    return record | fields  # type: ignore[return-value]
 
 
 @pytest.fixture
@@ -194,10 +156,11 @@ def test_what_is_written(store: Store, tmp_path: Path) -> None:
     record = make("aa", **exported())
     files = bundle.write(record, store, tmp_path / "new" / "out")
     out = tmp_path / "new" / "out"
-    assert files == {path.name: path.stat().st_size for path in out.iterdir()}
+    found = [path for path in out.rglob("*") if path.is_file()]
+    assert files == {path.relative_to(out).as_posix(): path.stat().st_size for path in found}
     assert set(files) == {
-        *("README.md", "record.json", "model.onnx", "model.int8.onnx", "averaged.npz"),
-        *("featuriser.json", "labels.json", "export.json"),
+        *("README.md", "record.json", "onnx/model.onnx", "onnx/model_quantized.onnx", "averaged.npz"),
+        *("featuriser.json", "labels.json", "export.json", "tokenizer.json", "tokenizer_config.json"),
     }
     assert json.loads((out / "record.json").read_text()) == record
     assert load(out).label("sun") in ("bad", "go*od*")
@@ -233,8 +196,12 @@ def test_an_earlier_export_is_replaced_whole(store: Store, tmp_path: Path) -> No
     (tmp_path / "out" / "calibration.json").write_text("of the earlier one")
     bundle.write(make("aa", **exported("e2", rejected=why)), store, tmp_path / "out")
     assert not (tmp_path / "out" / "calibration.json").exists()
-    assert not (tmp_path / "out" / "model.int8.onnx").exists()
+    assert not (tmp_path / "out" / "onnx" / "model_quantized.onnx").exists()
     assert f"was rejected: {why}." in (tmp_path / "out" / "README.md").read_text()
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize("earlier", [True, False])
@@ -244,7 +211,7 @@ def test_a_full_disk_leaves_the_earlier_export_or_nothing(
     out, copied = tmp_path / "out", []
     if earlier:
         bundle.write(make("aa", **exported()), store, out)
-    before = {path.name: path.read_bytes() for path in out.glob("*")}
+    before = contents(out)
 
     def fill(source: Path, target: Path) -> None:
         copied.append(target)
@@ -256,7 +223,7 @@ def test_a_full_disk_leaves_the_earlier_export_or_nothing(
         patch.setattr(bundle.shutil, "copyfile", fill)  # type: ignore[attr-defined]
         with pytest.raises(HarnessError, match="No space left on device"):
             bundle.write(make("bb", **exported("e2", rejected="of a reason")), store, out)
-    assert {path.name: path.read_bytes() for path in out.glob("*")} == before
+    assert contents(out) == before
     bundle.write(make("bb", **exported("e2", rejected="of a reason")), store, out)
     assert json.loads((out / "record.json").read_text())["cell"] == "bb"
 
