@@ -15,6 +15,7 @@ from harness.exports.weights import CODE, CONFIG, NAMES, REST, WEIGHTS, assemble
 from harness.featurise.featuriser import FILE as FEATURISER
 from harness.featurise.portable import FILE as TOKENIZER
 from harness.report import card
+from harness.report.metadata import front_matter
 from harness.results import selecting as rows
 from harness.results.board import build
 from harness.results.locate import results_of
@@ -118,11 +119,18 @@ def _sound(record: Record) -> Record:
 
 
 def write(
-    record: Record, store: Store, folder: Path, again: str = "", form: str | None = None
+    record: Record,
+    store: Store,
+    folder: Path,
+    again: str = "",
+    form: str | None = None,
+    licence: str = "",
+    language: str = "",
 ) -> dict[str, int]:
     """Copy the cell's export to `folder`, with its record and card; return the bytes of each file.
 
     `form` names the only form to copy; None: all forms, and for a transformer the weights for Transformers.
+    The card names the model's `licence` and the `language` of its texts, with the hub's codes.
 
     The folder must be new, empty, or an earlier export. All files are written to a temporary folder first, so
     that `folder` contains either the complete new export or the old one. Raise HarnessError if the model has
@@ -161,7 +169,8 @@ def write(
             assemble(weighed, artefact.folder, new / WEIGHTS)
         _rename_digests(new / MANIFEST, copied)
         labels = json.loads((new / LABELS).read_text(encoding="utf-8"))
-        (new / CARD).write_text(card.text(record, labels), encoding="utf-8")
+        told = front_matter(record, written, licence, language) + card.text(record, labels)
+        (new / CARD).write_text(told, encoding="utf-8")
         (folder / MANIFEST).unlink(missing_ok=True)  # a folder without it is not an export
         for stale in {*_FILES, *SHIPPED.values()} - set(written):
             (folder / stale).unlink(missing_ok=True)
@@ -220,3 +229,36 @@ def check_place(folder: Path) -> None:
         return
     if {path.name for path in folder.iterdir()} - _FILES - {_NEW, _GRAPHS}:
         raise HarnessError(f"cannot export to {folder}: it contains other files; name a new or empty folder")
+
+
+def push(folder: Path, repository: str, private: bool = False) -> str:
+    """Upload an export to a model repository of the hub, which is made if necessary; return its address.
+
+    Files of an earlier export that this one lacks are deleted there. Raise HarnessError if that fails.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HFValidationError
+
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    own = {*_FILES, *SHIPPED.values()}
+    try:
+        api = HfApi()
+        made = api.create_repo(repository, private=private, exist_ok=True)
+        api.upload_folder(
+            repo_id=made.repo_id,
+            folder_path=folder,
+            commit_message="Upload an export of harness",
+            allow_patterns=[name for name in files if name in own],
+            delete_patterns=sorted(own),
+        )
+        return str(made)
+    except HFValidationError as error:
+        raise HarnessError(f"cannot upload {folder} to '{repository}': {error}") from None
+    except Exception as error:  # of the hub, or of its client for HTTP
+        refused = getattr(getattr(error, "response", None), "status_code", None) in (401, 403)
+        if refused or type(error).__name__ == "LocalTokenNotFoundError":
+            why = "the hub needs a token that may write there; run: hf auth login"
+        else:
+            lines = (line.strip() for line in str(error).splitlines())
+            why = next(filter(None, lines), type(error).__name__)
+        raise HarnessError(f"cannot upload {folder} to '{repository}': {why}") from None

@@ -6,11 +6,14 @@ import errno
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from hub_stand_in import hub
 from shipped import make
 
 from harness import bundle
@@ -165,7 +168,7 @@ def test_what_is_written(store: Store, tmp_path: Path) -> None:
     assert json.loads((out / "record.json").read_text()) == record
     assert load(out).label("sun") in ("bad", "go*od*")
     card = (out / "README.md").read_text()
-    assert card.startswith("# small for moods\n")
+    assert card.startswith("---\n") and "\n---\n\n# small for moods\n" in card
     assert "A `small` distilled from a `large`, with the loss `kl`" in card and "80,102 parameters" in card
     assert r"Labels: bad, go\*od\*." in card  # no Markdown of others
     assert "| `averaged.npz`: NumPy | 1.00 kB | 2.00 kB | 3 of 512 | 0.00930 | 0.0150 | too few " in card
@@ -293,3 +296,84 @@ def test_a_sample_corpus_is_said(store: Store, tmp_path: Path) -> None:
     record["task"]["source"] = "sample"
     bundle.write(record, store, tmp_path / "out")
     assert "whose scores do not carry over to real texts" in (tmp_path / "out" / "README.md").read_text()
+
+
+# -- the card's metadata, and the hub ------------------------------------------------------------------------
+
+
+def test_the_card_has_what_hubs_read(store: Store, tmp_path: Path) -> None:
+    from huggingface_hub import ModelCard
+
+    record = make("aa", **exported())
+    record["task"] |= {"source": "hub", "origin": f"some/moods@{'a' * 40}/split"}
+    record["metrics"] = {"accuracy": 0.75, "f1_macro": 0.5, "per_class": {}}
+    bundle.write(record, store, tmp_path / "out", licence="apache-2.0", language="en")
+    found = ModelCard.load(tmp_path / "out" / "README.md").data.to_dict()
+    results = found.pop("model-index")
+    assert found == {
+        "pipeline_tag": "text-classification",
+        "library_name": "onnx",
+        "license": "apache-2.0",
+        "language": "en",
+        "datasets": ["some/moods"],
+        "metrics": ["accuracy", "f1"],
+        "tags": ["knowledge-distillation", "onnx"],
+    }
+    dataset = {"name": "moods", "type": "some/moods", "revision": "a" * 40, "split": "test"}
+    (model,) = results
+    assert model["name"] == "small for moods"
+    (result,) = model["results"]
+    assert result["task"] == {"type": "text-classification"} and result["dataset"] == dataset
+    assert result["metrics"] == [
+        {"type": "accuracy", "value": 0.75, "name": "accuracy"},
+        {"type": "f1", "value": 0.5, "name": "macro F1"},
+    ]
+
+
+def test_the_card_says_only_what_is_known(store: Store, tmp_path: Path) -> None:
+    from huggingface_hub import ModelCard
+
+    record = make("aa", "baseline", **exported())
+    record["task"] |= {"source": "sample", "params": {"language": "de"}}
+    bundle.write(record, store, tmp_path / "out")
+    found = ModelCard.load(tmp_path / "out" / "README.md").data.to_dict()
+    assert found["license"] == "other" and found["language"] == "de" and found["tags"] == ["onnx"]
+    assert "datasets" not in found
+    dataset = found["model-index"][0]["results"][0]["dataset"]
+    assert dataset == {"name": "moods (generated sample corpus)", "type": "moods", "split": "test"}
+
+
+def test_an_export_is_pushed_to_the_hub(store: Store, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom harness import HarnessError, bundle\n"
+        "try:\n    print(bundle.push(Path(sys.argv[1]), sys.argv[2], private=True))\n"
+        "except HarnessError as error:\n    sys.exit(str(error))\n"
+    )
+    with hub() as served:
+        # The library reads its settings when it is imported, hence a process of its own.
+        settings = {"HF_ENDPOINT": served.address, "HF_TOKEN": served.token, "HF_HOME": str(tmp_path / "hf")}
+        environment = {**os.environ, **settings, "HF_HUB_OFFLINE": "0"}
+
+        def push(repository: str = "me/moods") -> subprocess.CompletedProcess[str]:
+            command = [sys.executable, "-c", code, str(out), repository]
+            return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+        bundle.write(make("aa", **exported()), store, out)
+        (out / "mine.txt").write_text("a note that is no part of the export")
+        done = push()
+        assert done.returncode == 0 and done.stdout == f"{served.address}/me/moods\n", done.stderr
+        assert served.private == {"me/moods": True}
+        uploaded = served.files["me/moods"]
+        own = {str(path.relative_to(out)): data for path, data in contents(out).items()}
+        assert uploaded == {name: data for name, data in own.items() if name != "mine.txt"}
+        served.files["me/moods"]["theirs.txt"] = b"of somebody else"
+        bundle.write(make("bb", **exported("e2", rejected="of a reason")), store, out)
+        assert push().returncode == 0
+        assert "onnx/model_quantized.onnx" not in uploaded and "theirs.txt" in uploaded
+        assert uploaded["record.json"] == (out / "record.json").read_bytes()
+        assert "to 'a b'" in push("a b").stderr
+        environment["HF_TOKEN"] = "hf_reader"
+        refused = push()
+        assert refused.returncode == 1 and refused.stderr.count("\n") == 1
+        assert "run: hf auth login" in refused.stderr
