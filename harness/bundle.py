@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from harness.api import HarnessError
+from harness.exports.beside import TOKENIZER_CONFIG
+from harness.exports.weights import CODE, CONFIG, NAMES, REST, WEIGHTS, assemble
 from harness.featurise.featuriser import FILE as FEATURISER
+from harness.featurise.portable import FILE as TOKENIZER
 from harness.report import card
+from harness.report.metadata import front_matter
 from harness.results import selecting as rows
 from harness.results.board import build
 from harness.results.locate import results_of
@@ -19,12 +24,17 @@ from harness.results.record import Record
 from harness.results.record import read as read_records
 from harness.runtime.calibration import FILE as CALIBRATION
 from harness.runtime.chain import FILE as CHAIN
-from harness.runtime.forms import FORMS, LABELS, MANIFEST
+from harness.runtime.forms import FORMS, LABELS, MANIFEST, SHIPPED
+from harness.runtime.reading import DIGESTS
 from harness.storage.files import dumps
-from harness.storage.store import Damaged, Store
+from harness.storage.store import Artefact, Damaged, Store
 
 RECORD, CARD = "record.json", "README.md"
-_FILES = {RECORD, CARD, *FORMS.values(), LABELS, MANIFEST, FEATURISER, CHAIN, CALIBRATION}  # of exports
+_GRAPHS = "onnx"  # the folder of the graphs
+_FILES = {  # of exports
+    *(RECORD, CARD, LABELS, MANIFEST, FEATURISER, CHAIN, CALIBRATION, *FORMS.values()),
+    *(CONFIG, WEIGHTS, CODE, TOKENIZER, TOKENIZER_CONFIG),
+}
 _NEW = ".new"  # the folder in which an export is written before it is moved to its place
 
 
@@ -109,52 +119,60 @@ def _sound(record: Record) -> Record:
 
 
 def write(
-    record: Record, store: Store, folder: Path, again: str = "", form: str | None = None
+    record: Record,
+    store: Store,
+    folder: Path,
+    again: str = "",
+    form: str | None = None,
+    licence: str = "",
+    language: str = "",
 ) -> dict[str, int]:
     """Copy the cell's export to `folder`, with its record and card; return the bytes of each file.
 
-    `form` names the only form to copy; None: all forms.
+    `form` names the only form to copy; None: all forms, and for a transformer the weights for Transformers.
+    The card names the model's `licence` and the `language` of its texts, with the hub's codes.
 
     The folder must be new, empty, or an earlier export. All files are written to a temporary folder first, so
     that `folder` contains either the complete new export or the old one. Raise HarnessError if the model has
-    no ONNX form, or is missing or damaged in the store; `again` says how to make it again.
+    no ONNX form or not this one, or is missing or damaged in the store; `again` says how to make it again.
     """
     again = again or f"run harness bench with the suite '{record['suite']}', then export again"
     found: dict[str, Any] = record.get("export") or {}  # type: ignore[assignment]
-    key = record.get("artefacts", {}).get("export")
-    if not found or key is None:
+    if not found or "export" not in record.get("artefacts", {}):
         raise HarnessError(
             f"cannot export cell {record['cell'][:12]}: its model has no ONNX form, or its suite has "
             "latency = false; choose another cell, or set latency = true and run the suite again"
         )
     if not found["exported"]:
         raise HarnessError(f"cannot export cell {record['cell'][:12]}: {found['reason']}")
-    try:
-        if store.find("export", key) is None:
-            raise HarnessError(
-                f"cannot export cell {record['cell'][:12]}: its model is not in the store {store.root}; name "
-                f"the right store with --store, or {again}"
-            )
-        artefact = store.open("export", key)
-    except Damaged as damage:
-        raise HarnessError(
-            f"cannot export cell {record['cell'][:12]}: {damage.what}; it was set aside; to make it again, "
-            f"{again}"
-        ) from None
+    artefact = _stored(record, store, "export", again)
+    check_form(record, artefact.files, form)
+    weighed = None
+    if form is None and NAMES in artefact.files:
+        kind = "student" if "student" in record["artefacts"] else "teacher"
+        weighed = _stored(record, store, kind, again).folder / "model"
     check_place(folder)
-    others = set(FORMS.values()) - {FORMS[form]} if form is not None else set()
-    copied = sorted(set(artefact.files) - others)
-    written = [RECORD, CARD, *copied]
+    others = (set(FORMS.values()) - {FORMS[form]} if form is not None else set()) | {NAMES, REST}
+    if weighed is None:
+        others.add(CODE)
+    copied = {name: SHIPPED.get(name, name) for name in sorted(set(artefact.files) - others)}
+    written = [RECORD, CARD, *copied.values(), *([WEIGHTS] if weighed is not None else [])]
     new = folder / _NEW
     try:
-        new.mkdir(parents=True, exist_ok=True)
+        for name in written:
+            (new / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (new / RECORD).write_text(dumps(record, indent=2) + "\n", encoding="utf-8")
-        for name in copied:
-            shutil.copyfile(artefact.folder / name, new / name)
+        for name, place in copied.items():
+            shutil.copyfile(artefact.folder / name, new / place)
+        if weighed is not None:
+            assemble(weighed, artefact.folder, new / WEIGHTS)
+        _rename_digests(new / MANIFEST, copied)
         labels = json.loads((new / LABELS).read_text(encoding="utf-8"))
-        (new / CARD).write_text(card.text(record, labels), encoding="utf-8")
+        told = front_matter(record, written, licence, language) + card.text(record, labels)
+        (new / CARD).write_text(told, encoding="utf-8")
         (folder / MANIFEST).unlink(missing_ok=True)  # a folder without it is not an export
-        for stale in _FILES - set(written):
+        for stale in {*_FILES, *SHIPPED.values()} - set(written):
             (folder / stale).unlink(missing_ok=True)
         for name in sorted(written, key=lambda name: name == MANIFEST):
             (new / name).replace(folder / name)
@@ -163,6 +181,44 @@ def write(
         raise HarnessError(f"cannot write the export to {folder}: {error.strerror or error}") from None
     finally:
         shutil.rmtree(new, ignore_errors=True)
+        with suppress(OSError):
+            (folder / _GRAPHS).rmdir()  # if nothing is in it
+
+
+def _stored(record: Record, store: Store, kind: str, again: str) -> Artefact:
+    """Return an artefact of a cell, after verifying it. Raise HarnessError if it is missing or damaged."""
+    key = record["artefacts"][kind]
+    try:
+        if store.find(kind, key) is None:
+            raise HarnessError(
+                f"cannot export cell {record['cell'][:12]}: its model is not in the store {store.root}; name "
+                f"the right store with --store, or {again}"
+            )
+        return store.open(kind, key)
+    except Damaged as damage:
+        raise HarnessError(
+            f"cannot export cell {record['cell'][:12]}: {damage.what}; it was set aside; to make it again, "
+            f"{again}"
+        ) from None
+
+
+def check_form(record: Record, files: Container[str], form: str | None) -> None:
+    """Raise HarnessError if an export, which has these files, does not have a form."""
+    if form is None or FORMS[form] in files:
+        return
+    has = ", ".join(name for name, file in FORMS.items() if file in files)
+    told: dict[str, Any] = (record["export"] or {}).get("forms", {}).get(form) or {}
+    why = told.get("rejected") or f"it has: {has}"
+    raise HarnessError(f"cannot export cell {record['cell'][:12]}: its model has no form '{form}': {why}")
+
+
+def _rename_digests(manifest: Path, copied: Mapping[str, str]) -> None:
+    """Name the files of the digests in a manifest as they are shipped, and drop those of other files."""
+    found = json.loads(manifest.read_text(encoding="utf-8"))
+    if DIGESTS in found:
+        digests = found[DIGESTS].items()
+        found[DIGESTS] = {copied[name]: digest for name, digest in digests if name in copied}
+        manifest.write_text(json.dumps(found), encoding="utf-8")
 
 
 def check_place(folder: Path) -> None:
@@ -171,5 +227,38 @@ def check_place(folder: Path) -> None:
         raise HarnessError(f"cannot export to {folder}: it is a file; name a folder")
     if not folder.is_dir() or (folder / MANIFEST).is_file():
         return
-    if {path.name for path in folder.iterdir()} - _FILES - {_NEW}:
+    if {path.name for path in folder.iterdir()} - _FILES - {_NEW, _GRAPHS}:
         raise HarnessError(f"cannot export to {folder}: it contains other files; name a new or empty folder")
+
+
+def push(folder: Path, repository: str, private: bool = False) -> str:
+    """Upload an export to a model repository of the hub, which is made if necessary; return its address.
+
+    Files of an earlier export that this one lacks are deleted there. Raise HarnessError if that fails.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HFValidationError
+
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    own = {*_FILES, *SHIPPED.values()}
+    try:
+        api = HfApi()
+        made = api.create_repo(repository, private=private, exist_ok=True)
+        api.upload_folder(
+            repo_id=made.repo_id,
+            folder_path=folder,
+            commit_message="Upload an export of harness",
+            allow_patterns=[name for name in files if name in own],
+            delete_patterns=sorted(own),
+        )
+        return str(made)
+    except HFValidationError as error:
+        raise HarnessError(f"cannot upload {folder} to '{repository}': {error}") from None
+    except Exception as error:  # of the hub, or of its client for HTTP
+        refused = getattr(getattr(error, "response", None), "status_code", None) in (401, 403)
+        if refused or type(error).__name__ == "LocalTokenNotFoundError":
+            why = "the hub needs a token that may write there; run: hf auth login"
+        else:
+            lines = (line.strip() for line in str(error).splitlines())
+            why = next(filter(None, lines), type(error).__name__)
+        raise HarnessError(f"cannot upload {folder} to '{repository}': {why}") from None

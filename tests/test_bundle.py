@@ -6,60 +6,25 @@ import errno
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from hub_stand_in import hub
+from shipped import make
 
 from harness import bundle
 from harness.api import HarnessError
 from harness.exports.onnx import export_module
 from harness.exports.quantise import quantise
 from harness.featurise.featuriser import Words
-from harness.results.record import Record, write
+from harness.results.record import write
 from harness.runtime.forms import load
 from harness.storage.store import Store
 from harness_students.modules import AveragedWords
-
-
-def part(name: str, **params: Any) -> dict[str, Any]:
-    return {"name": name, "params": params, "plugin": "tests 1.0", "version": 1}
-
-
-def make(cell: str, role: str = "distilled", seed: int = 0, **fields: Any) -> Record:
-    """A record; `validation` is a short way to its accuracy."""
-    validation = fields.pop("validation", 0.5)
-    record: dict[str, Any] = {
-        "schema": 1,
-        "suite": "s",
-        "cell": cell,
-        "status": "ok",
-        "reason": None,
-        "role": role,
-        "task": {
-            **part("moods"),
-            "type": "classification",
-            "headline": "accuracy",
-            "source": "local",
-            "origin": "a folder",
-            "fingerprint": "f" * 20,
-            "train": 100,
-            "validation": 10,
-            "test": 1234,
-        },
-        "teacher": part("large") if role != "baseline" else None,
-        "student": part("small", width=3) if role != "teacher" else None,
-        "augmenter": part("none") if role == "distilled" else None,
-        "loss": part("kl", temperature=2.0) if role == "distilled" else None,
-        "seed": seed,
-        "metrics": {"accuracy": 0.75, "per_class": {}},
-        "validation": {"accuracy": validation},
-        "parameters": {"total": 80102, "trainable": 80102, "embedding": 80000},
-        "cost": {"train_s": 1.5, "examples": 3000},
-        "provenance": {"cpu": "a CPU", "finished": f"2026-01-01T00:00:{seed:02}", "packages": {"numpy": "2"}},
-    }
-    return record | fields  # type: ignore[return-value]
 
 
 @pytest.fixture
@@ -194,15 +159,16 @@ def test_what_is_written(store: Store, tmp_path: Path) -> None:
     record = make("aa", **exported())
     files = bundle.write(record, store, tmp_path / "new" / "out")
     out = tmp_path / "new" / "out"
-    assert files == {path.name: path.stat().st_size for path in out.iterdir()}
+    found = [path for path in out.rglob("*") if path.is_file()]
+    assert files == {path.relative_to(out).as_posix(): path.stat().st_size for path in found}
     assert set(files) == {
-        *("README.md", "record.json", "model.onnx", "model.int8.onnx", "averaged.npz"),
-        *("featuriser.json", "labels.json", "export.json"),
+        *("README.md", "record.json", "onnx/model.onnx", "onnx/model_quantized.onnx", "averaged.npz"),
+        *("featuriser.json", "labels.json", "export.json", "tokenizer.json", "tokenizer_config.json"),
     }
     assert json.loads((out / "record.json").read_text()) == record
     assert load(out).label("sun") in ("bad", "go*od*")
     card = (out / "README.md").read_text()
-    assert card.startswith("# small for moods\n")
+    assert card.startswith("---\n") and "\n---\n\n# small for moods\n" in card
     assert "A `small` distilled from a `large`, with the loss `kl`" in card and "80,102 parameters" in card
     assert r"Labels: bad, go\*od\*." in card  # no Markdown of others
     assert "| `averaged.npz`: NumPy | 1.00 kB | 2.00 kB | 3 of 512 | 0.00930 | 0.0150 | too few " in card
@@ -233,8 +199,12 @@ def test_an_earlier_export_is_replaced_whole(store: Store, tmp_path: Path) -> No
     (tmp_path / "out" / "calibration.json").write_text("of the earlier one")
     bundle.write(make("aa", **exported("e2", rejected=why)), store, tmp_path / "out")
     assert not (tmp_path / "out" / "calibration.json").exists()
-    assert not (tmp_path / "out" / "model.int8.onnx").exists()
+    assert not (tmp_path / "out" / "onnx" / "model_quantized.onnx").exists()
     assert f"was rejected: {why}." in (tmp_path / "out" / "README.md").read_text()
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize("earlier", [True, False])
@@ -244,7 +214,7 @@ def test_a_full_disk_leaves_the_earlier_export_or_nothing(
     out, copied = tmp_path / "out", []
     if earlier:
         bundle.write(make("aa", **exported()), store, out)
-    before = {path.name: path.read_bytes() for path in out.glob("*")}
+    before = contents(out)
 
     def fill(source: Path, target: Path) -> None:
         copied.append(target)
@@ -256,7 +226,7 @@ def test_a_full_disk_leaves_the_earlier_export_or_nothing(
         patch.setattr(bundle.shutil, "copyfile", fill)  # type: ignore[attr-defined]
         with pytest.raises(HarnessError, match="No space left on device"):
             bundle.write(make("bb", **exported("e2", rejected="of a reason")), store, out)
-    assert {path.name: path.read_bytes() for path in out.glob("*")} == before
+    assert contents(out) == before
     bundle.write(make("bb", **exported("e2", rejected="of a reason")), store, out)
     assert json.loads((out / "record.json").read_text())["cell"] == "bb"
 
@@ -326,3 +296,84 @@ def test_a_sample_corpus_is_said(store: Store, tmp_path: Path) -> None:
     record["task"]["source"] = "sample"
     bundle.write(record, store, tmp_path / "out")
     assert "whose scores do not carry over to real texts" in (tmp_path / "out" / "README.md").read_text()
+
+
+# -- the card's metadata, and the hub ------------------------------------------------------------------------
+
+
+def test_the_card_has_what_hubs_read(store: Store, tmp_path: Path) -> None:
+    from huggingface_hub import ModelCard
+
+    record = make("aa", **exported())
+    record["task"] |= {"source": "hub", "origin": f"some/moods@{'a' * 40}/split"}
+    record["metrics"] = {"accuracy": 0.75, "f1_macro": 0.5, "per_class": {}}
+    bundle.write(record, store, tmp_path / "out", licence="apache-2.0", language="en")
+    found = ModelCard.load(tmp_path / "out" / "README.md").data.to_dict()
+    results = found.pop("model-index")
+    assert found == {
+        "pipeline_tag": "text-classification",
+        "library_name": "onnx",
+        "license": "apache-2.0",
+        "language": "en",
+        "datasets": ["some/moods"],
+        "metrics": ["accuracy", "f1"],
+        "tags": ["knowledge-distillation", "onnx"],
+    }
+    dataset = {"name": "moods", "type": "some/moods", "revision": "a" * 40, "split": "test"}
+    (model,) = results
+    assert model["name"] == "small for moods"
+    (result,) = model["results"]
+    assert result["task"] == {"type": "text-classification"} and result["dataset"] == dataset
+    assert result["metrics"] == [
+        {"type": "accuracy", "value": 0.75, "name": "accuracy"},
+        {"type": "f1", "value": 0.5, "name": "macro F1"},
+    ]
+
+
+def test_the_card_says_only_what_is_known(store: Store, tmp_path: Path) -> None:
+    from huggingface_hub import ModelCard
+
+    record = make("aa", "baseline", **exported())
+    record["task"] |= {"source": "sample", "params": {"language": "de"}}
+    bundle.write(record, store, tmp_path / "out")
+    found = ModelCard.load(tmp_path / "out" / "README.md").data.to_dict()
+    assert found["license"] == "other" and found["language"] == "de" and found["tags"] == ["onnx"]
+    assert "datasets" not in found
+    dataset = found["model-index"][0]["results"][0]["dataset"]
+    assert dataset == {"name": "moods (generated sample corpus)", "type": "moods", "split": "test"}
+
+
+def test_an_export_is_pushed_to_the_hub(store: Store, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom harness import HarnessError, bundle\n"
+        "try:\n    print(bundle.push(Path(sys.argv[1]), sys.argv[2], private=True))\n"
+        "except HarnessError as error:\n    sys.exit(str(error))\n"
+    )
+    with hub() as served:
+        # The library reads its settings when it is imported, hence a process of its own.
+        settings = {"HF_ENDPOINT": served.address, "HF_TOKEN": served.token, "HF_HOME": str(tmp_path / "hf")}
+        environment = {**os.environ, **settings, "HF_HUB_OFFLINE": "0"}
+
+        def push(repository: str = "me/moods") -> subprocess.CompletedProcess[str]:
+            command = [sys.executable, "-c", code, str(out), repository]
+            return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+        bundle.write(make("aa", **exported()), store, out)
+        (out / "mine.txt").write_text("a note that is no part of the export")
+        done = push()
+        assert done.returncode == 0 and done.stdout == f"{served.address}/me/moods\n", done.stderr
+        assert served.private == {"me/moods": True}
+        uploaded = served.files["me/moods"]
+        own = {str(path.relative_to(out)): data for path, data in contents(out).items()}
+        assert uploaded == {name: data for name, data in own.items() if name != "mine.txt"}
+        served.files["me/moods"]["theirs.txt"] = b"of somebody else"
+        bundle.write(make("bb", **exported("e2", rejected="of a reason")), store, out)
+        assert push().returncode == 0
+        assert "onnx/model_quantized.onnx" not in uploaded and "theirs.txt" in uploaded
+        assert uploaded["record.json"] == (out / "record.json").read_bytes()
+        assert "to 'a b'" in push("a b").stderr
+        environment["HF_TOKEN"] = "hf_reader"
+        refused = push()
+        assert refused.returncode == 1 and refused.stderr.count("\n") == 1
+        assert "run: hf auth login" in refused.stderr

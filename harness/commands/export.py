@@ -6,8 +6,10 @@ from pathlib import Path
 
 import click
 
+from harness import HarnessError
 from harness.commands.console import show
 from harness.commands.options import HELP, STORE, reported, results_option
+from harness.wording import choices
 
 
 @click.command(
@@ -16,6 +18,8 @@ from harness.commands.options import HELP, STORE, reported, results_option
     Examples:
       harness export 3f2a model
       harness export student=mlp,loss=kl,augmenter=mix model --suite emotion
+      harness export 3f2a model --form onnx-int8
+      harness export 3f2a model --license apache-2.0 --push me/emotions
     """,
 )
 @click.argument("cell")
@@ -25,20 +29,50 @@ from harness.commands.options import HELP, STORE, reported, results_option
     type=click.Path(path_type=Path),
     help="Suite to search: a name, file or folder.  [default: all]",
 )
+@click.option(
+    "--form",
+    metavar="NAME",
+    help="The only form to ship, e.g. onnx-int8.  [default: all forms, and the weights of transformers]",
+)
+@click.option(
+    "--license", "licence", default="", metavar="CODE", help="Licence on the card.  [default: other]"
+)
+@click.option("--language", default="", metavar="CODE", help="Language of the texts on the card, e.g. en.")
+@click.option("--push", "repository", metavar="REPO_ID", help="Upload DIR to this repository of the hub too.")
+@click.option("--private", is_flag=True, help="If --push makes the repository, make it private.")
 @results_option("Folder with the results of suites.")
 @STORE
 @reported
-def export(cell: str, folder: Path, suite: Path | None, results: Path, store: Path) -> None:
+def export(
+    cell: str,
+    folder: Path,
+    suite: Path | None,
+    form: str | None,
+    licence: str,
+    language: str,
+    repository: str | None,
+    private: bool,
+    results: Path,
+    store: Path,
+) -> None:
     """Write a measured model to a folder that can be shipped.
 
     CELL is the start of a cell's key, or a selector of a row such as student=mlp,loss=kl. If the row has
     several seeds, the one with the best validation score is exported. DIR gets everything that is needed to
-    run the model, and a card that describes it.
+    run the model, and a card that describes it. For a transformer it gets the files of Transformers,
+    Optimum and transformers.js too.
     """
     from harness import bundle
+    from harness.runtime.forms import FORMS
     from harness.storage.store import Store
 
+    if form is not None and form not in FORMS:
+        raise HarnessError(f"unknown form '{form}'{choices(form, FORMS)}")
+    if private and repository is None:
+        raise HarnessError("cannot use --private without --push")
     record = bundle.choose(bundle.read(results, suite), cell)
-    files = bundle.write(record, Store(store), folder)
+    files = bundle.write(record, Store(store), folder, form=form, licence=licence, language=language)
     for name, size in files.items():
         show(f"{size:>12,}  {folder / name}\n")
+    if repository is not None:
+        show(f"{bundle.push(folder, repository, private)}\n")

@@ -109,9 +109,9 @@ def graph(arrays: Arrays, padding: int, opset: int) -> bytes:
     node = helper.make_node
     held = {**arrays, "padding": np.int64(padding), "words": np.array([1]), "one": np.float32(1)}
     nodes = [
-        node("Gather", ["table", "ids"], ["rows"]),  # (B, L, W)
+        node("Gather", ["table", "input_ids"], ["rows"]),  # (B, L, W)
         node("ReduceSum", ["rows", "words"], ["total"], keepdims=0),  # (B, W)
-        node("Equal", ["ids", "padding"], ["absent"]),
+        node("Equal", ["input_ids", "padding"], ["absent"]),
         node("Not", ["absent"], ["present"]),
         node("Cast", ["present"], ["counted"], to=TensorProto.FLOAT),
         node("ReduceSum", ["counted", "words"], ["known"], keepdims=1),  # (B, 1)
@@ -133,7 +133,7 @@ def graph(arrays: Arrays, padding: int, opset: int) -> bytes:
     made = helper.make_graph(
         nodes,
         "averaged",
-        [helper.make_tensor_value_info("ids", TensorProto.INT64, ["batch", "length"])],
+        [helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch", "length"])],
         [
             helper.make_tensor_value_info(
                 "logits", TensorProto.FLOAT, ["batch", len(arrays[f"bias_{layers - 1}"])]

@@ -47,15 +47,15 @@ def graph(arrays: Mapping[str, NDArray[np.generic]], padding: int, opset: int) -
         "second": np.array([2]),
     }
     nodes = [
-        node("Unsqueeze", ["ids", "second"], ["column"]),  # (B, L, 1)
-        node("Unsqueeze", ["ids", "first"], ["row"]),  # (B, 1, L)
+        node("Unsqueeze", ["input_ids", "second"], ["column"]),  # (B, L, 1)
+        node("Unsqueeze", ["input_ids", "first"], ["row"]),  # (B, 1, L)
         node("Equal", ["column", "row"], ["same"]),
         node("Cast", ["same"], ["alike"], to=TensorProto.FLOAT),
         node("ReduceSum", ["alike", "second"], ["count"], keepdims=0),  # (B, L)
-        node("Equal", ["ids", "padding"], ["absent"]),
+        node("Equal", ["input_ids", "padding"], ["absent"]),
         node("Not", ["absent"], ["present"]),
         node("Cast", ["present"], ["known"], to=TensorProto.FLOAT),
-        node("Gather", ["idf", "ids"], ["inverse"]),
+        node("Gather", ["idf", "input_ids"], ["inverse"]),
         node("Mul", ["inverse", "known"], ["rare"]),
         *(
             [node("Log", ["count"], ["log"]), node("Add", ["log", "one"], ["often"])]
@@ -71,7 +71,7 @@ def graph(arrays: Mapping[str, NDArray[np.generic]], padding: int, opset: int) -
         node("Sqrt", ["positive"], ["norm"]),
         node("Div", ["part", "norm"], ["weights"]),
         node("Unsqueeze", ["weights", "first"], ["weight"]),  # (B, 1, L)
-        node("Gather", ["table", "ids"], ["rows"]),  # (B, L, C)
+        node("Gather", ["table", "input_ids"], ["rows"]),  # (B, L, C)
         node("MatMul", ["weight", "rows"], ["sum"]),  # (B, 1, C)
         node("Squeeze", ["sum", "first"], ["total"]),
         node("Add", ["total", "bias"], ["logits"]),
@@ -80,7 +80,7 @@ def graph(arrays: Mapping[str, NDArray[np.generic]], padding: int, opset: int) -
     made = helper.make_graph(
         nodes,
         "linear",
-        [helper.make_tensor_value_info("ids", TensorProto.INT64, ["batch", "length"])],
+        [helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch", "length"])],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", table.shape[1]])],
         [numpy_helper.from_array(np.asarray(array), name) for name, array in held.items()],
     )

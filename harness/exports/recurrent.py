@@ -45,7 +45,7 @@ def recognise(module: torch.nn.Module, size: int, padding: int, opset: int) -> b
             continue
         made = _graph(parts, pooling, padding, opset)
         session = onnxruntime.InferenceSession(made, options, providers=["CPUExecutionProvider"])
-        if alike(module, ids, session.run(["logits"], {"ids": ids})[0]):
+        if alike(module, ids, session.run(["logits"], {"input_ids": ids})[0]):
             return made
     return None
 
@@ -101,7 +101,7 @@ def _graph(parts: _Parts, pooling: str, padding: int, opset: int) -> bytes:
         "flat_steps": np.array([0, 0, directions * hidden]),
     }
     nodes = [
-        node("Transpose", ["ids"], ["turned"], perm=[1, 0]),  # (L, B)
+        node("Transpose", ["input_ids"], ["turned"], perm=[1, 0]),  # (L, B)
         node("Gather", ["table", "turned"], ["states_0"]),  # (L, B, W)
         node("Equal", ["turned", "padding"], ["absent"]),
         node("Not", ["absent"], ["present"]),
@@ -164,7 +164,7 @@ def _graph(parts: _Parts, pooling: str, padding: int, opset: int) -> bytes:
     made = helper.make_graph(
         nodes,
         "recurrent",
-        [helper.make_tensor_value_info("ids", TensorProto.INT64, ["batch", "length"])],
+        [helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch", "length"])],
         [
             helper.make_tensor_value_info(
                 "logits", TensorProto.FLOAT, ["batch", parts.linear[-1].out_features]

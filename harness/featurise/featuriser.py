@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import numpy as np
 
+from harness.featurise import portable
 from harness.featurise.checks import check_numbers, check_vocabulary, limit_of
 from harness.featurise.splitting import splits
 from harness.featurise.tokens import PADDING as PADDING
@@ -137,7 +138,10 @@ class Featuriser(ABC):
     @staticmethod
     def load(folder: Path) -> Featuriser:
         """Return the featuriser in a folder's ``featuriser.json``; raise HarnessError if it is not sound."""
-        return Featuriser.of(json.loads((folder / FILE).read_text(encoding="utf-8")))
+        state = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        if portable.is_split(state):
+            state = portable.joined(state, json.loads((folder / portable.FILE).read_text(encoding="utf-8")))
+        return Featuriser.of(state)
 
     @staticmethod
     def of(state: Any) -> Featuriser:

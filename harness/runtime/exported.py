@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.api import HarnessError, Model, Parameters, Unsupported
+from harness.featurise import portable
 from harness.featurise.featuriser import FILE, Featuriser
 from harness.parameters import frozen
 from harness.runtime.reading import LABELS, MANIFEST, labels_of, object_of, read_manifest, refuse
@@ -109,6 +110,11 @@ def _featuriser(folder: Path) -> Featuriser:
     """Return the featuriser; a plugin's is imported from the module in the manifest."""
     state = object_of(folder, FILE)
     kind = state.get("type")
+    if portable.is_split(state):
+        try:
+            state = portable.joined(state, object_of(folder, portable.FILE))
+        except ValueError as error:
+            refuse(folder, str(error))
     if kind not in Featuriser._known and (folder / MANIFEST).is_file():
         _import(folder, read_manifest(folder).get("featuriser", ""), str(kind))
     try:

@@ -1,10 +1,12 @@
 """Run the forms of exported models without torch; :func:`load` returns the fastest form.
 
-An export is a folder. It contains the graph, ``model.onnx``; usually its quantised form, ``model.int8.onnx``;
-for means of embeddings their table, ``averaged.npz``, for convolutions over them ``convolved.npz``, and for
-linear models on TF-IDF ``linear.npz``; the featuriser, ``featuriser.json``; ``labels.json``; the transitions
-of a CRF, ``transitions.json``; and the manifest, ``export.json``. This module needs only NumPy, ONNX Runtime
-and, for subwords, tokenizers.
+An export is a folder. It contains the graph, ``onnx/model.onnx``; usually its quantised form,
+``onnx/model_quantized.onnx``; for means of embeddings their table, ``averaged.npz``, for convolutions over
+them ``convolved.npz``, and for linear models on TF-IDF ``linear.npz``; the featuriser, ``featuriser.json``,
+whose vocabulary may be in ``tokenizer.json``; ``labels.json``; the transitions of a CRF,
+``transitions.json``; and the manifest, ``export.json``. In the store, and in exports of earlier versions, the
+graphs are ``model.onnx`` and ``model.int8.onnx``. This module needs only NumPy, ONNX Runtime and, for
+subwords, tokenizers.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import numpy as np
 
 from harness.api import HarnessError, Masked, Unsupported
 from harness.featurise.featuriser import FILE, run_all
+from harness.featurise.portable import FILE as TOKENIZER
 from harness.featurise.tokens import Tokens, ids_at_once
 from harness.runtime.chain import FILE as TRANSITIONS
 from harness.runtime.chain import Chain
@@ -40,12 +43,20 @@ if TYPE_CHECKING:
 GRAPH, INT8 = "model.onnx", "model.int8.onnx"
 TABLES = {form.form: form for form in (AveragedModel, ConvolvedModel, LinearModel)}
 FORMS = {"onnx": GRAPH, "onnx-int8": INT8} | {name: form.file for name, form in TABLES.items()}  # → its file
-SEALED = (*FORMS.values(), FILE, TRANSITIONS)  # the files whose digests are in the manifest
+# Where other programs, such as transformers.js, look for the graphs in a folder that was shipped.
+SHIPPED = {GRAPH: "onnx/model.onnx", INT8: "onnx/model_quantized.onnx"}
+SEALED = (*FORMS.values(), FILE, TOKENIZER, TRANSITIONS)  # the files whose digests are in the manifest
 _HIDDEN_BUDGET = 4_096  # ids at once; about every seventh has a logit for each token of the vocabulary
 
 
+def place_of(folder: Path, file: str) -> str:
+    """Return where a form's file is in an export: where it is shipped, or else its name in the store."""
+    shipped = SHIPPED.get(file, file)
+    return shipped if os.path.lexists(folder / shipped) else file
+
+
 class OnnxModel(Exported):
-    """A graph in ONNX Runtime, from ``ids`` (B, L) to ``logits``; see :mod:`harness.exports.onnx`."""
+    """A graph in ONNX Runtime, from ``input_ids`` (B, L) to ``logits``; see :mod:`harness.exports.onnx`."""
 
     form = "onnx"
     file = GRAPH
@@ -58,7 +69,8 @@ class OnnxModel(Exported):
         super().__init__(folder, task_type)
         self.chain = Chain.read(folder)
         self.at_once = ids_at_once(device)  # including padding
-        path = regular(folder, self.file)
+        self.place = place_of(folder, self.file)
+        path = regular(folder, self.place)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -79,22 +91,27 @@ class OnnxModel(Exported):
                 enable_fallback=device != "cpu",  # it would print that it tries again
             )
         except Exception as error:  # its errors have no common base
-            refuse(folder, f"{self.file} is damaged, or is no ONNX graph: {_told(error)}")
+            refuse(folder, f"{self.place} is damaged, or is no ONNX graph: {_told(error)}")
+        self.inputs = [one.name for one in self.session.get_inputs()]
         if device != "cpu" and self.session.get_providers()[0] != "CUDAExecutionProvider":
             raise Unsupported("cannot run on a GPU: ONNX Runtime failed to start CUDA")
 
     def _check_signature(self, folder: Path) -> None:
         """Raise HarnessError unless the graph maps ids (B, L) to logits for the classes of the export."""
-        given = [(one.name, one.type, len(one.shape)) for one in self.session.get_inputs()]
-        if given != [("ids", "tensor(int64)", 2)]:
-            refuse(folder, f"{self.file} has the inputs {given}; expected ids (B, L), int64")
+        given = [(one.type, len(one.shape)) for one in self.session.get_inputs()]
+        if self.inputs not in _INPUTS or set(given) != {("tensor(int64)", 2)}:
+            refuse(
+                folder,
+                f"{self.place} has the inputs {', '.join(self.inputs) or 'none'}; expected input_ids (B, L), "
+                "and attention_mask (B, L) or nothing, int64",
+            )
         logits = next((one for one in self.session.get_outputs() if one.name == "logits"), None)
         if logits is None or logits.type != "tensor(float)":
-            refuse(folder, f"{self.file} has no output 'logits' of the type float")
+            refuse(folder, f"{self.place} has no output 'logits' of the type float")
         width = logits.shape[-1] if logits.shape else None
         if isinstance(width, int) and self.classes and width != len(self.classes):
             refuse(
-                folder, f"{self.file} has {width} outputs, but {LABELS} has {counted(self.classes, 'label')}"
+                folder, f"{self.place} has {width} outputs, but {LABELS} has {counted(self.classes, 'label')}"
             )
 
     def check(self, folder: Path) -> None:
@@ -114,7 +131,7 @@ class OnnxModel(Exported):
         except Exception as error:
             refuse(
                 folder,
-                f"{self.file} cannot take the ids of {FILE}, whose vocabulary has {self.featuriser.size}; "
+                f"{self.place} cannot take the ids of {FILE}, whose vocabulary has {self.featuriser.size}; "
                 f"the files may be from different exports: {_told(error)}",
             )
         marked = int((ids > last).sum())
@@ -123,11 +140,11 @@ class OnnxModel(Exported):
         if found.shape != ((*ids.shape, width) if words else (marked or len(ids), width)):
             refuse(
                 folder,
-                f"{self.file} returns outputs of shape {found.shape} for {FILE}, {LABELS} and ids "
+                f"{self.place} returns outputs of shape {found.shape} for {FILE}, {LABELS} and ids "
                 f"of shape {ids.shape}; the files may be from different exports",
             )
         if not finite(found.reshape(-1, width)):
-            refuse(folder, f"{self.file} returns numbers that are NaN or infinite; its weights are damaged")
+            refuse(folder, f"{self.place} returns numbers that are NaN or infinite; its weights are damaged")
 
     def single(self, ids: list[int]) -> NDArray[np.float32]:
         """Return the outputs for one text's ids; with a chain, the scores of its words."""
@@ -144,7 +161,15 @@ class OnnxModel(Exported):
 
     def marked_logits(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the graph's outputs for ids (B, L); for a language model, of marked ids, (R, V)."""
-        return self.session.run(_LOGITS, {"ids": ids})[0]  # type: ignore[no-any-return]
+        given = {self.inputs[0]: ids}
+        if len(self.inputs) > 1:
+            given[self.inputs[1]] = (ids != self.featuriser.padding).astype(np.int64)
+        if self.featuriser.marks != "masks":
+            return self.session.run(_LOGITS, given)[0]  # type: ignore[no-any-return]
+        if not (ids >= self.featuriser.size).any():  # the graph would return the logits of all ids
+            return np.zeros((0, self.featuriser.size), dtype=np.float32)
+        logits: NDArray[np.float32] = self.session.run(_LOGITS, given)[0]
+        return logits[0] if logits.ndim == 3 else logits  # (R, V) in earlier versions
 
     def masked(self, texts: Sequence[str]) -> Masked:
         """Return the predictions for hidden tokens of texts."""
@@ -208,6 +233,7 @@ def _read(tokens: Tokens) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 _LOGITS = ["logits"]
+_INPUTS = (["input_ids"], ["input_ids", "attention_mask"], ["ids"])  # the last one in earlier versions
 
 
 class Int8Model(OnnxModel):
@@ -224,7 +250,7 @@ class Int8Model(OnnxModel):
         self, folder: Path, threads: int = 1, device: str = "cpu", task_type: TaskType | None = None
     ) -> None:
         super().__init__(folder, threads, device, task_type)
-        if _quantises_activations(folder / INT8):
+        if _quantises_activations(folder / self.place):
             self.at_once = 1
 
 
@@ -252,17 +278,19 @@ def load(folder: Path | str, form: str = "auto", threads: int = 1) -> Exported:
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
-    forms = [name for name, file in FORMS.items() if os.path.lexists(folder / file)]
+    places = {name: place_of(folder, file) for name, file in FORMS.items()}
+    forms = [name for name, place in places.items() if os.path.lexists(folder / place)]
     if form == "auto":
         form = next((name for name in (*TABLES, "onnx", *forms) if name in forms), "onnx")
     if form not in forms:
         why = manifest.get("rejected", {}).get(form) or f"it has: {', '.join(forms) or 'none'}"
         raise HarnessError(f"the export in {folder} has no form '{form}': {why}")
     try:
-        for path in folder.iterdir():  # all of them, because a graph may name further files
+        # All of them, because a graph may name further files.
+        for path in (*folder.iterdir(), *(folder / "onnx").glob("*")):
             if not path.is_dir():
-                regular(folder, path.name)
-        check_digests(folder, manifest, {FORMS[form], FILE, TRANSITIONS})
+                regular(folder, path.relative_to(folder).as_posix())
+        check_digests(folder, manifest, {places[form], FILE, TOKENIZER, TRANSITIONS})
         model = open_form(folder, form, threads)
         model.check(folder)
         return model

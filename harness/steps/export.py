@@ -51,6 +51,7 @@ def run(job: Job) -> dict[str, Any]:
     """
     from harness.exports.onnx import GRAPH  # imported here also because the step's key must cover it
     from harness.exports.quantise import quantise
+    from harness.exports.weights import TORCH
     from harness.runtime.forms import FORMS, INT8, open_form
 
     model = job.model()
@@ -73,7 +74,7 @@ def run(job: Job) -> dict[str, Any]:
     compare = task_type.parity(model, examples)
     _describe(job.folder, task_type)
     files = {path.name: path.stat().st_size for path in job.folder.iterdir()}
-    beside = sum(size for name, size in files.items() if name not in FORMS.values())
+    beside = sum(size for name, size in files.items() if name not in FORMS.values() and name not in TORCH)
     forms: dict[str, Any] = {}
     opened: dict[str, Exported] = {}
     for form, file in FORMS.items():
@@ -148,8 +149,9 @@ def _first(examples: Examples, count: int) -> Examples:
 def _describe(folder: Path, task_type: TaskType, **more: Any) -> None:
     """Add the task type, the digests of the files, and more fields to the manifest.
 
-    A plugin's export may have no manifest yet.
+    A plugin's export may have no manifest yet. A configuration of Transformers gets the type of problem.
     """
+    from harness.exports.weights import CONFIG
     from harness.runtime.forms import MANIFEST, SEALED, read_manifest
     from harness.runtime.reading import DIGESTS, digests
 
@@ -159,6 +161,9 @@ def _describe(folder: Path, task_type: TaskType, **more: Any) -> None:
     known = {"name": task_type.name, "module": type(task_type).__module__, "options": options}
     more[DIGESTS] = digests(folder, [name for name in (*SEALED, FILE) if (folder / name).is_file()])
     path.write_text(json.dumps({**found, "task_type": known, **more}), encoding="utf-8")
+    if task_type.problem and (config := folder / CONFIG).is_file():
+        told = {**json.loads(config.read_text(encoding="utf-8")), "problem_type": task_type.problem}
+        config.write_text(json.dumps(told, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
 def is_same(compared: dict[str, Any]) -> bool:

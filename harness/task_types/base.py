@@ -164,6 +164,8 @@ class TaskType(Component):
     recorded: ClassVar[frozenset[str]] = RECORDED  # teacher outputs that are stored for transfer sets
     fits: ClassVar[frozenset[str]] = frozenset()  # components for all of these types support this one too
     call: ClassVar[str] = "answer"  # the method of an exported model that answers one text
+    pipeline: ClassVar[str] = ""  # the task's name in pipelines of Transformers and on the hub; "": unknown
+    problem: ClassVar[str] = ""  # `problem_type` in the configuration of Transformers; "": none
     example: ClassVar[str] = "a text"  # an example of an input, in words
     counted: ClassVar[tuple[str, str]] = (
         "class",

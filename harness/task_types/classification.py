@@ -55,6 +55,8 @@ class Classification(TaskType):
         "of the answers with that class that are right)."
     )
     call = "label"
+    pipeline = "text-classification"
+    problem = "single_label_classification"
     diagnosed = "accuracy"
 
     positive: str = ""  # the class whose F1 is the metric "f1", if there are two classes; "": none

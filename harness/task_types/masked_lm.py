@@ -74,6 +74,7 @@ class MaskedLanguageModelling(TaskType):
     learns_from = "hidden words"
     recorded = GOLD  # logits over the vocabulary are too large to store; the teacher runs during training
     call = "tokens"
+    pipeline = "fill-mask"
     example = f"a {MASK} text"
     scaled = frozenset({"perplexity", "nll", "masked_accuracy"})
     scale_note = "vocabularies differ, and perplexities are on one scale only within a vocabulary"

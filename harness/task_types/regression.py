@@ -45,6 +45,8 @@ class Regression(TaskType):
         "mae": Metric(lower_is_better=True, high=math.inf),
     }
     call = "answer"
+    pipeline = "text-classification"
+    problem = "regression"
     column = "numbers"
 
     # -- data ----------------------------------------------------------------------------------------------

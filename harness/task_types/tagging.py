@@ -58,6 +58,7 @@ class Tagging(TaskType):
     }
     counted = ("type of entity", "entities")
     call = "tags"
+    pipeline = "token-classification"
     example = "words of a text"
     reads_words = True
     inputs = "sentences"

@@ -180,6 +180,7 @@ def check_saved(fitted: Fitted, case: Case) -> None:
 def check_export(fitted: Fitted, case: Case) -> None:
     """Export a graph that predicts and decides what the model does, with all weights in it."""
     from harness.exports.onnx import OnnxModel
+    from harness.exports.weights import TORCH
     from harness.runtime.forms import FORMS, GRAPH
 
     must, model, texts = fitted.must, fitted.model(case), case.texts
@@ -187,7 +188,7 @@ def check_export(fitted: Fitted, case: Case) -> None:
     with must.manage("its model must be exportable, as `exports` says"):
         model.export(folder)
         exported = OnnxModel(folder, task_type=case.task_type)
-    counted = set(FORMS.values())
+    counted = {*FORMS.values(), *TORCH}
     others = sorted(p.name for p in folder.iterdir() if p.name not in counted and p.suffix != ".json")
     must(f"export must keep all weights in {GRAPH}, whose size is counted, got {others}", not others)
     classes = case.validation.classes

@@ -46,6 +46,8 @@ class MultiLabel(TaskType):
 
     name = "multi-label"
     headline = "f1_macro"
+    pipeline = "text-classification"
+    problem = "multi_label_classification"
     beside = ("f1_micro", "f1_samples", "map", "subset_accuracy", "hamming_loss")
     metrics: ClassVar[Mapping[str, Metric]] = {
         "f1_macro": Metric("macro F1"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,11 @@ class Configured(TorchModel):
         """See :class:`harness.Model`."""
         super().save(folder)
         self.module.encoder.config.save_pretrained(folder / CONFIG)  # type: ignore[operator,union-attr]
+
+    def export(self, folder: Path) -> None:
+        """Write the model as ONNX, and what other programs need to load it; see :class:`harness.Model`."""
+        # Imported by name, so that a change to the export does not cause models to be trained again.
+        import_module("harness_transformers.standard").export(self, folder)
 
 
 def read_config(folder: Path) -> Any:

@@ -52,7 +52,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stderr.decode()
     done = call(folder, "export", "student=mlp,loss=kl", "out", "--suite", "weather.toml")
     assert done.returncode == 0, done.stderr.decode()
-    assert b"out/model.onnx" in done.stdout
+    assert b"out/onnx/model.onnx" in done.stdout
     return folder
 
 

@@ -136,7 +136,13 @@ def test_the_record_tells_of_every_form(home: Path) -> None:
         assert {run["backend"] for run in record["latency"]} == {"torch", "onnx", "onnx-int8"}
         size = sum(
             (home / folder / name).stat().st_size
-            for name in ("model.onnx", "featuriser.json", "labels.json", "export.json", "transitions.json")
+            for name in (
+                "onnx/model.onnx",
+                "featuriser.json",
+                "labels.json",
+                "export.json",
+                "transitions.json",
+            )
             if (home / folder / name).exists()
         )
         assert record["size_bytes"]["onnx"] == size

@@ -68,7 +68,10 @@ def test_parity_whatever_the_batch_and_the_length(make: Any, tmp_path: Path) -> 
 
 def test_what_is_written(tmp_path: Path) -> None:
     export_module(convolutions(), WORDS, CLASSES, tmp_path)
-    others = {LABELS, "featuriser.json", "export.json", "convolved.npz"}
+    others = {
+        *(LABELS, "featuriser.json", "export.json", "convolved.npz"),
+        *("tokenizer.json", "tokenizer_config.json"),
+    }
     assert {path.name for path in tmp_path.iterdir()} == {GRAPH, *others}
     assert json.loads((tmp_path / LABELS).read_text(encoding="utf-8")) == CLASSES
     assert OnnxModel(tmp_path).classes == CLASSES
@@ -81,7 +84,7 @@ def test_both_axes_are_free_and_named(tmp_path: Path) -> None:
 
     export_module(convolutions(), WORDS, CLASSES, tmp_path)
     graph = onnx.load(tmp_path / GRAPH).graph
-    assert [given.name for given in graph.input] == ["ids"]
+    assert [given.name for given in graph.input] == ["input_ids"]
     assert [given.name for given in graph.output] == ["logits"]
     axes = [d.dim_param or d.dim_value for d in graph.input[0].type.tensor_type.shape.dim]
     assert axes == ["batch", "length"]

@@ -36,6 +36,7 @@ STORED = {
         "store/export/*/model.onnx",
         "store/export/*/model.int8.onnx",
         "store/export/*/featuriser.json",
+        "store/export/*/tokenizer.json",
         "store/export/*/labels.json",
         "store/student/*/model/model.safetensors",
         "store/student/*/model/model.json",

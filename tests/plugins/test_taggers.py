@@ -236,7 +236,7 @@ def test_the_exported_graph_tags_texts_of_any_length(
     texts = ["they all flew to New Rome with Ann today or so", "x", "Ann met Bo"]
     tokens = model.featuriser.tokens(texts)
     ids = tokens.batch(np.arange(3))
-    (logits,) = session.run(None, {"ids": ids})
+    (logits,) = session.run(None, {"input_ids": ids})
     assert logits.shape == (*ids.shape, 5)
     np.testing.assert_allclose(logits[tokens.picked(ids)], model.predict(texts), atol=1e-5)
 

@@ -18,7 +18,6 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
 from harness import Batch, HarnessError, Loss, Unavailable
 from harness.api import MASK, Examples
-from harness.exports.onnx import export_module
 from harness.featurise.featuriser import Featuriser, WordSubwords, WordTokens
 from harness.task_types.tagging import Tagging
 from harness.testing.tiny import CheckContext, FromLabels, FromLogits, FromStates
@@ -255,10 +254,11 @@ def test_the_exported_graph_tags_texts_of_any_length(
     onnxruntime = pytest.importorskip("onnxruntime")
     model = teacher(folder_of("bert"), epochs=1).fit(examples(), examples(), context)
     assert isinstance(model, TorchModel)
-    export_module(model.module, model.featuriser, CLASSES, tmp_path)
+    model.export(tmp_path)
     tokens = model.featuriser.tokens(TEXTS)
     ids = tokens.batch(np.arange(len(TEXTS)))
-    (logits,) = onnxruntime.InferenceSession(tmp_path / "model.onnx").run(None, {"ids": ids})
+    given = {"input_ids": ids, "attention_mask": (ids != tokens.padding).astype(np.int64)}
+    (logits,) = onnxruntime.InferenceSession(tmp_path / "model.onnx").run(None, given)
     assert logits.shape == (*ids.shape, 3)
     rows = tokens.targets(np.arange(len(TEXTS)))
     np.testing.assert_allclose(logits[tokens.picked(ids)], model.predict(TEXTS)[rows], atol=1e-4)

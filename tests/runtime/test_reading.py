@@ -189,7 +189,23 @@ def test_a_featuriser_is_checked(change: dict[str, Any], form: str, folder: Path
 
 def test_a_featuriser_lacks_nothing(folder: Path) -> None:
     (folder / FILE).write_text('{"type": "words"}')
-    assert "it has no 'vocabulary'" in refused(folder)
+    assert "it has no 'longest'" in refused(folder)
+    (folder / "tokenizer.json").unlink()
+    assert "tokenizer.json: No such file" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    ("model", "why"),
+    [
+        ([], "expected words with the numbers 0, 1, 2"),
+        ({"vocab": ["sun"]}, "expected words with the numbers 0, 1, 2"),
+        ({"vocab": {"[PAD]": 0, "[UNK]": 1, "sun": 3}}, "expected words with the numbers 0, 1, 2"),
+        ({"vocab": {"[PAD]": 0, "[UNK]": 1, "sun": "2"}}, "expected whole numbers as ids"),
+    ],
+)
+def test_the_vocabulary_in_a_tokenizer_is_checked(model: Any, why: str, folder: Path) -> None:
+    (folder / "tokenizer.json").write_text(json.dumps({"model": model}))
+    assert why in refused(folder)
 
 
 def test_a_panic_of_the_tokenizer_is_an_error(folder: Path) -> None:
@@ -286,13 +302,13 @@ def test_a_graph_of_another_kind_is_refused(folder: Path, tmp_path: Path) -> Non
 
     write(("words", TensorProto.INT64, ["b", "l"]), "logits")
     assert "has the inputs" in refused(folder, "onnx")
-    write(("ids", TensorProto.INT64, ["b"]), "logits")
+    write(("input_ids", TensorProto.INT64, ["b"]), "logits")
     assert "has the inputs" in refused(folder, "onnx")
-    write(("ids", TensorProto.INT64, ["b", "l"]), "answer")
+    write(("input_ids", TensorProto.INT64, ["b", "l"]), "answer")
     assert "has no output 'logits'" in refused(folder, "onnx")
-    write(("ids", TensorProto.INT64, ["b", "l"]), "logits", TensorProto.INT64)
+    write(("input_ids", TensorProto.INT64, ["b", "l"]), "logits", TensorProto.INT64)
     assert "has no output 'logits' of the type float" in refused(folder, "onnx")
-    write(("ids", TensorProto.INT64, ["b", "l"]), "logits")
+    write(("input_ids", TensorProto.INT64, ["b", "l"]), "logits")
     assert "returns outputs of shape" in refused(folder, "onnx")
 
 
