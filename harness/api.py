@@ -321,10 +321,11 @@ class Augmenter(Component):
 class Recipe:
     """How to make a model for a task: fit a teacher, or train a student with or without a teacher."""
 
-    task: Task
+    task: Task | None  # None: the task that the model is used for
     teacher: Teacher | None
     student: Student | None = None
     loss: Loss | None = None
+    augmenter: Augmenter | None = None  # makes new texts for the student; None: no new texts
 
 
 KINDS: Mapping[str, type[Component]] = {

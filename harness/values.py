@@ -70,6 +70,13 @@ class Component:
         """
         return ""
 
+    def note(self) -> str:
+        """Return what readers of its results must know about what it starts from, in a sentence; "": nothing.
+
+        Records and tables show it, e.g. that pretrained weights were rounded.
+        """
+        return ""
+
 
 class Masked(NamedTuple):
     """The predictions of a language model for M masked tokens."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from components import Home, install_toys, installed
+from local_hub import LocalHub, local_hub
 
 
 @pytest.fixture
@@ -24,6 +25,13 @@ def one_thread() -> Iterator[None]:
 def toy_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the toys installed; not to be changed."""
     return install_toys(tmp_path_factory.mktemp("toys") / "site")
+
+
+@pytest.fixture
+def hub() -> Iterator[LocalHub]:
+    """A hub on this machine without repositories, for processes that get its `variables`."""
+    with local_hub() as running:
+        yield running
 
 
 @pytest.fixture

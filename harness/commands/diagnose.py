@@ -35,7 +35,11 @@ if TYPE_CHECKING:
 @click.option(
     "--label", metavar="COLUMN", help="Column of FILE with the label or labels.  [default: label, or labels]"
 )
-@click.option("--teacher", metavar="NAME", help="Teacher to examine too; it is fitted if it is not stored.")
+@click.option(
+    "--teacher",
+    metavar="NAME",
+    help="Teacher to examine too, as in distill; it is fitted if it is not stored.",
+)
 @SOURCE
 @results_option("Folder with the results of suites.")
 @STORE

@@ -49,7 +49,8 @@ _BUDGET, _SIZE = "10min", "1.5MB"
 @click.option(
     "--teacher",
     metavar="NAME",
-    help="Teacher, student that acts as the teacher, or none.  [default: chosen automatically]",
+    help="Teacher, student that acts as the teacher, pretrained model to fine-tune (hub id, folder or name "
+    "in HARNESS_MODELS), or none.  [default: chosen automatically]",
 )
 @click.option("--budget", metavar="TIME", help=f"Approximate time for everything.  [default: {_BUDGET}]")
 @click.option(

@@ -11,6 +11,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from harness.api import HarnessError, Student, Teacher, parameters_of
+from harness.wording import nearest
 
 if TYPE_CHECKING:
     from harness.api import TaskType
@@ -140,13 +141,18 @@ class Candidates:
         ]
 
     def _named(self, name: str) -> Offered:
-        """Return the teacher of a name, or the student of that name as a teacher."""
-        pupil = name not in self.catalog.names("teacher") and name in self.catalog.names("student")
-        table = {"use": "student", "student": {"use": name}} if pupil else {"use": name}
-        self.catalog.get("student" if pupil else "teacher", name)
+        """Return the teacher of a name, the student of that name as a teacher, or the model to fine-tune."""
         reasons: list[str] = []
+        teachers = self.catalog.names("teacher")
+        if name in teachers:
+            table: Table = {"use": name}
+        elif name in self.catalog.names("student"):
+            table = {"use": "student", "student": {"use": name}}
+        else:
+            table = {**recipe()["teachers"]["model"], "model": name}
         if not self._available([table], reasons):
-            raise HarnessError(f"{reasons[0]}; name another with --teacher")
+            unknown = f"unknown teacher '{name}'{nearest(name, teachers)}; " if "model" in table else ""
+            raise HarnessError(f"{unknown}{reasons[0]}; name another with --teacher")
         return Offered((table,), "as asked for")
 
     def _available(self, tables: Iterable[Table], reasons: list[str]) -> list[Table]:

@@ -54,8 +54,8 @@ class Identities:
         """
         known = self._identities.get(id(component))
         if known is None:
-            classes = sorted({class_digest(type(c)) for c in _with_parts(component)})
-            sources = sorted({self.packages.package_of(c) for c in _with_parts(component)})
+            classes = sorted({class_digest(type(c)) for c in with_parts(component)})
+            sources = sorted({self.packages.package_of(c) for c in with_parts(component)})
             base = self._base_of(component)
             known = self._identities[id(component)] = digest(
                 self.configured(component), str(base), *classes, *sources
@@ -66,7 +66,7 @@ class Identities:
         """Return whether a component, or one in its fields, is from another package than this project's."""
         known = self._foreign.get(id(component))
         if known is None:
-            packages = {self.packages.package_of(c).partition(" ")[0] for c in _with_parts(component)}
+            packages = {self.packages.package_of(c).partition(" ")[0] for c in with_parts(component)}
             known = self._foreign[id(component)] = packages != {DISTRIBUTION}
         return known
 
@@ -76,7 +76,7 @@ class Identities:
         if known is None:
             known = self._configurations[id(component)] = digest(
                 component.kind,
-                *(f"{c.name}={c.version}" for c in _with_parts(component)),
+                *(f"{c.name}={c.version}" for c in with_parts(component)),
                 json.dumps(parameters_of(component), sort_keys=True, default=str),
             )
         return known
@@ -90,14 +90,14 @@ class Identities:
         return self._tokenisers[memo]
 
 
-def _with_parts(component: Component) -> Iterator[Component]:
+def with_parts(component: Component) -> Iterator[Component]:
     """Yield the component and all components in its fields."""
     yield component
     for each in fields(component):
         value = getattr(component, each.name)
         for part in value if isinstance(value, tuple) else (value,):
             if isinstance(part, Component):
-                yield from _with_parts(part)
+                yield from with_parts(part)
 
 
 def answer_of(component: Component, question: Callable[[], A]) -> A | HarnessError:

@@ -53,9 +53,15 @@ def seed_of_teachers(suite: Suite, seed: int) -> int:
     return seed if suite.teacher_seeds == "each" else suite.seeds[0]
 
 
-def parts_of(recipe: Recipe, owner: Component, suite: Suite, seed: int) -> Combination | HarnessError:
-    """Return the combination whose model a component with this seed starts from, or the error why not."""
-    task, teacher, student, loss = recipe.task, recipe.teacher, recipe.student, recipe.loss
+def parts_of(
+    recipe: Recipe, owner: Component, task: Task, suite: Suite, seed: int
+) -> Combination | HarnessError:
+    """Return the combination whose model a component with this seed starts from, or the error why not.
+
+    `task` is the component's own, for a recipe without a task.
+    """
+    task = recipe.task or task
+    teacher, student, loss, augmenter = recipe.teacher, recipe.student, recipe.loss, recipe.augmenter
     starts = f"{owner.kind} '{owner.name}' cannot start from"
     if owner in (teacher, student):
         return HarnessError(f"{starts} itself; give its recipe another model")
@@ -67,10 +73,10 @@ def parts_of(recipe: Recipe, owner: Component, suite: Suite, seed: int) -> Combi
         return HarnessError(f"{starts} student '{student.name}' without a loss; give the recipe a loss")
     if loss.needs <= {"labels"}:
         lender = teacher if student.borrows else None
-        return Combination("baseline", task, lender, student, None, loss, seed)
+        return Combination("baseline", task, lender, student, augmenter, loss, seed)
     if teacher is None:
         return HarnessError(
             f"{starts} student '{student.name}' with loss '{loss.name}' without a teacher; "
             "give the recipe a teacher"
         )
-    return Combination("distilled", task, teacher, student, None, loss, seed)
+    return Combination("distilled", task, teacher, student, augmenter, loss, seed)

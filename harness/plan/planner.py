@@ -90,6 +90,7 @@ class Plan:
     cells: tuple[Cell, ...]
     steps: Mapping[str, Step]
     precision: Choice = FP32  # of components that can compute in bf16
+    bases: Mapping[int, str] = field(default_factory=dict)  # by the id() of a component: what it starts from
 
     def results(self, cell: Cell) -> dict[str, str]:
         """Return the keys of all steps whose results are in a cell's record, by role.
@@ -130,7 +131,7 @@ class _Planner:
         self.steps = self._graph.steps
         self._resolved: dict[int, Source | HarnessError] = {}
         self._bases: dict[int, str | HarnessError] = {}
-        self._starts: dict[tuple[int, int], tuple[Component, Cell | HarnessError | None]] = {}
+        self._starts: dict[tuple[int, int, int], tuple[Component, Task, Cell | HarnessError | None]] = {}
         self._recipes: dict[int, Recipe | HarnessError | None] = {}
         self._types: dict[int, tuple[Task, TaskType]] = {}
 
@@ -141,7 +142,8 @@ class _Planner:
             if not excluded(combination):
                 cell = self._cell(combination, cells)
                 cells.setdefault(cell.key, cell)
-        return Plan(self.suite, tuple(cells.values()), self.steps, self.precision)
+        bases = {key: base for key, base in self._bases.items() if isinstance(base, str)}
+        return Plan(self.suite, tuple(cells.values()), self.steps, self.precision, bases)
 
     # -- cells -----------------------------------------------------------------------------------------
 
@@ -153,7 +155,8 @@ class _Planner:
         about, task_type, source, status, reason = self._about
         seed = parts.seed
         taught = seed_of_teachers(self.suite, seed)
-        starts = self._starts_of(parts.teacher, taught) + self._starts_of(parts.student, seed)
+        starts = self._starts_of(parts.teacher, parts.task, taught)
+        starts += self._starts_of(parts.student, parts.task, seed)
         started = [start.key if isinstance(start, Cell) else "-" for start in starts]
         # The usual seed, 0, is left out, so that cells that were measured earlier keep their keys.
         if parts.teacher is not None and taught:
@@ -252,7 +255,10 @@ class _Planner:
             own = seed_of_repetition(seed, teacher.members[:place].count(member))
             needs[f"member-{place}"] = self._fitted(task, member, data, own, whole)
         parts: dict[str, Component] = {"teacher": teacher}
-        if (start := self._prior(teacher, whole)) is not None:
+        # Equal members share a model of another task, but not one that was distilled for this one.
+        recipe = self._recipe(teacher)
+        own = isinstance(recipe, Recipe) and recipe.task is None
+        if (start := self._prior(teacher, task, seed if own else whole)) is not None:
             parts["prior"], needs["prior"] = start
         settings = {"seed": seed, **self._precise(teacher)}
         return self._graph.add("teacher", task, parts, settings, needs, f"{teacher.name} on {task.name}")
@@ -280,7 +286,7 @@ class _Planner:
         if (tokeniser := self._identities.tokeniser(student, teacher)) is not None:
             parts["tokeniser"] = tokeniser
             needs["tokens"] = steps["tokens"] = self._tokens(task, tokeniser, needs)
-        if (start := self._prior(student, seed)) is not None:
+        if (start := self._prior(student, task, seed)) is not None:
             parts["prior"], needs["prior"] = start
             steps["prior"] = needs["prior"]
         settings = {"seed": seed, **self._precise(student)}
@@ -320,12 +326,12 @@ class _Planner:
 
     # -- models that components start from --------------------------------------------------------------
 
-    def _prior(self, component: Component, seed: int) -> tuple[Component, str] | None:
+    def _prior(self, component: Component, task: Task, seed: int) -> tuple[Component, str] | None:
         """Return the component that makes the model another starts from, and the step's key; None for none.
 
-        The steps are those of a cell without an augmenter, so that equal cells share them.
+        The steps are those of a cell, so that equal cells share them.
         """
-        cell = self._start(component, seed)
+        cell = self._start(component, task, seed)
         if cell is None:
             return None
         assert isinstance(cell, Cell) and cell.source is not None
@@ -337,28 +343,36 @@ class _Planner:
             assert cell.teacher is not None
             return cell.teacher, steps["teacher"]
         assert cell.loss is not None
-        if cell.role == "distilled":
-            steps["transfer"] = self._transfer(cell.task, None, steps, whole)
+        adds = cell.augmenter if cell.augmenter is not None and cell.augmenter.adds else None
+        if cell.role == "distilled" or adds is not None:
+            steps["transfer"] = self._transfer(cell.task, adds, steps, whole)
         parts = cell.task, cell.teacher, cell.student, cell.loss, seed
-        return cell.student, self._taught(*parts, steps, cell.loss.name)
+        made_by = "/".join([each.name for each in (adds, cell.loss) if each is not None])
+        return cell.student, self._taught(*parts, steps, made_by)
 
-    def _start(self, component: Component, seed: int) -> Cell | HarnessError | None:
-        """Return the cell of the model that a component starts from, even if the suite does not have it."""
-        memo = id(component), seed
+    def _start(self, component: Component, task: Task, seed: int) -> Cell | HarnessError | None:
+        """Return the cell of the model that a component starts from, even if the suite does not have it.
+
+        `task` is the one that the component is used for.
+        """
+        memo = id(component), id(task), seed
         if memo not in self._starts:
-            self._starts[memo] = component, self._looked_into(component, seed)
-        return self._starts[memo][1]
+            self._starts[memo] = component, task, self._looked_into(component, task, seed)
+        return self._starts[memo][2]
 
-    def _looked_into(self, component: Component, seed: int) -> Cell | HarnessError | None:
+    def _recipe(self, component: Component) -> Recipe | HarnessError | None:
         if id(component) not in self._recipes:
             self._recipes[id(component)] = answer_of(component, lambda: getattr(component, "prior", None))
-        recipe = self._recipes[id(component)]
+        return self._recipes[id(component)]
+
+    def _looked_into(self, component: Component, task: Task, seed: int) -> Cell | HarnessError | None:
+        recipe = self._recipe(component)
         if recipe is None or isinstance(recipe, HarnessError):
             return recipe
         if not isinstance(recipe, Recipe):
             what = f"{component.kind} '{component.name}'"
             return HarnessError(f"{what} has a prior of type {type(recipe).__name__}; expected a Recipe")
-        parts = parts_of(recipe, component, self.suite, seed)
+        parts = parts_of(recipe, component, task, self.suite, seed)
         if isinstance(parts, HarnessError):
             return parts
         try:
@@ -366,12 +380,12 @@ class _Planner:
         except HarnessError as error:  # the type of the task is not installed
             return error
 
-    def _starts_of(self, component: Component | None, seed: int) -> list[Cell | HarnessError]:
+    def _starts_of(self, component: Component | None, task: Task, seed: int) -> list[Cell | HarnessError]:
         """Return the cells of the models that a component, and the members of a teacher, start from."""
-        start = self._start(component, seed) if component is not None else None
+        start = self._start(component, task, seed) if component is not None else None
         found = [start] if start is not None else []
         for member in component.members if isinstance(component, Teacher) else ():
-            found += self._starts_of(member, seed)
+            found += self._starts_of(member, task, seed)
         return found
 
     def _evaluation(

@@ -40,6 +40,7 @@ def text(record: Found, labels: Sequence[str]) -> str:
     parts = [
         f"# {escape(name)} for {escape(task['name'])}",
         _origin(record, task_type),
+        _notes(record),
         _use(task_type),
         task_type.card([escape(label) for label in labels]),
         "## Scores\n\n" + _scores(record, source, task_type),
@@ -80,6 +81,13 @@ def _origin(record: Found, task_type: TaskType) -> str:
     learned = f"on {task_type.learns_from}"
     what = f"`{student}` trained {learned} alone" if student else f"`{teacher}` trained {learned}"
     return f"A {what}.{weight}"
+
+
+def _notes(record: Found) -> str:
+    """Return what readers must know about what its parts start from."""
+    parts = (record.get(kind) or {} for kind in ("teacher", "student", "augmenter"))
+    told = {f"{escape(part['name'])}: {escape(part['note'])}.": None for part in parts if part.get("note")}
+    return "\n\n".join(told)
 
 
 def _scores(record: Found, source: str, task_type: TaskType) -> str:

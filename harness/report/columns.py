@@ -88,12 +88,24 @@ def problems(table: Table) -> list[list[str]]:
 
 
 def footnotes(table: Table) -> list[str]:
-    """Return a sentence for each row whose result is of an earlier run, because a later run failed."""
+    """Return a sentence for each row whose result is of an earlier run, because a later run failed.
+
+    Before them is a sentence for each component with a note about what it starts from.
+    """
+    noted = {
+        f"{row.labels[kind]}: {part['note']}": None
+        for row in table.rows
+        for kind, part in row.parts.items()
+        if part and part.get("note")
+    }
     return [
-        f"{MARK} {', '.join(filter(None, (row.role, *(_label(name, row) for name in _NAMES))))}, "
-        f"{seeds_of(seeds)}: the result is of an earlier run; on {day} the cell was {status}: {reason}"
-        for row in ranked(table)
-        for status, reason, day, seeds in row.failures
+        *noted,
+        *(
+            f"{MARK} {', '.join(filter(None, (row.role, *(_label(name, row) for name in _NAMES))))}, "
+            f"{seeds_of(seeds)}: the result is of an earlier run; on {day} the cell was {status}: {reason}"
+            for row in ranked(table)
+            for status, reason, day, seeds in row.failures
+        ),
     ]
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from harness.api import Component, parameters_of
 from harness.naming import PARTS, configuration
 from harness.plan.compatibility import Status
+from harness.plan.identity import answer_of, with_parts
 from harness.plan.planner import Cell, Plan
 from harness.results.provenance import environment
 from harness.results.record import SCHEMA, Record
@@ -190,6 +191,8 @@ def _describer(plan: Plan, catalog: Catalog) -> Callable[[Cell], dict[str, Any]]
                 "params": parameters_of(one),
                 "plugin": catalog.package_of(one),
                 "version": one.version,
+                **({"base": base} if (base := plan.bases.get(id(one))) else {}),
+                **({"note": note} if (note := _note(one)) else {}),
             }
         return described[id(one)]
 
@@ -210,6 +213,12 @@ def _describer(plan: Plan, catalog: Catalog) -> Callable[[Cell], dict[str, Any]]
         }
 
     return describe
+
+
+def _note(component: Component) -> str:
+    """Return the notes of a component and of those in its fields."""
+    told = (answer_of(part, part.note) for part in with_parts(component))
+    return "; ".join(dict.fromkeys(note for note in told if note and isinstance(note, str)))
 
 
 def verdict(cell: Cell, outcome: Callable[[str], Outcome]) -> tuple[Status | None, str]:

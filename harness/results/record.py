@@ -35,6 +35,8 @@ class ComponentInfo(TypedDict):
     params: dict[str, Any]
     plugin: NotRequired[str | None]  # the distribution and its version
     version: NotRequired[int | None]  # the component's own
+    base: NotRequired[str]  # what it starts from: commits or fingerprints of pretrained weights, one a line
+    note: NotRequired[str]  # what readers must know about that, e.g. that the weights were rounded
 
 
 class TaskInfo(ComponentInfo):

@@ -22,6 +22,7 @@ from harness.devices import Slot, cpu_info, energy_j, energy_uj, gpus
 from harness.isolation.global_state import GlobalState, guarded, seed_generators
 from harness.plan.planner import Step
 from harness.run.memory import peak_memory
+from harness.sources.downloads import telling
 from harness.storage.store import Artefact, Damaged, Store
 from harness.training.checkpoint import seconds_before
 
@@ -214,6 +215,7 @@ def perform(
             with (
                 guarded(lambda changes: emit("spoiled", {"changes": changes}), state),
                 peak_memory() as memory,
+                telling(lambda message: emit("warning", {"message": message})),
                 _no_copies(),
             ):
                 result = run(job)

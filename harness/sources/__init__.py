@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from harness.api import SPLITS, HarnessError, Source, Task, Unavailable
+from harness.sources.downloads import endpoint
 from harness.sources.files import (
     FORMATS,
     LINES,
@@ -30,7 +31,6 @@ from harness.sources.files import (
 from harness.sources.hub import (
     HubSet,
     datasets_cache,
-    endpoint,
     hub_answers,
     offline,
     prepared_folder,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.api import SPLITS, HarnessError, Unavailable
 from harness.sources.columns import labels_of, need, texts_of
+from harness.sources.downloads import downloading, endpoint, known_to_hub, refusal
 from harness.sources.files import UNLABELLED
 
 if TYPE_CHECKING:
@@ -40,11 +41,6 @@ class HubSet:
 def offline() -> bool:
     """Return whether HF_HUB_OFFLINE forbids the network."""
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
-
-
-def endpoint() -> str:
-    """Return the hub's address."""
-    return os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
 
 
 def hub_answers() -> bool:
@@ -138,14 +134,15 @@ def _prepare(hub: HubSet) -> Path:
     import datasets
 
     try:
-        builder = datasets.load_dataset_builder(hub.id, hub.config, revision=hub.revision)
-        # If the hub fails, `datasets` uses any cached revision and only logs that.
-        if builder.hash != hub.revision:
-            raise Unavailable(f"cannot download {hub}: only revision {builder.hash} is cached")
-        builder.download_and_prepare()
+        known_to_hub("dataset", hub.id, hub.revision)  # its errors tell more than those of `datasets`
+        with downloading("dataset", hub.id):
+            builder = datasets.load_dataset_builder(hub.id, hub.config, revision=hub.revision)
+            # If the hub fails, `datasets` uses any cached revision and only logs that.
+            if builder.hash != hub.revision:
+                raise Unavailable(f"cannot download {hub}: only revision {builder.hash} is cached")
+            builder.download_and_prepare()
     except Unavailable:
         raise
     except Exception as error:  # many types, e.g. from requests, fsspec, the hub or the data set
-        reason = str(error).partition("\n")[0]
-        raise Unavailable(f"cannot download {hub}: {type(error).__name__}: {reason}") from error
+        raise Unavailable(f"cannot download data set {hub}: {refusal(error, 'dataset', hub.id)}") from error
     return Path(builder.cache_dir)

@@ -80,6 +80,7 @@ def _check_base(teacher: Teacher) -> None:
     must, base = Rules(teacher), teacher.base()
     must(f"base must return a string, got {base!r}", isinstance(base, str))
     must("base must return the same string every time", teacher.base() == base)
+    must(f"note must return a string, got {teacher.note()!r}", isinstance(teacher.note(), str))
 
 
 def _check_gives(teacher: Teacher) -> None:
@@ -165,7 +166,7 @@ class FittedStudent(Fitted):
             shape = int(task_type.rows_before(transfer.texts)[-1]), 8
             hidden = np.random.default_rng(0).standard_normal(shape).astype(np.float16)
             transfer = replace(transfer, hidden=hidden)
-        context = _context(self.component, self.shared)
+        context = _context(self.component, self.shared, case)
         if self.component.borrows or own.needs - task_type.recorded:
             context = replace(context, teacher=self._lent(case))
         if self.stored:
@@ -188,14 +189,15 @@ class FittedStudent(Fitted):
 
 
 def _taught(teacher: Teacher, case: Case, shared: Shared) -> Model:
-    context = _context(teacher, shared)
+    context = _context(teacher, shared, case)
     return teacher.fit(replace(case.train, logits=None), case.validation, context)
 
 
-def _context(component: Teacher | Student, shared: Shared) -> CheckContext:
+def _context(component: Teacher | Student, shared: Shared, case: Case) -> CheckContext:
     """Return a context with the model that the component starts from, if any."""
     context = shared.context()
-    if component.prior is None:
+    if (recipe := component.prior) is None:
         return context
-    prior = shared.once(f"prior {component!r}", lambda: prior_of(component, context))
-    return replace(context, prior=prior)
+    key = f"prior {component!r}{case.what if recipe.task is None else ''}"
+    examples = case.train, case.validation
+    return replace(context, prior=shared.once(key, lambda: prior_of(component, context, examples)))

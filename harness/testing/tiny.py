@@ -103,21 +103,27 @@ def by_text(rows: NDArray[Any], texts: Sequence[str], task_type: TaskType) -> li
 # -- models and states ---------------------------------------------------------------------------------------
 
 
-def prior_of(component: Teacher | Student, context: CheckContext) -> Model | None:
-    """Return the model that a component starts from, made on tiny examples of the type of its task."""
+def prior_of(
+    component: Teacher | Student, context: CheckContext, examples: tuple[Examples, Examples]
+) -> Model | None:
+    """Return the model that a component starts from, made on tiny examples of the type of its task.
+
+    `examples` are those that the component is fitted on, for a recipe without a task.
+    """
     recipe = component.prior
-    return None if recipe is None else _made(recipe, context)
+    return None if recipe is None else _made(recipe, context, examples)
 
 
-def _made(recipe: Recipe, context: CheckContext) -> Model | None:
-    train, validation = tiny_examples(type(type_of(recipe.task))())
+def _made(recipe: Recipe, context: CheckContext, examples: tuple[Examples, Examples]) -> Model | None:
+    given = examples if recipe.task is None else tiny_examples(type(type_of(recipe.task))())
+    train, validation = given
     lent = None
     if recipe.teacher is not None:
-        own = replace(context, prior=prior_of(recipe.teacher, context))
+        own = replace(context, prior=prior_of(recipe.teacher, context, given))
         lent = recipe.teacher.fit(replace(train, logits=None), validation, own)
     if recipe.student is None or recipe.loss is None:
         return lent
-    own = replace(context, teacher=lent, prior=prior_of(recipe.student, context))
+    own = replace(context, teacher=lent, prior=prior_of(recipe.student, context, given))
     return recipe.student.fit(train, validation, recipe.loss, own)
 
 

@@ -31,8 +31,9 @@ class BackTranslate(Prepared):
 
     language: str = "en"  # language of the texts
     pivot: str = "de"  # language to translate into
-    forth: str = ""  # model, a hub id or folder; default: Helsinki-NLP/opus-mt-<language>-<pivot>
-    back: str = ""  # model back, a hub id or folder; default: Helsinki-NLP/opus-mt-<pivot>-<language>
+    # Models: a hub id, a folder, or a name in HARNESS_MODELS.
+    forth: str = ""  # default: Helsinki-NLP/opus-mt-<language>-<pivot>
+    back: str = ""  # default: Helsinki-NLP/opus-mt-<pivot>-<language>
     forth_revision: str = "main"  # revision on the hub; give a commit, so that the weights cannot change
     back_revision: str = "main"  # the same for the model back
     temperature: Annotated[float, harness.Ge(0)] = 0.9  # sampling temperature, both ways; 0: no sampling
@@ -60,9 +61,11 @@ class BackTranslate(Prepared):
                 "back-translate needs the package sentencepiece for its models; "
                 "install it: pip install 'distil-harness[sentencepiece]'"
             )
-        return "\n".join(
-            Transformer(model=model, revision=revision).base() for model, revision in self._models()
-        )
+        return "\n".join(weights.base() for weights in self._weights())
+
+    def note(self) -> str:
+        """See :class:`harness.Component`."""
+        return "; ".join(filter(None, (weights.note() for weights in self._weights())))
 
     def prepare(self, corpus: Sequence[str]) -> Transform:
         """Return a function that translates texts there and back, on the CPU."""
@@ -73,7 +76,7 @@ class BackTranslate(Prepared):
 
         @cache
         def both() -> tuple[_Translator, _Translator]:  # loaded once, and only if there are texts
-            forth, back = (_Translator(self, *model, device) for model in self._models())
+            forth, back = (_Translator(self, weights, device) for weights in self._weights())
             return forth, back
 
         def transform(texts: Sequence[str], generator: np.random.Generator) -> Iterator[tuple[int, str]]:
@@ -94,12 +97,12 @@ class BackTranslate(Prepared):
 
         return transform
 
-    def _models(self) -> tuple[tuple[str, str], tuple[str, str]]:
-        """Return (model, revision) for each direction."""
+    def _weights(self) -> tuple[Transformer, Transformer]:
+        """Return the source of the weights for each direction."""
         there, again = f"{self.language}-{self.pivot}", f"{self.pivot}-{self.language}"
         return (
-            (self.forth or f"Helsinki-NLP/opus-mt-{there}", self.forth_revision),
-            (self.back or f"Helsinki-NLP/opus-mt-{again}", self.back_revision),
+            Transformer(model=self.forth or f"Helsinki-NLP/opus-mt-{there}", revision=self.forth_revision),
+            Transformer(model=self.back or f"Helsinki-NLP/opus-mt-{again}", revision=self.back_revision),
         )
 
 
@@ -118,11 +121,11 @@ def _there_and_back(
 class _Translator:
     """A translation model with its tokenizer."""
 
-    def __init__(self, how: BackTranslate, model: str, revision: str, device: str) -> None:
+    def __init__(self, how: BackTranslate, weights: Transformer, device: str) -> None:
         from harness_transformers.inspection import loading
 
-        folder = Transformer(model=model, revision=revision).folder()
-        with loading(f"cannot load the translation model '{model}'"):
+        folder = weights.folder()
+        with loading(f"cannot load the translation model '{weights.model}'"):
             from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
             self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)

@@ -11,7 +11,7 @@ import harness
 from harness import Ge, Gt, Interval
 from harness.training.settings import Schedule
 from harness_students.pruning import Layers, Pruned, chosen
-from harness_teachers.pupil import Pupil
+from harness_teachers.pupil import OfStudent
 from harness_transformers.checkpoint import Checkpoint
 from harness_transformers.masked_lm import MaskedLM
 from harness_transformers.pretrained import INNER
@@ -60,8 +60,9 @@ class TransformerStudent(Pruned, harness.TorchStudent):
     def shape(self, teacher: harness.Teacher | None) -> Shape | None:
         """Return the sizes of the student, given the teacher that lends its layers; None if unknown."""
         start: Any = self.start if isinstance(self.start, FineTuned) else teacher
-        if isinstance(start, Pupil):
-            whole = start.student.shape(None) if isinstance(start.student, TransformerStudent) else None
+        if isinstance(start, OfStudent):
+            own = start.student if isinstance(start.student, TransformerStudent) else None
+            whole = own and own.shape(getattr(start, "teacher", None))
         else:
             whole = start.shape() if isinstance(start, _READERS) else None
         otherwise: Layers = None if isinstance(self.start, FineTuned) else "every-second"
@@ -127,7 +128,7 @@ _READERS = (FineTuned, Checkpoint, MaskedLM)  # transformers whose tokenizer is 
 
 
 def _is_transformer(teacher: harness.Teacher) -> bool:
-    own = isinstance(teacher, Pupil) and isinstance(teacher.student, TransformerStudent)
+    own = isinstance(teacher, OfStudent) and isinstance(teacher.student, TransformerStudent)
     return own or isinstance(teacher, _READERS)
 
 

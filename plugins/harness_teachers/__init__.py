@@ -8,7 +8,7 @@ import harness
 from harness_teachers.bilstm_crf import BiLstmCrf
 from harness_teachers.ensemble import Ensemble
 from harness_teachers.precomputed import Precomputed
-from harness_teachers.pupil import Pupil
+from harness_teachers.pupil import Assistant, Pupil
 from harness_teachers.t5 import T5, T5Base, T5Small
 from harness_transformers import presets
 from harness_transformers.checkpoint import Checkpoint
@@ -33,6 +33,8 @@ def register_teachers(register: Register) -> None:
     register(presets.DistilrobertaBase)
     register(presets.XlmRobertaBase)
     register(presets.DebertaV3Base)
+    register(presets.AllMpnetBaseV2)
+    register(presets.MultilingualE5Small)
     register(LinearProbe)
     register(T5)
     register(T5Small)
@@ -42,6 +44,7 @@ def register_teachers(register: Register) -> None:
     register(Ensemble)
     register(Precomputed)
     register(Pupil)
+    register(Assistant)
     register(BiLstmCrf)
     register(MaskedLM)
     register(FromLanguageModel)

@@ -29,7 +29,7 @@ class T5(harness.Teacher):
     mixed_precision: ClassVar[bool] = True
     exports: ClassVar[bool] = True
 
-    model: str  # hub id such as "google-t5/t5-small", or a folder
+    model: str  # hub id such as "google-t5/t5-small", a folder, or a name in HARNESS_MODELS
     revision: str = "main"  # of the hub; a commit hash guarantees that the weights never change
     by: By = "label-tokens"
     prefix: str = ""  # before each text, such as "sst2 sentence: ", which T5 was trained with on that task
@@ -58,6 +58,10 @@ class T5(harness.Teacher):
     def base(self) -> str:
         """Return the commit of the hub, or the fingerprint of a folder's files."""
         return self._weights.base()
+
+    def note(self) -> str:
+        """See :class:`harness.Component`."""
+        return self._weights.note()
 
     def fit(
         self, train: harness.Examples, validation: harness.Examples, context: harness.Context

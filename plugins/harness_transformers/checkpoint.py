@@ -31,7 +31,7 @@ class Checkpoint(harness.Teacher):
     speed: ClassVar[harness.Speed] = harness.Speed(math.inf, harness.Teacher.speed.label)
     TOKENIZER: ClassVar[str] = ""  # see FineTuned
 
-    model: str  # hub id, or a folder
+    model: str  # hub id, a folder, or a name in HARNESS_MODELS
     revision: str = "main"  # of the hub; a commit hash guarantees that the weights never change
     longest: Annotated[int, Gt(2)] = 128  # maximum number of subwords read from a text
     regression: bool = False  # whether it was fine-tuned to predict a score
@@ -48,6 +48,10 @@ class Checkpoint(harness.Teacher):
     def base(self) -> str:
         """Return the commit of the hub, or the fingerprint of a folder's files."""
         return self._weights.base()
+
+    def note(self) -> str:
+        """See :class:`harness.Component`."""
+        return self._weights.note()
 
     def shape(self) -> Shape | None:
         """Return the sizes of the model, or None if its configuration is not on this machine."""

@@ -23,6 +23,8 @@ _LONGEST = 500_000_000  # bytes of a JSON file; the largest tokenizers have a te
 _POINTER = b"version https://git-lfs"
 # The last parts of the names of input embeddings, by architecture.
 _TABLES = ("word_embeddings", "word_embedding", "embed_tokens", "wte", "embed_in", "shared", "tok_embeddings")
+_FLOATS = {"F32": 4, "F16": 2, "BF16": 2}  # bytes
+_BLOCK, _BLOCKS = 32, 256  # numbers of a block that are looked at together, and the number of such blocks
 # What a folder contains in place of a model for Transformers → what to do about it.
 _OTHERS = {
     "adapter_config.json": "it is an adapter (PEFT); save the model with it, by merge_and_unload()",
@@ -95,6 +97,55 @@ def loading(failed: str, remedy: str = "") -> Iterator[None]:
 def has_tokenizer(folder: Path) -> bool:
     """Return whether a model folder has any of the files that tokenizers are built from."""
     return any(path for pattern in ("tokenizer.json", "vocab.*", "*.model") for path in folder.glob(pattern))
+
+
+def rounded_bits(folder: Path) -> int | None:
+    """Return the bits to which the weights in a folder were rounded in blocks, or None if they were not.
+
+    Blocks of 32 numbers from the largest matrix are looked at. Numbers that were rounded to 4 bits have at
+    most 16 values in a block, and others hardly ever two equal ones.
+    """
+    largest: tuple[int, Path, int, str] | None = None
+    for path in folder.glob("*.safetensors"):
+        try:
+            with path.open("rb") as stream:
+                length = int.from_bytes(stream.read(8), "little")
+                tensors = json.loads(stream.read(length))
+            for name, each in tensors.items():
+                if name != "__metadata__" and len(each["shape"]) == 2 and each["dtype"] in _FLOATS:
+                    size = each["shape"][0] * each["shape"][1]
+                    if largest is None or size > largest[0]:
+                        largest = size, path, 8 + length + each["data_offsets"][0], each["dtype"]
+        except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError):
+            continue  # damaged, as loading it will tell
+    if largest is None:
+        return None
+    size, path, start, dtype = largest
+    width, blocks, values = _FLOATS[dtype], size // _BLOCK, []
+    zero, minus_zero = bytes(width), bytes(width - 1) + b"\x80"
+    with path.open("rb") as stream:
+        for block in range(0, blocks, max(1, blocks // _BLOCKS)):
+            stream.seek(start + block * _BLOCK * width)
+            data = stream.read(_BLOCK * width)
+            numbers = [data[at : at + width] for at in range(0, len(data), width)]
+            numbers = [zero if number == minus_zero else number for number in numbers]
+            if numbers.count(zero) < _BLOCK // 2:  # else it is padding, or pruned
+                values.append(len(set(numbers)))
+    few = [count for count in values if count <= _BLOCK // 2]
+    if len(values) < _BLOCKS // 8 or len(few) < 0.95 * len(values):
+        return None
+    return max(1, (max(few) - 1).bit_length())
+
+
+def original_of(folder: Path) -> str:
+    """Return the model that one was made from, as the card in its folder tells; "" if it does not."""
+    try:
+        with (folder / "README.md").open(encoding="utf-8") as stream:
+            head = stream.read(10_000)
+    except (OSError, ValueError):
+        return ""
+    found = re.search(r"^base_model:\s*(?:-\s*)?[\"']?([\w.-]+(?:/[\w.-]+)?)", head, re.MULTILINE)
+    return found[1] if found and head.startswith("---") else ""
 
 
 def _check_entries(folder: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar
 
 from harness import Ge, Gt, Interval, Speed
 from harness_transformers.checkpoint import Checkpoint
+from harness_transformers.pretrained import Pooling
 from harness_transformers.transformer import Transformer
 
 
@@ -103,6 +104,41 @@ class DebertaV3Base(Transformer):
     revision: str = "8ccc9b6f36199bec6961081d44eb72fb3f7353f3"
     learning_rate: Annotated[float, Gt(0)] = 2e-5
     warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class AllMpnetBaseV2(Transformer):
+    """MPNet base, English, lower-cased: 12 layers, 109 M parameters (Song et al., 2020).
+
+    It was trained further on a billion pairs of sentences, so that the mean of its states describes a
+    sentence (Reimers & Gurevych, 2019).
+    """
+
+    name = "all-mpnet-base-v2"
+    SHA256: ClassVar[str] = "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"
+
+    model: str = "sentence-transformers/all-mpnet-base-v2"
+    revision: str = "e8c3b32edf5434bc2275fc9bab85f82640a19130"
+    learning_rate: Annotated[float, Gt(0)] = 3e-5
+    pooling: Pooling = "mean"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultilingualE5Small(Transformer):
+    """Multilingual E5 small, 94 languages: 12 layers of width 384, 118 M parameters (Wang et al., 2024).
+
+    96 M of the parameters are embeddings of subwords. It was trained so that the mean of its states describes
+    a text.
+    """
+
+    name = "multilingual-e5-small"
+    speed: ClassVar[Speed] = Speed(train=20, label=65)  # twice the layers of MiniLM
+    SHA256: ClassVar[str] = "1a55775f53449dac10a2bcbc312469fac40b96d53198c407081a831f81c98477"
+
+    model: str = "intfloat/multilingual-e5-small"
+    revision: str = "614241f622f53c4eeff9890bdc4f31cfecc418b3"
+    learning_rate: Annotated[float, Gt(0)] = 1e-4
+    pooling: Pooling = "mean"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -128,46 +128,52 @@ class Transformer(FineTuned):
 
     name = "transformer"
 
-    model: str  # hub id such as "roberta-base", or a folder
+    SHA256: ClassVar[str] = ""  # of the weights of the default model at its revision; "": unknown
+
+    model: str  # hub id such as "roberta-base", a folder, or a name in HARNESS_MODELS
     revision: str = "main"  # of the hub; a commit hash guarantees that the weights never change
 
     def check(self) -> None:
-        """Raise ValueError if there is a revision for a folder."""
-        if self._is_folder() and self.revision != "main":
+        """Raise ValueError if there is a revision for the path of a folder."""
+        from harness_transformers.weights import is_path
+
+        if self.revision != "main" and is_path(self.model):
             raise ValueError(
                 f"cannot use revision {self.revision!r}: model {self.model!r} is a folder; remove `revision`"
             )
 
     def base(self) -> str:
-        """Return the commit of the hub, or the fingerprint of a folder's files."""
-        from harness_transformers.weights import folder_fingerprint, hub_commit
+        """Return the fingerprint of a folder's files, or the commit of the hub."""
+        from harness_transformers.weights import base_of
 
-        if self._is_folder():
-            return folder_fingerprint(Path(self.model))
-        return hub_commit(self.model, self.revision)
+        return base_of(self.model, self.revision, self._published())
+
+    def note(self) -> str:
+        """See :class:`harness.Component`: whether the weights are other than the hub's."""
+        from harness_transformers.weights import note_of
+
+        return note_of(self.model, self.revision, self._published())
 
     def tokenizer(self) -> str:
         """See :class:`FineTuned`; TOKENIZER belongs to the default model, not to one that a suite sets."""
-        own = self.TOKENIZER and self.model == getattr(type(self), "model", None)
-        return self.TOKENIZER if own else self.model
+        return self.TOKENIZER if self.TOKENIZER and self._is_default() else self.model
 
     def folder(self) -> Path:
-        """Return the folder itself, or the hub's snapshot, downloading it if necessary."""
-        from harness_transformers.inspection import check_folder
-        from harness_transformers.weights import hub_snapshot
+        """Return the folder of the model's files, downloading them if necessary."""
+        from harness_transformers.weights import folder_of
 
-        if self._is_folder():
-            folder = Path(self.model).expanduser()
-            check_folder(folder)
-            return folder
-        return hub_snapshot(self.model, self.revision)
+        return folder_of(self.model, self.revision, self._published())
 
     def shape(self) -> Shape | None:
         """See :class:`FineTuned`; of a model of the hub, the cache is asked."""
-        from harness_transformers.weights import cached
+        from harness_transformers.weights import known_folder
 
-        folder = Path(self.model).expanduser() if self._is_folder() else cached(self.model, self.revision)
-        return shape_in(folder, self.longest)
+        return shape_in(known_folder(self.model, self.revision), self.longest)
 
-    def _is_folder(self) -> bool:
-        return self.model.startswith((".", "/", "~")) or Path(self.model).is_dir()
+    def _is_default(self) -> bool:
+        return self.model == getattr(type(self), "model", None)
+
+    def _published(self) -> str:
+        """Return the SHA-256 of the published weights, or "" if it is unknown."""
+        pinned = self._is_default() and self.revision == getattr(type(self), "revision", None)
+        return self.SHA256 if pinned else ""

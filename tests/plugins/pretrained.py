@@ -54,7 +54,7 @@ def make(
     import transformers
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-    first, padding, last, unknown = (0, 1, 2, 3) if kind in ("roberta", "bart") else (2, 0, 3, 1)
+    first, padding, last, unknown = (0, 1, 2, 3) if kind in ("roberta", "mpnet", "bart") else (2, 0, 3, 1)
     if kind == "t5":
         first, padding, last, unknown = 3, 0, 1, 2
     marks = {first: "<s>", padding: "<pad>", last: "</s>", unknown: "<unk>"}
@@ -69,6 +69,7 @@ def make(
         single, pair = {
             "t5": ("$A </s>", "$A </s> $B </s>"),
             "roberta": ("<s> $A </s>", "<s> $A </s> </s> $B </s>"),
+            "mpnet": ("<s> $A </s>", "<s> $A </s> </s> $B </s>"),
         }.get(kind, ("<s> $A </s>", "<s> $A </s> $B:1 </s>:1"))
         tokenizer.post_processor = processors.TemplateProcessing(
             single, pair, special_tokens=[("<s>", first), ("</s>", last)]
@@ -82,6 +83,7 @@ def make(
     options: dict[str, Any] = {
         "bert": bert,
         "roberta": bert,
+        "mpnet": bert,
         "modernbert": bert | {"num_hidden_layers": 6, "global_attn_every_n_layers": 3},
         "t5": {
             "d_model": 16,
@@ -101,14 +103,14 @@ def make(
         },
     }
     torch.manual_seed(0)
-    titles = {"roberta": "Roberta", "distilbert": "DistilBert", "modernbert": "ModernBert"}
+    titles = {"roberta": "Roberta", "mpnet": "MPNet", "distilbert": "DistilBert", "modernbert": "ModernBert"}
     title = titles.get(kind, kind.title())
     config = getattr(transformers, f"{title}Config")(
         vocab_size=len(vocabulary),
         pad_token_id=padding,
         bos_token_id=first,
         eos_token_id=last,
-        max_position_embeddings=POSITIONS + (padding + 1 if kind == "roberta" else 0),
+        max_position_embeddings=POSITIONS + (padding + 1 if kind in ("roberta", "mpnet") else 0),
         initializer_range=0.3,
         **options[kind],
     )

@@ -20,6 +20,7 @@ from harness_augmenters.blocks import Transform
 from harness_augmenters.combine import Chain, Mix
 from harness_augmenters.translate import BackTranslate
 from harness_augmenters.words import Mask
+from harness_transformers.transformer import Transformer
 
 TEXTS = [
     "the sun is here",
@@ -178,9 +179,9 @@ def test_models_are_loaded_once(tiny: BackTranslate, monkeypatch: pytest.MonkeyP
     loaded: list[str] = []
     real = translate._Translator.__init__
 
-    def noted(self: translate._Translator, how: BackTranslate, model: str, *more: str) -> None:
-        loaded.append(model)
-        real(self, how, model, *more)
+    def noted(self: translate._Translator, how: BackTranslate, weights: Transformer, device: str) -> None:
+        loaded.append(weights.model)
+        real(self, how, weights, device)
 
     monkeypatch.setattr(translate._Translator, "__init__", noted)
     assert len(made(Mix((tiny, Mask()), (3, 1), size=60))) == 60

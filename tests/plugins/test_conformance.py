@@ -121,6 +121,7 @@ TABLES: dict[str, list[dict[str, Any]]] = {
         {"model": "masked-bert", "epochs": 1, "pooling": "head"},
         {"model": "masked-roberta", "epochs": 1, "pooling": "mean"},
         {"model": "masked-distilbert", "epochs": 1, "pooling": "cls"},
+        {"model": "masked-mpnet", "epochs": 1, "pooling": "mean"},
     ],
     "t5": [
         {"model": "t5", "epochs": 1},
@@ -130,6 +131,7 @@ TABLES: dict[str, list[dict[str, Any]]] = {
         {"epochs": 1, "layers": 1},
         {"epochs": 1, "layers": [2, 1], "start": TINY},
         {"epochs": 1, "weights": "random", "start": TINY | {"model": "masked-distilbert"}},
+        {"epochs": 1, "layers": 1, "start": TINY | {"model": "masked-mpnet"}},
         {"epochs": 1, "layers": 1, "start": DISTILLED},
     ],
     "masked-lm": [LANGUAGE],
@@ -141,6 +143,14 @@ TABLES: dict[str, list[dict[str, Any]]] = {
     "precomputed": [{"file": "answers.jsonl.gz"}, {"file": "answers.jsonl.gz", "outputs": "scores"}],
     "ensemble": [{"of": [{"use": "student", "student": SMALL}] * 2}],
     "student": [{"student": SMALL}],
+    "assistant": [
+        {"teacher": {"use": "student", "student": SMALL}, "student": SMALL, "loss": {"use": "kl"}},
+        {
+            "teacher": TINY | {"epochs": 1},
+            "student": {"use": "transformer", "epochs": 1, "layers": 1},
+            "loss": {"use": "kl"},
+        },
+    ],
 }
 
 

@@ -195,7 +195,7 @@ def test_tables_of_other_names(name: str, tmp_path: Path) -> None:
     assert word_vectors(folder, ["rain", "sun", "fog"]).tolist() == [[3, 4], [1, 2], [0, 0]]
 
 
-@pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert", "bart"])
+@pytest.mark.parametrize("kind", ["bert", "roberta", "mpnet", "distilbert", "bart"])
 def test_the_table_is_the_models_own(kind: str, folder_of: Any, tmp_path: Path) -> None:
     import transformers
 

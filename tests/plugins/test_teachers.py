@@ -510,7 +510,7 @@ def test_presets_are_pinned(preset: Any, installed: catalog.Catalog) -> None:
     built: Any = installed.build("teacher", {"use": preset.name})
     assert re.fullmatch(r"[0-9a-f]{40}", built.revision)
     assert built.model.rpartition("/")[2] == preset.name
-    assert len(PRESETS) == 10
+    assert len(PRESETS) == 12
 
 
 def test_a_preset_is_a_transformer_of_another_folder(bert: Path, context: CheckContext) -> None:

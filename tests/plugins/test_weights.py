@@ -201,7 +201,7 @@ def test_a_revision_is_asked_of_the_hub_where_the_cache_has_none(monkeypatch: py
         raise HfHubHTTPError("404 Client Error", response=SimpleNamespace(headers={}, request=None))  # type: ignore[arg-type]
 
     monkeypatch.setattr(HfApi, "model_info", refuse)
-    with pytest.raises(Unavailable, match="cannot find model 'owner/model' at revision 'v2' on the hub"):
+    with pytest.raises(Unavailable, match="cannot get model 'owner/model' at revision 'v2' from the hub"):
         hub_commit("owner/model", "v2")
 
 
