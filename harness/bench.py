@@ -18,7 +18,7 @@ from harness.results.board import Leaderboard, of_run
 from harness.results.collect import collect, known, rows
 from harness.results.merge import merge
 from harness.results.record import read
-from harness.run.local import LocalExecutor
+from harness.run.local import Local
 from harness.run.runner import prepare, run
 from harness.storage import files
 from harness.storage.store import Store
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from harness.catalog import Catalog
     from harness.devices import Slot
+    from harness.executors.base import Executor
     from harness.plan.planner import Plan
     from harness.results.record import Record
     from harness.run.schedule import Outcome
@@ -76,11 +77,14 @@ def bench(
     store: Path,
     results: Path,
     *,
+    executor: Executor | None = None,
     fresh: bool = False,
     watch: Watch | None = None,
     trackers: Iterable[Tracker] = (),
 ) -> Ran:
     """Run the missing steps of `chosen`, which is `plan` or a part of it, and write the plan's results.
+
+    `places` are slots of the executor, which is by default that of this machine.
 
     `watch` opens a display, which is called with each event: a dictionary whose "event" names its type. An
     interrupt (KeyboardInterrupt) ends the run; finished steps are kept, and their results are written. Raise
@@ -107,8 +111,8 @@ def bench(
 
             interrupted = False
             try:
-                executor = LocalExecutor(store, places)
-                schedule = run(chosen, kept, executor, observe, plan.suite.time_limit, there)
+                workers = (executor or Local()).start(store, places)
+                schedule = run(chosen, kept, workers, observe, plan.suite.time_limit, there)
             except (KeyboardInterrupt, BrokenPipeError):  # BrokenPipeError: who read the display has gone
                 interrupted = True
                 schedule = prepare(chosen, kept, known=there)

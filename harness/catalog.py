@@ -25,6 +25,7 @@ import pluggy
 
 from harness import __version__, hookspecs
 from harness.api import KINDS, Augmenter, Component, HarnessError, Loss, Task, Tokeniser
+from harness.executors.base import Executor
 from harness.hookspecs import DISTRIBUTION
 from harness.isolation.global_state import guarded
 from harness.isolation.probe import Trial, shielded, tried
@@ -43,7 +44,7 @@ from harness.tracking import Tracker
 from harness.wording import article, choices
 
 DISABLE = "HARNESS_DISABLE_PLUGINS"  # comma-separated distributions or entry points to leave out
-REGISTERED: Mapping[str, type[Component]] = {**KINDS, "task type": TaskType, "tracker": Tracker}
+REGISTERED: Mapping[str, type[Component]] = {**KINDS, **{c.kind: c for c in (TaskType, Tracker, Executor)}}
 HOOKS: Mapping[str, str] = {  # hook → the kind of component that it registers
     f"register_{'losses' if kind == 'loss' else kind.replace(' ', '_') + 's'}": kind for kind in REGISTERED
 }
@@ -232,7 +233,7 @@ def load(*, group: str = "harness", notice: Callable[[str], None] = lambda messa
 def vet(kind: str, component: Any) -> None:
     """Raise TypeError, with the fix in the message, if a class cannot be a component of the kind."""
     base = REGISTERED[kind]
-    place = base.__module__ if base is Tracker else "harness"
+    place = "harness" if base not in (Tracker, Executor) else base.__module__
     if not isinstance(component, type):
         raise TypeError(f"register a class that derives from {place}.{base.__name__}, not {component!r}")
     title = component.__name__

@@ -24,6 +24,7 @@ class Slot:
 
     device: str  # "cpu" or "cuda:<index>"
     threads: int = 1
+    node: str = ""  # the machine, if the executor has several
 
     @property
     def is_gpu(self) -> bool:

@@ -58,6 +58,11 @@ def register_trackers(register: Register) -> None:
     """Register trackers: components that follow a run and cannot change it."""
 
 
+@hookspec
+def register_executors(register: Register) -> None:
+    """Register executors: ways to run steps, on this machine or on others."""
+
+
 DISTRIBUTION = "distil-harness"  # this project's; its components come first
 
 

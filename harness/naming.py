@@ -3,19 +3,27 @@
 ``--only``, ``compare`` and ``export`` take selectors. A name is that of a component, or its label in plans
 and tables, such as ``mlp(width=8)`` if several components have the same name. ``student.width=8`` selects by
 the value of one parameter. More names of a kind select more; more kinds select less.
+
+``--tracker`` and ``--executor`` take a component with parameters, such as ``mlflow:experiment=mine``.
 """
 
 from __future__ import annotations
 
 import json
+import re
+import tomllib
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import groupby
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from harness.api import Component, HarnessError, parameters_of
 from harness.wording import nearest
+
+if TYPE_CHECKING:
+    from harness.catalog import Catalog
 
 
 def pairs(expression: str, kinds: Sequence[str], told: str) -> Iterator[tuple[str, str]]:
@@ -174,3 +182,33 @@ def _parts(values: Iterable[Any]) -> Iterator[Mapping[str, Any]]:
 
 def _canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, default=str)
+
+
+def component_of(kind: str, text: str, catalog: Catalog) -> Component:
+    """Return the component that ``--tracker`` or ``--executor`` names, e.g. "mlflow:experiment=mine,uri=…".
+
+    Raise HarnessError with every mistake, each beginning with the option's name, which is that of the kind.
+    """
+    from harness.parameters import types_of
+
+    name, _, rest = text.partition(":")
+    table: dict[str, Any] = {"use": name}
+    for item in re.split(r",(?=\s*\w+\s*=)", rest) if rest else ():
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise HarnessError(f"--{kind} must be NAME or NAME:PARAMETER=VALUE,…, got {text!r}")
+        table[key.strip()] = value.strip()
+    try:
+        types = types_of(catalog.get(kind, name).component)
+        table |= {k: _value(v) for k, v in table.items() if k in types and types[k] not in (str, Path)}
+        return catalog.build(kind, table)
+    except HarnessError as error:
+        raise HarnessError("\n".join(f"--{kind}: {line}" for line in str(error).splitlines())) from None
+
+
+def _value(text: str) -> Any:
+    """Return a text as a TOML value, or unchanged if it is not TOML."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

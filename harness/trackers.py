@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import threading
-import tomllib
 from contextlib import contextmanager
-from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -16,42 +13,13 @@ from harness.values import HarnessError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
-    from harness.catalog import Catalog
     from harness.plan.planner import Plan
     from harness.results.record import Record
 
 PATIENCE_S = 60.0  # how long the end of a run waits for a tracker to catch up
 _BACKLOG = 10_000  # waiting events; a tracker that is further behind receives no progress events
-
-
-def chosen(text: str, catalog: Catalog) -> Tracker:
-    """Return the tracker that ``--tracker`` names, e.g. "tensorboard" or "mlflow:experiment=mine,uri=…"."""
-    from harness.parameters import types_of
-
-    name, _, rest = text.partition(":")
-    table: dict[str, Any] = {"use": name}
-    for item in re.split(r",(?=\s*\w+\s*=)", rest) if rest else ():
-        key, equals, value = item.partition("=")
-        if not equals:
-            raise HarnessError(f"--tracker must be NAME or NAME:PARAMETER=VALUE,…, got {text!r}")
-        table[key.strip()] = value.strip()
-    try:
-        types = types_of(catalog.get("tracker", name).component)
-        table |= {k: _value(v) for k, v in table.items() if k in types and types[k] not in (str, Path)}
-        found = catalog.build("tracker", table)
-    except HarnessError as error:
-        raise HarnessError("\n".join(f"--tracker: {line}" for line in str(error).splitlines())) from None
-    assert isinstance(found, Tracker)
-    return found
-
-
-def _value(text: str) -> Any:
-    """Return a text as a TOML value, or unchanged if it is not TOML."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
 
 
 def describe(plan: Plan, folder: Path) -> Run:

@@ -56,7 +56,8 @@ class Follower(ABC):
 
         The first type is "run" (how much there is to do). Events of steps have "key", "kind" and "step" (the
         label), and the types "started", "progress" ("done" of "total", and what was measured), "warning",
-        "done", "failed", "unavailable" and "damaged". Everything else has the type "message".
+        "done", "failed", "unavailable", "damaged" and "lost" (its machine or worker went away, and it is run
+        again). Everything else has the type "message".
         """
 
     @abstractmethod

@@ -19,11 +19,11 @@ import pytest
 
 from harness import catalog
 from harness.devices import Slot
+from harness.executors.base import Event
 from harness.isolation.global_state import GlobalState
 from harness.plan.planner import Plan, Step, build
 from harness.results.collect import collect
 from harness.results.record import Record
-from harness.run.executor import Event
 from harness.run.job import perform
 from harness.run.runner import run
 from harness.run.worker import perform_step
@@ -129,6 +129,7 @@ class Inline:
         self.slots = (CPU,) * slots
         self.store = Store(store)
         self.events: list[Event] = []
+        self.gone: dict[int, str] = {}
         self.log = store.parent / "inline.log"
         self.closed = False
 

@@ -306,7 +306,11 @@ def test_there_is_a_hook_for_every_kind() -> None:
     from harness.catalog import REGISTERED
 
     assert set(catalog.HOOKS) == {name for name in vars(hookspecs) if name.startswith("register_")}
-    assert set(catalog.HOOKS.values()) == set(REGISTERED) == {*harness.api.KINDS, "task type", "tracker"}
+    assert (
+        set(catalog.HOOKS.values())
+        == set(REGISTERED)
+        == {*harness.api.KINDS, "task type", "tracker", "executor"}
+    )
 
 
 def test_our_name_is_that_of_the_distribution() -> None:

@@ -450,6 +450,7 @@ def test_plugins_with_where_they_come_from(toys: Home, invoke: Invoke) -> None:
         *{("augmenter", "toy-plain"), ("augmenter", "toy-shuffle")},
         *{("loss", "toy-labels"), ("loss", "toy-soft"), ("loss", "toy-hidden")},
         ("tracker", "toy-tracker"),
+        ("executor", "toy-executor"),
     }
 
 

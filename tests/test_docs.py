@@ -322,6 +322,8 @@ def test_our_components_are_documented(kind: str) -> None:
     }
     if kind == "tracker":
         shown = {name for cells in rows("docs/trackers.md", "tracker") for name in named(cells[0])}
+    elif kind == "executor":
+        shown = {name for cells in rows("docs/executors.md", "executor") for name in named(cells[0])}
     else:
         (listed,) = [names for title, names in rows("docs/recipes.md", "kind") if title == kind]
         shown = named(listed)

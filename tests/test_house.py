@@ -15,7 +15,18 @@ ROOT = Path(__file__).parents[1]
 # The rooms of harness/, from the lowest to the highest: a room imports rooms before it alone.
 LAYERS = (
     *("values", "wording", "featurise", "task_types", "api", "parameters", "hookspecs", "tracking"),
-    *("isolation", "catalog", "naming", "devices", "storage", "sources", "training", "runtime", "exports"),
+    *(
+        "devices",
+        "executors",
+        "isolation",
+        "catalog",
+        "naming",
+        "storage",
+        "sources",
+        "training",
+        "runtime",
+        "exports",
+    ),
     *("suite", "speeds", "plan", "run", "steps", "results", "report", "trackers", "bench", "bundle"),
     *("distill", "diagnose", "commands", "cli", "__main__", "testing"),
 )
@@ -180,7 +191,11 @@ def test_the_core_does_not_branch_on_the_type_of_a_task(path: Path) -> None:
 
 @pytest.mark.parametrize("path", OUTSIDE, ids=lambda path: str(path.relative_to(ROOT / "harness")))
 def test_the_core_names_no_component(path: Path) -> None:
-    words = {"task type", "tracker"}  # names of components that are plain words are looked for as `use` only
+    words = {
+        "task type",
+        "tracker",
+        "executor",
+    }  # names of components that are plain words are looked for as `use` only
     names = {
         name for kind, name in catalog.load().entries if kind not in words and ("-" in name or len(name) > 5)
     }

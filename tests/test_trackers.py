@@ -13,6 +13,7 @@ from components import CPU, SMALL, SUITE, Home, Inline, events, named, plan_of, 
 
 from harness import HarnessError, catalog, trackers, tracking
 from harness.cli import main
+from harness.naming import component_of
 from harness.run.runner import run
 from harness.storage.store import Store
 
@@ -147,7 +148,8 @@ def test_a_tracker_that_is_stuck_is_left_at_that(
 ) -> None:
     monkeypatch.setattr(trackers, "PATIENCE_S", 0.05)
     plan, shown = plan_of(SMALL), list[dict[str, Any]]()
-    tracker = trackers.chosen("toy-tracker:trouble=hang", catalog.load())
+    tracker = component_of("tracker", "toy-tracker:trouble=hang", catalog.load())
+    assert isinstance(tracker, tracking.Tracker)
     with trackers.follow([tracker], plan, tmp_path) as following:
         schedule = run(plan, Store(tmp_path / "store"), Inline(tmp_path / "store"), following)
         following.finish((), interrupted=False)
@@ -207,7 +209,7 @@ def test_values_of_the_option_are_read_as_their_parameters_want(toys: Home) -> N
     found = catalog.load()
 
     def values(text: str) -> dict[str, Any]:
-        return vars(trackers.chosen(text, found))
+        return vars(component_of("tracker", text, found))
 
     assert values("toy-tracker") == {"file": Path("told.jsonl"), "trouble": "", "again": 0}
     assert values("toy-tracker:again=3,file=a-b.jsonl") == {

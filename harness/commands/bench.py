@@ -14,10 +14,12 @@ from harness.commands.options import (
     OK,
     SOME_FAILED,
     SUITE,
+    executor_named,
     installed,
     planned,
     reported,
     results_option,
+    warn,
     which,
 )
 
@@ -29,13 +31,6 @@ if TYPE_CHECKING:
 @SUITE
 @which
 @results_option("Folder for the results; each suite gets a folder in it.")
-@click.option(
-    "--executor",
-    type=click.Choice(["local"]),
-    default="local",
-    show_default=True,
-    help="Executor that runs the steps.",
-)
 @click.option("--fresh", is_flag=True, help="Run the selected steps again, even if they are stored.")
 @click.option("--strict", is_flag=True, help="Count unavailable cells as failed in the exit status.")
 @click.option(
@@ -54,9 +49,9 @@ def bench(
     limit: int,
     source: str,
     store: Path,
+    executor: str,
     devices: str,
     results: Path,
-    executor: str,
     fresh: bool,
     strict: bool,
     trackers: tuple[str, ...],
@@ -70,19 +65,22 @@ def bench(
     """
     from harness.bench import bench as run
     from harness.commands.progress import display
-    from harness.devices import slots
+    from harness.naming import component_of
     from harness.plan.select import select
     from harness.suite.reader import load
-    from harness.trackers import chosen as tracker
+    from harness.tracking import Tracker
 
     catalog = installed()
     loaded = load(suite, catalog, limit)
-    told = (*loaded.trackers, *(tracker(text, catalog) for text in trackers))
-    places = slots(devices)
+    more = (component_of(Tracker.kind, text, catalog) for text in trackers)
+    told = (*loaded.trackers, *(tracker for tracker in more if isinstance(tracker, Tracker)))
+    runs = executor_named(executor, catalog)
+    places = runs.slots(devices, store, warn)
     whole = planned(loaded, catalog, places, source)
     chosen = select(whole, only, seeds)
     ran = run(
         *(whole, chosen, catalog, places, store, results),
+        executor=runs,
         fresh=fresh,
         watch=partial(display, as_json),
         trackers=told,

@@ -23,6 +23,7 @@ from harness.wording import printable
 if TYPE_CHECKING:
     from harness.catalog import Catalog
     from harness.devices import Slot
+    from harness.executors.base import Executor
     from harness.plan.planner import Plan
     from harness.suite.reader import Suite
 
@@ -57,6 +58,13 @@ DEVICES = click.option(
     show_default=True,
     help="Devices to use: auto, cpu, cpu:<workers>, cuda, or cuda:<index>*<workers>,…",
 )
+EXECUTOR = click.option(
+    "--executor",
+    default="local",
+    show_default=True,
+    metavar="NAME[:PARAMETER=VALUE,…]",
+    help="Executor that runs the steps; `harness plugins` lists them.",
+)
 SOURCE = click.option(
     "--source",
     type=click.Choice(["auto", "local", "hub", "sample"]),
@@ -71,7 +79,7 @@ SUITE = click.argument("suite", type=click.Path(path_type=Path))
 
 
 def which(function: F) -> F:
-    """Add the options that choose cells, data, store and devices."""
+    """Add the options that choose cells, data, store, executor and devices."""
     for option in reversed(
         (
             click.option(
@@ -90,6 +98,7 @@ def which(function: F) -> F:
             ),
             SOURCE,
             STORE,
+            EXECUTOR,
             DEVICES,
         )
     ):
@@ -167,8 +176,26 @@ def installed() -> Catalog:
     catalog = load(notice=complain)
     for failure in catalog.failures:
         told = f"plugin '{failure.plugin}' of {failure.package}: {failure.reason}"
-        complain(printable(f"warning: {told}; for details run: harness plugins"))
+        warn(f"{told}; for details run: harness plugins")
     return catalog
+
+
+def warn(message: str) -> None:
+    """Print a warning."""
+    complain(printable(f"warning: {message}"))
+
+
+def executor_named(text: str, catalog: Catalog) -> Executor:
+    """Return the executor that ``--executor`` names; the core's own needs no plugin that registers it."""
+    from harness.executors.base import Executor
+    from harness.naming import component_of
+    from harness.run.local import Local
+
+    if text == Local.name and text not in catalog.names(Executor.kind):
+        return Local()
+    found = component_of(Executor.kind, text, catalog)
+    assert isinstance(found, Executor)
+    return found
 
 
 def planned(suite: Suite, catalog: Catalog, places: Sequence[Slot], source: str = "auto") -> Plan:

@@ -16,9 +16,11 @@ from harness.commands.options import (
     OK,
     SOME_FAILED,
     SUITE,
+    executor_named,
     installed,
     planned,
     reported,
+    warn,
     which,
 )
 from harness.wording import duration
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from harness.devices import Slot
     from harness.plan.planner import Cell, Plan
     from harness.report.grid import Grid
     from harness.run.estimates import Estimates
@@ -45,6 +48,7 @@ def plan(
     limit: int,
     source: str,
     store: Path,
+    executor: str,
     devices: str,
     as_json: bool,
 ) -> int:
@@ -54,7 +58,6 @@ def plan(
     they share, which steps are stored, and which cells cannot run and why. The exit status is 1 if
     a cell would fail.
     """
-    from harness.devices import slots
     from harness.plan.select import select
     from harness.run.estimates import expected
     from harness.run.runner import prepare
@@ -63,23 +66,24 @@ def plan(
     from harness.suite.reader import load
 
     catalog = installed()
-    places = slots(devices)
+    places = executor_named(executor, catalog).slots(devices, store, warn)
     chosen = select(planned(load(suite, catalog, limit), catalog, places, source), only, seeds)
-    gpus, kept = [place.is_gpu for place in places], Store(store)
-    schedule = prepare(chosen, kept, estimates=expected(chosen, kept, any(gpus), checked))
-    states = show_plan(chosen, schedule, gpus, as_json)
+    gpu, kept = any(place.is_gpu for place in places), Store(store)
+    schedule = prepare(chosen, kept, estimates=expected(chosen, kept, gpu, checked))
+    states = show_plan(chosen, schedule, places, as_json)
     return SOME_FAILED if "failed" in states else OK
 
 
-def show_plan(plan: Plan, schedule: Schedule, slots: Sequence[bool], as_json: bool) -> set[str]:
+def show_plan(plan: Plan, schedule: Schedule, places: Sequence[Slot], as_json: bool) -> set[str]:
     """Print the cells, their steps, what is stored, and the expected time of the rest.
 
-    Each of the slots is given by whether it is a GPU. Return the states of the cells.
+    Return the states of the cells.
     """
     from harness.commands.progress import heading, sources
     from harness.report.grid import Grid
 
-    expected = schedule.expected_s(slots)
+    slots = [place.is_gpu for place in places]
+    expected = schedule.expected_s(slots, [place.node for place in places])
     states = [_state(cell, schedule) for cell in plan.cells]
     found = {state for state, _ in states}
     if as_json:

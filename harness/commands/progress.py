@@ -107,6 +107,8 @@ class Lines:
             self.say(f"  {kind}: {event['step']}: {event['reason']}", "red" if kind == "failed" else "yellow")
             for line in (event.get("log") or "").splitlines()[-_LOG_LINES:]:
                 self.say(f"    | {line}", "dim")
+        elif kind == "lost":
+            self.say(f"  lost: {event['step']}: {event['reason']}; it is run again", "yellow")
         elif kind == "damaged":
             self.say(f"  {event['reason']}", "yellow")
         elif kind in ("warning", "message"):
@@ -178,7 +180,7 @@ class Live(Lines):
             said = "waiting for another run" if event["waiting"] else ""
             self._bars.update(self._tasks[key], said=said)
             return
-        if kind in ("done", "failed", "unavailable", "damaged") and key in self._tasks:
+        if kind in ("done", "failed", "unavailable", "damaged", "lost") and key in self._tasks:
             self._bars.remove_task(self._tasks.pop(key))
             if kind == "done" and self._whole is not None:
                 said = f"about {duration(event['left_s'])} left"

@@ -175,12 +175,12 @@ def _run(plan: Plan, where: Where, store: Store) -> tuple[list[Record], dict[str
     """Run what is missing; return records, predictions, and the label of a cell that did not end, or ""."""
     from harness.results import predictions
     from harness.results.collect import collect
-    from harness.run.local import LocalExecutor
+    from harness.run.local import LocalWorkers
     from harness.run.runner import run
 
     teaching = any(step.kind == "teacher" for step in plan.steps.values())
     with where.watch(plan, len(where.places)) if teaching else nullcontext(_silent) as show:
-        schedule = run(plan, store, LocalExecutor(where.store, where.places), show, plan.suite.time_limit)
+        schedule = run(plan, store, LocalWorkers(where.store, where.places), show, plan.suite.time_limit)
     records = list(collect(plan, schedule.outcome, store, where.catalog))
     ended = {record["cell"] for record in records}
     gone = next((cell.label for cell in plan.cells if cell.key not in ended), "")

@@ -59,6 +59,21 @@ def class_digest(cls: type) -> str:
 
 
 @cache
+def installed_code() -> str:
+    """Return the digest of all files of the core and of the installed plugins, byte by byte."""
+    found = []
+    for package in sorted(_plugins() | {CORE}):
+        if (source := _source_of(package)) is not None:
+            files = sorted(source.parent.rglob("*.py")) if source.name == "__init__.py" else [source]
+            found += [f"{package}/{path.relative_to(source.parent)}={_bytes(path)}" for path in files]
+    return digest(*found)
+
+
+def _bytes(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@cache
 def _plugins() -> frozenset[str]:
     """Return the packages of installed plugins; a component may take its helpers from any of them."""
     found: set[str] = set()

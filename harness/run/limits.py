@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Literal
 
-from harness.run.executor import Event
+from harness.executors.base import SIGNS, Event
 from harness.wording import duration
 
 TimeLimit = float | Literal["auto", "none"]
@@ -78,7 +78,7 @@ class Watch:
     def heard(self, event: Event) -> None:
         """Record what a step tells: progress, that it waits for another run, or its end."""
         self._tick()
-        if event.type not in ("progress", "warning", "waiting"):
+        if event.type not in SIGNS:
             self._running.pop(event.key, None)
         elif (step := self._running.get(event.key)) is not None:
             if step.waits:  # its time begins when the wait ends

@@ -9,16 +9,17 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from types import MappingProxyType
 
-from harness.devices import Slot
+from harness.devices import Slot, slots
+from harness.executors.base import SIGNS, Event, Executor, Work
 from harness.isolation.processes import MARK, end_processes
-from harness.plan.planner import Step
-from harness.run.executor import Event
 from harness.run.worker import LOG_TAIL, work
 from harness.storage.store import Store
 
@@ -31,11 +32,28 @@ MALLOC = {
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
 
 
-class LocalExecutor:
-    """An executor with two worker processes per slot, started on first use and kept for later steps.
+@dataclass(frozen=True)
+class Local(Executor):
+    """Worker processes on this machine."""
+
+    name = "local"
+
+    def slots(self, devices: str, store: Path, notice: Callable[[str], None]) -> tuple[Slot, ...]:
+        """See :class:`harness.executors.base.Executor`."""
+        return slots(devices)
+
+    def start(self, store: Path, slots: Sequence[Slot]) -> LocalWorkers:
+        """See :class:`harness.executors.base.Executor`."""
+        return LocalWorkers(store, slots)
+
+
+class LocalWorkers:
+    """Two worker processes per slot, started on first use and kept for later steps.
 
     One worker is for steps whose components are all from this project, the other for all other steps.
     """
+
+    gone: Mapping[int, str] = MappingProxyType({})  # a worker that dies is replaced
 
     def __init__(self, store: Path, slots: Sequence[Slot]) -> None:
         self.slots = tuple(slots)
@@ -46,12 +64,12 @@ class LocalExecutor:
         self._logs: Path | None = None  # made with the first worker
 
     def free(self) -> list[int]:
-        """See :class:`harness.run.executor.Executor`."""
+        """See :class:`harness.executors.base.Workers`."""
         busy = {slot for (slot, _), worker in self._workers.items() if worker.step is not None}
         return [index for index in range(len(self.slots)) if index not in busy]
 
-    def submit(self, slot: int, step: Step) -> None:
-        """See :class:`harness.run.executor.Executor`."""
+    def submit(self, slot: int, step: Work) -> None:
+        """See :class:`harness.executors.base.Workers`."""
         place = slot, bool(step.foreign)
         worker = self._workers.get(place)
         if worker is not None and worker.leaving:
@@ -68,13 +86,13 @@ class LocalExecutor:
             self._refused.append(Event("failed", step.key, {"reason": reason, "log": ""}))
 
     def lend(self, key: str, cores: int) -> None:
-        """See :class:`harness.run.executor.Executor`."""
+        """See :class:`harness.executors.base.Workers`."""
         for worker in self._workers.values():
             if worker.step is not None and worker.step.key == key:
                 worker.cores.value = cores
 
     def wait(self, timeout: float) -> list[Event]:
-        """See :class:`harness.run.executor.Executor`."""
+        """See :class:`harness.executors.base.Workers`."""
         busy = {worker.connection: worker for worker in self._workers.values() if worker.step}
         ended = {worker.process.sentinel: worker for worker in busy.values()}
         events, self._refused = self._refused, []
@@ -101,14 +119,14 @@ class LocalExecutor:
         return known
 
     def stop(self, key: str, reason: str) -> Event:
-        """See :class:`harness.run.executor.Executor`."""
+        """See :class:`harness.executors.base.Workers`."""
         (place,) = (place for place, w in self._workers.items() if w.step and w.step.key == key)
         worker = self._workers.pop(place)
         worker.kill()
         return worker.died(reason)
 
     def close(self) -> None:
-        """See :class:`harness.run.executor.Executor`."""
+        """See :class:`harness.executors.base.Workers`."""
         for worker in self._workers.values():
             worker.kill() if worker.step else worker.end()
         self._workers.clear()
@@ -126,7 +144,7 @@ class _Worker:
         self.log = log
         self.mark = uuid.uuid4().hex
         self.isolated = isolated
-        self.step: Step | None = None
+        self.step: Work | None = None
         self.leaving = False  # whether it is about to end by itself
         self.cores = context.RawValue("i", slot.threads)  # in memory that the worker and its forks share
         with _environment(slot, self.mark):
@@ -136,7 +154,7 @@ class _Worker:
             self.process.start()
         theirs.close()
 
-    def submit(self, step: Step) -> None:
+    def submit(self, step: Work) -> None:
         self.step = step
         # If the worker is dead already, its sentinel reports that, and the step fails.
         with suppress(BrokenPipeError, ConnectionResetError):
@@ -150,7 +168,7 @@ class _Worker:
                 if self.step is None or event.key != self.step.key:
                     continue  # from a copy of the worker that a component has made
                 self.leaving = event.details.pop("leaving", False)
-                if event.type not in ("progress", "warning", "waiting"):
+                if event.type not in SIGNS:
                     self.step = None
                 events.append(event)
         except (EOFError, OSError):

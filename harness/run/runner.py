@@ -1,15 +1,16 @@
-"""Run a plan's steps through an executor into the store."""
+"""Run a plan's steps on the workers of an executor into the store."""
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any
 
+from harness.executors.base import Event, Workers
 from harness.plan.planner import Plan, Step
 from harness.run.estimates import Estimates, expected
-from harness.run.executor import Event, Executor
 from harness.run.limits import Patience, TimeLimit, Watch
 from harness.run.projection import shares
 from harness.run.schedule import Schedule, offers
@@ -25,7 +26,7 @@ _DOWNLOAD_S = 360.0  # allowed for a data set of the hub, whose size is not know
 def run(
     plan: Plan,
     store: Store,
-    executor: Executor,
+    workers: Workers,
     observe: Observe,
     time_limit: TimeLimit = "auto",
     known: Container[str] = frozenset(),
@@ -39,7 +40,7 @@ def run(
     run, if the store cannot be written.
     """
     store.sweep()
-    slots = [slot.is_gpu for slot in executor.slots]
+    slots, nodes = [slot.is_gpu for slot in workers.slots], [slot.node for slot in workers.slots]
     schedule = prepare(plan, store, observe, expected(plan, store, any(slots)), known)
     if schedule.unfinished:
         store.check_writable()
@@ -49,24 +50,28 @@ def run(
             "cells": len(plan.cells),
             "steps": len(plan.steps),
             "todo": schedule.unfinished,
-            "expected_s": round(schedule.expected_s(slots), 1),
+            "expected_s": round(schedule.expected_s(slots, nodes), 1),
             "guessed": schedule.estimates.guessed,  # until the data are read
         }
     )
     if not schedule.unfinished:
         return schedule
     watch = Watch(time_limit, lambda key: _usual(schedule, key), patience)
-    left = _Left(schedule, len(slots))
-    with _closing(executor, store):
+    left = _Left(schedule, len(slots), len(set(nodes)))
+    complained: set[str] = set()
+    with _closing(workers, store):
         while schedule.unfinished:
-            _fill(schedule, executor, watch, observe)
-            _lend(schedule, executor)
-            for event in executor.wait(_TICK_S):
+            _fill(schedule, workers, watch, observe)
+            _lend(schedule, workers)
+            for event in workers.wait(_TICK_S):
                 watch.heard(event)
                 _note(event, schedule, store, observe, left)
+            for reason in sorted({*workers.gone.values()} - complained):
+                complained.add(reason)
+                observe({"event": "message", "message": reason})
             for late in watch.overdue(list(schedule.running)):
                 if late.ended:
-                    _note(executor.stop(late.key, late.message), schedule, store, observe, left)
+                    _note(workers.stop(late.key, late.message), schedule, store, observe, left)
                 else:
                     step = plan.steps[late.key]
                     observe({"event": "message", "key": step.key, "message": f"{step.label} {late.message}"})
@@ -110,34 +115,43 @@ def _usual(schedule: Schedule, key: str) -> float:
     return max(schedule.paced_s(step), _DOWNLOAD_S if download else 0.0)
 
 
-def _fill(schedule: Schedule, executor: Executor, watch: Watch, observe: Observe) -> None:
-    """Give each free slot a step, if there is one for it."""
-    slots = [slot.is_gpu for slot in executor.slots]
-    gpus = any(slots)
-    for index, gpu in offers(slots, executor.free()):
-        if index not in executor.free() or (step := schedule.next(gpu, gpus)) is None:
+def _fill(schedule: Schedule, workers: Workers, watch: Watch, observe: Observe) -> None:
+    """Give each free slot a step, if there is one for it; fail the steps for which no slot is left."""
+    slots = [slot.is_gpu for slot in workers.slots]
+    gpus, free = any(slots), workers.free()
+    for index, gpu in offers(slots, free):
+        node = workers.slots[index].node
+        if index not in workers.free() or (step := schedule.next(gpu, gpus, node)) is None:
             continue
-        schedule.started(step.key)
+        schedule.started(step.key, node)
         watch.started(step.key)
-        executor.submit(index, step._replace(rated=schedule.estimates.rated(step)))
-        observe({"event": "started", "key": step.key, "kind": step.kind, "step": step.label, "slot": index})
+        workers.submit(index, step._replace(rated=schedule.estimates.rated(step)))
+        told = {"event": "started", "key": step.key, "kind": step.kind, "step": step.label, "slot": index}
+        observe({**told, "node": node} if node else told)
+    if not schedule.running and workers.gone and len(free) + len(workers.gone) == len(slots):
+        reasons = "; ".join(dict.fromkeys(workers.gone.values()))
+        schedule.stuck(f"no worker is left that could run it: {reasons}")
 
 
-def _lend(schedule: Schedule, executor: Executor) -> None:
-    """Lend the cores of free slots to the running steps that can use them."""
-    idle = sum(not executor.slots[slot].is_gpu for slot in executor.free())
-    wide = sorted(key for key in schedule.running if schedule.plan.steps[key].wide)
-    for key, cores in zip(wide, shares(idle, len(wide)), strict=True):
-        executor.lend(key, cores)
-        schedule.lent(key, cores)
+def _lend(schedule: Schedule, workers: Workers) -> None:
+    """Lend the cores of free slots to the running steps of the same node that can use them."""
+    idle = Counter(workers.slots[slot].node for slot in workers.free() if not workers.slots[slot].is_gpu)
+    wide: defaultdict[str, list[str]] = defaultdict(list)
+    for key, node in sorted(schedule.running.items()):
+        if schedule.plan.steps[key].wide:
+            wide[node].append(key)
+    for node, keys in wide.items():
+        for key, cores in zip(keys, shares(idle[node], len(keys)), strict=True):
+            workers.lend(key, cores)
+            schedule.lent(key, cores)
 
 
 class _Left:
     """The expected seconds to the end of a run, computed five times a second: it is slow for large suites."""
 
-    def __init__(self, schedule: Schedule, slots: int) -> None:
+    def __init__(self, schedule: Schedule, slots: int, nodes: int) -> None:
         self._schedule = schedule
-        self._slots = slots
+        self._slots, self._nodes = slots, nodes
         self._told = -1.0
         self._when = 0.0
 
@@ -145,12 +159,12 @@ class _Left:
         """Return the seconds, rounded to tenths."""
         now = monotonic()
         if self._told < 0 or now - self._when >= _TOLD_S or not self._schedule.unfinished:
-            self._told, self._when = round(self._schedule.left_s(self._slots), 1), now
+            self._told, self._when = round(self._schedule.left_s(self._slots, self._nodes), 1), now
         return self._told
 
 
 def _note(event: Event, schedule: Schedule, store: Store, observe: Observe, left: _Left) -> None:
-    """Record an event of the executor in the schedule and pass it on."""
+    """Record an event of the workers in the schedule and pass it on."""
     step = schedule.plan.steps[event.key]
     told = {"event": event.type, "key": step.key, "kind": step.kind, "step": step.label, **event.details}
     if event.type == "progress":
@@ -162,6 +176,9 @@ def _note(event: Event, schedule: Schedule, store: Store, observe: Observe, left
         told["left_s"] = left.seconds()
     elif event.type in ("failed", "unavailable"):
         schedule.failed(event.key, event.details["reason"], event.type)
+    elif event.type == "lost" and not schedule.again(event.key):
+        told |= {"event": "failed", "reason": f"{event.details['reason']}, as before", "log": ""}
+        schedule.failed(event.key, told["reason"])
     elif event.type == "damaged":
         store.forget(event.details["damaged"])
         schedule.lost(event.details["damaged"], event.key)
@@ -169,9 +186,9 @@ def _note(event: Event, schedule: Schedule, store: Store, observe: Observe, left
 
 
 @contextmanager
-def _closing(executor: Executor, store: Store) -> Iterator[None]:
+def _closing(workers: Workers, store: Store) -> Iterator[None]:
     try:
         yield
     finally:
-        executor.close()
+        workers.close()
         store.sweep()

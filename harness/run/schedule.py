@@ -19,7 +19,7 @@ from harness.run.projection import Projection, shares, speed_up
 State = Literal["waiting", "ready", "running", "done", "failed", "unavailable"]
 _OPEN = ("waiting", "ready", "running")
 _BY_MODEL = ("teacher", "targets", "student", "evaluation")  # kinds of steps that take a model's time
-_OFTEN = 2  # how often a damaged artefact is made again, or read again by one step
+_OFTEN = 2  # how often a damaged artefact is made again, or read again by one step; and a lost step run again
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,13 @@ class Schedule:
         self.estimates = estimates
         self.states: dict[str, State] = {}
         self.reasons: dict[str, str] = {}
-        self.running: set[str] = set()
+        self.running: dict[str, str] = {}  # running steps, each with the node that it runs on
         self._stored = stored
         self._clock = clock
         self._projections: dict[str, Projection] = {}  # of running steps
         self._passed: dict[str, str] = {}
         self._losses: Counter[tuple[str, str]] = Counter()
+        self._again: Counter[str] = Counter()  # how often a step lost its machine or worker
         self._waits: dict[str, int] = {}  # how many unfinished steps a step waits for
         self._feeds: defaultdict[str, list[str]] = defaultdict(list)  # the steps that wait for a step
         self._open = 0
@@ -91,17 +92,19 @@ class Schedule:
 
     # -- the state ------------------------------------------------------------------------------------
 
-    def next(self, gpu: bool, gpus: bool) -> Step | None:
-        """Return the step that a free slot should take; `gpus` is whether the executor has any GPU slots.
+    def next(self, gpu: bool, gpus: bool, node: str = "") -> Step | None:
+        """Return the step that a free slot of a node should take.
 
-        A GPU takes the steps that it speeds up. An exclusive step waits until nothing else runs or could run.
+        `gpus` is whether the executor has any GPU slots: a GPU takes the steps that it speeds up. An
+        exclusive step waits until nothing else runs on the node, and no other step could run.
         """
-        if any(self.plan.steps[key].exclusive for key in self.running):
+        beside = [self.plan.steps[key] for key, other in self.running.items() if other == node]
+        if any(step.exclusive for step in beside):
             return None
         kinds = (gpu,) if gpus else (True, False)
         if step := self._first([(kind, False) for kind in kinds]):
             return step
-        if self.running or self._first([(True, False), (False, False)]):
+        if beside or self._first([(True, False), (False, False)]):
             return None
         return self._first([(kind, True) for kind in kinds])
 
@@ -110,11 +113,12 @@ class Schedule:
         """Return the number of steps that wait, could run, or run."""
         return self._open
 
-    def expected_s(self, slots: Sequence[bool]) -> float:
+    def expected_s(self, slots: Sequence[bool], nodes: Sequence[str] = ()) -> float:
         """Return the expected wall seconds of all unfinished steps, by simulating the run on these slots.
 
-        Each slot is given by whether it is a GPU.
+        Each slot is given by whether it is a GPU, and by the node that it is on; by default all are on one.
         """
+        nodes = nodes or [""] * len(slots)
         # Steps are numbered in the order in which slots take them, which is that of `next`.
         steps = sorted(self.todo(), key=attrgetter("key"))
         steps.sort(key=lambda step: self._ranks.get(step.key, 0.0), reverse=True)
@@ -124,17 +128,19 @@ class Schedule:
             for key in self._feeds.get(step.key, ()):
                 if key in numbers:
                     waits[numbers[key]] += 1
-        gpus, now, alone = any(slots), 0.0, False
+        gpus, now = any(slots), 0.0
+        alone: set[str] = set()  # nodes on which an exclusive step runs
+        busy: Counter[str] = Counter()  # the numbers of steps on the nodes
         # The heap on which a step is when it is ready, by whether it is for a GPU, and whether it runs alone.
         heaps: dict[tuple[bool, bool], list[int]] = {(g, x): [] for g in (True, False) for x in (True, False)}
         for number, (step, waiting) in enumerate(zip(steps, waits, strict=True)):
             if not waiting:
                 heaps[step.gpu and gpus, step.exclusive].append(number)
 
-        def take(gpu: bool) -> int | None:
-            if not alone and heaps[gpu, False]:
+        def take(gpu: bool, node: str) -> int | None:
+            if node not in alone and heaps[gpu, False]:
                 return heappop(heaps[gpu, False])
-            idle = not (alone or ends or heaps[True, False] or heaps[False, False])
+            idle = not (busy[node] or heaps[True, False] or heaps[False, False])
             return heappop(heaps[gpu, True]) if idle and heaps[gpu, True] else None
 
         free = list(range(len(slots)))
@@ -142,24 +148,29 @@ class Schedule:
         order = count()
         while True:
             for slot, gpu in offers(slots, free):
-                if slot in free and (taken := take(gpu)) is not None:
-                    alone = steps[taken].exclusive
+                if slot in free and (taken := take(gpu, nodes[slot])) is not None:
+                    busy[nodes[slot]] += 1
+                    if steps[taken].exclusive:
+                        alone.add(nodes[slot])
                     free.remove(slot)
                     ended = now + self.estimates.seconds(steps[taken])
                     heappush(ends, (ended, next(order), slot, taken))
             if not ends:  # all are done, or these slots do not run the steps that are left
                 return now
-            idle = sum(not slots[slot] for slot in free)
-            wide = [end for end in ends if steps[end[3]].wide]
-            if idle and wide:  # they get the cores of idle slots until the next step ends
+            gains = dict[tuple[float, int, int, int], float]()
+            for node, idle in Counter(nodes[slot] for slot in free if not slots[slot]).items():
+                # Wide steps get the cores of the idle slots of their node until the next step ends.
+                wide = [end for end in ends if steps[end[3]].wide and nodes[end[2]] == node]
                 wide.sort(key=lambda end: steps[end[3]].key)
                 cores = zip(wide, shares(idle, len(wide)), strict=True)
-                gains = {end: speed_up(number, steps[end[3]].kind) for end, number in cores}
+                gains |= {end: speed_up(number, steps[end[3]].kind) for end, number in cores}
+            if gains:
                 passed = min((end[0] - now) / gains.get(end, 1.0) for end in ends)
                 ends = [(end[0] - passed * (gains.get(end, 1.0) - 1), *end[1:]) for end in ends]
                 heapify(ends)
             now, _, slot, done = heappop(ends)
-            alone = False  # while a step runs alone, no other one can end
+            busy[nodes[slot]] -= 1
+            alone.discard(nodes[slot])
             free.append(slot)
             for key in self._feeds.get(steps[done].key, ()):
                 if (number := numbers.get(key, -1)) >= 0:
@@ -167,8 +178,8 @@ class Schedule:
                     if not waits[number]:
                         heappush(heaps[steps[number].gpu and gpus, steps[number].exclusive], number)
 
-    def left_s(self, slots: int) -> float:
-        """Return a quick estimate of the wall seconds to the end.
+    def left_s(self, slots: int, nodes: int = 1) -> float:
+        """Return a quick estimate of the wall seconds to the end, on slots of a number of nodes.
 
         It uses the progress of running steps, and how long similar steps took so far, or will take by theirs.
         """
@@ -190,7 +201,7 @@ class Schedule:
                 left = max(0.0, whole - done) / projection.work_s(1.0)
             paced[step.exclusive] += projection.work_s(left) - whole
             paths.append(left + (self._ranks.get(key, seconds) - seconds) * slower)
-        left_s = max(0.0, paced[False]) / slots + max(0.0, paced[True])
+        left_s = max(0.0, paced[False]) / slots + max(0.0, paced[True]) / nodes
         return max(left_s, *paths, 0.0) if self._open else 0.0
 
     def paced_s(self, step: Step) -> float:
@@ -207,9 +218,10 @@ class Schedule:
 
     # -- changes of the state -------------------------------------------------------------------------
 
-    def started(self, key: str) -> None:
-        """Record that a slot took the step."""
+    def started(self, key: str, node: str = "") -> None:
+        """Record that a slot of a node took the step."""
         self._set(key, "running")
+        self.running[key] = node
         self._projections[key] = Projection(self._clock())
 
     def lent(self, key: str, cores: int) -> None:
@@ -244,6 +256,20 @@ class Schedule:
     def failed(self, key: str, reason: str, state: State = "failed") -> None:
         """Record that this run cannot do the step, nor the steps that need it."""
         self._fail(key, reason, f"step '{self.plan.steps[key].label}': {reason}", state)
+
+    def again(self, key: str) -> bool:
+        """Make a step ready that lost its machine or worker; return False if that was too often."""
+        self._again[key] += 1
+        if self._again[key] > _OFTEN:
+            return False
+        self._set(key, "ready")
+        return True
+
+    def stuck(self, reason: str) -> None:
+        """Record that no slot is left for the steps that could run, so that these fail."""
+        for step in self.todo():
+            if self.states[step.key] == "ready":
+                self.failed(step.key, reason)
 
     def lost(self, key: str, consumer: str) -> None:
         """Record that `consumer` found an artefact damaged: the artefact is made again, and `consumer` waits.
@@ -318,10 +344,8 @@ class Schedule:
             sign = 1 if state in _OPEN else -1
             self._open += sign
             self._left_s[_likes(step), step.exclusive] += sign * self.estimates.seconds(step)
-        if state == "running":
-            self.running.add(key)
-        else:
-            self.running.discard(key)
+        if state != "running":
+            self.running.pop(key, None)
             self._projections.pop(key, None)
         if state == "ready":
             heappush(self._ready[step.gpu, step.exclusive], (-self._ranks.get(key, 0.0), key))

@@ -30,11 +30,11 @@ from typing import Any, NoReturn
 
 from harness.api import HarnessError, Unavailable
 from harness.devices import Slot
+from harness.executors.base import Event
 from harness.hookspecs import DISTRIBUTION, PROJECT
 from harness.isolation.global_state import GlobalState
 from harness.isolation.processes import MARK, end_processes
 from harness.plan.planner import Step
-from harness.run.executor import Event
 from harness.storage.store import Damaged, Store
 from harness.wording import printable
 

@@ -66,7 +66,7 @@ class EventFiles(Follower):
                     self._open[name] = _Curves(self.folder / name, anew=True)
                 self._open[name].add(step, values)
                 self._drawn.add(name)
-        elif event["event"] in ("started", "done", "failed", "unavailable", "damaged"):
+        elif event["event"] in ("started", "done", "failed", "unavailable", "damaged", "lost"):
             for name in names:
                 if name in self._open:
                     self._open.pop(name).close()

@@ -9,10 +9,10 @@ from typing import Any
 
 from components import CPU, SMALL, Home, named, plan_of, steps_of
 
+from harness.executors.base import Event
 from harness.plan.planner import Plan
-from harness.run.executor import Event
 from harness.run.limits import Patience, TimeLimit, Watch
-from harness.run.local import LocalExecutor
+from harness.run.local import LocalWorkers
 from harness.run.runner import run
 from harness.run.schedule import Schedule
 from harness.storage.store import Store
@@ -124,7 +124,7 @@ def done(toys: Home, plan: Plan, observe: Any = None) -> tuple[Schedule, list[di
     """A run whose steps may be silent for a second, on a worker that has started already."""
     told: list[dict[str, Any]] = []
     store = Store(toys.store)
-    executor = LocalExecutor(toys.store, (CPU,))
+    executor = LocalWorkers(toys.store, (CPU,))
     executor.submit(0, *steps_of(plan, "data"))
     while not executor.wait(1.0):
         pass
@@ -153,7 +153,7 @@ def test_a_worker_that_is_stopped_is_ended(toys: Home) -> None:
     plan = plan_of(SMALL + '    trouble = "slow"\n')
     stopped: list[int] = []
 
-    def stop(event: dict[str, Any], executor: LocalExecutor) -> None:
+    def stop(event: dict[str, Any], executor: LocalWorkers) -> None:
         if event["event"] == "progress" and not stopped:
             (worker,) = executor._workers.values()
             children = Path(f"/proc/{worker.process.pid}/task/{worker.process.pid}/children")

@@ -19,10 +19,10 @@ from components import CPU, SMALL, Home, installed, perform_in, plan_of, steps_o
 
 import harness
 from harness.devices import Slot
+from harness.executors.base import Event
 from harness.plan.planner import Plan, Step
 from harness.run import local
-from harness.run.executor import Event
-from harness.run.local import LocalExecutor
+from harness.run.local import LocalWorkers
 from harness.storage.store import Store
 
 TROUBLES = (
@@ -62,9 +62,9 @@ def planned(isolated: bool) -> Plan:
 
 
 @pytest.fixture(scope="module")
-def executor(workshop: Home) -> Iterator[LocalExecutor]:
+def executor(workshop: Home) -> Iterator[LocalWorkers]:
     """Two workers, for all tests here: what one test does to them is nothing to the next."""
-    executor = LocalExecutor(workshop.store, (CPU, CPU))
+    executor = LocalWorkers(workshop.store, (CPU, CPU))
     yield executor
     executor.close()
 
@@ -74,7 +74,7 @@ def student(plan: Plan, trouble: str) -> Step:
     return step
 
 
-def ended(executor: LocalExecutor, *steps: Step) -> list[Event]:
+def ended(executor: LocalWorkers, *steps: Step) -> list[Event]:
     """Wait for the ends of some steps that were submitted; the events until then."""
     missing, seen = {step.key for step in steps}, []
     while missing:
@@ -85,13 +85,13 @@ def ended(executor: LocalExecutor, *steps: Step) -> list[Event]:
     return seen
 
 
-def do(executor: LocalExecutor, step: Step) -> list[Event]:
+def do(executor: LocalWorkers, step: Step) -> list[Event]:
     """Submit a step to a free slot and wait for its end."""
     executor.submit(executor.free()[0], step)
     return ended(executor, step)
 
 
-def process_of(executor: LocalExecutor, slot: int) -> Any:
+def process_of(executor: LocalWorkers, slot: int) -> Any:
     (worker,) = (worker for (place, _), worker in executor._workers.items() if place == slot)
     return worker.process
 
@@ -116,7 +116,7 @@ def process_of(executor: LocalExecutor, slot: int) -> Any:
     ],
 )
 def test_a_step_that_goes_wrong_is_told_of(
-    executor: LocalExecutor, plan: Plan, trouble: str, reason: str, log: str | None
+    executor: LocalWorkers, plan: Plan, trouble: str, reason: str, log: str | None
 ) -> None:
     event = do(executor, student(plan, trouble))[-1]
     assert event.type == "failed"
@@ -129,7 +129,7 @@ def test_a_step_that_goes_wrong_is_told_of(
     assert sorted(executor.free()) == [0, 1]
 
 
-def test_what_is_absent_is_unavailable(executor: LocalExecutor, plan: Plan) -> None:
+def test_what_is_absent_is_unavailable(executor: LocalWorkers, plan: Plan) -> None:
     event = do(executor, student(plan, "unavailable"))[-1]
     assert (event.type, event.details) == ("unavailable", {"reason": "the toy is out of stock"})
 
@@ -141,7 +141,7 @@ def test_what_is_absent_is_unavailable(executor: LocalExecutor, plan: Plan) -> N
         ("shape", "'toy' returned predictions of shape (12, 2); expected (12, 3)"),
     ],
 )
-def test_predictions_that_are_none(executor: LocalExecutor, plan: Plan, trouble: str, reason: str) -> None:
+def test_predictions_that_are_none(executor: LocalWorkers, plan: Plan, trouble: str, reason: str) -> None:
     fit = student(plan, trouble)
     assert do(executor, fit)[-1].type == "done"
     (evaluation,) = (s for s in steps_of(plan, "evaluation") if fit.key in s.needs.values())
@@ -149,7 +149,7 @@ def test_predictions_that_are_none(executor: LocalExecutor, plan: Plan, trouble:
     assert (event.type, event.details["reason"]) == ("failed", reason)
 
 
-def test_a_failure_leaves_nothing_in_the_store(executor: LocalExecutor, plan: Plan, workshop: Home) -> None:
+def test_a_failure_leaves_nothing_in_the_store(executor: LocalWorkers, plan: Plan, workshop: Home) -> None:
     for trouble in ("raise", "kill"):
         do(executor, student(plan, trouble))
     store = Store(workshop.store)
@@ -164,7 +164,7 @@ def test_a_failure_leaves_nothing_in_the_store(executor: LocalExecutor, plan: Pl
 
 
 def test_progress_and_warnings_come_before_the_end(
-    executor: LocalExecutor, plan: Plan, workshop: Home
+    executor: LocalWorkers, plan: Plan, workshop: Home
 ) -> None:
     events = do(executor, student(plan, "warn"))
     assert [event.type for event in events] == ["warning", "progress", "done"]
@@ -176,7 +176,7 @@ def test_progress_and_warnings_come_before_the_end(
     assert artefact.result["history"] == [{"done": 30.0, "loss": 0.5}]
 
 
-def test_cores_are_lent_during_a_step(executor: LocalExecutor, plan: Plan, workshop: Home) -> None:
+def test_cores_are_lent_during_a_step(executor: LocalWorkers, plan: Plan, workshop: Home) -> None:
     step = student(plan, "cores")
     (workshop.path / "gate").unlink(missing_ok=True)
     executor.submit(0, step)
@@ -189,7 +189,7 @@ def test_cores_are_lent_during_a_step(executor: LocalExecutor, plan: Plan, works
     (workshop.path / "gate").unlink()
 
 
-def test_numbers_of_numpy_reach_us_as_plain_ones(executor: LocalExecutor, plan: Plan, workshop: Home) -> None:
+def test_numbers_of_numpy_reach_us_as_plain_ones(executor: LocalWorkers, plan: Plan, workshop: Home) -> None:
     events = do(executor, student(plan, "numpy"))
     assert [event.type for event in events] == ["progress", "done"]
     assert type(events[0].details["loss"]) is float
@@ -197,7 +197,7 @@ def test_numbers_of_numpy_reach_us_as_plain_ones(executor: LocalExecutor, plan: 
     assert result["parameters"]["total"] == 78
 
 
-def test_a_worker_serves_step_after_step(executor: LocalExecutor, plan: Plan) -> None:
+def test_a_worker_serves_step_after_step(executor: LocalWorkers, plan: Plan) -> None:
     first = do(executor, student(plan, "print"))[-1]
     process = process_of(executor, 0)
     second = do(executor, student(plan, "raise"))[-1]
@@ -207,7 +207,7 @@ def test_a_worker_serves_step_after_step(executor: LocalExecutor, plan: Plan) ->
 
 
 def test_one_dying_is_nothing_to_the_other(
-    executor: LocalExecutor, plan: Plan, workshop: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    executor: LocalWorkers, plan: Plan, workshop: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting = student(plan, "gate")
     executor.submit(0, waiting)
@@ -220,7 +220,7 @@ def test_one_dying_is_nothing_to_the_other(
     assert [event.type for event in ended(executor, waiting)] == ["progress", "done"]
 
 
-def test_a_step_that_is_stopped_makes_place_for_others(executor: LocalExecutor, plan: Plan) -> None:
+def test_a_step_that_is_stopped_makes_place_for_others(executor: LocalWorkers, plan: Plan) -> None:
     hanging = student(plan, "hang")
     executor.submit(0, hanging)
     process = process_of(executor, 0)
@@ -231,7 +231,7 @@ def test_a_step_that_is_stopped_makes_place_for_others(executor: LocalExecutor, 
     assert do(executor, student(plan, ""))[-1].type == "done"
 
 
-def test_a_worker_that_dies_while_idle_is_replaced(executor: LocalExecutor, plan: Plan) -> None:
+def test_a_worker_that_dies_while_idle_is_replaced(executor: LocalWorkers, plan: Plan) -> None:
     do(executor, student(plan, "raise"))
     process = process_of(executor, 0)
     os.kill(process.pid, signal.SIGKILL)
@@ -243,7 +243,7 @@ def test_a_worker_that_dies_while_idle_is_replaced(executor: LocalExecutor, plan
 
 @pytest.mark.parametrize("trouble", ["disorder", "spoil"])
 def test_a_worker_that_a_step_has_changed_makes_place_for_a_fresh_one(
-    executor: LocalExecutor, plan: Plan, isolated: bool, trouble: str
+    executor: LocalWorkers, plan: Plan, isolated: bool, trouble: str
 ) -> None:
     do(executor, student(plan, "raise"))
     process = process_of(executor, 0)
@@ -290,7 +290,7 @@ def environment_of(process: Path) -> list[bytes]:
 
 
 def test_a_death_between_two_looks_is_not_lost(
-    executor: LocalExecutor, plan: Plan, monkeypatch: pytest.MonkeyPatch
+    executor: LocalWorkers, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     executor.submit(0, student(plan, "kill"))
     with monkeypatch.context() as patch:
@@ -301,7 +301,7 @@ def test_a_death_between_two_looks_is_not_lost(
     assert event.type == "failed"
 
 
-def test_an_interrupt_is_no_business_of_a_worker(executor: LocalExecutor, plan: Plan, workshop: Home) -> None:
+def test_an_interrupt_is_no_business_of_a_worker(executor: LocalWorkers, plan: Plan, workshop: Home) -> None:
     step = student(plan, "gate")
     Store(workshop.store).remove("student", step.key)
     (workshop.path / "gate").unlink(missing_ok=True)
@@ -316,7 +316,7 @@ def test_an_interrupt_is_no_business_of_a_worker(executor: LocalExecutor, plan: 
     assert ended(executor, step)[-1].type == "done"
 
 
-def test_a_damaged_need_is_told_of(executor: LocalExecutor, plan: Plan, workshop: Home) -> None:
+def test_a_damaged_need_is_told_of(executor: LocalWorkers, plan: Plan, workshop: Home) -> None:
     fit = student(plan, "")
     do(executor, fit)
     (evaluation,) = (s for s in steps_of(plan, "evaluation") if fit.key in s.needs.values())
@@ -334,9 +334,9 @@ class LocalPlace:
     """One worker for a while."""
 
     def __init__(self, home: Home, slot: Slot = CPU) -> None:
-        self.executor = LocalExecutor(home.store, (slot,))
+        self.executor = LocalWorkers(home.store, (slot,))
 
-    def __enter__(self) -> LocalExecutor:
+    def __enter__(self) -> LocalWorkers:
         return self.executor
 
     def __exit__(self, *_: object) -> None:
@@ -346,7 +346,7 @@ class LocalPlace:
 # -- steps that cannot be sent ---------------------------------------------------------------------------
 
 
-def test_a_step_that_cannot_be_sent_is_a_failure(executor: LocalExecutor, plan: Plan) -> None:
+def test_a_step_that_cannot_be_sent_is_a_failure(executor: LocalWorkers, plan: Plan) -> None:
     @dataclass(frozen=True)
     class Local(harness.Student):
         name = "local"
@@ -360,7 +360,7 @@ def test_a_step_that_cannot_be_sent_is_a_failure(executor: LocalExecutor, plan: 
 
 
 def test_a_step_that_cannot_be_received_is_a_failure(
-    executor: LocalExecutor, plan: Plan, monkeypatch: pytest.MonkeyPatch
+    executor: LocalWorkers, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = types.ModuleType("only_here")
     namespace = {"__module__": "only_here", "name": "only-here"}
@@ -376,7 +376,7 @@ def test_a_step_that_cannot_be_received_is_a_failure(
 
 
 def test_closing_ends_workers_that_work_and_workers_that_rest(plan: Plan, workshop: Home) -> None:
-    executor = LocalExecutor(workshop.store, (CPU, CPU))
+    executor = LocalWorkers(workshop.store, (CPU, CPU))
     executor.submit(0, student(plan, "hang"))
     executor.submit(1, student(plan, "raise"))
     ended(executor, student(plan, "raise"))
@@ -396,11 +396,11 @@ ORPHANS = """
     from pathlib import Path
     from components import CPU
     from test_local import planned, student
-    from harness.run.local import LocalExecutor
+    from harness.run.local import LocalWorkers
 
     if __name__ == "__main__":
         plan = planned(bool(os.environ["ISOLATED"]))
-        executor = LocalExecutor(Path(os.environ["HARNESS_STORE"]), (CPU, CPU))
+        executor = LocalWorkers(Path(os.environ["HARNESS_STORE"]), (CPU, CPU))
         executor.submit(0, student(plan, "hang"))
         executor.submit(1, student(plan, "raise"))
         while executor.wait(1) == [] or 1 not in executor.free():

@@ -12,10 +12,10 @@ import pytest
 from components import CPU, SMALL, SUITE, Home, Inline, named, perform_in, plan_of, steps_of
 
 from harness.devices import Slot
+from harness.executors.base import Event
 from harness.plan.planner import Plan, Step
 from harness.run import runner as running
-from harness.run.executor import Event
-from harness.run.local import LocalExecutor
+from harness.run.local import LocalWorkers
 from harness.run.runner import prepare, run
 from harness.run.schedule import Schedule
 from harness.storage.store import Store
@@ -127,7 +127,7 @@ def test_a_run_on_workers_ends_as_one_in_this_process(toys: Home, tmp_path: Path
     plan = plan_of(SUITE)
     done_inline(plan, toys)
     elsewhere = tmp_path / "elsewhere"
-    executor = LocalExecutor(elsewhere, (CPU, CPU))
+    executor = LocalWorkers(elsewhere, (CPU, CPU))
     schedule = run(plan, Store(elsewhere), executor, lambda event: None)
     assert states(schedule, plan) == {"done": 31}
     for step in plan.steps.values():
@@ -140,7 +140,7 @@ def test_a_step_that_hangs_is_ended(toys: Home) -> None:
     store = Store(toys.store)
     perform_in(store, plan, "data")
     told: list[dict[str, Any]] = []
-    executor = LocalExecutor(toys.store, (CPU,))
+    executor = LocalWorkers(toys.store, (CPU,))
     schedule = run(plan, store, executor, told.append, time_limit=0.25)
     (student,), (evaluation,) = steps_of(plan, "student"), steps_of(plan, "evaluation")
     assert schedule.outcome(student.key).reason == "it exceeded its time limit of 0.25 s"
@@ -313,7 +313,7 @@ def test_latencies_are_measured_last_and_alone(toys: Home) -> None:
         elif event["event"] == "done":
             running.discard(event["key"])
 
-    executor = LocalExecutor(toys.store, (CPU, CPU))
+    executor = LocalWorkers(toys.store, (CPU, CPU))
     schedule = run(plan, Store(toys.store), executor, watch)
     assert states(schedule, plan) == {"done": len(plan.steps)}
     assert count == 7 and order[-count:] == ["latency"] * count
@@ -361,7 +361,7 @@ def test_idle_cores_are_lent_to_steps_that_use_them() -> None:
         executor = SimpleNamespace(slots=slots, free=lambda: list(range(idle)), lend=lent.__setitem__)
         told: dict[str, int] = {}  # the schedule, which expects the step to end sooner
         schedule = SimpleNamespace(
-            running=set(keys), plan=SimpleNamespace(steps=steps), lent=told.__setitem__
+            running=dict.fromkeys(keys, ""), plan=SimpleNamespace(steps=steps), lent=told.__setitem__
         )
         running._lend(schedule, executor)  # type: ignore[arg-type]
         assert told == lent
@@ -372,6 +372,75 @@ def test_idle_cores_are_lent_to_steps_that_use_them() -> None:
     assert lend(0, "a", "narrow") == {"a": 1}
     assert lend(2, "narrow") == {}
     assert lend(2, "a", gpu=True) == {"a": 1}
+
+
+def test_cores_are_lent_within_a_node() -> None:
+    lent: dict[str, int] = {}
+    slots = [Slot("cpu", 1, node) for node in ("one", "one", "two", "two", "two")]
+    workers = SimpleNamespace(slots=slots, free=lambda: [1, 3, 4], lend=lent.__setitem__)
+    steps = {key: SimpleNamespace(wide=True) for key in ("a", "b")}
+    schedule = SimpleNamespace(
+        running={"a": "one", "b": "two"}, plan=SimpleNamespace(steps=steps), lent=lambda key, cores: None
+    )
+    running._lend(schedule, workers)  # type: ignore[arg-type]
+    assert lent == {"a": 2, "b": 3}
+
+
+class Losing(Inline):
+    """Loses the first ends of the steps of one kind, as if their machine had gone."""
+
+    def __init__(self, store: Path, kind: str, times: int) -> None:
+        super().__init__(store)
+        self.kind, self.times = kind, times
+        self.runs: Counter[str] = Counter()
+
+    def submit(self, slot: int, step: Step) -> None:
+        self.runs[step.key] += 1
+        if step.kind == self.kind and self.runs[step.key] <= self.times:
+            self.events.append(Event("lost", step.key, {"reason": "the node is lost"}))
+        else:
+            super().submit(slot, step)
+
+
+def test_a_lost_step_is_run_again_twice(toys: Home) -> None:
+    plan, told = plan_of(SUITE), list[dict[str, Any]]()
+    schedule = run(plan, Store(toys.store), Losing(toys.store, "student", 2), told.append)
+    assert states(schedule, plan) == {"done": 31}
+    students = len(steps_of(plan, "student"))
+    found = Counter(event["event"] for event in told if event.get("kind") == "student")
+    assert (found["started"], found["lost"], found["done"]) == (3 * students, 2 * students, students)
+
+    told.clear()
+    other = toys.path / "other"
+    schedule = run(plan, Store(other), Losing(other, "student", 3), told.append)
+    assert {event["reason"] for event in named(told, "failed")} == {"the node is lost, as before"}
+    assert len(named(told, "failed")) == students
+    outcomes = {schedule.outcome(cell.steps["student"]).state for cell in plan.cells if cell.student}
+    assert outcomes == {"failed"}
+
+
+class Leaving(Inline):
+    """Has one slot, which goes for good with the first student."""
+
+    def free(self) -> list[int]:
+        return [] if self.gone else super().free()
+
+    def submit(self, slot: int, step: Step) -> None:
+        if step.kind != "student":
+            return super().submit(slot, step)
+        self.gone = {0: "node a is lost"}
+        self.events.append(Event("lost", step.key, {"reason": "node a is lost"}))
+        return None
+
+
+def test_a_run_whose_slots_are_all_gone_ends(toys: Home) -> None:
+    plan = plan_of(SUITE)
+    workers, told = Leaving(toys.store), list[dict[str, Any]]()
+    schedule = run(plan, Store(toys.store), workers, told.append)
+    assert [event["message"] for event in named(told, "message")] == ["node a is lost"]
+    assert workers.closed and not schedule.unfinished
+    reasons = {schedule.outcome(cell.steps["student"]).reason for cell in plan.cells if cell.student}
+    assert reasons == {"no worker is left that could run it: node a is lost"}
 
 
 def test_a_store_is_listed_once_and_asked_only_for_what_it_has(
@@ -410,9 +479,9 @@ def test_the_time_that_is_left_is_not_computed_after_every_step(
     counted: list[int] = []
     left_s = Schedule.left_s
 
-    def counting(self: Schedule, slots: int) -> float:
+    def counting(self: Schedule, slots: int, nodes: int) -> float:
         counted.append(self.unfinished)
-        return left_s(self, slots)
+        return left_s(self, slots, nodes)
 
     monkeypatch.setattr(Schedule, "left_s", counting)
     monkeypatch.setattr(running, "_TOLD_S", 1e9)

@@ -372,13 +372,36 @@ def test_what_is_expected_is_the_schedule_played_through() -> None:
     assert scheduled(*steps, goals=[], stored=[]).expected_s([False]) == 0
 
 
-def played_s(schedule: Schedule, slots: list[bool]) -> float:
+def test_each_node_runs_an_exclusive_step() -> None:
+    steps = [a_step(f"latency{n}", seconds=3, exclusive=True) for n in range(3)]
+    steps.append(a_step("student", seconds=4))
+    schedule = scheduled(*steps, goals=[step.key for step in steps])
+    assert schedule.expected_s([False] * 2) == 4 + 9
+    assert schedule.expected_s([False] * 2, ["one", "two"]) == 4 + 3  # two beside the student of another node
+    assert schedule.left_s(2) == 2 + 9
+    assert schedule.left_s(2, 2) == 2 + 4.5
+
+    def started(node: str) -> str | None:
+        if (step := schedule.next(False, False, node)) is None:
+            return None
+        schedule.started(step.key, node)
+        return step.key
+
+    assert started("one") == "student"
+    assert started("one") is None
+    assert started("two") == "latency0"
+    assert started("two") is None
+    schedule.done("student")
+    assert started("one") == "latency1"
+
+
+def played_s(schedule: Schedule, slots: list[bool], nodes: list[str]) -> float:
     """Do all steps as a run would, on a clock; the time at the end."""
     free, running, now = list(range(len(slots))), [], 0.0
     while schedule.unfinished:
         for slot, gpu in offers(slots, free):
-            if slot in free and (step := schedule.next(gpu, any(slots))):
-                schedule.started(step.key)
+            if slot in free and (step := schedule.next(gpu, any(slots), nodes[slot])):
+                schedule.started(step.key, nodes[slot])
                 free.remove(slot)
                 running.append((now + schedule.estimates.seconds(step), len(running), slot, step.key))
         first = min(running)
@@ -390,8 +413,9 @@ def played_s(schedule: Schedule, slots: list[bool]) -> float:
 
 
 @pytest.mark.parametrize("slots", [[False], [False] * 2, [True, False, False], [True, True, False]])
+@pytest.mark.parametrize("nodes", ["aaa", "aba", "abc"])
 @pytest.mark.parametrize("seed", range(4))
-def test_what_is_expected_is_what_a_run_would_do(seed: int, slots: list[bool]) -> None:
+def test_what_is_expected_is_what_a_run_would_do(seed: int, nodes: str, slots: list[bool]) -> None:
     dice = random.Random(seed)
     steps: list[Step] = []
     for number in range(60):
@@ -400,8 +424,9 @@ def test_what_is_expected_is_what_a_run_would_do(seed: int, slots: list[bool]) -
         name = f"student{dice.randrange(10**6)}{number}"
         steps.append(a_step(name, *needs, seconds=dice.choice([1, 2, 2, 4]), **flags))
     goals = [step.key for step in steps]
-    expected = scheduled(*steps, goals=goals).expected_s(slots)
-    assert expected == played_s(scheduled(*steps, goals=goals), slots)
+    places = list(nodes[: len(slots)])
+    expected = scheduled(*steps, goals=goals).expected_s(slots, places)
+    assert expected == played_s(scheduled(*steps, goals=goals), slots, places)
 
 
 def test_what_waits_for_a_long_step_is_expected_after_it() -> None:

@@ -22,7 +22,7 @@ from harness.api import Batch, Context, Examples, Loss, Model
 from harness.featurise.featuriser import Words
 from harness.plan.planner import Step
 from harness.run.job import perform
-from harness.run.local import LocalExecutor
+from harness.run.local import LocalWorkers
 from harness.storage.store import Store
 from harness.task_types.classification import Classification
 from harness.testing.tiny import FromLabels, tiny_examples
@@ -311,7 +311,7 @@ def step(kind: str, needs: dict[str, str], **components: Any) -> Step:
 
 def performed(store: Path, *steps: Step) -> Sequence[Any]:
     """The last events of some steps, one after another, in one worker after another."""
-    executor = LocalExecutor(store, (CPU,))
+    executor = LocalWorkers(store, (CPU,))
     ends = []
     try:
         for each in steps:

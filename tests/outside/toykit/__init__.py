@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import harness
+from toykit.executors import ToyExecutor
 from toykit.models import Strict, Toy, ToyTeacher
 from toykit.recipes import Hidden, Labels, Plain, Shuffle, Soft
 from toykit.tasks import ToyTask
@@ -44,6 +45,11 @@ def register_losses(register: Register) -> None:
     register(Labels)
     register(Soft)
     register(Hidden)
+
+
+@harness.hookimpl
+def register_executors(register: Register) -> None:
+    register(ToyExecutor)
 
 
 @harness.hookimpl

@@ -1,0 +1,1 @@
+"""Define how steps reach the machines that run them."""
