@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.parameters import parameters_of
+from harness.api import parameters_of
 from harness.results.record import read
 
 if TYPE_CHECKING:
