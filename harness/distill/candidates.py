@@ -87,10 +87,12 @@ class Candidates:
             for table in self._suited("augmenter", rule["pretrained"])
         ]
 
-    def loss(self) -> Table:
-        """Return the loss by which students learn from the teacher."""
-        preferred = self.preferred("loss")
-        return {"use": preferred[0]} if preferred else dict(recipe()["transfer"]["loss"])
+    def loss(self, classes: int) -> Table:
+        """Return the loss by which students learn from the teacher, which has this number of classes."""
+        if preferred := self.preferred("loss"):
+            return {"use": preferred[0]}
+        rule = recipe()["transfer"]
+        return dict(rule["loss"] if classes < rule["many"]["classes"] else rule["many"]["loss"])
 
     def teachers(self, english: bool, name: str | None) -> Offered:
         """Return the teachers to compare, or the one that the user named; raise HarnessError without any."""

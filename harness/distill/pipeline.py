@@ -359,7 +359,7 @@ class _Run:
                 "size": pool,
             }
         augmenters = self.candidates.augmenters(self._embeddings(teacher))
-        return Taught(teacher, level.copies, augmenters, self.candidates.loss(), unlabelled)
+        return Taught(teacher, level.copies, augmenters, self.candidates.loss(self.data.outputs), unlabelled)
 
     def _pool(self, level: Level) -> int:
         """Return the number of unlabelled texts to use."""

@@ -62,8 +62,13 @@ def test_students_that_borrow_need_a_teacher_that_lends() -> None:
 def test_types_with_components_of_their_own_get_these() -> None:
     tags = Candidates(Tagging(), INSTALLED)
     assert names(tags.students(None)) == ["cnn-tagger", "bilstm-tagger"]
-    assert tags.loss() == {"use": "kl"} and TEXTS.loss() == {"use": "kl", "temperature": 2.0}
-    assert Candidates(MultiLabel(), INSTALLED).loss() == {"use": "binary-kl"}
+    assert tags.loss(9) == {"use": "kl"}
+    assert Candidates(MultiLabel(), INSTALLED).loss(9) == {"use": "binary-kl"}
+
+
+def test_many_classes_need_a_lower_temperature() -> None:
+    assert TEXTS.loss(2) == TEXTS.loss(29) == {"use": "kl", "temperature": 2.0}
+    assert TEXTS.loss(30) == TEXTS.loss(150) == {"use": "kl", "temperature": 1.0}
 
 
 def test_new_words_come_from_a_pretrained_model_if_there_is_one() -> None:

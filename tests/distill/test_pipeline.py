@@ -223,7 +223,7 @@ def test_every_stage_is_a_sound_suite(
     some = candidates.Candidates(data.task_type, INSTALLED)
     teacher = {"use": "student", "student": {"use": "tfidf-logreg"}}
     pool = {"use": "unlabelled", "file": "more.csv", "column": "text", "size": 50} if unlabelled else None
-    taught = Taught(teacher, copies, some.augmenters(None), some.loss(), pool)
+    taught = Taught(teacher, copies, some.augmenters(None), some.loss(2), pool)
     task, students, simple = dict(data.task), some.students(teacher), some.simple(2)
     for made in (
         stages.of_teachers("a", task, [teacher], simple),

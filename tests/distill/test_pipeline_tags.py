@@ -116,7 +116,7 @@ def test_every_stage_is_a_sound_suite(copies: int, tmp_path: Path, monkeypatch: 
     pool = {"use": "unlabelled", "file": "more.csv", "column": "text", "size": 50}
     (baseline, *_) = INSTALLED.baselines(Tagging())
     for teacher in ({"use": "bilstm-crf"}, {"use": "minilm", "epochs": 3}):
-        taught = Taught(teacher, copies, some.augmenters(None), some.loss(), pool)
+        taught = Taught(teacher, copies, some.augmenters(None), some.loss(2), pool)
         task, students = dict(data.task), some.students(teacher)
         assert [table["use"] for table in students] == ["cnn-tagger", "bilstm-tagger"]
         for made in (
