@@ -51,8 +51,10 @@ def levels(train: int, seeds: int | None = None) -> list[Level]:
     return list(dict.fromkeys(found))
 
 
-def shares(train: int) -> list[int]:
-    """Return numbers of epochs for a teacher, from most to least, for some training texts."""
+def shares(train: int) -> list[dict[str, int]]:
+    """Return how long a teacher is trained on some training texts, from most to least, as its parameters."""
     rule = recipe()["teachers"]
     epochs = full(rule["epochs"], train)
-    return list(dict.fromkeys(max(1, round(share * epochs)) for share in rule["shares"]))
+    fewer = dict.fromkeys(max(1, round(share * epochs)) for share in rule["shares"])
+    parts = [{"epochs": 1, "most_texts": part} for part in rule["parts"] if part < train]
+    return [*({"epochs": one} for one in fewer), *parts]

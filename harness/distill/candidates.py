@@ -116,9 +116,9 @@ class Candidates:
         component = self.catalog.get(kind, table["use"]).component
         return frozenset(getattr(component, "__dataclass_fields__", ()))
 
-    def trains(self, teacher: Table) -> bool:
-        """Return whether a teacher has epochs that can be set."""
-        return teacher["use"] != "student" and "epochs" in self.parameters("teacher", teacher)
+    def trained(self, teacher: Table) -> frozenset[str]:
+        """Return the parameters of a teacher's training that can be set."""
+        return self.parameters("teacher", teacher) if teacher["use"] != "student" else frozenset()
 
     def within(self, most: float | None, classes: int, tables: Sequence[Table]) -> list[Table]:
         """Return the students that can have at most `most` parameters, and what makes them so; None: all."""

@@ -136,6 +136,8 @@ class _Run:
         if offered and not teachers:
             students = self._students(None)
             why = f"{duration(self.wishes.seconds)} is too short for one; give more with --budget"
+        part = next((table["most_texts"] for table in teachers if "most_texts" in table), None)
+        why += f"; learns from {part:,} of the {self.data.size.train:,} texts" if part else ""
         self.runs.shown.say(f"teachers: {_named(teachers)}: {why}" if teachers else f"no teacher: {why}")
         self.runs.shown.say(
             f"expected time: {duration(self.time.said)} of {duration(self.wishes.seconds)}, on "
@@ -294,15 +296,16 @@ class _Run:
         )
 
     def _shares(self, teachers: Sequence[Table]) -> list[list[Table]]:
-        """Return the teachers with fewer and fewer epochs."""
+        """Return the teachers with fewer and fewer epochs, and then with fewer texts of a large file."""
         found = []
-        tuned = [self.candidates.trains(table) for table in teachers]
-        for epochs in shares(self.data.size.train):
-            some = [
-                {**table, "epochs": epochs} if trains else dict(table)
-                for table, trains in zip(teachers, tuned, strict=True)
-            ]
-            if some not in found:
+        for training in shares(self.data.size.train):
+            some = []
+            for table in teachers:
+                known = self.candidates.trained(table)
+                if "most_texts" in training and "most_texts" not in known:
+                    continue  # it would read the whole file
+                some.append(table | {name: value for name, value in training.items() if name in known})
+            if some and some not in found:
                 found.append(some)
         return found
 
@@ -369,7 +372,8 @@ class _Run:
         """Return the pretrained model that new words come from; None if the teacher has none."""
         built: Any = self.catalog.build("teacher", teacher)
         if callable(getattr(built, "folder", None)):
-            return {name: value for name, value in teacher.items() if name not in ("epochs", "class_weights")}
+            training = ("epochs", "most_texts", "class_weights")
+            return {name: value for name, value in teacher.items() if name not in training}
         if (encoder := getattr(built, "encoder", None)) is not None:
             from harness.api import parameters_of
 

@@ -163,6 +163,8 @@ class Estimates:
         if step.kind == "evaluation":
             return start + size.held_out * costs.label
         rows = self._texts(step, size)
+        if most := _number(learner, "most_texts", 0):
+            rows = min(rows, int(most)) if step.kind == "teacher" else rows
         if step.kind == "targets":
             return start + rows / int(step.settings.get("parts", 1)) * costs.label
         epochs = max(_number(learner, "epochs", 1), _number(learner, "min_examples", 0) / max(1, rows))

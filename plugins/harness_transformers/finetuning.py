@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,6 +136,7 @@ class TokenClassifier(Classifier):
 
 def fine_tune(teacher: Pretrained, examples: Examples, validation: Examples, context: Context) -> TorchModel:
     """Train the teacher's pretrained model on gold labels, or on masked tokens for language modelling."""
+    examples = drawn(examples, teacher.most_texts, context.seed)
     marks = examples.task_type.marks
     if marks == "masks":
         from harness_transformers.language import continue_training
@@ -151,6 +153,18 @@ def fine_tune(teacher: Pretrained, examples: Examples, validation: Examples, con
         loss = GoldLabels(examples.task_type)
         train(module, tokens, examples, loss, training_of(teacher), context, (held_out, validation))
     return TransformerModel(module, featuriser, examples.classes, context)
+
+
+def drawn(examples: Examples, most: int, seed: int) -> Examples:
+    """Return at most this number of examples, drawn at random, in their order; 0: all."""
+    if not most or len(examples) <= most:
+        return examples
+    rows = np.sort(np.random.default_rng(seed).choice(len(examples), most, replace=False))
+    labels = examples.labels
+    if labels is not None:
+        before = examples.task_type.rows_before(examples.texts)
+        labels = np.concatenate([labels[before[row] : before[row + 1]] for row in rows])
+    return replace(examples, texts=[examples.texts[int(row)] for row in rows], labels=labels)
 
 
 def classifier(

@@ -22,6 +22,7 @@ class Pretrained(harness.Teacher):
     micro_batches: ClassVar[int] = 2
 
     epochs: Annotated[int, Gt(0)] = 3
+    most_texts: Annotated[int, Ge(0)] = 0  # training texts to learn from at most, drawn at random; 0: all
     batch_size: Annotated[int, Gt(0)] = 32
     learning_rate: Annotated[float, Gt(0)] = 5e-5  # peak of the schedule, which then falls linearly to zero
     schedule: Schedule = "linear"

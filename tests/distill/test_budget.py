@@ -14,7 +14,10 @@ def test_levels_fall() -> None:
 
 
 def test_shares_are_numbers_of_epochs() -> None:
-    assert shares(800) == [10, 7, 3] and shares(100_000) == [3, 2, 1]
+    assert shares(800) == [{"epochs": epochs} for epochs in (10, 7, 3)]
+    parts = [{"epochs": 1, "most_texts": most} for most in (16_000, 8_000)]
+    assert shares(100_000) == [*({"epochs": epochs} for epochs in (3, 2, 1)), *parts]
+    assert shares(10_000)[-1] == parts[-1] and shares(8_000)[-1] == {"epochs": 1}
 
 
 def test_the_time_that_is_left_is_that_of_the_promise() -> None:

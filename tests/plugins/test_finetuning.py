@@ -16,9 +16,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness import HarnessError, Unavailable
+from harness import Examples, HarnessError, Unavailable
 from harness.featurise.featuriser import Subwords
 from harness.task_types.classification import Classification
+from harness.task_types.tagging import Tagging
 from harness.testing.tiny import ODD_TEXTS, CheckContext, tiny_examples
 from harness.training.model import TorchModel
 from harness.training.settings import training_of
@@ -397,3 +398,43 @@ def test_a_suite_decides_on_accumulation_weights_and_patience(folder_of: Folder,
     train, validation = tiny_examples()
     teacher.fit(train, validation, Counting(tmp_path))
     assert set(steps) == {2 * -(-len(train) // 12)}
+
+
+# -- a part of the texts --------------------------------------------------------------------------------
+
+
+def test_a_part_of_the_texts_keeps_their_labels_and_order() -> None:
+    train, _ = tiny_examples()
+    assert finetuning.drawn(train, 0, 0) is train and finetuning.drawn(train, len(train), 0) is train
+    assert train.labels is not None
+    gold = dict(zip(train.texts, train.labels.tolist(), strict=True))
+    part, other = finetuning.drawn(train, 5, 0), finetuning.drawn(train, 5, 1)
+    assert part.labels is not None and len(part) == 5 and part.texts != other.texts
+    assert [gold[text] for text in part.texts] == part.labels.tolist()
+    order = list(train.texts)
+    assert [order.index(text) for text in part.texts] == sorted(order.index(text) for text in part.texts)
+
+
+def test_a_part_of_tagged_texts_keeps_the_tags_of_each_word() -> None:
+    texts = [f"a{i} b{i} c" if i % 2 else f"a{i}" for i in range(20)]
+    tags = [index % 2 for text in texts for index, _ in enumerate(text.split())]
+    examples = Examples(texts, ("O", "B-X"), np.array(tags, np.int64), task_type=Tagging())
+    part = finetuning.drawn(examples, 7, 3)
+    assert part.labels is not None
+    expected = [index % 2 for text in part.texts for index, _ in enumerate(text.split())]
+    assert part.labels.tolist() == expected
+
+
+class Listening(CheckContext):
+    """A context that keeps the totals of progress."""
+
+    def progress(self, done: int, total: int, **scalars: float) -> None:
+        """Note a total."""
+        self.warnings.append(str(total))
+
+
+def test_a_teacher_learns_from_a_part(folder_of: Folder, tmp_path: Path) -> None:
+    context = Listening(tmp_path)
+    model = fitted(folder_of("bert"), context, most_texts=4, epochs=1)
+    assert len(model.predict(ODD_TEXTS)) == len(ODD_TEXTS)
+    assert set(context.warnings) == {"1"}  # a batch of 8 has all of them
