@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.api import HarnessError
 from harness.distill.candidates import recipe
@@ -40,7 +40,7 @@ class Shipped:
     candidate: Candidate | None = None
     teacher: Row | None = None
     simple: Row | None = None  # the best simple model, such as TF-IDF with a linear classifier
-    alone: Row | None = None  # the best other student on the labels alone
+    alone: Row | None = None  # the best other student that has nothing but the labels
     gaps: Mapping[str, Difference] = field(default_factory=dict)  # the shipped row minus each of these
     smaller: Candidate | None = None  # the best row of at most half the size
     cascade: Cascade | None = None  # the shipped row and its teacher together
@@ -121,7 +121,11 @@ def decide(found: Results, every: Sequence[Record], fingerprint: str, limits: Li
         "teacher": teacher,
         "simple": best(lambda row: row.role == "baseline" and row.labels["student"].split("(")[0] in names),
         "alone": best(
-            lambda row: row.role == "baseline" and row.labels["student"].split("(")[0] not in names
+            lambda row: (
+                row.role == "baseline"
+                and row.labels["student"].split("(")[0] not in names
+                and not _borrows(records[row.cells[0]])
+            )
         ),
     }
     pairs = {name: row for name, row in rivals.items() if row is not None and row is not chosen.row}
@@ -140,6 +144,12 @@ def _exported(row: Row, records: dict[str, Record]) -> bool:
     """Return whether the model of each seed was exported."""
     exports = [records[cell].get("export") or {} for cell in row.cells]
     return bool(exports) and all(each.get("exported") for each in exports)  # type: ignore[attr-defined]
+
+
+def _borrows(record: Record) -> bool:
+    """Return whether a student starts from parts of its fitted teacher."""
+    student: Mapping[str, Any] = record["student"] or {}
+    return "teacher" in student.get("params", {}).values()
 
 
 def _better(table: Table, value: float) -> bool:

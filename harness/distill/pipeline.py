@@ -196,9 +196,10 @@ class _Run:
     def _final(
         self, taught: Taught | None, students: Sequence[Table], simple: Sequence[Table], level: Level
     ) -> stages.Suite:
-        train = self.data.size.train
+        train, name = self.data.size.train, self.wishes.name
+        alone = [table for table in self._students(None)[:1] if taught and table not in students]
         return stages.final(
-            self.wishes.name, self.task, taught, students, simple, level.seeds, train, self._baseline
+            name, self.task, taught, students, simple, alone, level.seeds, train, self._baseline
         )
 
     @property

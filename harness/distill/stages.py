@@ -80,18 +80,20 @@ def final(
     taught: Taught | None,
     students: Sequence[Table],
     simple: Sequence[Table],
+    alone: Sequence[Table],
     seeds: int,
     train: int,
     baseline: str,
 ) -> Suite:
-    """Return the suite of what may be shipped: students, with a teacher and alone, and simple models.
+    """Return the suite of what may be shipped: students, with a teacher and on labels, and simple models.
 
-    `baseline` is the name of the loss on labels alone: beside a teacher, one seed of it is enough.
+    `alone` are students that take nothing from a teacher, and learn from the labels only. `baseline` is the
+    name of the loss on labels: beside a teacher, one seed of it is enough.
     """
     found: Suite = {
         "suite": {"name": name, "seeds": [*range(seeds)]},
         "task": [task],
-        "student": [*students, *simple],
+        "student": [*students, *alone, *simple],
     }
     if taught is not None:
         found |= {
@@ -100,8 +102,8 @@ def final(
             "loss": [taught.loss],
         }
         excluded: list[Table] = []
-        if simple:
-            excluded.append({"student": [table["use"] for table in simple], "loss": taught.loss["use"]})
+        if untaught := [*alone, *simple]:
+            excluded.append({"student": untaught, "loss": taught.loss["use"]})
         if seeds > 1:
             excluded.append({"loss": baseline, "seed": [*range(1, seeds)]})
         found["exclude"] = excluded

@@ -11,7 +11,7 @@ from test_intervals import COUNT, scored
 from test_recommend import model
 
 from harness.api import HarnessError
-from harness.distill.choose import Shipped, decide, sentences, verdict
+from harness.distill.choose import Shipped, _borrows, decide, sentences, verdict
 from harness.results.recommend import Limits
 
 
@@ -130,3 +130,12 @@ def test_what_the_teacher_would_be_needed_for_is_told() -> None:
         assert [line.split()[:4] for line in told] == [["cascade", "the", "teacher", "answers"]] * bool(
             validation
         )
+
+
+def test_a_student_that_starts_from_the_teacher_has_more_than_the_labels() -> None:
+    def given(**params: Any) -> Any:
+        return {"student": {"name": "cnn", "params": {"initial": "random", "embeddings": "own", **params}}}
+
+    assert not _borrows(given())
+    assert _borrows(given(initial="teacher")) and _borrows(given(embeddings="teacher"))
+    assert not _borrows({**given(), "student": None})

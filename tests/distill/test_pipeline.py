@@ -228,8 +228,8 @@ def test_every_stage_is_a_sound_suite(
     for made in (
         stages.of_teachers("a", task, [teacher], simple),
         stages.of_students("b", task, taught, students, 160, "cross-entropy"),
-        stages.final("c", task, taught, students, simple, 2, 160, "cross-entropy"),
-        stages.final("d", task, None, students, simple, 2, 160, "cross-entropy"),
+        stages.final("c", task, taught, students, simple, [{"use": "mlp"}], 2, 160, "cross-entropy"),
+        stages.final("d", task, None, students, simple, [], 2, 160, "cross-entropy"),
     ):
         text = stages.written(made, Path("out"), "one\ntwo")
         plan = build(suite.parse(text, INSTALLED), INSTALLED)

@@ -121,7 +121,7 @@ def test_every_stage_is_a_sound_suite(copies: int, tmp_path: Path, monkeypatch: 
         assert [table["use"] for table in students] == ["cnn-tagger", "bilstm-tagger"]
         for made in (
             stages.of_students("b", task, taught, students, 160, baseline),
-            stages.final("c", task, taught, students, some.simple(2), 2, 160, baseline),
+            stages.final("c", task, taught, students, some.simple(2), [], 2, 160, baseline),
         ):
             plan = build(suite.parse(stages.written(made, Path("out"), ""), INSTALLED), INSTALLED)
             assert {cell.status for cell in plan.cells} == {"ok"}
