@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,6 @@ from harness.results.record import read as read_records
 from harness.runtime.calibration import FILE as CALIBRATION
 from harness.runtime.chain import FILE as CHAIN
 from harness.runtime.forms import FORMS, LABELS, MANIFEST, SHIPPED
-from harness.runtime.reading import DIGESTS
 from harness.storage.files import dumps
 from harness.storage.store import Artefact, Damaged, Store
 
@@ -167,7 +166,7 @@ def write(
             shutil.copyfile(artefact.folder / name, new / place)
         if weighed is not None:
             assemble(weighed, artefact.folder, new / WEIGHTS)
-        _rename_digests(new / MANIFEST, copied)
+            shutil.copymode(new / RECORD, new / WEIGHTS)  # safetensors lets nobody else read it
         labels = json.loads((new / LABELS).read_text(encoding="utf-8"))
         told = front_matter(record, written, licence, language) + card.text(record, labels)
         (new / CARD).write_text(told, encoding="utf-8")
@@ -210,15 +209,6 @@ def check_form(record: Record, files: Container[str], form: str | None) -> None:
     told: dict[str, Any] = (record["export"] or {}).get("forms", {}).get(form) or {}
     why = told.get("rejected") or f"it has: {has}"
     raise HarnessError(f"cannot export cell {record['cell'][:12]}: its model has no form '{form}': {why}")
-
-
-def _rename_digests(manifest: Path, copied: Mapping[str, str]) -> None:
-    """Name the files of the digests in a manifest as they are shipped, and drop those of other files."""
-    found = json.loads(manifest.read_text(encoding="utf-8"))
-    if DIGESTS in found:
-        digests = found[DIGESTS].items()
-        found[DIGESTS] = {copied[name]: digest for name, digest in digests if name in copied}
-        manifest.write_text(json.dumps(found), encoding="utf-8")
 
 
 def check_place(folder: Path) -> None:

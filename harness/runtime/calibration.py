@@ -84,7 +84,7 @@ class Calibration:
                 f"cannot abstain: the export in {folder} has no {FILE}, as earlier versions wrote none; run "
                 "harness bench and harness export again, or give --threshold"
             )
-        check_digests(folder, read_manifest(folder), [FILE])
+        check_digests(folder, read_manifest(folder), {FILE: FILE})
         tables = object_of(folder, FILE).get("tables")
         try:
             found = [_table(each) for each in tables or ()]

@@ -290,7 +290,8 @@ def load(folder: Path | str, form: str = "auto", threads: int = 1) -> Exported:
         for path in (*folder.iterdir(), *(folder / "onnx").glob("*")):
             if not path.is_dir():
                 regular(folder, path.relative_to(folder).as_posix())
-        check_digests(folder, manifest, {places[form], FILE, TOKENIZER, TRANSITIONS})
+        beside = {name: name for name in (FILE, TOKENIZER, TRANSITIONS)}
+        check_digests(folder, manifest, {FORMS[form]: places[form], **beside})
         model = open_form(folder, form, threads)
         model.check(folder)
         return model

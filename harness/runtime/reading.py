@@ -192,17 +192,19 @@ def digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def check_digests(folder: Path, manifest: Mapping[str, Any], names: Iterable[str]) -> None:
+def check_digests(folder: Path, manifest: Mapping[str, Any], places: Mapping[str, str]) -> None:
     """Raise HarnessError if one of these files is not the one that was exported.
 
-    Exports of earlier versions have no digests.
+    `places` are the names of files in the manifest, and where they are now. Exports of earlier versions have
+    no digests.
     """
-    known = {name: manifest.get(DIGESTS, {}).get(name) for name in names}
-    for name in [name for name, digest in known.items() if digest is not None]:
-        regular(folder, name)
-        if digests(folder, [name])[name] != known[name]:
+    known = manifest.get(DIGESTS, {})
+    for name in [name for name in places if known.get(name) is not None]:
+        place = places[name]
+        regular(folder, place)
+        if digests(folder, [place])[place] != known[name]:
             refuse(
                 folder,
-                f"{name} is damaged, or from another export: its SHA-256 is not that in {MANIFEST}; export "
-                f"the model again, or if you changed the file, remove it from '{DIGESTS}' in {MANIFEST}",
+                f"{place} is damaged, or from another export: its SHA-256 is not that in {MANIFEST}; export "
+                f"the model again, or if you changed the file, remove {name} from '{DIGESTS}' in {MANIFEST}",
             )

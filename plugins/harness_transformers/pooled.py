@@ -5,7 +5,7 @@ Transformers has no such class for most architectures. A copy of this file is ex
 """
 
 from inspect import signature
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel
@@ -16,7 +16,7 @@ class PooledClassifier(PreTrainedModel):  # type: ignore[misc]
     """An encoder with a linear layer on its pooled states; the configuration's `pooling` is mean or cls."""
 
     base_model_prefix = "encoder"
-    _keys_to_ignore_on_load_unexpected = (r"^(?!encoder\.|output\.)",)
+    _keys_to_ignore_on_load_unexpected: ClassVar[list[str]] = [r"^(?!encoder\.|output\.)"]
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)

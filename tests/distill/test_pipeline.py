@@ -99,10 +99,11 @@ def test_a_file_becomes_a_model(done: tuple[Path, str]) -> None:
 
 
 def test_only_the_form_to_ship_is_shipped(done: tuple[Path, str]) -> None:
-    from harness.runtime.forms import FORMS
+    from harness.runtime.forms import FORMS, SHIPPED
 
-    names = {path.name for path in (done[0] / "out" / "model").iterdir()}
-    assert len(names & set(FORMS.values())) == 1
+    model = done[0] / "out" / "model"
+    names = {path.relative_to(model).as_posix() for path in model.rglob("*")}
+    assert len(names & {SHIPPED.get(file, file) for file in FORMS.values()}) == 1
 
 
 def test_the_suites_that_it_wrote_are_ordinary_ones(done: tuple[Path, str], monkeypatch: Any) -> None:
