@@ -167,10 +167,8 @@ class TaskType(Component):
     pipeline: ClassVar[str] = ""  # the task's name in pipelines of Transformers and on the hub; "": unknown
     problem: ClassVar[str] = ""  # `problem_type` in the configuration of Transformers; "": none
     example: ClassVar[str] = "a text"  # an example of an input, in words
-    counted: ClassVar[tuple[str, str]] = (
-        "class",
-        "texts",
-    )  # the unit that `per_class` scores, and the unit of its support
+    # The unit that `per_class` scores, and the unit of its support.
+    counted: ClassVar[tuple[str, str]] = ("class", "texts")
     scaled: ClassVar[frozenset[str]] = frozenset()  # metrics that are comparable only on the same scale
     scale_note: ClassVar[str] = ""  # why scores may be on different scales, in words
     scale_column: ClassVar[tuple[str, str] | None] = None  # title and metric of a column that shows the scale

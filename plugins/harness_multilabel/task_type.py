@@ -412,10 +412,8 @@ class MultiLabel(TaskType):
             both = np.stack([decided, decides])[:, known]  # (2, M, C)
             right = 2.0 * (both & gold[known]).sum(axis=2)
             every = (both.sum(axis=2) + gold[known].sum(axis=1)).astype(np.float64)
-            return {
-                **outputs_differ(examples, (before, decided), (after, decides)),
-                **f1_lost(right, every),
-            }
+            differ = outputs_differ(examples, (before, decided), (after, decides))
+            return {**differ, **f1_lost(right, every)}
 
         return compare
 
