@@ -206,7 +206,8 @@ def check_form(record: Record, files: Container[str], form: str | None) -> None:
     if form is None or FORMS[form] in files:
         return
     has = ", ".join(name for name, file in FORMS.items() if file in files)
-    told: dict[str, Any] = (record["export"] or {}).get("forms", {}).get(form) or {}
+    export: dict[str, Any] = record.get("export") or {}  # type: ignore[assignment]
+    told: dict[str, Any] = export.get("forms", {}).get(form) or {}
     why = told.get("rejected") or f"it has: {has}"
     raise HarnessError(f"cannot export cell {record['cell'][:12]}: its model has no form '{form}': {why}")
 

@@ -106,7 +106,7 @@ class _Marked(nn.Module):
         logits = model._logits(states[marked | ~told])  # (R, V), or (B · L, V)
         width = torch.tensor([logits.shape[-1]])
         rows = torch.where(told, torch.tensor([1, -1]), shape_as_tensor(ids))
-        return reshape_from_tensor_shape(logits, torch.cat([rows, width]))  # type: ignore[no-any-return]
+        return reshape_from_tensor_shape(logits, torch.cat([rows, width]))
 
 
 def _padding(module: Classifier | MaskedLanguageModel, featuriser: Subwords) -> int | None:
