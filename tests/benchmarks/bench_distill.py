@@ -163,7 +163,7 @@ def shipped(folder: Path, test: Path) -> dict[str, Any]:
     return {
         "accuracy": 100 * mean(one == other for one, other in zip(answers, gold, strict=True)),
         "teacher": 100 * max(teachers) if teachers else None,
-        "bytes": sum(path.stat().st_size for path in folder.iterdir()),
+        "bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
         "p50_ms": median(took),
         "form": model.form,
         "model": f"{kept['role']} {(kept['student'] or {}).get('name')}",
