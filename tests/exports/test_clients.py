@@ -80,10 +80,11 @@ NODE = """
 const { pipeline, env, AutoTokenizer } = require('@huggingface/transformers');
 const ort = require('onnxruntime-node');
 const { readFileSync } = require('fs');
+const { basename, dirname } = require('path');
 const asked = JSON.parse(readFileSync(0, 'utf-8'));
 env.allowRemoteModels = false;
-env.localModelPath = '/';
-const folder = asked.folder.slice(1);
+env.localModelPath = dirname(asked.folder);
+const folder = basename(asked.folder);
 async function labels() {
   if (asked.pipeline) {
     const dtype = asked.graph === 'model.onnx' ? 'fp32' : 'q8';
