@@ -12,7 +12,7 @@ import re
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -100,6 +100,8 @@ class LocalHub:
             "HARNESS_MODELS": "",
             "HF_TOKEN": token,
             "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DOWNLOAD_TIMEOUT": "120",  # on a busy machine
+            "HF_HUB_ETAG_TIMEOUT": "120",
             "NO_PROXY": "127.0.0.1,localhost",
             "no_proxy": "127.0.0.1,localhost",
             **more,
@@ -186,8 +188,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_WR)
             return
-        for start in range(0, len(data), _CHUNK):
-            self.wfile.write(data[start : start + _CHUNK])
+        with suppress(ConnectionError):  # the client has given up
+            for start in range(0, len(data), _CHUNK):
+                self.wfile.write(data[start : start + _CHUNK])
 
     def _json(self, value: Any, **headers: str) -> None:
         self._send(200, json.dumps(value).encode(), {"Content-Type": "application/json", **headers})

@@ -75,19 +75,17 @@ def downloading(kind: Kind, name: str, total: int = 0) -> Iterator[None]:
         return
     what = f"{'data set' if kind == 'dataset' else kind} '{name}'"
     before, ended = _bytes(folder), threading.Event()
-    started = _bytes(folder, "*.incomplete")
 
     def watch() -> None:
         last = before
         while not ended.wait(_EVERY_S):
             if (now := _bytes(folder)) > last:
                 last = now
-                arrived = size(started + now - before)
-                tell(f"downloading {what}: {arrived}{f' of {size(total)}' if total else ''}")
+                whole = f" of {size(total)}" if total else ""
+                tell(f"downloading {what}: {size(now - before)}{whole}")
 
     weight = f" ({size(total)})" if total else ""
-    goes_on = f", continuing after {size(started)}" if started else ""
-    tell(f"downloading {what}{weight} from {endpoint()}{goes_on}")
+    tell(f"downloading {what}{weight} from {endpoint()}")
     thread = threading.Thread(target=watch, name="download", daemon=True)
     thread.start()
     try:
@@ -101,8 +99,10 @@ def refusal(error: BaseException, kind: Kind, name: str) -> str:
     """Return in one line why the hub does not give a model or data set, with a remedy."""
     page = f"{endpoint()}/{'datasets/' if kind == 'dataset' else ''}{name}"
     for each in _chain(error):
-        status = getattr(getattr(each, "response", None), "status_code", 0)
-        if found := _by_type(type(each).__name__, status, page):
+        response = getattr(each, "response", None)
+        status = getattr(response, "status_code", 0)
+        said = getattr(response, "headers", {}).get("x-error-message", "")
+        if found := _by_type(type(each).__name__, status, said, page):
             return found
         if status == 429:
             wait = _asked_to_wait(each)
@@ -113,7 +113,7 @@ def refusal(error: BaseException, kind: Kind, name: str) -> str:
         if isinstance(each, OSError) and each.errno == errno.ENOSPC:
             return f"the disk of {hub_cache()} is full; free some space, or set HF_HOME to another folder"
     if any(type(each).__name__ in _BROKEN or isinstance(each, ConnectionError) for each in _chain(error)):
-        return "the connection broke off; run the same command again, which continues the download"
+        return "the connection broke off; run the same command again: files that have arrived are kept"
     lines = (line.strip() for line in str(error).splitlines())
     return next((line.rstrip(".") for line in lines if line), type(error).__name__)
 
@@ -124,18 +124,18 @@ _BROKEN = {
 }
 
 
-def _by_type(name: str, status: int, page: str) -> str:
+def _by_type(name: str, status: int, said: str, page: str) -> str:
     """Return why the hub's library raised an error of this type; "" if the type does not tell."""
+    if status == 401 and "credentials" in said.lower():
+        return "the hub refuses your token; log in again with `hf auth login`"
     if name == "GatedRepoError" and status == 403:
         return f"it is gated, and your account has no access to it yet; ask for access at {page}"
     if name == "GatedRepoError":
         return f"it is gated; ask for access at {page}, then log in with `hf auth login`"
-    if name == "RepositoryNotFoundError":
+    if name == "RepositoryNotFoundError" or status == 401:  # as the hub answers those who are not logged in
         return "there is none of this name, or it is private; check the name, or log in with `hf auth login`"
     if name == "RevisionNotFoundError":
         return f"it has no such revision; see {page}/commits/main"
-    if status == 401:
-        return "the hub refuses your token; log in again with `hf auth login`"
     if status == 403:
         return f"the hub refuses access; check at {page} what your token may read"
     return ""
@@ -175,10 +175,10 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         each = each.__cause__ or each.__context__
 
 
-def _bytes(folder: Path, pattern: str = "*") -> int:
+def _bytes(folder: Path) -> int:
     """Return the bytes of the files in a folder."""
     total = 0
-    for path in folder.glob(pattern):
+    for path in folder.glob("*"):
         try:
             total += path.stat().st_size
         except OSError:  # renamed at this moment

@@ -62,7 +62,7 @@ class TransformerStudent(Pruned, harness.TorchStudent):
         start: Any = self.start if isinstance(self.start, FineTuned) else teacher
         if isinstance(start, OfStudent):
             own = start.student if isinstance(start.student, TransformerStudent) else None
-            whole = own.shape(getattr(start, "teacher", None)) if own is not None else None
+            whole = None if own is None else own.shape(getattr(start, "teacher", None))
         else:
             whole = start.shape() if isinstance(start, _READERS) else None
         otherwise: Layers = None if isinstance(self.start, FineTuned) else "every-second"

@@ -121,7 +121,8 @@ def rounded_bits(folder: Path) -> int | None:
     if largest is None:
         return None
     size, path, start, dtype = largest
-    width, blocks, values = _FLOATS[dtype], size // _BLOCK, []
+    width, blocks = _FLOATS[dtype], size // _BLOCK
+    values: list[int] = []  # different numbers in each block
     zero, minus_zero = bytes(width), bytes(width - 1) + b"\x80"
     with path.open("rb") as stream:
         for block in range(0, blocks, max(1, blocks // _BLOCKS)):

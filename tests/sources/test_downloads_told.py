@@ -42,7 +42,11 @@ def from_cause(error: Exception, cause: Exception) -> Exception:
 @pytest.mark.parametrize(
     ("error", "says"),
     [
-        (answered(Exception, 401), "the hub refuses your token; log in again with `hf auth login`"),
+        (answered(Exception, 401), "there is none of this name, or it is private; check the name, or log in"),
+        (
+            answered(Exception, 401, **{"x-error-message": "Invalid credentials in Authorization header"}),
+            "the hub refuses your token; log in again with `hf auth login`",
+        ),
         (
             answered(Exception, 403),
             "the hub refuses access; check at http://hub.test/a/b what your token may read",
@@ -62,7 +66,7 @@ def from_cause(error: Exception, cause: Exception) -> Exception:
         ),
         (
             ConnectionResetError("reset"),
-            "the connection broke off; run the same command again, which continues",
+            "the connection broke off; run the same command again: files that",
         ),
         (
             from_cause(ValueError("Got: x"), answered(GatedRepoError, 401)),
@@ -106,8 +110,8 @@ def test_a_download_is_told_while_it_goes_on(monkeypatch: pytest.MonkeyPatch) ->
         while len(told) < 2 and time.monotonic() < until:
             time.sleep(0.01)
     assert told == [
-        "downloading model 'a/b' (4.00 kB) from http://hub.test, continuing after 1.00 kB",
-        "downloading model 'a/b': 2.50 kB of 4.00 kB",
+        "downloading model 'a/b' (4.00 kB) from http://hub.test",
+        "downloading model 'a/b': 1.50 kB of 4.00 kB",
     ]
     with telling(told.append), downloading("dataset", "c"):
         pass
