@@ -163,6 +163,8 @@ def without_times(record: Mapping[str, Any]) -> dict[str, Any]:
     timed = {"train_s", "labelling_s", "tokens_s", "examples_per_s", "texts_per_s"}
     timed |= {"peak_rss_bytes", "peak_anonymous_bytes", "peak_mapped_bytes"}
     kept = {key: value for key, value in record.items() if key not in ("provenance", "latency", "load")}
+    if "cost" not in record:  # its cell failed
+        return kept
     return kept | {"cost": {key: value for key, value in record["cost"].items() if key not in timed}}
 
 

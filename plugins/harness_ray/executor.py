@@ -47,7 +47,7 @@ class Ray(Executor):
             message = "the executor 'ray' needs the extra 'ray': pip install 'distil-harness[ray]'"
             raise Unavailable(f"{message} ({error})") from None
         address = self.address or os.environ.get("RAY_ADDRESS", "")
-        if not address:
+        if address in ("", "local"):
             return slots(devices)
         if address.startswith("ray://"):
             raise HarnessError(

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import signal
+import socket
 import threading
 import uuid
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from harness.storage import files
 from harness.storage.store import Store
 
 _ANSWERS_WITHIN_S = 120.0  # a node that starts its first worker process reads a gigabyte of libraries
+_CONNECTS_WITHIN_S = 10.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -41,9 +43,13 @@ def connect(address: str = "", **resources: Any) -> None:
     if ray.is_initialized():
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # on a busy machine it takes long
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     own = {} if address else {"include_dashboard": False, **resources}
+    host, _, port = address.rpartition(":")
     try:
+        if port.isdigit():  # Ray itself would try for minutes
+            socket.create_connection((host, int(port)), _CONNECTS_WITHIN_S).close()
         ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
     except (OSError, RuntimeError, ValueError, AssertionError) as error:
         told = str(error).strip().partition("\n")[0]

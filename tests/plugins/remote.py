@@ -25,7 +25,7 @@ def records(home: Home, *options: str) -> list[dict[str, Any]]:
     name = options[0].partition(":")[0]
     done = home.run("bench", "suite.toml", "--store", name, "--results", f"of-{name}", "--executor", *options)
     assert done.returncode in (0, 1), done.stdout + done.stderr
-    (folder,) = (home.path / f"of-{name}").iterdir()
+    (folder,) = (path for path in (home.path / f"of-{name}").iterdir() if path.is_dir())
     home.path.joinpath("results").unlink(missing_ok=True)
     home.path.joinpath("results").symlink_to(f"of-{name}")
     found = home.records(folder.name)

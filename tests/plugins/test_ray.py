@@ -38,9 +38,16 @@ def cluster() -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     folder = tempfile.mkdtemp(prefix="ray")  # the path of a socket must be short
-    head = {"num_cpus": 0, "temp_dir": folder, "_system_config": QUICK, "object_store_memory": 80 << 20}
+    head = {
+        "num_cpus": 0,
+        "include_dashboard": False,
+        "temp_dir": folder,
+        "_system_config": QUICK,
+        "object_store_memory": 80 << 20,
+    }
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_raylet_start_wait_time_s", "120")
         made = Cluster(initialize_head=True, head_node_args=head)
         for _ in range(2):
             made.add_node(**NODE)
@@ -152,16 +159,6 @@ def test_a_step_that_hangs_is_stopped(alone: Home) -> None:
     (record,) = records(alone, "ray", "--devices", "cpu:1")
     assert record["status"] == "failed"
     assert record["reason"].endswith("it exceeded its time limit of 5 s")
-
-
-def test_a_worker_without_memory_costs_its_cells(alone: Home) -> None:
-    alone.environment |= {"RAY_memory_usage_threshold": "0.01", "RAY_memory_monitor_refresh_ms": "50"}
-    alone.write(SMALL, "suite")
-    (record,) = records(alone, "ray", "--devices", "cpu:1")
-    assert record["status"] == "failed"
-    assert (
-        "out of memory: Ray ended its worker, because this machine had too little memory" in record["reason"]
-    )
 
 
 # -- nodes ---------------------------------------------------------------------------------------------------
