@@ -133,12 +133,13 @@ def distilled(files: dict[str, Path], budget: str, kept: Path | None) -> dict[st
             (kept / "output.txt").write_text(done.stdout + done.stderr, encoding="utf-8")
         if done.returncode:
             sys.exit(f"{' '.join(command)} ended with status {done.returncode}:\n{done.stderr[-4000:]}")
+        told = next(out.glob("*/verdict.json")).read_text(encoding="utf-8")
         said = re.search(r"expected time: (.+?) of ", done.stdout)
         return {
             **shipped(out / "model", files["test"]),
             "wall_s": round(wall, 1),
             "said_s": round(quantity(said[1].replace(" ", ""), "time"), 1) if said else None,
-            "verdict": json.loads(next(out.glob("*/verdict.json")).read_text(encoding="utf-8"))["sections"],
+            "verdict": json.loads(told.replace(f"{folder}/", ""))["sections"],
         }
 
 
