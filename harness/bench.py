@@ -21,6 +21,7 @@ from harness.results.record import read
 from harness.run.local import Local
 from harness.run.runner import prepare, run
 from harness.storage import files
+from harness.storage.inventory import using
 from harness.storage.store import Store
 from harness.values import HarnessError
 
@@ -94,11 +95,11 @@ def bench(
 
     folder = results / plan.suite.name
     check_writable(folder)
-    with follow(trackers, chosen, folder) as following:
+    kept = Store(store)
+    with using(kept, plan.steps), follow(trackers, chosen, folder) as following:
         earlier = _earlier(folder)  # if they cannot be read, fail now and not after hours
         before = earlier.records
         there = known(chosen, before, earlier.answers.test)
-        kept = Store(store)
         if fresh:
             for step in chosen.steps.values():
                 kept.remove(step.kind, step.key)

@@ -25,6 +25,7 @@ from harness.commands.predict import predict
 from harness.commands.recommend import recommend
 from harness.commands.report import report
 from harness.commands.serve import serve
+from harness.commands.store import store
 from harness.commands.suites import suites
 from harness.commands.verify import verify
 
@@ -66,7 +67,7 @@ def main() -> None:
 
 for _command in (
     *(bench, plan, leaderboard, report, compare, recommend),
-    *(export, predict, serve, distill, diagnose, verify, suites, plugins),
+    *(export, predict, serve, distill, diagnose, verify, store, suites, plugins),
 ):
     main.add_command(_command)
 

@@ -23,6 +23,7 @@ _UNITS: Mapping[str, tuple[Mapping[str, float], str]] = {
         "1ms or 50us",
     ),
     "time": ({"": 1, "ms": 1e-3, "s": 1, "min": 60, "m": 60, "h": 3600}, "90s, 10min or 2h"),
+    "age": ({"min": 60, "h": 3600, "d": 86_400, "w": 604_800}, "12h, 30d or 8w"),
     "score": ({"": 1, "%": 0.01}, "0.9 or 90%"),
 }
 _NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d[\d_]*)(?:\.\d*)?|\.\d+"  # a comma separates thousands only
@@ -38,7 +39,7 @@ def quantity(text: str, kind: str) -> float:
         plain = plain.replace(mark, letter)
     match = _FORM.fullmatch(plain)
     if match is None or match[2].lower() not in units:
-        raise HarnessError(f"expected a {kind}, got '{text}'; write it like {example}")
+        raise HarnessError(f"expected {article(kind)}, got '{text}'; write it like {example}")
     return float(match[1].replace(",", "").replace("_", "")) * units[match[2].lower()]
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import layout
 import pytest
 
@@ -254,6 +255,9 @@ def test_contributings_package_runs_in_a_suite(outside: Path, tmp_path: Path) ->
 def test_commands_exist_with_their_options(words: list[str]) -> None:
     name, *arguments = words[1:]
     command = main.commands[name]
+    if isinstance(command, click.Group):
+        name, *arguments = arguments
+        command = command.commands[name]
     with command.make_context(name, arguments):
         pass
 
@@ -261,6 +265,14 @@ def test_commands_exist_with_their_options(words: list[str]) -> None:
 def test_every_command_has_its_row() -> None:
     listed = [shown.strip("`").split()[1] for shown, _ in rows("README.md", "command")]
     assert sorted(listed) == sorted(main.commands)
+
+
+def taken(command: click.Command) -> Iterator[click.Parameter]:
+    """The parameters of a command, or of all commands in its group."""
+    yield from command.params
+    if isinstance(command, click.Group):
+        for inner in command.commands.values():
+            yield from inner.params
 
 
 @pytest.mark.parametrize("document", ("README.md", "CONTRIBUTING.md", *PAGES))
@@ -271,7 +283,7 @@ def test_commands_and_options_in_prose_exist(document: str) -> None:
     options = {
         name: {
             "--help",
-            *(opt for option in command.params for opt in (*option.opts, *option.secondary_opts)),
+            *(opt for option in taken(command) for opt in (*option.opts, *option.secondary_opts)),
         }
         for name, command in main.commands.items()
     }

@@ -72,6 +72,8 @@ def diagnose(
     from harness.devices import slots
     from harness.diagnose import report as findings
     from harness.diagnose import run as diagnosing
+    from harness.storage.inventory import using
+    from harness.storage.store import Store
     from harness.suite.bundled import find, suggested
 
     suite_file = find(target)
@@ -93,15 +95,16 @@ def diagnose(
         return nullcontext(lambda event: None) if as_json else display(False, plan, count)
 
     where = diagnosing.Where(catalog, slots(devices), store, results, source, watch)
-    if of_suite:
-        from harness.suite.reader import load
+    with using(Store(store)):
+        if of_suite:
+            from harness.suite.reader import load
 
-        suite = load(suite_file, catalog, limit=None)
-        fitted = diagnosing.named(teacher, suite, catalog)
-        found = diagnosing.of_suite(suite, fitted, suite_file, where)
-    else:
-        found, told = diagnosing.of_file(target, text or "", label or "", task, teacher, where)
-        if not as_json:
-            show("".join(f"{line}\n" for line in told))
+            suite = load(suite_file, catalog, limit=None)
+            fitted = diagnosing.named(teacher, suite, catalog)
+            found = diagnosing.of_suite(suite, fitted, suite_file, where)
+        else:
+            found, told = diagnosing.of_file(target, text or "", label or "", task, teacher, where)
+            if not as_json:
+                show("".join(f"{line}\n" for line in told))
     show(findings.to_json(found) if as_json else findings.to_rich(found))
     return OK

@@ -137,6 +137,8 @@ def distill(
     from harness.distill import pipeline
     from harness.distill.wishes import Wishes
     from harness.results.recommend import Limits
+    from harness.storage.inventory import using
+    from harness.storage.store import Store
     from harness.wording import quantity
 
     limits = Limits.read(
@@ -158,7 +160,8 @@ def distill(
     optional["budget"] = budget
     given = [f"--{name.replace('_', '-')}" for name, value in optional.items() if value is not None]
     try:
-        done = pipeline.distill(wishes, limits, store, slots(devices), installed(), _Shown(), given)
+        with using(Store(store)):
+            done = pipeline.distill(wishes, limits, store, slots(devices), installed(), _Shown(), given)
     except pipeline.DryRun:
         return OK
     if done.shipped is None:

@@ -64,6 +64,7 @@ def export(
     """
     from harness import bundle
     from harness.runtime.forms import FORMS
+    from harness.storage.inventory import using
     from harness.storage.store import Store
 
     if form is not None and form not in FORMS:
@@ -71,7 +72,9 @@ def export(
     if private and repository is None:
         raise HarnessError("cannot use --private without --push")
     record = bundle.choose(bundle.read(results, suite), cell)
-    files = bundle.write(record, Store(store), folder, form=form, licence=licence, language=language)
+    kept = Store(store)
+    with using(kept, (record.get("artefacts") or {}).values()):
+        files = bundle.write(record, kept, folder, form=form, licence=licence, language=language)
     for name, size in files.items():
         show(f"{size:>12,}  {folder / name}\n")
     if repository is not None:

@@ -18,7 +18,7 @@ import stat
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -109,15 +109,7 @@ class Store:
             raw = _bytes(folder / MANIFEST)  # it may have been published in the meantime
             if raw is None:
                 raise Unsound("it has no manifest")
-        try:
-            manifest = json.loads(raw)
-            checksum = manifest.pop("checksum")
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise Unsound("its manifest cannot be read") from None
-        if checksum != _checksum_of(raw) and checksum != _checksum(manifest):  # spelled in another way
-            raise Unsound("its manifest was altered")
-        if (found := (manifest.get("kind", kind), manifest.get("key", key))) != (kind, key):
-            raise Unsound(f"it is a copy of {found[0]} {found[1][:12]}")
+        manifest = manifest_of(raw, kind, key)
         for name, (size, _) in manifest["files"].items():
             try:
                 status = (folder / name).stat()
@@ -274,6 +266,28 @@ class Store:
         self._verified.add(key)
         return artefact
 
+    def adopt(self, kind: str, key: str, folder: Path, raw: bytes) -> Artefact:
+        """Publish a copy of an artefact of another store; `raw` is its manifest, and `folder` has its files.
+
+        If this store has the artefact already, its own stays. Raise Unsound if a file is not as published.
+        """
+        manifest = manifest_of(raw, kind, key)
+        copy = Artefact(kind, key, folder, manifest["result"], manifest["made"], manifest["files"])
+        verify(copy)
+        for path in (folder / name for name in copy.files):
+            _sync(path)
+        (folder / MANIFEST).write_bytes(raw)
+        _sync(folder / MANIFEST)
+        target = self.root / kind / key
+        target.parent.mkdir(exist_ok=True)
+        try:
+            folder.rename(target)
+        except OSError:
+            if not (target / MANIFEST).exists():
+                raise
+        self.forget(key)
+        return replace(copy, folder=target)
+
     def remove(self, kind: str, key: str) -> None:
         """Remove an artefact from the store atomically, and its checkpoints."""
         self.forget(key)
@@ -362,6 +376,23 @@ def _checksum_of(raw: bytes) -> str:
     """Return the checksum of a manifest as `publish` writes it, where the checksum stands first."""
     start = len('{"checksum":"",') + hashlib.sha256().digest_size * 2
     return hashlib.sha256(b"{" + raw[start:]).hexdigest()
+
+
+def manifest_of(raw: bytes, kind: str, key: str) -> dict[str, Any]:
+    """Return a manifest, given its bytes. Raise Unsound if it is damaged, or is that of another artefact."""
+    try:
+        manifest: dict[str, Any] = json.loads(raw)
+        checksum = manifest.pop("checksum")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise Unsound("its manifest cannot be read") from None
+    if checksum != _checksum_of(raw) and checksum != _checksum(manifest):  # spelled in another way
+        raise Unsound("its manifest was altered")
+    if (found := (manifest.get("kind", kind), manifest.get("key", key))) != (kind, key):
+        raise Unsound(f"it is a copy of {found[0]} {found[1][:12]}")
+    for name in manifest["files"]:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise Unsound(f"its manifest lists {name!r}, which is not in its folder")
+    return {**manifest, "checksum": checksum}
 
 
 def verify(artefact: Artefact) -> None:
