@@ -16,6 +16,7 @@ from harness.cli import main
 from harness.commands.leaderboard import show_leaderboard
 from harness.commands.plan import show_plan
 from harness.commands.plugins import show_plugins
+from harness.devices import Slot
 from harness.run.estimates import expected
 from harness.run.runner import prepare, run
 from harness.steps.data import checked
@@ -23,7 +24,7 @@ from harness.storage.store import Store
 
 # -- harness plan ----------------------------------------------------------------------------------------
 
-CORES = (False, False)  # neither a GPU
+CORES = (Slot("cpu"), Slot("cpu"))
 STRICT = SUITE + '\n    [[student]]\n    use = "toy-strict"\n'
 
 

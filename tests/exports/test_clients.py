@@ -173,10 +173,11 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     )
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(home / "bert")
     torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    sizes = {"hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    sizes |= {"hidden_dropout_prob": 0.0, "initializer_range": 0.1}  # it learns in a few epochs
     config = BertConfig(vocab_size=tokenizer.get_vocab_size(), max_position_embeddings=64, **sizes)
     BertModel(config).save_pretrained(home / "bert")
-    teacher = Transformer(model=str(home / "bert"), longest=48, epochs=4, learning_rate=2e-3)
+    teacher = Transformer(model=str(home / "bert"), longest=48, epochs=12, learning_rate=3e-3)
     students = {
         "mlp": Mlp(vocabulary=500, min_examples=10_000),
         "cnn": Cnn(vocabulary=500, min_examples=5_000),

@@ -18,6 +18,7 @@ from test_planner import Gold, Noise, Versions, changed, counts, of, planned, th
 import harness
 from harness.api import Context, Examples, Loss, Masked, Model, Parameters, Recipe, Student, Task, Teacher
 from harness.commands.plan import show_plan
+from harness.devices import Slot
 from harness.plan.planner import Cell, Plan, Step
 from harness.results.collect import collect
 from harness.results.record import check
@@ -505,7 +506,7 @@ def test_a_plan_says_what_data_models_to_start_from_are_of(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plan = plan_of(tasks=(MOODS,), students=(Pupil(start=Reader(recipe=TAUGHT)),))
-    show_plan(plan, prepare(plan, Store(tmp_path)), (False, False), False)
+    show_plan(plan, prepare(plan, Store(tmp_path)), (Slot("cpu"), Slot("cpu")), False)
     assert capsys.readouterr().out.splitlines()[:3] == [
         "test: task moods from sample (nowhere)",
         "test: task lines from sample (nowhere), for models to start from",

@@ -140,7 +140,7 @@ def test_models_that_cannot_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_default_models_are_those_of_the_languages() -> None:
-    names = [model for model, _ in BackTranslate(language="nl", pivot="fr")._models()]
+    names = [weights.model for weights in BackTranslate(language="nl", pivot="fr")._weights()]
     assert names == ["Helsinki-NLP/opus-mt-nl-fr", "Helsinki-NLP/opus-mt-fr-nl"]
 
 

@@ -171,7 +171,7 @@ def build(entry: Entry, table: dict[str, Any], folder_of: Folder) -> Component:
     parameters = {parameter.name: parameter for parameter in entry.parameters()}
     if entry.kind == "teacher" and "model" in parameters:
         table = {**table, "model": str(folder_of(table.get("model", "bert"))), "revision": "main"}
-    for name in ("embeddings", "initial", "encoder", "start"):
+    for name in ("embeddings", "initial", "encoder", "start", "teacher"):
         if isinstance(lent := table.get(name), dict) and "model" in lent:
             table = {**table, name: {**lent, "model": str(folder_of(lent["model"]))}}
     if entry.name == "back-translate":

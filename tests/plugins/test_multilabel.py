@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -194,9 +195,7 @@ def test_an_export_has_the_thresholds_of_its_model_and_uses_them() -> None:
     assert [sorted(answer["labels"]) for answer in found] == expected
     # Other thresholds in the file are other answers.
     moved = Path("moved")
-    moved.mkdir()
-    for path in Path("out").iterdir():
-        (moved / path.name).write_bytes(path.read_bytes())
+    shutil.copytree("out", moved)
     manifest = json.loads((moved / "export.json").read_text())
     manifest["task_type"]["options"]["chosen"] = [1e-6] * 3
     (moved / "export.json").write_text(json.dumps(manifest))

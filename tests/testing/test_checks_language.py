@@ -280,11 +280,12 @@ def test_a_prior_is_made_of_tiny_examples(tmp_path: Path) -> None:
         return variant(Frequent, "Started", prior=harness.Recipe(**parts))
 
     context = CheckContext(tmp_path)
-    assert prior_of(Frequent(), context) is None
-    model = prior_of(recipe(task=Sayings(), teacher=Frequent()), context)
+    assert prior_of(Frequent(), context, tiny_examples()) is None
+    model = prior_of(recipe(task=Sayings(), teacher=Frequent()), context, tiny_examples())
     assert isinstance(model, Frequencies) and model.predict([MASK]).shape[0] == 1
     loss = FromLogits()
-    found = prior_of(recipe(task=Sayings(), teacher=Frequent(), student=Spy(), loss=loss), context)
+    spied = recipe(task=Sayings(), teacher=Frequent(), student=Spy(), loss=loss)
+    found = prior_of(spied, context, tiny_examples())
     ((count, classes, by, teacher, prior),) = seen
     assert found == "a student" and (count, classes, by, prior) == (30, (), loss, None)
     assert isinstance(teacher, Frequencies)
