@@ -205,4 +205,15 @@ def test_what_an_import_starts_ends_with_the_process() -> None:
         "import subprocess; print(subprocess.Popen(['sleep', '600'], start_new_session=True).pid)"
     )
     state = Path(f"/proc/{int(done.stderr)}/stat")
-    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
+    until = time.monotonic() + 10  # a process that was killed may take a moment to end
+    while (alive := is_alive(state)) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not alive
+
+
+def is_alive(state: Path) -> bool:
+    """Whether a process, given by its file in /proc, still runs."""
+    try:
+        return state.read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
