@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import textwrap
@@ -161,8 +162,12 @@ def test_a_plugin_that_cannot_be_imported_stops_no_other(install: Install, sourc
 
 def test_an_interrupt_is_no_failure(install: Install) -> None:
     install("slow", it="import os, signal, time\nos.kill(os.getppid(), signal.SIGINT)\ntime.sleep(60)")
-    with pytest.raises(KeyboardInterrupt):
-        load()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            load()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize(
