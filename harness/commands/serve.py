@@ -76,7 +76,7 @@ def serve(
     with "top", and returns what predict prints. GET /model, /health and /metrics (Prometheus) say what is
     served and how it fares. Requests that wait while the model computes are answered together.
 
-    There is no encryption and no password: put it behind a server that has them. It needs the extra `serve`.
+    It has neither encryption nor passwords: put it behind a server that has them. It needs the extra `serve`.
     """
     from harness.runtime.server import Bounds
     from harness.runtime.server import serve as served
@@ -87,11 +87,4 @@ def serve(
     def told(address: str) -> None:
         complain(f"serving {folder} at {address}; stop with Ctrl-C")
 
-    served(
-        asked,
-        folder.resolve().name,
-        bounds,
-        host,
-        port,
-        told,
-    )
+    served(asked, folder.resolve().name, bounds, host, port, told)

@@ -34,7 +34,7 @@ class Event:
 
 
 class Work(Protocol):
-    """What an executor needs to know of a step. A worker gets the step pickled, and knows the rest."""
+    """The part of a step that an executor reads. A worker gets the whole step, pickled."""
 
     @property
     def key(self) -> str:
@@ -43,6 +43,12 @@ class Work(Protocol):
     @property
     def foreign(self) -> tuple[str, ...]:
         """Return its components from other packages; such a step needs a process of its own."""
+
+
+def unsent(step: Work, error: Exception) -> Event:
+    """Return the event for a step that cannot be sent to a worker, because of an error of pickle."""
+    reason = f"cannot send the step to a worker: {type(error).__name__}: {error}"
+    return Event("failed", step.key, {"reason": reason, "log": ""})
 
 
 class Workers(Protocol):

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from harness.devices import Slot, slots
-from harness.executors.base import SIGNS, Event, Executor, Work
+from harness.executors.base import SIGNS, Event, Executor, Work, unsent
 from harness.isolation.processes import MARK, end_processes
 from harness.run.worker import LOG_TAIL, work
 from harness.storage.store import Store
@@ -82,8 +82,7 @@ class LocalWorkers:
             worker.submit(step)
         except Exception as error:  # from pickle, e.g. for a class that its module does not contain
             worker.step = None
-            reason = f"cannot send the step to a worker: {type(error).__name__}: {error}"
-            self._refused.append(Event("failed", step.key, {"reason": reason, "log": ""}))
+            self._refused.append(unsent(step, error))
 
     def lend(self, key: str, cores: int) -> None:
         """See :class:`harness.executors.base.Workers`."""

@@ -33,7 +33,7 @@ _OWN_PREFIXES = ("RAY_", "SLURM_", "CUDA_", "NVIDIA_", "LD_", "XDG_", "SSH_", "S
 
 
 class Surroundings(NamedTuple):
-    """What steps find in the process of the driver, and must find in a relay too."""
+    """The state of the driver's process that steps need in a relay too."""
 
     environment: dict[str, str]
     folder: str
@@ -58,7 +58,7 @@ class Surroundings(NamedTuple):
 
 
 class Traits(NamedTuple):
-    """What must be equal on the machines of a run, since results may depend on it."""
+    """The properties that all machines of a run must share, since results may depend on them."""
 
     python: str
     packages: dict[str, str]  # versions of the packages that this one can use and that are installed

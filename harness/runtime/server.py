@@ -30,7 +30,7 @@ FIELDS = ("text", "texts", "top")
 
 @dataclass(frozen=True)
 class Bounds:
-    """What the server accepts at most."""
+    """The limits of the server."""
 
     batch: int = 256  # texts that the model answers at once
     texts: int = 1_000  # texts of a request

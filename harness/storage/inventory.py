@@ -28,7 +28,7 @@ class Listed:
 
 @dataclass
 class Collected:
-    """What a collection of garbage removed, or would remove."""
+    """The artefacts that a garbage collection removed, or would remove."""
 
     removed: list[Listed] = field(default_factory=list)
     kept: int = 0  # needed, or not old enough

@@ -249,7 +249,7 @@ def place(where: str, create: bool) -> Remote | Folder:
 
 
 class Copied:
-    """What a copy did."""
+    """The result of a copy."""
 
     def __init__(self) -> None:
         self.copied, self.present, self.bytes = 0, 0, 0

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from harness import Ge
 from harness.api import HarnessError, Unavailable
 from harness.devices import Slot, slots
-from harness.executors.base import SIGNS, Event, Executor, Work
+from harness.executors.base import SIGNS, Event, Executor, Work, unsent
 from harness.run.relay import Relay, Sealed, Surroundings
 from harness.run.worker import LOG_TAIL
 from harness_ray.nodes import Node, alive, cause, connect, on, slots_of, usable
@@ -108,8 +108,7 @@ class RayWorkers:
         try:
             sealed = Sealed.of(step)
         except Exception as error:  # from pickle
-            reason = f"cannot send the step to a worker: {type(error).__name__}: {error}"
-            self._events.append(Event("failed", step.key, {"reason": reason, "log": ""}))
+            self._events.append(unsent(step, error))
             return
         stream = self._actors[slot].run.options(num_returns="streaming").remote(*sealed.parts)
         self._steps[slot], self._streams[stream] = step.key, slot

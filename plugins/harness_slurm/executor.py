@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from harness import Gt
 from harness.api import HarnessError, Unavailable
 from harness.devices import Slot, cpu_count
-from harness.executors.base import SIGNS, Event, Executor, Work
+from harness.executors.base import SIGNS, Event, Executor, Work, unsent
 from harness.run.relay import Sealed, Surroundings, Traits
 from harness.storage import files
 from harness.storage.store import Store
@@ -100,8 +100,7 @@ class SlurmWorkers:
         try:
             sealed = Sealed.of(step)
         except Exception as error:  # from pickle
-            reason = f"cannot send the step to a worker: {type(error).__name__}: {error}"
-            self._events.append(Event("failed", step.key, {"reason": reason, "log": ""}))
+            self._events.append(unsent(step, error))
             return
         job = self._jobs[self.slots[slot].node]
         job.steps[step.key] = slot
