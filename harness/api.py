@@ -93,6 +93,11 @@ class Task(Component):
         """Options of the task type, by field."""
         return {"positive": self.positive} if self.positive else {}
 
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """Splits whose rows training has too, on purpose: scores on them are not those of new texts."""
+        return ()
+
     def resolve(self, source: str) -> Source:
         """Return the source to use: "local", "hub" or "sample"; for "auto", the first one that has data.
 

@@ -24,7 +24,8 @@ from harness.results.record import Record
 from harness.results.record import read as read_records
 from harness.runtime.calibration import FILE as CALIBRATION
 from harness.runtime.chain import FILE as CHAIN
-from harness.runtime.forms import FORMS, LABELS, MANIFEST, SHIPPED
+from harness.runtime.forms import FORMS, LABELS, MANIFEST, SHIPPED, read_manifest
+from harness.runtime.reading import DIGESTS, digests
 from harness.storage.files import dumps
 from harness.storage.store import Artefact, Damaged, Store
 
@@ -125,8 +126,12 @@ def write(
     form: str | None = None,
     licence: str = "",
     language: str = "",
+    refitted: Record | None = None,
 ) -> dict[str, int]:
     """Copy the cell's export to `folder`, with its record and card; return the bytes of each file.
+
+    `refitted` is the record of the same model, trained on more rows, whose weights are copied instead. Scores
+    and thresholds stay those of `record`, which were measured on rows that its model had not seen.
 
     `form` names the only form to copy; None: all forms, and for a transformer the weights for Transformers.
     The card names the model's `licence` and the `language` of its texts, with the hub's codes.
@@ -144,12 +149,14 @@ def write(
         )
     if not found["exported"]:
         raise HarnessError(f"cannot export cell {record['cell'][:12]}: {found['reason']}")
-    artefact = _stored(record, store, "export", again)
-    check_form(record, artefact.files, form)
+    measured = _stored(record, store, "export", again)
+    source = refitted or record
+    artefact = measured if refitted is None else _stored(refitted, store, "export", again)
+    check_form(source, artefact.files, form)
     weighed = None
     if form is None and NAMES in artefact.files:
-        kind = "student" if "student" in record["artefacts"] else "teacher"
-        weighed = _stored(record, store, kind, again).folder / "model"
+        kind = "student" if "student" in source["artefacts"] else "teacher"
+        weighed = _stored(source, store, kind, again).folder / "model"
     check_place(folder)
     others = (set(FORMS.values()) - {FORMS[form]} if form is not None else set()) | {NAMES, REST}
     if weighed is None:
@@ -161,9 +168,12 @@ def write(
         for name in written:
             (new / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (new / RECORD).write_text(dumps(record, indent=2) + "\n", encoding="utf-8")
         for name, place in copied.items():
             shutil.copyfile(artefact.folder / name, new / place)
+        if refitted is not None:
+            _keep_thresholds(measured.folder, new)
+            record = record | {"refitted": {name: refitted[name] for name in ("cell", "task", "artefacts")}}  # type: ignore[assignment]
+        (new / RECORD).write_text(dumps(record, indent=2) + "\n", encoding="utf-8")
         if weighed is not None:
             assemble(weighed, artefact.folder, new / WEIGHTS)
             shutil.copymode(new / RECORD, new / WEIGHTS)  # safetensors lets nobody else read it
@@ -182,6 +192,16 @@ def write(
         shutil.rmtree(new, ignore_errors=True)
         with suppress(OSError):
             (folder / _GRAPHS).rmdir()  # if nothing is in it
+
+
+def _keep_thresholds(measured: Path, new: Path) -> None:
+    """Give the files of a refitted model the thresholds of the model that was measured."""
+    manifest = read_manifest(new)
+    manifest["task_type"] = read_manifest(measured)["task_type"]
+    if (measured / CALIBRATION).is_file():
+        shutil.copyfile(measured / CALIBRATION, new / CALIBRATION)
+        manifest[DIGESTS] |= digests(new, [CALIBRATION])
+    (new / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
 
 
 def _stored(record: Record, store: Store, kind: str, again: str) -> Artefact:

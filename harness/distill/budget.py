@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 from harness.distill.candidates import full, recipe
 
-_LATER = 1.2  # factor by which the whole may take longer than was said at the start
+# Factors by which the whole may take longer than was said at the start, without and with the last training.
+_LATER, _LATEST = 1.2, 1.3
+_LITTLE = 0.05  # share of the budget that a last step may take in any case
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,12 @@ class Time:
     def left(self) -> float:
         """Return the seconds that are left of the budget, or until it takes clearly longer than was said."""
         return min(self.budget, _LATER * self.said) - (self.clock() - self.start)
+
+    @property
+    def spare(self) -> float:
+        """Return the seconds that are left for a last step, which can be left out."""
+        most = min(self.budget, _LATEST * self.said) if self.said else self.budget
+        return max(most - (self.clock() - self.start), _LITTLE * self.budget)
 
 
 def levels(train: int, seeds: int | None = None) -> list[Level]:

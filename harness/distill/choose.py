@@ -67,16 +67,25 @@ def ship(folder: Path, fingerprint: str, limits: Limits, store: Path, where: Pat
     Raise HarnessError if no student has a result.
     """
     from harness import bundle
-    from harness.storage.store import Store
 
     records = read(folder / "records.jsonl")
     shipped = decide(load(folder), records, fingerprint, limits)
     if shipped.candidate is None:
         return shipped
     record = bundle.of_row(records, shipped.advice.table, shipped.candidate.row)
+    shipped = replace(shipped, record=record)
+    write(shipped, store, where)
+    return shipped
+
+
+def write(shipped: Shipped, store: Path, where: Path, again: Record | None = None) -> None:
+    """Write the shipped model to `where`, as it was trained `again` on all rows, if it was."""
+    from harness import bundle
+    from harness.storage.store import Store
+
+    assert shipped.record is not None and shipped.candidate is not None
     form = shipped.candidate.form.backend
-    bundle.write(record, Store(store), where, "run the same command again", form)
-    return replace(shipped, record=record)
+    bundle.write(shipped.record, Store(store), where, "run the same command again", form, refitted=again)
 
 
 def decide(found: Results, every: Sequence[Record], fingerprint: str, limits: Limits) -> Shipped:
@@ -128,7 +137,7 @@ def decide(found: Results, every: Sequence[Record], fingerprint: str, limits: Li
             )
         ),
     }
-    pairs = {name: row for name, row in rivals.items() if row is not None and row is not chosen.row}
+    pairs = {name: row for name, row in rivals.items() if row is not None and row.cells != chosen.row.cells}
     gaps = differences(
         [Pair(table, row, chosen.row, table.headline) for row in pairs.values()], *[found.predictions] * 2
     )
@@ -156,20 +165,22 @@ def _better(table: Table, value: float) -> bool:
     return (value < 0) if table.lower_is_better() else (value > 0)
 
 
-def verdict(shipped: Shipped, about: str, use: str, export: Callable[[str], str]) -> Verdict:
+def verdict(shipped: Shipped, about: str, use: str, export: Callable[[str], str], rows: str = "") -> Verdict:
     """Return the verdict on a distillation.
 
-    `use` is the command that uses the model; `export` returns the one that exports the model of a cell.
+    `use` is the command that uses the model; `export` returns the one that exports the model of a cell;
+    `rows` is a sentence on the rows that the model was trained on.
     """
     first, *others = (" ".join(line.split()) for line in sentences(shipped))
     if shipped.candidate is None:
         return Verdict(about, (Section("Nothing to ship", (first, *others)),))
     title, _, score = first.partition(": ")
     costs, *compared, paid = others
-    sections = [Section(title[:1].upper() + title[1:], (score, costs), use if shipped.record else "")]
+    lines = (score, costs, *([f"  rows          {rows}"] if rows else []))
+    sections = [Section(title[:1].upper() + title[1:], lines, use if shipped.record else "")]
     sections.append(Section("Did distillation pay?", (paid, *compared)))
     for title, other in (("Smaller", shipped.smaller), ("Larger", _largest(shipped))):
-        if other is not None and other.row is not shipped.candidate.row:
+        if other is not None and other.row.cells != shipped.candidate.row.cells:
             told = (_mean(shipped.advice.table, other.row), _costs(other))
             sections.append(Section(f"{title}: {name(other.row)}", told, export(other.row.cells[0])))
     return Verdict(about, tuple(sections))
@@ -196,7 +207,7 @@ def sentences(shipped: Shipped) -> list[str]:
     ]
     for title, key in (("teacher", "teacher"), ("simple model", "simple"), ("labels alone", "alone")):
         other = getattr(shipped, key)
-        if other is not None and other is not row:
+        if other is not None and other.cells != row.cells:
             told.append(f"  {title:13} {name(other)}: {_mean(table, other)}{_told(shipped.gaps.get(key))}")
     if shipped.cascade is not None:
         told.append(f"  cascade       {cascade_told(shipped.cascade)}")

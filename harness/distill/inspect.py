@@ -35,6 +35,7 @@ class Data:
     outputs: int  # of a model for these labels
     english: bool
     told: tuple[str, ...]
+    longest: int = 0  # words that all but a twentieth of the texts have at most
 
 
 def look(wishes: Wishes, catalog: Catalog) -> Data:
@@ -149,7 +150,9 @@ def _look(table: dict[str, Any], path: Path, pool: int, catalog: Catalog, why: s
             f"cannot distil {path}: it has pairs of texts, and distill supports only single texts; "
             "write a suite instead"
         )
-    words = sum(len(one.split()) for one in texts) / len(texts)
+    lengths = sorted(len(one.split()) for one in texts)
+    words = sum(lengths) / len(lengths)
+    longest = lengths[len(lengths) * 95 // 100]
     rare = sorted(name for name, count in seen.counts.items() if count < _RARE)
     counts = {split: len(task_type.clean(part).texts) for split, part in task.read(source).items()}
     train, validation, test = counts["train"], counts["validation"], counts["test"]
@@ -168,7 +171,7 @@ def _look(table: dict[str, Any], path: Path, pool: int, catalog: Catalog, why: s
         )
     size = Size(train, validation + test, words, pool)
     english = looks_english(texts[:_LOOKED_AT])
-    return Data(table, task_type, size, seen.outputs, english, tuple(map(printable, told)))
+    return Data(table, task_type, size, seen.outputs, english, tuple(map(printable, told)), longest)
 
 
 def _pool(path: Path | None, column: str) -> int:

@@ -7,9 +7,10 @@ and on the time that is left.
 
 from __future__ import annotations
 
+import math
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from harness.suite.reader import Suite
 
 SUITE = "suite.toml"
+_SUBWORDS, _LONGEST = 1.4, 512  # subwords for a word; the most that models read of a text
 _ALIKE = 0.002  # a cheaper teacher this close to the best one is as good
 
 
@@ -68,6 +70,8 @@ def distill(
     """
     from harness.bundle import check_place
     from harness.distill.choose import ship, verdict
+    from harness.distill.choose import write as write_model
+    from harness.distill.refit import refit
     from harness.report.html.write import renew
     from harness.report.verdict import write
 
@@ -89,13 +93,22 @@ def distill(
         return Distilled(stopped.ran, None, None, stood)
     fingerprint = next((cell.source.fingerprint for cell in plan.cells if cell.source is not None), "")
     shipped = ship(ran.folder, fingerprint, limits, store, wishes.out / MODEL)
+    rows = ""
+    if shipped.record is not None:
+        try:
+            again = refit(run.runs, plan, shipped, limits, run.time.spare)
+        except Interrupted as stopped:
+            return Distilled(stopped.ran, None, None, stood)
+        rows = again.told
+        if again.record is not None:
+            write_model(shipped, store, wishes.out / MODEL, again.record)
     use = f"harness predict {shlex.quote(str(wishes.out / MODEL))} < texts.txt"
     where = f"--results {shlex.quote(str(wishes.out))} --store {shlex.quote(str(store))}"
 
     def export(cell: str) -> str:
         return f"harness export {cell[:12]} {shlex.quote(str(wishes.out / 'other'))} {where}"
 
-    found = verdict(shipped, wishes.file.name, use, export)
+    found = verdict(shipped, wishes.file.name, use, export, rows)
     write(found, ran.folder)
     renew(ran.folder)  # the report of the run has no verdict yet
     return Distilled(ran, shipped, found, stood)
@@ -181,6 +194,20 @@ class _Run:
             return [], "as asked for"
         offered = self.candidates.teachers(self.data.english, self.wishes.teacher)
         return [self._weighted("teacher", table) for table in offered.tables], offered.why
+
+    def _long(self, kind: str, table: Table) -> Table:
+        """Return a component that reads whole texts, if they are longer than what it reads by default."""
+        built: Any = self.catalog.build(kind, table)
+        encoder = getattr(built, "encoder", None)  # a frozen one reads the texts for its teacher
+        usual = getattr(built if encoder is None else encoder, "longest", None)
+        wanted = self.data.longest if kind == "student" else round(_SUBWORDS * self.data.longest)
+        if not isinstance(usual, int) or wanted <= usual:
+            return table
+        longest = max(usual, min(_LONGEST, 32 * math.ceil(wanted / 32)))
+        if encoder is None:
+            return {**table, "longest": longest}
+        own: Mapping[str, Any] = table.get("encoder") or {"use": encoder.name}
+        return {**table, "encoder": {**own, "longest": longest}}
 
     def _teachers_suite(self, teachers: Sequence[Table], simple: Sequence[Table]) -> stages.Suite:
         return stages.of_teachers(f"{self.wishes.name}-teachers", self.task, teachers, simple)
@@ -297,11 +324,17 @@ class _Run:
         )
 
     def _shares(self, teachers: Sequence[Table]) -> list[list[Table]]:
-        """Return the teachers with fewer and fewer epochs, and then with fewer texts of a large file."""
+        """Return the teachers with less and less work.
+
+        They get fewer epochs, then read only the start of long texts, and then fewer texts of a large file.
+        """
         found = []
-        for training in shares(self.data.size.train):
+        every = shares(self.data.size.train)
+        long = [self._long("teacher", table) for table in teachers]
+        whole = [(long, one) for one in every if "most_texts" not in one]
+        for tables, training in [*whole, *((teachers, one) for one in every)]:
             some = []
-            for table in teachers:
+            for table in tables:
                 known = self.candidates.trained(table)
                 if "most_texts" in training and "most_texts" not in known:
                     continue  # it would read the whole file
@@ -388,7 +421,7 @@ class _Run:
     def _small(self, tables: Sequence[Table]) -> list[Table]:
         """Return students with at most the number of parameters that is allowed, and the class weights."""
         found = self.candidates.within(self.limits.parameters, self.data.outputs, tables)
-        return [self._weighted("student", table) for table in found]
+        return [self._long("student", self._weighted("student", table)) for table in found]
 
     def _weighted(self, kind: str, table: Table) -> Table:
         """Return a component with the class weights that the user asked for, if it has such a parameter."""

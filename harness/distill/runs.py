@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from harness.devices import Slot
     from harness.distill.inspect import Data
     from harness.distill.wishes import Wishes
-    from harness.plan.planner import Plan, Step
+    from harness.plan.planner import Cell, Plan, Step
+    from harness.results.record import Record
     from harness.suite.reader import Suite
 
 TRIALS = "trials"
@@ -64,22 +65,34 @@ class Runs:
 
     def bench(self, suite: Suite, folder: Path) -> tuple[Plan, Ran]:
         """Run a suite and write its results to a folder; raise Interrupted if the user interrupts it."""
+        plan = self.plan(suite)
+        return plan, self._bench(plan, plan, folder)
+
+    def model(self, plan: Plan, cell: Cell) -> Record | None:
+        """Run one cell of a plan, and return its record; None if it failed."""
+        from harness.plan.select import only_cells
+        from harness.results.record import read
+
+        ran = self._bench(plan, only_cells(plan, [cell]), self.wishes.out / TRIALS)
+        found = (one for one in read(ran.folder / "records.jsonl") if one["cell"] == cell.key)
+        return next((one for one in found if one["status"] == "ok"), None)
+
+    def _bench(self, plan: Plan, chosen: Plan, folder: Path) -> Ran:
         from harness.bench import bench
 
-        plan = self.plan(suite)
         ran = bench(
             plan,
-            plan,
+            chosen,
             self.catalog,
             self.places,
             self.store,
             folder,
             watch=self.shown.watch,
-            trackers=suite.trackers,
+            trackers=plan.suite.trackers,
         )
         if ran.interrupted:
             raise Interrupted(ran)
-        return plan, ran
+        return ran
 
     def plan(self, suite: Suite) -> Plan:
         """Return the plan of a suite on this machine."""
@@ -119,14 +132,19 @@ class Runs:
         return suite
 
     def expected(self, suite: stages.Suite, done: frozenset[str] = frozenset()) -> float:
-        """Return the expected seconds of the missing steps of a suite; steps of the kinds `done` are not."""
+        """Return the expected seconds of a suite's missing steps, without those of the kinds `done`."""
+        return self.expected_of(
+            self.plan(self._parsed(stages.written(suite, self.wishes.out, ""), None)), done
+        )
+
+    def expected_of(self, plan: Plan, done: frozenset[str] = frozenset()) -> float:
+        """Return the expected seconds of the missing steps of a plan, as :meth:`expected`."""
         from harness.run.estimates import Estimates
         from harness.run.schedule import Schedule
         from harness.speeds import here
         from harness.storage.store import Store
 
         kept = Store(self.store)
-        plan = self.plan(self._parsed(stages.written(suite, self.wishes.out, ""), None))
         gpus = [place.is_gpu for place in self.places]
         estimates = Estimates(
             kept.timings(), plan.steps, lambda step: self.data.size, gpu=any(gpus), speeds=here

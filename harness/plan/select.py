@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -72,6 +73,12 @@ def select(plan: Plan, only: tuple[str, ...], seeds: str | None) -> Plan:
             f"no cell of suite '{plan.suite.name}' matches all of: {', '.join(asked_for)}; "
             "remove one of them, or list the cells with harness plan"
         )
+    return only_cells(plan, kept)
+
+
+def only_cells(plan: Plan, cells: Sequence[Cell]) -> Plan:
+    """Return the plan of some of its cells, with the steps that they need."""
+    kept = tuple(cells)
     return replace(plan, cells=kept, steps=_reachable(plan, kept))
 
 

@@ -102,6 +102,12 @@ def _scores(record: Found, source: str, task_type: TaskType) -> str:
         f"On {source}: {task.get('test') or 0:,} test texts, {task.get('validation') or 0:,} validation "
         f"texts, trained from {task.get('train') or 0:,}."
     )
+    if again := (record.get("refitted") or {}).get("task"):
+        about += (
+            f" The model here was then trained again in the same way, on {again.get('train') or 0:,} texts. "
+            "They include the texts by which these scores and thresholds were found, so neither could be "
+            "measured again."
+        )
     parts = [about, _table(["metric", "test", "validation"], rows), escape(task_type.legend)]
     return "\n\n".join(filter(None, parts))
 

@@ -21,7 +21,7 @@ from harness.sources.tagged import has_lists
 from harness.values import whole
 from harness_multilabel.task_type import MultiLabel, Rule
 from harness_tasks.carving import Share, carve, check_parts, shares_of
-from harness_tasks.own_files import OwnFiles
+from harness_tasks.own_files import OwnFiles, TrainOn
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,6 +55,7 @@ class FileMultiLabel(OwnFiles):
     validation_share: Share = 0.1  # of the training file, if `validation` is not given
     test_share: Share = 0.1  # of the training file, if `test` is not given
     split_seed: Annotated[int, Ge(0)] = 0  # another seed selects other rows
+    train_on: TrainOn = "train"  # "all": also on the validation rows, and on test rows that are carved
     metric: str = ""  # that leaderboards sort by, such as "f1_macro"; "": the default
 
     @property
@@ -84,7 +85,7 @@ class FileMultiLabel(OwnFiles):
         if carved := shares_of(self):
             tables |= carve_sets(tables["train"], carved, self.split_seed)
             check_parts(tables, self.train)
-        return tables
+        return self.with_seen(tables)
 
     @classmethod
     def of_file(cls, path: Path, text: str, label: str) -> OwnFile | None:

@@ -14,7 +14,7 @@ from harness.api import SPLITS, OwnFile, Source
 from harness.sources import FORMATS, UNLABELLED, read_table
 from harness.sources.tagged import CONLL, TAGGED_FORMATS, is_tagged, read_tagged, tagged_format_of
 from harness_tasks.carving import Share, carve_sentences, check_parts, shares_of
-from harness_tasks.own_files import OwnFiles
+from harness_tasks.own_files import OwnFiles, TrainOn
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,6 +45,7 @@ class ConllFile(OwnFiles):
     validation_share: Share = 0.1  # share of the training sentences, used if `validation` is not given
     test_share: Share = 0.1  # share of the training sentences, used if `test` is not given
     split_seed: Annotated[int, Ge(0)] = 0  # seed for the choice of the carved sentences
+    train_on: TrainOn = "train"  # "all": also on the validation rows, and on test rows that are carved
 
     def check(self) -> None:
         """Raise ValueError for a file of unknown format, an impossible column, or impossible shares."""
@@ -75,7 +76,7 @@ class ConllFile(OwnFiles):
             parts = carve_sentences(tables["train"], carved, self.split_seed)
             check_parts(parts, self.train, "sentences")
             tables |= parts
-        return tables
+        return self.with_seen(tables)
 
     @classmethod
     def of_file(cls, path: Path, text: str, label: str) -> OwnFile | None:

@@ -12,7 +12,7 @@ from annotated_types import Ge
 from harness.api import SPLITS, OwnFile, Source
 from harness.sources import FORMATS, read_table
 from harness_tasks.carving import Share, carve, check_parts, shares_of
-from harness_tasks.own_files import OwnFiles
+from harness_tasks.own_files import OwnFiles, TrainOn
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,6 +35,7 @@ class File(OwnFiles):
     validation_share: Share = 0.1  # share of the training rows, used if `validation` is not given
     test_share: Share = 0.1  # share of the training rows, used if `test` is not given
     split_seed: Annotated[int, Ge(0)] = 0  # seed for the choice of the carved rows
+    train_on: TrainOn = "train"  # "all": also on the validation rows, and on test rows that are carved
     metric: str = ""  # that leaderboards sort by, such as "f1_macro"; "": the default of the type of task
 
     def check(self) -> None:
@@ -53,7 +54,7 @@ class File(OwnFiles):
         tables = {split: self._table(path) for split, path in self.files().items()}
         if carved := shares_of(self):
             tables |= self._divide(tables["train"], carved)
-        return tables
+        return self.with_seen(tables)
 
     @classmethod
     def of_file(cls, path: Path, text: str, label: str) -> OwnFile | None:

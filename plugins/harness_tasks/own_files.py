@@ -5,11 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from harness.api import SPLITS, HarnessError, Source, Task, Unavailable
 from harness.sources import SOURCES, endings, fingerprint, suggest
 from harness.sources.opening import trouble_with
 from harness_tasks.carving import Share, check_shares, shares_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TrainOn = Literal["train", "all"]
 
 
 class OwnFiles(Task):
@@ -22,6 +28,14 @@ class OwnFiles(Task):
     validation_share: Share
     test_share: Share
     split_seed: int
+    train_on: TrainOn
+
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """Return the splits whose rows training has too: validation, and test if it has no file."""
+        if self.train_on == "train":
+            return ()
+        return ("validation",) if self.test is not None else ("validation", "test")
 
     @property
     def headline(self) -> str:  # type: ignore[override]
@@ -78,6 +92,8 @@ class OwnFiles(Task):
         what: list[object] = [fingerprint(files), *columns]
         if carved := shares_of(self):
             what += [self.split_seed, sorted(carved.items())]
+        if self.seen:
+            what.append(self.seen)
         digest = hashlib.sha256(repr(what).encode()).hexdigest()
         return Source("local", f"sha256:{digest}", ", ".join(map(str, files.values())))
 
@@ -85,3 +101,11 @@ class OwnFiles(Task):
         """Raise HarnessError if the files have changed since the run was planned."""
         if self.resolve("local").fingerprint != source.fingerprint:
             raise HarnessError(f"{source.origin} has changed since this run was planned; start it again")
+
+    def with_seen(self, tables: dict[str, pa.Table]) -> dict[str, pa.Table]:
+        """Return the tables, with the rows of the splits in `seen` added to ``train``."""
+        import pyarrow as pa
+
+        if not self.seen:
+            return tables
+        return tables | {"train": pa.concat_tables([tables[split] for split in ("train", *self.seen)])}

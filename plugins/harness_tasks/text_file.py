@@ -13,7 +13,7 @@ from harness.api import SPLITS, HarnessError, Source
 from harness.sources import FORMATS, LINES, lines_of, read_table
 from harness_tasks.carving import Share, carve, check_parts, shares_of
 from harness_tasks.cleaning import Cleaning
-from harness_tasks.own_files import OwnFiles
+from harness_tasks.own_files import OwnFiles, TrainOn
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,6 +39,7 @@ class TextFile(Cleaning, OwnFiles):
     validation_share: Share = 0.1  # share of the training texts, used if `validation` is not given
     test_share: Share = 0.1  # share of the training texts, used if `test` is not given
     split_seed: Annotated[int, Ge(0)] = 0  # seed for the choice of the carved texts
+    train_on: TrainOn = "train"  # "all": also on the validation rows, and on test rows that are carved
 
     def check(self) -> None:
         """Raise ValueError for a file of unknown format, or impossible shares."""
@@ -54,7 +55,7 @@ class TextFile(Cleaning, OwnFiles):
         tables = {split: self._cleaned(path) for split, path in self.files().items()}
         if carved := shares_of(self):
             tables |= self._parts(tables["train"], carved)
-        return {**tables, "train": self.limit(tables["train"])}
+        return self.with_seen({**tables, "train": self.limit(tables["train"])})
 
     def _cleaned(self, path: Path) -> pa.Table:
         from harness.storage import arrow

@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from harness import HarnessError, catalog
 from harness.cli import main
 from harness.distill import candidates, stages
+from harness.distill.budget import Time
 from harness.distill.inspect import look
 from harness.distill.pipeline import DryRun, _Run
 from harness.distill.runs import Runs
@@ -70,6 +71,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         patch.chdir(folder)
         patch.setenv("COLUMNS", "160")
         patch.setitem(candidates.recipe(), "student", SMALL)  # type: ignore[arg-type]
+        patch.setattr(Time, "spare", 1000.0)
         ran = invoke("weather.csv", *columns, "--teacher", "tfidf-logreg", "--budget", "2min", "--seeds", "1")
     assert ran.exit_code == 0, ran.output
     return folder, ran.stdout
@@ -94,6 +96,8 @@ def test_a_file_becomes_a_model(done: tuple[Path, str]) -> None:
     assert f"<h2>{verdict.sections[0].title}</h2>" in (out / "weather" / "index.html").read_text()
     record = json.loads((out / "model" / "record.json").read_text())
     assert record["metrics"]["accuracy"] > 0.9
+    assert "trained again on 200 rows, validation and test rows too; the scores are from before that" in said
+    assert record["task"]["train"] == 160 and record["refitted"]["task"]["train"] == 200
     answers = harness(folder, "predict", "out/model", given="sunny and warm\nwet and cold\n")
     assert [json.loads(line)["label"] for line in answers.stdout.splitlines()] == ["good", "bad"]
 
@@ -114,6 +118,23 @@ def test_the_suites_that_it_wrote_are_ordinary_ones(done: tuple[Path, str], monk
     assert [task.name for task in read.tasks] == ["file"]
     trial = suite.load(Path("out/trials/teachers.toml"), INSTALLED)
     assert trial.name == "weather-teachers" and not trial.latency
+
+
+def test_the_thresholds_stay_those_of_the_model_that_was_measured(done: tuple[Path, str]) -> None:
+    """The second training has seen all texts, so thresholds cannot be found again."""
+    from harness.runtime.calibration import FILE
+    from harness.runtime.reading import digests, read_manifest
+
+    folder, _ = done
+    model = folder / "out" / "model"
+    record = json.loads((model / "record.json").read_text())
+    kept = folder / ".harness" / "store" / "export"
+    stored = next(path for path in kept.rglob(FILE) if record["artefacts"]["export"] in str(path))
+    assert (model / FILE).read_bytes() == stored.read_bytes()
+    assert read_manifest(model)["files"][FILE] == digests(model, [FILE])[FILE]
+    assert "trained again in the same way, on 200 texts" in (model / "README.md").read_text()
+    answered = harness(folder, "predict", "out/model", "--abstain", "20%", given="sunny and warm\n")
+    assert answered.returncode == 0, answered.stderr
 
 
 def test_again_runs_the_suite_as_it_stands(done: tuple[Path, str]) -> None:
@@ -140,12 +161,14 @@ def test_limits_files_and_no_teacher(tmp_path: Path, monkeypatch: pytest.MonkeyP
     dry = invoke("weather.csv", *columns, *files, "--max-parameters", "2k", "--dry-run")
     assert dry.exit_code == 0 and "no teacher: as asked for" in dry.stdout and "expected time" in dry.stdout
     assert not Path("out").exists()
+    monkeypatch.setattr(Time, "spare", 1000.0)
     ran = invoke("weather.csv", *columns, *files, "--max-parameters", "2k")
     assert ran.exit_code == 0, ran.output
     assert "200 for training, 25 for validation, 30 for test" in ran.stdout
     assert "no student learnt from a teacher" in ran.stdout
     record = json.loads(Path("out/model/record.json").read_text())
     assert record["parameters"]["total"] <= 2000 and record["task"]["test"] == 30
+    assert record["refitted"]["task"]["train"] == 225  # the test file stays a test
 
 
 def test_a_teacher_has_the_students_that_a_limit_made_small(
@@ -283,3 +306,20 @@ def test_too_little_time_for_a_teacher(teacher: str | None, tmp_path: Path) -> N
         with pytest.raises(DryRun):
             run.chosen()
         assert "no teacher: 10 min is too short for one; give more with --budget" in said.lines
+
+
+def test_models_read_long_texts_whole(tmp_path: Path) -> None:
+    """If one text in twenty is longer than what models read by default, they read more."""
+    path, said = tmp_path / "long.csv", _Said()
+    rows = [f"{'word ' * (300 if row % 5 else 20)}{row},{'ab'[row % 2]}" for row in range(100)]
+    path.write_text("\n".join(["text,label", *rows]) + "\n")
+    wishes = Wishes(path, "text", "label", tmp_path / "out", dry=True)
+    data = look(wishes, INSTALLED)
+    run = _Run(wishes, Limits(), data, INSTALLED, Runs(wishes, data, tmp_path, (), INSTALLED, said))
+    assert data.longest == 301
+    assert run._long("student", {"use": "cnn"}) == {"use": "cnn", "longest": 320}
+    assert run._long("student", {"use": "tfidf-svm"}) == {"use": "tfidf-svm"}  # reads as much by default
+    assert run._long("teacher", {"use": "minilm", "epochs": 2})["longest"] == 448
+    assert run._long("teacher", {"use": "linear-probe"})["encoder"] == {"use": "minilm", "longest": 448}
+    first, *_, last = run._shares([{"use": "minilm"}])
+    assert first[0]["longest"] == 448 and "longest" not in last[0]

@@ -249,3 +249,43 @@ def test_parquet_and_identity(tmp_path: Path) -> None:
     assert Counter(task.read(task.resolve("auto"))["test"]["label"].to_pylist()) == {"0": 1, "1": 1}
     assert pickle.loads(pickle.dumps(task)) == task
     assert parameters_of(task)["split_seed"] == 0
+
+
+# -- training on all rows ------------------------------------------------------------------------------------
+
+
+def test_own_files_train_on_all_rows(tmp_path: Path) -> None:
+    """Carved rows are added to training, a test file's are not; the data then have another fingerprint."""
+    from harness.catalog import load
+
+    installed = load()
+    for name, ending, rows in (
+        ("file", "csv", [f"text {n},{'ab'[n % 2]}" for n in range(40)]),
+        ("file-multilabel", "csv", [f"text {n},{'ab'[n % 2]}|c" for n in range(40)]),
+        ("file-regression", "csv", [f"text {n},{n}" for n in range(40)]),
+        ("conll-file", "conll", [f"word{n} {'OB'[n % 2]}{'-X' * (n % 2)}\n" for n in range(40)]),
+        ("text-file", "txt", [f"a line of text, number {n}" for n in range(40)]),
+    ):
+        head = {"file-multilabel": ["text,labels"], "conll-file": [], "text-file": []}.get(
+            name, ["text,label"]
+        )
+        path, test = tmp_path / f"{name}.{ending}", tmp_path / f"{name}-test.{ending}"
+        for each, some in ((path, rows), (test, rows[:10])):
+            each.write_text("\n".join([*head, *some]) + "\n")
+        tables, found = {}, {}
+        for asked in (
+            {},
+            {"train_on": "all"},
+            {"test": str(test)},
+            {"test": str(test), "train_on": "all"},
+        ):
+            task = installed.build("task", {"use": name, "train": str(path), **asked})
+            source = task.resolve("auto")
+            key = "+".join(asked)
+            tables[key] = {split: len(table) for split, table in task.read(source).items()}
+            found[key] = source.fingerprint
+        whole = tables[""]["train"] + tables[""]["validation"] + tables[""]["test"]
+        assert tables["train_on"] == {**tables[""], "train": whole}, name
+        own = tables["test"]["train"] + tables["test"]["validation"]
+        assert tables["test+train_on"] == {**tables["test"], "train": own}, name
+        assert len(set(found.values())) == 4
