@@ -11,12 +11,12 @@ from harness_tasks.glue import Cola, Mnli, Mrpc, Qnli, Qqp, Rte, Sst2, Sst2Sente
 from harness_tasks.hub import Hub
 from harness_tasks.ner import Btc, Wnut16, Wnut17
 from harness_tasks.regression import FileRegression, HubRegression
-from harness_tasks.reviews import Imdb, Reviews
+from harness_tasks.reviews import Imdb, Reviews, TweetsSentiment
 from harness_tasks.text_file import TextFile
 from harness_tasks.tweets import Tweets
 
 TASKS = (
-    *(Emotion, File, Sst2, Sst2Sentences, Reviews, Imdb),
+    *(Emotion, File, Sst2, Sst2Sentences, Reviews, TweetsSentiment, Imdb),
     *(Cola, Mrpc, Qqp, Mnli, Qnli, Rte, Stsb, Hub),
     *(Wnut17, Btc, Wnut16, ConllFile),
     *(Tweets, TextFile),

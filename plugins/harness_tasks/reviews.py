@@ -1,4 +1,4 @@
-"""Sentiment of reviews: of products, hotels and restaurants in six languages, and long ones of films."""
+"""Sentiment of reviews of products, hotels and restaurants in six languages, of films, and of tweets."""
 
 from __future__ import annotations
 
@@ -84,6 +84,38 @@ class Reviews(DerivedTask):
 
         sizes = {"train": 1000, "validation": 400, "test": 1000, "unlabelled": 4000}
         return corpus(language(self.language), Plan(sizes), generator)
+
+
+@dataclass(frozen=True)
+class TweetsSentiment(DerivedTask):
+    """Sentiment of tweets in English, French, German, Italian or Spanish: negative, neutral or positive.
+
+    The Unified Multilingual Sentiment Analysis Benchmark (Barbieri et al., 2022, LREC, 2022.lrec-1.27), with
+    equally many tweets of each class: 1,839 to train on, 324 for validation, 870 for test in each language.
+    The local folder is ``tweets-sentiment-umsab/<language>``. The sample corpus is that of `reviews`.
+    """
+
+    name = "tweets-sentiment"
+    language: Literal["en", "fr", "de", "it", "es"] = "en"  # language of the tweets
+    neutral: bool = True  # keep neutral tweets
+
+    @property
+    def folder(self) -> str:  # type: ignore[override]
+        """Return the local folder, relative to $HARNESS_DATA."""
+        return f"tweets-sentiment-umsab/{self.language}"
+
+    def recipe(self, source: Source) -> str:
+        """Return a description of the rows that are kept."""
+        steps = [self.language if source.name == "sample" else "", "" if self.neutral else "neutral dropped"]
+        return ", ".join(filter(None, steps))
+
+    def derive(self, tables: Mapping[str, pa.Table]) -> Mapping[str, pa.Table]:
+        """Return the rows that the parameters select."""
+        return tables if self.neutral else without_labels(tables, {"neutral"})
+
+    def sample(self, generator: np.random.Generator) -> Mapping[str, pa.Table]:
+        """Generate reviews in the language; see :mod:`harness_tasks.sentiment.corpus`."""
+        return Reviews(language=self.language).sample(generator)
 
 
 @dataclass(frozen=True)

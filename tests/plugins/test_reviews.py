@@ -18,7 +18,7 @@ from harness.parameters import ParameterErrors
 from harness.sources import DatasetTask
 from harness_tasks.carving import folded
 from harness_tasks.derived import balanced, without_shared
-from harness_tasks.reviews import Imdb, Reviews
+from harness_tasks.reviews import CLASSES, Imdb, Reviews, TweetsSentiment
 
 DATA = Path(os.environ.get("HARNESS_DATA") or "absent").absolute()
 needs_reviews = pytest.mark.skipif(
@@ -216,3 +216,26 @@ def test_films_with_one(data: Path) -> None:
     write(data / "imdb", [{"text": f"{n}", "label": ("neg", "pos")[n % 2]} for n in range(10)])
     assert counts(read(Imdb())) == [{"negative": 5, "positive": 5}] * 3
     assert Imdb().resolve("local") == Imdb(split_seed=1).resolve("local")
+
+
+# -- tweets
+
+
+def test_tweets_keep_their_neutral_class_unless_told_otherwise(data: Path) -> None:
+    rows = [{"text": f"{name} {n}", "label": name} for name in CLASSES for n in range(4)]
+    write(data / "tweets-sentiment-umsab" / "it", rows)
+    three, two = TweetsSentiment(language="it"), TweetsSentiment(language="it", neutral=False)
+    assert counts(read(three)) == [{"negative": 4, "neutral": 4, "positive": 4}] * 3
+    assert counts(read(two)) == [{"negative": 4, "positive": 4}] * 3
+    assert three.resolve("local").fingerprint != two.resolve("local").fingerprint
+    sample = read(TweetsSentiment(language="it"), "sample")
+    assert sample["train"].equals(read(Reviews(language="it"), "sample")["train"])
+
+
+@pytest.mark.skipif(not (DATA / "tweets-sentiment-umsab").is_dir(), reason="needs the real tweets")
+def test_the_real_italian_tweets() -> None:
+    split = ("train", 613), ("validation", 108), ("test", 290)
+    tables = read(TweetsSentiment(language="it"))
+    assert {name: Counter(tables[name]["label"].to_pylist()) for name, _ in split} == {
+        name: dict.fromkeys(CLASSES, count) for name, count in split
+    }
