@@ -33,7 +33,7 @@ from harness.results.ranking import Row, Table
 from harness.results.record import Record
 from harness.results.record import write as write_records
 from harness.storage.files import dumps, publish
-from harness.wording import printable
+from harness.wording import duration, printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -330,8 +330,16 @@ def provenance(board: Leaderboard) -> str:
     machines = "; ".join(board.machines) or "an unknown machine"
     mixed = len(short) > 1 or any(commit.endswith("-dirty") for commit in board.commits)
     code = f", by the code of {' and '.join(short)}" if mixed else ""
+    made = board.spent
+    shares = (
+        (made.teachers_s, "train teachers"),
+        (made.labels_s, "label texts by them"),
+        (made.students_s, "train students"),
+    )
+    listed = ", ".join(f"{duration(seconds)} to {what}" for seconds, what in shares if seconds)
+    cost = f" The models took {duration(made.whole_s)} of computing: {listed}." if listed else ""
     return (
         f"Made by harness {' and '.join(board.versions) or 'of unknown version'} "
         f"from {board.records:,} record{'' if board.records == 1 else 's'}{suites} "
-        f"({' and '.join(sources) or 'no'} data) on {machines}{code}."
+        f"({' and '.join(sources) or 'no'} data) on {machines}{code}.{cost}"
     )

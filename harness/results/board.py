@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from harness.hookspecs import DISTRIBUTION
 from harness.naming import labeller
+from harness.results.costs import Spent, spent
 from harness.results.ranking import SOURCES, Table, _canonical, _distinct, _table
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Leaderboard:
     machines: tuple[str, ...]
     records: int
     commits: tuple[str, ...] = ()  # of the harness; "" if it did not run from a repository
+    spent: Spent = field(default_factory=Spent)
 
 
 def build(records: Iterable[Record], predictions: Mapping[str, Prediction] | None = None) -> Leaderboard:
@@ -59,6 +61,7 @@ def build(records: Iterable[Record], predictions: Mapping[str, Prediction] | Non
         machines=_distinct(", ".join([where.get("cpu", ""), *(where.get("gpu") or [])]) for where in made),
         records=len(records),
         commits=tuple(sorted({where.get("git") or "" for where in made})),
+        spent=spent(records),
     )
 
 

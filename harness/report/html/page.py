@@ -23,6 +23,7 @@ from harness.report.html.look import Look
 from harness.report.html.sections import Entry, Section, sections
 from harness.report.leaderboard import PROBLEM_TITLES, Column, explained, heading, printable
 from harness.results.board import Leaderboard
+from harness.results.costs import spent
 from harness.results.record import Record
 from harness.storage.files import dumps
 from harness.wording import duration
@@ -295,7 +296,8 @@ def facts(records: Sequence[Record], machines: Iterable[str]) -> list[tuple[str,
     costs: list[Mapping[str, Any]] = [record.get("cost") or {} for record in records]
     needed = (cost.get("peak_anonymous_bytes") or cost.get("peak_rss_bytes") or 0 for cost in costs)
     peak = max(needed, default=0)
-    seconds = sum(cost.get("train_s") or 0 for cost in costs)
+    made_in = spent(records)
+    work = ("Training of teachers", made_in.teachers_s), ("Labels of teachers", made_in.labels_s)
     times = sorted(
         str(where[key])[:16].replace("T", " ")
         for where in made
@@ -314,7 +316,8 @@ def facts(records: Sequence[Record], machines: Iterable[str]) -> list[tuple[str,
         ("System", distinct(systems)),
         ("Device, precision", distinct(_words(cost.get("device"), cost.get("precision")) for cost in costs)),
         ("When", [f"{times[0]} to {times[-1]} UTC"] if times else []),
-        ("Training, all models", [duration(seconds)] if seconds else []),
+        *((title, [duration(seconds)] if seconds else []) for title, seconds in work),
+        ("Training of students", [duration(made_in.students_s)] if made_in.students_s else []),
         ("Peak memory", [f"{peak / 1e9:.1f} GB"] if peak else []),
         ("Commit", distinct(where.get("git") for where in made)),
         ("Packages", distinct([", ".join(listed)])),
