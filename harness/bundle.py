@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from harness.exports.weights import CODE, CONFIG, NAMES, REST, WEIGHTS, assemble
 from harness.featurise.featuriser import FILE as FEATURISER
 from harness.featurise.portable import FILE as TOKENIZER
 from harness.report import card
+from harness.report.html import demo
 from harness.report.metadata import front_matter
 from harness.results import selecting as rows
 from harness.results.board import build
@@ -26,6 +27,7 @@ from harness.runtime.calibration import FILE as CALIBRATION
 from harness.runtime.chain import FILE as CHAIN
 from harness.runtime.forms import FORMS, LABELS, MANIFEST, SHIPPED, read_manifest
 from harness.runtime.reading import DIGESTS, digests
+from harness.storage import arrow
 from harness.storage.files import dumps
 from harness.storage.store import Artefact, Damaged, Store
 
@@ -33,7 +35,7 @@ RECORD, CARD = "record.json", "README.md"
 _GRAPHS = "onnx"  # the folder of the graphs
 _FILES = {  # of exports
     *(RECORD, CARD, LABELS, MANIFEST, FEATURISER, CHAIN, CALIBRATION, *FORMS.values()),
-    *(CONFIG, WEIGHTS, CODE, TOKENIZER, TOKENIZER_CONFIG),
+    *(CONFIG, WEIGHTS, CODE, TOKENIZER, TOKENIZER_CONFIG, demo.FILE),
 }
 _NEW = ".new"  # the folder in which an export is written before it is moved to its place
 
@@ -202,6 +204,28 @@ def _keep_thresholds(measured: Path, new: Path) -> None:
         shutil.copyfile(measured / CALIBRATION, new / CALIBRATION)
         manifest[DIGESTS] |= digests(new, [CALIBRATION])
     (new / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+
+
+def demonstrate(
+    record: Record,
+    store: Store,
+    folder: Path,
+    code: Mapping[str, bytes],
+    form: str | None = None,
+    examples: int = 6,
+) -> dict[str, int]:
+    """Write a page that runs the export in `folder`, and return its name and bytes.
+
+    It shows as many `examples` of the test split, if the store still has the data. See
+    :func:`harness.report.html.demo.write` for the other arguments and the errors.
+    """
+    key = record["artefacts"].get("data", "")
+    texts: list[str] = []
+    if examples and key and (data := store.look("data", key)) is not None:
+        every = arrow.Texts(arrow.read(data.folder / "test.arrow")["text"])
+        short = list(dict.fromkeys(text for text in every if len(text) <= demo.LONGEST))
+        texts = [short[number * len(short) // examples] for number in range(min(examples, len(short)))]
+    return {demo.FILE: demo.write(folder, record, code, texts, form)}
 
 
 def _stored(record: Record, store: Store, kind: str, again: str) -> Artefact:

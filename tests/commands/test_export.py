@@ -11,7 +11,9 @@ import pytest
 from click.testing import CliRunner
 from components import call
 
+from harness import HarnessError
 from harness.cli import main
+from harness.report.html.demo import libraries
 
 SUITE = """
 [suite]
@@ -159,3 +161,29 @@ def test_the_record_tells_of_every_form(home: Path) -> None:
     assert forms["onnx"]["score"] == forms["numpy"]["score"] == pytest.approx(record["metrics"]["accuracy"])
     table = (home / "results" / "weather" / "leaderboard.md").read_text()
     assert "numpy p50, ms" in table
+
+
+def test_a_page_is_added_on_request(home: Path, tmp_path: Path) -> None:
+    export = ("export", "student=mlp,loss=kl", "shown", "--suite", "weather.toml")
+    for options, why in (
+        (("--demo-runtime", "."), "error: cannot use --demo-runtime without --demo"),
+        (
+            ("--demo", "--demo-runtime", str(tmp_path)),
+            "error: cannot find onnxruntime-web in ",
+        ),
+        (("--demo", "--form", "numpy"), "the form 'numpy' runs in Python only"),
+    ):
+        done = call(home, *export, *options)
+        assert done.returncode == 2 and why in done.stderr.decode(), options
+    try:
+        libraries()
+    except HarnessError as error:
+        pytest.skip(str(error))
+    done = call(home, *export, "--demo")
+    assert done.returncode == 0 and b"shown/demo.html" in done.stdout, done.stderr.decode()
+    page = (home / "shown" / "demo.html").read_text()
+    assert page.count('<button type="button" dir="auto">the ') == 6
+    done = call(home, *export, "--demo", "--demo-examples", "0")
+    assert done.returncode == 0
+    assert '<button type="button" dir' not in (home / "shown" / "demo.html").read_text()
+    assert call(home, *export).returncode == 0 and not (home / "shown" / "demo.html").exists()

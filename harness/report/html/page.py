@@ -74,7 +74,7 @@ def render(
     ok = sum(record["status"] == "ok" for record in records)
     of = "" if ok == len(records) else f" of {len(records):,}"
     page: str = template("page.html").render(
-        policy=policy(digest, _digest(script)),
+        policy=policy(digest, digest_of(script)),
         version=__version__,
         name=printable(name),
         summary=f"{ok:,}{of} {'model' if ok == 1 and not of else 'models'} measured",
@@ -343,16 +343,20 @@ def embedded(value: Any) -> str:
     return text
 
 
-def policy(*digests: str) -> str:
-    """Return a Content-Security-Policy that allows only the scripts with these digests, and no network."""
-    allowed = " ".join(f"'{digest}'" for digest in digests)
+def policy(*digests: str, others: str = "") -> str:
+    """Return a Content-Security-Policy that allows only the scripts with these digests, and no network.
+
+    `others` are further sources of scripts, such as ``blob:`` for parts of the page itself.
+    """
+    allowed = " ".join([*(f"'{digest}'" for digest in digests), *others.split()])
     return (
         f"default-src 'none'; script-src {allowed or chr(39) + 'none' + chr(39)}; style-src 'unsafe-inline'; "
         "img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
 
 
-def _digest(script: str) -> str:
+def digest_of(script: str) -> str:
+    """Return the digest of a script, as :func:`policy` takes it."""
     return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
 
 
