@@ -14,7 +14,9 @@ from collections.abc import Sequence
 from math import log
 from typing import NamedTuple
 
-_WORD = re.compile(r"\w+")
+from harness.featurise import words
+
+_APOSTROPHE = re.compile("['’]")
 _SEEN = 10  # minimum number of training texts with a word; also the weight of the prior, in texts
 _BOTH, _SECOND = 0.85, 0.25  # minimum shares of its texts: with the two labels, and with the second of them
 _TELLS = (
@@ -46,13 +48,14 @@ def turned_on(train: Sequence[tuple[str, str]], texts: Sequence[str]) -> list[Co
             if tells[word] >= _TELLS:
                 contested[word] = _contested(word, counts)
     # Of words with equal information, take the first in alphabetical order.
-    most = (max(sorted(words & tells.keys()), key=tells.__getitem__, default="") for words in asked)
+    most = (max(sorted(each & tells.keys()), key=tells.__getitem__, default="") for each in asked)
     return [contested.get(word) for word in most]
 
 
 def words_of(text: str) -> set[str]:
-    """Return the words of a text, in lower case."""
-    return set(_WORD.findall(text.lower()))
+    """Return the words of a text, in lower case and without punctuation; an apostrophe divides them."""
+    parts = (part for word in words.words_of(text) for part in _APOSTROPHE.split(word))
+    return {part for part in parts if part and (part[0].isalnum() or part[0] == "_")}
 
 
 def _divergence(counts: Counter[str], prior: dict[str, float]) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from harness.featurise.words import RULES
+
 _LARGEST = 2**31 - 1  # ids are of 32 bits
 
 
@@ -19,6 +21,14 @@ def check_numbers(state: Mapping[str, Any], **lowest: int) -> None:
 def limit_of(state: Mapping[str, Any], name: str) -> dict[str, int]:
     """Return the lowest value of a limit for :func:`check_numbers`; empty if the state has no such limit."""
     return {} if state.get(name) is None else {name: 1}
+
+
+def rule_of(state: Mapping[str, Any]) -> int:
+    """Return the rule of words of a saved state, the first one if it names none; ValueError if unknown."""
+    rule = state.get("rule", RULES[0])
+    if type(rule) is not int or rule not in RULES:
+        raise ValueError(f"expected {' or '.join(map(str, RULES))} as 'rule', got {rule!r:.40}")
+    return rule
 
 
 def check_vocabulary(state: Mapping[str, Any]) -> None:

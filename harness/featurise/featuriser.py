@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 import numpy as np
 
 from harness.featurise import portable
-from harness.featurise.checks import check_numbers, check_vocabulary, limit_of
-from harness.featurise.splitting import splits
+from harness.featurise.checks import check_numbers, check_vocabulary, limit_of, rule_of
+from harness.featurise.splitting import splits, with_unknown
 from harness.featurise.tokens import PADDING as PADDING
 from harness.featurise.tokens import MaskedTokens as MaskedTokens
 from harness.featurise.tokens import Run as Run
@@ -23,7 +23,7 @@ from harness.featurise.tokens import Tokens as Tokens
 from harness.featurise.tokens import WordTokens as WordTokens
 from harness.featurise.tokens import batches_by_length as batches_by_length
 from harness.featurise.tokens import run_all as run_all
-from harness.featurise.words import CHARACTERS, WordIds, cut, packed, spaced, unpacked, words_of
+from harness.featurise.words import CHARACTERS, RULE, WordIds, cut, packed, spaced, unpacked, words_of
 from harness.featurise.words import UNKNOWN as UNKNOWN
 from harness.values import MASK, PAIR_SEPARATOR, HarnessError, is_fault, words_before
 
@@ -170,15 +170,6 @@ class Featuriser(ABC):
         return found
 
 
-def with_unknown(
-    ids: NDArray[np.int32], lengths: NDArray[np.int64]
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Return the ids of texts, and the number of each text's, with UNKNOWN for each text without any."""
-    if lengths.all():
-        return ids, lengths
-    return np.insert(ids, np.cumsum(lengths)[lengths == 0], UNKNOWN), np.maximum(lengths, 1)
-
-
 class MarksWords(Featuriser):
     """A featuriser for tagging: texts are words separated by single spaces, each with its own outputs.
 
@@ -204,14 +195,22 @@ class Words(Featuriser):
     """A vocabulary of the most frequent lower-cased words and punctuation marks.
 
     Of words longer than `characters`, the beginning and the end are read; None: all, as earlier versions did.
+    `rule` is that of :mod:`harness.featurise.words`.
     """
 
     type = "words"
 
-    def __init__(self, vocabulary: Sequence[str], longest: int, characters: int | None = CHARACTERS) -> None:
+    def __init__(
+        self,
+        vocabulary: Sequence[str],
+        longest: int,
+        characters: int | None = CHARACTERS,
+        rule: int = RULE,
+    ) -> None:
         self.vocabulary = list(vocabulary)
         self.longest = longest
         self.characters = characters
+        self.rule = rule
         self.size = len(self.vocabulary) + 2
         self._ids = WordIds(zip(self.vocabulary, count(2), strict=False))
 
@@ -228,26 +227,27 @@ class Words(Featuriser):
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of the words of each text, up to the maximum length."""
-        known, longest, characters = self._ids.__getitem__, self.longest, self.characters
-        return [[*map(known, words_of(text, longest, characters))] or [UNKNOWN] for text in texts]
+        known, limits = self._ids.__getitem__, (self.longest, self.characters, self.rule)
+        return [[*map(known, words_of(text, *limits))] or [UNKNOWN] for text in texts]
 
     def blocks(self, texts: Sequence[str]) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int64]]]:
         """See :meth:`Featuriser.blocks`."""
         known = self._ids.__getitem__
-        for found in splits(texts, self.longest, self.characters):
+        for found in splits(texts, self.longest, self.characters, self.rule):
             ids = np.array([*map(known, found.words)], dtype=np.int32)
             yield with_unknown(ids[found.numbers], found.lengths)
 
     def state(self) -> dict[str, Any]:
-        """Return the vocabulary, the maximum length, and the characters that are read of a word."""
-        return {"vocabulary": self.vocabulary, "longest": self.longest, "characters": self.characters}
+        """Return the vocabulary, the maximum length, the characters that are read of a word, and the rule."""
+        names = ("vocabulary", "longest", "characters", "rule")
+        return {name: getattr(self, name) for name in names}
 
     @classmethod
     def restore(cls, state: dict[str, Any]) -> Words:
         """Return the featuriser with a given `state`."""
         check_vocabulary(state)
         check_numbers(state, longest=1, **limit_of(state, "characters"))
-        return cls(state["vocabulary"], state["longest"], state.get("characters"))
+        return cls(state["vocabulary"], state["longest"], state.get("characters"), rule_of(state))
 
 
 class Subwords(Featuriser):

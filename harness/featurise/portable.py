@@ -11,7 +11,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.featurise.words import unpacked
+from harness.featurise.checks import rule_of
+from harness.featurise.words import JOINERS, unpacked
 
 FILE = "tokenizer.json"
 PADDING, UNKNOWN = "[PAD]", "[UNK]"  # the names of ids 0 and 1 of a vocabulary of words
@@ -19,7 +20,9 @@ PADDING, UNKNOWN = "[PAD]", "[UNK]"  # the names of ids 0 and 1 of a vocabulary 
 # The rule of words, as regular expressions that mean the same in Oniguruma (tokenizers) and in JavaScript.
 _SPACE = "\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _LETTER = r"[\p{L}\p{N}_]"
-_WORD = rf"{_LETTER}+(?:['’]{_LETTER}+)*|\[mask\]|\[sep\]|[^\p{{L}}\p{{N}}_{_SPACE}]"
+_PARTS = {1: f"{_LETTER}+", 2: rf"{_LETTER}[\p{{L}}\p{{N}}\p{{M}}_{JOINERS}]*"}  # by rule
+_OTHER = rf"\[mask\]|\[sep\]|[^\p{{L}}\p{{N}}_{_SPACE}]"
+_WORDS = {rule: rf"{part}(?:['’]{part})*|{_OTHER}" for rule, part in _PARTS.items()}
 _BLANK = rf"(?<![\s\S])[{_SPACE}]+(?![\s\S])"  # a text of white space only
 # At the end of a word, Python and JavaScript write the Greek capital sigma as ς, but tokenizers as σ.
 _CASED, _MARK = r"[\p{Lu}\p{Ll}\p{Lt}]", r"\p{Case_Ignorable}"  # a mark is, for example, an accent
@@ -103,7 +106,7 @@ def _of_words(state: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]
         "normalizer": {"type": "Sequence", "normalizers": [*replaced, {"type": "Lowercase"}]},
         "pre_tokenizer": {
             "type": "Split",
-            "pattern": {"Regex": _WORD},
+            "pattern": {"Regex": _WORDS[rule_of(state)]},
             "behavior": "Removed",
             "invert": True,
         },

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from harness.featurise.words import CHARACTERS, words_of
+from harness.featurise.words import CHARACTERS, RULE, UNKNOWN, combining, words_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _BLOCK = 1 << 19  # characters that are split at once, so that most arrays fit into the caches
 _FEW, _LITTLE = 32, 1 << 16  # texts, and characters, for which arrays and Arrow are not worth their start
 _CODEC, _CODE = "utf-32-le", np.dtype("<u4")
-_SPACE, _MARK, _WORD, _APOSTROPHE = range(4)  # kinds of characters
+_SPACE, _MARK, _WORD, _APOSTROPHE, _COMBINING = range(5)  # kinds of characters
 _WHOLE = ("[mask]", "[sep]")  # several marks and letters that are one word
 
 
@@ -45,35 +45,50 @@ class Split(NamedTuple):
 
 
 def splits(
-    texts: Iterable[str], most: int | None = None, characters: int | None = CHARACTERS
+    texts: Iterable[str], most: int | None = None, characters: int | None = CHARACTERS, rule: int = RULE
 ) -> Iterator[Split]:
-    """Yield the words of any number of texts, in blocks; see :func:`words_of` for the limits."""
+    """Yield the words of any number of texts, in blocks; see :func:`words_of` for the limits and the rule."""
     block: list[str] = []
     held = 0
     for text in texts:
         if block and held + len(text) > _BLOCK:
-            yield _split(block, most, characters)
+            yield _split(block, most, characters, rule)
             block, held = [], 0
         block.append(text)
         held += len(text) + 1
     if block:
-        yield _split(block, most, characters)
+        yield _split(block, most, characters, rule)
 
 
-def _split(texts: Sequence[str], most: int | None, characters: int | None) -> Split:
+def with_unknown(
+    ids: NDArray[np.int32], lengths: NDArray[np.int64]
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Return the ids of texts, and the number of each text's, with UNKNOWN for each text without any."""
+    if lengths.all():
+        return ids, lengths
+    return np.insert(ids, np.cumsum(lengths)[lengths == 0], UNKNOWN), np.maximum(lengths, 1)
+
+
+def _split(texts: Sequence[str], most: int | None, characters: int | None, rule: int) -> Split:
     if len(texts) < _FEW or sum(map(len, texts)) < _LITTLE:
         known: dict[str, int] = {}
-        found = [[known.setdefault(w, len(known)) for w in words_of(t, most, characters)] for t in texts]
+        found = [
+            [known.setdefault(w, len(known)) for w in words_of(t, most, characters, rule)] for t in texts
+        ]
         numbers = np.array([*chain.from_iterable(found)], dtype=np.int32)
         return Split([*known], numbers, _before([len(each) for each in found]))
     lowered = [text.lower() for text in texts]
     joined = "\n".join(["", *lowered, ""])  # so that every character has neighbours
     codes = np.frombuffer(joined.encode(_CODEC, "surrogatepass"), _CODE)
-    kinds = _kinds().take(codes)
+    kinds = _kinds(rule).take(codes)
     solid = kinds != _SPACE
     inner = kinds == _WORD
+    marks = np.flatnonzero(kinds == _COMBINING)
+    if marks.size:  # they belong to a word if the character before them and their like does
+        base = np.maximum.accumulate(np.where(kinds == _COMBINING, 0, np.arange(len(kinds))))
+        inner[marks] = inner[base[marks]]
     apostrophes = np.flatnonzero(kinds == _APOSTROPHE)
-    inner[apostrophes] = inner[apostrophes - 1] & inner[apostrophes + 1]
+    inner[apostrophes] = inner[apostrophes - 1] & (kinds[apostrophes + 1] == _WORD)
     first = solid.copy()  # whether a word starts here
     first[1:] &= ~(inner[1:] & inner[:-1])
     opening = np.flatnonzero(codes == ord("["))
@@ -123,11 +138,13 @@ def _before(lengths: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 @cache
-def _kinds() -> NDArray[np.uint8]:
+def _kinds(rule: int) -> NDArray[np.uint8]:
     """Return the kind of each character, as the regular expression of words sees it."""
     every = np.arange(0x110000, dtype=_CODE).tobytes().decode(_CODEC, "surrogatepass")
     kinds = np.full(len(every), _WORD, dtype=np.uint8)
     for found in re.finditer(r"(\s+)|[^\w\s]+", every):
         kinds[found.start() : found.end()] = _SPACE if found[1] else _MARK
     kinds[[ord("'"), ord("’")]] = _APOSTROPHE
+    if rule > 1:
+        kinds[[*map(ord, combining())]] = _COMBINING
     return kinds

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from zlib import crc32
 
 import numpy as np
 
 from harness.api import Examples, Tokeniser
-from harness.featurise.checks import check_numbers, limit_of
-from harness.featurise.featuriser import UNKNOWN, Featuriser, with_unknown
-from harness.featurise.splitting import Split, splits
-from harness.featurise.words import CHARACTERS, words_of
+from harness.featurise.checks import check_numbers, limit_of, rule_of
+from harness.featurise.featuriser import UNKNOWN, Featuriser
+from harness.featurise.splitting import Split, splits, with_unknown
+from harness.featurise.words import CHARACTERS, RULE, words_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,6 +31,7 @@ class HashedWords(Tokeniser):
     """Hashed words and n-grams, for :class:`HashedNgrams`; nothing is fitted."""
 
     name = "hashed-words"
+    version: ClassVar[int] = 2
 
     buckets: int
     words: int  # longest word n-gram
@@ -66,6 +67,7 @@ class HashedNgrams(Featuriser):
         max_characters: int,
         longest: int,
         characters: int | None = CHARACTERS,
+        rule: int = RULE,
     ) -> None:
         self.buckets = buckets
         self.words = words
@@ -73,6 +75,7 @@ class HashedNgrams(Featuriser):
         self.max_characters = max_characters
         self.longest = longest
         self.characters = characters
+        self.rule = rule
         each = 1 + _USUAL * max(0, max_characters - min_characters + 1)
         self._most = None if characters is None else longest * each  # ids, without those of word n-grams
         self.size = buckets + 2
@@ -80,7 +83,8 @@ class HashedNgrams(Featuriser):
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """See :class:`Featuriser`."""
-        return [self._encode(words_of(text, self.longest, self.characters)) or [UNKNOWN] for text in texts]
+        limits = (self.longest, self.characters, self.rule)
+        return [self._encode(words_of(text, *limits)) or [UNKNOWN] for text in texts]
 
     def _encode(self, words: list[str]) -> list[int]:
         buckets, most = self.buckets, self._most
@@ -99,7 +103,7 @@ class HashedNgrams(Featuriser):
 
     def blocks(self, texts: Sequence[str]) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int64]]]:
         """See :meth:`Featuriser.blocks`."""
-        for split in splits(texts, self.longest, self.characters):
+        for split in splits(texts, self.longest, self.characters, self.rule):
             yield with_unknown(*self._joined(split))
 
     def _joined(self, split: Split) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
@@ -169,7 +173,7 @@ class HashedNgrams(Featuriser):
 
     def state(self) -> dict[str, Any]:
         """See :class:`Featuriser`."""
-        names = ("buckets", "words", "min_characters", "max_characters", "longest", "characters")
+        names = ("buckets", "words", "min_characters", "max_characters", "longest", "characters", "rule")
         return {name: getattr(self, name) for name in names}
 
     @classmethod
@@ -179,4 +183,5 @@ class HashedNgrams(Featuriser):
         check_numbers(state, **least, **limit_of(state, "characters"))
         if max(state["words"], state["max_characters"]) > _MOST:
             raise ValueError(f"expected n-grams of at most {_MOST} words or characters")
-        return cls(**{"characters": None} | {name: value for name, value in state.items() if name != "type"})
+        own = {name: value for name, value in state.items() if name != "type"}
+        return cls(**{"characters": None} | own | {"rule": rule_of(state)})

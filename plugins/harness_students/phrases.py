@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 from typing import Any
 
-from harness.featurise.checks import check_numbers, check_vocabulary
+from harness.featurise.checks import check_numbers, check_vocabulary, rule_of
 from harness.featurise.featuriser import UNKNOWN, Featuriser
-from harness.featurise.words import words_of
+from harness.featurise.words import CHARACTERS, RULE, words_of
 
 
 class Phrases(Featuriser):
@@ -20,10 +20,11 @@ class Phrases(Featuriser):
 
     type = "phrases"
 
-    def __init__(self, vocabulary: Sequence[str], ngrams: int, longest: int) -> None:
+    def __init__(self, vocabulary: Sequence[str], ngrams: int, longest: int, rule: int = RULE) -> None:
         self.vocabulary = list(vocabulary)
         self.ngrams = ngrams
         self.longest = longest
+        self.rule = rule
         self.size = len(self.vocabulary) + 2
         self._ids = dict(zip(self.vocabulary, count(2), strict=False))
 
@@ -32,34 +33,34 @@ class Phrases(Featuriser):
         """Return the vocabulary of the `most` frequent n-grams of texts; None: of all."""
         counts: Counter[str] = Counter()
         for text in texts:
-            counts.update(_phrases(text, ngrams, longest))
+            counts.update(_phrases(text, ngrams, longest, RULE))
         del counts["[mask]"]
         ranked = sorted(sorted(counts), key=counts.__getitem__, reverse=True)
         return cls(ranked[:most], ngrams, longest)
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """See :class:`Featuriser`."""
-        known, ngrams, longest = self._ids, self.ngrams, self.longest
+        known, limits = self._ids, (self.ngrams, self.longest, self.rule)
         return [
-            [known[found] for found in _phrases(text, ngrams, longest) if found in known] or [UNKNOWN]
+            [known[found] for found in _phrases(text, *limits) if found in known] or [UNKNOWN]
             for text in texts
         ]
 
     def state(self) -> dict[str, Any]:
-        """Return the vocabulary, and the limits on n-grams and texts."""
-        return {"vocabulary": self.vocabulary, "ngrams": self.ngrams, "longest": self.longest}
+        """Return the vocabulary, the limits on n-grams and texts, and the rule of words."""
+        return {name: getattr(self, name) for name in ("vocabulary", "ngrams", "longest", "rule")}
 
     @classmethod
     def restore(cls, state: dict[str, Any]) -> Phrases:
         """Return the featuriser with a given `state`."""
         check_vocabulary(state)
         check_numbers(state, longest=1, ngrams=1)
-        return cls(state["vocabulary"], state["ngrams"], state["longest"])
+        return cls(state["vocabulary"], state["ngrams"], state["longest"], rule_of(state))
 
 
-def _phrases(text: str, ngrams: int, longest: int) -> Iterator[str]:
+def _phrases(text: str, ngrams: int, longest: int, rule: int) -> Iterator[str]:
     """Yield the words and n-grams of a text."""
-    words = words_of(text, longest)
+    words = words_of(text, longest, CHARACTERS, rule)
     yield from words
     for length in range(2, ngrams + 1):
         for start in range(len(words) - length + 1):

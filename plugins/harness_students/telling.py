@@ -27,6 +27,7 @@ class FrequentWords(Tokeniser):
     """The most frequent words of the transfer set."""
 
     name = "frequent-words"
+    version: ClassVar[int] = 2
 
     vocabulary: int  # ids, including padding and unknown words
     longest: int  # maximum number of words read from a text

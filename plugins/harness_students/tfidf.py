@@ -31,7 +31,7 @@ class _Tfidf(harness.Student):
     It learns from gold labels only. It has its own loss, whichever loss on labels a suite sets.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     learns_from: ClassVar[frozenset[str]] = frozenset({"labels"})
     exports: ClassVar[bool] = True
     STRENGTHS: ClassVar[tuple[float, ...]]

@@ -14,7 +14,7 @@ import pytest
 from harness.featurise import splitting
 from harness.featurise.featuriser import UNKNOWN, Featuriser, Words
 from harness.featurise.splitting import splits
-from harness.featurise.words import CHARACTERS, words_of
+from harness.featurise.words import CHARACTERS, RULE, RULES, words_of
 from harness_students.ngrams import HashedNgrams
 from harness_teachers.word_features import WordFeatures
 
@@ -22,6 +22,7 @@ pytestmark = pytest.mark.usefixtures("arrays")
 
 PIECES = [
     *("a", "B", "z9_", "é", "Σ", "σ", "ΑΣ", "İ", "ẞ", "ǅ", "日本", "ไทย", "क्षि", "٣", "²", "𝔸"),
+    *("தமிழ்", "ที่นี่", "مُحَمَّد", "می\u200cخواهم", "e\u0301", "❤\ufe0f", "\u0e31", "\u200c", "👩\u200d👧"),
     *("🙂", "\u0301", "\u200d", "\ud800", "\udfff", "\ud83d", "\ude42", "\U0010ffff"),
     *("'", "’", "''", "[", "]", "[mask]", "[MASK]", "[Sep]", "[mas", "[mask", "mask]", "[[sep]]", ".", "-"),
     *(" ", "  ", "\n", "\t", "\x1c", "\x85", "\xa0", "\u2028", "\u3000", "\u200b", "\xad", "\x00"),
@@ -35,9 +36,11 @@ def arrays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(splitting, "_LITTLE", 0)
 
 
-def found_in(texts: Iterable[str], most: int | None, characters: int | None) -> list[list[str]]:
+def found_in(
+    texts: Iterable[str], most: int | None, characters: int | None, rule: int = RULE
+) -> list[list[str]]:
     found = []
-    for split in splits(texts, most, characters):
+    for split in splits(texts, most, characters, rule):
         assert split.counts.sum() == len(split.numbers) and split.counts.all()
         words = [split.words[number] for number in split.numbers.tolist()]
         found += [words[start:end] for start, end in pairwise(split.offsets.tolist())]
@@ -53,20 +56,24 @@ def odd_texts(count: int, seed: int) -> list[str]:
     return ["".join(piece() for _ in range(draw.randrange(12))) for _ in range(count)]
 
 
+@pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("most", [None, 1, 4])
 @pytest.mark.parametrize("characters", [None, 1, 3, CHARACTERS])
-def test_words_are_those_of_each_text_alone(most: int | None, characters: int | None) -> None:
+def test_words_are_those_of_each_text_alone(most: int | None, characters: int | None, rule: int) -> None:
     for seed in range(10):
         texts = odd_texts(200, seed)
-        assert found_in(texts, most, characters) == [words_of(text, most, characters) for text in texts]
+        expected = [words_of(text, most, characters, rule) for text in texts]
+        assert found_in(texts, most, characters, rule) == expected
 
 
-def test_every_character_is_read_as_in_a_text_alone() -> None:
+@pytest.mark.parametrize("rule", RULES)
+def test_every_character_is_read_as_in_a_text_alone(rule: int) -> None:
     every = [chr(number) for number in range(0x110000)]
     chunks = ["".join(every[start : start + 257]) for start in range(0, len(every), 257)]
     between = [f"a{each}b'{each}'c" for each in every[:0x3100]]
     for texts in (chunks, between):
-        assert found_in(texts, None, CHARACTERS) == [words_of(text) for text in texts]
+        expected = [words_of(text, None, CHARACTERS, rule) for text in texts]
+        assert found_in(texts, None, CHARACTERS, rule) == expected
 
 
 def test_long_texts_are_among_others(monkeypatch: pytest.MonkeyPatch) -> None:

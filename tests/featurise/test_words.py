@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import random
 import time
+import unicodedata
 
+import numpy as np
 import pytest
 
 from harness.featurise.featuriser import Words
-from harness.featurise.words import CHARACTERS, cut, packed, unpacked, words_of
+from harness.featurise.words import CHARACTERS, RULE, combining, cut, packed, unpacked, words_of
 from harness_students.ngrams import HashedNgrams
+from harness_students.phrases import Phrases
+from harness_tasks.emotion import Emotion
+from harness_tasks.reviews import Reviews
 from harness_teachers.word_features import WordFeatures
 
 LONG = "ab" * 10_000
@@ -18,6 +23,75 @@ LONG = "ab" * 10_000
 def test_words_and_marks() -> None:
     assert words_of("It's [MASK] 2 o’clock!") == ["it's", "[mask]", "2", "o’clock", "!"]
     assert words_of("a b c", 2) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("हिन्दी में नमस्ते!", ["हिन्दी", "में", "नमस्ते", "!"]),
+        ("தமிழ் மொழி", ["தமிழ்", "மொழி"]),
+        ("ที่นี่ กำลัง", ["ที่นี่", "กำลัง"]),
+        ("مُحَمَّدٌ كِتَاب", ["مُحَمَّدٌ", "كِتَاب"]),
+        ("می\u200cخواهم، نمی\u200cروم", ["می\u200cخواهم", "،", "نمی\u200cروم"]),
+        ("शक्\u200dति र्\u200dय", ["शक्\u200dति", "र्\u200dय"]),
+        ("שָׁלוֹם", ["שָׁלוֹם"]),
+        ("မြန်မာ ខ្មែរ", ["မြန်မာ", "ខ្មែរ"]),
+        ("CAFE\u0301 d'e\u0301te\u0301", ["cafe\u0301", "d'e\u0301te\u0301"]),
+        ("hello-हिन्दी2 😀नमस्ते", ["hello", "-", "हिन्दी2", "😀", "नमस्ते"]),
+        # What combines with no letter stays as it was.
+        ("❤\ufe0f 👍🏽 👩\u200d👧", ["❤", "\ufe0f", "👍", "🏽", "👩", "\u200d", "👧"]),
+        ("\u093fक '\u0301t [MASK]\u0301", ["\u093f", "क", "'", "\u0301", "t", "[mask]", "\u0301"]),
+    ],
+)
+def test_marks_stay_with_their_letters(text: str, words: list[str]) -> None:
+    assert words_of(text) == words
+    assert words_of(text, 2) == words[:2]
+    assert words_of("x " * 30_000 + text)[30_000:] == words  # a long text
+
+
+def latin_texts() -> list[str]:
+    """Return texts of the sample corpora, and all Latin letters with an apostrophe or an emoji."""
+    tables = [task.sample(np.random.default_rng(0)) for task in (Emotion(), Reviews())]
+    texts = [text for each in tables for table in each.values() for text in table["text"].to_pylist()]
+    letters = [chr(code) for code in range(0x110000) if "LATIN" in unicodedata.name(chr(code), "")]
+    between = ["", "'", "’", " ", "1", "_", "❤\ufe0f", "😀", "👩\u200d👧", "\u00ad", "…"]
+    letters = [letter for letter in letters if letter != "İ" and not unicodedata.combining(letter)]
+    texts += [f"a{letter}{mark}{letter}b" for letter in letters for mark in between]
+    return [*texts, "Tiếng Việt: được", "Zażółć gęślą jaźń", "Istanbul'da ISPARTA", "Ωmega ñandú ǅ ŉ"]
+
+
+def test_words_in_latin_script_are_those_of_the_first_rule() -> None:
+    texts = latin_texts()
+    assert len(texts) > 10_000
+    assert [text for text in texts if words_of(text) != words_of(text, rule=1)] == []
+    # But İ, whose lower case is a letter and a mark, is no longer torn apart.
+    assert words_of("İstanbul") == ["i\u0307stanbul"] and len(words_of("İstanbul", rule=1)) == 3
+
+
+def test_every_mark_is_known() -> None:
+    marks = {char for char in map(chr, range(0x110000)) if unicodedata.category(char).startswith("M")}
+    assert {*combining()} == marks | {"\u200c", "\u200d"}
+    lower = [mark for mark in marks if mark.lower() == mark]
+    assert [mark for mark in lower if words_of(f"ক{mark}ক") != [f"ক{mark}ক"]] == []
+
+
+def test_saved_states_keep_their_rule() -> None:
+    text = "हिन्दी it's"
+    new, old = words_of(text), words_of(text, rule=1)
+    assert new == ["हिन्दी", "it's"] and old == ["ह", "ि", "न", "्", "द", "ी", "it's"]
+    featurisers = [Words(old + new[:1], 16), HashedNgrams(1000, 2, 3, 5, 16), Phrases(old + new[:1], 2, 16)]
+    for featuriser in featurisers:
+        kind, state = type(featuriser), featuriser.state()
+        assert state["rule"] == RULE
+        assert kind.restore(state).encode([text]) == featuriser.encode([text])
+        without = {name: value for name, value in state.items() if name != "rule"}
+        restored = kind.restore(without)  # as earlier versions saved it
+        assert restored.state()["rule"] == 1
+        assert len(restored.encode([text])[0]) > len(featuriser.encode([text])[0])
+        assert [*restored.tokens([text] * 40).ids] == restored.encode([text])[0] * 40
+        for rule in (0, 3, "2", True):
+            with pytest.raises(ValueError, match="expected 1 or 2 as 'rule', got"):
+                kind.restore({**state, "rule": rule})
 
 
 def test_words_of_ascii_are_those_of_any_text() -> None:
