@@ -14,6 +14,7 @@ from harness import __version__
 from harness.commands.bench import bench
 from harness.commands.compare import compare
 from harness.commands.console import complain, discard_output, open_closed_streams
+from harness.commands.data import data
 from harness.commands.diagnose import diagnose
 from harness.commands.distill import distill
 from harness.commands.export import export
@@ -67,7 +68,7 @@ def main() -> None:
 
 for _command in (
     *(bench, plan, leaderboard, report, compare, recommend),
-    *(export, predict, serve, distill, diagnose, verify, store, suites, plugins),
+    *(export, predict, serve, distill, diagnose, data, verify, store, suites, plugins),
 ):
     main.add_command(_command)
 
