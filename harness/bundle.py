@@ -213,8 +213,8 @@ def demonstrate(
     code: Mapping[str, bytes],
     form: str | None = None,
     examples: int = 6,
-) -> dict[str, int]:
-    """Write a page that runs the export in `folder`, and return its name and bytes.
+) -> int:
+    """Write a page that runs the export in `folder`, and return its bytes.
 
     It shows as many `examples` of the test split, if the store still has the data. See
     :func:`harness.report.html.demo.write` for the other arguments and the errors.
@@ -225,7 +225,7 @@ def demonstrate(
         every = arrow.Texts(arrow.read(data.folder / "test.arrow")["text"])
         short = list(dict.fromkeys(text for text in every if len(text) <= demo.LONGEST))
         texts = [short[number * len(short) // examples] for number in range(min(examples, len(short)))]
-    return {demo.FILE: demo.write(folder, record, code, texts, form)}
+    return demo.write(folder, record, code, texts, form)
 
 
 def _stored(record: Record, store: Store, kind: str, again: str) -> Artefact:

@@ -84,7 +84,7 @@ def export(
     Optimum and transformers.js too. With --demo, open DIR/demo.html to try the model: it needs no server.
     """
     from harness import bundle
-    from harness.report.html.demo import libraries
+    from harness.report.html.demo import FILE, libraries
     from harness.runtime.forms import FORMS
     from harness.storage.inventory import using
     from harness.storage.store import Store
@@ -100,9 +100,9 @@ def export(
     kept = Store(store)
     with using(kept, (record.get("artefacts") or {}).values()):
         files = bundle.write(record, kept, folder, form=form, licence=licence, language=language)
+        show("".join(f"{size:>12,}  {folder / name}\n" for name, size in files.items()))
         if code is not None:
-            files |= bundle.demonstrate(record, kept, folder, code, form, examples)
-    for name, size in files.items():
-        show(f"{size:>12,}  {folder / name}\n")
+            size = bundle.demonstrate(record, kept, folder, code, form, examples)
+            show(f"{size:>12,}  {folder / FILE}\n")
     if repository is not None:
         show(f"{bundle.push(folder, repository, private)}\n")

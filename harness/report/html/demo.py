@@ -118,11 +118,16 @@ def _packed(content: bytes) -> str:
 
 
 def _answer(model: Exported) -> dict[str, Any]:
-    """Return how the page turns logits into an answer: the problem, as Transformers calls it, and options."""
-    if not model.task_type.problem:
+    """Return how the page turns logits into an answer: the problem, as Transformers calls it, and options.
+
+    It is "" for a model that tags words.
+    """
+    if not model.task_type.problem and model.task_type.marks != "words":
         raise HarnessError(
             f"cannot make {FILE}: a page for {model.task_type.name} is not supported; use harness serve"
         )
+    if getattr(model, "chain", None) is not None:
+        raise HarnessError(f"cannot make {FILE}: a page for a CRF is not supported; use harness serve")
     return {"problem": model.task_type.problem, **parameters_of(model.task_type)}
 
 
@@ -135,6 +140,7 @@ def _reader(model: Exported, folder: Path) -> dict[str, Any]:
         )
     state = model.featuriser.state()
     mask = getattr(model.featuriser, "mask_name", MASK)
+    marked = model.featuriser.marks == "words"
     return {
         "config": object_of(folder, TOKENIZER_CONFIG),
         "padding": model.featuriser.padding,
@@ -142,7 +148,9 @@ def _reader(model: Exported, folder: Path) -> dict[str, Any]:
         "characters": state.get("characters"),
         "words": model.featuriser.type == "words",
         "mask": [MASK, mask],
-        "separator": PAIR_SEPARATOR if getattr(model.featuriser, "pairs", False) else None,
+        "mark": model.featuriser.size if marked else None,  # added to the first id of each word
+        "unknown": getattr(model.featuriser, "unknown", ""),
+        "separator": PAIR_SEPARATOR if not marked and getattr(model.featuriser, "pairs", False) else None,
     }
 
 

@@ -20,12 +20,13 @@ from harness import HarnessError
 from harness.cli import main
 from harness.exports.onnx import export_module
 from harness.exports.quantise import quantise
-from harness.featurise.featuriser import Featuriser, Subwords, Words
+from harness.featurise.featuriser import Featuriser, Subwords, Words, WordSubwords
 from harness.report.html import demo
 from harness.steps.export import _describe
 from harness.task_types.base import TaskType
 from harness.task_types.classification import Classification
 from harness.task_types.regression import Regression
+from harness.task_types.tagging import Tagging
 from harness_multilabel.task_type import MultiLabel
 from harness_students.ngrams import HashedNgrams
 from harness_transformers import wordpiece
@@ -33,6 +34,19 @@ from harness_transformers import wordpiece
 LABELS = ("calm", "<b>loud</b>", "wet", "dry")
 BEST = "document.getElementById('best').textContent"
 LEARNED = ["the sun and the rain", "it's a cold wind, don't go", "sunny days in may", "i like it"] * 4
+
+
+class EachWord(nn.Module):
+    """Random outputs for each id, marked or not."""
+
+    def __init__(self, size: int, classes: int, padding: int) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.size = size
+        self.embedding = nn.Embedding(size, classes)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return 3 * self.embedding(torch.where(ids >= self.size, ids - self.size, ids))
 
 
 class Mean(nn.Module):
@@ -53,7 +67,8 @@ class Mean(nn.Module):
 
 def exported(folder: Path, featuriser: Featuriser, task_type: TaskType, labels: Sequence[str]) -> Path:
     folder.mkdir(exist_ok=True)
-    export_module(Mean(featuriser.size, len(labels), featuriser.padding), featuriser, labels, folder)
+    kind = EachWord if featuriser.marks else Mean
+    export_module(kind(featuriser.size, len(labels), featuriser.padding), featuriser, labels, folder)
     _describe(folder, task_type)
     return folder
 
@@ -208,6 +223,40 @@ def test_a_score_is_a_number(opened: Callable[..., Any], tmp_path: Path) -> None
     (found,) = asked(page, ["sun rain"])
     assert float(found["best"]) == pytest.approx(expected["score"], rel=1e-3)
     assert found["rows"] == []
+
+
+@pytest.mark.parametrize("kind", [wordpieces, unigrams])
+def test_entities_are_marked(
+    kind: Callable[..., Subwords], opened: Callable[..., Any], tmp_path: Path
+) -> None:
+    plain = kind()
+    featuriser = WordSubwords(plain.tokenizer, 24, plain.padding)
+    labels = ("O", "B-sky", "I-sky", "B-<i>", "I-<i>")
+    texts = [
+        "the sun and the rain",
+        "sunny days \ufe0f in may",
+        "x" * 300 + " sun",
+        "the sun " * 30,
+        "",
+        "é 中文\x1csun",
+    ]
+    page = opened(featuriser, Tagging(), labels, examples=texts[:1])
+    assert page.evaluate("texts => texts.map(demo.idsOf)", texts[:-2]) == featuriser.encode(
+        [" ".join(text.split()) for text in texts[:-2]]
+    )
+    found, expected = asked(page, texts), predicted(tmp_path / "model", texts)
+    for one, other in zip(found, expected, strict=True):
+        assert one["words"] == other["words"] and one["tags"] == other["tags"]
+        spans = [(span["start"], span["end"], span["kind"]) for span in one["spans"]]
+        assert spans == [(each["start"], each["end"], each["type"]) for each in other["entities"]]
+        scores = [each["score"] for each in other["entities"]]
+        assert np.allclose([span["score"] for span in one["spans"]], scores, atol=1e-5)
+    both = zip(texts, expected, strict=True)
+    text, entities = next((text, one["entities"]) for text, one in both if one["entities"])
+    page.fill("#text", text)
+    drawn = "count => document.querySelectorAll('#best mark').length === count"
+    page.wait_for_function(drawn, arg=len(entities))
+    assert page.text_content("#best mark >> nth=0") == f"{entities[0]['text']} {entities[0]['type']}"
 
 
 def test_a_page_that_cannot_be_is_refused(tmp_path: Path, code: dict[str, bytes]) -> None:

@@ -76,9 +76,10 @@ function idsOf(text) {
     const ids = text ? tokenizer.encode(text).ids.slice(0, reader.longest) : [];
     return ids.length ? ids : [1]; // a text without words is one unknown word
   }
+  const named = text.replaceAll(...reader.mask);
+  if (reader.mark !== null) return idsOfWords(wordsOf(named));
   const cut = part =>
     reader.characters ? [...part].slice(0, reader.longest * reader.characters).join("") : part;
-  const named = text.replaceAll(...reader.mask);
   const split = reader.separator ? named.indexOf(reader.separator) : -1;
   const parts = split < 0 ? [named] : [named.slice(0, split), named.slice(split + reader.separator.length)];
   const [first, second = []] = parts.map(part => bare(cut(part)));
@@ -87,6 +88,23 @@ function idsOf(text) {
   const [one, two] = parts.length > 1 ? room(first.length, second.length, most) : [most, 0];
   const ids = [...before, ...first.slice(0, one), ...between, ...second.slice(0, two), ...after];
   return ids.length ? ids : [reader.padding];
+}
+
+// The words of a text to tag: what stands between white space, as Python knows it.
+const wordsOf = text =>
+  text.split(/[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/u).filter(word => word);
+
+// The first id of each word is marked, so that the model has an output for it.
+function idsOfWords(words) {
+  const [before, , after] = templates[0];
+  const ids = words.slice(0, reader.longest).flatMap(word => {
+    const letters = [...word], most = reader.characters, half = most >> 1;
+    const long = most && letters.length > most;
+    const read = long ? [...letters.slice(0, most - half), ...letters.slice(-half)].join("") : word;
+    const [first, ...rest] = bare(read).length ? bare(read) : bare(reader.unknown);
+    return first === undefined ? [] : [first + reader.mark, ...rest];
+  });
+  return [...before, ...ids.slice(0, reader.longest - before.length - after.length), ...after];
 }
 
 // -- ids → answer -------------------------------------------------------------------------------------------
@@ -101,14 +119,45 @@ async function logitsOf(ids) {
   return [...(await session.run(given)).logits.data];
 }
 
+function softmax(logits) {
+  const highest = Math.max(...logits);
+  const raised = logits.map(each => Math.exp(each - highest));
+  const total = raised.reduce((sum, each) => sum + each, 0);
+  return raised.map(each => each / total);
+}
+
+// → {best, rows, words, tags, spans: [{start, end, kind, score}]}; an entity is B-kind, then I-kind
+function tagged(text, ids, logits) {
+  const words = wordsOf(text), spans = [];
+  const places = [...ids.keys()].filter(place => ids[place] >= reader.mark);
+  const scores = words.map((_, word) => {
+    const from = places[word] * labels.length; // a word that was cut off has no output
+    return word < places.length ? softmax(logits.slice(from, from + labels.length)) : labels.map(() => 1 / labels.length);
+  });
+  const best = scores.map(each => each.indexOf(Math.max(...each)));
+  const tags = best.map(number => labels[number]);
+  tags.forEach((tag, word) => {
+    const kind = tag.slice(2), score = scores[word][best[word]], last = spans.at(-1);
+    if (tag.startsWith("B-")) spans.push({ start: word, end: word + 1, kind, score });
+    else if (tag.startsWith("I-") && last?.end === word && last.kind === kind) {
+      last.end = word + 1;
+      last.score = Math.min(last.score, score);
+    }
+  });
+  const rows = spans.map(({ start, end, kind, score }) => ({
+    label: `${words.slice(start, end).join(" ")}: ${kind}`,
+    score,
+    chosen: true,
+  }));
+  return { best: rows.map(row => row.label).join(", ") || "no entity", rows, words, tags, spans };
+}
+
 // → {best, rows: [{label, score, chosen}]}, the most probable label first
 function read(logits) {
   if (answer.problem === "regression") return { best: logits[0].toPrecision(4), rows: [] };
   const several = answer.problem === "multi_label_classification";
   const highest = Math.max(...logits);
-  const raised = logits.map(each => Math.exp(each - highest));
-  const total = raised.reduce((sum, each) => sum + each, 0);
-  const scores = several ? logits.map(each => 1 / (1 + Math.exp(-each))) : raised.map(each => each / total);
+  const scores = several ? logits.map(each => 1 / (1 + Math.exp(-each))) : softmax(logits);
   const rows = scores
     .map((score, i) => ({
       label: labels[i],
@@ -130,7 +179,8 @@ async function timed(text) {
     if (performance.now() - begin > ENOUGH_MS) break;
   }
   times.sort((one, other) => one - other);
-  return { ...read(logits), ids, logits, ms: times[times.length >> 1] };
+  const found = answer.problem ? read(logits) : tagged(text, ids, logits);
+  return { ...found, ids, logits, ms: times[times.length >> 1] };
 }
 
 // -- the page -----------------------------------------------------------------------------------------------
@@ -153,8 +203,25 @@ function bar({ label, score, chosen }) {
   return item;
 }
 
-function show({ best, rows, ids, ms }) {
-  at("best").textContent = best;
+// The words of a text, with marks around entities.
+function marked(words, spans) {
+  const parts = [];
+  words.forEach((word, number) => {
+    const span = spans.find(({ start, end }) => start <= number && number < end);
+    if (!span) parts.push(word, " ");
+    else if (span.start === number) {
+      const mark = document.createElement("mark"), kind = document.createElement("small");
+      mark.textContent = `${words.slice(span.start, span.end).join(" ")} `;
+      kind.textContent = span.kind;
+      mark.append(kind);
+      parts.push(mark, " ");
+    }
+  });
+  return parts;
+}
+
+function show({ best, rows, ids, ms, words, spans }) {
+  at("best").replaceChildren(...(words ? marked(words, spans) : [best]));
   at("bars").replaceChildren(...rows.slice(0, all ? rows.length : SHOWN).map(bar));
   at("more").hidden = all || rows.length <= SHOWN;
   at("more").textContent = `Show all ${rows.length} labels`;
