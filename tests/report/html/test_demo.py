@@ -12,7 +12,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from opening import Browser
-from shipped import make
+from shipped import make, ship
 from text_samples import TEXTS, WORDS
 from torch import Tensor, nn
 
@@ -27,9 +27,11 @@ from harness.task_types.base import TaskType
 from harness.task_types.classification import Classification
 from harness.task_types.regression import Regression
 from harness.task_types.tagging import Tagging
+from harness.testing.tiny import CheckContext
 from harness_multilabel.task_type import MultiLabel
 from harness_students.ngrams import HashedNgrams
 from harness_transformers import wordpiece
+from harness_transformers.transformer import Transformer
 
 LABELS = ("calm", "<b>loud</b>", "wet", "dry")
 BEST = "document.getElementById('best').textContent"
@@ -195,6 +197,40 @@ def test_texts_have_the_ids_of_python(
     found = page.evaluate("texts => texts.map(demo.idsOf)", texts)
     expected = featuriser.encode(texts)
     assert [text for text, a, b in zip(texts, found, expected, strict=True) if a != b] == others
+
+
+@pytest.mark.parametrize("form", ["onnx", "onnx-int8"])
+def test_a_transformer_gives_the_labels_of_predict(
+    form: str, code: dict[str, bytes], browser: Browser, tmp_path: Path
+) -> None:
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    train, validation = Classification().tiny()
+    tokenizer = wordpiece.train([*train.texts, *LEARNED], 96)
+    names = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
+    special = dict(zip(names, wordpiece.SPECIAL, strict=True))
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(tmp_path / "bert")
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    config = BertConfig(vocab_size=tokenizer.get_vocab_size(), initializer_range=0.3, **sizes)
+    BertModel(config).save_pretrained(tmp_path / "bert")
+    teacher = Transformer(model=str(tmp_path / "bert"), longest=16, epochs=1)
+    folder = ship(teacher.fit(train, validation, CheckContext(tmp_path)), tmp_path, Classification())
+    demo.write(folder, make("aa", "teacher"), code, form=form)
+    page = browser.open(folder / demo.FILE)
+    texts = [
+        *validation.texts,
+        "the rain is cold, don't go",
+        "sunny days " * 20,
+        "中文",
+        "so much wind today !",
+    ]
+    expected = predicted(folder, texts, *(["--int8"] if form == "onnx-int8" else []))
+    found = asked(page, texts)
+    assert [one["best"] for one in found] == [one["label"] for one in expected]
+    scores = [one["rows"][0]["score"] for one in found]
+    assert np.allclose(scores, [one["score"] for one in expected], atol=1e-2 if "int8" in form else 1e-5)
+    assert len({one["best"] for one in found}) > 1
 
 
 def test_a_page_is_read_on_a_phone(opened: Callable[..., Any]) -> None:
