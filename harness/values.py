@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
@@ -242,8 +243,8 @@ def words_before(texts: Iterable[str]) -> NDArray[np.int64]:
     """Return the number of words before each text, and at the end the number of all words: (N + 1,)."""
     import numpy as np
 
-    counts = np.fromiter((text.count(" ") + 1 for text in texts), dtype=np.int64)
-    return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
+    counts = np.fromiter(chain([0], (text.count(" ") + 1 for text in texts)), dtype=np.int64)
+    return np.cumsum(counts, out=counts)
 
 
 def numbers_of(column: pa.ChunkedArray) -> NDArray[Any]:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, count
 from pathlib import Path
-from tempfile import mkstemp
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import numpy as np
 
 from harness.featurise import portable
+from harness.featurise.arrays import Growing
 from harness.featurise.checks import check_numbers, check_vocabulary, limit_of, rule_of
 from harness.featurise.splitting import splits, with_unknown
 from harness.featurise.tokens import PADDING as PADDING
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 
 FILE = "featuriser.json"
 _CHUNK = 4096
-_IN_MEMORY = 20_000_000  # ids; a longer table is stored on disk
 
 
 class Featuriser(ABC):
@@ -69,29 +67,12 @@ class Featuriser(ABC):
 
     def tokens(self, texts: Sequence[str], scratch: Path | None = None) -> Tokens:
         """Return the ids of any number of texts; a table of many millions is stored in `scratch`."""
-        counts: list[NDArray[np.int64]] = [np.zeros(1, dtype=np.int64)]
-        blocks: list[NDArray[np.int32]] = []
-        held = 0
-        spilled: Path | None = None
-        for ids, lengths in self.blocks(texts):
-            counts.append(lengths)
-            blocks.append(ids)
-            held += len(ids)
-            if held > _IN_MEMORY and scratch is not None:
-                if spilled is None:  # a unique name, because several tables may share a folder
-                    number, name = mkstemp(prefix="tokens-", suffix=".bin", dir=scratch)
-                    os.close(number)
-                    spilled = Path(name)
-                with spilled.open("ab") as stream:
-                    stream.writelines(block.tobytes() for block in blocks)
-                blocks, held = [], 0
-        if spilled is not None:
-            with spilled.open("ab") as stream:
-                stream.writelines(block.tobytes() for block in blocks)
-            table: NDArray[np.int32] = np.memmap(spilled, dtype=np.int32, mode="r")
-        else:
-            table = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.int32)
-        return self.table(table, np.cumsum(np.concatenate(counts)), texts)
+        ids, offsets = Growing(np.int32, scratch), Growing(np.int64, scratch)
+        offsets.add(np.zeros(1, dtype=np.int64))
+        for block, lengths in self.blocks(texts):
+            offsets.add(np.cumsum(lengths) + len(ids))
+            ids.add(block)
+        return self.table(ids.whole(), offsets.whole(), texts)
 
     def blocks(self, texts: Sequence[str]) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int64]]]:
         """Yield the ids of texts, one text after the other, and the number of each text's, block by block.

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 from itertools import islice
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from harness.featurise.arrays import IN_MEMORY
 from harness.values import Masked, Unsupported
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ _PART = 1 << 22  # ids that are processed together
 
 _BATCHES = 16  # whose outputs are in memory at the same time
 
+Rename = Callable[["NDArray[Any]"], "NDArray[Any]"]  # ids to the same ids under other numbers
 Run = Callable[["NDArray[np.int64]"], "NDArray[np.float32]"]  # ids (B, L) → a model's outputs
 Call = Callable[[list[Callable[[], "NDArray[np.float32]"]]], list["NDArray[np.float32]"]]
 # Ids (B, L) → the logits (R, V) of the marked ones, text by text.
@@ -60,10 +62,17 @@ class Tokens:
     # Whether each batch hides other tokens: reports then ignore epochs, and every id is needed.
     redrawn: ClassVar[bool] = False
 
-    def __init__(self, ids: NDArray[np.int32], offsets: NDArray[np.int64], padding: int = PADDING) -> None:
-        self.ids = ids  # (sum of lengths,)
+    def __init__(
+        self,
+        ids: NDArray[np.int32],
+        offsets: NDArray[np.int64],
+        padding: int = PADDING,
+        renamed: Rename | None = None,
+    ) -> None:
+        self.ids = ids  # (sum of lengths,), before they are renamed
         self.offsets = offsets  # (N + 1,)
         self.padding = padding
+        self._rename = renamed  # ids of a table on disk are renamed when they are read
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -72,6 +81,10 @@ class Tokens:
     def lengths(self) -> NDArray[np.int64]:
         """Return the number of ids of each text, (N,); at least 1."""
         return np.diff(self.offsets)
+
+    def lengths_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the number of ids of some texts, (B,)."""
+        return np.asarray(self.offsets[rows + 1] - self.offsets[rows])
 
     @property
     def outputs(self) -> int:
@@ -121,18 +134,32 @@ class Tokens:
     def _parts(self) -> Iterator[tuple[int, NDArray[np.int32]]]:
         """Yield the ids in parts, with their offsets, so that a table on disk need not fit into memory."""
         for start in range(0, max(1, len(self.ids)), _PART):
-            yield start, self.ids[start : start + _PART]
+            yield start, self._read(self.ids[start : start + _PART])
+
+    def _read(self, ids: NDArray[Any]) -> NDArray[Any]:
+        """Return ids of the table as they are named now."""
+        return ids if self._rename is None else self._rename(ids)
+
+    def _renamed(self, rename: Rename) -> tuple[NDArray[np.int32], Rename | None]:
+        """Return the renamed ids, or those of a table that is long, with what renames them later."""
+        if self.ids.nbytes <= IN_MEMORY:
+            return rename(self._read(np.asarray(self.ids))), None
+        before = self._rename
+        return self.ids, rename if before is None else lambda ids: rename(before(ids))
 
     def renamed(self, names: NDArray[np.int32], size: int) -> Tokens:
         """Return the texts with id `names[i]`, below `size`, instead of i; padding is unchanged."""
-        return Tokens(names[np.asarray(self.ids)], self.offsets, self.padding)
+        ids, later = self._renamed(lambda ids: names[ids])
+        return Tokens(ids, self.offsets, self.padding, later)
 
     def batch(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the ids of some rows, (B, L), padded to the longest of them."""
-        starts, lengths = self.offsets[rows], self.lengths[rows]
+        starts = self.offsets[rows]
+        lengths = self.offsets[rows + 1] - starts
         width = int(lengths.max())
         columns = np.arange(width)
-        padded = np.take(self.ids, starts[:, None] + columns, mode="clip").astype(np.int64)  # (B, L)
+        found = self._read(np.take(self.ids, starts[:, None] + columns, mode="clip"))
+        padded = found.astype(np.int64)  # (B, L)
         np.copyto(padded, self.padding, where=columns >= lengths[:, None])
         return padded
 
@@ -151,8 +178,9 @@ class WordTokens(Tokens):
         padding: int,
         mark: int,
         words: NDArray[np.int64],
+        renamed: Rename | None = None,
     ) -> None:
-        super().__init__(ids, offsets, padding)
+        super().__init__(ids, offsets, padding, renamed)
         self.mark = mark
         self.words = words  # (N + 1,), words before each text
 
@@ -185,7 +213,7 @@ class WordTokens(Tokens):
             return self
         ids = np.array(self.ids)
         ids[np.flatnonzero(ids >= self.mark)[~read[self.targets(np.arange(len(self)))]]] -= self.mark
-        return WordTokens(ids, self.offsets, self.padding, self.mark, self.words)
+        return WordTokens(ids, self.offsets, self.padding, self.mark, self.words, self._rename)
 
     def targets(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the rows of labels and logits for the marked words of some texts, in order."""
@@ -208,9 +236,12 @@ class WordTokens(Tokens):
 
     def renamed(self, names: NDArray[np.int32], size: int) -> Tokens:
         """Return the texts with id `names[i]`, below `size`, instead of i, with the same marks."""
-        ids = np.asarray(self.ids)
-        found = names[ids % self.mark] + size * (ids >= self.mark).astype(np.int32)
-        return WordTokens(found, self.offsets, self.padding, size, self.words)
+
+        def rename(ids: NDArray[Any]) -> NDArray[Any]:
+            return np.asarray(names[ids % self.mark] + size * (ids >= self.mark).astype(np.int32))
+
+        found, later = self._renamed(rename)
+        return WordTokens(found, self.offsets, self.padding, size, self.words, later)
 
 
 class MaskedTokens(Tokens):
@@ -240,7 +271,7 @@ class MaskedTokens(Tokens):
 
     def learnable(self) -> bool:
         """Return whether any token can be hidden."""
-        return not self.special[self.ids].all()
+        return not all(self.special[part].all() for _, part in self._parts())
 
     def draw(self, rows: NDArray[np.int64], seed: int, step: int, part: int) -> Drawn:
         """Return a batch with other hidden tokens in each step (dynamic masking; Liu et al., 2019).

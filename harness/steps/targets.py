@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -32,18 +33,19 @@ def run(job: Job) -> dict[str, Any]:
     output: str = job.step.settings["output"]
     if parts := job.all("part"):
         return _joined(job, parts, output)
-    texts = transfer.texts_of(job.need("transfer"))
+    every = transfer.texts_of(job.need("transfer"))
     part, of = job.step.settings.get("part", 0), job.step.settings.get("parts", 1)
-    start, end = len(texts) * part // of, len(texts) * (part + 1) // of
+    texts = every.part(len(every) * part // of, len(every) * (part + 1) // of)
+    chunks = [texts.part(at, at + _CHUNK) for at in range(0, len(texts), _CHUNK)]
+    count = sum(_rows(job, chunk) for chunk in chunks)
     model = job.model()
     ask = model.hidden if output == "hidden" else model.predict
     table: NDArray[Any] | None = None
     confidence = 0.0
-    rows = job.task_type.rows_before(texts[start:end])
-    for at in range(start, end, _CHUNK):
-        chunk = texts[at : min(at + _CHUNK, end)]
-        first, last = int(rows[at - start]), int(rows[at - start + len(chunk)])
-        block = ask(chunk)
+    first = done = 0
+    for chunk in chunks:
+        last = first + _rows(job, chunk)
+        block = ask(chunk[:])
         if block.ndim != 2 or len(block) != last - first:
             raise HarnessError(
                 f"teacher '{job.learner.name}' returned an array of shape {block.shape} for "
@@ -55,15 +57,21 @@ def run(job: Job) -> dict[str, Any]:
             which = "not finite" if not np.isfinite(block).all() else f"too large for {kept.dtype}"
             raise HarnessError(f"teacher '{job.learner.name}' returned {_NAMES[output]} that are {which}")
         if table is None:
-            table = _create(job, output, (int(rows[-1]), block.shape[1]))
+            table = _create(job, output, (count, block.shape[1]))
         table[first:last] = kept
         if output == "logits":
             confidence += float(job.task_type.confidence(block).sum())
-        job.progress(at - start + len(chunk), end - start)
+        first, done = last, done + len(chunk)
+        job.progress(done, len(texts))
     if table is not None:  # None if there are fewer texts than parts
         table.flush()  # type: ignore[attr-defined]
-    told = {"confidence": confidence / max(1, int(rows[-1]))} if output == "logits" else {}
-    return {"rows": int(rows[-1]), **told}
+    told = {"confidence": confidence / max(1, count)} if output == "logits" else {}
+    return {"rows": count, **told}
+
+
+def _rows(job: Job, texts: Sequence[str]) -> int:
+    """Return the number of rows of outputs that some texts have."""
+    return int(job.task_type.rows_before(texts)[-1])
 
 
 def _joined(job: Job, parts: list[Artefact], output: str) -> dict[str, Any]:
@@ -73,7 +81,9 @@ def _joined(job: Job, parts: list[Artefact], output: str) -> dict[str, Any]:
     table = _create(job, output, (sum(rows), load(filled[0], output).shape[1]))
     at = 0
     for part, count in zip(filled, rows, strict=True):
-        table[at : at + count] = load(part, output)
+        own = load(part, output)
+        for start in range(0, count, _CHUNK):
+            table[at + start : at + min(start + _CHUNK, count)] = own[start : start + _CHUNK]
         at += count
     table.flush()  # type: ignore[attr-defined]
     told = {}

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from hashlib import blake2b
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from harness.api import Augmenter, Examples, HarnessError, TaskType
 from harness.steps import data
 from harness.storage import arrow
+from harness.storage.hashes import BLOCK, Hashes, hashes_of
 
 if TYPE_CHECKING:
     from harness.run.job import Job
@@ -39,9 +41,9 @@ def run(job: Job) -> dict[str, Any]:
     dropped: Counter[str] = Counter()
     pool = source.folder / "unlabelled.arrow"
     unlabelled = arrow.Texts(arrow.read(pool)["text"]) if pool.is_file() else ()
-    others = (data.load(source, split, task_type) for split in ("validation", "test"))
-    held_out = {_fold(text) for examples in others for text in examples.texts}
-    seen = {_fold(text) for text in train.texts}
+    others = (data.load(source, split, task_type).texts for split in ("validation", "test"))
+    held_out = Hashes(chain.from_iterable(others))
+    seen = Hashes(train.texts)
 
     def row_of(row: int, text: str) -> dict[str, Any]:
         label = {} if gold is None else {"label": gold(row, text)}
@@ -52,24 +54,29 @@ def run(job: Job) -> dict[str, Any]:
             yield row_of(row, text)
         if augmenter is None:
             return
-        new = augmenter.draw(train, unlabelled, job)
+        new = drawn(augmenter.draw(train, unlabelled, job), augmenter.name)
+        while block := list(islice(new, BLOCK)):
+            keys = hashes_of(text for _, text in block)
+            leaked = ~held_out.missing(keys)
+            fresh = seen.unseen(keys) & ~leaked
+            seen.add(keys[fresh])
+            dropped[HELD_OUT] += int(leaked.sum())
+            dropped["already in the set"] += int((~fresh & ~leaked).sum())
+            yield from (row_of(*block[place]) for place in np.flatnonzero(fresh).tolist())
+
+    def drawn(new: Iterator[tuple[int, str]], name: str) -> Iterator[tuple[int, str]]:
+        """Yield the new texts that are not empty, as the type of the task writes them."""
         for made, (row, text) in enumerate(new, start=1):
             if not -1 <= row < len(train):  # a negative index would take another row's label
                 raise HarnessError(
-                    f"augmenter '{augmenter.name}' returned a text made from row {row}; "
+                    f"augmenter '{name}' returned a text made from row {row}; "
                     f"expected a row from 0 to {len(train) - 1}, or -1 for a text without one"
                 )
             text = task_type.text_of(text)
-            folded = _fold(text)
-            if not text.strip():
-                dropped["empty"] += 1
-            elif folded in held_out:
-                dropped[HELD_OUT] += 1
-            elif folded in seen:
-                dropped["already in the set"] += 1
+            if text.strip():
+                yield row, text
             else:
-                seen.add(folded)
-                yield row_of(row, text)
+                dropped["empty"] += 1
             if made % 100 == 0:
                 job.progress(made, max(made, len(train)))
 
@@ -78,12 +85,8 @@ def run(job: Job) -> dict[str, Any]:
     count = arrow.write(job.folder / "transfer.arrow", schema, rows())
     if augmenter is not None and (leaked := dropped[HELD_OUT]):
         job.warn(f"{augmenter.name}: {leaked} new texts were dropped, because they are in validation or test")
-    return {"rows": count, "added": count - len(train), "dropped": dict(dropped)}
-
-
-def _fold(text: str) -> bytes:
-    """Return an 8-byte digest of a text without case and white space; sets may contain 10⁷ of them."""
-    return blake2b(" ".join(text.lower().split()).encode(), digest_size=8).digest()
+    counts = {reason: number for reason, number in dropped.items() if number}
+    return {"rows": count, "added": count - len(train), "dropped": counts}
 
 
 def load(artefact: Artefact, classes: tuple[str, ...], task_type: TaskType) -> Examples:

@@ -36,6 +36,10 @@ class Texts(Sequence[str]):
             return [self[i] for i in range(start, stop, step)]
         return self.column[index].as_py()  # type: ignore[no-any-return]
 
+    def part(self, start: int, stop: int) -> Texts:
+        """Return the texts from `start` to `stop`, which are read only when they are used."""
+        return Texts(self.column.slice(start, max(0, stop - start)))
+
     def __iter__(self) -> Iterator[str]:
         for start in range(0, len(self), _CHUNK):
             yield from self[start : start + _CHUNK]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, nullcontext
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SCORED = 5_000  # fewest examples between two validations, because epochs of a tiny set are short
+_SHUFFLED, _BLOCK, _TOGETHER = 1 << 21, 1 << 10, 1 << 10  # texts, texts, blocks; see `training_batches`
 _POOL = 50  # batches sorted by length together: enough for little padding and random batches
 
 
@@ -110,7 +111,7 @@ def train(
 
         while at.epoch <= epochs:
             at.order = dict(generator.bit_generator.state)
-            batches = training_batches(tokens.lengths, settings.batch_size, generator)
+            batches = training_batches(_Computed(tokens), settings.batch_size, generator)
             batches = islice(batches, at.done * settings.accumulate, None)
             while group := list(islice(batches, settings.accumulate)):
                 pieces = [piece for rows in group for piece in split(rows, micro_batches)]
@@ -168,11 +169,57 @@ def _finite(sums: Sums, when: str, settings: Training) -> dict[str, float]:
     return means
 
 
+class Lengths(Protocol):
+    """The lengths of texts: an array (N,), or what computes some of them."""
+
+    def __len__(self) -> int:
+        """Return the number of texts."""
+
+    def __getitem__(self, rows: NDArray[np.int64], /) -> NDArray[np.int64]:
+        """Return the lengths of some texts."""
+
+
+class _Computed:
+    """The lengths of a table's texts, computed for those that are asked for."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        self.tokens = tokens
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        return self.tokens.lengths_of(rows)
+
+
 def training_batches(
-    lengths: NDArray[np.int64], size: int, generator: np.random.Generator
+    lengths: Lengths, size: int, generator: np.random.Generator
 ) -> Iterator[NDArray[np.int64]]:
-    """Yield the rows of one epoch, in random batches of texts with similar lengths."""
-    order = generator.permutation(len(lengths))
+    """Yield the rows of one epoch, in random batches of texts with similar lengths.
+
+    Up to 2²¹ texts are in one random order. More are shuffled in blocks of 2¹⁰ neighbours: the blocks have a
+    random order, and the texts of 2¹⁰ blocks at a time are shuffled and divided into batches.
+    """
+    count = len(lengths)
+    if count <= _SHUFFLED:
+        yield from _shuffled(lengths, generator.permutation(count), size, generator)
+        return
+    blocks = generator.permutation(math.ceil(count / _BLOCK))
+    rest = np.zeros(0, dtype=np.int64)  # what does not fill a batch yet
+    for start in range(0, len(blocks), _TOGETHER):
+        some = blocks[start : start + _TOGETHER]
+        rows = (some[:, None] * _BLOCK + np.arange(_BLOCK)).reshape(-1)
+        rows = np.concatenate([rest, rows[rows < count]])
+        rows = rows[generator.permutation(len(rows))]
+        whole = len(rows) if start + _TOGETHER >= len(blocks) else len(rows) // size * size
+        rest = rows[whole:].copy()
+        yield from _shuffled(lengths, rows[:whole], size, generator)
+
+
+def _shuffled(
+    lengths: Lengths, order: NDArray[np.int64], size: int, generator: np.random.Generator
+) -> Iterator[NDArray[np.int64]]:
+    """Yield texts that have a random order in batches, each from texts of similar length among neighbours."""
     batches: list[NDArray[np.int64]] = []
     for start in range(0, len(order), size * _POOL):
         pool = order[start : start + size * _POOL]

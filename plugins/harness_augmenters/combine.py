@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import harness
+from harness.storage.hashes import Hashes, fresh, hashes_of
 from harness_augmenters.blocks import (
     BLOCK,
     KEEPS_WORDS,
@@ -249,14 +250,13 @@ class Mix(Combination):
         if not self.draws:
             yield from super().draw(train, unlabelled, context)
             return
-        seen = {_fold(text) for _, block in blocks(train.texts) for text in block}
+        seen = Hashes(text for _, block in blocks(train.texts) for text in block)
         total = self.size or len(train) * (self.copies or 1)
         missing = self.size or 0
         for member, share in zip(self.of, self._shares().tolist(), strict=True):
             if draws(member) and share:
                 asked, given = round(total * share), 0
-                fresh = _fresh(member.draw(train, unlabelled, context), seen)
-                for made in islice(fresh, asked):
+                for made in fresh(member.draw(train, unlabelled, context), seen, asked):
                     given += 1
                     yield made
                 missing -= given
@@ -292,9 +292,9 @@ class Mix(Combination):
 
     def prepare_on(self, corpus: Sequence[str], device: str) -> Transform:
         """Return a function that draws texts from the members."""
-        return self._prepare(corpus, device, set())
+        return self._prepare(corpus, device, Hashes())
 
-    def _prepare(self, corpus: Sequence[str], device: str, seen: set[int]) -> Transform:
+    def _prepare(self, corpus: Sequence[str], device: str, seen: Hashes) -> Transform:
         """Return a function that draws texts from the members; with `size`, texts that were not seen."""
         import numpy as np
 
@@ -322,22 +322,22 @@ class Mix(Combination):
 
         def size(texts: Sequence[str], generator: np.random.Generator) -> Iterator[tuple[int, str]]:
             missing, barren = self.size or 0, 0
-            known = seen.union(_fold(text) for _, block in blocks(texts) for text in block)
+            known = seen.copy()
+            for _, block in blocks(texts):
+                known.add(hashes_of(block))
             while missing and len(texts) and barren < 20 * len(texts) + 1000:
                 # Whole rounds over the texts, then a sample of them: the numbers of draws per text differ
                 # by at most one, except for draws that made nothing.
                 for rows, block in _round(texts, missing, BLOCK if small else len(texts), generator):
-                    fresh: dict[int, tuple[int, str]] = {}
-                    for row, text in draw(block, generator):
-                        if (key := _fold(text)) not in known:
-                            fresh.setdefault(key, (int(rows[row]), text))
-                    keys = list(fresh)
-                    if len(keys) > missing:
-                        keys = [keys[i] for i in generator.choice(len(keys), missing, replace=False)]
-                    known.update(keys)
-                    missing -= len(keys)
-                    barren = 0 if keys else barren + len(block)
-                    yield from map(fresh.__getitem__, keys)
+                    made = [(int(rows[row]), text) for row, text in draw(block, generator)]
+                    keys = hashes_of(text for _, text in made)
+                    places = np.flatnonzero(known.unseen(keys))
+                    if len(places) > missing:
+                        places = places[generator.choice(len(places), missing, replace=False)]
+                    known.add(keys[places])
+                    missing -= len(places)
+                    barren = 0 if len(places) else barren + len(block)
+                    yield from (made[place] for place in places.tolist())
 
         return copies if self.size is None else size
 
@@ -355,19 +355,6 @@ def _first(made: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
         if row not in seen:
             seen.add(row)
             yield row, text
-
-
-def _fresh(made: Iterable[tuple[int, str]], seen: set[int]) -> Iterator[tuple[int, str]]:
-    """Yield the texts that were not seen before, and add them to `seen`."""
-    for row, text in made:
-        if (key := _fold(text)) not in seen:
-            seen.add(key)
-            yield row, text
-
-
-def _fold(text: str) -> int:
-    """Return a hash of a text without case and white space; 8 bytes, to save memory."""
-    return hash(" ".join(text.lower().split()))
 
 
 def _round(

@@ -24,7 +24,7 @@ from harness.sources import (
     suggest,
 )
 from harness.sources.opening import trouble_with
-from harness_augmenters.blocks import KEEPS_WORDS
+from harness_augmenters.blocks import BLOCK, KEEPS_WORDS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,8 +93,10 @@ class Unlabelled(harness.Augmenter):
                 "augmenter 'unlabelled' has no texts: the task has no split `unlabelled`; "
                 "add that split, or give the augmenter a file or folder"
             )
-        for row in np.random.default_rng(context.seed).permutation(len(texts))[: self.size].tolist():
-            yield -1, " ".join(_WORDS(texts[row])) if self.words else texts[row].strip()
+        order = np.random.default_rng(context.seed).permutation(len(texts))[: self.size]
+        for start in range(0, len(order), BLOCK):  # a list of all numbers would need 36 bytes for each
+            for row in order[start : start + BLOCK].tolist():
+                yield -1, " ".join(_WORDS(texts[row])) if self.words else texts[row].strip()
 
     def _path(self) -> Path | None:
         """Return the file to read, or None for the task's own texts; raise Unavailable if it is missing."""

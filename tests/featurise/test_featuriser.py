@@ -12,6 +12,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
 from harness import HarnessError
+from harness.featurise import arrays
 from harness.featurise import featuriser as featurise
 from harness.featurise.featuriser import (
     PADDING,
@@ -190,13 +191,14 @@ def test_chunks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_large_table_lies_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(featurise, "_CHUNK", 2)
-    monkeypatch.setattr(featurise, "_IN_MEMORY", 5)
+    monkeypatch.setattr(arrays, "IN_MEMORY", 20)
     first, second = Words.fit(TEXTS, 20), Words.fit(["wind"], 20)
     tables = [each.tokens(TEXTS, tmp_path) for each in (first, second, first)]  # as members of an ensemble do
     for featuriser, table in zip((first, second, first), tables, strict=True):
         assert isinstance(table.ids, np.memmap)
         assert lists(table) == featuriser.encode(TEXTS)
-    assert len(list(tmp_path.iterdir())) == 3
+        assert isinstance(table.offsets, np.memmap)
+    assert len(list(tmp_path.iterdir())) == 6
     assert not isinstance(first.tokens(TEXTS).ids, np.memmap)
 
 

@@ -9,6 +9,7 @@ import pytest
 from masked_models import SPECIAL, TEXTS, WORDS, featuriser
 
 from harness import HarnessError
+from harness.featurise import tokens as tokens_module
 from harness.featurise.featuriser import Featuriser, MaskedSubwords
 from harness.featurise.tokens import MaskedTokens, Tokens, WordTokens
 
@@ -186,3 +187,31 @@ def test_saved_and_loaded(tmp_path) -> None:  # type: ignore[no-untyped-def]
 def test_a_mask_that_is_no_id_is_said() -> None:
     with pytest.raises(HarnessError, match="expected the mask's id below 26, the tokenizer's size, got 99"):
         MaskedSubwords(featuriser().tokenizer, 8, 0, 99)
+
+
+# -- tables on disk ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("marks", [False, True])
+def test_ids_of_a_long_table_are_renamed_as_they_are_read(
+    monkeypatch: pytest.MonkeyPatch, marks: bool
+) -> None:
+    ids = np.random.default_rng(0).integers(1, 20, 600).astype(np.int32)
+    offsets = np.arange(0, 601, 3)
+    ids[::2] += 20 * marks  # every other id is the first of a word
+    words = np.concatenate([[0], np.cumsum(np.add.reduceat(ids >= 20, offsets[:-1]))])
+    tokens = WordTokens(ids, offsets, 0, 20, words) if marks else Tokens(ids, offsets)
+    names, again = (
+        np.random.default_rng(1).permutation(20).astype(np.int32),
+        np.arange(20, dtype=np.int32)[::-1],
+    )
+    rows = np.array([5, 0, 199, 7])
+    whole = tokens.renamed(names, 20).renamed(again, 20)
+    monkeypatch.setattr(tokens_module, "IN_MEMORY", 100)
+    later = tokens.renamed(names, 20).renamed(again, 20)
+    assert later.ids is ids and whole.ids is not ids
+    assert np.array_equal(later.batch(rows), whole.batch(rows))
+    assert not np.array_equal(later.batch(rows), tokens.batch(rows))
+    assert np.array_equal(later.used(), whole.used())
+    assert np.array_equal(later.targets(rows), whole.targets(rows))
+    assert np.array_equal(later.lengths_of(rows), whole.lengths[rows])

@@ -21,6 +21,7 @@ from harness.task_types.classification import Classification
 from harness.task_types.regression import Regression
 from harness.task_types.tagging import Tagging
 from harness.testing.tiny import CheckContext, FromLabels, FromLogits, tiny_examples
+from harness.training import loop
 from harness.training import loop as training
 from harness.training.inference import predict
 from harness.training.loop import train, training_batches
@@ -131,6 +132,24 @@ def test_next_to_nothing_is_padding() -> None:
 
     assert padded(np.random.default_rng(1).permutation(6400).reshape(-1, 32)) > 3
     assert padded(training_batches(lengths, 32, np.random.default_rng(1))) < 1.15
+
+
+@pytest.mark.parametrize("size", [32, 50, 300])
+def test_many_rows_are_shuffled_in_blocks(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setattr(loop, "_SHUFFLED", 1000)
+    monkeypatch.setattr(loop, "_BLOCK", 16)
+    monkeypatch.setattr(loop, "_TOGETHER", 10)
+    lengths = np.random.default_rng(0).integers(1, 60, 1001)
+    batches = list(training_batches(lengths, size, np.random.default_rng(1)))
+    assert sorted(np.concatenate(batches).tolist()) == list(range(1001))
+    assert max(map(len, batches)) == size and len(batches) == -(-1001 // size)
+    if size < 100:  # early batches come from few blocks, which are from all over the set
+        first = np.concatenate(batches[: 160 // size])
+        assert len(np.unique(first // 16)) <= 10 and np.ptp(first) > 500
+    again = list(training_batches(lengths, size, np.random.default_rng(1)))
+    assert all(np.array_equal(one, other) for one, other in zip(batches, again, strict=True))
+    other = training_batches(lengths, size, np.random.default_rng(2))
+    assert not np.array_equal(np.concatenate(list(other)), np.concatenate(batches))
 
 
 def test_epochs_differ_and_seeds_repeat() -> None:
