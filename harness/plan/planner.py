@@ -44,7 +44,9 @@ if TYPE_CHECKING:
 STEP_KINDS = (
     *("data", "teacher", "transfer", "targets", "tokens", "student", "evaluation", "export", "latency"),
 )
-PARTS = 4  # of a transfer set, for slow teachers; the same on all machines, because keys depend on it
+# Parts of a transfer set that slow teachers label, and the most texts of a part if their number is known from
+# the suite. They are the same on all machines, because keys depend on them.
+PARTS, MOST_PARTS, PART = 4, 1000, 250_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,8 @@ class _Planner:
         # The usual seed, 0, is left out, so that cells that were measured earlier keep their keys.
         if parts.teacher is not None and taught:
             started.append(f"teachers {taught}")
+        if parts.teacher is not None and parts.student is not None:
+            started += [f"{name} {value}" for name, value in _stored(self.suite).items()]
         key = digest(about, str(seed), self.precision.precision, *started)
         if known is not None and key in known:
             return known[key]
@@ -300,6 +304,9 @@ class _Planner:
         if memo in self._labelled:
             return self._labelled[memo]
         settings = {"output": output, **self._precise(teacher)}
+        if output == "logits":
+            settings |= _stored(self.suite)
+        count = self._parts(teacher, self.steps[steps["transfer"]].components.get("augmenter"))
         needs = {"model": steps["teacher"], "transfer": steps["transfer"]}
         label = f"{teacher.name} on {self.steps[steps['transfer']].label.removeprefix('transfer ')}"
         parts = {
@@ -307,15 +314,23 @@ class _Planner:
                 "targets",
                 task,
                 {"teacher": teacher},
-                settings | {"part": part, "parts": PARTS},
+                settings | {"part": part, "parts": count},
                 needs,
-                f"{label}, part {part + 1} of {PARTS}",
+                f"{label}, part {part + 1} of {count}",
             )
-            for part in range(PARTS if teacher.accelerated else 0)
+            for part in range(count if count > 1 else 0)
         }
         key = self._graph.add("targets", task, {"teacher": teacher}, settings, parts or needs, label)
         self._labelled[memo] = key
         return key
+
+    def _parts(self, teacher: Teacher, augmenter: Component | None) -> int:
+        """Return the number of steps that label a transfer set."""
+        if self.suite.label_parts != "auto":
+            return self.suite.label_parts
+        size = getattr(augmenter, "size", None)
+        asked = -(-size // PART) if isinstance(size, int) else 0
+        return max(PARTS, min(asked, MOST_PARTS)) if teacher.accelerated else 1
 
     def _tokens(self, task: Task, tokeniser: Tokeniser, needs: Mapping[str, str]) -> str:
         """Add the step that turns texts into ids, for all students that read them alike."""
@@ -416,3 +431,9 @@ class _Planner:
         if id(component) not in self._bases:
             self._bases[id(component)] = answer_of(component, component.base)
         return self._bases[id(component)]
+
+
+def _stored(suite: Suite) -> dict[str, Any]:
+    """Return the settings of steps that store teachers' logits, if not whole and in 32 bits."""
+    found: dict[str, Any] = {} if suite.logits == "fp32" else {"logits": suite.logits}
+    return found if suite.top_logits is None else found | {"top_logits": suite.top_logits}

@@ -306,7 +306,8 @@ def _measured(cell: Cell, artefacts: dict[str, Artefact]) -> dict[str, Any]:
         if "history" in fitted.result:
             fields["history"] = fitted.result["history"]
     if "transfer" in artefacts:
-        fields["transfer"] = artefacts["transfer"].result
+        stored = artefacts["targets"].result.get("stored") if "targets" in artefacts else None
+        fields["transfer"] = artefacts["transfer"].result | ({"logits": stored} if stored else {})
     if "evaluation" in artefacts:
         scores = artefacts["evaluation"].result
         for field, split in (("metrics", "test"), ("validation", "validation")):

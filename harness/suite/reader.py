@@ -77,6 +77,9 @@ class Suite:
     precision: Literal["auto", "fp32", "bf16"]
     latency: bool
     time_limit: TimeLimit
+    logits: Literal["fp32", "fp16"] = "fp32"
+    top_logits: int | None = None
+    label_parts: int | Literal["auto"] = "auto"
     trackers: tuple[Tracker, ...] = ()  # they follow runs of the suite, and are not part of any key
 
 
@@ -94,6 +97,11 @@ class _Settings:
     latency: bool = True
     # Seconds that a step may take; "auto": it may not be silent for much longer than usual; "none": no limit
     time_limit: TimeLimit = "auto"
+    logits: Literal["fp32", "fp16"] = "fp32"  # how those of teachers are stored for a transfer set
+    # Most logits stored for a row, the largest ones, if there are more than twice as many classes; none: all
+    top_logits: Annotated[int, Gt(0)] | None = None
+    # Steps that label one transfer set; "auto": 4 for slow teachers, more for augmenters of a large `size`
+    label_parts: Annotated[int, Interval(ge=1, le=1000)] | Literal["auto"] = "auto"
 
 
 def load(path: Path, catalog: Catalog, limit: int | None = LIMIT) -> Suite:
@@ -203,6 +211,9 @@ class _Reader:
             precision=settings.precision,
             latency=settings.latency,
             time_limit=settings.time_limit,
+            logits=settings.logits,
+            top_logits=settings.top_logits,
+            label_parts=settings.label_parts,
             trackers=_only(Tracker, found["tracker"]),
         )
 

@@ -162,6 +162,7 @@ class TaskType(Component):
     legend: ClassVar[str] = ""  # explanation of these metrics, shown below a table
     learns_from: ClassVar[str] = "labels"  # the training signal without a teacher, in words
     recorded: ClassVar[frozenset[str]] = RECORDED  # teacher outputs that are stored for transfer sets
+    exclusive: ClassVar[bool] = True  # a row has one answer, so that its logits are those of a softmax
     fits: ClassVar[frozenset[str]] = frozenset()  # components for all of these types support this one too
     call: ClassVar[str] = "answer"  # the method of an exported model that answers one text
     pipeline: ClassVar[str] = ""  # the task's name in pipelines of Transformers and on the hub; "": unknown

@@ -45,6 +45,7 @@ class MultiLabel(TaskType):
     """
 
     name = "multi-label"
+    exclusive = False
     headline = "f1_macro"
     pipeline = "text-classification"
     problem = "multi_label_classification"

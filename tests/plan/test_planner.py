@@ -470,6 +470,29 @@ def test_a_slow_teacher_labels_parts_side_by_side_and_a_quick_one_at_once() -> N
     assert set(quick.needs) == {"model", "transfer"}
 
 
+def test_the_number_of_parts_follows_the_suite() -> None:
+    class Crawl(Noise):
+        size = 1_600_000
+
+    assert len(step(planned(augmenters=(Crawl(),)), "targets").needs) == 7  # of at most 250,000 texts
+    assert len(step(planned(label_parts=9), "targets").needs) == 9
+    assert len(step(planned(label_parts=9, teachers=(Team(),)), "targets").needs) == 9
+    assert set(step(planned(label_parts=1), "targets").needs) == {"model", "transfer"}
+
+
+def test_how_logits_are_stored_is_a_part_of_keys() -> None:
+    def keys(**settings: Any) -> tuple[str, str, str]:
+        plan = planned(**settings)
+        return the(plan, "distilled").key, step(plan, "targets").key, the(plan, "baseline").key
+
+    plain = keys()
+    assert keys(logits="fp32", top_logits=None) == plain
+    others = [keys(logits="fp16"), keys(top_logits=5), keys(logits="fp16", top_logits=5)]
+    for place in (0, 1):
+        assert len({each[place] for each in (plain, *others)}) == 4
+    assert {each[2] for each in others} == {plain[2]}  # a baseline has no teacher
+
+
 def test_layers_are_asked_of_the_teacher_in_step_and_recorded_nowhere() -> None:
     plan = planned(teachers=(Open(),), students=(Half(alone=True),), losses=(Layers(),))
     cell = the(plan, "distilled")

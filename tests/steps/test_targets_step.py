@@ -12,6 +12,7 @@ from stepbench import Bench, Makes, Says, Speaker
 from harness.api import HarnessError
 from harness.steps import targets
 from harness.storage.store import Artefact
+from harness.task_types.classification import Classification
 
 
 def lengths(texts: Sequence[str]) -> Any:
@@ -90,6 +91,52 @@ def test_parts_make_the_table_of_one_pass(parts: int, bench: Bench, transfer: Ar
     assert joined.result["rows"] == 5
     assert joined.result["confidence"] == pytest.approx(whole.result["confidence"])
     assert joined.result["seconds_before"] == pytest.approx(sum(p.made["seconds"] for p in made.values()))
+
+
+@pytest.mark.parametrize(
+    ("settings", "stored"),
+    [
+        ({"logits": "fp16"}, {"type": "fp16", "classes": 9}),
+        ({"top_logits": 3}, {"top": 3, "classes": 9}),
+        ({"logits": "fp16", "top_logits": 3}, {"type": "fp16", "top": 3, "classes": 9}),
+        ({"top_logits": 5}, None),
+    ],
+)
+def test_logits_in_fewer_bytes(
+    settings: dict[str, Any], stored: dict[str, Any] | None, bench: Bench, transfer: Artefact
+) -> None:
+    table = np.random.default_rng(0).normal(size=(10, 9)).astype(np.float32)
+    teacher = Speaker(lambda texts: table[[len(text) for text in texts]])
+    data = bench.store.find("data", "data1")
+    assert data is not None
+    needs = {"model": bench.run("teacher", {"data": data}, teacher=teacher), "transfer": transfer}
+    whole = bench.run("targets", needs, teacher=teacher)
+    found = bench.run("targets", needs, teacher=teacher, **settings)
+    assert found.result.get("stored") == stored and found.result["rows"] == 5
+    assert found.result["confidence"] == whole.result["confidence"]
+    read, expected = targets.load(found, "logits"), targets.load(whole, "logits")
+    assert read.shape == expected.shape and read[:].dtype == np.float32
+    assert np.array_equal(read[:].argmax(1), expected.argmax(1))
+    made = {
+        f"part-{part}": bench.run("targets", needs, teacher=teacher, part=part, parts=2, **settings)
+        for part in range(2)
+    }
+    joined = bench.run("targets", made, teacher=teacher, **settings)
+    assert joined.result.get("stored") == stored
+    assert np.array_equal(targets.load(joined, "logits")[:], read[:])
+
+
+def test_logits_of_independent_labels_are_stored_whole(bench: Bench, transfer: Artefact) -> None:
+    class Independent(Classification):
+        exclusive = False
+
+    teacher = Speaker(lambda texts: np.ones((len(texts), 9), dtype=np.float32))
+    data = bench.store.find("data", "data1")
+    assert data is not None
+    needs = {"model": bench.run("teacher", {"data": data}, teacher=teacher), "transfer": transfer}
+    bench.task_type = Independent()
+    found = bench.run("targets", needs, teacher=teacher, top_logits=2)
+    assert "stored" not in found.result and isinstance(targets.load(found, "logits"), np.memmap)
 
 
 def test_hidden_states_are_kept_in_half_precision(bench: Bench, transfer: Artefact) -> None:

@@ -58,6 +58,9 @@ def test_every_key_is_read() -> None:
         teacher_seeds = "each"
         precision = "bf16"
         latency = false
+        logits = "fp16"
+        top_logits = 20
+        label_parts = 12
         time_limit = 60
         baseline = { use = "cross-entropy", smoothing = 0.1 }
 
@@ -100,6 +103,9 @@ def test_every_key_is_read() -> None:
         precision="bf16",
         latency=False,
         time_limit=60.0,
+        logits="fp16",
+        top_logits=20,
+        label_parts=12,
     )
 
 
@@ -169,7 +175,8 @@ def test_all_mistakes_are_reported_at_once_with_their_lines() -> None:
         "s.toml:2: suite.name: a suite's name must consist of a-z, 0-9, '.', '_' and '-', "
         "with a letter or digit first, got 'Bad Name'",
         "s.toml:3: suite.sedes: key 'sedes' of [suite] is unknown; did you mean 'seeds'? "
-        "(allowed: baseline, latency, name, precision, seeds, teacher_seeds, time_limit)",
+        "(allowed: baseline, label_parts, latency, logits, name, precision, seeds, teacher_seeds, time_limit, "
+        "top_logits)",
         "s.toml:5: suite.seeds[1]: key 'seeds[1]' of [suite] must be an integer at least 0 and at most "
         "4294967295, got -1",
         "s.toml:6: suite.precision: key 'precision' of [suite] must be 'auto', 'fp32' or 'bf16', got 'fp61'",
