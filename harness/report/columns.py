@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from harness.api import SPLITS
@@ -12,6 +13,7 @@ from harness.results.intervals import SIGNIFICANT
 from harness.results.ranking import Row, Table, mixed_scales
 from harness.wording import amount, significant, size
 
+SHOWN = 500  # rows of a table that people see, with a result or without; files for programs have all
 MARK = "†"  # of rows with a footnote
 _NAMES = ("model", "teacher", "augmenter", "loss")
 DISTURBED = "‡"  # the mark of a latency that other programs disturbed
@@ -73,6 +75,24 @@ def fitting(table: Table, width: int | None) -> tuple[list[Column], list[str]]:
     return shown, dropped
 
 
+def shortest(table: Table) -> Table:
+    """Return the table with at most SHOWN rows with a result, the best ones, and as many without one.
+
+    Teachers remain, up to SHOWN.
+    """
+    if len(table.rows) <= SHOWN:
+        return table
+    kept: list[Row] = []
+    counts: Counter[str] = Counter()
+    for row in table.rows:
+        kind = row.role if row.role == "teacher" else "with" if row.seeds else "without"
+        counts[kind] += 1
+        if counts[kind] <= SHOWN:
+            kept.append(row)
+    cells = sum(map(_asked, table.rows)) - sum(map(_asked, kept))
+    return replace(table, rows=tuple(kept), left=len(table.rows) - len(kept), left_cells=cells)
+
+
 def ranked(table: Table) -> list[Row]:
     """Return the rows with a result."""
     return [row for row in table.rows if row.seeds]
@@ -116,7 +136,7 @@ def heading(table: Table, fingerprint: bool = True) -> tuple[str, str]:
     """
     task = table.task
     counts = ", ".join(f"{task[split]:,} {split}" for split in SPLITS if task.get(split) is not None)
-    measured, cells = sum(map(_asked, table.rows)), task.get("cells", 0)
+    measured, cells = sum(map(_asked, table.rows)) + table.left_cells, task.get("cells", 0)
     details = [
         f"from {task['origin']}" if task.get("origin") else "",
         f"fingerprint {task['fingerprint'][:12]}" if fingerprint and task.get("fingerprint") else "",
@@ -124,6 +144,10 @@ def heading(table: Table, fingerprint: bool = True) -> tuple[str, str]:
         seeds_of(table.seeds),
         f"{measured} of the suite's {cells} cells" if measured < cells else "",
         table.note,
+        f"the best rows are shown, {len(table.rows):,} of {len(table.rows) + table.left:,}; "
+        "leaderboard.csv has all of them"
+        if table.left
+        else "",
     ]
     return f"{table.label}, {task.get('source') or 'no'} data", "; ".join(filter(None, details))
 

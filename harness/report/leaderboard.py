@@ -25,6 +25,7 @@ from harness.report.columns import (
     problems,
     ranked,
     seeds_of,
+    shortest,
 )
 from harness.report.grid import Grid
 from harness.results.board import Leaderboard, build
@@ -204,7 +205,7 @@ def _inert(value: Any) -> Any:
 def to_markdown(board: Leaderboard) -> str:
     """Return the tables as Markdown, as GitHub shows it."""
     blocks = [markdown(provenance(board))]
-    for table in board.tables:
+    for table in map(shortest, board.tables):
         title, details = map(markdown, heading(table))
         blocks += [f"## {title}", details]
         shown = columns(table)
@@ -243,7 +244,7 @@ def to_rich(board: Leaderboard, width: int | None = None) -> Group:
     from rich.text import Text
 
     parts: list[Grid | Text] = []
-    for table in board.tables:
+    for table in map(shortest, board.tables):
         title, details = map(printable, heading(table))
         parts += [Text()] if parts else []
         parts += [Text(title, style="bold"), Text(details, style="dim")]

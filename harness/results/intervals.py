@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from harness.task_types.base import Prediction
 
 SIGNIFICANT = 0.05
+COMPARED = 1_000  # rows of a table that are compared, the best ones: a matrix of all pairs has R² numbers
 _CLOSE = 1e-4  # relative; predictions whose score differs more from the recorded one are of another run
 
 
@@ -23,6 +24,7 @@ def attach(table: Table, predictions: Mapping[str, Prediction]) -> Table:
     scored = [row for row in table.rows if row.rank is not None]
     if not scored:
         return table
+    every, scored = len(scored), scored[:COMPARED]
     held = [held_by(row, predictions) for row in scored]
     sign = -1 if table.lower_is_better() else 1
     best = references(table.rows, table.headline, sign)
@@ -39,7 +41,7 @@ def attach(table: Table, predictions: Mapping[str, Prediction]) -> Table:
         at = {
             id(group[index][0]): place for place, index in enumerate(which)
         }  # row → its index in `estimated`
-        p = holm_pairs(estimated.p_values())
+        p = holm_pairs(estimated.p_values(), len(estimated.values) + every - len(scored))
         ahead = sign * (estimated.values[:, None] - estimated.values[None, :]) > 0
         beats = (p < SIGNIFICANT) & ahead  # (R, R)
         for row, _ in group:
@@ -54,7 +56,8 @@ def attach(table: Table, predictions: Mapping[str, Prediction]) -> Table:
             if baseline is not None and id(baseline) in at:
                 pair = (place, at[id(baseline)])
                 gains.append((row, estimated.compare(*(pair if sign > 0 else pair[::-1]))))
-    corrected = holm([gain.p for _, gain in gains])
+    rest = sum(row.role == "distilled" for row in table.rows if row.rank is not None) if gains else 0
+    corrected = holm([gain.p for _, gain in gains], rest if every > len(scored) else None)
     for (row, gain), likely in zip(gains, corrected, strict=True):
         new[id(row)] = replace(new[id(row)], gain_interval=(gain.low, gain.high), gain_p=float(likely))
     if not new:
@@ -63,7 +66,13 @@ def attach(table: Table, predictions: Mapping[str, Prediction]) -> Table:
         note = f"{missing} of {len(scored)} rows have no interval: their predictions are missing"
     else:
         note = ""
-    notes = dict.fromkeys(filter(None, (table.note, note)))
+    some = ""
+    if every > len(scored):
+        some = (
+            f"intervals, ranges of ranks and tests are for the best {len(scored):,} of {every:,} rows, "
+            "with the correction for all of them"
+        )
+    notes = dict.fromkeys(filter(None, (table.note, note, some)))
     return replace(table, rows=tuple(new.get(id(row), row) for row in table.rows), note="; ".join(notes))
 
 

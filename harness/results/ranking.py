@@ -74,6 +74,8 @@ class Table:
     seeds: tuple[int, ...]
     task_type: TaskType
     note: str = ""  # remarks, e.g. why rows have no interval
+    left: int = 0  # rows left out of what is shown, see `harness.report.columns.shortest`
+    left_cells: int = 0  # cells of these
 
     def lower_is_better(self, metric: str = "") -> bool:
         """Return whether a lower value of a metric is better; by default, of the headline."""

@@ -351,23 +351,27 @@ def welch(a: Summary, b: Summary) -> Difference | None:
     return Difference(value, value - half, value + half, p, "welch")
 
 
-def holm(p: NDArray[np.float64] | Sequence[float]) -> NDArray[np.float64]:
+def holm(p: NDArray[np.float64] | Sequence[float], of: int | None = None) -> NDArray[np.float64]:
     """Return p values corrected for their number, in the given order (Holm, 1979).
 
-    The chance of at least one false positive among those below 0.05 is at most 5 %.
+    The chance of at least one false positive among those below 0.05 is at most 5 %. If only some of a larger
+    number of p values are known, `of` is that number, and the others count as if they were larger.
     """
     p = np.asarray(p, np.float64)
     order = np.argsort(p, kind="stable")
     corrected = np.empty_like(p)
-    corrected[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
+    corrected[order] = np.minimum(1, np.maximum.accumulate(p[order] * ((of or len(p)) - np.arange(len(p)))))
     return corrected
 
 
-def holm_pairs(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return corrected p values for a symmetric matrix (R, R), in which each pair is one comparison."""
+def holm_pairs(p: NDArray[np.float64], rows: int | None = None) -> NDArray[np.float64]:
+    """Return corrected p values for a symmetric matrix (R, R), in which each pair is one comparison.
+
+    They are corrected for all pairs of `rows` rows, if the matrix is of some of them.
+    """
     upper = np.triu_indices(len(p), 1)
     found = np.ones_like(p)
-    found[upper] = holm(p[upper])
+    found[upper] = holm(p[upper], rows and rows * (rows - 1) // 2)
     return np.minimum(found, found.T)
 
 

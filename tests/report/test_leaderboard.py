@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from harness.report import leaderboard
+from harness.report import columns, leaderboard
+from harness.report.html import page as html
 from harness.report.latex import to_latex
 from harness.report.leaderboard import build, to_csv, to_frame, to_json, to_markdown, to_rich
 from harness.results import record
@@ -646,3 +647,37 @@ def test_there_is_one_rule_of_what_is_a_share() -> None:
     assert not table.is_share("cost_train_s") and not table.is_share("latency_onnx_cpu_p50_ms")
     beyond = replace(row, stats={"hamming_loss": Stat(1.2, None, 1)})
     assert not table.is_share("hamming_loss", [row, beyond, None])
+
+
+# -- long tables ---------------------------------------------------------------------------------------------
+
+
+def test_people_see_the_best_rows_of_a_long_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(columns, "SHOWN", 3)
+    many = [make("distilled", 0.5 + 0.01 * width, student=part("mlp", width=width)) for width in range(8)]
+    lost = [make("distilled", student=part("cnn", width=width), reason="why") for width in range(5)]
+    records = [*many, *lost, make("teacher", 0.4)]
+    board = build(records)
+    text = to_markdown(board)
+    shown = [row[2] for row in grid(text)[1:]]
+    assert shown == ["mlp(width=7)", "mlp(width=6)", "mlp(width=5)", "minilm"]  # the teacher is the last
+    assert "the best rows are shown, 7 of 14; leaderboard.csv has all of them" in text
+    assert text.count("failed: why") == 3
+    assert "of the suite's" not in text
+    assert "width=7" in terminal(records, 200) and "width=4" not in terminal(records, 200)
+    page = html.render(board, records, {}, "long")
+    assert "width=5" in page and "width=4" not in page and "7 of 14" in page
+    assert "width=4" not in to_latex(board, records)
+    assert (
+        len(to_csv(board).splitlines()) == 15 and len(json.loads(to_json(board))["tables"][0]["rows"]) == 14
+    )
+
+
+def test_cells_of_rows_that_are_not_shown_count_as_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(columns, "SHOWN", 2)
+    many = [
+        make("distilled", 0.5, seed, student=part("mlp", width=width), task={"cells": 9})
+        for width in range(4)
+        for seed in range(2)
+    ]
+    assert "8 of the suite's 9 cells" in to_markdown(build(many))

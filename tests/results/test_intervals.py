@@ -15,7 +15,7 @@ from test_leaderboard import column, make, part, terminal
 
 from harness.report import leaderboard
 from harness.report.leaderboard import to_csv, to_json, to_markdown
-from harness.results import predictions
+from harness.results import intervals, predictions
 from harness.results.board import build, of_run
 from harness.results.ranking import Row, Table
 from harness.results.record import Record
@@ -99,6 +99,21 @@ def test_places_are_corrected_for_the_number_of_pairs() -> None:
     assert [row.places for row in table_of(two).rows] == [(1, 1), (2, 2)]
     more = [*two, scored("distilled", 303, student=part("gru"))]
     assert [row.places for row in table_of(more).rows] == [(1, 3), (1, 3), (1, 3)]
+
+
+def test_in_long_tables_only_the_best_rows_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intervals, "COMPARED", 2)
+    table = table_of(ladder())
+    assert [row.places for row in table.rows] == [(1, 1), (2, 2), None, None]
+    assert [row.interval is None for row in table.rows] == [False, False, True, True]
+    assert table.note == (
+        "intervals, ranges of ranks and tests are for the best 2 of 4 rows, with the correction for all "
+        "of them"
+    )
+    # p = 0.031 for one pair, but the table has three.
+    two = [scored("distilled", 306), scored("distilled", 300, student=part("cnn"))]
+    found = table_of([*two, scored("distilled", 200, student=part("gru"))])
+    assert [row.places for row in found.rows] == [(1, 2), (1, 2), None]
 
 
 def test_a_gain_has_an_interval_and_says_whether_it_is_luck() -> None:

@@ -440,6 +440,8 @@ def test_holm_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.5, 0.9]) == pytest.approx([1, 1])
     assert len(holm([])) == 0
+    assert holm([0.01, 0.001], of=5) == pytest.approx([0.04, 0.005])
+    assert holm_pairs(np.array([[1, 0.01], [0.01, 1]]), rows=4)[0, 1] == pytest.approx(0.06)
 
 
 def test_holm_of_pairs_counts_each_pair_once() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
+from harness.report.columns import shortest
 from harness.report.html import loose
 from harness.report.html.loose import field
 from harness.report.leaderboard import Column, columns, footnotes, heading, printable, problems, ranked
@@ -200,7 +201,11 @@ def alone_of(task_type: TaskType) -> str:
 
 
 def sections(board: Leaderboard, records: Sequence[Record]) -> list[Section]:
-    """Return the tables of a leaderboard with their records; sample corpora come last."""
+    """Return the tables of a leaderboard with their records; sample corpora come last.
+
+    Long tables are cut, so that charts show the best rows.
+    """
+    board = replace(board, tables=tuple(map(shortest, board.tables)))
     by_cell = {record["cell"]: record for record in records}
     families = _families(board)
     looks = {
