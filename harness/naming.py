@@ -14,7 +14,7 @@ import re
 import tomllib
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,9 +111,14 @@ def labeller(records: Sequence[Mapping[str, Any]]) -> Callable[[str, Any], str]:
         return _differing(list(namesakes[kind, name].values()))
 
     @cache
+    def others(kind: str, name: str, key: str) -> list[Any]:
+        values = (one[key] for one in namesakes[kind, name].values() if key in one)
+        return list({_canonical(value): value for value in values}.values())
+
+    @cache
     def shown(kind: str, name: str, identity: str) -> str:
-        every = list(namesakes[kind, name].values())
-        return _call(name, namesakes[kind, name][identity], every, differing(kind, name))
+        params = namesakes[kind, name][identity]
+        return _call(name, params, partial(others, kind, name), differing(kind, name))
 
     return lambda kind, component: shown(kind, component["name"], _canonical(identity(component)))
 
@@ -142,11 +147,14 @@ def _differing(namesakes: Sequence[Mapping[str, Any]]) -> set[str]:
 
 
 def _call(
-    name: str, params: Mapping[str, Any], namesakes: Sequence[Mapping[str, Any]], differing: Container[str]
+    name: str, params: Mapping[str, Any], others: Callable[[str], Sequence[Any]], differing: Container[str]
 ) -> str:
-    """Return a name with the parameters in which components of that name differ, as short as possible."""
+    """Return a name with the parameters in which components of that name differ, as short as possible.
+
+    `others` returns the values that a parameter has in these components, each at least once.
+    """
     inside = [
-        f"{key}={_shown(value, [other[key] for other in namesakes if key in other])}"
+        f"{key}={_shown(value, others(key) if isinstance(value, Mapping | list | tuple) else ())}"
         for key, value in params.items()
         if key != "use" and key in differing
     ]
@@ -158,7 +166,11 @@ def _shown(value: Any, others: Sequence[Any]) -> str:
     if isinstance(value, Mapping):
         name = str(value.get("use", ""))
         namesakes = [part for part in _parts(others) if part.get("use", "") == name]
-        return _call(name, value, namesakes, _differing(namesakes)) or "{}"
+
+        def inner(key: str) -> list[Any]:
+            return [part[key] for part in namesakes if key in part]
+
+        return _call(name, value, inner, _differing(namesakes)) or "{}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(_counted([_shown(item, others) for item in value], value))}]"
     return value if isinstance(value, str) else json.dumps(value)

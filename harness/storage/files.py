@@ -12,7 +12,7 @@ import shutil
 import stat
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -159,16 +159,20 @@ def contents(path: Path, most: int = -1) -> bytes:
         return file.read(most)
 
 
-def publish(path: Path, content: str | bytes) -> None:
-    """Write a file under another name, sync it and rename it: a reader sees all of it, or the old file."""
-    # File names may contain bytes that are not UTF-8; the escape used here is valid JSON too.
-    data = content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
+def publish(path: Path, content: str | bytes | Iterable[str]) -> None:
+    """Write a file under another name, sync it and rename it: a reader sees all of it, or the old file.
+
+    The content may be in parts, which need not be in memory together.
+    """
+    parts = (content,) if isinstance(content, str | bytes) else content
     beside = path.parent / owned(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with beside.open("wb") as file:
-                file.write(data)
+                for part in parts:
+                    # File names may contain bytes that are not UTF-8; the escape used here is valid JSON too.
+                    file.write(part if isinstance(part, bytes) else part.encode("utf-8", "backslashreplace"))
                 file.flush()
                 os.fsync(file.fileno())
             beside.replace(path)

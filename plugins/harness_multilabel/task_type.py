@@ -404,8 +404,7 @@ class MultiLabel(TaskType):
         labels = examples.labels
         assert labels is not None
         gold, known = labels > 0.5, np.isfinite(labels).all(axis=1)
-        before = model.predict(examples.texts)
-        decided = self._decided(before)
+        decided = self._decided(before := model.predict(examples.texts))
 
         def compare(form: Any) -> dict[str, Any]:
             after = form.predict(examples.texts)
