@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress
 from typing import TYPE_CHECKING, ClassVar
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy.sparse import csr_matrix
 
+_READ = 1 << 20  # texts whose words are counted: of more, that many at even distances
 _FREQUENT = 10  # a tenth of the vocabulary are the most frequent words, as context for the others
 
 
@@ -57,8 +58,10 @@ def telling(transfer: harness.Examples, size: int, longest: int) -> Words:
     of their mean distribution from that of all texts. (Dunning's log-likelihood ratio, 1993, is twice this
     plus the same for the texts without the word, which for most words is almost 0.) The distribution of a
     text is the teacher's, or its gold label. For regression, scores have two normal distributions with the
-    same standard deviation instead. Raise HarnessError if there are neither logits nor labels.
+    same standard deviation instead. Of more than 2²⁰ texts, that many at even distances are read. Raise
+    HarnessError if there are neither logits nor labels.
     """
+    transfer = _some(transfer)
     known, targets = _targets(transfer)
     words, counts = _counted(compress(transfer.texts, known))  # (V,), (N, V)
     if not words:
@@ -90,6 +93,16 @@ def _counted(texts: Iterable[str]) -> tuple[list[str], csr_matrix]:
     counts.sum_duplicates()
     words = sorted(places.keys() - {"[mask]"})
     return words, counts[:, [places[word] for word in words]]
+
+
+def _some(transfer: harness.Examples) -> harness.Examples:
+    """Return as many of the examples as are read."""
+    if len(transfer) <= _READ:
+        return transfer
+    rows = np.linspace(0, len(transfer) - 1, _READ).astype(np.int64)
+    labels, logits = (None if each is None else each[rows] for each in (transfer.labels, transfer.logits))
+    texts = [transfer.texts[row] for row in rows.tolist()]
+    return replace(transfer, texts=texts, labels=labels, logits=logits, hidden=None)
 
 
 def _targets(transfer: harness.Examples) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:

@@ -14,6 +14,7 @@ from harness.api import SCORE, Examples
 from harness.featurise.featuriser import Words
 from harness.task_types.classification import Classification
 from harness.testing.tiny import CheckContext, FromLogits
+from harness_students import telling as module
 from harness_students.convolutional import Cnn
 from harness_students.telling import telling
 from harness_students.words import Mlp
@@ -93,3 +94,14 @@ def test_students_read_telling_words(student: type[Mlp | Cnn], context: CheckCon
     )
     assert model.featuriser.state() == telling(transfer, 8, 128).state()  # type: ignore[attr-defined]
     assert model.featuriser.state() != Words.fit(transfer.texts, 8).state()  # type: ignore[attr-defined]
+
+
+def test_of_many_texts_some_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_READ", 3)
+    logits = np.array([[2, 0], [9, 9], [0, 2], [9, 9], [9, 9], [2, 0]], dtype=np.float32)
+    found = telling(examples(logits=logits), 20, 10)
+    kept = [0, 2, 5]  # the ends, and the text in the middle
+    expected = telling(
+        Examples([TEXTS[row] for row in kept], ("a", "b"), LABELS[kept], logits=logits[kept]), 20, 10
+    )
+    assert found.vocabulary == expected.vocabulary
