@@ -21,9 +21,10 @@ class Growing:
     Without `scratch`, all of it is in memory.
     """
 
-    def __init__(self, dtype: type[np.generic], scratch: Path | None) -> None:
+    def __init__(self, dtype: type[np.generic], scratch: Path | None, most: int | None = None) -> None:
         self._dtype = dtype
         self._scratch = scratch
+        self._most = IN_MEMORY if most is None else most  # bytes in memory
         self._blocks: list[NDArray[Any]] = []
         self._held = 0  # bytes in memory
         self._count = 0
@@ -37,7 +38,7 @@ class Growing:
         self._blocks.append(block)
         self._held += block.nbytes
         self._count += len(block)
-        if self._held > IN_MEMORY and self._scratch is not None:
+        if self._held > self._most and self._scratch is not None:
             if self._file is None:  # a unique name, because several arrays may share a folder
                 number, name = mkstemp(prefix="growing-", suffix=".bin", dir=self._scratch)
                 os.close(number)

@@ -65,9 +65,9 @@ class Featuriser(ABC):
     def restore(cls, state: dict[str, Any]) -> Featuriser:
         """Return the featuriser with a given `state`."""
 
-    def tokens(self, texts: Sequence[str], scratch: Path | None = None) -> Tokens:
-        """Return the ids of any number of texts; a table of many millions is stored in `scratch`."""
-        ids, offsets = Growing(np.int32, scratch), Growing(np.int64, scratch)
+    def tokens(self, texts: Sequence[str], scratch: Path | None = None, most: int | None = None) -> Tokens:
+        """Return the ids of any number of texts; a table of more than `most` bytes is stored in `scratch`."""
+        ids, offsets = Growing(np.int32, scratch, most), Growing(np.int64, scratch, most)
         offsets.add(np.zeros(1, dtype=np.int64))
         for block, lengths in self.blocks(texts):
             offsets.add(np.cumsum(lengths) + len(ids))

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from harness.featurise.featuriser import Featuriser
     from harness.featurise.tokens import Tokens
 
+_HELD = 4_000_000  # bytes of a table that are in memory while it is made, if there is a folder for the rest
+
 
 def write(
     folder: Path, featuriser: Featuriser, texts: Mapping[str, Sequence[str]], scratch: Path | None = None
@@ -20,7 +22,7 @@ def write(
     featuriser.save(folder)
     counts = {}
     for name, each in texts.items():
-        tokens = featuriser.tokens(each, scratch)
+        tokens = featuriser.tokens(each, scratch, _HELD)
         np.save(folder / f"{name}-ids.npy", tokens.ids)
         np.save(folder / f"{name}-offsets.npy", tokens.offsets)
         counts[name] = len(tokens.ids)

@@ -206,7 +206,8 @@ def _sharing(records: Iterable[Record]) -> Iterator[Record]:
     for record in records:
         fields = cast("dict[str, Any]", record)
         for key, value in fields.items():
-            if isinstance(value, dict | list) and before.get(key) == value:
+            same = isinstance(value, dict | list) and before.get(key) == value
+            if same and repr(before[key]) == repr(value):  # 1, 1.0 and True are equal
                 fields[key] = before[key]
         before = fields
         yield record

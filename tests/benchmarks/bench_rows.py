@@ -140,7 +140,7 @@ def tables(count: int) -> None:
 
     import numpy as np
 
-    from harness.report import leaderboard
+    from harness.report import columns, leaderboard
     from harness.report.html.write import write
     from harness.results import predictions, record
     from harness.results.board import build
@@ -177,6 +177,10 @@ def tables(count: int) -> None:
     timed("markdown", lambda: (results / "leaderboard.md").write_text(leaderboard.to_markdown(board)))
     timed("csv", lambda: (results / "leaderboard.csv").write_text(leaderboard.to_csv(board)))
     timed("page", lambda: write(board, made, found, results))
+    took["browser_s"] = opened(results / "index.html")
+    columns.SHOWN = 10  # a page of hardly any rows, for comparison
+    write(board, made, found, Path("short"))
+    took["browser_short_s"] = opened(Path("short/index.html"))
     sizes = {
         f"{path.suffix[1:]}_bytes": path.stat().st_size for path in sorted(results.iterdir()) if path.suffix
     }
@@ -219,6 +223,7 @@ def compared(found: list[dict[str, Any]]) -> dict[str, Any]:
             "bytes_a_row": round(slope, 1),
             "disk_bytes_a_row": round((other["disk"] - one["disk"]) / new, 1),
             "computed_mb": round((other["anonymous"] + max(0.0, slope) * (TARGET - more["rows"])) / 1e6),
+            "speed_ratio": round(more["rows"] / fewer["rows"] * one["cpu_s"] / other["cpu_s"], 2),
             "rows_a_cpu_s": round(new / max(0.01, other["cpu_s"] - one["cpu_s"])),
         }
     return told
@@ -233,7 +238,7 @@ def bits() -> dict[str, Any]:
     from harness.task_types.classification import Classification
     from harness.testing.tiny import CheckContext
     from harness_losses.labels import CrossEntropy
-    from harness_losses.soft import Kl
+    from harness_losses.soft import SoftTargets
     from harness_students.words import Mlp
 
     classes, rows, seen = 150, 12_000, 9_000
@@ -267,7 +272,7 @@ def bits() -> dict[str, Any]:
             for seed in range(3):
                 taught = Examples(train.texts, names, None, stored, task_type=kind)  # type: ignore[arg-type]
                 student = Mlp(epochs=8, min_examples=0)
-                model = student.fit(taught, test, Kl(), CheckContext(Path(name), seed=seed))
+                model = student.fit(taught, test, SoftTargets(), CheckContext(Path(name), seed=seed))
                 scores.append(float((model.predict(test.texts).argmax(1) == test.labels).mean()))
             form = f"{dtype}{f' top {most}' if most else ''}"
             size = sum(array.nbytes for array in arrays.values()) / len(arrays[VALUES])

@@ -81,6 +81,20 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["records.jsonl"]
 
 
+def test_neighbours_share_what_is_equal(tmp_path: Path) -> None:
+    wide = component("mlp", width=16, deep=True)
+    also = component("mlp", width=16.0, deep=1)  # equal for Python, but another text
+    made = [make(student=wide), make(student=wide), make(student=also)]
+    records.write(made, tmp_path / "r")
+    first, second, third = records.read(tmp_path / "r")
+    assert second["task"] is first["task"] and second["student"] is first["student"]
+    assert third["student"] == first["student"] and third["student"] is not first["student"]
+    assert third["provenance"] is first["provenance"]
+    before = (tmp_path / "r").read_bytes()
+    records.write([first, second, third], tmp_path / "r")
+    assert (tmp_path / "r").read_bytes() == before
+
+
 def test_unknown_fields_are_kept_at_every_level(tmp_path: Path) -> None:
     value: Any = make(energy={"joules": 3})
     for part in ("task", "teacher", "parameters", "cost", "provenance"):

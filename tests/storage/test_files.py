@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,20 @@ def test_a_failed_write_leaves_the_old_file(
         publish(path, b"after")
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_is_written_in_parts(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    publish(path, (f"{number}\n" for number in range(3)))
+    assert path.read_text() == "0\n1\n2\n"
+
+    def broken() -> Iterator[str]:
+        yield "new"
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        publish(path, broken())
+    assert path.read_text() == "0\n1\n2\n" and list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
