@@ -13,7 +13,7 @@ from harness.results.intervals import SIGNIFICANT
 from harness.results.ranking import Row, Table, mixed_scales
 from harness.wording import amount, significant, size
 
-SHOWN = 500  # rows of a table that people see, with a result or without; files for programs have all
+SHOWN = 200  # rows of a table that people see, with a result or without; files for programs have all
 MARK = "†"  # of rows with a footnote
 _NAMES = ("model", "teacher", "augmenter", "loss")
 DISTURBED = "‡"  # the mark of a latency that other programs disturbed
