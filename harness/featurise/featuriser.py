@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
@@ -14,6 +15,7 @@ import numpy as np
 from harness.featurise import portable
 from harness.featurise.arrays import Growing
 from harness.featurise.checks import check_numbers, check_vocabulary, limit_of, rule_of
+from harness.featurise.lookup import Lookup
 from harness.featurise.splitting import splits, with_unknown
 from harness.featurise.tokens import PADDING as PADDING
 from harness.featurise.tokens import MaskedTokens as MaskedTokens
@@ -213,10 +215,11 @@ class Words(Featuriser):
 
     def blocks(self, texts: Sequence[str]) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int64]]]:
         """See :meth:`Featuriser.blocks`."""
-        known = self._ids.__getitem__
-        for found in splits(texts, self.longest, self.characters, self.rule):
-            ids = np.array([*map(known, found.words)], dtype=np.int32)
-            yield with_unknown(ids[found.numbers], found.lengths)
+        return (with_unknown(*found) for found in self._lookup.blocks(texts))
+
+    @cached_property
+    def _lookup(self) -> Lookup:
+        return Lookup(self._ids, self.longest, self.characters, self.rule)
 
     def state(self) -> dict[str, Any]:
         """Return the vocabulary, the maximum length, the characters that are read of a word, and the rule."""

@@ -23,7 +23,7 @@ _BLOCK = 1 << 19  # characters that are split at once, so that most arrays fit i
 _FEW, _LITTLE = 32, 1 << 16  # texts, and characters, for which arrays and Arrow are not worth their start
 _CODEC, _CODE = "utf-32-le", np.dtype("<u4")
 _SPACE, _MARK, _WORD, _APOSTROPHE, _COMBINING = range(5)  # kinds of characters
-_WHOLE = ("[mask]", "[sep]")  # several marks and letters that are one word
+WHOLE = ("[mask]", "[sep]")  # several marks and letters that are one word
 
 
 class Split(NamedTuple):
@@ -48,16 +48,21 @@ def splits(
     texts: Iterable[str], most: int | None = None, characters: int | None = CHARACTERS, rule: int = RULE
 ) -> Iterator[Split]:
     """Yield the words of any number of texts, in blocks; see :func:`words_of` for the limits and the rule."""
+    return (_split(block, most, characters, rule) for block in in_blocks(texts))
+
+
+def in_blocks(texts: Iterable[str], most: int = _BLOCK) -> Iterator[list[str]]:
+    """Yield texts in lists of about `most` characters, or of one longer text."""
     block: list[str] = []
     held = 0
     for text in texts:
-        if block and held + len(text) > _BLOCK:
-            yield _split(block, most, characters, rule)
+        if block and held + len(text) > most:
+            yield block
             block, held = [], 0
         block.append(text)
         held += len(text) + 1
     if block:
-        yield _split(block, most, characters, rule)
+        yield block
 
 
 def with_unknown(
@@ -76,11 +81,11 @@ def _split(texts: Sequence[str], most: int | None, characters: int | None, rule:
             [known.setdefault(w, len(known)) for w in words_of(t, most, characters, rule)] for t in texts
         ]
         numbers = np.array([*chain.from_iterable(found)], dtype=np.int32)
-        return Split([*known], numbers, _before([len(each) for each in found]))
+        return Split([*known], numbers, before([len(each) for each in found]))
     lowered = [text.lower() for text in texts]
     joined = "\n".join(["", *lowered, ""])  # so that every character has neighbours
     codes = np.frombuffer(joined.encode(_CODEC, "surrogatepass"), _CODE)
-    kinds = _kinds(rule).take(codes)
+    kinds = kinds_of_characters(rule).take(codes)
     solid = kinds != _SPACE
     inner = kinds == _WORD
     marks = np.flatnonzero(kinds == _COMBINING)
@@ -92,14 +97,14 @@ def _split(texts: Sequence[str], most: int | None, characters: int | None, rule:
     first = solid.copy()  # whether a word starts here
     first[1:] &= ~(inner[1:] & inner[:-1])
     opening = np.flatnonzero(codes == ord("["))
-    for word in _WHOLE if len(opening) else ():
+    for word in WHOLE if len(opening) else ():
         at = opening[opening < len(codes) - len(word)]
         for place, character in enumerate(word):
             at = at[codes[at + place] == ord(character)]
         first[at + 1] = first[at + len(word) - 1] = False
     starts = np.flatnonzero(first)
     lengths = np.flatnonzero(solid[:-1] & (first | ~solid)[1:]) + 1 - starts
-    begins = 1 + _before([len(text) + 1 for text in lowered])
+    begins = 1 + before([len(text) + 1 for text in lowered])
     offsets = np.searchsorted(starts, begins)
     counts = np.diff(offsets)
     if most is not None and (counts > most).any():
@@ -107,7 +112,7 @@ def _split(texts: Sequence[str], most: int | None, characters: int | None, rule:
             solid[starts[offsets[text] + most] : begins[text + 1]] = False
         read = np.arange(len(starts)) - np.repeat(offsets[:-1], counts) < most
         starts, lengths = starts[read], lengths[read]
-        offsets = _before(np.minimum(counts, most))
+        offsets = before(np.minimum(counts, most))
     if characters is not None and (long := np.flatnonzero(lengths > characters)).size:
         half = characters // 2
         for start, length in zip(starts[long].tolist(), lengths[long].tolist(), strict=True):
@@ -122,7 +127,7 @@ def _numbered(codes: NDArray[np.uint32], lengths: NDArray[np.int64]) -> tuple[li
 
     if not len(lengths):
         return [], np.zeros(0, dtype=np.int32)
-    ends = (_before(lengths) * _CODE.itemsize).astype(np.int32)
+    ends = (before(lengths) * _CODE.itemsize).astype(np.int32)
     data = [None, pa.py_buffer(ends), pa.py_buffer(codes)]
     encoded = pa.Array.from_buffers(pa.binary(), len(lengths), data).dictionary_encode()
     _, bounds, every = encoded.dictionary.buffers()
@@ -132,13 +137,13 @@ def _numbered(codes: NDArray[np.uint32], lengths: NDArray[np.int64]) -> tuple[li
     return [text[start:end] for start, end in pairwise(places)], numbers
 
 
-def _before(lengths: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+def before(lengths: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the sum of the lengths (N,) before each one, and of all, (N + 1,)."""
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
 
 
 @cache
-def _kinds(rule: int) -> NDArray[np.uint8]:
+def kinds_of_characters(rule: int) -> NDArray[np.uint8]:
     """Return the kind of each character, as the regular expression of words sees it."""
     every = np.arange(0x110000, dtype=_CODE).tobytes().decode(_CODEC, "surrogatepass")
     kinds = np.full(len(every), _WORD, dtype=np.uint8)

@@ -144,7 +144,7 @@ class AveragedModel(TableModel):
 
     def block(self, ids: NDArray[np.int32], offsets: NDArray[np.int64]) -> NDArray[np.float32]:
         """See :class:`TableModel`."""
-        mean: NDArray[np.float32] = np.add.reduceat(self.table[ids], offsets[:-1], axis=0)  # (N, W)
+        mean: NDArray[np.float32] = np.add.reduceat(self.table.take(ids, 0), offsets[:-1], axis=0)  # (N, W)
         counts = np.add.reduceat(ids != self.padding, offsets[:-1], dtype=np.float32)
         mean /= np.maximum(counts, 1)[:, None]
         if self.first is None:
@@ -247,7 +247,7 @@ class ConvolvedModel(TableModel):
         places = np.arange(len(ids)) + apart * np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
         spaced = np.full(len(ids) + apart * (len(offsets) - 1), len(self.table) - 1)
         spaced[places] = ids
-        rows = self.table[spaced]
+        rows = self.table.take(spaced, 0)
         found = rows[:, : self.features]
         for place, first, columns in self.later:
             found[:-place, first:] += rows[place:, columns]

@@ -89,8 +89,9 @@ def test_a_batch_of_lines_needs_no_arrow() -> None:
 import sys
 from harness.featurise.featuriser import Words
 Words(["a"], 8).tokens(["a line " * 10] * 256)
-assert "pyarrow" not in sys.modules
 Words(["a"], 8).tokens(["a line " * 10] * 2560)
+assert "pyarrow" not in sys.modules
+Words(["a"], 8).tokens(["\u00e9 line " * 10] * 2560)
 assert "pyarrow" in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)
