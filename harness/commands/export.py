@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -104,5 +105,8 @@ def export(
         if code is not None:
             size = bundle.demonstrate(record, kept, folder, code, form, examples)
             show(f"{size:>12,}  {folder / FILE}\n")
+    exported: Any = record.get("export") or {}
+    if form is None and exported.get("why"):
+        complain(str(exported["why"]))
     if repository is not None:
         show(f"{bundle.push(folder, repository, private)}\n")

@@ -46,7 +46,14 @@ _ASKED = (
     click.option(
         "--cascade-int8", is_flag=True, help="Use the second model's ONNX graph with 8-bit weights."
     ),
-    click.option("--int8", is_flag=True, help="Use the ONNX graph with 8-bit weights."),
+    click.option(
+        "--form",
+        "shape",
+        metavar="NAME",
+        help="Form of the model to use, e.g. onnx-int8.  [default: the fastest that has the model's answers, "
+        "measured when it was exported]",
+    ),
+    click.option("--int8", is_flag=True, help="Use the ONNX graph with 8-bit weights: --form onnx-int8."),
     click.option(
         "--threads",
         type=click.IntRange(1, 256),
@@ -129,6 +136,7 @@ def predict(
     threshold: float | None,
     cascade: Path | None,
     cascade_int8: bool,
+    shape: str | None,
     int8: bool,
     threads: int,
 ) -> int:
@@ -163,7 +171,7 @@ def predict(
     if out is not None:
         Target.check(out)
         form = form or _form_of(out)
-    asked = answerer((folder, int8), (cascade, cascade_int8), threads, risk, threshold)
+    asked = answerer((folder, form_of(shape, int8)), (cascade, cascade_int8), threads, risk, threshold)
     target = Target(out, _echo)
     try:
         if kind is None and file is not None and file.name.lower().endswith(LINES):
@@ -188,14 +196,26 @@ def predict(
     return status
 
 
+def form_of(name: str | None, int8: bool) -> str:
+    """Return the form that is asked for, or "auto"; raise HarnessError for an unknown one."""
+    from harness.runtime.forms import FORMS
+    from harness.wording import choices
+
+    if int8 and name not in (None, "onnx-int8"):
+        raise HarnessError(f"expected --int8 or --form {name}, got both; give one of them")
+    if name is not None and name not in FORMS:
+        raise HarnessError(f"unknown form '{name}'{choices(name, FORMS)}")
+    return "onnx-int8" if int8 else name or "auto"
+
+
 def answerer(
-    first: tuple[Path, bool],
+    first: tuple[Path, str],
     second: tuple[Path | None, bool],
     threads: int,
     risk: str | None,
     threshold: float | None,
 ) -> Answerer:
-    """Return what answers texts: one or two models, each given by its folder and whether to use int8."""
+    """Return what answers texts: a model, by its folder and form, and perhaps a second one, also in int8."""
     from harness.runtime import forms
     from harness.runtime.answerer import Answerer
     from harness.runtime.calibration import Calibration
@@ -214,14 +234,13 @@ def answerer(
         raise HarnessError(
             f"expected a share between 0 and 1 as --abstain, got {share:g}; for per cent, write {share:g}%"
         )
-    models = [
-        None if folder is None else forms.load(folder, "onnx-int8" if int8 else "auto", threads)
-        for folder, int8 in (first, second)
-    ]
-    assert models[0] is not None and first[0] is not None
+    model = forms.load(*first, threads)
+    other = None
+    if second[0] is not None:
+        other = forms.load(second[0], "onnx-int8" if second[1] else "auto", threads)
     if share is not None:
-        threshold = Calibration.read(first[0], models[0]).threshold(share)
-    return Answerer(models[0], threshold, models[1])
+        threshold = Calibration.read(first[0], model).threshold(share)
+    return Answerer(model, threshold, other)
 
 
 # -- what is read and written --------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import click
 
 from harness.commands.console import complain
 from harness.commands.options import HELP, reported
-from harness.commands.predict import ASKED, answerer
+from harness.commands.predict import ASKED, answerer, form_of
 
 
 @click.command(
@@ -67,6 +67,7 @@ def serve(
     threshold: float | None,
     cascade: Path | None,
     cascade_int8: bool,
+    shape: str | None,
     int8: bool,
     threads: int,
 ) -> None:
@@ -81,7 +82,7 @@ def serve(
     from harness.runtime.server import Bounds
     from harness.runtime.server import serve as served
 
-    asked = answerer((folder, int8), (cascade, cascade_int8), threads, risk, threshold)
+    asked = answerer((folder, form_of(shape, int8)), (cascade, cascade_int8), threads, risk, threshold)
     bounds = Bounds(batch, most_texts, most_bytes, most_waiting)
 
     def told(address: str) -> None:

@@ -146,7 +146,8 @@ def _forms(record: Found) -> str:
         if why := found.get("rejected"):
             notes.append(f"{what}, was rejected: {escape(str(why))}.")
             continue
-        single, offline = (_run(record, form, scenario) for scenario in ("single-stream", "offline"))
+        timed = {name: found[name] for name in ("p50_ms", "samples_per_s") if name in found}  # at the export
+        single, offline = (_run(record, form, one) or timed for one in ("single-stream", "offline"))
         slowed = slowed or bool(single.get("disturbed"))
         rows.append(
             [
@@ -168,6 +169,10 @@ def _forms(record: Found) -> str:
         "from string to answer; texts/s for all at once. "
         f"A p90 needs {P90_FLOOR} queries, a p99 {P99_FLOOR}."
     )
+    if why := (record.get("export") or {}).get("why"):
+        notes.insert(
+            0, f"{escape(str(why))}. This was measured when it was exported; `--form` takes another."
+        )
     if slowed:
         notes.insert(0, f"{DISTURBED} Other programs used the CPUs meanwhile: the true time is shorter.")
     return "\n\n".join([_table(head, rows), below, *notes])

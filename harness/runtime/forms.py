@@ -272,16 +272,19 @@ def _told(error: BaseException) -> str:
 
 
 def load(folder: Path | str, form: str = "auto", threads: int = 1) -> Exported:
-    """Return a form of the export in a folder; "auto" is one for NumPy, else the fp32 graph, else the other.
+    """Return a form of the export in a folder.
 
-    All files are checked. Raise HarnessError if the folder does not contain a sound export, or not this form.
+    "auto" is the best one by the manifest: the fastest, when it was exported, of those whose answers are
+    nearly the model's. Without a ranking it is one for NumPy, else the fp32 graph, else any other. All files
+    are checked. Raise HarnessError if the folder does not contain a sound export, or not this form.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
     places = {name: place_of(folder, file) for name, file in FORMS.items()}
     forms = [name for name, place in places.items() if os.path.lexists(folder / place)]
     if form == "auto":
-        form = next((name for name in (*TABLES, "onnx", *forms) if name in forms), "onnx")
+        ranked = [name for name in manifest.get("order", ()) if isinstance(name, str)]
+        form = next((name for name in (*ranked, *TABLES, "onnx", *forms) if name in forms), "onnx")
     if form not in forms:
         why = manifest.get("rejected", {}).get(form) or f"it has: {', '.join(forms) or 'none'}"
         raise HarnessError(f"the export in {folder} has no form '{form}': {why}")

@@ -26,6 +26,15 @@ LABELS, MANIFEST = "labels.json", "export.json"
 FORMAT = 1  # the version of the folder's format, in the manifest
 DIGESTS = "files"  # the field of the manifest with the digests of files
 
+_FIELDS: dict[str, type] = {
+    "featuriser": str,
+    "task_type": dict,
+    "rejected": dict,
+    DIGESTS: dict,
+    "order": list,
+}
+_KINDS: dict[type, str] = {str: "text", dict: "an object", list: "a list"}
+
 _JSON_BYTES = 512 << 20  # largest JSON file; the tokenizers of large models take some 30 MB
 _UNPACKED = 16  # bytes that a byte of an archive may unpack to; weights are hardly compressible
 _SMALL = 1 << 20  # bytes that any archive may unpack to
@@ -99,9 +108,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             folder,
             f"its format is {version}, but this version of harness reads up to {FORMAT}; upgrade harness",
         )
-    for field, kind in (("featuriser", str), ("task_type", dict), ("rejected", dict), (DIGESTS, dict)):
+    for field, kind in _FIELDS.items():
         if not isinstance(found.get(field, kind()), kind):
-            refuse(folder, f"{MANIFEST}: '{field}' is not {'text' if kind is str else 'an object'}")
+            refuse(folder, f"{MANIFEST}: '{field}' is not {_KINDS[kind]}")
     return found
 
 

@@ -2,6 +2,8 @@
 
 An fp32 form that differs from its model is an error and fails the cell. An int8 form may differ; if it loses
 a point of the score or more, beyond chance, it is rejected: the reason is stored, and the file is deleted.
+The forms are then timed beside each other, and the manifest ranks those that may answer by default, see
+:mod:`harness.steps.shipping`.
 
 If a model's answer to a text is a label, the thresholds at which it abstains are calibrated on the validation
 split, for int8 by its own answers; see :mod:`harness.runtime.calibration`.
@@ -16,11 +18,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.api import Examples, HarnessError, TaskType, Unsupported, parameters_of
+from harness.devices import cpu_info
 from harness.parameters import frozen
 from harness.runtime.calibration import FILE, RISKS, Calibration, abstains, judged, write
 from harness.runtime.risk import observed, within
 from harness.steps import data
 from harness.steps.evaluation import answers_of
+from harness.steps.shipping import ranked, timed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 
 # Number of texts of the test split to check with; FEWER for models with more than LARGE parameters.
 TEXTS, FEWER, LARGE = 4096, 256, 1_000_000
+QUERIES = 256  # number of texts to time the forms with
 CALIBRATED = 1000  # number of validation texts for the int8 form of such a large model
 TOLERANCE = 1e-3  # largest difference of two logits, relative to their spread
 CHANGED = 0.005  # largest share of predictions that may differ
@@ -45,9 +50,10 @@ RISEN = 0.05
 def run(job: Job) -> dict[str, Any]:
     """Return `exported` and a report on each of its `forms`, or the `reason` why there is no export.
 
-    The report on a form has the result of the task type's ``parity``, its `file_bytes`, and `size_bytes`,
-    which includes the files that it needs. `abstaining` has the thresholds for some risks, and what they give
-    on the test split. Raise HarnessError if an fp32 form is not equal to the model.
+    The report on a form has the result of the task type's ``parity``, its `file_bytes`, `size_bytes`, which
+    includes the files that it needs, and its times on one thread. `order` has the forms that may answer by
+    default, the best first, and `why` says why it is the best. `abstaining` has the thresholds for some
+    risks, and what they give on the test split. Raise HarnessError if an fp32 form is not equal to the model.
     """
     from harness.exports.onnx import GRAPH  # imported here also because the step's key must cover it
     from harness.exports.quantise import quantise
@@ -97,14 +103,30 @@ def run(job: Job) -> dict[str, Any]:
         forms[form] = {**compared, "file_bytes": files[file], "size_bytes": files[file] + beside}
     for form, why in rejected.items():
         forms.setdefault(form, {"rejected": why})
+    for form, times in timed(opened, task_type.queries(examples.texts[:QUERIES])).items():
+        forms[form] |= times
+    ranking = ranked(forms)
     plain = ("texts", "changed", "difference", "size_bytes")
-    result = {"exported": True, **{name: forms["onnx"][name] for name in plain}, "forms": forms}
+    result = {
+        "exported": True,
+        **{name: forms["onnx"][name] for name in plain},
+        "forms": forms,
+        **ranking._asdict(),
+    }
     if job.has("evaluation") and abstains(task_type):
         most = CALIBRATED if count == FEWER else TEXTS
         result["abstaining"] = _calibrated(job, task_type, opened, most)
     # Reasons are for whoever asks for a rejected form.
-    _describe(job.folder, task_type, **({"rejected": rejected} if rejected else {}))
+    told = {form: _brief(report) for form, report in forms.items() if "rejected" not in report}
+    about = {"forms": told, "cpu": cpu_info()[0], **ranking._asdict()}
+    _describe(job.folder, task_type, **about, **({"rejected": rejected} if rejected else {}))
     return result
+
+
+def _brief(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the manifest has of a form's report."""
+    names = ("texts", "outputs", "changed", "score", "lost", "risen", "p50_ms", "samples_per_s")
+    return {name: report[name] for name in names if name in report}
 
 
 def _calibrated(job: Job, task_type: TaskType, forms: Mapping[str, Exported], most: int) -> dict[str, Any]:

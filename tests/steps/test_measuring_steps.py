@@ -82,14 +82,20 @@ def test_an_export_is_checked_and_counted(bench: Bench, data: Artefact, student:
         *("model.onnx", "model.int8.onnx", "averaged.npz", "featuriser.json", "labels.json", "export.json"),
         *("tokenizer.json", "tokenizer_config.json"),
     }
-    beside = sum(size for name, size in files.items() if name not in FORMS.values())
+    beside = sum(size for name, size in files.items() if name not in {*FORMS.values(), "export.json"})
     forms = found.result["forms"]
+    manifests = {forms[form]["size_bytes"] - files[FORMS[form]] - beside for form in OWN}  # without times
+    assert len(manifests) == 1 and 0 < manifests.pop() < files["export.json"]
     assert tuple(forms) == OWN
     for form in OWN:
         assert forms[form]["file_bytes"] == files[FORMS[form]] > 0
-        assert forms[form]["size_bytes"] == files[FORMS[form]] + beside
+        assert forms[form]["p50_ms"] > 0 and forms[form]["samples_per_s"] > 0
         assert forms[form]["texts"] == 4
-    assert found.result["size_bytes"] == files["model.onnx"] + beside
+    assert found.result["size_bytes"] == forms["onnx"]["size_bytes"]
+    manifest = json.loads((found.folder / "export.json").read_text())
+    assert manifest["order"] == found.result["order"] and manifest["why"] == found.result["why"]
+    assert manifest["forms"]["onnx"]["p50_ms"] == forms["onnx"]["p50_ms"] and manifest["cpu"]
+    assert load(found.folder).form == found.result["order"][0]
     texts = [text for text, _ in ROWS]
     for form in OWN:
         assert load(found.folder, form).predict(texts).shape == (4, 2)
