@@ -61,6 +61,13 @@ _ASKED = (
         show_default=True,
         help="Number of CPU threads for ONNX Runtime.",
     ),
+    click.option(
+        "--device",
+        type=click.Choice(["cpu", "cuda"]),
+        default="cpu",
+        show_default=True,
+        help="Where ONNX Runtime computes; cuda needs onnxruntime-gpu.",
+    ),
 )
 
 
@@ -139,6 +146,7 @@ def predict(
     shape: str | None,
     int8: bool,
     threads: int,
+    device: str,
 ) -> int:
     r"""Label texts with an exported model.
 
@@ -171,7 +179,9 @@ def predict(
     if out is not None:
         Target.check(out)
         form = form or _form_of(out)
-    asked = answerer((folder, form_of(shape, int8)), (cascade, cascade_int8), threads, risk, threshold)
+    asked = answerer(
+        (folder, form_of(shape, int8)), (cascade, cascade_int8), threads, risk, threshold, device
+    )
     target = Target(out, _echo)
     try:
         if kind is None and file is not None and file.name.lower().endswith(LINES):
@@ -214,6 +224,7 @@ def answerer(
     threads: int,
     risk: str | None,
     threshold: float | None,
+    device: str = "cpu",
 ) -> Answerer:
     """Return what answers texts: a model, by its folder and form, and perhaps a second one, also in int8."""
     from harness.runtime import forms
@@ -234,10 +245,10 @@ def answerer(
         raise HarnessError(
             f"expected a share between 0 and 1 as --abstain, got {share:g}; for per cent, write {share:g}%"
         )
-    model = forms.load(*first, threads)
+    model = forms.load(*first, threads, device)
     other = None
     if second[0] is not None:
-        other = forms.load(second[0], "onnx-int8" if second[1] else "auto", threads)
+        other = forms.load(second[0], "onnx-int8" if second[1] else "auto", threads, device)
     if share is not None:
         threshold = Calibration.read(first[0], model).threshold(share)
     return Answerer(model, threshold, other)

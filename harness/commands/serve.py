@@ -70,6 +70,7 @@ def serve(
     shape: str | None,
     int8: bool,
     threads: int,
+    device: str,
 ) -> None:
     """Answer texts over HTTP with an exported model.
 
@@ -82,7 +83,9 @@ def serve(
     from harness.runtime.server import Bounds
     from harness.runtime.server import serve as served
 
-    asked = answerer((folder, form_of(shape, int8)), (cascade, cascade_int8), threads, risk, threshold)
+    asked = answerer(
+        (folder, form_of(shape, int8)), (cascade, cascade_int8), threads, risk, threshold, device
+    )
     bounds = Bounds(batch, most_texts, most_bytes, most_waiting)
 
     def told(address: str) -> None:

@@ -1,14 +1,15 @@
-"""Quantise an exported graph to 8-bit weights, including embeddings (dynamic quantisation)."""
+"""Write an exported graph with smaller numbers: 8-bit weights (dynamic quantisation), or 16-bit floats."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.api import Unsupported
-from harness.runtime.forms import GRAPH, INT8
+from harness.runtime.graphs import FP16, GRAPH, INT8
 
 if TYPE_CHECKING:
     import onnx
@@ -17,11 +18,11 @@ if TYPE_CHECKING:
 OPERATORS = ("Gather", "MatMul", "LSTM", "Attention")
 
 
-def quantise(folder: Path) -> None:
+def quantise(folder: Path, spared: Sequence[str] = ()) -> None:
     """Write ``model.int8.onnx`` beside ``model.onnx``, with one scale for each output channel of a weight.
 
-    The scale of activations is computed for each batch. Raise Unsupported if ONNX Runtime cannot quantise the
-    graph.
+    The scale of activations is computed for each batch. The nodes whose names are `spared` stay in fp32.
+    Raise Unsupported if ONNX Runtime cannot quantise the graph.
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
@@ -32,6 +33,7 @@ def quantise(folder: Path) -> None:
             _unshared(folder / GRAPH),
             folder / INT8,
             op_types_to_quantize=list(OPERATORS),
+            nodes_to_exclude=[*spared],
             per_channel=True,
             reduce_range=True,  # otherwise, sums of two products in 16 bits overflow on CPUs without VNNI
             weight_type=QuantType.QInt8,
@@ -41,6 +43,27 @@ def quantise(folder: Path) -> None:
         (folder / INT8).unlink(missing_ok=True)
         why = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise Unsupported(f"cannot quantise the graph: {why}") from error
+    finally:
+        logging.disable(before)
+
+
+def halve(folder: Path) -> None:
+    """Write ``model.fp16.onnx`` beside ``model.onnx``, for GPUs; its inputs and outputs keep their types.
+
+    Raise Unsupported if ONNX Runtime cannot convert the graph.
+    """
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # it would name each number that is rounded to zero
+    try:
+        model = convert_float_to_float16(onnx.load(folder / GRAPH), keep_io_types=True)
+        onnx.save(model, folder / FP16)
+    except Exception as error:
+        (folder / FP16).unlink(missing_ok=True)
+        why = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise Unsupported(f"cannot convert the graph to fp16: {why}") from error
     finally:
         logging.disable(before)
 

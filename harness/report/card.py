@@ -22,6 +22,8 @@ NONE, FEW = "—", "too few"
 FORMS = {
     "onnx": "`model.onnx`: ONNX, fp32",
     "onnx-int8": "`model.int8.onnx`: ONNX, weights of 8 bits",
+    "onnx-fp16": "`model.fp16.onnx`: ONNX, fp16 for GPUs",
+    "openvino-int8": "`model.openvino.zip`: OpenVINO, 8 bits",
     "numpy": "`averaged.npz`: NumPy",
     "numpy-convolved": "`convolved.npz`: NumPy",
 }

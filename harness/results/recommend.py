@@ -28,7 +28,7 @@ from harness.results.cascade import Cascade, cascade, teacher_of
 from harness.results.compare import Pair, Results, differences, lower_is_better, scales
 from harness.results.intervals import SIGNIFICANT, attach
 from harness.results.ranking import SOURCES, Row, Table, mixed_scales
-from harness.runtime.forms import FORMS, INT8
+from harness.runtime.forms import EXACT, FORMS
 from harness.wording import choices, nearest, quantity
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from harness.results.statistics import Difference
 
 BACKENDS = frozenset({"torch", "torch-graph", "native", *FORMS})  # of latency steps
-_EXACT = BACKENDS - {name for name, file in FORMS.items() if file == INT8}  # with the model's own answers
+_EXACT = BACKENDS - (FORMS.keys() - EXACT)  # with the model's own answers
 _AS_FAST = 2.0  # times the smallest latency; two measurements of one model may differ by a third
 
 

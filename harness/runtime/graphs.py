@@ -23,9 +23,13 @@ from harness.task_types.base import TaskType
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-GRAPH, INT8 = "model.onnx", "model.int8.onnx"
+GRAPH, INT8, FP16 = "model.onnx", "model.int8.onnx", "model.fp16.onnx"
 # Where other programs, such as transformers.js, look for the graphs in a folder that was shipped.
-SHIPPED = {GRAPH: "onnx/model.onnx", INT8: "onnx/model_quantized.onnx"}
+SHIPPED = {
+    GRAPH: "onnx/model.onnx",
+    INT8: "onnx/model_quantized.onnx",
+    FP16: "onnx/model_fp16.onnx",
+}
 _HIDDEN_BUDGET = 4_096  # ids at once; about every seventh has a logit for each token of the vocabulary
 
 
@@ -267,6 +271,13 @@ class Int8Model(OnnxModel):
         super().__init__(folder, threads, device, task_type)
         if _quantises_activations(folder / self.place):
             self.at_once = 1
+
+
+class HalfModel(OnnxModel):
+    """A graph with weights and products of 16-bit floats, for GPUs; a CPU computes it in fp32."""
+
+    form = "onnx-fp16"
+    file = FP16
 
 
 def finite(logits: NDArray[np.float32]) -> bool:

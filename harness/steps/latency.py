@@ -18,7 +18,7 @@ import numpy as np
 
 from harness.api import Examples, Model, Unsupported
 from harness.devices import Slot, cpu_count
-from harness.runtime.forms import FORMS, TABLES, Exported, open_form
+from harness.runtime.forms import FORMS, TABLES, Exported, HalfModel, OpenVinoModel, installed, open_form
 from harness.steps import clock, cuda, data
 from harness.training.model import TorchModel
 
@@ -48,6 +48,8 @@ def run(job: Job) -> dict[str, Any]:
         with _torch_threads(threads, model):
             measured += _measure(model, queries, replace(job, slot=Slot("cpu", threads)))
     for form in _forms(job):
+        if form == HalfModel.form:
+            continue  # for GPUs
         for threads in _threads(job) if form not in TABLES else (job.threads,):
             exported = open_form(job.need("export").folder, form, threads)
             measured += _measure(exported, queries, replace(job, slot=Slot("cpu", threads)))
@@ -69,9 +71,9 @@ def _on_gpu(job: Job, queries: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Yield measurements of the model, of its ONNX graph and of its CUDA graphs, if they exist."""
     model = job.model()
     yield from _measure(model, queries, job)
-    if "onnx" in _forms(job):
+    for form in (form for form in ("onnx", HalfModel.form) if form in _forms(job)):
         try:
-            exported = open_form(job.need("export").folder, "onnx", job.threads, job.device)
+            exported = open_form(job.need("export").folder, form, job.threads, job.device)
         except Unsupported as why:
             job.warn(str(why))
         else:
@@ -97,7 +99,8 @@ def _forms(job: Job) -> list[str]:
     if not job.has("export") or not job.need("export").result["exported"]:
         return []
     folder = job.need("export").folder
-    return [form for form, file in FORMS.items() if (folder / file).is_file()]
+    here = [form for form in FORMS if form != OpenVinoModel.form or installed()]
+    return [form for form in here if (folder / FORMS[form]).is_file()]
 
 
 def _measure(model: Model, queries: Sequence[str], job: Job) -> Iterator[dict[str, Any]]:

@@ -71,7 +71,7 @@ def ranked(reports: Mapping[str, Mapping[str, Any]]) -> Ranking:
     able.sort(key=lambda form: _PLAIN.index(form) if form in _PLAIN else len(_PLAIN))
     if not able:
         return Ranking([], "")
-    held_back = {form: why for form in able if form not in _PLAIN and (why := _differs(reports[form]))}
+    held_back = {form: why for form in able if form not in _PLAIN and (why := differs(reports[form]))}
     order: list[str] = []
     for form in able:
         if form not in held_back:
@@ -99,7 +99,7 @@ def _speed(report: Mapping[str, Any]) -> float:
     return float((report["samples_per_s"] / max(report["p50_ms"], 1e-9)) ** 0.5)
 
 
-def _differs(report: Mapping[str, Any]) -> str:
+def differs(report: Mapping[str, Any]) -> str:
     """Return why a form may not answer by default; "" if it may."""
     changed = report["changed"] / max(1, report.get("outputs", report["texts"]))
     if changed > CHANGED:

@@ -19,6 +19,7 @@ from harness.runtime.calibration import Calibration
 from harness.runtime.forms import FORMS, load
 from harness.steps import clock, latency
 from harness.storage.store import Artefact
+from harness.task_types.classification import Classification
 from harness.testing.tiny import FromLabels
 from harness_students.words import Mlp
 
@@ -99,6 +100,61 @@ def test_an_export_is_checked_and_counted(bench: Bench, data: Artefact, student:
     texts = [text for text, _ in ROWS]
     for form in OWN:
         assert load(found.folder, form).predict(texts).shape == (4, 2)
+
+
+def test_large_models_have_more_forms(
+    bench: Bench, data: Artefact, student: Artefact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness.exports import vino
+
+    monkeypatch.setattr("harness.steps.export.LARGE", -1)
+    found = bench.run("export", {"data": data, "model": student}, student=STUDENT)
+    forms = found.result["forms"]
+    more = ["openvino-int8"] if vino.installed() else []
+    assert [*forms] == ["onnx", "onnx-int8", *more, "onnx-fp16", "numpy"]
+    for form, report in forms.items():
+        assert "rejected" not in report and report["changed"] == 0
+        assert load(found.folder, form).form == form
+        assert ("p50_ms" in report) == (form != "onnx-fp16")  # which is for GPUs
+    assert "onnx-fp16" not in found.result["order"]
+
+
+def test_int8_is_tried_again_without_the_products_that_lose_most(
+    bench: Bench, data: Artefact, student: Artefact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = iter([3, 2, 9])
+
+    def bad(compared: Any) -> str:
+        return "changes too much" if "spared" not in compared else ""
+
+    monkeypatch.setattr("harness.steps.export.LARGE", -1)
+    monkeypatch.setattr("harness.steps.export.differs", bad)
+    monkeypatch.setattr("harness.exports.vino.possible", lambda featuriser: False)
+    monkeypatch.setattr("harness.exports.sensitivity.worst", lambda *given: ["a node"])
+    asked: list[list[str]] = []
+    from harness.exports.quantise import quantise
+
+    def write(folder: Path, spared: Any = ()) -> None:
+        asked.append([*spared])
+        quantise(folder)
+
+    monkeypatch.setattr("harness.exports.quantise.quantise", write)
+    original = Classification.parity
+
+    def parity(self: Any, model: Any, examples: Any) -> Any:
+        compare = original(self, model, examples)
+
+        def compared(form: Any) -> Any:
+            found = compare(form)
+            return {**found, "changed": next(changes)} if form.form == "onnx-int8" else found
+
+        return compared
+
+    monkeypatch.setattr(Classification, "parity", parity)
+    found = bench.run("export", {"data": data, "model": student}, student=STUDENT)
+    assert asked == [[], ["a node"]]
+    int8 = found.result["forms"]["onnx-int8"]
+    assert int8["spared"] == ["a node"] and int8["changed"] == 2
 
 
 def test_thresholds_are_calibrated_on_the_validation_split(bench: Bench, monkeypatch: Any) -> None:
