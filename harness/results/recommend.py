@@ -28,7 +28,7 @@ from harness.results.cascade import Cascade, cascade, teacher_of
 from harness.results.compare import Pair, Results, differences, lower_is_better, scales
 from harness.results.intervals import SIGNIFICANT, attach
 from harness.results.ranking import SOURCES, Row, Table, mixed_scales
-from harness.runtime.forms import EXACT, FORMS
+from harness.runtime.forms import EXACT, FORMS, OpenVinoModel
 from harness.wording import choices, nearest, quantity
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 BACKENDS = frozenset({"torch", "torch-graph", "native", *FORMS})  # of latency steps
 _EXACT = BACKENDS - (FORMS.keys() - EXACT)  # with the model's own answers
+_SHIPPED = FORMS.keys() - {OpenVinoModel.form}  # those that need no extra
 _AS_FAST = 2.0  # times the smallest latency; two measurements of one model may differ by a third
 
 
@@ -217,7 +218,7 @@ def _kept(table: Table, row: Row, limits: Limits, prefix: str) -> tuple[Form | N
             broken.append(metric)
     forms = forms_of(row, limits.backend, limits.device)
     if limits.exported:
-        forms = [form for form in forms if form.backend in FORMS]
+        forms = [form for form in forms if form.backend in _SHIPPED]
     fast = [f for f in forms if limits.p50_ms is None or (f.p50_ms or math.inf) <= limits.p50_ms]
     small = [f for f in forms if limits.size_bytes is None or (f.size_bytes or math.inf) <= limits.size_bytes]
     both = [form for form in fast if form in small]

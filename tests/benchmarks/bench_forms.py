@@ -93,10 +93,11 @@ def transformer(store: Path, export: Path, count: int, turns: int) -> dict[str, 
     """Times and answers of MiniLM in torch and in each form."""
     from harness.featurise.tokens import ids_at_once
     from harness.runtime.forms import FORMS, load
-    from harness.runtime.vino import installed
+    from harness.runtime.vino import AT_ONCE, installed
 
     texts, gold, _ = test_split()
     forms: dict[str, Predict] = {"torch": torch_of(store, export, ids_at_once("cpu"))}
+    small = torch_of(store, export, AT_ONCE)  # as small batches are faster in some forms
     names: list[str] = []
     for form, file in FORMS.items():
         if (export / file).is_file() and form != "onnx-fp16" and (form != "openvino-int8" or installed()):
@@ -116,10 +117,12 @@ def transformer(store: Path, export: Path, count: int, turns: int) -> dict[str, 
         for form, predict in forms.items() if turn % 2 == 0 else reversed(forms.items()):
             some = [cpu_s(lambda p=predict, t=text: p([t])) for text in texts[:SINGLE]]  # type: ignore[misc]
             times[form][0].append(1e3 * statistics.median(some))
-            times[form][1].append(count / cpu_s(lambda p=predict: p(texts[:count])))  # type: ignore[misc]
-    for form, (single, batched) in times.items():
+            batched = [predict, small] if form == "torch" else [predict]
+            least = min(cpu_s(lambda p=p: p(texts[:count])) for p in batched)  # type: ignore[misc]
+            times[form][1].append(count / least)
+    for form, (single, many) in times.items():
         found[form] |= {"p50_ms": round(statistics.median(single), 3)}
-        found[form] |= {"texts_per_s": round(statistics.median(batched), 1)}
+        found[form] |= {"texts_per_s": round(statistics.median(many), 1)}
     slow = found["torch"]
     for form, row in found.items():
         row["single_ratio"] = round(slow["p50_ms"] / row["p50_ms"], 2)
