@@ -27,7 +27,8 @@ from harness.runtime.graphs import SHIPPED as SHIPPED
 from harness.runtime.graphs import HalfModel as HalfModel
 from harness.runtime.graphs import Int8Model as Int8Model
 from harness.runtime.graphs import OnnxModel as OnnxModel
-from harness.runtime.graphs import place_of, told
+from harness.runtime.graphs import place_of as place_of
+from harness.runtime.graphs import told
 from harness.runtime.linear import LinearModel
 from harness.runtime.reading import LABELS as LABELS
 from harness.runtime.reading import MANIFEST as MANIFEST
