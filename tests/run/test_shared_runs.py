@@ -130,7 +130,8 @@ def test_the_step_of_a_dead_machine_is_taken_over(machine: Make, where: str, tmp
     (tmp_path / "gate").touch()
     out, err = waiting.communicate()
     assert waiting.returncode == 0, out + err
-    (told,) = (e["message"] for e in named(events(out), "message") if "taking over" in e["message"])
+    messages = [event["message"] for event in named(events("".join(heard) + out), "message")]
+    (told,) = (message for message in messages if "taking over" in message)
     assert "which gives no sign of life" in told and f"process {dying.pid} on " in told
     assert [record["status"] for record in second.records("small")] == ["ok"]
 
