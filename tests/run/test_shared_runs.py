@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import uuid
@@ -207,3 +208,30 @@ def test_a_run_goes_on_without_its_store_and_sends_results_later(toys: Home) -> 
     run(plan, Shared(store.root, url), Inline(store.root), told.append)
     assert [event["event"] for event in told] == ["run"] and told[0]["todo"] == 0
     assert all(key in store._there.keys(kind) for kind, key in steps)
+
+
+def test_a_damaged_artefact_of_another_machine_is_made_again(toys: Home) -> None:
+    shared = toys.path / "shared"
+    plan = plan_of(SMALL)
+
+    def machine(name: str) -> list[dict[str, Any]]:
+        told = list[dict[str, Any]]()
+        store = Shared(toys.path / name, f"file://{shared}")
+        runs = Inline(store.root)
+        runs.store = Shared(store.root, store.url)
+        schedule = run(plan, store, runs, told.append)
+        assert all(schedule.outcome(key).state == "done" for key in plan.steps)
+        return told
+
+    assert len(named(machine("first"), "done")) == len(plan.steps)
+    (model,) = shared.glob("student/*/model/points.json")
+    whole = model.read_bytes()
+    model.write_bytes(whole[:-1] + b" ")
+    (evaluation,) = shared.glob("evaluation/*")
+    shutil.rmtree(evaluation)
+    told = machine("second")
+    (damaged,) = named(told, "damaged")
+    assert "points.json is wrong, at file://" in damaged["reason"]
+    assert [event["kind"] for event in named(told, "done")] == ["student", "evaluation"]
+    assert model.read_bytes() == whole
+    assert named(machine("third"), "done") == []
