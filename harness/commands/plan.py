@@ -62,13 +62,13 @@ def plan(
     from harness.run.estimates import expected
     from harness.run.runner import prepare
     from harness.steps.data import checked
-    from harness.storage.store import Store
+    from harness.storage.shared import opened
     from harness.suite.reader import load
 
     catalog = installed()
     places = executor_named(executor, catalog).slots(devices, store, warn)
     chosen = select(planned(load(suite, catalog, limit), catalog, places, source), only, seeds)
-    gpu, kept = any(place.is_gpu for place in places), Store(store)
+    gpu, kept = any(place.is_gpu for place in places), opened(store)
     schedule = prepare(chosen, kept, estimates=expected(chosen, kept, gpu, checked))
     states = show_plan(chosen, schedule, places, as_json)
     return SOME_FAILED if "failed" in states else OK

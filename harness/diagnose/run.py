@@ -86,9 +86,9 @@ def of_suite(
     suite: Suite, fitted: Sequence[Teacher], path: Path | None, where: Where
 ) -> list[dict[str, Any]]:
     """Return the diagnosis of each task of a suite; `fitted` are teachers to fit if they are not stored."""
-    from harness.storage.store import Store
+    from harness.storage.shared import opened
 
-    kept = Store(where.store)
+    kept = opened(where.store)
     return [_task(suite, task, fitted, path, where, kept) for task in suite.tasks]
 
 

@@ -81,11 +81,11 @@ def ship(folder: Path, fingerprint: str, limits: Limits, store: Path, where: Pat
 def write(shipped: Shipped, store: Path, where: Path, again: Record | None = None) -> None:
     """Write the shipped model to `where`, as it was trained `again` on all rows, if it was."""
     from harness import bundle
-    from harness.storage.store import Store
+    from harness.storage.shared import opened
 
     assert shipped.record is not None and shipped.candidate is not None
     form = shipped.candidate.form.backend
-    bundle.write(shipped.record, Store(store), where, "run the same command again", form, refitted=again)
+    bundle.write(shipped.record, opened(store), where, "run the same command again", form, refitted=again)
 
 
 def decide(found: Results, every: Sequence[Record], fingerprint: str, limits: Limits) -> Shipped:

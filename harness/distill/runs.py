@@ -142,9 +142,9 @@ class Runs:
         from harness.run.estimates import Estimates
         from harness.run.schedule import Schedule
         from harness.speeds import here
-        from harness.storage.store import Store
+        from harness.storage.shared import opened
 
-        kept = Store(self.store)
+        kept = opened(self.store)
         gpus = [place.is_gpu for place in self.places]
         estimates = Estimates(
             kept.timings(), plan.steps, lambda step: self.data.size, gpu=any(gpus), speeds=here

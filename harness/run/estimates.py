@@ -27,7 +27,8 @@ from harness.api import (
 )
 from harness.plan.compatibility import in_step
 from harness.speeds import Speeds, here
-from harness.storage.store import Artefact, Store, Timings, Unsound
+from harness.storage.store import Artefact, Store, Unsound
+from harness.storage.timings import Timings
 
 if TYPE_CHECKING:
     from harness.plan.planner import Plan, Step

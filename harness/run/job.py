@@ -17,7 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from harness.api import Component, Model, Precision, Student, TaskType, Teacher
+from harness.api import Component, HarnessError, Model, Precision, Student, TaskType, Teacher
 from harness.devices import Slot, cpu_info, energy_j, energy_uj, gpus
 from harness.isolation.global_state import GlobalState, guarded, seed_generators
 from harness.plan.planner import Step
@@ -241,6 +241,11 @@ def perform(
                 "gpu": gpus()[0] if job.device != "cpu" and gpus() else None,
             }
             artefact = store.publish(step.kind, step.key, folder, result, made)
+        try:
+            artefact = store.share(artefact)
+        except (HarnessError, OSError) as error:
+            kept = f"the result is kept in {str(store.root)!r}, and the next run sends it"
+            emit("warning", {"message": f"{error}; {kept}"})
         _release_gpu_memory()
         store.drop_checkpoints(step.key)
         store.add_timing(step.work, step.likes, seconds, step.rated)

@@ -8,18 +8,22 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Any
 
-from harness.executors.base import Event, Workers
+from harness.api import HarnessError
+from harness.executors.base import SIGNS, Event, Workers
 from harness.plan.planner import Plan, Step
 from harness.run.estimates import Estimates, expected
 from harness.run.limits import Patience, TimeLimit, Watch
 from harness.run.projection import shares
 from harness.run.schedule import Schedule, offers
-from harness.storage.store import Damaged, Store, Timings
+from harness.storage.leases import Leases, NoLeases
+from harness.storage.store import Damaged, Store
+from harness.storage.timings import Timings
 
 Observe = Callable[[dict[str, Any]], None]  # takes one JSON-able event; its "event" names the type
 
 _TICK_S = 0.5
 _TOLD_S = 0.2
+_LOOK_S = 2.0
 _DOWNLOAD_S = 360.0  # allowed for a data set of the hub, whose size is not known
 
 
@@ -54,28 +58,72 @@ def run(
             "guessed": schedule.estimates.guessed,  # until the data are read
         }
     )
+    kinds = _by_kind(plan)
+    store.deliver(kinds)
     if not schedule.unfinished:
         return schedule
     watch = Watch(time_limit, lambda key: _usual(schedule, key), patience)
     left = _Left(schedule, len(slots), len(set(nodes)))
     complained: set[str] = set()
-    with _closing(workers, store):
+
+    def tell(message: str) -> None:
+        observe({"event": "message", "message": message})
+
+    with store.leases(tell) as leases, _closing(workers, store):
+        elsewhere = _Elsewhere(schedule, tell)
         while schedule.unfinished:
-            _fill(schedule, workers, watch, observe)
+            _fill(schedule, workers, watch, observe, leases)
+            elsewhere.look()
             _lend(schedule, workers)
             for event in workers.wait(_TICK_S):
                 watch.heard(event)
                 _note(event, schedule, store, observe, left)
+                if event.type not in SIGNS:
+                    leases.release(event.key)
             for reason in sorted({*workers.gone.values()} - complained):
                 complained.add(reason)
-                observe({"event": "message", "message": reason})
+                tell(reason)
             for late in watch.overdue(list(schedule.running)):
                 if late.ended:
                     _note(workers.stop(late.key, late.message), schedule, store, observe, left)
+                    leases.release(late.key)
                 else:
                     step = plan.steps[late.key]
                     observe({"event": "message", "key": step.key, "message": f"{step.label} {late.message}"})
+    try:
+        store.expect(kinds)
+        store.deliver(kinds)  # what could not be sent at the time
+    except HarnessError as error:
+        tell(f"{error}; results that are missing there are kept in {str(store.root)!r}: run it again later")
     return schedule
+
+
+def _by_kind(plan: Plan) -> dict[str, set[str]]:
+    """Return the keys of all steps of a plan by kind."""
+    kinds: defaultdict[str, set[str]] = defaultdict(set)
+    for step in plan.steps.values():
+        kinds[step.kind].add(step.key)
+    return kinds
+
+
+class _Elsewhere:
+    """Steps that other runs do: they are looked at again every two seconds."""
+
+    def __init__(self, schedule: Schedule, tell: Callable[[str], None]) -> None:
+        self._schedule, self._tell = schedule, tell
+        self._looked = monotonic()
+        self._told = False
+
+    def look(self) -> None:
+        """Make the steps ready again if it is time to; say once if there is nothing else to do."""
+        schedule = self._schedule
+        idle = bool(schedule.elsewhere) and not schedule.running
+        if idle and not self._told:
+            self._tell(f"waiting for other runs, which do {len(schedule.elsewhere):,} of the steps")
+        self._told = idle or (self._told and bool(schedule.elsewhere))
+        if schedule.elsewhere and monotonic() - self._looked >= _LOOK_S:
+            schedule.resume()
+            self._looked = monotonic()
 
 
 def prepare(
@@ -89,6 +137,7 @@ def prepare(
 
     Without `estimates`, the schedule knows what is to do, but not how long it takes.
     """
+    store.expect(_by_kind(plan))
     listed: dict[str, set[str]] | None = {}  # asking the disk for each of many missing steps takes long
 
     def stored(step: Step) -> bool:
@@ -115,13 +164,19 @@ def _usual(schedule: Schedule, key: str) -> float:
     return max(schedule.paced_s(step), _DOWNLOAD_S if download else 0.0)
 
 
-def _fill(schedule: Schedule, workers: Workers, watch: Watch, observe: Observe) -> None:
+def _fill(
+    schedule: Schedule, workers: Workers, watch: Watch, observe: Observe, leases: Leases | NoLeases
+) -> None:
     """Give each free slot a step, if there is one for it; fail the steps for which no slot is left."""
     slots = [slot.is_gpu for slot in workers.slots]
     gpus, free = any(slots), workers.free()
     for index, gpu in offers(slots, free):
         node = workers.slots[index].node
-        if index not in workers.free() or (step := schedule.next(gpu, gpus, node)) is None:
+        if index not in workers.free():
+            continue
+        while (step := schedule.next(gpu, gpus, node)) is not None and not leases.take(step.key):
+            schedule.postpone(step.key)
+        if step is None:
             continue
         schedule.started(step.key, node)
         watch.started(step.key)

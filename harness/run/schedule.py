@@ -74,6 +74,7 @@ class Schedule:
         self._passed: dict[str, str] = {}
         self._losses: Counter[tuple[str, str]] = Counter()
         self._again: Counter[str] = Counter()  # how often a step lost its machine or worker
+        self.elsewhere: list[str] = []  # steps that other runs do now
         self._waits: dict[str, int] = {}  # how many unfinished steps a step waits for
         self._feeds: defaultdict[str, list[str]] = defaultdict(list)  # the steps that wait for a step
         self._open = 0
@@ -256,6 +257,18 @@ class Schedule:
     def failed(self, key: str, reason: str, state: State = "failed") -> None:
         """Record that this run cannot do the step, nor the steps that need it."""
         self._fail(key, reason, f"step '{self.plan.steps[key].label}': {reason}", state)
+
+    def postpone(self, key: str) -> None:
+        """Leave a step that could run until :meth:`resume` is called, because another run does it now."""
+        self._set(key, "waiting")
+        self.elsewhere.append(key)
+
+    def resume(self) -> None:
+        """Make the steps ready that were postponed."""
+        postponed, self.elsewhere = self.elsewhere, []
+        for key in postponed:
+            if self.states[key] == "waiting" and not self._waits[key]:
+                self._set(key, "ready")
 
     def again(self, key: str) -> bool:
         """Make a step ready that lost its machine or worker; return False if that was too often."""

@@ -35,6 +35,7 @@ from harness.hookspecs import DISTRIBUTION, PROJECT
 from harness.isolation.global_state import GlobalState
 from harness.isolation.processes import MARK, end_processes
 from harness.plan.planner import Step
+from harness.storage.shared import opened
 from harness.storage.store import Damaged, Store
 from harness.wording import printable
 
@@ -43,7 +44,19 @@ Emit = Callable[[str, dict[str, Any]], None]  # as in harness.run.job, whose imp
 LOG_TAIL = 4000  # characters of a failed step's output that are kept
 # What the project depends on; libraries that only plugins use are not kept loaded.
 _LIBRARIES = {
-    *("numpy", "scipy", "sklearn", "joblib", "threadpoolctl", "pandas", "pyarrow", "datasets", "filelock"),
+    *(
+        "numpy",
+        "scipy",
+        "sklearn",
+        "joblib",
+        "threadpoolctl",
+        "pandas",
+        "pyarrow",
+        "datasets",
+        "filelock",
+        "fsspec",
+        "s3fs",
+    ),
     *("torch", "transformers", "tokenizers", "safetensors", "onnx", "onnxruntime", "pydantic", "pluggy"),
 }
 _FORKS = sys.platform == "linux"
@@ -64,7 +77,7 @@ def work(
     os.dup2(stream.fileno(), 1)
     os.dup2(stream.fileno(), 2)
     sys.stdout = sys.stderr = stream
-    store = Store(root)
+    store = opened(root)
     place = _Place(store, slot, connection, log, lambda: cores.value)
     if isolated and _FORKS:
         _fork_for_each(connection, place)

@@ -21,6 +21,8 @@ from harness.api import HarnessError
 _NODE = platform.node().replace("-", "_")
 _UNTOUCHED_S = 14 * 86_400.0  # age at which the leftovers of another machine count as abandoned
 _AT_ONCE_S = 0.3  # how long a lock may take to become free before the caller hears that it waits
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
+_NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK)
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -56,8 +58,9 @@ def locked(path: Path, waiting: Callable[[bool], None] = lambda waits: None) -> 
             lock.acquire(timeout=seconds, poll_interval=0.05)
         except Timeout:
             return False
-        except OSError as error:
-            raise HarnessError(f"cannot lock {str(path)!r}: {why(error)}") from None
+        except (OSError, NotImplementedError) as error:
+            cause = why(error) if isinstance(error, OSError) else str(error)
+            raise HarnessError(f"cannot lock {str(path)!r}: {cause}") from None
         return True
 
     if not acquired(_AT_ONCE_S):
@@ -70,6 +73,26 @@ def locked(path: Path, waiting: Callable[[bool], None] = lambda waits: None) -> 
         with contextlib.suppress(OSError):
             path.unlink()
         lock.release()
+
+
+def has_locks(folder: Path) -> bool:
+    """Return whether the file system of a folder locks files; some network file systems do not.
+
+    ``HARNESS_LEASES=1`` says that it does not, for one that locks files only against the same machine.
+    """
+    if os.environ.get("HARNESS_LEASES", "") not in ("", "0"):
+        return False
+    try:
+        import fcntl
+        import tempfile
+
+        with tempfile.TemporaryFile(dir=folder) as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:  # a system with locks of its own
+        return True
+    except OSError as error:
+        return error.errno not in _NO_LOCKS
+    return True
 
 
 def is_free(path: Path, remove: bool = False) -> bool:
@@ -180,6 +203,36 @@ def publish(path: Path, content: str | bytes | Iterable[str]) -> None:
             beside.unlink(missing_ok=True)
     except OSError as error:
         raise HarnessError(f"cannot write {path}: {why(error)}") from None
+
+
+def create(path: Path, content: bytes) -> bool:
+    """Write a file if there is none of this name; return whether it was written.
+
+    If several machines try it at the same time, one of them succeeds, also without locks. A reader sees all
+    of the file or nothing, if the file system has hard links. Raise OSError if nothing can be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.parent / owned(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(beside, path)
+        except FileExistsError:  # or a network file system lost its answer, and was asked twice
+            return beside.stat().st_nlink > 1
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            try:
+                with path.open("xb") as file:
+                    file.write(content)
+            except FileExistsError:
+                return False
+    finally:
+        beside.unlink(missing_ok=True)
+    return True
 
 
 def check_writable(folder: Path) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from harness.api import HarnessError
 from harness.storage import files
+from harness.storage.leases import LEASES, exclusive
 from harness.storage.store import MANIFEST, Store, Unsound
 
 _USE = "use."  # begins the names of the files in tmp/ that say what a command uses
@@ -77,7 +78,7 @@ def using(store: Store, keys: Iterable[str] | None = None) -> Iterator[None]:
 
 def _alone(store: Store) -> contextlib.AbstractContextManager[None]:
     """Hold the lock for the files that say what is used, and for collections."""
-    return files.locked(store.root / "locks" / "collect.lock")
+    return exclusive(store.root / "locks" / "collect.lock")
 
 
 def _used(store: Store) -> set[str]:
@@ -137,5 +138,7 @@ def collect(
 
 def _locked(store: Store, key: str) -> bool:
     """Return whether a process is making the artefact."""
+    if (store.root / LEASES / key).is_dir():
+        return True
     lock = store.root / "locks" / f"{key}.lock"
     return lock.is_file() and not files.is_free(lock)

@@ -9,14 +9,14 @@ copy counts.
 from __future__ import annotations
 
 import os
-import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from harness.api import HarnessError
 from harness.storage import files
+from harness.storage.leases import FolderBoard
 from harness.storage.store import MANIFEST, Artefact, Store, Unsound, manifest_of, verify
 
 if TYPE_CHECKING:
@@ -109,6 +109,18 @@ class Remote:
                 return None
         return raw, manifest_of(raw, kind, key)
 
+    def manifests(self, kind: str, keys: Iterable[str]) -> dict[str, bytes]:
+        """Return the manifests of those artefacts that exist, by key, asked for together."""
+        paths = {self._place(kind, key, MANIFEST): key for key in keys}
+        if not paths:
+            return {}
+        with self._told("read"):
+            found = self._fs.cat(list(paths), on_error="return")
+            for value in found.values():
+                if isinstance(value, Exception) and not isinstance(value, FileNotFoundError):
+                    raise value
+        return {paths[path]: bytes(raw) for path, raw in found.items() if not isinstance(raw, Exception)}
+
     def download(self, kind: str, key: str, store: Store) -> int:
         """Copy an artefact to a store, with its checksums checked; return the number of its bytes.
 
@@ -157,12 +169,44 @@ class Remote:
             self._make_parent(path)
             try:
                 if "file" in self._protocols:
-                    _create_here(Path(path), content)
-                else:
-                    self._fs.pipe_file(path, content, mode="create")
+                    return files.create(Path(path), content)
+                self._fs.pipe_file(path, content, mode="create")
             except FileExistsError:
                 return False
         return True
+
+    # -- small files, as a board (see harness.storage.leases) -----------------------------------------
+
+    def read(self, name: str) -> bytes | None:
+        """Return what is in a small file, or None if there is none."""
+        with self._told("read"):
+            try:
+                return bytes(self._fs.cat_file(f"{self._root}/{name}"))
+            except FileNotFoundError:
+                return None
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write or replace a small file."""
+        path = f"{self._root}/{name}"
+        with self._told("write"):
+            self._make_parent(path)
+            self._fs.pipe_file(path, content)
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names of the files in a folder."""
+        with self._told("read"):
+            try:
+                found = self._fs.find(f"{self._root}/{folder}")
+            except FileNotFoundError:
+                return []
+        return [PurePosixPath(str(path)).name for path in found]
+
+    def delete(self, name: str) -> None:
+        """Delete a small file, if there is one."""
+        with self._told("write"), suppress(FileNotFoundError):
+            self._fs.rm_file(f"{self._root}/{name}")
+
+    # -- removing -------------------------------------------------------------------------------------
 
     def remove(self, kind: str, key: str) -> None:
         """Remove an artefact: its manifest first, so that no reader sees a part of it."""
@@ -195,25 +239,13 @@ class Remote:
             return None
 
 
-def _create_here(path: Path, content: bytes) -> None:
-    """Write a file of this machine that does not exist yet, so that a reader sees all of it or nothing."""
-    beside = path.parent / files.owned(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-class Folder:
-    """A store in a folder, as the other end of a copy; it has those methods of Remote that copies use."""
+class Folder(FolderBoard):
+    """A store in a folder, as the other end of a copy; it has the methods of Remote."""
 
     def __init__(self, root: Path, create: bool) -> None:
         if not create and not root.is_dir():
             raise RemoteError(f"cannot find a store at {str(root)!r}")
+        super().__init__(root)
         self.store = Store(root, create=create)
         self.url = str(root)
 
@@ -221,10 +253,25 @@ class Folder:
         """Return the keys of all artefacts of a kind that have a manifest."""
         return {key for key in self.store.keys(kind) if (self.store.root / kind / key / MANIFEST).is_file()}
 
+    def manifest(self, kind: str, key: str) -> tuple[bytes, dict[str, Any]] | None:
+        """Return an artefact's manifest, or None if there is none. Raise Unsound if it is damaged."""
+        raw = self.read(f"{kind}/{key}/{MANIFEST}")
+        return None if raw is None else (raw, manifest_of(raw, kind, key))
+
+    def manifests(self, kind: str, keys: Iterable[str]) -> dict[str, bytes]:
+        """Return the manifests of those artefacts that exist, by key."""
+        found = {key: self.read(f"{kind}/{key}/{MANIFEST}") for key in keys}
+        return {key: raw for key, raw in found.items() if raw is not None}
+
+    def remove(self, kind: str, key: str) -> None:
+        """Remove an artefact."""
+        self.store.remove(kind, key)
+
     def download(self, kind: str, key: str, store: Store) -> int:
         """Copy an artefact to another store. Raise Unsound if it is damaged or gone."""
         import shutil
 
+        self.store.forget(key)
         artefact = self.store.look(kind, key)
         if artefact is None:
             raise Unsound("it is gone")
@@ -235,10 +282,14 @@ class Folder:
             return store.adopt(kind, key, folder, (artefact.folder / MANIFEST).read_bytes()).size_bytes
 
     def upload(self, artefact: Artefact) -> bool:
-        """Copy an artefact to the folder. Raise Unsound if it is damaged."""
+        """Copy an artefact to the folder, unless it has it. Raise Unsound if it is damaged.
+
+        Return whether this copy counts; if not, another machine was faster.
+        """
         source = Folder(artefact.folder.parent.parent, create=False)
         source.download(artefact.kind, artefact.key, self.store)
-        return True
+        own = (artefact.folder / MANIFEST).read_bytes()
+        return self.read(f"{artefact.kind}/{artefact.key}/{MANIFEST}") == own
 
 
 def place(where: str, create: bool) -> Remote | Folder:

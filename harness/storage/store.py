@@ -2,8 +2,9 @@
 
 Layout below the store's root: ``<kind>/<key>/`` contains an artefact and its ``manifest.json``; ``tmp/``
 contains unfinished work; ``checkpoints/<key>/`` contains what long steps save in case they are killed;
-``locks/`` has one file for each running step; ``damaged/`` contains artefacts that failed their checksum;
-``timings.jsonl`` lists how long steps took, for estimates.
+``locks/`` has one file for each running step; ``leases/`` replaces it on file systems without locks;
+``damaged/`` contains artefacts that failed their checksum; ``timings.jsonl`` lists how long steps took, for
+estimates.
 """
 
 from __future__ import annotations
@@ -17,18 +18,19 @@ import shutil
 import stat
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from harness.api import HarnessError
-from harness.storage import files
+from harness.storage import files, timings
+from harness.storage.leases import LEASES, FolderBoard, Leases, NoLeases
+from harness.storage.timings import Timings
 
 MANIFEST = "manifest.json"
 _SYNCED_S = 0.5  # work that takes longer is synced to disk, which can take tens of milliseconds
 _UNTOUCHED_S = 14 * 86_400.0  # age at which the checkpoints of a killed step are removed
-_LATEST = 20  # timings of each name that count
 _REFUSED = (errno.EACCES, errno.EPERM)
 _FULL_BYTES = 64 * 1024  # free bytes below which a disk counts as full
 
@@ -61,14 +63,6 @@ class Artefact:
     def size_bytes(self) -> int:
         """The size of the artefact's files, without its manifest."""
         return sum(size for size, _ in self.files.values())
-
-
-@dataclass(frozen=True)
-class Timings:
-    """How long steps took in a store, newest last."""
-
-    seconds: dict[str, list[float]]  # by piece of work
-    paces: dict[str, list[float]]  # by names of similar steps: seconds divided by those that rates predict
 
 
 class Store:
@@ -177,6 +171,9 @@ class Store:
         The lock's file is removed with the lock. A process that waited for it then finds the artefact and has
         nothing to do. `waiting` is called with True when the wait begins, and with False when it ends.
         """
+        if self._leased:  # the runner has the step's lease
+            yield
+            return
         with files.locked(self.root / "locks" / f"{key}.lock", waiting):
             yield
 
@@ -316,45 +313,44 @@ class Store:
                 if time.time() - folder.stat().st_mtime > _UNTOUCHED_S:
                     shutil.rmtree(folder, ignore_errors=True)
 
+    # -- for several machines -------------------------------------------------------------------------
+
+    def leases(self, notice: Callable[[str], None]) -> Leases | NoLeases:
+        """Return what keeps runs from doing a step twice; `notice` gets what a person should know.
+
+        On a file system with locks these are the locks of `claim`. If it has none, or if there is a folder
+        ``leases/`` in the store already, they are leases. Raise HarnessError if they cannot be written.
+        """
+        if not self._leased and files.has_locks(self.root / "locks"):
+            return NoLeases()
+        return Leases(FolderBoard(self.root), notice)
+
+    @property
+    def _leased(self) -> bool:
+        return (self.root / LEASES).is_dir()
+
+    def expect(self, wanted: Mapping[str, set[str]]) -> None:
+        """Prepare for `look` at many artefacts, given by kind and key; a folder needs no preparation."""
+
+    def share(self, artefact: Artefact) -> Artefact:
+        """Pass a published artefact on to other machines; return the one that counts for all of them.
+
+        In a folder that is the same one. Raise HarnessError if it cannot be passed on; it is kept then.
+        """
+        return artefact
+
+    def deliver(self, wanted: Mapping[str, set[str]]) -> None:
+        """Pass on the artefacts that an earlier run could not. Raise HarnessError if that fails again."""
+
     # -- timings --------------------------------------------------------------------------------------
 
     def add_timing(self, work: str, likes: Iterable[str], seconds: float, rated: float) -> None:
-        """Record how long a step took, and how long by the rates; `likes` are names of similar steps.
-
-        The record is one short line, so that lines of several processes never mix.
-        """
-        row = {"work": work, "likes": list(likes), "seconds": round(seconds, 4), "rated": round(rated, 4)}
-        with (
-            contextlib.suppress(OSError),  # e.g. a full disk: losing a timing must not fail the step
-            open(self.root / "timings.jsonl", "a", encoding="utf-8", opener=_at_once) as stream,
-        ):
-            stream.write(json.dumps(row) + "\n")
+        """Record how long a step took here, and how long by the rates; `likes` are names of similar steps."""
+        timings.add(self.root / timings.FILE, work, likes, seconds, rated)
 
     def timings(self) -> Timings:
         """Return how long steps took here: the latest timings of each name."""
-        found = Timings({}, {})
-        try:
-            lines = (_bytes(self.root / "timings.jsonl") or b"").splitlines()
-        except Unsound:  # only estimates are lost
-            lines = []
-        for line in lines:
-            try:
-                row = json.loads(line)
-                seconds = float(row["seconds"])
-                found.seconds.setdefault(row["work"], []).append(seconds)
-                pace = seconds / float(row["rated"])
-                for name in row["likes"]:
-                    found.paces.setdefault(name, []).append(pace)
-            except (ValueError, KeyError, TypeError, ZeroDivisionError):
-                continue  # a line that a full disk cut off: only a timing is lost
-        for each in (found.seconds, found.paces):
-            each.update({name: values[-_LATEST:] for name, values in each.items()})
-        return found
-
-
-def _at_once(path: str, flags: int) -> int:
-    """Open a file; raise OSError for a pipe that nobody reads, instead of waiting."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
+        return timings.read(self.root / timings.FILE)
 
 
 def _canonical(value: Any) -> str:

@@ -13,8 +13,13 @@ from harness.storage import files
 from harness.storage.store import MANIFEST, Store, Unsound, verify
 
 # Entries of a store's root that are not folders of artefacts.
-_OTHERS = ("tmp", "locks", "checkpoints", "damaged", "timings.jsonl")
-_HIDDEN = ("lost+found", ".gitignore", ".DS_Store")  # of file systems and programs: never worth a word
+_OTHERS = ("tmp", "locks", "checkpoints", "damaged", "leases", "timings.jsonl", "upstream")
+_HIDDEN = (
+    "lost+found",
+    ".gitignore",
+    ".DS_Store",
+    ".leases",
+)  # of file systems and programs: never worth a word
 
 
 @dataclass

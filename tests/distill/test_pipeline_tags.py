@@ -24,7 +24,7 @@ from harness.distill.wishes import Wishes
 from harness.plan.planner import build
 from harness.run.estimates import Estimates, Size
 from harness.sources.tagged import is_tagged
-from harness.storage.store import Timings
+from harness.storage.timings import Timings
 from harness.suite import reader as suite
 from harness.task_types.tagging import Tagging
 from harness_tasks.conll import ConllFile

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from components import SMALL, Home, events, named, until
-from remote import FAILING, FEW, GATE, TORCH, ended, processes, records, soon, started
+from components import SMALL, Home, events, named, until, without_times
+from remote import FAILING as EVERY_FAILURE
+from remote import FEW, GATE, TORCH, ended, processes, records, soon, started
 
 from harness import HarnessError
 from harness.testing.checks import check_component, check_imports
@@ -23,12 +24,20 @@ from harness_ray.executor import Ray
 from harness_ray.nodes import Node, cause, slots_of
 
 ray = pytest.importorskip("ray")
+pytestmark = pytest.mark.timeout(900)  # on a busy machine, each of a cluster's processes starts slowly
 
 NODE = {"num_cpus": 1, "object_store_memory": 80 << 20}
+SOON_S = 20.0  # on a busy machine
+# A teacher, a baseline of torch, and one that the teacher has taught.
+FEWER = TORCH.replace("seeds = [0, 1]", "seeds = [0]").replace("epochs = 2", "epochs = 1")
+FEWER = FEWER.replace("copies = 2", "").replace('[[augmenter]]\n    use = "toy-shuffle"', "")
+FAILING = EVERY_FAILURE.replace(
+    ', "raise", "kill", "memory", "exit", "warn", "disorder"', ', "kill", "memory"'
+)
 QUICK = {
     "health_check_initial_delay_ms": 500,
     "health_check_period_ms": 500,
-    "health_check_failure_threshold": 4,
+    "health_check_failure_threshold": 12,  # a busy machine may not answer for some seconds
 }
 
 
@@ -70,54 +79,74 @@ def alone(home: Home) -> Home:
     return home
 
 
-def actors() -> list[int]:
-    """The processes of our actors on any node."""
-    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
-    lines = (line.split(None, 1) for line in listed.splitlines())
-    return [int(pid) for pid, command in lines if command.startswith("ray::Actor")]
+def actors(home: Home) -> list[int]:
+    """The processes of our actors on any node of the cluster, which other tests have too."""
+    listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
+    lines = [line.split(None, 2) for line in listed.splitlines()[1:]]
+    address = home.environment["RAY_ADDRESS"]
+    nodes = {pid for pid, _, command in lines if "raylet/raylet" in command and address in command}
+    return [
+        int(pid) for pid, parent, command in lines if parent in nodes and command.startswith("ray::Actor")
+    ]
 
 
 # -- records -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("suite", [TORCH, FAILING], ids=["torch", "failing"])
-def test_records_are_those_of_this_machine(at: Home, suite: str) -> None:
-    at.write(suite, "suite")
-    here = records(at, "local", "--devices", "cpu:2")
+def test_records_are_those_of_this_machine(at: Home) -> None:
+    at.write(FEWER, "suite")
+    here = records(at, "local", "--devices", "cpu:1")
     there = records(at, "ray")
     assert there == here
-    assert len(here) > 6 and any(record["status"] == "ok" for record in here)
+    assert len(here) == 3 and all(record["status"] == "ok" for record in here)
 
 
-def test_both_nodes_take_steps(at: Home) -> None:
-    done = at.run("bench", at.write(), "--executor", "ray", "--json")
-    assert done.returncode == 0, done.stderr
-    assert len({event["node"] for event in named(events(done.stdout), "started")}) == 2
-    assert soon(lambda: not actors() and not processes(at))  # and the cluster is still there
-    assert at.run("bench", at.write(), "--executor", "ray", "--fresh").returncode == 0
+def test_a_node_that_differs_is_named_and_not_used(at: Home, cluster: Any, tmp_path: Path) -> None:
+    """And the records of steps that fail are those of this machine too."""
+    site = tmp_path / "odd"
+    site.mkdir()
+    code = "import platform\nplatform.python_version = lambda: '3.11.99'\n"
+    (site / "sitecustomize.py").write_text(code)
+    odd = cluster.add_node(**NODE, env_vars={"PYTHONPATH": str(site)})
+    at.write(FAILING, "suite")
+    options = ("suite.toml", "--store", "ray", "--results", "of-ray", "--executor", "ray")
+    try:
+        done = at.run("bench", *options, "--json")
+    finally:
+        cluster.remove_node(odd)
+    assert done.returncode == 1, done.stderr
+    assert f"-{odd.node_id[:8]} is not used: it has Python 3.11.99, this machine " in done.stderr
+    assert done.stderr.count("is not used") == 1
+    used = {event["node"] for event in named(events(done.stdout), "started")}
+    assert used and not any(name.endswith(odd.node_id[:8]) for name in used)
+    here = records(at, "local", "--devices", "cpu:1")
+    assert [without_times(record) for record in at.records("../of-ray/small")] == here
+    assert {record["status"] for record in here} == {"ok", "failed"}
 
 
 def test_without_a_cluster_one_is_started_and_ended(alone: Home) -> None:
-    alone.write(SMALL.replace("latency = false", ""), "suite")
-    here = records(alone, "local", "--devices", "cpu:1")
+    """One step hangs, and is stopped."""
+    text = SMALL.replace("latency = false", "time_limit = 5")
+    alone.write(text + '    trouble = { sweep = ["", "hang"] }\n', "suite")
+    here = records(alone, "local", "--devices", "cpu:2")
     there = records(alone, "ray", "--devices", "cpu:2")
     assert there == here
+    assert sorted(record["status"] for record in there) == ["failed", "ok"]
+    (reason,) = (record["reason"] for record in there if record["status"] == "failed")
+    assert reason.endswith("it exceeded its time limit of 5 s")
     assert soon(lambda: not processes(alone)), processes(alone)
 
 
 # -- what is lost --------------------------------------------------------------------------------------------
 
 
-def test_the_step_of_a_killed_worker_is_run_again(at: Home) -> None:
-    process = started(at, "ray")
-    os.kill(actors()[0], signal.SIGKILL)
-    told = ended(at, process)
-    (lost,) = named(told, "lost")
-    assert lost["kind"] == "student" and "ended" in lost["reason"]
-
-
-def test_the_step_of_a_removed_node_is_run_elsewhere(at: Home, cluster: Any) -> None:
-    process = started(at, "ray")
+def test_steps_of_a_killed_worker_and_of_a_removed_node_are_run_again(at: Home, cluster: Any) -> None:
+    process = started(at, "ray")  # on both nodes
+    os.kill(actors(at)[0], signal.SIGKILL)
+    told = until_told(process, "lost")
+    assert told[-1]["kind"] == "student" and "ended" in told[-1]["reason"]
+    told += until_told(process, "started")
+    assert told[-1]["key"] == named(told, "lost")[0]["key"]
     cluster.remove_node(cluster.worker_nodes.copy().pop(), allow_graceful=False)
     try:
         told = ended(at, process)
@@ -128,57 +157,61 @@ def test_the_step_of_a_removed_node_is_run_elsewhere(at: Home, cluster: Any) -> 
     assert again[-1]["node"] not in lost["reason"]
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_run_leaves_no_process(at: Home, number: int, status: int) -> None:
+def until_told(process: Any, name: str) -> list[dict[str, Any]]:
+    """The events of a run up to one of a name."""
+    told: list[dict[str, Any]] = []
+    while not named(told, name):
+        line = process.stdout.readline()
+        assert line, process.communicate()
+        told += events(line)
+    return told
+
+
+def test_an_interrupted_run_leaves_no_process(at: Home) -> None:
     process = started(at, "ray")
-    process.send_signal(number)
+    process.send_signal(signal.SIGINT)
     began = time.monotonic()
     process.communicate()
-    assert process.returncode == status
-    assert soon(lambda: not actors() and not processes(at))
-    assert time.monotonic() - began < 5
-    (at.path / "gate").touch()
-    assert at.run("bench", "small.toml", "--executor", "ray").returncode == 0
-    assert len(at.records("small")) == 3
+    assert process.returncode == 130
+    assert soon(lambda: not actors(at) and not processes(at), SOON_S)
+    assert time.monotonic() - began < SOON_S
 
 
 def test_an_interrupted_run_ends_the_cluster_that_it_started(alone: Home) -> None:
     process = alone.start("bench", alone.write(GATE, "small"), "--executor", "ray", "--devices", "cpu:1")
     until(lambda: any("multiprocessing" in line for line in processes(alone)), process)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
     began = time.monotonic()
     process.communicate()
-    assert process.returncode == 130
-    assert soon(lambda: not processes(alone)), processes(alone)
-    assert time.monotonic() - began < 5
+    assert process.returncode == 143
+    assert soon(lambda: not processes(alone), SOON_S), processes(alone)
+    assert time.monotonic() - began < SOON_S
 
 
-def test_a_step_that_hangs_is_stopped(alone: Home) -> None:
-    text = SMALL.replace("latency = false", "latency = false\n    time_limit = 5")
-    alone.write(text + '    trouble = "hang"\n', "suite")
-    (record,) = records(alone, "ray", "--devices", "cpu:1")
-    assert record["status"] == "failed"
-    assert record["reason"].endswith("it exceeded its time limit of 5 s")
+def test_a_step_that_takes_all_memory_is_ended_and_the_run_goes_on(alone: Home) -> None:
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    total, available = (
+        next(int(line.split()[1]) for line in lines if line.startswith(name))
+        for name in ("MemTotal", "MemAvailable")
+    )
+    if available < 4 << 20:
+        pytest.skip("less than 4 GB of memory are free")
+    # Ray ends workers when a third of what is free now is used; other tests must not use as much.
+    alone.environment["RAY_memory_usage_threshold"] = f"{1 - available * 2 / 3 / total:.3f}"
+    alone.environment["RAY_memory_monitor_refresh_ms"] = "100"
+    alone.write(SMALL + '    trouble = { sweep = ["balloon", ""] }\n', "small")
+    done = alone.run("bench", "small.toml", "--executor", "ray", "--devices", "cpu:1")
+    assert done.returncode == 1, done.stdout + done.stderr
+    by_status = {record["status"]: record for record in alone.records("small")}
+    assert set(by_status) == {"failed", "ok"}, done.stdout
+    assert (
+        "out of memory: Ray ended its worker, because this machine had too little memory left"
+        in (by_status["failed"]["reason"])
+    )
+    assert soon(lambda: not processes(alone), SOON_S), processes(alone)
 
 
 # -- nodes ---------------------------------------------------------------------------------------------------
-
-
-def test_a_node_that_differs_is_named_and_not_used(at: Home, cluster: Any, tmp_path: Path) -> None:
-    site = tmp_path / "odd"
-    site.mkdir()
-    code = "import platform\nplatform.python_version = lambda: '3.11.99'\n"
-    (site / "sitecustomize.py").write_text(code)
-    odd = cluster.add_node(**NODE, env_vars={"PYTHONPATH": str(site)})
-    try:
-        done = at.run("bench", at.write(SMALL, "small"), "--executor", "ray", "--json")
-    finally:
-        cluster.remove_node(odd)
-    assert done.returncode == 0, done.stderr
-    assert f"-{odd.node_id[:8]} is not used: it has Python 3.11.99, this machine " in done.stderr
-    assert done.stderr.count("is not used") == 1
-    used = {event["node"] for event in named(events(done.stdout), "started")}
-    assert used and not any(name.endswith(odd.node_id[:8]) for name in used)
 
 
 def test_the_slots_of_a_node() -> None:

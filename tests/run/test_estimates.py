@@ -20,7 +20,8 @@ from harness.run.runner import run
 from harness.speeds import Choice, Speeds
 from harness.steps.data import checked
 from harness.storage import arrow
-from harness.storage.store import Store, Timings
+from harness.storage.store import Store
+from harness.storage.timings import Timings
 from harness.suite import reader as suite
 from harness.task_types.classification import Classification
 from harness.task_types.tagging import Tagging

@@ -13,7 +13,7 @@ from harness.plan.planner import Step
 from harness.run.estimates import UNKNOWN, Estimates, Size
 from harness.run.projection import speed_up
 from harness.run.schedule import Outcome, Schedule, State, offers
-from harness.storage.store import Timings
+from harness.storage.timings import Timings
 
 
 def a_step(name: str, *needs: str, seconds: float = 1.0, **flags: Any) -> Step:

@@ -20,7 +20,8 @@ import pytest
 import harness
 from harness.storage import files
 from harness.storage import store as storing
-from harness.storage.store import Artefact, Damaged, Store, Timings
+from harness.storage.store import Artefact, Damaged, Store
+from harness.storage.timings import Timings
 
 MADE = {"started": "s", "finished": "f", "seconds": 1.0}
 

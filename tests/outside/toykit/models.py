@@ -34,6 +34,7 @@ Trouble = Literal[
     "kill",
     "odd-signal",
     "memory",
+    "balloon",
     "full-disk",
     "unavailable",
     "cores",
@@ -97,6 +98,12 @@ def fitted(
     return Centroids(points, trouble)
 
 
+def _available() -> int:
+    """Bytes of memory that this machine has left."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable"))
+
+
 def stumble(trouble: str, context: harness.Context) -> None:
     """Go wrong, in the way asked for."""
     match trouble:
@@ -121,6 +128,11 @@ def stumble(trouble: str, context: harness.Context) -> None:
             os.kill(os.getpid(), signal.SIGRTMIN + 6)
         case "memory":
             np.ones(10**15)
+        case "balloon":
+            kept = []
+            while _available() > 1 << 30:  # never all of it
+                kept.append(np.ones(8 << 20))  # 64 MB
+            raise ValueError(f"nobody ended a step with {len(kept)} times 64 MB")
         case "full-disk":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(context.scratch / "rows"))
         case "unavailable":
