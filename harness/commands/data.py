@@ -34,7 +34,7 @@ from harness.values import HarnessError
 @click.option("--language", default="", metavar="CODE", help="Language of the texts, e.g. en.")
 @reported
 def data(suite: Path, folder: Path, source: str, licence: str, creator: str, url: str, language: str) -> None:
-    """Write the data of a suite's tasks as JSON lines, with Croissant metadata.
+    """Write a suite's data to files, with Croissant metadata.
 
     For each task, DIR/TASK gets train.jsonl, validation.jsonl, test.jsonl, and croissant.json, with which
     other programs load them. The splits are those that bench uses. Set HARNESS_DATA to DIR to use the files

@@ -77,6 +77,8 @@ def work(
     os.dup2(stream.fileno(), 1)
     os.dup2(stream.fileno(), 2)
     sys.stdout = sys.stderr = stream
+    with suppress(ImportError):
+        import_module("six")  # it adds a finder of modules, which a step would see or not after others
     store = opened(root)
     place = _Place(store, slot, connection, log, lambda: cores.value)
     if isolated and _FORKS:

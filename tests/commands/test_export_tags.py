@@ -145,7 +145,8 @@ def test_the_record_tells_of_every_form(home: Path) -> None:
             )
             if (home / folder / name).exists()
         )
-        assert record["size_bytes"]["onnx"] == size
+        # Without the times in export.json, whose digits would make the records of two runs differ.
+        assert size - (home / folder / "export.json").stat().st_size < record["size_bytes"]["onnx"] < size
     table = (home / "results" / "names" / "leaderboard.md").read_text()
     assert "onnx p50, ms" in table
 

@@ -81,7 +81,9 @@ def alone(home: Home) -> Home:
 
 def actors(home: Home) -> list[int]:
     """The processes of our actors on any node of the cluster, which other tests have too."""
-    listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["ps", "-wweo", "pid,ppid,args"], capture_output=True, text=True, check=True
+    ).stdout
     lines = [line.split(None, 2) for line in listed.splitlines()[1:]]
     address = home.environment["RAY_ADDRESS"]
     nodes = {pid for pid, _, command in lines if "raylet/raylet" in command and address in command}
