@@ -33,6 +33,7 @@ from harness.storage.store import Artefact, Damaged, Store
 
 RECORD, CARD = "record.json", "README.md"
 _GRAPHS = "onnx"  # the folder of the graphs
+_MOST_CONFUSED = 30  # classes in a table of confusion that is exported with a model
 _FILES = {  # of exports
     *(RECORD, CARD, LABELS, MANIFEST, FEATURISER, CHAIN, CALIBRATION, *FORMS.values()),
     *(CONFIG, WEIGHTS, CODE, TOKENIZER, TOKENIZER_CONFIG, demo.FILE),
@@ -175,7 +176,7 @@ def write(
         if refitted is not None:
             _keep_thresholds(measured.folder, new)
             record = record | {"refitted": {name: refitted[name] for name in ("cell", "task", "artefacts")}}  # type: ignore[assignment]
-        (new / RECORD).write_text(dumps(record, indent=2) + "\n", encoding="utf-8")
+        (new / RECORD).write_text(dumps(_brief(record), indent=None) + "\n", encoding="utf-8")
         if weighed is not None:
             assemble(weighed, artefact.folder, new / WEIGHTS)
             shutil.copymode(new / RECORD, new / WEIGHTS)  # safetensors lets nobody else read it
@@ -194,6 +195,16 @@ def write(
         shutil.rmtree(new, ignore_errors=True)
         with suppress(OSError):
             (folder / _GRAPHS).rmdir()  # if nothing is in it
+
+
+def _brief(record: Record) -> dict[str, Any]:
+    """Return a record without tables of confusion that would be large beside a small model."""
+    short: dict[str, Any] = dict(record)
+    for split in ("metrics", "validation"):
+        found = short.get(split) or {}
+        if len(found.get("confusion") or ()) > _MOST_CONFUSED:
+            short[split] = {name: value for name, value in found.items() if name != "confusion"}
+    return short
 
 
 def _keep_thresholds(measured: Path, new: Path) -> None:

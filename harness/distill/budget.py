@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from harness.distill.candidates import full, recipe
 
 # Factors by which the whole may take longer than was said at the start, without and with the last training.
-_LATER, _LATEST = 1.2, 1.3
+_LATER, _LATEST = 1.2, 1.25
 _LITTLE = 0.05  # share of the budget that a last step may take in any case
 
 

@@ -116,6 +116,15 @@ class Candidates:
         component = self.catalog.get(kind, table["use"]).component
         return frozenset(getattr(component, "__dataclass_fields__", ()))
 
+    def apart(self, kind: str, table: Table, others: Iterable[Table]) -> Table:
+        """Return a component with each parameter that another table of its name has.
+
+        An exclude names components by some of their parameters, and would mean the others too.
+        """
+        built = parameters_of(self.catalog.build(kind, table))
+        named = {name for other in others if other["use"] == table["use"] for name in other}
+        return {name: built[name] for name in sorted(named & built.keys())} | table
+
     def trained(self, teacher: Table) -> frozenset[str]:
         """Return the parameters of a teacher's training that can be set."""
         return self.parameters("teacher", teacher) if teacher["use"] != "student" else frozenset()

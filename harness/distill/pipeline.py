@@ -224,7 +224,11 @@ class _Run:
         self, taught: Taught | None, students: Sequence[Table], simple: Sequence[Table], level: Level
     ) -> stages.Suite:
         train, name = self.data.size.train, self.wishes.name
-        alone = [table for table in self._students(None)[:1] if taught and table not in students]
+        alone = [
+            self.candidates.apart("student", table, students)
+            for table in self._students(None)[:1]
+            if taught and table not in students
+        ]
         return stages.final(
             name, self.task, taught, students, simple, alone, level.seeds, train, self._baseline
         )

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from harness import HarnessError, catalog
 from harness.cli import main
 from harness.distill import candidates, stages
-from harness.distill.budget import Time
+from harness.distill.budget import Level, Time
 from harness.distill.inspect import look
 from harness.distill.pipeline import DryRun, _Run
 from harness.distill.runs import Runs
@@ -323,3 +323,20 @@ def test_models_read_long_texts_whole(tmp_path: Path) -> None:
     assert run._long("teacher", {"use": "linear-probe"})["encoder"] == {"use": "minilm", "longest": 448}
     first, *_, last = run._shares([{"use": "minilm"}])
     assert first[0]["longest"] == 448 and "longest" not in last[0]
+
+
+def test_every_student_is_taught_beside_one_that_learns_alone(tmp_path: Path) -> None:
+    """The student on the labels alone has the name of others, which are not left out with it."""
+    path, said = weather(tmp_path / "rows.csv", text="text", label="label"), _Said()
+    wishes = Wishes(path, "text", "label", tmp_path / "out", teacher="minilm", dry=True)
+    data = look(wishes, INSTALLED)
+    run = _Run(wishes, Limits(), data, INSTALLED, Runs(wishes, data, tmp_path, (), INSTALLED, said))
+    teacher, level = {"use": "minilm"}, Level(copies=2, full=True, finalists=4, seeds=2)
+    students = run._students(teacher)
+    made = run._final(run._taught(teacher, level), students, run.candidates.simple(2), level)
+    plan = build(suite.parse(stages.written(made, tmp_path / "out", ""), INSTALLED), INSTALLED)
+    taught = {(cell.student, cell.seed) for cell in plan.cells if cell.role == "distilled"}
+    wanted = [INSTALLED.build("student", table) for table in students]
+    assert taught == {(student, seed) for student in wanted for seed in (0, 1)}
+    plain = INSTALLED.build("student", {"use": "cnn"})
+    assert [cell.seed for cell in plan.cells if cell.student == plain] == [0]
