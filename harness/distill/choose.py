@@ -176,7 +176,7 @@ def verdict(shipped: Shipped, about: str, use: str, export: Callable[[str], str]
         return Verdict(about, (Section("Nothing to ship", (first, *others)),))
     title, _, score = first.partition(": ")
     costs, *compared, paid = others
-    lines = (score, costs, *([f"  rows          {rows}"] if rows else []))
+    lines = (score, costs, *([rows] if rows else []))
     sections = [Section(title[:1].upper() + title[1:], lines, use if shipped.record else "")]
     sections.append(Section("Did distillation pay?", (paid, *compared)))
     for title, other in (("Smaller", shipped.smaller), ("Larger", _largest(shipped))):
