@@ -19,7 +19,8 @@ FOLDERS = ("harness", "plugins")
 OWN = {"harness", *(path.name for path in (ROOT / "plugins").iterdir())}
 MODULES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 # Imported only if a package that we declare has brought it.
-BROUGHT = {"sqlalchemy"}  # by mlflow, which the extra's mlflow-skinny can be replaced with
+# sqlalchemy: by mlflow, which mlflow-skinny can be replaced with; six: by dateutil before 3, of pandas
+BROUGHT = {"six", "sqlalchemy"}
 CALLS = re.compile(r"(importlib\.)?(import_module|resources\.files|util\.find_spec|find_spec)|files")
 
 
