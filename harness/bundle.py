@@ -176,7 +176,7 @@ def write(
         if refitted is not None:
             _keep_thresholds(measured.folder, new)
             record = record | {"refitted": {name: refitted[name] for name in ("cell", "task", "artefacts")}}  # type: ignore[assignment]
-        (new / RECORD).write_text(dumps(_brief(record), indent=None) + "\n", encoding="utf-8")
+        (new / RECORD).write_text(dumps(_brief(record)) + "\n", encoding="utf-8")
         if weighed is not None:
             assemble(weighed, artefact.folder, new / WEIGHTS)
             shutil.copymode(new / RECORD, new / WEIGHTS)  # safetensors lets nobody else read it

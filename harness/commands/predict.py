@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import sys
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
 from harness.commands.console import complain, inert, output
-from harness.commands.options import HELP, OK, SOME_FAILED, F, reported
+from harness.commands.options import HELP, OK, SOME_FAILED, reported
 from harness.values import HarnessError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from harness.runtime.answerer import Answerer
     from harness.runtime.writers import Target
     from harness.sources.rows import Rows
@@ -71,11 +74,66 @@ _ASKED = (
 )
 
 
-def ASKED(command: F) -> F:  # noqa: N802 - used as the other decorators of options are
-    """Add the options on which models answer, and how."""
+@dataclass(frozen=True)
+class Asked:
+    """The options on which models answer, and how."""
+
+    risk: str | None
+    threshold: float | None
+    cascade: Path | None
+    cascade_int8: bool
+    shape: str | None
+    int8: bool
+    threads: int
+    device: str
+
+    def answerer(self, folder: Path) -> Answerer:
+        """Return what answers texts: the model in a folder, and perhaps a second one.
+
+        Raise HarnessError for options that do not belong together, and for models that cannot be used.
+        """
+        from harness.runtime import forms
+        from harness.runtime.answerer import Answerer
+        from harness.runtime.calibration import Calibration
+        from harness.wording import quantity
+
+        form = _form_named(self.shape, self.int8)
+        threshold = self.threshold
+        if self.cascade is not None and self.risk is None and threshold is None:
+            raise HarnessError(
+                "--cascade needs --abstain or --threshold, which say when the second model answers"
+            )
+        if self.cascade is None and self.cascade_int8:
+            raise HarnessError("--cascade-int8 needs --cascade")
+        share = None if self.risk is None else quantity(self.risk, "score")
+        if share is not None and threshold is not None:
+            raise HarnessError("expected --abstain or --threshold, got both; give one of them")
+        if share is not None and not 0 < share < 1:
+            raise HarnessError(
+                f"expected a share between 0 and 1 as --abstain, got {share:g}; "
+                f"for per cent, write {share:g}%"
+            )
+        model = forms.load(folder, form, self.threads, self.device)
+        other = None
+        if self.cascade is not None:
+            second = "onnx-int8" if self.cascade_int8 else "auto"
+            other = forms.load(self.cascade, second, self.threads, self.device)
+        if share is not None:
+            threshold = Calibration.read(folder, model).threshold(share)
+        return Answerer(model, threshold, other)
+
+
+def ASKED(command: Callable[..., Any]) -> Callable[..., Any]:  # noqa: N802 - as the other decorators are
+    """Add the options on which models answer, and how; the command gets them as `asked`, an Asked."""
+
+    @wraps(command)
+    def called(**given: Any) -> Any:
+        asked = Asked(**{field.name: given.pop(field.name) for field in fields(Asked)})
+        return command(asked=asked, **given)
+
     for option in reversed(_ASKED):
-        command = option(command)
-    return command
+        called = option(called)
+    return called
 
 
 @click.command(
@@ -139,14 +197,7 @@ def predict(
     out: Path | None,
     name: str | None,
     top: int | None,
-    risk: str | None,
-    threshold: float | None,
-    cascade: Path | None,
-    cascade_int8: bool,
-    shape: str | None,
-    int8: bool,
-    threads: int,
-    device: str,
+    asked: Asked,
 ) -> int:
     r"""Label texts with an exported model.
 
@@ -179,9 +230,7 @@ def predict(
     if out is not None:
         Target.check(out)
         form = form or _form_of(out)
-    asked = answerer(
-        (folder, form_of(shape, int8)), (cascade, cascade_int8), threads, risk, threshold, device
-    )
+    answerer = asked.answerer(folder)
     target = Target(out, _echo)
     try:
         if kind is None and file is not None and file.name.lower().endswith(LINES):
@@ -192,21 +241,21 @@ def predict(
                 raise HarnessError("lines of text have no columns: remove --text, or give another --input")
             if name is not None:
                 raise HarnessError("answers to lines have no columns: remove --as, or give --format csv")
-            status = _answer_lines(asked, file, column, form or "jsonl", top, target)
+            status = _answer_lines(answerer, file, column, form or "jsonl", top, target)
         else:
             wanted = _columns_of(folder) if column is None else [column]
             if file is None:
                 kind = kind or ("lines" if column is None else "jsonl")
             rows = _rows(file, kind, wanted)
-            status = _answer_rows(asked, rows, form or rows.kind, name, top, target)
+            status = _answer_rows(answerer, rows, form or rows.kind, name, top, target)
     finally:
         target.close()
-        if asked.asked:
-            complain(asked.summary)
+        if answerer.asked:
+            complain(answerer.summary)
     return status
 
 
-def form_of(name: str | None, int8: bool) -> str:
+def _form_named(name: str | None, int8: bool) -> str:
     """Return the form that is asked for, or "auto"; raise HarnessError for an unknown one."""
     from harness.runtime.forms import FORMS
     from harness.wording import choices
@@ -216,42 +265,6 @@ def form_of(name: str | None, int8: bool) -> str:
     if name is not None and name not in FORMS:
         raise HarnessError(f"unknown form '{name}'{choices(name, FORMS)}")
     return "onnx-int8" if int8 else name or "auto"
-
-
-def answerer(
-    first: tuple[Path, str],
-    second: tuple[Path | None, bool],
-    threads: int,
-    risk: str | None,
-    threshold: float | None,
-    device: str = "cpu",
-) -> Answerer:
-    """Return what answers texts: a model, by its folder and form, and perhaps a second one, also in int8."""
-    from harness.runtime import forms
-    from harness.runtime.answerer import Answerer
-    from harness.runtime.calibration import Calibration
-    from harness.wording import quantity
-
-    if second[0] is not None and risk is None and threshold is None:
-        raise HarnessError(
-            "--cascade needs --abstain or --threshold, which say when the second model answers"
-        )
-    if second[0] is None and second[1]:
-        raise HarnessError("--cascade-int8 needs --cascade")
-    share = None if risk is None else quantity(risk, "score")
-    if share is not None and threshold is not None:
-        raise HarnessError("expected --abstain or --threshold, got both; give one of them")
-    if share is not None and not 0 < share < 1:
-        raise HarnessError(
-            f"expected a share between 0 and 1 as --abstain, got {share:g}; for per cent, write {share:g}%"
-        )
-    model = forms.load(*first, threads, device)
-    other = None
-    if second[0] is not None:
-        other = forms.load(second[0], "onnx-int8" if second[1] else "auto", threads, device)
-    if share is not None:
-        threshold = Calibration.read(first[0], model).threshold(share)
-    return Answerer(model, threshold, other)
 
 
 # -- what is read and written --------------------------------------------------------------------------------

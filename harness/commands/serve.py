@@ -8,7 +8,7 @@ import click
 
 from harness.commands.console import complain
 from harness.commands.options import HELP, reported
-from harness.commands.predict import ASKED, answerer, form_of
+from harness.commands.predict import ASKED, Asked
 
 
 @click.command(
@@ -63,14 +63,7 @@ def serve(
     most_texts: int,
     most_bytes: int,
     most_waiting: int,
-    risk: str | None,
-    threshold: float | None,
-    cascade: Path | None,
-    cascade_int8: bool,
-    shape: str | None,
-    int8: bool,
-    threads: int,
-    device: str,
+    asked: Asked,
 ) -> None:
     """Answer texts over HTTP with an exported model.
 
@@ -83,12 +76,10 @@ def serve(
     from harness.runtime.server import Bounds
     from harness.runtime.server import serve as served
 
-    asked = answerer(
-        (folder, form_of(shape, int8)), (cascade, cascade_int8), threads, risk, threshold, device
-    )
+    answerer = asked.answerer(folder)
     bounds = Bounds(batch, most_texts, most_bytes, most_waiting)
 
     def told(address: str) -> None:
         complain(f"serving {folder} at {address}; stop with Ctrl-C")
 
-    served(asked, folder.resolve().name, bounds, host, port, told)
+    served(answerer, folder.resolve().name, bounds, host, port, told)

@@ -297,7 +297,11 @@ def facts(records: Sequence[Record], machines: Iterable[str]) -> list[tuple[str,
     needed = (cost.get("peak_anonymous_bytes") or cost.get("peak_rss_bytes") or 0 for cost in costs)
     peak = max(needed, default=0)
     made_in = spent(records)
-    work = ("Training of teachers", made_in.teachers_s), ("Labels of teachers", made_in.labels_s)
+    work = (
+        ("Training of teachers", made_in.teachers_s),
+        ("Labels of teachers", made_in.labels_s),
+        ("Training of students", made_in.students_s),
+    )
     times = sorted(
         str(where[key])[:16].replace("T", " ")
         for where in made
@@ -317,7 +321,6 @@ def facts(records: Sequence[Record], machines: Iterable[str]) -> list[tuple[str,
         ("Device, precision", distinct(_words(cost.get("device"), cost.get("precision")) for cost in costs)),
         ("When", [f"{times[0]} to {times[-1]} UTC"] if times else []),
         *((title, [duration(seconds)] if seconds else []) for title, seconds in work),
-        ("Training of students", [duration(made_in.students_s)] if made_in.students_s else []),
         ("Peak memory", [f"{peak / 1e9:.1f} GB"] if peak else []),
         ("Commit", distinct(where.get("git") for where in made)),
         ("Packages", distinct([", ".join(listed)])),
