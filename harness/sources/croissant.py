@@ -47,7 +47,7 @@ CONTEXT: dict[str, Any] = {
 
 
 class About(NamedTuple):
-    """What a data set is, in words; an empty field is left out."""
+    """A description of a data set, for its metadata; empty fields are left out."""
 
     name: str
     description: str

@@ -146,7 +146,7 @@ def _derive(job: Job, large: bool) -> dict[str, str]:
 
 
 def _training_texts(job: Job, most: int) -> list[str]:
-    """Return at most so many training texts, evenly spaced."""
+    """Return at most `most` training texts, evenly spaced."""
     train = data.load(job.need("data"), "train", job.task_type)
     rows = np.unique(np.linspace(0, len(train) - 1, min(most, len(train))).astype(np.int64))
     return [train.texts[row] for row in rows.tolist()]

@@ -121,7 +121,7 @@ def _joined(job: Job, parts: list[Artefact], output: str) -> dict[str, Any]:
 
 
 def _create(job: Job, rows: int, like: Arrays) -> Arrays:
-    """Create files for so many rows of arrays like these."""
+    """Create a file of `rows` rows for each array, with its type and width."""
     return {
         name: np.lib.format.open_memmap(
             job.folder / f"{name}.npy", mode="w+", dtype=array.dtype, shape=(rows, array.shape[1])

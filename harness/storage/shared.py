@@ -43,7 +43,7 @@ def folder_of(where: str) -> Path:
 
 
 def opened(root: Path) -> Store:
-    """Return the store in a folder, together with the one elsewhere that it stands in front of, if any."""
+    """Return the store in a folder; if the folder is the cache of a store elsewhere, both together."""
     try:
         url = files.contents(root / UPSTREAM).decode().strip()
     except (OSError, UnicodeError):

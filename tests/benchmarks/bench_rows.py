@@ -1,4 +1,4 @@
-"""What many rows and many cells cost: memory and speed of each step, and reading and showing results.
+"""Measure what many rows and many cells cost: memory and speed of each step, and reading and showing results.
 
     python tests/benchmarks/bench_rows.py rows [--rows 100000 1000000] [--record]
     python tests/benchmarks/bench_rows.py logits [--record]
