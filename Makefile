@@ -65,6 +65,6 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "setting up $(VENV), which takes a minute or two"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -qq --no-compile -c constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install -qq --no-compile -c constraints.txt -e '.[embedded,spacy,tensorboard,mlflow,ray,slurm,s3,test]'
+	$(BIN)/python -m pip install -qq --no-compile -c constraints.txt -e '.[embedded,spacy,languages,tensorboard,mlflow,ray,slurm,s3,test]'
 	$(BIN)/python -c 'import torch._dynamo, transformers.models.bert.modeling_bert, datasets, onnx, onnxruntime, scipy.stats, sklearn.linear_model'
 	@touch $@

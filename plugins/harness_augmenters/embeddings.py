@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import harness
 from harness_augmenters.blocks import Probability, Words
 from harness_augmenters.classes import BARE
+from harness_augmenters.languages import check_language, frequent_words, list_of
 from harness_augmenters.lexicon import count
 from harness_augmenters.words import Substitutes, Substitution
 from harness_transformers.inspection import loading
@@ -42,6 +43,9 @@ class EmbeddingReplace(Substitution):
     model instead, and GloVe for words of several subwords.) Neighbours can be opposites; as the teacher
     labels each new text, its label follows the new meaning. Case and punctuation around a word are kept.
     Words that occur only once in the corpus are not replaced.
+
+    A multilingual model has near words in other languages too. With a `language`, a new word of the model is
+    one of the language's 30,000 most frequent words.
     """
 
     name = "embedding-replace"
@@ -50,18 +54,24 @@ class EmbeddingReplace(Substitution):
     neighbours: Annotated[int, harness.Gt(0)] = 15  # number of nearest words to draw from, equally likely
     among: Literal["corpus", "model"] = "corpus"  # neighbours: words of the corpus, or also of the model
     embeddings: harness.Teacher = field(default_factory=MiniLM)  # any pretrained teacher; default: minilm
+    language: str = ""  # of the new words with among = "model", such as "nl"; "": any language
 
     def check(self) -> None:
-        """Raise ValueError unless the teacher starts from pretrained weights."""
+        """Raise ValueError unless the teacher starts from pretrained weights and the language is known."""
         if not callable(getattr(self.embeddings, "folder", None)):
             raise ValueError(
                 "expected embeddings to be a teacher with pretrained weights, such as minilm or "
                 f"transformer, got {self.embeddings.name}"
             )
+        if self.language:
+            if self.among != "model":
+                raise ValueError(f'language = {self.language!r} needs among = "model"')
+            check_language(self.language)
 
     def base(self) -> str:
-        """Return the identity of the pretrained weights."""
-        return self.embeddings.base()
+        """Return the identity of the pretrained weights, and of the list of words of the language."""
+        weights = self.embeddings.base()
+        return f"{weights} {list_of(self.language)}" if self.language else weights
 
     def substitutes(self, corpus: Sequence[str]) -> Substitutes:
         """Return the neighbours of the words of the corpus."""
@@ -72,7 +82,11 @@ class EmbeddingReplace(Substitution):
         own = len(words)
         if self.among == "model":
             seen = {word.lower() for word in words}
-            words += {word.lower(): word for word in whole_words(folder) if word.lower() not in seen}.values()
+            new = {word.lower(): word for word in whole_words(folder) if word.lower() not in seen}
+            if self.language:
+                usual = frequent_words(self.language, VOCABULARY)
+                new = {key: word for key, word in new.items() if key in usual}
+            words += new.values()
         vectors = word_vectors(folder, words)
         known = np.flatnonzero(np.linalg.norm(vectors, axis=1) > 0)
         near = nearest(vectors[known], self.neighbours, int((known < own).sum()))

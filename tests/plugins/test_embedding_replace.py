@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from harness_augmenters.embeddings import (
     whole_words,
     word_vectors,
 )
+from harness_augmenters.languages import check_language, frequent_words
 from harness_augmenters.words import Mask
 from harness_teachers.precomputed import Precomputed
 from harness_transformers.transformer import MiniLM, Transformer
@@ -101,6 +105,57 @@ def test_words_that_only_the_model_has_come_in(circle: Transformer) -> None:
         ("hail", "snow"),
         ("hail", "fo"),
     }
+
+
+def test_new_words_of_one_language(tmp_path: Path) -> None:
+    """A multilingual model has the words of other languages beside those of the texts."""
+    words = ["sonne", "sun", "regen", "rainy", "hagel", "hail", "schnee", "snow"]
+    at = np.radians([0, 1, 10, 11, 20, 21, 30, 31])
+    points = np.stack([np.cos(at), np.sin(at)], axis=1).tolist()
+    model = Transformer(model=str(saved(tmp_path / "two", dict(zip(words, points, strict=True)))))
+
+    def found(language: str) -> set[str]:
+        augmenter = EmbeddingReplace(
+            1.0, copies=50, neighbours=3, among="model", embeddings=model, language=language
+        )
+        augmenter.check()
+        return {new for old, new in changes(augmenter, corpus_of("sun", "snow")) if old == "sun"}
+
+    assert found("") == {"sonne", "regen", "rainy"}
+    assert found("en") == {"rainy", "hail", "snow"}
+    assert found("de") == {"sonne", "regen", "hagel"}
+
+
+def test_the_list_of_words_is_part_of_the_identity(circle: Transformer) -> None:
+    plain, dutch = (EmbeddingReplace(among="model", embeddings=circle, language=code) for code in ("", "nl"))
+    assert re.fullmatch(rf"{re.escape(plain.base())} wordfreq [\d.]+, nl", dutch.base())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"language": "nl"}, "language = 'nl' needs among = \"model\""),
+        (
+            {"language": "nll", "among": "model"},
+            r"unknown language 'nll'; did you mean 'nl'\? allowed ",
+        ),
+        ({"language": "??", "among": "model"}, r"unknown language '\?\?'; allowed are ar, "),
+    ],
+)
+def test_languages_without_words(settings: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        EmbeddingReplace(**settings).check()
+
+
+def test_words_of_a_language_need_their_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    monkeypatch.setitem(sys.modules, "wordfreq", None)
+    check_language("tlh")  # nobody can tell
+    with pytest.raises(harness.Unavailable, match=r"pip install 'distil-harness\[languages\]'"):
+        frequent_words("nl", 10)
 
 
 def test_a_word_of_several_subwords_is_their_mean(circle: Transformer) -> None:
