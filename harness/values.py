@@ -60,6 +60,11 @@ class Component:
         """Return whether its models can run on a GPU, so that their latency is measured there too."""
         return self.accelerated
 
+    @property
+    def gpus_to_train(self) -> int:
+        """Return how many GPUs of one machine its training can use at once."""
+        return 1
+
     def check(self) -> None:
         """Raise ValueError, in one sentence, if fields contradict each other."""
 

@@ -44,6 +44,10 @@ class Work(Protocol):
     def foreign(self) -> tuple[str, ...]:
         """Return its components from other packages; such a step needs a process of its own."""
 
+    @property
+    def gpus(self) -> int:
+        """Return how many GPUs of one machine it can use at once; it runs alone there if more than one."""
+
 
 def unsent(step: Work, error: Exception) -> Event:
     """Return the event for a step that cannot be sent to a worker, because of an error of pickle."""

@@ -29,6 +29,7 @@ class Step(NamedTuple):
     wide: bool = False  # whether it uses the cores that other steps leave idle
     exclusive: bool = False  # whether it must run while no other step runs
     foreign: tuple[str, ...] = ()  # the components, such as "student 'x'", that are from other packages
+    gpus: int = 1  # GPUs of one machine that it can use at once
     rated: float = 0.0  # expected seconds, given the components' rates; set when it is scheduled
 
 
@@ -45,6 +46,7 @@ class _Form(NamedTuple):
     wide: bool
     exclusive: bool
     foreign: tuple[str, ...]
+    gpus: int
     settings: dict[str, Mapping[str, Any]]  # by seed
 
 
@@ -107,6 +109,7 @@ class Graph:
                 form.wide,
                 form.exclusive,
                 form.foreign,
+                form.gpus,
             )
         return key
 
@@ -126,6 +129,7 @@ class Graph:
         # For steps without a learner, all components count.
         alone = of.get("student") or of.get("teacher") or "".join(of.values())
         names = ",".join(component.name for component in components.values())
+        gpus = max(c.gpus_to_train for c in components.values()) if kind == "teacher" else 1
         return _Form(
             start=f"{kind}\x1f{self._code(kind)}",
             middle="\x1f".join((*of.values(), typed, *(f"{name}={value}" for name, value in plain))),
@@ -135,12 +139,13 @@ class Graph:
             likes=(f"{kind} {alone} {precision}".rstrip(), f"{kind} {names}", kind),
             gpu=kind in _ACCELERATED and any(_on_gpu(kind, c) for c in components.values()),
             wide=kind in _WIDE and any(c.spreads for c in components.values()),
-            exclusive=kind == "latency",
+            exclusive=kind == "latency" or gpus > 1,
             foreign=tuple(
                 f"{c.kind} '{c.name}'"
                 for c in (*components.values(), task_type)
                 if self._identities.foreign(c)
             ),
+            gpus=gpus,
             settings={},
         )
 

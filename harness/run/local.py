@@ -48,9 +48,10 @@ class Local(Executor):
 
 
 class LocalWorkers:
-    """Two worker processes per slot, started on first use and kept for later steps.
+    """Up to four worker processes per slot, started on first use and kept for later steps.
 
-    One worker is for steps whose components are all from this project, the other for all other steps.
+    One worker is for steps whose components are all from this project, the other for all other steps. On a
+    GPU slot, both exist once more for steps that use several GPUs.
     """
 
     gone: Mapping[int, str] = MappingProxyType({})  # a worker that dies is replaced
@@ -58,26 +59,31 @@ class LocalWorkers:
     def __init__(self, store: Path, slots: Sequence[Slot]) -> None:
         self.slots = tuple(slots)
         self._store = store.absolute()
-        self._workers: dict[tuple[int, bool], _Worker] = {}  # by slot, and whether it is isolated
+        # By slot, whether it is isolated, and whether it sees all GPUs.
+        self._workers: dict[tuple[int, bool, bool], _Worker] = {}
         self._refused: list[Event] = []
         self._warned: set[str] = set()
         self._logs: Path | None = None  # made with the first worker
 
     def free(self) -> list[int]:
         """See :class:`harness.executors.base.Workers`."""
-        busy = {slot for (slot, _), worker in self._workers.items() if worker.step is not None}
+        busy = {slot for (slot, *_), worker in self._workers.items() if worker.step is not None}
         return [index for index in range(len(self.slots)) if index not in busy]
 
     def submit(self, slot: int, step: Work) -> None:
         """See :class:`harness.executors.base.Workers`."""
-        place = slot, bool(step.foreign)
+        place = slot, bool(step.foreign), step.gpus > 1 and self.slots[slot].is_gpu
         worker = self._workers.get(place)
         if worker is not None and worker.leaving:
             worker.end()
         if worker is None or worker.leaving or not worker.process.is_alive():
             self._logs = self._logs or Store(self._store).logs()
             log = self._logs / f"{slot}-{time.time_ns()}.log"
-            worker = self._workers[place] = _Worker(self._store, self.slots[slot], log, bool(step.foreign))
+            others = [one for one in self.slots if one.is_gpu] if place[2] else []
+            visible = tuple(dict.fromkeys(one.device for one in (self.slots[slot], *others)))
+            worker = self._workers[place] = _Worker(
+                self._store, self.slots[slot], log, bool(step.foreign), visible
+            )
         try:
             worker.submit(step)
         except Exception as error:  # from pickle, e.g. for a class that its module does not contain
@@ -136,7 +142,9 @@ class LocalWorkers:
 class _Worker:
     """The parent's end of one worker process."""
 
-    def __init__(self, store: Path, slot: Slot, log: Path, isolated: bool) -> None:
+    def __init__(
+        self, store: Path, slot: Slot, log: Path, isolated: bool, visible: Sequence[str] = ()
+    ) -> None:
         context = multiprocessing.get_context("spawn")
         resource_tracker.ensure_running()  # it is this process's own, and must not get the worker's mark
         self.connection, theirs = context.Pipe()
@@ -146,7 +154,7 @@ class _Worker:
         self.step: Work | None = None
         self.leaving = False  # whether it is about to end by itself
         self.cores = context.RawValue("i", slot.threads)  # in memory that the worker and its forks share
-        with _environment(slot, self.mark):
+        with _environment(slot, self.mark, visible or (slot.device,)):
             self.process = context.Process(
                 target=work, args=(theirs, store, slot, log, isolated, self.cores), daemon=True
             )
@@ -215,16 +223,20 @@ class _Worker:
 
 
 @contextmanager
-def _environment(slot: Slot, mark: str) -> Iterator[None]:
-    """Set the environment variables that libraries read on import, for a child process started inside."""
+def _environment(slot: Slot, mark: str, devices: Sequence[str]) -> Iterator[None]:
+    """Set the environment variables that libraries read on import, for a child process started inside.
+
+    A child for a GPU slot sees the GPUs of `devices`, in this order.
+    """
     wanted = dict.fromkeys(_ONE_THREAD, str(slot.threads))
     wanted |= {name: os.environ.get(name, value) for name, value in MALLOC.items()}
     wanted |= {"TOKENIZERS_PARALLELISM": "false", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
     wanted |= {"CUDA_VISIBLE_DEVICES": "", MARK: mark}
     if slot.is_gpu:  # a slot's index counts the GPUs that this process sees
-        index = slot.device.partition(":")[2]
+        indices = [device.partition(":")[2] for device in devices]
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        wanted["CUDA_VISIBLE_DEVICES"] = visible.split(",")[int(index)] if visible else index
+        listed = [visible.split(",")[int(index)] for index in indices] if visible else indices
+        wanted["CUDA_VISIBLE_DEVICES"] = ",".join(listed)
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     # Only the parent handles Ctrl-C; a child that is still importing could not ignore it by itself.

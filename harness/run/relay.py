@@ -100,6 +100,8 @@ class Traits(NamedTuple):
 class Sealed:
     """A step that is still pickled; only the worker that gets it opens it."""
 
+    gpus = 1  # a relay has one slot, and sees no more
+
     def __init__(self, key: str, foreign: tuple[str, ...], pickled: bytes) -> None:
         self.key, self.foreign = key, foreign
         self._pickled = pickled

@@ -46,9 +46,16 @@ def own_generators() -> Iterator[None]:
 
 
 @contextmanager
-def seeded(*seed: int) -> Iterator[None]:
-    """Let dropout in this thread draw numbers that only `seed` determines."""
+def seeded(*seed: int, device: torch.device | None = None) -> Iterator[None]:
+    """Let dropout in this thread draw numbers that only `seed` determines.
+
+    On a GPU, they come from the generator of the `device`, so one thread at a time may use it.
+    """
     _drawing.generator = np.random.SFC64(seed)
+    if device is not None and device.type == "cuda":
+        number = int(_drawing.generator.random_raw() >> 1)
+        torch.cuda.default_generators[device.index or 0].manual_seed(number)
+        _drawing.generator = None
     try:
         yield
     finally:

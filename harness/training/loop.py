@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import closing, nullcontext
+from contextlib import ExitStack, closing, nullcontext
+from copy import deepcopy
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
@@ -26,6 +27,7 @@ from harness.training.inference import Validation, autocast
 from harness.training.micro_batches import Gradients, Part, split
 from harness.training.optimiser import AdamW, rate_factor
 from harness.training.outputs import Signals
+from harness.training.replicas import Replica, Replicas, gpus_for
 from harness.training.settings import Training
 from harness.training.state import State, Sums
 
@@ -71,13 +73,25 @@ def train(
     often = max(1, steps // 50)  # steps between two reports for language modelling, which has no fixed epochs
     signals = Signals(loss, examples, teacher, device)
     signals.adapt(module, tokens)
-    weigh = examples.task_type.row_weights(examples, settings.class_weights, device)
     # Inner states are read by hooks, which parts of a batch would share.
-    parallel = device.type == "cpu" and not signals.names and not signals.asked
-    micro_batches = settings.micro_batches if parallel and loss.separable else 1
-    with closing(Cores(context)) as cores, own_generators() if micro_batches > 1 else nullcontext():
+    parallel = not signals.names and not signals.asked
+    wanted = settings.micro_batches if device.type == "cpu" else settings.gpus
+    in_parts = wanted if parallel and loss.separable else 1
+
+    def replica(where: torch.device, first: bool) -> Replica:
+        weigh = examples.task_type.row_weights(examples, settings.class_weights, where)
+        if first:
+            return Replica(where, module, signals, weigh)
+        return Replica(where, deepcopy(module).to(where), Signals(loss, examples, None, where), weigh)
+
+    with ExitStack() as until_end:
+        cores = until_end.enter_context(closing(Cores(context)))
+        if in_parts > 1 and device.type == "cpu":
+            until_end.enter_context(own_generators())
         optimizer = AdamW(module, signals.maps, settings, rate_factor(settings, steps), cores)
-        gradients = Gradients(optimizer.parameters, cores if parallel else None)
+        replicas = [replica(where, not n) for n, where in enumerate(gpus_for(device, in_parts))]
+        shared = until_end.enter_context(closing(Replicas(replicas))) if len(replicas) > 1 else None
+        gradients = Gradients(optimizer.parameters, cores if parallel and device.type == "cpu" else None)
         state = State({"module": module, "maps": signals.maps}, optimizer, generator, device)
         identity = {"seed": context.seed, "loss": repr(loss), "settings": repr(settings), "steps": steps}
         shapes = {name: list(value.shape) for name, value in state.weights().items()}
@@ -85,6 +99,8 @@ def train(
         kept = Checkpoints(context, {**identity, "shapes": shapes, "where": where})
         if (found := kept.load()) is not None:
             state.restore(*found)
+            if shared is not None:
+                shared.spread()
             for step, measured in state.at.told:
                 context.progress(step, steps, **measured)
         at = state.at
@@ -95,16 +111,17 @@ def train(
             at.told.append((at.step, scalars))
             context.progress(at.step, steps, **scalars)
 
-        def lose(number: int, rows: NDArray[np.int64], drawn: Drawn, all_rows: int) -> Part:
-            """Compute the loss of part `number` of a batch of `all_rows` rows of outputs."""
-            with seeded(context.seed, at.step, number) if micro_batches > 1 else nullcontext():
-                labels, targets = recorded(examples, drawn, device)
+        def lose(number: int, rows: NDArray[np.int64], drawn: Drawn, all_rows: int, where: Replica) -> Part:
+            """Compute the loss of part `number` of a batch of `all_rows` rows of outputs on a device."""
+            own = seeded(context.seed, at.step, number, device=where.device)
+            with own if in_parts > 1 else nullcontext():
+                labels, targets = recorded(examples, drawn, where.device)
                 with autocast(context):
-                    seen = signals(module, tokens, rows, drawn)
+                    seen = where.signals(where.module, tokens, rows, drawn)
                 if seen.logits is not None:
                     targets = seen.logits.float()
-                counts = None if weigh is None else weigh(labels, targets)
-                words = None if drawn.counts is None else torch.from_numpy(drawn.counts).to(device)
+                counts = None if where.weigh is None else where.weigh(labels, targets)
+                words = None if drawn.counts is None else torch.from_numpy(drawn.counts).to(where.device)
                 batch = Batch(labels, drawn.rows, seen.own, seen.theirs, seen.mask, counts, words)
                 value = loss(seen.student.float(), targets, batch)
             return Part(value, value if drawn.rows == all_rows else value * (drawn.rows / all_rows), batch)
@@ -114,19 +131,23 @@ def train(
             batches = training_batches(_Computed(tokens), settings.batch_size, generator)
             batches = islice(batches, at.done * settings.accumulate, None)
             while group := list(islice(batches, settings.accumulate)):
-                pieces = [piece for rows in group for piece in split(rows, micro_batches)]
+                pieces = [piece for rows in group for piece in split(rows, in_parts)]
                 draws = [tokens.draw(rows, context.seed, at.step, part) for part, rows in enumerate(pieces)]
                 all_rows = sum(drawn.rows for drawn in draws)
-                parts, summed = gradients.of(
-                    [
-                        partial(lose, number, rows, drawn, all_rows)
-                        for number, (rows, drawn) in enumerate(zip(pieces, draws, strict=True))
-                        if drawn.rows  # some texts have no token that can be hidden
-                    ]
-                )
+                work = [
+                    partial(lose, number, rows, drawn, all_rows)
+                    for number, (rows, drawn) in enumerate(zip(pieces, draws, strict=True))
+                    if drawn.rows  # some texts have no token that can be hidden
+                ]
+                if shared is None:
+                    parts, summed = gradients.of([partial(one, replicas[0]) for one in work])
+                else:
+                    parts, summed = shared.of(work)
                 for part in parts:
                     state.sums.add(part.value, part.batch)
                 optimizer.step(summed)
+                if shared is not None:
+                    shared.spread()
                 at.texts += sum(map(len, group))
                 at.step += 1
                 at.done += 1

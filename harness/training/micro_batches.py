@@ -38,7 +38,7 @@ class Gradients:
 
     def of(self, parts: Sequence[Callable[[], Part]]) -> tuple[list[Part], list[Tensor | None]]:
         """Return the computed parts of a batch, and for each parameter the gradient of their weighed sum."""
-        work = [partial(self._gradient, part) for part in parts]
+        work = [partial(gradient_of, part, self.parameters) for part in parts]
         if len(work) < 2 or self.cores is None:
             found = [one() for one in work]
         elif self._checked:
@@ -54,18 +54,22 @@ class Gradients:
         if found:
             total = found[0][1]
             for _, more in found[1:]:
-                _add(total, more)
+                add_gradients(total, more)
         return [part for part, _ in found], total
 
-    def _gradient(self, compute: Callable[[], Part]) -> tuple[Part, list[Tensor | None]]:
-        part = compute()
-        found = torch.autograd.grad(part.weighed, self.parameters, allow_unused=True)
-        own = _owned(found, self.parameters)
-        return Part(part.value.detach(), part.weighed.detach(), part.batch), own
+
+def gradient_of(
+    compute: Callable[[], Part], parameters: Sequence[Tensor]
+) -> tuple[Part, list[Tensor | None]]:
+    """Return a part, once it is computed, and the gradient of its weighed loss for each parameter."""
+    part = compute()
+    found = torch.autograd.grad(part.weighed, parameters, allow_unused=True)
+    own = _owned(found, parameters)
+    return Part(part.value.detach(), part.weighed.detach(), part.batch), own
 
 
-def _add(total: list[Tensor | None], more: Sequence[Tensor | None]) -> None:
-    """Add gradients, in place where both are there."""
+def add_gradients(total: list[Tensor | None], more: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """Add gradients to `total`, in place where both are there, and return it."""
     ours, theirs = [], []
     for n, (one, other) in enumerate(zip(total, more, strict=True)):
         if one is None:
@@ -75,6 +79,7 @@ def _add(total: list[Tensor | None], more: Sequence[Tensor | None]) -> None:
             theirs.append(other)
     if ours:
         torch._foreach_add_(ours, theirs)
+    return total
 
 
 def _owned(gradients: Sequence[Tensor | None], parameters: Sequence[Tensor]) -> list[Tensor | None]:

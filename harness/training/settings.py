@@ -39,4 +39,5 @@ class Training:
     )
     accumulate: Annotated[int, Gt(0)] = 1  # batches whose gradients are added for one step
     micro_batches: Annotated[int, Gt(0)] = 1  # parts of a batch, for the idle cores of a CPU
+    gpus: Annotated[int, Gt(0)] = 1  # parts of a batch on a GPU, for several GPUs of one machine
     class_weights: ClassWeights = "uniform"  # "balanced": equal weight for every class

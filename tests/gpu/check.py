@@ -4,10 +4,10 @@
 
 The parts are: `facts`, the hardware and the versions; `suite`, the emotion suite with several steps at once,
 and with one; `latency`, what CUDA events and graphs measured in it; `same`, whether training twice gives the
-same model, to the bit; `onnx`, ONNX Runtime with CUDA; and `finetuning`, a transformer of base size at 128
-subwords in bf16, as a share of the GPU's peak. A part that fails does not stop the others; the exit status is
-then 1. With --rehearse everything runs on the CPU with small models, so that a mistake in this script shows
-before a GPU's time is spent.
+same model, to the bit; `onnx`, ONNX Runtime with CUDA; `finetuning`, a transformer of base size at 128
+subwords in bf16, as a share of the GPU's peak; and `several`, the same on all GPUs and on one. A part that
+fails does not stop the others; the exit status is then 1. With --rehearse everything runs on the CPU with
+small models, so that a mistake in this script shows before a GPU's time is spent.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from typing import Any
 PEAKS = {"H200": 989e12, "H100 PCIe": 756e12, "H100": 989e12, "A100": 312e12, "L4": 121e12, "A10": 125e12}
 LENGTH, BATCH = 128, 64
 GOAL = 0.45  # of the peak
+SIZES = {False: (768, 12), True: (64, 2)}  # width and layers, by whether models are small
 
 SUITE = """
 [suite]
@@ -187,6 +188,50 @@ def onnx(check: Check) -> dict[str, Any]:
 
 def finetuning(check: Check) -> dict[str, Any]:
     """Fine-tune a transformer of base size with random weights; return its share of the GPU's peak."""
+    import torch
+
+    hidden, layers = SIZES[check.small]
+    texts, epochs = (64, 1) if check.small else (8_192, 2)
+    seconds, parameters, _ = _fine_tuned(check, texts, epochs)
+    # Forward and backward, 6 operations a weight and subword, and attention's 12 a layer, width and length.
+    tokens = texts * epochs * LENGTH
+    operations = tokens * (6 * parameters + 12 * layers * hidden * LENGTH)
+    found = {
+        "texts_per_s": round(texts * epochs / seconds, 1),
+        "operations_per_s": operations / seconds,
+        "seconds": round(seconds, 2),
+        "parameters_without_embeddings": parameters,
+    }
+    if check.device == "cuda":
+        name = torch.cuda.get_device_name(0)
+        peak = next((value for part, value in PEAKS.items() if part in name), None)
+        found |= {"peak": peak, "share": peak and round(operations / seconds / peak, 3), "goal": GOAL}
+    return found
+
+
+def several(check: Check) -> dict[str, Any]:
+    """Fine-tune the same transformer on one GPU and on all; return the ratio, and whether it is the same."""
+    import torch
+
+    from harness.training import loop
+
+    count = torch.cuda.device_count()
+    if count < 2 and not check.small:
+        return {"skipped": f"this machine has {count} GPU"}
+    parts = max(2, count)
+    texts, together = 64 if check.small else 8_192, loop.gpus_for
+    all_s, _, all_weights = _fine_tuned(check, texts, 1, parts)
+    loop.gpus_for = lambda device, wanted: [device]
+    try:
+        one_s, _, one_weights = _fine_tuned(check, texts, 1, parts)
+    finally:
+        loop.gpus_for = together
+    equal = all(torch.equal(value, one_weights[name]) for name, value in all_weights.items())
+    return {"gpus": count, "parts": parts, "seconds": [one_s, all_s], "ratio": one_s / all_s, "same": equal}
+
+
+def _fine_tuned(check: Check, texts: int, epochs: int, gpus: int = 1) -> tuple[float, int, dict[str, Any]]:
+    """Fine-tune a transformer of base size; return the seconds, the parameters of its layers, its weights."""
     import numpy as np
     import torch
 
@@ -196,9 +241,7 @@ def finetuning(check: Check) -> dict[str, Any]:
     from harness.testing.tiny import CheckContext
 
     source = check.folder / "base"
-    hidden, layers = (64, 2) if check.small else (768, 12)
-    parameters = _base_model(source, hidden, layers)
-    texts, epochs = (64, 1) if check.small else (8_192, 2)
+    parameters = _base_model(source, *SIZES[check.small])
     words = " ".join(["time"] * LENGTH)  # each is one subword, so that every text has LENGTH of them
     labels = np.arange(texts) % 2
     train = Examples([words] * texts, ("a", "b"), labels)
@@ -218,24 +261,12 @@ def finetuning(check: Check) -> dict[str, Any]:
         context: Any = CheckContext(check.folder / "scratch", 0, precision="bf16")
         context.device = "cuda:0" if check.device == "cuda" else "cpu"
         table = {"use": "transformer", "model": str(source), "epochs": epochs, "batch_size": BATCH}
-        teacher: Any = load().build("teacher", {**table, "longest": LENGTH})
-        teacher.fit(train, few, context)
+        teacher: Any = load().build("teacher", {**table, "longest": LENGTH, "gpus": gpus})
+        model: Any = teacher.fit(train, few, context)
     finally:
         finetuning.train = fit
-    # Forward and backward, 6 operations a weight and subword, and attention's 12 a layer, width and length.
-    tokens = texts * epochs * LENGTH
-    operations = tokens * (6 * parameters + 12 * layers * hidden * LENGTH)
-    found = {
-        "texts_per_s": round(texts * epochs / seconds, 1),
-        "operations_per_s": operations / seconds,
-        "seconds": round(seconds, 2),
-        "parameters_without_embeddings": parameters,
-    }
-    if check.device == "cuda":
-        name = torch.cuda.get_device_name(0)
-        peak = next((value for part, value in PEAKS.items() if part in name), None)
-        found |= {"peak": peak, "share": peak and round(operations / seconds / peak, 3), "goal": GOAL}
-    return found
+    weights = {name: value.detach().cpu() for name, value in model.module.state_dict().items()}
+    return seconds, parameters, weights
 
 
 def _base_model(folder: Path, hidden: int, layers: int) -> int:
@@ -263,7 +294,7 @@ def _scores(records: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 PARTS: dict[str, Callable[[Check], dict[str, Any]]] = {
-    part.__name__: part for part in (facts, finetuning, suite, latency, same, onnx)
+    part.__name__: part for part in (facts, finetuning, several, suite, latency, same, onnx)
 }
 
 

@@ -57,6 +57,11 @@ class Big(harness.Teacher):
     layers: int = 6
     missing: bool = False
     revision: str = "a"
+    gpus: int = 1
+
+    @property
+    def gpus_to_train(self) -> int:
+        return self.gpus
 
     def base(self) -> str:
         if self.missing:
@@ -351,6 +356,15 @@ def test_what_a_slot_must_know_of_a_step() -> None:
         ("latency", True): (True, True),
         ("latency", False): (False, True),
     }
+
+
+def test_a_teacher_for_several_gpus_trains_alone() -> None:
+    plan = planned(teachers=(Big(), Big(gpus=4)))
+    several = {(s.kind, s.exclusive) for s in plan.steps.values() if s.gpus == 4}
+    assert several == {("teacher", True)}  # it labels texts and is timed on one
+    teachers = [step for step in plan.steps.values() if step.kind == "teacher"]
+    assert sorted((step.gpus, step.exclusive) for step in teachers) == [(1, False), (4, True)]
+    assert len({step.key for step in teachers}) == 2  # the parts of a batch are a part of the result
 
 
 # -- what cannot run -----------------------------------------------------------------------------------

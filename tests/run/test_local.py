@@ -92,7 +92,7 @@ def do(executor: LocalWorkers, step: Step) -> list[Event]:
 
 
 def process_of(executor: LocalWorkers, slot: int) -> Any:
-    (worker,) = (worker for (place, _), worker in executor._workers.items() if place == slot)
+    (worker,) = (worker for (place, *_), worker in executor._workers.items() if place == slot)
     return worker.process
 
 
@@ -455,7 +455,7 @@ def test_a_worker_sees_its_card_alone(
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     handler = signal.getsignal(signal.SIGINT)
-    with local._environment(slot, "m"):
+    with local._environment(slot, "m", (slot.device,)):
         assert os.environ["CUDA_VISIBLE_DEVICES"] == expected
         assert os.environ["OMP_NUM_THREADS"] == os.environ["MKL_NUM_THREADS"] == "1"
         assert os.environ["DISTIL_HARNESS_WORKER"] == "m"
@@ -465,6 +465,25 @@ def test_a_worker_sees_its_card_alone(
     assert os.environ.get("CUDA_VISIBLE_DEVICES") == visible
     assert os.environ["OMP_NUM_THREADS"] == "7"
     assert signal.getsignal(signal.SIGINT) is handler
+
+
+@pytest.mark.parametrize(("gpus", "expected"), [(1, "7"), (2, "7,4")])
+def test_a_step_for_several_gpus_sees_them(
+    plan: Plan, workshop: Home, monkeypatch: pytest.MonkeyPatch, gpus: int, expected: str
+) -> None:
+    """Its own GPU comes first; others see theirs alone."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7,9")
+    workers = LocalWorkers(workshop.store, [Slot("cuda:0"), Slot("cuda:1"), Slot("cuda:1"), Slot("cpu")])
+    step = next(iter(plan.steps.values()))._replace(gpus=gpus)
+    try:
+        workers.submit(1, step)
+        ((place, worker),) = workers._workers.items()
+        assert place == (1, bool(step.foreign), gpus > 1)
+        while not (seen := Path(f"/proc/{worker.process.pid}/environ").read_bytes()):
+            pass  # the child has not begun to run its own program
+        assert f"CUDA_VISIBLE_DEVICES={expected}".encode() in seen.split(b"\0")
+    finally:
+        workers.close()
 
 
 def test_a_step_that_another_process_has_done_is_done(workshop: Home, plan: Plan) -> None:
