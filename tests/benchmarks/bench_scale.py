@@ -1,6 +1,7 @@
 """What it costs to run steps on a Ray cluster, and to choose among many steps.
 
-    python tests/benchmarks/bench_scale.py [--steps 200] [--rounds 3] [--cells 1000 10000] [--record]
+    python tests/benchmarks/bench_scale.py [--steps 200] [--rounds 3] [--cells 1000 10000]
+        [--without-ray] [--record]
 
 - ``trivial``: milliseconds of a step that does nothing, on one slot, by executor. The first quarter of the
   steps, during which workers start and import modules, is left out.
@@ -70,6 +71,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=200, help="number of trivial students of a run")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each kind, in turn; the median counts")
     parser.add_argument("--cells", type=int, nargs="*", default=[1_000, 10_000], help="cells to schedule")
+    parser.add_argument("--without-ray", action="store_true", help="measure the schedule alone")
     parser.add_argument("--record", action="store_true", help="append to tests/benchmarks/results/")
     options = parser.parse_args()
     # Steps of this project share a process; those of other packages have one each.
@@ -81,18 +83,25 @@ def main() -> None:
         site = installed(folder)
         found: dict[str, Any] = {"load": [round(load, 1) for load in os.getloadavg()]}
         found |= {f"schedule_{cells}": schedule(folder, cells) for cells in options.cells}
-        with cluster(site, 1) as one:
-            found["trivial"] = trivial(folder, one, options.steps, options.rounds)
-            on_one = nodes(folder, one, options.rounds)
-        with cluster(site, 2) as two:
-            on_two = nodes(folder, two, options.rounds)
-        times = on_one / on_two
-        say(
-            f"a step of a second: {on_one:.3f} s on one node, {on_two:.3f} s on two: {times:.2f} x (goal 1.9)"
-        )
-        found["nodes"] = {"one_s": round(on_one, 3), "two_s": round(on_two, 3), "times": round(times, 3)}
+        if not options.without_ray:
+            found |= on_ray(folder, site, options.steps, options.rounds)
     if options.record:
         record("scale", {**machine(), **found})
+
+
+def on_ray(folder: Path, site: Path, steps: int, rounds: int) -> dict[str, Any]:
+    """What a trivial step costs beyond the local executor, and how much faster two nodes are than one."""
+    with cluster(site, 1) as one:
+        found: dict[str, Any] = {"trivial": trivial(folder, one, steps, rounds)}
+        on_one = nodes(folder, one, rounds)
+    with cluster(site, 2) as two:
+        on_two = nodes(folder, two, rounds)
+    times = on_one / on_two
+    say(f"a step of a second: {on_one:.3f} s on one node, {on_two:.3f} s on two: {times:.2f} x (goal 1.9)")
+    return {
+        **found,
+        "nodes": {"one_s": round(on_one, 3), "two_s": round(on_two, 3), "times": round(times, 3)},
+    }
 
 
 def installed(folder: Path) -> Path:
