@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import harness
 from harness_augmenters.blocks import Probability, Words
 from harness_augmenters.classes import BARE
-from harness_augmenters.languages import check_language, frequent_words, list_of
+from harness_augmenters.languages import AUTO, check_language, frequent_words, language_of, list_of
 from harness_augmenters.lexicon import count
 from harness_augmenters.words import Substitutes, Substitution
 from harness_transformers.inspection import loading
@@ -54,7 +54,7 @@ class EmbeddingReplace(Substitution):
     neighbours: Annotated[int, harness.Gt(0)] = 15  # number of nearest words to draw from, equally likely
     among: Literal["corpus", "model"] = "corpus"  # neighbours: words of the corpus, or also of the model
     embeddings: harness.Teacher = field(default_factory=MiniLM)  # any pretrained teacher; default: minilm
-    language: str = ""  # of the new words with among = "model", such as "nl"; "": any language
+    language: str = ""  # of the new words with among = "model": "nl" …, "auto": that of the texts; "": any
 
     def check(self) -> None:
         """Raise ValueError unless the teacher starts from pretrained weights and the language is known."""
@@ -83,8 +83,9 @@ class EmbeddingReplace(Substitution):
         if self.among == "model":
             seen = {word.lower() for word in words}
             new = {word.lower(): word for word in whole_words(folder) if word.lower() not in seen}
-            if self.language:
-                usual = frequent_words(self.language, VOCABULARY)
+            language = language_of(corpus) if self.language == AUTO else self.language
+            if language:
+                usual = frequent_words(language, VOCABULARY)
                 new = {key: word for key, word in new.items() if key in usual}
             words += new.values()
         vectors = word_vectors(folder, words)

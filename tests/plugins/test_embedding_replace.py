@@ -26,7 +26,7 @@ from harness_augmenters.embeddings import (
     whole_words,
     word_vectors,
 )
-from harness_augmenters.languages import check_language, frequent_words
+from harness_augmenters.languages import check_language, frequent_words, language_of
 from harness_augmenters.words import Mask
 from harness_teachers.precomputed import Precomputed
 from harness_transformers.transformer import MiniLM, Transformer
@@ -126,6 +126,41 @@ def test_new_words_of_one_language(tmp_path: Path) -> None:
     assert found("de") == {"sonne", "regen", "hagel"}
 
 
+def test_the_language_of_the_texts(tmp_path: Path) -> None:
+    """With "auto", new words are of the texts' own language; of any, if it cannot be told."""
+    words = ["sonne", "sun", "regen", "rainy", "schnee", "snow"]
+    at = np.radians([0, 1, 10, 11, 20, 21])
+    points = np.stack([np.cos(at), np.sin(at)], axis=1).tolist()
+    model = Transformer(model=str(saved(tmp_path / "two", dict(zip(words, points, strict=True)))))
+    augmenter = EmbeddingReplace(
+        1.0, copies=50, neighbours=2, among="model", embeddings=model, language="auto"
+    )
+    augmenter.check()
+
+    def found(*texts: str) -> set[str]:
+        return {new for old, new in changes(augmenter, texts * 2) if old == "sun"}
+
+    assert found("it is what it was and the sun is in the sky") == {"rainy", "snow"}
+    assert found("das ist die sun und es ist nicht das was es war") == {"sonne", "regen"}
+    assert found("sun qx zv qx zv qx zv qx zv") == {"sonne", "regen"}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Het eten was lekker, maar de bediening liet te wensen over.", "nl"),
+        ("Le repas était bon, mais le service laissait à désirer.", "fr"),
+        ("La comida estaba buena, pero el servicio dejaba mucho que desear.", "es"),
+        ("THE FOOD WAS GOOD, BUT THE SERVICE LEFT A LOT TO BE DESIRED.", "en"),
+        ("qx zv", ""),
+        ("", ""),
+    ],
+)
+def test_languages_are_recognised(text: str, expected: str) -> None:
+    assert language_of([text]) == expected
+    assert language_of([]) == ""
+
+
 def test_the_list_of_words_is_part_of_the_identity(circle: Transformer) -> None:
     plain, dutch = (EmbeddingReplace(among="model", embeddings=circle, language=code) for code in ("", "nl"))
     assert re.fullmatch(rf"{re.escape(plain.base())} wordfreq [\d.]+, nl", dutch.base())
@@ -137,9 +172,9 @@ def test_the_list_of_words_is_part_of_the_identity(circle: Transformer) -> None:
         ({"language": "nl"}, "language = 'nl' needs among = \"model\""),
         (
             {"language": "nll", "among": "model"},
-            r"unknown language 'nll'; did you mean 'nl'\? allowed ",
+            r"unknown language 'nll'; did you mean 'nl'\? allowed are auto, ar, ",
         ),
-        ({"language": "??", "among": "model"}, r"unknown language '\?\?'; allowed are ar, "),
+        ({"language": "??", "among": "model"}, r"unknown language '\?\?'; allowed are auto, ar, "),
     ],
 )
 def test_languages_without_words(settings: Any, message: str) -> None:
