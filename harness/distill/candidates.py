@@ -72,20 +72,31 @@ class Candidates:
         ]
         return [table for table in own if possible(table)]
 
-    def augmenters(self, embeddings: Table | None) -> list[Table]:
+    def augmenters(self, embeddings: Table | None, english: bool = True) -> list[Table]:
         """Return the members of the chain that makes new texts.
 
-        `embeddings` is a teacher with pretrained weights, from which new words come; None: there is none.
+        `embeddings` is a teacher with pretrained weights, from which new words come; None: there is none. If
+        the texts are not English, that is a multilingual model, whose words must be of the texts' language.
         """
         rule = recipe()["transfer"]
         if embeddings is None:
             return self._suited("augmenter", rule["plain"])
-        return [
-            {**table, "embeddings": embeddings}
-            if "embeddings" in self.parameters("augmenter", table)
-            else table
-            for table in self._suited("augmenter", rule["pretrained"])
-        ]
+        found = []
+        for table in self._suited("augmenter", rule["pretrained"]):
+            known = self.parameters("augmenter", table)
+            given = {"embeddings": embeddings} if "embeddings" in known else {}
+            if "language" in known and not english:
+                given |= self._language({**table, **given}, rule["language"])
+            found.append({**table, **given})
+        return found
+
+    def _language(self, table: Table, language: str) -> Table:
+        """Return the language as a parameter of an augmenter, or nothing if its list of words is missing."""
+        try:
+            self.catalog.build("augmenter", {**table, "language": language}).base()
+        except HarnessError:
+            return {}
+        return {"language": language}
 
     def loss(self, classes: int) -> Table:
         """Return the loss by which students learn from the teacher, which has this number of classes."""

@@ -399,7 +399,7 @@ class _Run:
                 "column": column,
                 "size": pool,
             }
-        augmenters = self.candidates.augmenters(self._embeddings(teacher))
+        augmenters = self.candidates.augmenters(self._embeddings(teacher), self.data.english)
         return Taught(teacher, level.copies, augmenters, self.candidates.loss(self.data.outputs), unlabelled)
 
     def _pool(self, level: Level) -> int:
@@ -413,9 +413,7 @@ class _Run:
             training = ("epochs", "most_texts", "class_weights")
             return {name: value for name, value in teacher.items() if name not in training}
         if (encoder := getattr(built, "encoder", None)) is not None:
-            from harness.api import parameters_of
-
-            return {"use": encoder.name} if not parameters_of(encoder).get("model") else None
+            return dict(teacher.get("encoder") or {"use": encoder.name})
         return None
 
     def _students(self, teacher: Table | None) -> list[Table]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import HarnessError, catalog
+from harness import HarnessError, Unavailable, catalog
 from harness.distill.candidates import Candidates, full, looks_english, recipe
 from harness.task_types.classification import Classification
 from harness.task_types.tagging import Tagging
@@ -74,7 +74,21 @@ def test_many_classes_need_a_lower_temperature() -> None:
 def test_new_words_come_from_a_pretrained_model_if_there_is_one() -> None:
     lent, mask = TEXTS.augmenters({"use": "minilm"})
     assert lent["embeddings"] == {"use": "minilm"} and mask["use"] == "mask"
+    assert "language" not in lent
     assert TEXTS.augmenters(None)[0] == {"use": "replace", "probability": 0.3}
+
+
+def test_new_words_are_of_the_texts_language(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A multilingual model has words of other languages too, but the list of words may be missing."""
+    other, mask = TEXTS.augmenters({"use": "minilm"}, english=False)
+    assert other["language"] == "auto" and "language" not in mask
+
+    def missing(code: str) -> str:
+        raise Unavailable("no list")
+
+    monkeypatch.setattr("harness_augmenters.embeddings.list_of", missing)
+    lent, _ = TEXTS.augmenters({"use": "minilm"}, english=False)
+    assert lent == TEXTS.augmenters({"use": "minilm"})[0]
 
 
 def test_a_teacher_is_the_one_that_was_named() -> None:
