@@ -23,12 +23,14 @@ from harness.executors.base import SIGNS, Event, Work
 from harness.hookspecs import DISTRIBUTION
 from harness.plan.fingerprint import installed_code
 from harness.run.local import LocalWorkers
+from harness.storage.shared import Shared, folder_of
 
 _TICK_S = 0.2
 # Variables that describe one machine or one process on it: a relay keeps its own.
 _OWN = frozenset(
     ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "PWD", "OLDPWD", "SHLVL", "TMPDIR", "HOSTNAME", "_")
 )
+_CACHE = "HARNESS_CACHE"  # a machine's own counts, if it has one
 _OWN_PREFIXES = ("RAY_", "SLURM_", "CUDA_", "NVIDIA_", "LD_", "XDG_", "SSH_", "SUBMITIT_")
 
 
@@ -51,10 +53,23 @@ class Surroundings(NamedTuple):
 
     def enter(self) -> None:
         """Make them those of this process."""
-        os.environ.update(self.environment)
+        cache = os.environ.get(_CACHE)
+        os.environ.update(self.environment | ({_CACHE: cache} if cache else {}))
         with suppress(OSError):  # a folder that this machine lacks; absolute paths still work
             os.chdir(self.folder)
         sys.path[:] = [*self.paths, *(path for path in sys.path if path not in self.paths)]
+
+
+def store_here(store: Path, url: str) -> Path:
+    """Return the folder of the driver's store on this machine.
+
+    A store elsewhere, at a URL, has a folder on each machine. Raise HarnessError if it cannot be read.
+    """
+    if not url:
+        return store
+    folder = folder_of(url).absolute()
+    Shared(folder, url).reach()
+    return folder
 
 
 class Traits(NamedTuple):

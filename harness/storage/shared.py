@@ -42,13 +42,18 @@ def folder_of(where: str) -> Path:
     return folder
 
 
+def url_of(root: Path) -> str:
+    """Return the URL of the store elsewhere that a folder is in front of; "" for a store of its own."""
+    try:
+        return files.contents(root / UPSTREAM).decode().strip()
+    except (OSError, UnicodeError):
+        return ""
+
+
 def opened(root: Path) -> Store:
     """Return the store in a folder; if the folder is the cache of a store elsewhere, both together."""
-    try:
-        url = files.contents(root / UPSTREAM).decode().strip()
-    except (OSError, UnicodeError):
-        return Store(root)
-    return Shared(root, url)
+    url = url_of(root)
+    return Shared(root, url) if url else Store(root)
 
 
 class Shared(Store):
@@ -59,6 +64,10 @@ class Shared(Store):
         self.url = url
         self._listed: dict[str, set[str]] = {}  # keys of artefacts there by kind, as last listed
         self._reached = False  # whether the store elsewhere could ever be used
+
+    def reach(self) -> None:
+        """Raise HarnessError if the store elsewhere cannot be read."""
+        self._there.keys("data")
 
     @cached_property
     def _there(self) -> Remote | Folder:

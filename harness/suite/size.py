@@ -80,8 +80,10 @@ def combinations(value: Any) -> int:
 
 
 def _values(value: Any) -> int:
-    """Return the number of values in a table, at any depth."""
+    """Return the number of values in a table, at any depth, once its sweeps are expanded."""
     if isinstance(value, Mapping):
+        if isinstance(swept := value.get("sweep"), list):  # each expanded table has one of them
+            return max(map(_values, swept), default=0)
         return sum(map(_values, value.values()))
     return 1 + sum(map(_values, value)) if isinstance(value, list) else 1
 

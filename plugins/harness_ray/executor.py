@@ -15,8 +15,9 @@ from harness import Ge
 from harness.api import HarnessError, Unavailable
 from harness.devices import Slot, slots
 from harness.executors.base import SIGNS, Event, Executor, Work, unsent
-from harness.run.relay import Relay, Sealed, Surroundings
+from harness.run.relay import Relay, Sealed, Surroundings, store_here
 from harness.run.worker import LOG_TAIL
+from harness.storage.shared import url_of
 from harness_ray.nodes import Node, alive, cause, connect, on, slots_of, usable
 
 _TRIES = 3  # to start the worker of a slot
@@ -70,10 +71,11 @@ class Ray(Executor):
 class Actor(Relay):
     """The workers of one slot, in a process that Ray has started."""
 
-    def __init__(self, store: Path, slot: Slot, surroundings: Surroundings) -> None:
+    def __init__(self, store: Path, url: str, slot: Slot, surroundings: Surroundings) -> None:
         # Processes that are spawned import the main module, which is a file of Ray here.
         vars(sys.modules["__main__"]).pop("__file__", None)
-        super().__init__(store, slot, surroundings)
+        surroundings.enter()
+        super().__init__(store_here(store, url), slot, surroundings)
 
     def ready(self) -> bool:
         """Answer."""
@@ -187,7 +189,7 @@ class RayWorkers:
         self._nodes = alive()
         if not any(slot.node for slot in self.slots):  # the cluster was started for these slots
             self._nodes[""] = next(iter(self._nodes.values()))
-        self._surroundings = Surroundings.here()
+        self._surroundings, self._url = Surroundings.here(), url_of(self._store)
         for index in range(len(self.slots)):
             self._start(index)
 
@@ -211,7 +213,12 @@ class RayWorkers:
                 max_concurrency=4,  # it runs a step, and can be told to lend, stop or close meanwhile
                 scheduling_strategy=on(node),
             )
-            .remote(self._store, replace(slot, device="cuda:0") if slot.is_gpu else slot, self._surroundings)
+            .remote(
+                self._store,
+                self._url,
+                replace(slot, device="cuda:0") if slot.is_gpu else slot,
+                self._surroundings,
+            )
         )
         self._actors[index] = actor
         self._starting[actor.ready.remote()] = index

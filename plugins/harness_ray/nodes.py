@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 from harness.api import HarnessError
 from harness.devices import Slot
-from harness.run.relay import Surroundings, Traits
+from harness.run.relay import Surroundings, Traits, store_here
 from harness.storage import files
+from harness.storage.shared import url_of
 from harness.storage.store import Store
 
 _ANSWERS_WITHIN_S = 120.0  # a node that starts its first worker process reads a gigabyte of libraries
@@ -82,17 +83,22 @@ def on(node: Node) -> Any:
     return NodeAffinitySchedulingStrategy(node.identifier, soft=False)
 
 
-def hello(surroundings: Surroundings, sign: Path) -> Traits:
-    """Return the traits of a node."""
+def hello(surroundings: Surroundings, sign: Path, url: str) -> Traits:
+    """Return the traits of a node. Raise HarnessError if it cannot read the store at a URL."""
     surroundings.enter()
-    return Traits.here(sign)
+    store_here(sign.parent, url)
+    return Traits.here(None if url else sign)
 
 
 def usable(store: Path, notice: Callable[[str], None]) -> list[Node]:
-    """Return the nodes that are like this machine and see the store; send a notice for each other one."""
+    """Return the nodes that are like this machine and see the store; send a notice for each other one.
+
+    If the store is at a URL, each node has a folder of its own in front of it.
+    """
     import ray
     from ray.exceptions import GetTimeoutError, RayError
 
+    url = url_of(store)
     sign = Store(store.absolute()).root / "tmp" / files.owned(f"hello.{uuid.uuid4().hex[:8]}")
     sign.touch()
     found = []
@@ -101,7 +107,7 @@ def usable(store: Path, notice: Callable[[str], None]) -> list[Node]:
         asked = {
             node: ray.remote(hello)
             .options(num_cpus=0, max_retries=0, scheduling_strategy=on(node))
-            .remote(here, sign)
+            .remote(here, sign, url)
             for node in alive().values()
         }
         for node, answer in asked.items():

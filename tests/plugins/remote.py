@@ -20,10 +20,11 @@ FAILING = SMALL + '    trouble = { sweep = ["", "raise", "kill", "memory", "exit
 GATE = SMALL.replace('name = "small"', 'name = "small"\n    seeds = [0, 1, 2]') + '    trouble = "gate"\n'
 
 
-def records(home: Home, *options: str) -> list[dict[str, Any]]:
-    """Run the command with a store of its own; the records without times."""
+def records(home: Home, *options: str, store: str = "") -> list[dict[str, Any]]:
+    """Run the command, by default with a store of its own; the records without times."""
     name = options[0].partition(":")[0]
-    done = home.run("bench", "suite.toml", "--store", name, "--results", f"of-{name}", "--executor", *options)
+    places = ("--store", store or name, "--results", f"of-{name}")
+    done = home.run("bench", "suite.toml", *places, "--executor", *options)
     assert done.returncode in (0, 1), done.stdout + done.stderr
     (folder,) = (path for path in (home.path / f"of-{name}").iterdir() if path.is_dir())
     home.path.joinpath("results").unlink(missing_ok=True)

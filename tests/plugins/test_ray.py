@@ -47,6 +47,7 @@ def cluster() -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     folder = tempfile.mkdtemp(prefix="ray")  # the path of a socket must be short
+    Path(tempfile.gettempdir(), "ray").mkdir(exist_ok=True)  # where `Cluster` writes the address, too
     head = {
         "num_cpus": 0,
         "include_dashboard": False,
@@ -58,11 +59,18 @@ def cluster() -> Iterator[Any]:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_raylet_start_wait_time_s", "120")
         made = Cluster(initialize_head=True, head_node_args=head)
-        for _ in range(2):
-            made.add_node(**NODE)
+        for number in range(2):
+            made.add_node(**NODE, env_vars={"HARNESS_CACHE": f"{folder}/disk{number}"})
+        made.disks = [Path(folder, f"disk{number}") for number in range(2)]
         yield made
         made.shutdown()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def disks(cluster: Any) -> list[Path]:
+    """The folders in which the two nodes keep copies of artefacts."""
+    return list(cluster.disks)
 
 
 @pytest.fixture
@@ -95,12 +103,18 @@ def actors(home: Home) -> list[int]:
 # -- records -------------------------------------------------------------------------------------------------
 
 
-def test_records_are_those_of_this_machine(at: Home) -> None:
+def test_records_are_those_of_this_machine(at: Home, disks: list[Path], bucket: str) -> None:
+    """Also if the nodes share a bucket, and no disk."""
     at.write(FEWER, "suite")
     here = records(at, "local", "--devices", "cpu:1")
-    there = records(at, "ray")
+    at.environment["HARNESS_CACHE"] = str(at.path / "own")
+    there = records(at, "ray", store=bucket)
     assert there == here
     assert len(here) == 3 and all(record["status"] == "ok" for record in here)
+    computed = [
+        {path.parent.name for path in disk.glob("*/*/*/manifest.json")} for disk in (*disks, at.path / "own")
+    ]
+    assert all(computed[:2]) and not any((at.path / "own").glob("*/student/*/model*"))
 
 
 def test_a_node_that_differs_is_named_and_not_used(at: Home, cluster: Any, tmp_path: Path) -> None:

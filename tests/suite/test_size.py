@@ -89,6 +89,13 @@ def test_a_sweep_that_repeats_long_lists_is_refused() -> None:
     assert "the sweeps of the suite repeat" in refused(text)
 
 
+def test_a_long_sweep_of_numbers_is_read() -> None:
+    """Each component has one of the numbers, not all."""
+    table = {"use": "mlp", "width": {"sweep": list(range(10_000))}}
+    size = measure({"student": [table]}, {}, 10, 1)
+    assert size.values == 20_000 and size.refusal(None) == ""
+
+
 def test_the_limit_can_be_raised_and_lowered() -> None:
     text = SMALL + swept("temperature", 9)
     assert len(suite.parse(text, CATALOG, Path("s.toml"), limit=11).losses) == 9
