@@ -45,6 +45,8 @@ def connect(address: str = "", **resources: Any) -> None:
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # on a busy machine it takes long
+    # By default, Ray gives workers the lowest priorities, and latencies would be those of such a process.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     own = {} if address else {"include_dashboard": False, **resources}
     host, _, port = address.rpartition(":")

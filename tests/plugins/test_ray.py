@@ -58,6 +58,7 @@ def cluster() -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_raylet_start_wait_time_s", "120")
+        patch.setenv("RAY_worker_niceness", "0")
         made = Cluster(initialize_head=True, head_node_args=head)
         for number in range(2):
             made.add_node(**NODE, env_vars={"HARNESS_CACHE": f"{folder}/disk{number}"})
