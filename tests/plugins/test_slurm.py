@@ -49,7 +49,7 @@ def test_records_are_those_of_this_machine(at: Home, suite: str) -> None:
     here = records(at, "local", "--devices", "cpu:2")
     there = records(at, *HERE)
     assert there == here
-    assert len(here) > 6 and any(record["status"] == "ok" for record in here)
+    assert len(here) >= 3 and any(record["status"] == "ok" for record in here)
     assert soon(lambda: not processes(at)), processes(at)
     assert not list((at.path / "slurm" / "tmp").iterdir())
 
