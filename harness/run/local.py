@@ -142,9 +142,7 @@ class LocalWorkers:
 class _Worker:
     """The parent's end of one worker process."""
 
-    def __init__(
-        self, store: Path, slot: Slot, log: Path, isolated: bool, visible: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, store: Path, slot: Slot, log: Path, isolated: bool, visible: Sequence[str]) -> None:
         context = multiprocessing.get_context("spawn")
         resource_tracker.ensure_running()  # it is this process's own, and must not get the worker's mark
         self.connection, theirs = context.Pipe()
@@ -154,7 +152,7 @@ class _Worker:
         self.step: Work | None = None
         self.leaving = False  # whether it is about to end by itself
         self.cores = context.RawValue("i", slot.threads)  # in memory that the worker and its forks share
-        with _environment(slot, self.mark, visible or (slot.device,)):
+        with _environment(slot, self.mark, visible):
             self.process = context.Process(
                 target=work, args=(theirs, store, slot, log, isolated, self.cores), daemon=True
             )

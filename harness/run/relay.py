@@ -138,9 +138,10 @@ class Sealed:
 class Relay:
     """The workers of one slot. `run` is called in one thread, the other methods in any."""
 
-    def __init__(self, store: Path, slot: Slot, surroundings: Surroundings) -> None:
+    def __init__(self, store: Path, slot: Slot, surroundings: Surroundings, url: str = "") -> None:
+        """`store` is the driver's folder; `url` is that of a store elsewhere, which has a folder here too."""
         surroundings.enter()
-        self._workers = LocalWorkers(store, [slot])
+        self._workers = LocalWorkers(store_here(store, url), [slot])
         self._used = threading.Lock()  # held while a step runs
         self._stopped: dict[str, str] = {}  # reasons to stop a step, by its key; "" for every step
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 
 import harness
+from harness.wording import nearest
 from harness_augmenters.classes import BARE
 from harness_augmenters.lexicon import count
 
@@ -26,9 +26,8 @@ def check_language(code: str) -> None:
         return
     known = sorted(available_languages())
     if code not in (AUTO, *known):
-        near = difflib.get_close_matches(code, known, 1, 0.5)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ValueError(f"unknown language {code!r}; {hint}allowed are {AUTO}, {', '.join(known)}")
+        hint = nearest(code, known) or ";"
+        raise ValueError(f"unknown language {code!r}{hint} allowed are {AUTO}, {', '.join(known)}")
 
 
 def list_of(code: str) -> str:

@@ -15,7 +15,7 @@ from harness import Ge
 from harness.api import HarnessError, Unavailable
 from harness.devices import Slot, slots
 from harness.executors.base import SIGNS, Event, Executor, Work, unsent
-from harness.run.relay import Relay, Sealed, Surroundings, store_here
+from harness.run.relay import Relay, Sealed, Surroundings
 from harness.run.worker import LOG_TAIL
 from harness.storage.shared import url_of
 from harness_ray.nodes import Node, alive, cause, connect, on, slots_of, usable
@@ -71,11 +71,10 @@ class Ray(Executor):
 class Actor(Relay):
     """The workers of one slot, in a process that Ray has started."""
 
-    def __init__(self, store: Path, url: str, slot: Slot, surroundings: Surroundings) -> None:
+    def __init__(self, store: Path, slot: Slot, surroundings: Surroundings, url: str) -> None:
         # Processes that are spawned import the main module, which is a file of Ray here.
         vars(sys.modules["__main__"]).pop("__file__", None)
-        surroundings.enter()
-        super().__init__(store_here(store, url), slot, surroundings)
+        super().__init__(store, slot, surroundings, url)
 
     def ready(self) -> bool:
         """Answer."""
@@ -215,9 +214,9 @@ class RayWorkers:
             )
             .remote(
                 self._store,
-                self._url,
                 replace(slot, device="cuda:0") if slot.is_gpu else slot,
                 self._surroundings,
+                self._url,
             )
         )
         self._actors[index] = actor

@@ -90,7 +90,7 @@ def main() -> None:
 
 
 def on_ray(folder: Path, site: Path, steps: int, rounds: int) -> dict[str, Any]:
-    """What a trivial step costs beyond the local executor, and how much faster two nodes are than one."""
+    """Measure trivial steps by Ray and by the local executor, and steps of a second on one and two nodes."""
     with cluster(site, 1) as one:
         found: dict[str, Any] = {"trivial": trivial(folder, one, steps, rounds)}
         on_one = nodes(folder, one, rounds)

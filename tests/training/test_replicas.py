@@ -1,4 +1,4 @@
-"""Data parallelism: batches in parts on several devices. Devices of the CPU stand in for GPUs here."""
+"""Test data parallelism: batches in parts on several devices, which are all the CPU here."""
 
 from __future__ import annotations
 
