@@ -42,11 +42,20 @@ def begin(student: Pruned, examples: Examples, context: Context) -> TorchModel:
     if marks == "masks":
         from harness_students.language import begin as begin_language_model
 
+        if student.vocabulary:
+            raise HarnessError(
+                "expected no vocabulary of a language model, which answers with subwords of its own, got "
+                f"{student.vocabulary}; remove `vocabulary`"
+            )
         return begin_language_model(student, context)
     if student.start == "teacher":
         module, featuriser = _of_teacher(student, classes, context)
     else:
         module, featuriser = _pretrained(student, len(classes), context, marks == "words")
+    if student.vocabulary:
+        from harness_students.trimming import trim
+
+        featuriser = trim(module, featuriser, student.vocabulary, examples, context)
     shape = {
         "pooling": module.pooling,
         "dropout": module.dropout.p,

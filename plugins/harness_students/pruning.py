@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from harness import Gt, HarnessError
+from harness import Ge, Gt, HarnessError
 from harness_students.borrower import Borrower
 from harness_transformers.transformer import FineTuned
 
@@ -25,6 +25,8 @@ class Pruned(Borrower):
 
     start: Literal["teacher"] | FineTuned = "teacher"
     layers: Layers = None  # the layers to keep
+    # Subwords to keep, the most frequent ones of the transfer set; other words are read in smaller pieces.
+    vocabulary: Annotated[int, Ge(0)] = 0  # 0: all subwords of the model
     weights: Literal["pretrained", "random"] = "pretrained"  # "random": take the architecture only
 
     def check(self) -> None:

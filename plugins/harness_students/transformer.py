@@ -31,8 +31,9 @@ class TransformerStudent(Pruned, harness.TorchStudent):
     From a fitted teacher it also takes the embeddings, the tokenizer and the head. A pretrained ``start`` is
     the name of a teacher: its model is taken, with its parameters ``pooling``, ``dropout`` and ``longest``;
     the parameters of training are the student's own. The start ``language-model`` is a language model that
-    was distilled or pretrained on another task. As a masked language model, the student has neither token
-    types nor a pooler, like DistilBERT.
+    was distilled or pretrained on another task. With a ``vocabulary`` it keeps only the subwords that its
+    texts use most, and their embeddings, which are most of a small model's parameters (Abdaoui et al., 2020).
+    As a masked language model, the student has neither token types nor a pooler, like DistilBERT.
     """
 
     name = "transformer"
@@ -90,6 +91,8 @@ class TransformerStudent(Pruned, harness.TorchStudent):
 
     def aligned(self, teacher: harness.Teacher) -> bool:
         """See :class:`harness.Student`."""
+        if self.vocabulary:
+            return False
         if isinstance(self.start, FineTuned):
             known = isinstance(teacher, _READERS) and teacher.longest == self.start.longest
             return known and bool(_tokenizer(self.start)) and _tokenizer(teacher) == _tokenizer(self.start)
