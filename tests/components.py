@@ -25,8 +25,10 @@ from harness.plan.planner import Plan, Step, build
 from harness.results.collect import collect
 from harness.results.record import Record
 from harness.run.job import perform
+from harness.run.local import Local
 from harness.run.runner import run
 from harness.run.worker import perform_step
+from harness.steps import clock, latency, shipping
 from harness.storage.store import Artefact, Store
 from harness.suite import reader as suite
 from harness.testing.tiny import CheckContext
@@ -156,6 +158,27 @@ class Inline:
 
     def close(self) -> None:
         self.closed = True
+
+
+@contextmanager
+def inline() -> Iterator[None]:
+    """For commands in this process: their steps run here too, on one thread, and latencies are measured briefly.
+
+    A worker of its own takes seconds to load torch and scikit-learn, and its latencies as long again.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Local, "start", lambda _, store, slots: Inline(store, len(slots)))
+        for name in ("FIRST_S", "OTHER_S", "OFFLINE_S"):
+            patch.setattr(latency, name, 0.01)
+        for name in ("SINGLE_S", "TOGETHER_S"):
+            patch.setattr(shipping, name, 0.01)
+        patch.setattr(clock, "TRIES", 1)
+        torch.set_num_threads(1)
+        yield
+        torch.set_num_threads(before)
 
 
 def without_times(record: Mapping[str, Any]) -> dict[str, Any]:
