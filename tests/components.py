@@ -162,7 +162,7 @@ class Inline:
 
 @contextmanager
 def inline() -> Iterator[None]:
-    """For commands in this process: their steps run here too, on one thread, and latencies are measured briefly.
+    """For commands in this process: their steps run here too, on one thread, and latencies are timed briefly.
 
     A worker of its own takes seconds to load torch and scikit-learn, and its latencies as long again.
     """
