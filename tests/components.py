@@ -16,8 +16,10 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
 from harness import catalog
+from harness.cli import main
 from harness.devices import Slot
 from harness.executors.base import Event
 from harness.isolation.global_state import GlobalState
@@ -161,6 +163,18 @@ class Inline:
 
 
 @contextmanager
+def brief() -> Iterator[None]:
+    """Latencies of steps in this process are timed for a moment, and once on a disturbed machine too."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("FIRST_S", "OTHER_S", "OFFLINE_S"):
+            patch.setattr(latency, name, 0.01)
+        for name in ("SINGLE_S", "TOGETHER_S"):
+            patch.setattr(shipping, name, 0.01)
+        patch.setattr(clock, "TRIES", 1)
+        yield
+
+
+@contextmanager
 def inline() -> Iterator[None]:
     """For commands in this process: their steps run here too, on one thread, and latencies are timed briefly.
 
@@ -169,13 +183,8 @@ def inline() -> Iterator[None]:
     import torch
 
     before = torch.get_num_threads()
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, brief():
         patch.setattr(Local, "start", lambda _, store, slots: Inline(store, len(slots)))
-        for name in ("FIRST_S", "OTHER_S", "OFFLINE_S"):
-            patch.setattr(latency, name, 0.01)
-        for name in ("SINGLE_S", "TOGETHER_S"):
-            patch.setattr(shipping, name, 0.01)
-        patch.setattr(clock, "TRIES", 1)
         torch.set_num_threads(1)
         yield
         torch.set_num_threads(before)
@@ -300,6 +309,13 @@ def call(folder: Path, *arguments: str, given: str | bytes = "") -> subprocess.C
     command = [sys.executable, "-m", "harness.cli", *arguments]
     data = given.encode() if isinstance(given, str) else given
     return subprocess.run(command, cwd=folder, input=data, capture_output=True)
+
+
+def call_here(folder: Path, *arguments: str) -> Result:
+    """The same in this process, where its steps run too."""
+    with pytest.MonkeyPatch.context() as patch, inline():
+        patch.chdir(folder)
+        return CliRunner().invoke(main, arguments)
 
 
 def recorded(plan: Plan, home: Home) -> list[Record]:
