@@ -175,16 +175,23 @@ def brief() -> Iterator[None]:
 
 
 @contextmanager
-def inline() -> Iterator[None]:
-    """For commands in this process: their steps run here too, on one thread, and latencies are timed briefly.
+def without_workers() -> Iterator[None]:
+    """The steps of commands in this process run here too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Local, "start", lambda _, store, slots: Inline(store, len(slots)))
+        yield
 
-    A worker of its own takes seconds to load torch and scikit-learn, and its latencies as long again.
+
+@contextmanager
+def inline() -> Iterator[None]:
+    """The steps of commands in this process run here too, on one thread, and latencies are timed briefly.
+
+    A worker takes seconds to load torch and scikit-learn, and its latencies as long again.
     """
     import torch
 
     before = torch.get_num_threads()
-    with pytest.MonkeyPatch.context() as patch, brief():
-        patch.setattr(Local, "start", lambda _, store, slots: Inline(store, len(slots)))
+    with without_workers(), brief():
         torch.set_num_threads(1)
         yield
         torch.set_num_threads(before)

@@ -33,7 +33,7 @@ def brief_latencies() -> Iterator[None]:
 
 @pytest.fixture
 def steps_inline() -> Iterator[None]:
-    """Steps of commands run in this process."""
+    """The steps of commands in this process run here too, with little effort for latencies."""
     with inline():
         yield
 
