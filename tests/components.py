@@ -193,8 +193,10 @@ def inline() -> Iterator[None]:
     before = torch.get_num_threads()
     with without_workers(), brief():
         torch.set_num_threads(1)
-        yield
-        torch.set_num_threads(before)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
 
 def without_times(record: Mapping[str, Any]) -> dict[str, Any]:
