@@ -16,8 +16,10 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
 from harness import catalog
+from harness.cli import main
 from harness.devices import Slot
 from harness.executors.base import Event
 from harness.isolation.global_state import GlobalState
@@ -25,8 +27,10 @@ from harness.plan.planner import Plan, Step, build
 from harness.results.collect import collect
 from harness.results.record import Record
 from harness.run.job import perform
+from harness.run.local import Local
 from harness.run.runner import run
 from harness.run.worker import perform_step
+from harness.steps import clock, latency, shipping
 from harness.storage.store import Artefact, Store
 from harness.suite import reader as suite
 from harness.testing.tiny import CheckContext
@@ -158,6 +162,43 @@ class Inline:
         self.closed = True
 
 
+@contextmanager
+def brief() -> Iterator[None]:
+    """Latencies of steps in this process are timed for a moment, and once on a disturbed machine too."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("FIRST_S", "OTHER_S", "OFFLINE_S"):
+            patch.setattr(latency, name, 0.01)
+        for name in ("SINGLE_S", "TOGETHER_S"):
+            patch.setattr(shipping, name, 0.01)
+        patch.setattr(clock, "TRIES", 1)
+        yield
+
+
+@contextmanager
+def without_workers() -> Iterator[None]:
+    """The steps of commands in this process run here too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Local, "start", lambda _, store, slots: Inline(store, len(slots)))
+        yield
+
+
+@contextmanager
+def inline() -> Iterator[None]:
+    """The steps of commands in this process run here too, on one thread, and latencies are timed briefly.
+
+    A worker takes seconds to load torch and scikit-learn, and its latencies as long again.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    with without_workers(), brief():
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+
 def without_times(record: Mapping[str, Any]) -> dict[str, Any]:
     """A record without what differs from run to run."""
     timed = {"train_s", "labelling_s", "tokens_s", "examples_per_s", "texts_per_s"}
@@ -277,6 +318,13 @@ def call(folder: Path, *arguments: str, given: str | bytes = "") -> subprocess.C
     command = [sys.executable, "-m", "harness.cli", *arguments]
     data = given.encode() if isinstance(given, str) else given
     return subprocess.run(command, cwd=folder, input=data, capture_output=True)
+
+
+def call_here(folder: Path, *arguments: str) -> Result:
+    """The same in this process, where its steps run too."""
+    with pytest.MonkeyPatch.context() as patch, inline():
+        patch.chdir(folder)
+        return CliRunner().invoke(main, arguments)
 
 
 def recorded(plan: Plan, home: Home) -> list[Record]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from components import Home, install_toys, installed
+from components import Home, brief, inline, install_toys, installed
 from local_hub import LocalHub, local_hub
 
 
@@ -22,6 +22,20 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def brief_latencies() -> Iterator[None]:
+    """Latencies of steps in this process are timed for a moment."""
+    with brief():
+        yield
+
+
+@pytest.fixture
+def steps_inline() -> Iterator[None]:
+    """The steps of commands in this process run here too, with little effort for latencies."""
+    with inline():
+        yield
 
 
 @pytest.fixture(scope="session")

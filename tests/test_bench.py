@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from components import SMALL, SUITE, Home, installed, without_times
+from components import SMALL, SUITE, Home, installed, without_times, without_workers
 
 from harness.cli import main
 from harness.results import predictions
@@ -29,12 +29,19 @@ def invoke(toys: Home) -> Iterator[Invoke]:
     yield lambda *arguments: CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
+@pytest.fixture
+def at_once() -> Iterator[None]:
+    """What `invoke` runs is done in this process too."""
+    with without_workers():
+        yield
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, toy_site: Path) -> Home:
     """A folder in which a suite of four cells has run; not to be changed."""
     home = Home(tmp_path_factory.mktemp("finished"), toy_site)
     home.write(SINGLE)
-    with installed(home):
+    with installed(home), without_workers():
         done = CliRunner().invoke(main, ["bench", "toys.toml", "--devices", "cpu:1"])
         assert done.exit_code == 0, done.output
     return home
@@ -102,6 +109,7 @@ def test_a_run_without_news_reads_its_results_once_and_keeps_their_files(
     assert len(reads) == 3
 
 
+@pytest.mark.usefixtures("at_once")
 def test_lost_artefacts_without_results_are_made_again(copied: Home, finished: Home, invoke: Invoke) -> None:
     shutil.rmtree(copied.path / "results")
     for kind in ("student", "data"):
@@ -116,6 +124,7 @@ def test_lost_artefacts_without_results_are_made_again(copied: Home, finished: H
 # -- failures ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("at_once")
 def test_a_failing_environment_erases_no_result(copied: Home, finished: Home, invoke: Invoke) -> None:
     before = content(copied)
     shutil.rmtree(copied.store / "evaluation")

@@ -35,6 +35,7 @@ from components import (
     plan_of,
     until,
     without_times,
+    without_workers,
 )
 
 from harness import __version__, catalog
@@ -50,6 +51,13 @@ def invoke(toys: Home) -> Iterator[Invoke]:
     before = signal.getsignal(signal.SIGTERM)
     yield lambda *arguments: CliRunner().invoke(main, [str(argument) for argument in arguments])
     signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def at_once() -> Iterator[None]:
+    """What `invoke` runs is done in this process too, where workers are not what a test is about."""
+    with without_workers():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +136,7 @@ def test_a_second_run_runs_nothing(copied: Home, invoke: Invoke) -> None:
     assert copied.journal() == []
 
 
+@pytest.mark.usefixtures("at_once")
 def test_a_part_that_is_run_anew_leaves_the_other_rows(copied: Home, invoke: Invoke) -> None:
     shutil.rmtree(copied.store)  # as on a machine that has the results alone
     before = by_cell(copied.records())
@@ -176,6 +185,7 @@ def test_the_same_bits_from_one_worker_and_in_another_order(
 # -- parts of a suite ------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("at_once")
 def test_only_does_what_is_asked_for(toys: Home, invoke: Invoke) -> None:
     toys.write()
     only = ("--only", "augmenter=toy-plain", "--only", "student=toy", "--seeds", "1")
@@ -199,6 +209,7 @@ def test_cells_that_were_not_asked_for_stay_in_the_tables(copied: Home, invoke: 
     assert len(copied.records()) == CELLS
 
 
+@pytest.mark.usefixtures("at_once")
 def test_fresh_does_the_selected_steps_again(copied: Home, finished: Home, invoke: Invoke) -> None:
     before = copied.manifests()
     only = ("--only", "role=baseline", "--seeds", "0")
@@ -247,6 +258,7 @@ def test_failures_are_rows_and_a_status(home: Home) -> None:
     assert "3 ok, 8 failed, 2 unavailable" in done.stdout
 
 
+@pytest.mark.usefixtures("at_once")
 @pytest.mark.parametrize(("options", "status"), [((), 0), (("--strict",), 1)])
 def test_what_is_unavailable_is_a_failure_where_asked(
     toys: Home, invoke: Invoke, options: tuple[str, ...], status: int
@@ -274,6 +286,7 @@ def test_incompatible_cells_are_no_failure(toys: Home, invoke: Invoke) -> None:
     assert "2 incompatible in" in done.output
 
 
+@pytest.mark.usefixtures("at_once")
 def test_a_disk_that_takes_no_more_costs_what_needs_it(toys: Home, invoke: Invoke) -> None:
     text = SUITE.replace("copies = 2", "copies = 200").replace("seeds = [0, 1]", "seeds = [0]")
     toys.write(text)
@@ -296,6 +309,7 @@ def test_a_disk_that_takes_no_more_costs_what_needs_it(toys: Home, invoke: Invok
     assert performed < toys.performed() == len(plan_of(text).steps)
 
 
+@pytest.mark.usefixtures("at_once")
 def test_damage_in_the_store_is_mended(copied: Home, finished: Home, invoke: Invoke) -> None:
     path = next(copied.store.glob("student/*/model/points.json"))
     size = path.stat().st_size
@@ -704,6 +718,11 @@ def test_a_plugin_that_would_end_the_command_is_named(home: Home, source: str, r
     assert len(done.stderr.splitlines()) == 1
     (failure,) = json.loads(home.run("plugins", "--json").stdout)["failures"]
     assert (failure["plugin"], failure["package"]) == ("bad", "bad-kit")
+
+
+def test_a_plugin_that_is_left_out_is_not_imported(home: Home) -> None:
+    add_plugin(home, "bad", "import os; os._exit(9)")
+    home.write()
     home.environment["HARNESS_DISABLE_PLUGINS"] = f"{catalog.DISTRIBUTION},bad"
     done = home.run("plan", "toys.toml", "--json")
     assert (done.returncode, done.stderr) == (0, "")
@@ -784,6 +803,7 @@ GATED = SINGLE.replace("size = { sweep = [1, 2] }", 'trouble = { sweep = ["", "g
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.usefixtures("at_once")
 def test_an_interrupted_run_goes_on_where_it_was(toys: Home, invoke: Invoke, number: signal.Signals) -> None:
     toys.write(GATED)
     process = toys.start("bench", "toys.toml", "--devices", "cpu:2")
@@ -874,6 +894,7 @@ def test_signals_while_results_are_written_change_nothing(toys: Home, number: si
 # -- kills, and company ----------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("at_once")
 def test_a_run_killed_at_any_moment_goes_on_where_it_was(toys: Home, finished: Home, invoke: Invoke) -> None:
     toys.write()
     moments = random.Random(5)

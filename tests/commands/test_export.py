@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from components import call
+from components import call, call_here
 
 from harness import HarnessError
 from harness.cli import main
@@ -116,8 +116,8 @@ def test_thresholds_are_shipped_and_kept(home: Path, tmp_path: Path) -> None:
     for form in ("--int8", "--threads=1"):
         done = call(home, "predict", "out", "--abstain", f"{100 * lowest:.1f}%", form, given=given)
         assert done.returncode == 0 and len(done.stdout.splitlines()) == 2, done.stderr
-    done = call(home, "export", "role=teacher", str(tmp_path / "teacher"), "--suite", "weather.toml")
-    assert done.returncode == 0 and (tmp_path / "teacher" / "calibration.json").is_file()
+    done = call_here(home, "export", "role=teacher", str(tmp_path / "teacher"), "--suite", "weather.toml")
+    assert done.exit_code == 0 and (tmp_path / "teacher" / "calibration.json").is_file()
     (tmp_path / "rows.csv").write_text("n,text\n1,the sun is warm\n2,qwerty\n")
     scores = [
         json.loads(line)["score"] for line in call(home, "predict", "out", given=given).stdout.splitlines()
@@ -173,17 +173,17 @@ def test_a_page_is_added_on_request(home: Path, tmp_path: Path) -> None:
         ),
         (("--demo", "--form", "numpy"), "the form 'numpy' runs in Python only"),
     ):
-        done = call(home, *export, *options)
-        assert done.returncode == 2 and why in done.stderr.decode(), options
+        done = call_here(home, *export, *options)
+        assert done.exit_code == 2 and why in done.stderr, options
     try:
         libraries()
     except HarnessError as error:
         pytest.skip(str(error))
-    done = call(home, *export, "--demo")
-    assert done.returncode == 0 and b"shown/demo.html" in done.stdout, done.stderr.decode()
+    done = call_here(home, *export, "--demo")
+    assert done.exit_code == 0 and "shown/demo.html" in done.stdout, done.output
     page = (home / "shown" / "demo.html").read_text()
     assert page.count('<button type="button" dir="auto">the ') == 6
-    done = call(home, *export, "--demo", "--demo-examples", "0")
-    assert done.returncode == 0
+    done = call_here(home, *export, "--demo", "--demo-examples", "0")
+    assert done.exit_code == 0
     assert '<button type="button" dir' not in (home / "shown" / "demo.html").read_text()
-    assert call(home, *export).returncode == 0 and not (home / "shown" / "demo.html").exists()
+    assert call_here(home, *export).exit_code == 0 and not (home / "shown" / "demo.html").exists()

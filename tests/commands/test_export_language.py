@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from components import call
+from components import call, call_here
 
 from harness.runtime.forms import load
 
@@ -53,11 +53,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "texts.txt").write_text("\n".join(lines) + "\n")
     (folder / "days.toml").write_text(SUITE)
     roles = ("--only", "role=teacher", "--only", "role=distilled")  # what is shipped here
-    done = call(folder, "bench", "days.toml", "--devices", "cpu:1", *roles)
-    assert done.returncode == 0, done.stderr.decode() + done.stdout.decode()
+    done = call_here(folder, "bench", "days.toml", "--devices", "cpu:1", *roles)
+    assert done.exit_code == 0, done.output
     for cell, out in (("student=transformer,role=distilled", "out"), ("role=teacher", "large")):
-        done = call(folder, "export", cell, out, "--suite", "days.toml")
-        assert done.returncode == 0, done.stderr.decode()
+        done = call_here(folder, "export", cell, out, "--suite", "days.toml")
+        assert done.exit_code == 0, done.output
     return folder
 
 

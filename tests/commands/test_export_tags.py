@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from components import call
+from components import call, call_here
 
 from harness.cli import main
 from harness.runtime.answerer import Answerer
@@ -74,11 +74,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "rows.conll").write_text("".join(rows))
     (folder / "names.toml").write_text(SUITE)
     roles = ("--only", "role=teacher", "--only", "role=distilled")  # what is shipped here
-    done = call(folder, "bench", "names.toml", "--devices", "cpu:1", *roles)
-    assert done.returncode == 0, done.stderr.decode()
+    done = call_here(folder, "bench", "names.toml", "--devices", "cpu:1", *roles)
+    assert done.exit_code == 0, done.output
     for cell, out in (("student=cnn-tagger,role=distilled", "out"), ("role=teacher", "large")):
-        done = call(folder, "export", cell, out, "--suite", "names.toml")
-        assert done.returncode == 0, done.stderr.decode()
+        done = call_here(folder, "export", cell, out, "--suite", "names.toml")
+        assert done.exit_code == 0, done.output
     return folder
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from components import inline
 
 from harness import HarnessError, catalog
 from harness.cli import main
@@ -67,7 +68,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("home")
     weather(folder / "weather.csv")
     columns = ("--text", "message", "--label", "mood", "--out", "out")
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, inline():
         patch.chdir(folder)
         patch.setenv("COLUMNS", "160")
         patch.setitem(candidates.recipe(), "student", SMALL)  # type: ignore[arg-type]
@@ -137,18 +138,20 @@ def test_the_thresholds_stay_those_of_the_model_that_was_measured(done: tuple[Pa
     assert answered.returncode == 0, answered.stderr
 
 
-def test_again_runs_the_suite_as_it_stands(done: tuple[Path, str]) -> None:
-    folder, _ = done
+def test_again_runs_the_suite_as_it_stands(done: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(done[0])
+    monkeypatch.setenv("COLUMNS", "160")
     columns = ("--text", "message", "--label", "mood", "--out", "out")
-    again = harness(folder, "distill", "weather.csv", *columns, "--seeds", "2", "--max-parameters", "10")
-    assert again.returncode == 1, again.stderr
+    again = invoke("weather.csv", *columns, "--seeds", "2", "--max-parameters", "10")
+    assert again.exit_code == 1, again.stderr
     assert "running the existing out/suite.toml; " in again.stdout and "--seeds had no effect" in again.stdout
     assert "steps are stored: nothing to run" in again.stdout
     assert "no student is within the limits, so no model was exported" in again.stdout
-    other = harness(folder, "distill", "weather.csv", "--text", "mood", "--label", "message", "--out", "out")
-    assert other.returncode == 2 and "error: " in other.stderr and "Traceback" not in other.stderr
+    other = invoke("weather.csv", "--text", "mood", "--label", "message", "--out", "out")
+    assert other.exit_code == 2 and "error: " in other.stderr and "Traceback" not in other.stderr
 
 
+@pytest.mark.usefixtures("steps_inline")
 def test_limits_files_and_no_teacher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A limit on parameters is kept by knowing fewer words; own files for test and validation are used."""
     weather(tmp_path / "weather.csv")
@@ -171,6 +174,7 @@ def test_limits_files_and_no_teacher(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert record["refitted"]["task"]["train"] == 225  # the test file stays a test
 
 
+@pytest.mark.usefixtures("steps_inline")
 def test_a_teacher_has_the_students_that_a_limit_made_small(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

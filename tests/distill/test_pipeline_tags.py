@@ -57,13 +57,16 @@ def harness(folder: Path, *arguments: str, given: str = "") -> subprocess.Comple
     return subprocess.run(command, cwd=folder, env=environment, input=given, capture_output=True, text=True)
 
 
-def test_sentences_become_a_tagger(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("steps_inline")
+def test_sentences_become_a_tagger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
     conll(tmp_path / "names.conll")
     arguments = ("names.conll", "--teacher", "cnn-tagger", "--budget", "200s", "--seeds", "1", "--out", "out")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "suite.toml").write_text(SMALL)
-    done = harness(tmp_path, "distill", *arguments)
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = CliRunner().invoke(main, ["distill", *arguments])
+    assert done.exit_code == 0, done.output
     assert "160 sentences of 8 words on average, 320 entities of 2 types (per 160, loc 160)" in done.stdout
     assert "128 for training, 16 for validation, 16 for test" in done.stdout
     assert "running the existing out/suite.toml; " in done.stdout and "Ship cnn-tagger" in done.stdout
@@ -75,8 +78,8 @@ def test_sentences_become_a_tagger(tmp_path: Path) -> None:
     ]
     record = json.loads((tmp_path / "out" / "model" / "record.json").read_text())
     assert record["task"]["type"] == "tagging"
-    other = harness(tmp_path, "distill", *arguments, "--text", "1")
-    assert other.returncode == 2 and "it is for other data or columns" in other.stderr, other.stderr
+    other = CliRunner().invoke(main, ["distill", *arguments, "--text", "1"])
+    assert other.exit_code == 2 and "it is for other data or columns" in other.stderr, other.stderr
 
 
 SMALL = """

@@ -16,6 +16,7 @@ from harness.runtime.forms import load
 from harness.steps import clock
 from harness_transformers.masked_lm import MaskedLM
 
+pytestmark = pytest.mark.usefixtures("brief_latencies")
 TEXTS = [
     *("the sun is here today", "so much rain today", "i like wind and more wind", "snow"),
     *("a sun and a rain", "no snow here", "more rain more wind", "here is the snow"),

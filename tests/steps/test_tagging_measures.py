@@ -21,6 +21,7 @@ from harness_students.taggers import CnnTagger
 from harness_teachers.bilstm_crf import BiLstmCrf
 from harness_teachers.pupil import Pupil
 
+pytestmark = pytest.mark.usefixtures("brief_latencies")
 ROWS = [
     (["Ann", "met", "Bo", "Li"], ["B-per", "O", "B-per", "I-per"]),
     (["in", "New", "Oslo", "today"], ["O", "B-loc", "I-loc", "O"]),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,14 @@ def code() -> dict[str, bytes]:
         return demo.libraries()
     except HarnessError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def packed_once() -> Iterator[None]:
+    """The libraries, of which each page has a copy, are compressed once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo, "_packed", cache(demo._packed))
+        yield
 
 
 @pytest.fixture
