@@ -88,8 +88,10 @@ class Lines:
                     self.ends = time.monotonic() + event["expected_s"]
                 about = "" if event["guessed"] else f", about {duration(event['expected_s'])}"
                 self.say(f"{event['todo']} of {event['steps']} steps to do{about} on {self.slots} workers")
-            else:
+            elif event["steps"]:
                 self.say(f"all {event['steps']} steps are stored: nothing to run")
+            else:
+                self.say("no cell can run: there is no step to do")
         elif kind == "started" and event["kind"] in ("teacher", "targets"):
             self.say(f"  started {event['step']}")
         elif kind == "waiting" and event["waiting"]:

@@ -242,6 +242,7 @@ def _summed(kind: str, found: list[Listed], used: set[str] | None) -> dict[str, 
 def _show_list(store: Path, rows: list[dict[str, Any]], steps: int | None) -> None:
     """Print a table of the kinds, and a sentence; `steps` are those of the suites, if some were named."""
     from harness.report.grid import Grid
+    from harness.storage.shared import shown
     from harness.wording import size
 
     if rows:
@@ -254,7 +255,7 @@ def _show_list(store: Path, rows: list[dict[str, Any]], steps: int | None) -> No
             grid.add([row["kind"], f"{row['artefacts']:,}", size(row["bytes"]), *ages, *uses])
         open_console().print(grid)
     total = sum(row["artefacts"] for row in rows)
-    show(inert(f"{store}: {total:,} artefacts, {size(sum(row['bytes'] for row in rows))}") + "\n")
+    show(inert(f"{shown(store)}: {total:,} artefacts, {size(sum(row['bytes'] for row in rows))}") + "\n")
     if steps is not None:
         stored = sum(row["used"] for row in rows)
         show(f"{stored:,} of the {steps:,} steps of the suites are stored\n")
@@ -267,6 +268,7 @@ def _age(seconds: float) -> str:
 
 
 def _collected(store: Path, found: Collected, dry_run: bool) -> Iterator[str]:
+    from harness.storage.shared import shown
     from harness.wording import size
 
     kinds: dict[str, list[Listed]] = {}
@@ -277,7 +279,8 @@ def _collected(store: Path, found: Collected, dry_run: bool) -> Iterator[str]:
         yield f"{does} {len(each):,} {kind}, {size(sum(one.bytes for one in each))}"
     yield from found.errors
     yield (
-        f"{store}: {does} {len(found.removed):,} artefacts ({size(found.bytes)}), {found.kept:,} are kept"
+        f"{shown(store)}: {does} {len(found.removed):,} artefacts ({size(found.bytes)}), "
+        f"{found.kept:,} are kept"
         + (f", {found.in_use:,} more because a running command uses them" if found.in_use else "")
     )
 

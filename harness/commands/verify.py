@@ -66,6 +66,7 @@ def _results(results: Path) -> tuple[int, list[str]]:
 
 def _lines(store: Path, found: Findings, repair: bool) -> Iterator[str]:
     from harness.commands.console import inert
+    from harness.storage.shared import shown
     from harness.wording import size
 
     for one in found.damaged:
@@ -74,9 +75,9 @@ def _lines(store: Path, found: Findings, repair: bool) -> Iterator[str]:
         yield inert(f"unknown: {name} (not made by the harness; left alone)")
     for name in found.leftovers:
         yield inert(f"leftover of a killed run: {name}{' (removed)' if repair else ''}")
-    yield (
-        f"{store}: {found.artefacts:,} artefacts are sound ({found.files:,} files, {size(found.bytes)}), "
-        f"{len(found.damaged):,} damaged"
+    yield inert(
+        f"{shown(store)}: {found.artefacts:,} artefacts are sound "
+        f"({found.files:,} files, {size(found.bytes)}), {len(found.damaged):,} damaged"
     )
     if found.damaged and repair:
         yield f"{len(found.damaged):,} set aside in {store / 'damaged'}; the next run makes them again"

@@ -9,6 +9,7 @@ copy counts.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -18,12 +19,14 @@ from harness.api import HarnessError
 from harness.storage import files
 from harness.storage.leases import FolderBoard
 from harness.storage.store import MANIFEST, Artefact, Store, Unsound, manifest_of, verify
+from harness.wording import nearest
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 _DIGITS = 16  # of the checksum, in the name of the folder with an artefact's files
 _BUCKETS = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss"}  # protocols of object stores
+_SLIP = re.compile(r"([a-z][a-z0-9+.-]+):/(?!/)(.+)", re.IGNORECASE)  # a URL that lacks a slash
 _FSSPEC = (2024, 12)  # the first version that creates a file only if there is none
 # Errors that are bugs of ours. Everything else that a file system raises is an error of the remote store: the
 # libraries behind fsspec have many types of their own.
@@ -35,7 +38,14 @@ class RemoteError(HarnessError):
 
 
 def is_url(text: str) -> bool:
-    """Return whether a text is a URL, such as "s3://bucket/prefix", and not the path of a folder."""
+    """Return whether a text is a URL, such as "s3://bucket/prefix", and not the path of a folder.
+
+    Raise HarnessError if it lacks a slash to be one: what is meant for a bucket would stay on this machine.
+    """
+    if slip := _SLIP.fullmatch(text):
+        protocol, rest = slip.groups()
+        url = f"{protocol}://{'/' if protocol.lower() == 'file' else ''}{rest}"
+        raise HarnessError(f"'{text}' is not a URL; did you mean '{url}'? The path of a folder is './{text}'")
     return "://" in text
 
 
@@ -81,8 +91,16 @@ class Remote:
             if isinstance(error, ImportError) and "s3fs" in cause:
                 cause = "the package s3fs is missing; install it with: pip install 'distil-harness[s3]'"
             elif isinstance(error, ValueError) and what == "open" and is_url(self.url):
-                cause = f"{cause}; allowed are URLs of fsspec, such as s3://bucket/prefix"
+                cause = f"{cause}{self._near()}; allowed are URLs of fsspec, such as s3://bucket/prefix"
             raise RemoteError(f"cannot {what} the store {self.url}: {cause}") from None
+
+    def _near(self) -> str:
+        """Return the protocol that may be meant, as the end of a sentence about an unknown one."""
+        from fsspec import available_protocols
+
+        protocol = self.url.partition("://")[0]
+        known = available_protocols()
+        return "" if protocol in known else nearest(protocol, known)
 
     # -- reading --------------------------------------------------------------------------------------
 

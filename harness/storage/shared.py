@@ -29,7 +29,8 @@ _CACHES = Path(".harness/cache")
 def folder_of(where: str) -> Path:
     """Return the folder for ``--store``: that of a path, or the one in front of the store at a URL.
 
-    The latter is made, in ``HARNESS_CACHE`` or ``.harness/cache``. Raise HarnessError if that fails.
+    The latter is made, in ``HARNESS_CACHE`` or ``.harness/cache``. Raise HarnessError if that fails, or if
+    `where` is nearly a URL.
     """
     if not is_url(where):
         return Path(where)
@@ -38,7 +39,13 @@ def folder_of(where: str) -> Path:
     digest = hashlib.sha256(url.encode()).hexdigest()[:8]
     folder = Path(os.environ.get("HARNESS_CACHE") or _CACHES) / f"{readable}-{digest}"
     if not (folder / UPSTREAM).is_file():
-        files.publish(folder / UPSTREAM, f"{url}\n")
+        try:
+            files.publish(folder / UPSTREAM, f"{url}\n")
+        except HarnessError as error:
+            raise HarnessError(
+                f"{error}; copies of what is used of {url} are kept there; "
+                "set HARNESS_CACHE to a folder that can be written"
+            ) from None
     return folder
 
 
@@ -48,6 +55,12 @@ def url_of(root: Path) -> str:
         return files.contents(root / UPSTREAM).decode().strip()
     except (OSError, UnicodeError):
         return ""
+
+
+def shown(root: Path) -> str:
+    """Return the name of a store's folder for people; if it has copies of a store elsewhere, with its URL."""
+    url = url_of(root)
+    return f"{root} (copies of what is used of {url})" if url else str(root)
 
 
 def opened(root: Path) -> Store:

@@ -100,5 +100,18 @@ def test_push_and_pull(home: Home) -> None:
     assert status == 1
     assert lines[0].startswith("error: evaluation ") and "it is damaged there (its manifest " in lines[0]
     assert lines[1].startswith("copied 3 artefacts (") and lines[1].endswith("0 were there, 1 failed")
+    for command in (("push", "s3:/bucket"), ("pull", "s3:/bucket"), ("ls", "--store", "s3:/bucket")):
+        status, lines = call(*command)
+        assert status == 2 and "'s3:/bucket' is not a URL; did you mean 's3://bucket'?" in lines[-1]
+        assert not Path("s3:").exists()
     status, lines = call("pull", "nosuch://place")
     assert status == 2 and lines[0].startswith("error: cannot open the store nosuch://place: ")
+
+
+def test_the_copies_of_a_store_elsewhere_are_named_so(home: Home) -> None:
+    url = f"file://{home.path}/elsewhere"
+    assert call("push", url)[0] == 0
+    for command in (("ls",), ("verify",), ("gc", "--older-than", "1d")):
+        status, lines = call(*command, "--store", url)
+        assert status == 0
+        assert any(f" (copies of what is used of {url}): " in line for line in lines)

@@ -136,6 +136,10 @@ def test_a_url_that_cannot_be_used_is_one_line(store: Store) -> None:
     with pytest.raises(RemoteError, match=message) as error:
         Remote("nosuch://bucket").keys("data")
     assert "\n" not in str(error.value)
+    for wrong, meant in (("S3", "s3"), ("s33", "s3"), ("memroy", "memory")):
+        hint = rf"not known: {wrong}; did you mean '{meant}'\?; allowed are"
+        with pytest.raises(RemoteError, match=hint):
+            Remote(f"{wrong}://bucket")
 
 
 def test_a_bucket_that_does_not_exist_is_one_line(store: Store, bucket: str) -> None:

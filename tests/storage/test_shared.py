@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from harness.api import HarnessError
-from harness.storage.remote import Remote, RemoteError
-from harness.storage.shared import Shared, folder_of, opened
+from harness.storage.remote import Remote, RemoteError, place
+from harness.storage.shared import Shared, folder_of, opened, shown
 from harness.storage.store import MANIFEST, Artefact, Damaged, Store
 
 KEY = "a1"
@@ -38,8 +38,40 @@ def test_the_folder_in_front_of_a_url(tmp_path: Path, monkeypatch: pytest.Monkey
     assert folder != folder_of("s3://bucket/some-prefix")
     store = opened(folder)
     assert isinstance(store, Shared) and store.url == "s3://bucket/some/prefix"
+    assert shown(folder) == f"{folder} (copies of what is used of s3://bucket/some/prefix)"
+    assert shown(tmp_path / "plain") == str(tmp_path / "plain")
     assert folder_of(str(tmp_path / "plain")) == tmp_path / "plain"
     assert type(opened(tmp_path / "plain")) is Store
+
+
+def test_a_folder_for_copies_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "file"))
+    with pytest.raises(HarnessError, match=r"cannot write .*s3://bucket/x .*set HARNESS_CACHE to"):
+        folder_of("s3://bucket/x")
+
+
+@pytest.mark.parametrize(
+    ("where", "meant"),
+    [
+        ("s3:/bucket/team", "s3://bucket/team"),
+        ("GS:/bucket", "GS://bucket"),
+        ("file:/nfs/store", "file:///nfs/store"),
+    ],
+)
+def test_a_url_without_a_slash_is_not_taken_for_a_folder(where: str, meant: str) -> None:
+    message = f"'{where}' is not a URL; did you mean '{meant}'? The path of a folder is './{where}'"
+    with pytest.raises(HarnessError) as error:
+        folder_of(where)
+    assert str(error.value) == message
+    with pytest.raises(HarnessError) as error:
+        place(where, create=True)
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize("where", ["./s3:/bucket", "runs:1/store", "C:/store", "/a:/b"])
+def test_a_folder_with_a_colon_is_a_folder(where: str) -> None:
+    assert folder_of(where) == Path(where)
 
 
 def test_what_one_machine_makes_another_finds(url: str, tmp_path: Path) -> None:
