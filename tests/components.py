@@ -25,6 +25,7 @@ from harness.plan.planner import Plan, Step, build
 from harness.results.collect import collect
 from harness.results.record import Record
 from harness.run.job import perform
+from harness.run.local import Local
 from harness.run.runner import run
 from harness.run.worker import perform_step
 from harness.storage.store import Artefact, Store
@@ -258,6 +259,21 @@ def installed(home: Home) -> Iterator[Home]:
             del sys.modules[name]
 
 
+@contextmanager
+def no_workers() -> Iterator[None]:
+    """Commands in this process do their steps in it too, for workers would load torch and transformers again.
+
+    Latencies are measured once and with few texts, also where other tests disturb that.
+    """
+    from harness.steps import clock, latency
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Local, "start", lambda self, store, slots: Inline(store, len(slots)))
+        patch.setattr(latency, "FIRST_S", latency.OTHER_S)
+        patch.setattr(clock, "TRIES", 1)
+        yield
+
+
 class Told(CheckContext):
     """A context that remembers what was measured."""
 
@@ -277,6 +293,14 @@ def call(folder: Path, *arguments: str, given: str | bytes = "") -> subprocess.C
     command = [sys.executable, "-m", "harness.cli", *arguments]
     data = given.encode() if isinstance(given, str) else given
     return subprocess.run(command, cwd=folder, input=data, capture_output=True)
+
+
+def call_without_workers(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """The command as a process that does its steps itself: some libraries read variables as they are loaded."""
+    code = "import sys, components, harness.cli\nwith components.no_workers(): harness.cli.main(sys.argv[1:])"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **more}
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
 def recorded(plan: Plan, home: Home) -> list[Record]:

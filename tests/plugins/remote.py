@@ -14,7 +14,10 @@ FEW = {"HARNESS_DISABLE_PLUGINS": "tasks,teachers,augmenters,spacy,mlflow,tensor
 TORCH = (
     SUITE.replace('use = "toy-labels"', 'use = "cross-entropy"')
     .replace('use = "toy-soft"', 'use = "kl"')
-    .replace('use = "toy"\n    size = { sweep = [1, 2] }', 'use = "mlp"\n    width = 4\n    epochs = 1\n    min_examples = 0')
+    .replace(
+        'use = "toy"\n    size = { sweep = [1, 2] }',
+        'use = "mlp"\n    width = 4\n    epochs = 1\n    min_examples = 0',
+    )
     .replace("seeds = [0, 1]", "seeds = [0]")
     .replace("copies = 2", "")
     .replace('[[augmenter]]\n    use = "toy-shuffle"', "")
