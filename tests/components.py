@@ -296,7 +296,7 @@ def call(folder: Path, *arguments: str, given: str | bytes = "") -> subprocess.C
 
 
 def call_without_workers(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """The command as a process that does its steps itself: some libraries read variables as they are loaded."""
+    """The command as a process that does its steps itself; libraries read variables as they are loaded."""
     code = "import sys, components, harness.cli\nwith components.no_workers(): harness.cli.main(sys.argv[1:])"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **more}
     command = [sys.executable, "-c", code, *arguments]

@@ -48,6 +48,8 @@ def cluster() -> Iterator[Any]:
     head = {
         "num_cpus": 0,
         "include_dashboard": False,
+        "include_log_monitor": False,
+        "no_monitor": True,  # of the load, to start more nodes
         "temp_dir": folder,
         "_system_config": QUICK,
         "object_store_memory": 80 << 20,
@@ -140,7 +142,7 @@ def test_without_a_cluster_one_is_started_and_ended(alone: Home) -> None:
     """One step hangs, and is stopped."""
     text = SMALL.replace("latency = false", "time_limit = 5")
     alone.write(text + '    trouble = { sweep = ["", "hang"] }\n', "suite")
-    here = records(alone, "local", "--devices", "cpu:2")
+    here = records(alone, "local", "--devices", "cpu:1")
     there = records(alone, "ray", "--devices", "cpu:2")
     assert there == here
     assert sorted(record["status"] for record in there) == ["failed", "ok"]
