@@ -261,14 +261,18 @@ def installed(home: Home) -> Iterator[Home]:
 
 @contextmanager
 def no_workers() -> Iterator[None]:
-    """Commands in this process do their steps in it too, for workers would load torch and transformers again.
+    """Commands in this process do their steps in it too, for workers would load their libraries again."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Local, "start", lambda self, store, slots: Inline(store, len(slots)))
+        yield
 
-    Latencies are measured once and with few texts, also where other tests disturb that.
-    """
+
+@contextmanager
+def short_latencies() -> Iterator[None]:
+    """Latencies of steps in this process are measured once and shortly, whatever may disturb them."""
     from harness.steps import clock, latency
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Local, "start", lambda self, store, slots: Inline(store, len(slots)))
         patch.setattr(latency, "FIRST_S", latency.OTHER_S)
         patch.setattr(clock, "TRIES", 1)
         yield

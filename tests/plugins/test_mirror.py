@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from components import no_workers
+from components import no_workers, short_latencies
 from safetensors.numpy import load_file, save_file
 
 from harness import HarnessError, Operations, Unavailable, catalog
@@ -298,7 +298,7 @@ def test_records_and_tables_tell_what_the_weights_are(
     (tmp_path / "rows.csv").write_text("\n".join(["text,label", *lines, ""]))
     (tmp_path / "suite.toml").write_text(SUITE)
     monkeypatch.chdir(tmp_path)
-    with no_workers():
+    with no_workers(), short_latencies():
         done = CliRunner().invoke(main, ["bench", "suite.toml", "--store", "store"])
     assert done.exit_code == 0, done.stderr
     folder, told = (

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from components import no_workers
+from components import no_workers, short_latencies
 
 from harness.cli import main
 from harness.results.record import read
@@ -99,7 +99,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("home")
     weather(folder / "weather.csv")
     (folder / "weather.toml").write_text(SUITE)
-    with pytest.MonkeyPatch.context() as patch, no_workers():
+    with pytest.MonkeyPatch.context() as patch, no_workers(), short_latencies():
         patch.chdir(folder)
         harness("bench", "weather.toml", "--devices", "cpu:1")
         harness("export", "student=mlp,loss=binary-kl", "out", "--suite", "weather.toml")
@@ -109,7 +109,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def there(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(home)
-    with no_workers():
+    with no_workers(), short_latencies():
         yield
 
 
