@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
+# Several processes at once, each with a thread for every core, mostly wait for each other in busy loops.
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch are loaded
+
 import subprocess
 import sys
 import uuid

@@ -9,7 +9,19 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from components import CPU, SMALL, SUITE, Home, Inline, events, named, plan_of, until, without_times
+from components import (
+    CPU,
+    SMALL,
+    SUITE,
+    Home,
+    Inline,
+    events,
+    named,
+    plan_of,
+    until,
+    without_times,
+    without_workers,
+)
 
 from harness import HarnessError, catalog, trackers, tracking
 from harness.cli import main
@@ -29,10 +41,11 @@ def timeless(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def bench(toys: Home, *arguments: str, text: str = SMALL) -> Result:
-    """The command in this process, its worker in another."""
+    """The command in this process, with its steps."""
     before = signal.getsignal(signal.SIGTERM)
     toys.write(text, "small")
-    done = CliRunner().invoke(main, ["bench", "small.toml", "--devices", "cpu:1", *arguments])
+    with without_workers():
+        done = CliRunner().invoke(main, ["bench", "small.toml", "--devices", "cpu:1", *arguments])
     signal.signal(signal.SIGTERM, before)
     return done
 
@@ -54,11 +67,10 @@ def test_a_tracker_is_told_what_json_prints(home: Home) -> None:
     assert start["results"] == str(Path("results") / "small")
 
 
-def test_a_tracker_knows_the_cells_and_which_step_fits_them(home: Home) -> None:
-    done = home.run("bench", home.write(), "--devices", "cpu:1", "--json", "--tracker", "toy-tracker")
-    assert done.returncode == 0, done.stderr
-    cells = {cell["cell"]: cell for cell in told(home)[0]["cells"]}
-    records = home.records()
+def test_a_tracker_knows_the_cells_and_which_step_fits_them(toys: Home) -> None:
+    assert bench(toys, "--json", "--tracker", "toy-tracker", text=SUITE).exit_code == 0
+    cells = {cell["cell"]: cell for cell in told(toys)[0]["cells"]}
+    records = toys.records()
     assert len(cells) == len(records) == 13
     for record in records:
         cell = cells[record["cell"]]

@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from components import call, plan_of
+from click.testing import CliRunner
+from components import plan_of, without_workers
 
 import harness
+from harness.cli import main
 from harness.plan.planner import Plan
 from harness.testing.tiny import CheckContext, tiny_examples
 from harness_augmenters.words import Mask
@@ -176,14 +178,16 @@ def test_it_is_not_fitted_by_itself(context: CheckContext) -> None:
 # -- at work ----------------------------------------------------------------------------------------------
 
 
-def test_a_run_with_an_assistant(tmp_path: Path) -> None:
+def test_a_run_with_an_assistant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = [f"the {word} is here {n},{word}" for n in range(40) for word in ("sun", "rain", "wind")]
     (tmp_path / "rows.csv").write_text("\n".join(["text,label", *lines, ""]))
     tasks = '[[task]]\nuse = "file"\ntrain = "rows.csv"\n'
     text = suite(ASSISTANT, '{ use = "student", student = { use = "tfidf-logreg" } }', tasks=tasks)
     (tmp_path / "down.toml").write_text(text)
-    done = call(tmp_path, "bench", "down.toml", "--store", "store")
-    assert done.returncode == 0, done.stderr.decode()
+    monkeypatch.chdir(tmp_path)
+    with without_workers():
+        done = CliRunner().invoke(main, ["bench", "down.toml", "--store", "store"])
+    assert done.exit_code == 0, done.stderr
     lines = (tmp_path / "results" / "down" / "records.jsonl").read_text().splitlines()
     records = [json.loads(line) for line in lines]
     assert {record["status"] for record in records} == {"ok"}
@@ -198,5 +202,5 @@ def test_a_run_with_an_assistant(tmp_path: Path) -> None:
     assert assistant["parameters"] == equal["parameters"]
     assert assistant["cost"]["prior_s"] == pytest.approx(equal["cost"]["train_s"])
     assert assistant["prior"]["task"] == "file"
-    again = call(tmp_path, "bench", "down.toml", "--store", "store")
-    assert again.returncode == 0 and "nothing to run" in (again.stdout + again.stderr).decode()
+    again = CliRunner().invoke(main, ["bench", "down.toml", "--store", "store"])
+    assert again.exit_code == 0 and "nothing to run" in again.output

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from components import call
+from click.testing import CliRunner
+from components import brief, without_workers
 from safetensors.numpy import load_file, save_file
 
 from harness import HarnessError, Operations, Unavailable, catalog
+from harness.cli import main
 from harness.distill.candidates import Candidates
 from harness.results.record import read
 from harness.task_types.classification import Classification
@@ -286,15 +288,19 @@ use = "kl"
 """
 
 
-def test_records_and_tables_tell_what_the_weights_are(models: Path, tmp_path: Path) -> None:
+def test_records_and_tables_tell_what_the_weights_are(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.copytree(models / "small", models / "small-q4")
     rounded(models / "small-q4", 4)
     (models / "small-q4" / "README.md").write_text("---\nbase_model: owner/small\n---\n")
     lines = [f"the {word} is here {n},{word}" for n in range(40) for word in ("sun", "rain")]
     (tmp_path / "rows.csv").write_text("\n".join(["text,label", *lines, ""]))
     (tmp_path / "suite.toml").write_text(SUITE)
-    done = call(tmp_path, "bench", "suite.toml", "--store", "store")
-    assert done.returncode == 0, done.stderr.decode()
+    monkeypatch.chdir(tmp_path)
+    with without_workers(), brief():
+        done = CliRunner().invoke(main, ["bench", "suite.toml", "--store", "store"])
+    assert done.exit_code == 0, done.stderr
     folder, told = (
         tmp_path / "results" / "mirrored",
         "model 'small-q4' has the weights of owner/small, rounded to",
@@ -309,8 +315,8 @@ def test_records_and_tables_tell_what_the_weights_are(models: Path, tmp_path: Pa
             assert student["base"] == folder_fingerprint(models / "small") and "note" not in student
     assert (folder / "leaderboard.md").read_text().count(f"transformer: {told} 4 bits") == 1
     assert told.replace("'", "&#39;") in (folder / "index.html").read_text()
-    assert f"{told} 4 bits" in " ".join(done.stdout.decode().split())
+    assert f"{told} 4 bits" in " ".join(done.stdout.split())
     distilled = next(record["cell"] for record in records if record["role"] == "distilled")
-    done = call(tmp_path, "export", distilled[:12], "shipped", "--store", "store")
-    assert done.returncode == 0, done.stderr.decode()
+    done = CliRunner().invoke(main, ["export", distilled[:12], "shipped", "--store", "store"])
+    assert done.exit_code == 0, done.stderr
     assert f"transformer: {told} 4 bits." in (tmp_path / "shipped" / "README.md").read_text()

@@ -6,12 +6,14 @@ import csv
 import json
 import random
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from components import brief, without_workers
 
 from harness.cli import main
 from harness.results.record import read
@@ -97,7 +99,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("home")
     weather(folder / "weather.csv")
     (folder / "weather.toml").write_text(SUITE)
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, without_workers(), brief():
         patch.chdir(folder)
         harness("bench", "weather.toml", "--devices", "cpu:1")
         harness("export", "student=mlp,loss=binary-kl", "out", "--suite", "weather.toml")
@@ -105,8 +107,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def there(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def there(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(home)
+    with without_workers(), brief():
+        yield
 
 
 def records() -> list[Any]:

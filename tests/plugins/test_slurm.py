@@ -43,11 +43,13 @@ def jobs(home: Home) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize(("suite", "cells"), [(TORCH, 3), (FAILING, 7)], ids=["torch", "failing"])
-def test_records_are_those_of_this_machine(at: Home, suite: str, cells: int) -> None:
+@pytest.mark.parametrize(
+    ("suite", "cells", "jobs"), [(TORCH, 3, 1), (FAILING, 7, 2)], ids=["torch", "failing"]
+)
+def test_records_are_those_of_this_machine(at: Home, suite: str, cells: int, jobs: int) -> None:
     at.write(suite, "suite")
-    here = records(at, "local", "--devices", "cpu:2")
-    there = records(at, *HERE)
+    here = records(at, "local", "--devices", "cpu:1")
+    there = records(at, f"slurm:cluster=local,jobs={jobs}", "--devices", "cpu:1")
     assert there == here
     assert len(here) >= cells and any(record["status"] == "ok" for record in here)
     assert soon(lambda: not processes(at)), processes(at)

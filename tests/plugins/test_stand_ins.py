@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from components import call_without_workers
 from pretrained import make
 
 from harness import catalog
@@ -38,20 +37,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def harness(cache: Path, home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {
-        **os.environ,
-        "HF_HUB_OFFLINE": "1",
-        "HF_HUB_CACHE": str(cache),
-        "HARNESS_STORE": str(home),
-    }
-    return subprocess.run(
-        [sys.executable, "-m", "harness.cli", *arguments],
-        cwd=home,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    there = {"HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(cache), "HARNESS_STORE": str(home)}
+    return call_without_workers(home, *arguments, **there)
 
 
 def test_the_whole_suite_is_planned(cache: Path, tmp_path: Path) -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from components import SUITE, Home
+from click.testing import CliRunner, Result
+from components import SUITE, Home, installed, without_workers
 
 from harness import HarnessError
+from harness.cli import main
 from harness.testing.checks import check_component, check_imports
 from harness.tracking import Run
 from harness_tensorboard.events import TensorBoard, name_of
@@ -25,15 +27,19 @@ def ran(tmp_path_factory: pytest.TempPathFactory, toy_site: Path) -> Home:
     home = Home(tmp_path_factory.mktemp("ran"), toy_site)
     home.environment = dict(ONLY_TRACKERS)
     done = bench(home)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.exit_code == 0, done.output
     return home
 
 
-def bench(home: Home, *arguments: str) -> Any:
+def options(home: Home) -> list[str]:
     suite = home.write(SUITE)
-    return home.run(
-        "bench", suite, "--devices", "cpu:1", "--seeds", "0", "--tracker", "tensorboard", *arguments
-    )
+    return ["bench", str(suite), "--devices", "cpu:1", "--seeds", "0", "--tracker", "tensorboard"]
+
+
+def bench(home: Home, *arguments: str) -> Result:
+    """The command in this process."""
+    with installed(home), without_workers():
+        return CliRunner().invoke(main, [*options(home), *arguments])
 
 
 def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
@@ -109,9 +115,9 @@ def _plain(domain: Any) -> list[Any]:
 
 def test_a_second_run_leaves_one_curve(ran: Home) -> None:
     before = {name: curves(path) for name, path in folders(ran).items()}
-    assert bench(ran).returncode == 0  # all is stored: curves come from the records
+    assert bench(ran).exit_code == 0  # all is stored: curves come from the records
     assert {name: curves(path) for name, path in folders(ran).items()} == before
-    assert bench(ran, "--fresh").returncode == 0
+    assert bench(ran, "--fresh").exit_code == 0
     again = {name: curves(path) for name, path in folders(ran).items()}
     assert again.keys() == before.keys()
     assert {name: curve["loss"] for name, curve in again.items()} == {
@@ -151,7 +157,7 @@ def test_without_its_package_nothing_runs(home: Home, tmp_path: Path) -> None:
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("raise ModuleNotFoundError('there is no tensorboard')")
     home.environment = {**ONLY_TRACKERS, "PYTHONPATH": f"{package.parent}{os.pathsep}{home.site}"}
-    done = bench(home)
+    done = home.run(*options(home))
     assert done.returncode == 2
     assert done.stderr == (
         "error: the tracker 'tensorboard' needs the extra 'tensorboard': "
