@@ -329,7 +329,7 @@ def call_here(folder: Path, *arguments: str) -> Result:
 
 def call_without_workers(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     """The command as a process that does its steps itself; libraries read variables as they are loaded."""
-    code = "import sys, components as c, harness.cli\nwith c.without_workers(): harness.cli.main(sys.argv[1:])"
+    code = "import components, harness.cli\nwith components.without_workers(): harness.cli.main()"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **more}
     command = [sys.executable, "-c", code, *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
