@@ -14,7 +14,7 @@ from harness.testing.tiny import CheckContext
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Do not trace the tests of plugins, which takes a third of their time: the coverage is that of the core."""
+    """Do not trace the tests of plugins, a third of their time: what is measured is the core."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker("no_cover")
