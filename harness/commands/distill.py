@@ -179,7 +179,7 @@ class _Shown:
     def watch(self, plan: Plan, slots: int) -> AbstractContextManager[Display]:
         from harness.commands.progress import display
 
-        return display(False, plan, slots)
+        return display(False, plan, slots, tables=False)  # the verdict says what matters of them
 
 
 def _show_end(done: Distilled, wishes: Wishes, limits: Limits) -> None:

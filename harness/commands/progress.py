@@ -27,16 +27,19 @@ _LOG_LINES = 12  # lines of a failed step's output to show
 
 
 @contextmanager
-def display(as_json: bool, plan: Plan, slots: int) -> Iterator[Display]:
-    """Yield the display that suits the output: JSON lines, a live view on a terminal, or plain lines."""
+def display(as_json: bool, plan: Plan, slots: int, *, tables: bool = True) -> Iterator[Display]:
+    """Yield the display that suits the output: JSON lines, a live view on a terminal, or plain lines.
+
+    The views for people end with the leaderboard's `tables`, if wanted.
+    """
     if as_json:
         yield JsonLines(plan)
         return
     console = open_console()
     if not (console.is_terminal and output().isatty()):  # FORCE_COLOR makes a file look like a terminal
-        yield Lines(plan, console, slots)
+        yield Lines(plan, console, slots, tables)
         return
-    live = Live(plan, console, slots)
+    live = Live(plan, console, slots, tables)
     with live:
         yield live
 
@@ -60,9 +63,10 @@ class JsonLines:
 class Lines:
     """A display with a line for each step that ends or fails, and for long steps that start."""
 
-    def __init__(self, plan: Plan, console: Console, slots: int) -> None:
+    def __init__(self, plan: Plan, console: Console, slots: int, tables: bool = True) -> None:
         self.console = console
         self.slots = slots
+        self.tables = tables
         self.began = time.monotonic()
         self.done = 0
         self.todo = 0
@@ -125,11 +129,12 @@ class Lines:
 
     def finish(self, ran: Ran) -> None:
         """See :class:`Display`."""
-        from harness.report.leaderboard import to_rich
+        if self.tables:
+            from harness.report.leaderboard import to_rich
 
-        self.console.print()
-        self.console.print(to_rich(ran.board, self.console.width))
-        self.console.print()
+            self.console.print()
+            self.console.print(to_rich(ran.board, self.console.width))
+            self.console.print()
         told = ", ".join(f"{count} {status}" for status, count in ran.counts.items() if count)
         took = duration(time.monotonic() - self.began)
         self.say(f"{told or 'no cell ended'} in {took}; results in {ran.folder}/")
@@ -140,10 +145,10 @@ class Lines:
 class Live(Lines):
     """A display with progress bars for running steps, below the lines for those that ended."""
 
-    def __init__(self, plan: Plan, console: Console, slots: int) -> None:
+    def __init__(self, plan: Plan, console: Console, slots: int, tables: bool = True) -> None:
         from rich.progress import BarColumn, Progress, TextColumn
 
-        super().__init__(plan, console, slots)
+        super().__init__(plan, console, slots, tables)
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),

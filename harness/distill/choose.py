@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.api import HarnessError
 from harness.distill.candidates import recipe
@@ -24,9 +24,18 @@ if TYPE_CHECKING:
 
     from harness.results.ranking import Row, Table
     from harness.results.statistics import Difference
+    from harness.task_types.base import Prediction
 
 
 _TOLERANCE = 0.002  # rows this close to the best one may be equally good
+
+
+class Score(NamedTuple):
+    """A score on the test split and its 95 % interval, with other test texts."""
+
+    value: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,7 @@ class Shipped:
     smaller: Candidate | None = None  # the best row of at most half the size
     cascade: Cascade | None = None  # the shipped row and its teacher together
     record: Record | None = None
+    own: Score | None = None  # of the exported model, if the row is the mean of several seeds
 
     @property
     def helped(self) -> bool | None:
@@ -68,14 +78,26 @@ def ship(folder: Path, fingerprint: str, limits: Limits, store: Path, where: Pat
     """
     from harness import bundle
 
-    records = read(folder / "records.jsonl")
-    shipped = decide(load(folder), records, fingerprint, limits)
+    records, found = read(folder / "records.jsonl"), load(folder)
+    shipped = decide(found, records, fingerprint, limits)
     if shipped.candidate is None:
         return shipped
     record = bundle.of_row(records, shipped.advice.table, shipped.candidate.row)
-    shipped = replace(shipped, record=record)
+    shipped = replace(shipped, record=record, own=_own(shipped, found.predictions.get(record["cell"])))
     write(shipped, store, where)
     return shipped
+
+
+def _own(shipped: Shipped, prediction: Prediction | None) -> Score | None:
+    """Return the score of the exported model, given what it predicts, if its row has several seeds."""
+    from harness.results.statistics import estimate, metrics_of
+
+    assert shipped.candidate is not None
+    metric = shipped.advice.table.headline
+    if len(shipped.candidate.row.cells) < 2 or prediction is None or metric not in metrics_of(prediction):
+        return None
+    found = estimate(metric, [[prediction]])
+    return Score(float(found.values[0]), *found.interval(0))
 
 
 def write(shipped: Shipped, store: Path, where: Path, again: Record | None = None) -> None:
@@ -200,12 +222,15 @@ def sentences(shipped: Shipped) -> list[str]:
     if shipped.candidate is None:
         return ["no student is within the limits, so no model was exported; relax a limit"]
     table, row = shipped.advice.table, shipped.candidate.row
+    own = shipped.own
+    score = _score(table, row) if own is None else _between(table, own.value, (own.low, own.high))
+    seeds = "" if own is None else f"; {_mean(table, row)} on average over {len(row.cells)} seeds"
     told = [
-        f"ship {name(row)}: {table.task_type.metric(table.headline).title} {_score(table, row)} on "
-        f"{table.task.get('test'):,} test texts",
+        f"ship {name(row)}: {table.task_type.metric(table.headline).title} {score} on "
+        f"{table.task.get('test'):,} test texts{seeds}",
         f"  costs         {_costs(shipped.candidate)}",
     ]
-    for title, key in (("teacher", "teacher"), ("simple model", "simple"), ("labels alone", "alone")):
+    for title, key in (("teacher", "teacher"), ("simple model", "simple"), ("student", "alone")):
         other = getattr(shipped, key)
         if other is not None and other.cells != row.cells:
             told.append(f"  {title:13} {name(other)}: {_mean(table, other)}{_told(shipped.gaps.get(key))}")
@@ -253,9 +278,12 @@ def _mean(table: Table, row: Row) -> str:
 
 
 def _score(table: Table, row: Row) -> str:
-    interval = row.interval
+    return _between(table, row.stats[table.headline].mean, row.interval)
+
+
+def _between(table: Table, value: float, interval: tuple[float, float] | None) -> str:
     about = f" (95 % interval {' – '.join(_percent(table, end) for end in interval)})" if interval else ""
-    return f"{_mean(table, row)}{about}"
+    return f"{_percent(table, value)}{about}"
 
 
 def name(row: Row) -> str:

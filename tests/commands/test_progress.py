@@ -288,6 +288,9 @@ def test_the_end_of_a_run(plan: Plan, toys: Home) -> None:
     assert "interrupted: finished steps are kept; run the same command to continue" in text
     show.finish(Ran(build([]), NO_CELLS, Path("results/toys"), False))
     assert re.search(r"no cell ended in \d+ s", text_of(console))
+    console = Console(file=io.StringIO(), width=200)
+    Lines(plan, console, 2, tables=False).finish(Ran(build(records), NO_CELLS, Path("results/toys"), False))
+    assert "toy, sample data" not in text_of(console) and "results in results/toys/" in text_of(console)
 
 
 # -- which of them ---------------------------------------------------------------------------------------

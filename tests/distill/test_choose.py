@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from test_intervals import COUNT, scored
 from test_recommend import model
 
 from harness.api import HarnessError
-from harness.distill.choose import Shipped, _borrows, decide, sentences, verdict
+from harness.distill.choose import Shipped, _borrows, _own, decide, sentences, verdict
 from harness.results.recommend import Limits
 
 
@@ -49,7 +50,7 @@ def test_a_student_that_gained_is_shipped() -> None:
     assert found.gaps["teacher"].value == pytest.approx(-20 / COUNT)
     told = sentences(found)
     assert told[0].startswith("ship a taught by ") and "accuracy 90.0 % (95 % interval" in told[0]
-    assert [line.split("  ")[1] for line in told[1:5]] == ["costs", "teacher", "simple model", "labels alone"]
+    assert [line.split("  ")[1] for line in told[1:5]] == ["costs", "teacher", "simple model", "student"]
     assert told[-1] == "distillation paid: no model without a teacher is as good"
 
 
@@ -63,6 +64,22 @@ def test_the_verdict_names_other_sizes_and_how_to_get_them() -> None:
     assert titles[2] == "Smaller: tfidf-svm on the labels alone"
     assert told.sections[2].command == "export baseline-tfidf-svm"
     assert told.sections[1].lines[0] == "distillation paid: no model without a teacher is as good"
+
+
+def test_the_score_is_that_of_the_exported_model() -> None:
+    """Two seeds say little of how much seeds differ, and one model is shipped."""
+    first, (record, answers) = student("distilled", "a", 360), student("distilled", "a", 340)
+    second = {**record, "seed": 1, "cell": "distilled-a-1"}, answers
+    found = decided([first, second, student("baseline", "tfidf-svm", 300)])
+    own = _own(found, first[1])
+    assert found.candidate is not None and found.candidate.row.interval is not None
+    low, high = found.candidate.row.interval
+    assert own is not None and own.value == pytest.approx(360 / COUNT)
+    assert low < own.low < own.value < own.high < high
+    told = sentences(replace(found, own=own))[0]
+    assert told.startswith("ship a taught by ") and "accuracy 90.0 % (95 % interval 8" in told
+    assert told.endswith(" test texts; 87.5 % on average over 2 seeds")
+    assert _own(decided([first]), first[1]) is None
 
 
 def test_it_must_beat_the_best_simple_model_too() -> None:

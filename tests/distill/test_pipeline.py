@@ -85,6 +85,7 @@ def test_a_file_becomes_a_model(done: tuple[Path, str]) -> None:
     assert "teachers: tfidf-logreg: as asked for" in said
     assert "expected time: " in said and "on the validation split: " in said
     assert "chosen: 1 seed; teacher tfidf-logreg; " in said
+    assert said.count("file, local data") == 1  # of the stages, what follows from them is enough
     out = folder / "out"
     made = [out / "suite.toml", out / "trials" / "teachers.toml"]
     made += [out / "weather" / name for name in ("index.html", "leaderboard.md")]
