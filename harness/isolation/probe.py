@@ -39,10 +39,24 @@ def tried(call: Callable[[], object], notice: Callable[[], None]) -> Trial:
 
     The child is a fork: it costs milliseconds, and finds the modules, paths and folder of this process. A
     child that takes longer than ``LIMIT_S`` is ended; `notice` is called if it takes ``NOTICE_S``. On systems
-    without forks, the call is not made.
+    without forks, the call is not made. If this process has several threads, a child that was ended has a
+    second chance.
     """
     if not hasattr(os, "fork"):
         return Trial()
+    trial = _once(call, notice)
+    if trial.trouble == _endless() and len(sys._current_frames()) > 1:
+        # Another thread of this process may have held a lock, which nobody releases in the child.
+        trial = _once(call, lambda: None)
+    return trial
+
+
+def _endless() -> str:
+    return f"does not end within {LIMIT_S:g} seconds"
+
+
+def _once(call: Callable[[], object], notice: Callable[[], None]) -> Trial:
+    """Make a call in one child process; see :func:`tried`."""
     import warnings
 
     with _log() as log:
@@ -131,7 +145,7 @@ def _trouble(reader: int, child: int, notice: Callable[[], None]) -> str:
         if not told and taken > NOTICE_S:
             notice()
             told = True
-    return f"does not end within {LIMIT_S:g} seconds"
+    return _endless()
 
 
 @contextmanager

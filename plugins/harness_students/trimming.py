@@ -36,7 +36,7 @@ def trim(
     of the texts: words whose subwords are dropped are read in smaller pieces. Raise HarnessError if the model
     or its tokenizer cannot be reduced.
     """
-    encoder: Any = module.encoder
+    encoder: Any = module.cpu().encoder  # a fitted teacher's may be on a GPU; training moves the module there
     full = encoder.get_input_embeddings()
     model = name_of(encoder)
     alone = sum(weights is full.weight for weights in encoder.parameters()) == 1

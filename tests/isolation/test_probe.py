@@ -91,6 +91,25 @@ def test_a_call_that_never_ends(call: Callable[[], object], monkeypatch: pytest.
     assert time.monotonic() - began < 20 and told == [1]
 
 
+def test_beside_other_threads_a_call_has_a_second_chance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if another thread had held a lock at the moment of the fork."""
+    monkeypatch.setattr(probe, "LIMIT_S", 0.6)
+    first, done = tmp_path / "first", threading.Event()
+
+    def call() -> None:
+        if not first.exists():
+            first.touch()
+            time.sleep(60)
+
+    other = threading.Thread(target=done.wait)
+    other.start()
+    assert tried(call, nothing) == probe.Trial() and first.exists()
+    done.set()
+    other.join()
+
+
 def test_what_it_printed_is_kept_and_not_printed(capfd: pytest.CaptureFixture[str]) -> None:
     def call() -> None:
         sys.stdout.write("in Python\n")
