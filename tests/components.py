@@ -321,7 +321,7 @@ def call(folder: Path, *arguments: str, given: str | bytes = "") -> subprocess.C
 
 
 def call_here(folder: Path, *arguments: str) -> Result:
-    """The same in this process, where its steps run too."""
+    """Run the command in a folder and its steps, all in this process."""
     with pytest.MonkeyPatch.context() as patch, inline():
         patch.chdir(folder)
         return CliRunner().invoke(main, arguments)

@@ -31,7 +31,7 @@ def invoke(toys: Home) -> Iterator[Invoke]:
 
 @pytest.fixture
 def at_once() -> Iterator[None]:
-    """What `invoke` runs is done in this process too."""
+    """Run the steps of `invoke` in this process, without workers."""
     with without_workers():
         yield
 

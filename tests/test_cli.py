@@ -55,7 +55,7 @@ def invoke(toys: Home) -> Iterator[Invoke]:
 
 @pytest.fixture
 def at_once() -> Iterator[None]:
-    """What `invoke` runs is done in this process too, where workers are not what a test is about."""
+    """Run the steps of `invoke` in this process, for tests that are not about workers."""
     with without_workers():
         yield
 

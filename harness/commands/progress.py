@@ -95,7 +95,7 @@ class Lines:
             elif event["steps"]:
                 self.say(f"all {event['steps']} steps are stored: nothing to run")
             else:
-                self.say("no cell can run: there is no step to do")
+                self.say("nothing to run: each cell failed, or is unavailable or incompatible")
         elif kind == "started" and event["kind"] in ("teacher", "targets"):
             self.say(f"  started {event['step']}")
         elif kind == "waiting" and event["waiting"]:

@@ -84,8 +84,9 @@ def _kept(
 ) -> NDArray[np.int64]:
     """Return the ids to keep, in ascending order, given how often each id occurs in the texts."""
     reads = tokenizer["model"]
-    pieces = [piece for piece, _ in reads["vocab"]] if reads["type"] == "Unigram" else reads["vocab"]
-    numbers = {piece: number for number, piece in enumerate(pieces)} if isinstance(pieces, list) else pieces
+    numbers = reads["vocab"]  # by piece; Unigram has a list of pieces and scores
+    if isinstance(numbers, list):
+        numbers = {piece: number for number, (piece, _) in enumerate(numbers)}
     names = {number: piece for piece, number in numbers.items()}
     parts = {first + second: (first, second) for first, second in map(_merged, reads.get("merges", ()))}
     inside = reads.get("continuing_subword_prefix") or ""
@@ -100,8 +101,8 @@ def _kept(
         kept.update(numbers[piece] for piece in _characters(names[number], inside) if piece in numbers)
     if vocabulary < len(kept):
         raise HarnessError(
-            f"expected a vocabulary of at least {len(kept)} subwords for {model}, which has so many special "
-            f"tokens and characters of the texts, got {vocabulary}"
+            f"expected a vocabulary of at least {len(kept)} subwords for {model}, to hold its special tokens "
+            f"and every character in the texts, got {vocabulary}"
         )
     for number in used:
         needed = {numbers[piece] for piece in _with_parts(names[number], parts)} - kept

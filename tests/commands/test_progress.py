@@ -125,7 +125,9 @@ def test_how_long_it_takes_is_not_said_before_the_data_are_read(plan: Plan) -> N
 
 def test_plain_lines_where_there_is_nothing_to_do(plan: Plan) -> None:
     assert lines_of(plan, a_run(todo=0)) == ["all 9 steps are stored: nothing to run"]
-    assert lines_of(plan, a_run(todo=0, steps=0)) == ["no cell can run: there is no step to do"]
+    assert lines_of(plan, a_run(todo=0, steps=0)) == [
+        "nothing to run: each cell failed, or is unavailable or incompatible"
+    ]
 
 
 def test_plain_lines_tell_what_went_wrong(plan: Plan) -> None:
