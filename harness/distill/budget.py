@@ -29,6 +29,7 @@ class Time:
     budget: float  # seconds
     clock: Callable[[], float]
     said: float = 0.0  # the expected seconds for everything, as said at the start
+    last: float = 0.0  # those of them for the last training, which can be left out
     start: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -36,8 +37,12 @@ class Time:
 
     @property
     def left(self) -> float:
-        """Return the seconds that are left of the budget, or until it takes clearly longer than was said."""
-        return min(self.budget, _LATER * self.said) - (self.clock() - self.start)
+        """Return the seconds that are left for what comes before the last training.
+
+        It may take clearly longer than was said, but not longer than the budget.
+        """
+        first = self.said - self.last
+        return min(self.budget, _LATER * first) - (self.clock() - self.start)
 
     @property
     def spare(self) -> float:

@@ -224,3 +224,15 @@ def looks_english(texts: Iterable[str]) -> bool:
         total += len(words)
         found += sum(word.strip(".,;:!?\"'()") in known for word in words)
     return total > 0 and found / total >= float(rule["share"])
+
+
+def named(tables: Sequence[Table]) -> str:
+    """Return the names of components in words."""
+    return ", ".join(map(_name, tables))
+
+
+def _name(table: Table) -> str:
+    if table["use"] == "student":
+        return str(table["student"]["use"])
+    lent = " over the teacher's embeddings" if table.get("embeddings") == "teacher" else ""
+    return f"{table['use']}{lent}"

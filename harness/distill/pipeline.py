@@ -19,7 +19,7 @@ from harness import HarnessError
 from harness.distill import inspect as labelled
 from harness.distill import stages
 from harness.distill.budget import Level, Time, levels, shares
-from harness.distill.candidates import Candidates, Table, recipe
+from harness.distill.candidates import Candidates, Table, named, recipe
 from harness.distill.inspect import Data
 from harness.distill.runs import Interrupted, Runs, Shown
 from harness.distill.scores import Scored
@@ -151,10 +151,11 @@ class _Run:
             why = f"{duration(self.wishes.seconds)} is too short for one; give more with --budget"
         part = next((table["most_texts"] for table in teachers if "most_texts" in table), None)
         why += f"; learns from {part:,} of the {self.data.size.train:,} texts" if part else ""
-        self.runs.shown.say(f"teachers: {_named(teachers)}: {why}" if teachers else f"no teacher: {why}")
+        self.runs.shown.say(f"teachers: {named(teachers)}: {why}" if teachers else f"no teacher: {why}")
         self.runs.shown.say(
             f"expected time: {duration(self.time.said)} of {duration(self.wishes.seconds)}, on "
-            f"{len(self.runs.places)} otherwise idle core{'s' * (len(self.runs.places) > 1)}",
+            f"{len(self.runs.places)} otherwise idle core{'s' * (len(self.runs.places) > 1)}"
+            f"{', with a last training on all rows' if self.time.last else ''}",
         )
         if self.wishes.dry:
             raise DryRun
@@ -176,11 +177,11 @@ class _Run:
                 students = students[: level.finalists]
         parts = [
             f"{level.seeds} seed{'s' * (level.seeds > 1)}",
-            f"teacher {_named([taught.teacher])}" if taught else "no teacher",
+            f"teacher {named([taught.teacher])}" if taught else "no teacher",
             f"{level.copies} new texts per text" if taught and level.copies else "no new texts",
             *([f"{self._pool(level):,} unlabelled texts"] if taught and self.data.size.pool else []),
-            f"students {_named(students)}",
-            *([f"simple models {_named(simple)}"] if simple else []),
+            f"students {named(students)}",
+            *([f"simple models {named(simple)}"] if simple else []),
         ]
         self.runs.shown.say(f"chosen: {'; '.join(parts)}")
         return self.runs.written(
@@ -255,7 +256,7 @@ class _Run:
         chosen = next(table for one, table in scored if one.value >= best - _ALIKE * abs(best))
         told = [one.said for one, _ in scored]
         told += [one.said for one in found if one.role == "baseline"]
-        self.runs.shown.say(f"on the validation split: {', '.join(told)}; teacher: {_named([chosen])}")
+        self.runs.shown.say(f"on the validation split: {', '.join(told)}; teacher: {named([chosen])}")
         return chosen
 
     def _by_score(
@@ -320,7 +321,10 @@ class _Run:
                 rest = self._rest(some[-1] if some else None, simple, pupils, level)
                 least = min(least, first + rest)
                 if first + rest <= self.wishes.seconds:
-                    self.time.said = first + rest
+                    last = self._last(some[-1] if some else None, pupils, level)
+                    if first + rest + last <= self.wishes.seconds:
+                        self.time.last = last
+                    self.time.said = first + rest + self.time.last
                     return list(some), level
         raise HarnessError(
             f"cannot distil within {duration(self.wishes.seconds)}: the shortest plan takes about "
@@ -381,6 +385,13 @@ class _Run:
         suite = self._final(taught, large, simple, level)
         return trial + self.runs.expected(suite, fitted | {"transfer", "targets"})
 
+    def _last(self, teacher: Table | None, students: Sequence[Table], level: Level) -> float:
+        """Return the expected seconds of a last training of the largest student."""
+        from harness.distill.refit import expected
+
+        taught = None if teacher is None else self._taught(teacher, level)
+        return expected(self.runs, self.catalog, taught, students[-1], self._baseline) if students else 0.0
+
     # -- parts of suites -----------------------------------------------------------------------------------
 
     @property
@@ -431,15 +442,3 @@ class _Run:
         if self.wishes.class_weights is None or "class_weights" not in known:
             return dict(table)
         return {**table, "class_weights": self.wishes.class_weights}
-
-
-def _named(tables: Sequence[Table]) -> str:
-    """Return the names of components in words."""
-    return ", ".join(map(_name, tables))
-
-
-def _name(table: Table) -> str:
-    if table["use"] == "student":
-        return str(table["student"]["use"])
-    lent = " over the teacher's embeddings" if table.get("embeddings") == "teacher" else ""
-    return f"{table['use']}{lent}"

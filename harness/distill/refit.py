@@ -9,20 +9,24 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from harness.distill import stages
 from harness.wording import duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from harness.api import Task
+    from harness.catalog import Catalog
+    from harness.distill.candidates import Table
     from harness.distill.choose import Shipped
     from harness.distill.runs import Runs
+    from harness.distill.stages import Taught
     from harness.plan.planner import Cell, Plan
     from harness.results.recommend import Limits
     from harness.results.record import Record
 
 _SURE = 1.25  # an estimate may be too short by this factor
-_ON = "train_on"  # the parameter of tasks that can train on all rows
+ALL = {"train_on": "all"}  # of tasks that can train on all rows
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,20 @@ def refit(runs: Runs, plan: Plan, shipped: Shipped, limits: Limits, left: float)
     )
 
 
+def expected(runs: Runs, catalog: Catalog, taught: Taught | None, student: Table, baseline: str) -> float:
+    """Return the expected seconds to train a student on all labelled rows; 0 if its task has only some."""
+    task = dict(runs.data.task)
+    if not can(catalog.build("task", task)):
+        return 0.0
+    size = replace(runs.data.size, train=runs.data.size.train + runs.data.size.held_out)
+    name, students = runs.wishes.name, [student]
+    if taught is None:
+        suite = stages.final(name, task | ALL, None, students, [], [], 1, size.train, baseline)
+    else:
+        suite = stages.of_students(name, task | ALL, taught, students, size.train, baseline)
+    return runs.expected(suite, size=size)
+
+
 def _with(task: Task) -> str:
     """Return which rows are new in the second training."""
     return "the validation rows too" if getattr(task, "test", None) else "validation and test rows too"
@@ -68,7 +86,7 @@ def _with(task: Task) -> str:
 
 def can(task: object) -> bool:
     """Return whether a task can train on all rows."""
-    return _ON in getattr(type(task), "__dataclass_fields__", {})
+    return ALL.keys() <= getattr(type(task), "__dataclass_fields__", {}).keys()
 
 
 def _plan(runs: Runs, plan: Plan, cell: Cell) -> tuple[Plan, Cell]:
@@ -77,7 +95,7 @@ def _plan(runs: Runs, plan: Plan, cell: Cell) -> tuple[Plan, Cell]:
     suite = replace(
         plan.suite,
         name=f"{plan.suite.name}-all",
-        tasks=(replace(task, **{_ON: "all"}),),
+        tasks=(replace(task, **ALL),),
         teachers=_given(cell.teacher),
         students=_given(cell.student),
         augmenters=_given(cell.augmenter),

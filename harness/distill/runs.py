@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from harness.distill.wishes import Wishes
     from harness.plan.planner import Cell, Plan, Step
     from harness.results.record import Record
+    from harness.run.estimates import Size
     from harness.suite.reader import Suite
 
 TRIALS = "trials"
@@ -131,13 +132,17 @@ class Runs:
             )
         return suite
 
-    def expected(self, suite: stages.Suite, done: frozenset[str] = frozenset()) -> float:
-        """Return the expected seconds of a suite's missing steps, without those of the kinds `done`."""
-        return self.expected_of(
-            self.plan(self._parsed(stages.written(suite, self.wishes.out, ""), None)), done
-        )
+    def expected(
+        self, suite: stages.Suite, done: frozenset[str] = frozenset(), size: Size | None = None
+    ) -> float:
+        """Return the expected seconds of a suite's missing steps, without those of the kinds `done`.
 
-    def expected_of(self, plan: Plan, done: frozenset[str] = frozenset()) -> float:
+        `size` is that of its data, if it is not the size of the file's splits.
+        """
+        plan = self.plan(self._parsed(stages.written(suite, self.wishes.out, ""), None))
+        return self.expected_of(plan, done, size)
+
+    def expected_of(self, plan: Plan, done: frozenset[str] = frozenset(), size: Size | None = None) -> float:
         """Return the expected seconds of the missing steps of a plan, as :meth:`expected`."""
         from harness.run.estimates import Estimates
         from harness.run.schedule import Schedule
@@ -147,7 +152,7 @@ class Runs:
         kept = opened(self.store)
         gpus = [place.is_gpu for place in self.places]
         estimates = Estimates(
-            kept.timings(), plan.steps, lambda step: self.data.size, gpu=any(gpus), speeds=here
+            kept.timings(), plan.steps, lambda step: size or self.data.size, gpu=any(gpus), speeds=here
         )
         there = {kind: kept.keys(kind) for kind in {step.kind for step in plan.steps.values()} - done}
 

@@ -28,3 +28,12 @@ def test_the_time_that_is_left_is_that_of_the_promise() -> None:
     assert round(time.left) == 240 - 50  # a little more than was said
     time.said = 600.0
     assert round(time.left) == 600 - 50  # the budget
+
+
+def test_the_last_training_has_time_of_its_own() -> None:
+    now = [0.0]
+    time = Time(600.0, lambda: now[0])
+    time.said, time.last = 400.0, 200.0
+    assert round(time.left) == 240  # what comes before may not use it
+    now[0] = 240.0
+    assert round(time.spare) == 260

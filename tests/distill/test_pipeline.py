@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,7 @@ from harness.distill.wishes import Wishes
 from harness.plan.planner import build
 from harness.report.verdict import read as read_verdict
 from harness.results.recommend import Limits
+from harness.run.estimates import Size
 from harness.suite import reader as suite
 
 GOOD, BAD = ("sunny", "warm", "bright", "calm", "mild"), ("rainy", "cold", "grey", "stormy", "wet")
@@ -83,7 +85,8 @@ def test_a_file_becomes_a_model(done: tuple[Path, str]) -> None:
     assert "200 texts of 8 words on average, 2 classes" in said
     assert "160 for training, 20 for validation, 20 for test" in said
     assert "teachers: tfidf-logreg: as asked for" in said
-    assert "expected time: " in said and "on the validation split: " in said
+    assert re.search("expected time: .*, with a last training on all rows", said)
+    assert "on the validation split: " in said
     assert "chosen: 1 seed; teacher tfidf-logreg; " in said
     assert said.count("file, local data") == 1  # of the stages, what follows from them is enough
     out = folder / "out"
@@ -291,7 +294,9 @@ class _Said:
 class _Slow(Runs):
     """Runs in which a teacher takes too long."""
 
-    def expected(self, suite: stages.Suite, done: frozenset[str] = frozenset()) -> float:
+    def expected(
+        self, suite: stages.Suite, done: frozenset[str] = frozenset(), size: Size | None = None
+    ) -> float:
         """Return the expected seconds."""
         return 1000.0 if suite.get("teacher") else 20.0
 
