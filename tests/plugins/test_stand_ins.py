@@ -15,6 +15,7 @@ from harness import catalog
 ROOT = Path(__file__).parents[2]
 SUITE = ROOT / "suites" / "emotion-full.toml"
 KINDS = {
+    "all-mpnet-base-v2": "mpnet",
     "bert-base-uncased": "bert",
     "roberta-base": "roberta",
     "t5-base": "t5",
@@ -47,7 +48,7 @@ def test_the_whole_suite_is_planned(cache: Path, tmp_path: Path) -> None:
     cells = json.loads(done.stdout)["cells"]
     assert {cell["state"] for cell in cells} == {"to do"}
     teachers = [cell["teacher"]["name"] for cell in cells if cell["role"] == "teacher"]
-    assert sorted(teachers) == sorted([*KINDS, "ensemble"])
+    assert sorted(teachers) == sorted([*KINDS, "ensemble", "minilm"])
 
 
 def test_without_its_models_the_suite_says_which_are_missing(tmp_path: Path) -> None:
@@ -80,4 +81,4 @@ def test_every_teacher_and_a_student_of_each_is_trained_and_measured(cache: Path
     records = [json.loads(line) for line in lines]
     assert all(record["status"] == "ok" for record in records)
     roles = [record["role"] for record in records]
-    assert {role: roles.count(role) for role in set(roles)} == {"teacher": 6, "baseline": 1, "distilled": 6}
+    assert {role: roles.count(role) for role in set(roles)} == {"teacher": 7, "baseline": 1, "distilled": 7}
