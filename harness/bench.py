@@ -128,13 +128,19 @@ def bench(
             def tell(message: str) -> None:
                 show({"event": "message", "message": message})
 
-            records = list(collect(plan, outcome, kept, catalog, before, tell))
+            asked = {cell.key for cell in chosen.cells}
+            # A cell that was not selected, and has no result, is not listed unless it was listed before.
+            listed = asked | {record["cell"] for record in before}
+            records = [
+                record
+                for record in collect(plan, outcome, kept, catalog, before, tell)
+                if record["cell"] in listed or record["status"] == "ok"
+            ]
             try:
                 board = _written(plan, records, kept, catalog, folder, earlier, tell)
             except HarnessError as error:
                 remedy = "run the same command again to write the results"
                 raise HarnessError(f"{error}; finished steps are in the store: {remedy}") from None
-            asked = {cell.key for cell in chosen.cells}
             mine = [record for record in records if record["cell"] in asked]
             counts = {status: sum(r["status"] == status for r in mine) for status in STATUSES}
             following.finish(mine, interrupted)

@@ -9,7 +9,7 @@ from harness_augmenters.combine import Chain, Mix, Nothing
 from harness_augmenters.embeddings import EmbeddingReplace
 from harness_augmenters.pool import Unlabelled
 from harness_augmenters.pos import PartOfSpeechReplace
-from harness_augmenters.spans import NGram, Sentence
+from harness_augmenters.spans import Crossover, NGram, Sentence
 from harness_augmenters.translate import BackTranslate
 from harness_augmenters.words import Drop, Mask, Replace
 
@@ -25,6 +25,7 @@ def register_augmenters(register: Callable[[type[harness.Component]], None]) -> 
     register(Drop)
     register(NGram)
     register(Sentence)
+    register(Crossover)
     register(BackTranslate)
     register(Unlabelled)
     register(Chain)

@@ -1,4 +1,4 @@
-"""Augmenters that keep only a part of a text."""
+"""Augmenters that keep only a part of a text, or join parts of two texts."""
 
 from __future__ import annotations
 
@@ -95,6 +95,43 @@ class Sentence(Prepared):
                     yield start + int(rows[index]), flat[index]
 
         return transform
+
+
+@dataclass(frozen=True)
+class Crossover(Prepared):
+    """Join the first words of a text and the last words of another one (Luque, 2019).
+
+    The place of the cut is uniform, and at the same share of both texts. In the paper both texts have the
+    same class, and give one half each. Here the teacher labels the new text, so that the classes may differ.
+    Pairs and texts of one word give no new text.
+    """
+
+    name = "crossover"
+
+    probability: Probability = 1.0  # probability to join a text with another, for each copy
+    copies: Copies = 1  # number of new texts per text
+
+    def prepare(self, corpus: Sequence[str]) -> Transform:
+        """Return a function that joins texts of one block."""
+        import numpy as np
+
+        def work(
+            block: Words, generator: np.random.Generator
+        ) -> Iterator[tuple[NDArray[np.intp], list[str]]]:
+            lengths, firsts = block.lengths, block.firsts[:-1]
+            usable = np.setdiff1d(np.flatnonzero(lengths > 1), block.rows(separators(block)))
+            for _ in range(self.copies):
+                rows = generator.permutation(usable)
+                others, cuts = np.roll(rows, 1), generator.random(len(rows))
+                taken = (generator.random(len(rows)) < self.probability) & (rows != others)
+                rows, others, cuts = rows[taken], others[taken], cuts[taken]
+                kept = np.clip(np.rint(cuts * lengths[rows]).astype(np.intp), 1, lengths[rows] - 1)
+                left = np.clip(np.rint(cuts * lengths[others]).astype(np.intp), 1, lengths[others] - 1)
+                heads = _cut(block, firsts[rows], kept)
+                tails = _cut(block, firsts[others] + left, lengths[others] - left)
+                yield rows, [f"{head} {tail}" for head, tail in zip(heads, tails, strict=True)]
+
+        return by_block(work)
 
 
 def _texts(block: Words) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:

@@ -19,12 +19,12 @@ from spacy.util import fix_random_seed
 
 import harness
 from harness import catalog
-from harness.api import parameters_of
+from harness.api import PAIR_SEPARATOR, parameters_of
 from harness_augmenters import blocks, classes, pos
 from harness_augmenters.combine import Chain, Mix, Nothing
 from harness_augmenters.lexicon import Lexicon
 from harness_augmenters.pos import PartOfSpeechReplace
-from harness_augmenters.spans import NGram, Sentence, sentences
+from harness_augmenters.spans import Crossover, NGram, Sentence, sentences
 from harness_augmenters.words import Drop, Mask, Replace
 
 VOCABULARY = [f"w{i}" for i in range(50)]
@@ -343,6 +343,32 @@ def test_sentence_copies_are_different_sentences() -> None:
     assert len(found) == 6000
     assert len(set(found)) == 6000
     assert len(made(Sentence(copies=9), texts)) == 9000
+
+
+def test_crossover_joins_the_start_of_a_text_and_the_end_of_another() -> None:
+    sizes = (2, 5, 9)
+    texts = [" ".join(f"{row}.{place}" for place in range(sizes[row % 3])) for row in range(3000)]
+    heads: Counter[int] = Counter()
+    for row, text in made(Crossover(), texts):
+        words = [tuple(map(int, word.split("."))) for word in text.split()]
+        kept = [place for source, place in words if source == row]
+        assert kept == list(range(len(kept))) and len(kept) < sizes[row % 3]
+        (other,) = {source for source, _ in words[len(kept) :]}
+        left = [place for _, place in words[len(kept) :]]
+        assert left == list(range(left[0], sizes[other % 3])) and left[0] >= 1
+        if row % 3 == other % 3:
+            assert len(kept) == left[0]  # the cut is at the same share of both
+        if sizes[row % 3] == 9:
+            heads[len(kept)] += 1
+    assert sorted(heads) == list(range(1, 9))
+    assert_share(heads[4], 1000, 1 / 9)
+
+
+def test_crossover_needs_two_texts_of_several_words() -> None:
+    assert made(Crossover(copies=3), ["a b c"]) == made(Crossover(), ["a b c", "d", ""]) == []
+    assert made(Crossover(), ["a b", f"c{PAIR_SEPARATOR}d"]) == []
+    assert sorted(made(Crossover(), ["a b", "c d"])) == [(0, "a d"), (1, "c b")]
+    assert_share(len(made(Crossover(probability=0.25), fixed(8000, 6))), 8000, 0.25)
 
 
 # -- combinations -------------------------------------------------------------------------------------------
