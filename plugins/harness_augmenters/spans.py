@@ -125,8 +125,10 @@ class Crossover(Prepared):
                 others, cuts = np.roll(rows, 1), generator.random(len(rows))
                 taken = (generator.random(len(rows)) < self.probability) & (rows != others)
                 rows, others, cuts = rows[taken], others[taken], cuts[taken]
-                kept = np.clip(np.rint(cuts * lengths[rows]).astype(np.intp), 1, lengths[rows] - 1)
-                left = np.clip(np.rint(cuts * lengths[others]).astype(np.intp), 1, lengths[others] - 1)
+                kept, left = (
+                    np.clip(np.rint(cuts * lengths[of]).astype(np.intp), 1, lengths[of] - 1)
+                    for of in (rows, others)
+                )
                 heads = _cut(block, firsts[rows], kept)
                 tails = _cut(block, firsts[others] + left, lengths[others] - left)
                 yield rows, [f"{head} {tail}" for head, tail in zip(heads, tails, strict=True)]
